@@ -1,0 +1,56 @@
+"""Fixtures that every room shares: the astronaut, the shared folder, a fresh home."""
+
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of shared photographs and weights; skips where it is absent."""
+    folder = Path(os.environ.get("LIKENESS_SHARED", _ROOT.parent / "shared")).resolve()
+    if not (folder / "weights").is_dir():
+        pytest.skip(f"no shared data at {folder}: set LIKENESS_SHARED (docs/data.md tells more)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def teacher_weights(shared: Path) -> Path:
+    """MobileFaceNet trained on CASIA-WebFace, whose file carries a threshold."""
+    return shared / "weights" / "mobilefacenet-casia.safetensors"
+
+
+@pytest.fixture(scope="session")
+def lfw_photos(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`<Name>/<Name>_0001.jpg` for the people of LFW whose name begins with A, at 250×250."""
+    folder = tmp_path_factory.mktemp("lfw")
+    with tarfile.open(shared / "datasets" / "lfw" / "lfw-250.tar") as archive:
+        wanted = [m for m in archive.getmembers() if m.name.startswith("lfw/A")]
+        archive.extractall(folder, members=wanted, filter="data")
+    return folder / "lfw"
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> Image.Image:
+    """A photograph of one person, 512×512, RGB, from scikit-image's wheel."""
+    import skimage
+
+    path = Path(skimage.__file__).parent / "data" / "astronaut.png"
+    return Image.open(path).convert("RGB")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty data folder of its own for one test."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("LIKENESS_HOME", str(folder))
+    monkeypatch.delenv("LIKENESS_WEIGHTS", raising=False)
+    return folder
