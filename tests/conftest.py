@@ -2,7 +2,9 @@
 
 import os
 import tarfile
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,15 +13,32 @@ from PIL import Image
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 _ROOT = Path(__file__).resolve().parent.parent
+_SHARED = Path(os.environ.get("LIKENESS_SHARED", _ROOT.parent / "shared")).resolve()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark whatever asks for the shared folder, so that `-m "not shared"` means what it says."""
+    for item in items:
+        if "shared" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.shared)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """A shared test may skip where the folder is absent, never where it is there."""
+    report = yield
+    if report.skipped and item.get_closest_marker("shared") and (_SHARED / "weights").is_dir():
+        report.outcome = "failed"
+        report.longrepr = f"skipped although {_SHARED} is there: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of shared photographs and weights; skips where it is absent."""
-    folder = Path(os.environ.get("LIKENESS_SHARED", _ROOT.parent / "shared")).resolve()
-    if not (folder / "weights").is_dir():
-        pytest.skip(f"no shared data at {folder}: set LIKENESS_SHARED (docs/data.md tells more)")
-    return folder
+    if not (_SHARED / "weights").is_dir():
+        pytest.skip(f"no shared data at {_SHARED}: set LIKENESS_SHARED (docs/data.md tells more)")
+    return _SHARED
 
 
 @pytest.fixture(scope="session")

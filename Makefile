@@ -1,0 +1,43 @@
+# make app    install and serve the page on http://127.0.0.1:8501
+# make test   install and pass the tests
+# make check  formatting, lint, types, and who may import whom
+#
+# TORCH=cpu   takes PyTorch's small build, for a machine without an NVIDIA GPU
+# PYTHON=…    another interpreter than the newest python3 found (3.11 or later)
+
+PYTHON ?= $(firstword $(foreach v,3.14 3.13 3.12 3.11,$(shell command -v python$(v))) python3)
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+PORT   ?= 8501
+
+.PHONY: app test check clean
+.DEFAULT_GOAL := app
+
+app: $(READY)
+	@$(BIN)/likeness app --port $(PORT)
+
+test: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(TESTS)
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+# The lock holds the versions that the tests passed with; as constraints they bind only what a platform needs.
+$(READY): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is older than 3.11; run make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV) || \
+		{ echo "error: no venv module; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
+ifeq ($(TORCH),cpu)
+	$(BIN)/pip install --quiet --constraint requirements.lock torch torchvision \
+		--index-url https://download.pytorch.org/whl/cpu
+endif
+	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[test,check]'
+	@touch $(READY)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
