@@ -1,0 +1,154 @@
+"""What the recognition wing answers: frozen values without torch, for both front doors to print.
+
+Coordinates are pixels of the upright image, x to the right and y down, from the outer corner of the
+top left pixel: an image of W×H spans 0 … W by 0 … H, and its first pixel's centre is (0.5, 0.5).
+"""
+
+from dataclasses import dataclass
+
+Point = tuple[float, float]
+"""One place in an image, (x, y) in pixels."""
+
+Box = tuple[float, float, float, float]
+"""A rectangle's left, top, right and bottom edge (x1, y1, x2, y2) in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One face found in an image.
+
+    Attributes:
+        box: The rectangle around the face; it may reach over the image's border.
+        detection_score: The detector's probability that this box holds a face, 0 … 1.
+        landmarks: Five points: left eye, right eye, nose, left and right corner of the mouth. Left
+            is left as seen in the image once the face stands upright, not the person's own left.
+    """
+
+    box: Box
+    detection_score: float
+    landmarks: tuple[Point, Point, Point, Point, Point]
+
+    @property
+    def area(self) -> float:
+        """The box's area in square pixels."""
+        x1, y1, x2, y2 = self.box
+        return (x2 - x1) * (y2 - y1)
+
+    @property
+    def centre(self) -> Point:
+        """The box's middle (x, y) in pixels."""
+        x1, y1, x2, y2 = self.box
+        return (x1 + x2) / 2, (y1 + y2) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """One enrolled person compared with a face.
+
+    Attributes:
+        person: The name under which the person is enrolled.
+        cosine_similarity: That of the person's closest photograph, -1 … 1; higher is closer.
+    """
+
+    person: str
+    cosine_similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifiedFace:
+    """A face and who it may be.
+
+    Attributes:
+        face: Where it is.
+        person: The closest person's name, or None where no match reaches the threshold.
+        matches: The closest people, best first, whether or not they reach the threshold.
+    """
+
+    face: Face
+    person: str | None
+    matches: tuple[Match, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Identification:
+    """Everyone in one image.
+
+    Attributes:
+        image: The image's name as it was given.
+        faces: One entry a face, largest face first; empty where none was found.
+    """
+
+    image: str
+    faces: tuple[IdentifiedFace, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FailedImage:
+    """One image of a batch that could not be used, while the others went on.
+
+    Attributes:
+        image: The image's name as it was given.
+        error: What was wrong, in one line.
+    """
+
+    image: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """Whether two photographs show one person.
+
+    Attributes:
+        same_person: True where the similarity reaches the threshold.
+        cosine_similarity: Of the two largest faces, -1 … 1; higher is closer.
+        threshold: The cosine similarity from which on two faces count as one person's.
+    """
+
+    same_person: bool
+    cosine_similarity: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """A person who has been enrolled, and from how many photographs."""
+
+    person: str
+    photographs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A photograph that was not enrolled, and why, in one line."""
+
+    image: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """What one call of enrolment did.
+
+    Attributes:
+        enrolled: One entry a person, in the order given.
+        skipped: The photographs that were left out.
+    """
+
+    enrolled: tuple[Enrolled, ...]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PersonSummary:
+    """One line of the list of people.
+
+    Attributes:
+        name: The person's name.
+        photographs: How many photographs are enrolled.
+        enrolled_at: When the person was first enrolled: ISO 8601, UTC, to the second.
+    """
+
+    name: str
+    photographs: int
+    enrolled_at: str
