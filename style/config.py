@@ -1,0 +1,133 @@
+"""What to paint and how: one frozen configuration that refuses what makes no sense."""
+
+import dataclasses
+import math
+from enum import StrEnum
+from typing import TypeVar
+
+from data.errors import ArgumentError
+
+MIN_SIZE, MAX_SIZE = 64, 4096  # px; beyond it one picture no longer fits a usual memory
+MAX_STEPS = 100_000
+MAX_SEED = 2**63 - 1
+MAX_WEIGHT = 1e6
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+class Optimizer(StrEnum):
+    """How the picture is moved towards lower loss."""
+
+    ADAM = "adam"
+    LBFGS = "lbfgs"
+
+
+class InitialImage(StrEnum):
+    """What the picture starts from at the coarsest scale."""
+
+    CONTENT = "content"
+    NOISE = "noise"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StyleConfig:
+    """The settings of one picture.
+
+    The losses are relative to their own targets (see `style.losses`), so the same weights serve
+    every backbone and every size; only the ratios of the three weights matter.
+
+    Attributes:
+        size: Longer side of the picture, px, 64 to 4096. The content is scaled to it, up or down.
+        steps: Optimiser steps in all, shared out among the scales, 1 to 100,000.
+        backbone: Name of the network that looks at the picture.
+        content_weight: Weight of the content loss, at least 0. More of it keeps more of the
+            photograph.
+        style_weight: Weight of the style loss, above 0.
+        tv_weight: Weight of total variation, at least 0. More of it gives a smoother picture.
+        style_scale: Longer side of each style picture as a share of `size`, 0.1 to 4. Larger
+            gives larger strokes. A style picture is never enlarged beyond its own pixels, for
+            that would teach the picture to be blurred.
+        style_mix: One weight above 0 for each style picture, or empty for equal shares.
+        optimizer: Adam or L-BFGS.
+        learning_rate: Step length of Adam on pixels in [0, 1], above 0, at most 1. L-BFGS finds
+            its own.
+        averaging: Decay of the moving average of Adam's iterates that becomes the picture,
+            0 (the last iterate) to below 1.
+        initial_image: The content, or seeded noise.
+        first_scale: Longer side of the coarsest scale, px, at least 32. As large as `size`: a
+            single scale.
+        scale_factor: How much each scale is larger than the one before, above 1, at most 4.
+        seed: Seed of the noise, 0 to 2⁶³ − 1.
+
+    Raises:
+        ArgumentError: A value is out of its range, or not a number where one is expected.
+    """
+
+    size: int = 512
+    steps: int = 500
+    backbone: str = "vgg19"
+    content_weight: float = 1.0
+    style_weight: float = 1.0
+    tv_weight: float = 1.0
+    style_scale: float = 1.0
+    style_mix: tuple[float, ...] = ()
+    optimizer: Optimizer = Optimizer.ADAM
+    learning_rate: float = 0.02
+    averaging: float = 0.99
+    initial_image: InitialImage = InitialImage.CONTENT
+    first_scale: int = 128
+    scale_factor: float = math.sqrt(2)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check every value; choices may be given by their names."""
+        _whole("size", self.size, MIN_SIZE, MAX_SIZE)
+        _whole("steps", self.steps, 1, MAX_STEPS)
+        _whole("seed", self.seed, 0, MAX_SEED)
+        _whole("first_scale", self.first_scale, 32, MAX_SIZE)
+        _number("content_weight", self.content_weight, 0, MAX_WEIGHT)
+        _number("style_weight", self.style_weight, 0, MAX_WEIGHT, above=True)
+        _number("tv_weight", self.tv_weight, 0, MAX_WEIGHT)
+        _number("style_scale", self.style_scale, 0.1, 4)
+        _number("learning_rate", self.learning_rate, 0, 1, above=True)
+        _number("averaging", self.averaging, 0, 0.9999)
+        _number("scale_factor", self.scale_factor, 1, 4, above=True)
+        for weight in self.style_mix:
+            _number("each weight of style_mix", weight, 0, MAX_WEIGHT, above=True)
+        object.__setattr__(self, "style_mix", tuple(float(weight) for weight in self.style_mix))
+        object.__setattr__(self, "optimizer", _choice("optimizer", Optimizer, self.optimizer))
+        object.__setattr__(
+            self, "initial_image", _choice("initial_image", InitialImage, self.initial_image)
+        )
+
+    def settings(self) -> dict[str, object]:
+        """Every value as plain JSON (numbers, text, lists), to be written into the picture."""
+        values = dataclasses.asdict(self)
+        values["style_mix"] = list(self.style_mix)
+        values["optimizer"] = self.optimizer.value
+        values["initial_image"] = self.initial_image.value
+        return values
+
+
+def _whole(name: str, value: object, low: int, high: int) -> None:
+    """Refuse anything but a whole number in [low, high]."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ArgumentError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
+
+
+def _number(name: str, value: object, low: float, high: float, *, above: bool = False) -> None:
+    """Refuse anything but a finite number in [low, high], or in (low, high] if `above`."""
+    numeric = isinstance(value, int | float) and not isinstance(value, bool)
+    # A NaN fails every comparison, and an infinite value the upper one.
+    if not numeric or not (low < value <= high if above else low <= value <= high):  # type: ignore[operator]
+        begin = f"above {low:g}" if above else f"from {low:g}"
+        raise ArgumentError(f"{name} must be a number {begin} to {high:g}, not {value!r}")
+
+
+def _choice(name: str, choices: type[_Choice], value: str) -> _Choice:
+    """The member of `choices` that `value` is or names."""
+    try:
+        return choices(value)
+    except ValueError:
+        known = ", ".join(choices)
+        raise ArgumentError(f"{name} must be one of {known}, not {value!r}") from None

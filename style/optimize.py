@@ -1,0 +1,120 @@
+"""stylize(): paint a photograph in the manner of other pictures, step by step."""
+
+import time
+from collections.abc import Generator, Sequence
+from functools import partial
+
+import torch
+from PIL.Image import Image
+from torch import Tensor
+
+from data.errors import ArgumentError
+from data.images import to_image
+
+from .config import InitialImage, StyleConfig
+from .objective import Objective, StyleNetwork
+from .painters import Painter, painter
+from .pyramid import at_most, fit, paintable, resize, scales, share_steps, size_of
+from .results import Progress
+
+
+def stylize(
+    content: Tensor,
+    styles: Sequence[Tensor],
+    config: StyleConfig,
+    network: StyleNetwork,
+    *,
+    preview_every: int = 0,
+) -> Generator[Progress, None, None]:
+    """Paint `content` in the manner of `styles` (Gatys et al. 2016), coarse to fine (2017).
+
+    The arguments are checked at once; the work is done as the generator is asked for steps.
+    Closing the generator cancels the run; the last `Progress` can still render its picture.
+    On one CPU, with one number of threads, the same seed gives the same picture.
+
+    Args:
+        content: (1, 3, H, W) or (3, H, W), RGB in [0, 1], any size, on the network's device.
+        styles: One or more such pictures.
+        config: What to paint.
+        network: What looks at the picture.
+        preview_every: Every how many steps a `Progress` carries an image; 0 for the last only.
+
+    Returns:
+        A generator of one `Progress` a step.
+
+    Raises:
+        ArgumentError: No style, a `style_mix` of another length, or a picture too small or too
+            elongated for the network.
+        StyleError: While painting, a loss became infinite or NaN.
+    """
+    if not styles:
+        raise ArgumentError("there is no style picture: give at least one")
+    if config.style_mix and len(config.style_mix) != len(styles):
+        raise ArgumentError(
+            f"style_mix has {len(config.style_mix)} weights for {len(styles)} style pictures: "
+            "give one for each, or none"
+        )
+    photograph = size_of(content)
+    sides = scales(config.size, config.first_scale, config.scale_factor)
+    plan = share_steps(config.steps, paintable(photograph, sides, network.stride))
+    return _paint(
+        resize(_batched(content), fit(photograph, config.size)),
+        [at_most(_batched(style), round(config.size * config.style_scale)) for style in styles],
+        plan,
+        config,
+        network,
+        preview_every,
+    )
+
+
+def _paint(
+    content: Tensor,
+    styles: Sequence[Tensor],
+    plan: Sequence[tuple[int, int]],
+    config: StyleConfig,
+    network: StyleNetwork,
+    preview_every: int,
+) -> Generator[Progress, None, None]:
+    """Paint the scales of `plan`, (longer side, steps) each; the arguments are checked."""
+    started = time.perf_counter()
+    done = 0
+    picture = _initial(content, config)
+    for side, steps in plan:
+        size = fit(size_of(content), side)
+        targets = [at_most(style, round(side * config.style_scale)) for style in styles]
+        objective = Objective(network, resize(content, size), targets, config)
+        easel = painter(resize(picture, size), objective, config)
+        render = partial(_render, easel, size_of(content))
+        for _ in range(steps):
+            losses = easel.step()
+            done += 1
+            shows = done == config.steps or (preview_every > 0 and done % preview_every == 0)
+            yield Progress(
+                step=done,
+                total=config.steps,
+                losses=losses,
+                elapsed=time.perf_counter() - started,
+                size=size,
+                image=render() if shows else None,
+                render=render,
+            )
+        picture = easel.picture()
+
+
+def _batched(picture: Tensor) -> Tensor:
+    """(1, 3, H, W) from that or from (3, H, W)."""
+    return picture if picture.ndim == 4 else picture.unsqueeze(0)
+
+
+def _initial(content: Tensor, config: StyleConfig) -> Tensor:
+    """Where the coarsest scale begins: the content, or noise of the same shape."""
+    if config.initial_image is InitialImage.CONTENT:
+        return content
+    # Drawn on the CPU, so that one seed is one picture on every device.
+    source = torch.Generator().manual_seed(config.seed)
+    return torch.rand(content.shape, generator=source).to(content)
+
+
+def _render(easel: Painter, size: tuple[int, int]) -> Image:
+    """The picture so far, enlarged to `size` (H, W) while the scale is coarse."""
+    return to_image(resize(easel.picture(), size))

@@ -1,0 +1,80 @@
+"""Coarse to fine: the arithmetic of sizes and steps.
+
+Large shapes are cheap to move in a small picture and nearly impossible in a large one, whose
+network sees only a few strokes at once (Gatys et al. 2017, section 6).
+"""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from data.errors import ArgumentError
+
+
+def size_of(picture: Tensor) -> tuple[int, int]:
+    """(H, W) of a picture (..., H, W), px."""
+    return picture.shape[-2], picture.shape[-1]
+
+
+def fit(size: tuple[int, int], longer: int) -> tuple[int, int]:
+    """(H, W) of the proportions of `size` whose longer side is `longer` px; no side below 1."""
+    height, width = size
+    ratio = longer / max(size)
+    return max(1, round(height * ratio)), max(1, round(width * ratio))
+
+
+def scales(size: int, first: int, factor: float) -> tuple[int, ...]:
+    """Longer sides from coarse to fine: `size`, and what divides down from it to `first`.
+
+    Counting down from the finest gives every scale the same ratio to the next.
+    """
+    sides = [size]
+    while (smaller := round(size / factor ** len(sides))) >= first:
+        sides.append(smaller)
+    return tuple(reversed(sides))
+
+
+def share_steps(steps: int, sides: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """(longer side, steps) for each scale, the finer ones taking what does not divide evenly.
+
+    With fewer steps than scales the coarsest are left out; the steps always sum to `steps`.
+    """
+    used = sides[-steps:]
+    each, left = divmod(steps, len(used))
+    extra_from = len(used) - left
+    return tuple((side, each + (i >= extra_from)) for i, side in enumerate(used))
+
+
+def paintable(photograph: tuple[int, int], sides: tuple[int, ...], stride: int) -> tuple[int, ...]:
+    """The scales in which the network's deepest tap still sees something.
+
+    Args:
+        photograph: (H, W) of the content, px.
+        sides: Longer sides of the scales, px, ascending.
+        stride: Stride of the deepest tap, px.
+
+    Raises:
+        ArgumentError: Not even the finest is large enough.
+    """
+    smallest = 2 * stride  # two positions are the least that have a difference
+    usable = tuple(side for side in sides if min(fit(photograph, side)) >= smallest)
+    if not usable:
+        height, width = fit(photograph, sides[-1])
+        raise ArgumentError(
+            f"a picture of {width}×{height} px is too small for this network, which needs "
+            f"{smallest} px on the shorter side: choose a larger size or a less elongated picture"
+        )
+    return usable
+
+
+def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """Scale a picture (1, C, H, W) in [0, 1] to `size` (H, W), bicubic, antialiased."""
+    if size_of(picture) == size:
+        return picture
+    scaled = F.interpolate(picture, size, mode="bicubic", align_corners=False, antialias=True)
+    return scaled.clamp_(0, 1)  # bicubic overshoots at edges
+
+
+def at_most(picture: Tensor, longer: int) -> Tensor:
+    """Shrink a picture (1, C, H, W) to a longer side of `longer` px; never enlarge it."""
+    size = size_of(picture)
+    return resize(picture, fit(size, min(longer, max(size))))

@@ -1,0 +1,31 @@
+"""What a stylisation reports while it runs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from PIL.Image import Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """The state after one step.
+
+    Attributes:
+        step: Steps done, from 1.
+        total: Steps in all.
+        losses: Unweighted "content", "style" and "total_variation" as measured in this step, and
+            their weighted sum "total". Content and style are relative: 0 is the target itself.
+        elapsed: Seconds since the first step began.
+        size: (H, W) of the scale being painted, px.
+        image: The picture so far, or None in steps that show none. The last step always does.
+        render: Makes the picture so far, at its final size, at any moment until the next step
+            begins or for good after the generator was closed: what a cancelled run saves.
+    """
+
+    step: int
+    total: int
+    losses: Mapping[str, float]
+    elapsed: float
+    size: tuple[int, int]
+    image: Image | None
+    render: Callable[[], Image] = field(repr=False, compare=False)

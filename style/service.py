@@ -1,0 +1,94 @@
+"""One call that turns pictures on disk into a painting: for the command line and the page."""
+
+from collections.abc import Generator, Sequence
+from os import PathLike
+from pathlib import Path
+
+import torch
+from PIL.Image import Image
+
+from backbones.features import FeatureExtractor
+from backbones.weights import load_backbone, resolve_device
+from data.images import load_image, to_tensor
+
+from .config import StyleConfig
+from .objective import StyleNetwork
+from .optimize import stylize
+from .results import Progress
+
+Picture = str | PathLike[str] | bytes | Image
+
+
+class StyleService:
+    """Paints photographs in the manner of other pictures."""
+
+    def __init__(self, *, home: Path | None = None, device: str = "auto") -> None:
+        """Choose the device; nothing is loaded yet.
+
+        Args:
+            home: The user's data folder, where weights are looked for; None for the usual one.
+            device: "auto", "cpu" or "cuda".
+
+        Raises:
+            ArgumentError: The device is unknown or absent.
+        """
+        self._home = home
+        self._device = resolve_device(device)
+
+    def stylize(
+        self,
+        content: Picture,
+        styles: Sequence[Picture],
+        config: StyleConfig,
+        *,
+        weights: Path | None = None,
+        preview_every: int = 0,
+    ) -> Generator[Progress, None, None]:
+        """Paint `content` in the manner of `styles`; see `style.optimize.stylize`.
+
+        Everything is read and checked before this returns; the painting is done while the
+        generator is asked for steps.
+
+        Args:
+            content: The photograph: a path, the bytes of a file, or a decoded RGB image.
+            styles: One or more pictures to take the manner from.
+            config: What to paint.
+            weights: A weights file for `config.backbone`; None for where they usually are.
+            preview_every: Every how many steps a `Progress` carries an image; 0 for the last
+                only.
+
+        Returns:
+            A generator of one `Progress` a step; the last one carries the picture.
+
+        Raises:
+            ArgumentError: A missing file, an unknown backbone, a picture too small for it.
+            ImageError: A picture that cannot be read.
+            WeightsError: No weights are at hand, or they are of another network.
+            StyleError: While painting, a loss became infinite or NaN.
+        """
+        return stylize(
+            self._read(content),
+            [self._read(style) for style in styles],
+            config,
+            self._network(config.backbone, weights),
+            preview_every=preview_every,
+        )
+
+    def _read(self, picture: Picture) -> torch.Tensor:
+        """A picture as (3, H, W) in [0, 1] on the device."""
+        image = picture if isinstance(picture, Image) else load_image(picture)
+        return to_tensor(image).to(self._device)
+
+    def _network(self, name: str, weights: Path | None) -> StyleNetwork:
+        """The backbone `name`, frozen, cut off behind its last content or style tap."""
+        backbone = load_backbone(
+            name, weights=weights, home=self._home, device=self._device
+        ).backbone
+        spec = backbone.spec
+        taps = tuple(dict.fromkeys((*spec.content_taps, *spec.style_taps)))
+        return StyleNetwork(
+            extract=FeatureExtractor(backbone, taps),
+            content_taps=spec.content_taps,
+            style_taps=dict(zip(spec.style_taps, spec.style_tap_weights, strict=True)),
+            stride=max(spec.tap(tap).stride for tap in taps),
+        )
