@@ -1,0 +1,191 @@
+"""The one interface of all networks: feature maps by tap, and one embedding."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from data.errors import ArgumentError
+
+from .spec import BackboneSpec, Normalisation
+
+Stage = tuple[str, tuple[nn.Module, ...]]
+"""A tap's name and the layers that lead to it from the tap before."""
+
+
+class Normalise(nn.Module):
+    """`(x - mean) / std` a channel; the numbers move with the module, its state has none."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, normalisation: Normalisation) -> None:
+        super().__init__()
+        for name in ("mean", "std"):
+            # On the CPU even where the weights are only described (torch's meta device): these
+            # numbers come from the spec, and no weights file fills them in.
+            numbers = torch.tensor(getattr(normalisation, name), device="cpu").view(1, 3, 1, 1)
+            self.register_buffer(name, numbers, persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalise RGB images.
+
+        Args:
+            images: (B, 3, H, W) float32, 0 … 1.
+
+        Returns:
+            (B, 3, H, W) float32, in the network's own range.
+
+        Raises:
+            ValueError: The shape is not (B, 3, H, W), or the numbers are not floating point.
+        """
+        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+            raise ValueError(
+                f"expected floating-point images (B, 3, H, W), got {images.dtype} "
+                f"{tuple(images.shape)}"
+            )
+        return (images - self.mean) / self.std
+
+
+class Backbone(nn.Module):
+    """A network as a chain of stages, each ending in a tap, and a head behind the last one.
+
+    A subclass registers its layers under whatever names its published weights use, then says with
+    `chain` in which order they run. The chain only refers to the layers: `state_dict` knows them
+    by the registered names.
+
+    Attributes:
+        spec: What the network says about itself.
+        surplus: Patterns of the names under which published weights hold what this network leaves
+            out, such as a classifier.
+    """
+
+    surplus: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, spec: BackboneSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.normalise = Normalise(spec.normalisation)
+        # Tuples, not module lists: the layers are registered already, by their published names.
+        self._stages: tuple[Stage, ...] = ()
+        self._head: tuple[nn.Module, ...] = ()
+
+    def chain(self, stages: Mapping[str, Sequence[nn.Module]], head: Sequence[nn.Module]) -> None:
+        """Say in which order the layers run.
+
+        Args:
+            stages: The layers up to each tap from the tap before, in the order of the spec's taps.
+            head: The layers from the last tap to the embedding (B, D).
+
+        Raises:
+            ValueError: The stages are not the spec's taps in their order.
+        """
+        declared = [tap.name for tap in self.spec.taps]
+        if list(stages) != declared:
+            raise ValueError(f"{self.spec.name} declares taps {declared}, is built {list(stages)}")
+        self._stages = tuple((name, tuple(layers)) for name, layers in stages.items())
+        self._head = tuple(head)
+
+    def is_surplus(self, key: str) -> bool:
+        """Whether a tensor of that name is left out on purpose when weights are loaded."""
+        return any(fnmatchcase(key, pattern) for pattern in self.surplus)
+
+    def stages_through(self, tap: str) -> Iterator[Stage]:
+        """The stages up to and with a tap, in the order of computation.
+
+        Args:
+            tap: Where to stop.
+
+        Yields:
+            A tap's name and the layers that lead to it from the tap before.
+
+        Raises:
+            ArgumentError: There is no tap of that name.
+        """
+        self.spec.tap(tap)
+        for name, layers in self._stages:
+            yield name, layers
+            if name == tap:
+                return
+
+    def last_of(self, taps: Sequence[str]) -> str:
+        """The tap that is computed last.
+
+        Args:
+            taps: Names of taps, in any order.
+
+        Returns:
+            The one behind which nothing needs to be computed.
+
+        Raises:
+            ArgumentError: `taps` is empty, or names a tap that is not there.
+        """
+        if not taps:
+            known = ", ".join(tap.name for tap in self.spec.taps)
+            raise ArgumentError(f"no tap of {self.spec.name} asked for; choose from {known}")
+        wanted = [self.spec.tap(tap) for tap in taps]
+        return max(wanted, key=self.spec.taps.index).name
+
+    def features(self, images: Tensor, taps: Sequence[str]) -> dict[str, Tensor]:
+        """Feature maps by tap; nothing behind the last of them is computed.
+
+        Args:
+            images: (B, 3, H, W) RGB float32, 0 … 1, of any size the network's strides allow.
+            taps: Names of taps.
+
+        Returns:
+            For each name, in the order given, the feature map (B, C, H/stride, W/stride) float32.
+
+        Raises:
+            ArgumentError: `taps` is empty, or names a tap that is not there.
+        """
+        found = run_stages(self.normalise(images), self.stages_through(self.last_of(taps)), taps)
+        return {tap: found[tap] for tap in taps}
+
+    def embedding(self, images: Tensor) -> Tensor:
+        """One vector an image, as the network gives it: not of unit length.
+
+        Args:
+            images: (B, 3, H, W) RGB float32, 0 … 1; (H, W) is the spec's `input_size`, from which
+                only networks that average over the image (`embedding_size` None) may depart.
+
+        Returns:
+            (B, D) float32.
+
+        Raises:
+            ValueError: The images are not of the size that the network was trained for.
+        """
+        size = tuple(images.shape[-2:])
+        if self.spec.embedding_size is not None and size != self.spec.input_size:
+            raise ValueError(f"{self.spec.name} embeds {self.spec.input_size} pixels, got {size}")
+        last = self.spec.taps[-1].name
+        x = run_stages(self.normalise(images), self.stages_through(last), (last,))[last]
+        for layer in self._head:
+            x = layer(x)
+        return x
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The same as `embedding`."""
+        return self.embedding(images)
+
+
+def run_stages(x: Tensor, stages: Iterable[Stage], taps: Sequence[str]) -> dict[str, Tensor]:
+    """Run stages one after the other and keep what was asked for.
+
+    Args:
+        x: (B, 3, H, W) normalised images.
+        stages: As `Backbone.stages_through` gives them.
+        taps: Names of the taps to keep.
+
+    Returns:
+        The feature maps of those taps that the stages reach.
+    """
+    found = {}
+    for name, layers in stages:
+        for layer in layers:
+            x = layer(x)
+        if name in taps:
+            found[name] = x
+    return found

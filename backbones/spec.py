@@ -1,0 +1,206 @@
+"""What a backbone says about itself: its taps, its input, its weights. No torch here."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from data.errors import ArgumentError
+
+
+class Alignment(StrEnum):
+    """How a face must lie in the image before a network may embed it."""
+
+    FIVE_POINT = "five-point-112"
+    """A similarity brings five landmarks to the 112×112 template of ArcFace (Deng et al. 2019)."""
+    BOX = "box-160-margin-14"
+    """The detector's box, 14 pixels wider and higher once scaled to 160×160, as FaceNet had it."""
+    NONE = "none"
+    """Any image: the network was not trained on faces."""
+
+
+class WeightsFormat(StrEnum):
+    """What a publisher's file of weights is."""
+
+    SAFETENSORS = "safetensors"
+    """Tensors and text alone; kept as it is."""
+    TORCH = "torch"
+    """PyTorch's own file, a pickle: opened once with `weights_only=True`, kept as safetensors."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Normalisation:
+    """What a network does first to RGB in 0 … 1: `(x - mean) / std`, a number a channel.
+
+    Attributes:
+        mean: Taken away from red, green and blue.
+        std: What the rest is divided by; above 0.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        """Check that nothing is divided by zero.
+
+        Raises:
+            ValueError: A deviation is not above 0, or a number is not finite.
+        """
+        if not all(map(math.isfinite, self.mean + self.std)) or min(self.std) <= 0:
+            raise ValueError(f"normalisation needs finite means and deviations above 0: {self}")
+
+
+IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+"""Mean and deviation of ImageNet's photographs, which torchvision's networks expect."""
+
+IDENTITY = Normalisation(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+"""Leaves RGB in 0 … 1 as it is."""
+
+SIGNED = Normalisation(mean=(0.5, 0.5, 0.5), std=(128 / 255, 128 / 255, 128 / 255))
+"""(x - 127.5) / 128 on bytes: about -1 … 1, as face networks expect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """A place inside a network where its feature map can be read.
+
+    Attributes:
+        name: Unique within its network.
+        channels: C of the feature map.
+        stride: Pixels of the input between neighbouring cells of the feature map.
+    """
+
+    name: str
+    channels: int
+    stride: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsSource:
+    """A file of weights that a publisher offers.
+
+    Attributes:
+        name: Short name of the set that they were trained on, for lists.
+        url: Where the file is.
+        sha256: Its digest in lower-case hexadecimal: 64 digits, or the leading ones (at least 8)
+            where the publisher states no more, as torchvision does in its file names.
+        size: The file's length in bytes.
+        format: What the file is.
+        trained_on: What the network has seen, in words.
+        licence: The terms of use, in words.
+    """
+
+    name: str
+    url: str
+    sha256: str
+    size: int
+    format: WeightsFormat
+    trained_on: str
+    licence: str
+
+    def __post_init__(self) -> None:
+        """Check that the digest can tell one file from another.
+
+        Raises:
+            ValueError: `sha256` is not 8 … 64 hexadecimal digits, or `size` is not above 0.
+        """
+        if not 8 <= len(self.sha256) <= 64 or set(self.sha256) - set("0123456789abcdef"):
+            raise ValueError(f"sha256 must be 8 to 64 hexadecimal digits, not {self.sha256!r}")
+        if self.size <= 0:
+            raise ValueError(f"size must be above 0, not {self.size}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackboneSpec:
+    """Everything there is to know about a network before it is built.
+
+    Attributes:
+        name: What users and weights files call it.
+        summary: What it is, in one line.
+        taps: Where its feature maps can be read, in the order of computation.
+        content_taps: Those that say what is in a picture.
+        style_taps: Those whose statistics say how a picture is painted.
+        style_tap_weights: A weight for each style tap; they sum to 1.
+        input_size: (H, W) in pixels that `embedding` expects.
+        alignment: How a face must lie in that input.
+        normalisation: What the network does to its input first.
+        embedding_size: D of `embedding`; None: the last tap's channels, averaged over the image.
+        weights: What publishers offer for it, the best first.
+        licence: The terms of the network's code.
+    """
+
+    name: str
+    summary: str
+    taps: tuple[Tap, ...]
+    content_taps: tuple[str, ...]
+    style_taps: tuple[str, ...]
+    style_tap_weights: tuple[float, ...]
+    input_size: tuple[int, int]
+    alignment: Alignment
+    normalisation: Normalisation
+    embedding_size: int | None
+    weights: tuple[WeightsSource, ...]
+    licence: str
+
+    def __post_init__(self) -> None:
+        """Check that the parts fit together.
+
+        Raises:
+            ValueError: A tap's name is there twice, a content or style tap is none of the taps,
+                the style weights are not one a tap or do not sum to 1, or a size is not above 0.
+        """
+        names = [tap.name for tap in self.taps]
+        if not names or len(set(names)) != len(names):
+            raise ValueError(
+                f"{self.name}: taps must be there and have names of their own: {names}"
+            )
+        if strangers := set(self.content_taps + self.style_taps) - set(names):
+            raise ValueError(f"{self.name}: {sorted(strangers)} are none of its taps {names}")
+        if len(self.style_taps) != len(self.style_tap_weights):
+            raise ValueError(f"{self.name}: each style tap needs one weight")
+        if not math.isclose(sum(self.style_tap_weights), 1.0):
+            raise ValueError(
+                f"{self.name}: style weights sum to {sum(self.style_tap_weights)}, not 1"
+            )
+        if min(self.input_size) <= 0 or (
+            self.embedding_size is not None and self.embedding_size <= 0
+        ):
+            raise ValueError(f"{self.name}: sizes must be above 0")
+
+    @property
+    def dimension(self) -> int:
+        """D: how many numbers `embedding` gives for one image."""
+        return self.taps[-1].channels if self.embedding_size is None else self.embedding_size
+
+    def tap(self, name: str) -> Tap:
+        """Find a tap by its name.
+
+        Args:
+            name: One of the names in `taps`.
+
+        Returns:
+            The tap.
+
+        Raises:
+            ArgumentError: There is no tap of that name; the message lists those there are.
+        """
+        for tap in self.taps:
+            if tap.name == name:
+                return tap
+        known = ", ".join(tap.name for tap in self.taps)
+        raise ArgumentError(f"{self.name} has no tap {name!r}; choose from {known}")
+
+
+def falling_weights(count: int) -> tuple[float, ...]:
+    """Weights that fall by four from tap to tap and sum to 1: 256:64:16:4:1 for five.
+
+    Shallow layers, which hold brush strokes and palette, get most of it; the series is that of
+    K. Crowson's style-transfer-pytorch, which is in turn a smooth version of Gatys et al. 2016.
+
+    Args:
+        count: How many weights, at least 1.
+
+    Returns:
+        `count` weights, the largest first.
+    """
+    powers = [4.0**-step for step in range(count)]
+    return tuple(power / sum(powers) for power in powers)
