@@ -1,0 +1,13 @@
+"""Who is enrolled: people and their templates in SQLite, searched through a FAISS index.
+
+    names       what may be a person's name
+    templates   what is kept of a face, and which model's it is
+    schema      the database's tables
+    database    one connection: transactions, and SQLite's errors as one line
+    store       the truth: every question and change, each one transaction
+    index       FAISS: the closest templates of a query
+    cache       the index on disk, believed only when it fits the store
+    gallery     the store and the index as one thing
+
+Nothing here needs torch.
+"""

@@ -1,0 +1,203 @@
+"""One connection to a gallery's database: transactions, and SQLite's errors as one line.
+
+Write-ahead log with `synchronous=FULL`: what has been committed survives a kill and a power cut,
+and readers never wait for a writer. Every change is one `BEGIN IMMEDIATE` transaction, so that
+processes changing the gallery at once take turns instead of failing half-way.
+"""
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from data.errors import GalleryError
+
+from .schema import APPLICATION_ID, TABLES, VERSION
+
+BUSY_SECONDS = 30.0
+"""How long a change waits for another process's change to end."""
+
+_MEANING = {
+    sqlite3.SQLITE_BUSY: "is in use by another program: try again in a moment",
+    sqlite3.SQLITE_LOCKED: "is in use by another program: try again in a moment",
+    sqlite3.SQLITE_FULL: "could not be changed, the disk is full: free some space and try again",
+    sqlite3.SQLITE_READONLY: "cannot be written: check the permissions of its folder",
+    sqlite3.SQLITE_PERM: "cannot be opened: check the permissions of its folder",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened: check the permissions of its folder",
+    sqlite3.SQLITE_NOTADB: "is not a gallery's database: restore it from a backup",
+    sqlite3.SQLITE_CORRUPT: "is damaged: restore it from a backup",
+    sqlite3.SQLITE_IOERR: "could not be read or written: check the disk and try again",
+}
+
+
+class Database:
+    """A gallery's database file, open in this process.
+
+    Not for several threads at once: whoever owns it takes a lock around each call.
+
+    Args:
+        path: The file; it must exist.
+
+    Raises:
+        GalleryError: The file is empty, damaged, not a gallery's, or of a newer version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._told_in_one_line():
+            # mode=rw: a file that vanished is an error, not a new and empty gallery.
+            self._connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=rw",
+                uri=True,
+                timeout=BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+        try:
+            with self._told_in_one_line():
+                self._check_identity()
+                # secure_delete overwrites what a change removes; foreign keys take templates and
+                # crops away with their person.
+                for setting in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+                    self._connection.execute(f"PRAGMA {setting}")
+            self._file = path.stat()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _check_identity(self) -> None:
+        if self._path.stat().st_size == 0:
+            raise GalleryError(f"the gallery {self._path} is empty: restore it from a backup")
+        (application,) = self._connection.execute("PRAGMA application_id").fetchone()
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if application != APPLICATION_ID:
+            raise GalleryError(
+                f"{self._path} is some other program's database, not a gallery: "
+                "restore the gallery from a backup, or give another --home"
+            )
+        if version > VERSION:
+            raise GalleryError(
+                f"the gallery {self._path} was written by a newer Likeness (schema {version}, "
+                f"this one knows up to {VERSION}): update Likeness"
+            )
+
+    @property
+    def path(self) -> Path:
+        """Where the file was when it was opened."""
+        return self._path
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the path still leads to the file that is open here."""
+        try:
+            return os.path.samestat(self._file, self._path.stat())
+        except OSError:
+            return False
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Several questions about one state of the gallery.
+
+        Raises:
+            GalleryError: The file cannot be read.
+        """
+        with self._transaction("BEGIN DEFERRED") as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One change: kept whole when the block ends, and not at all when it raises.
+
+        Raises:
+            GalleryError: The file cannot be written.
+        """
+        with self._transaction("BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        with self._told_in_one_line():
+            self._connection.execute(begin)
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def wipe_traces(self) -> None:
+        """Leave no byte in the file or its log of what has been removed.
+
+        `secure_delete` alone is not enough: rows that once moved between pages leave copies in the
+        pages' gaps, and the log holds the pages as they were.
+
+        Raises:
+            GalleryError: Another process is reading an older state and goes on doing so.
+        """
+        with self._told_in_one_line():
+            self._connection.execute("VACUUM")
+            (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise GalleryError(
+                f"the gallery {self._path} is in use, so traces of what was erased remain in its "
+                "log: close other programs that use it; the next change wipes them"
+            )
+
+    def close(self) -> None:
+        """Close the file; the last process to do so folds the log into it."""
+        with self._told_in_one_line():
+            self._connection.close()
+
+    @contextmanager
+    def _told_in_one_line(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+            raise  # a mistake of ours, not something wrong with the file
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+            meaning = _MEANING.get(code, f"cannot be used ({error}): restore it from a backup")
+            raise GalleryError(f"the gallery {self._path} {meaning}") from error
+
+
+def create_database(path: Path, first_row: dict[str, str | int | None]) -> None:
+    """Make a gallery's database, unless another process was quicker.
+
+    It is made beside its place and linked there when it is whole, so that no kill leaves an empty
+    file behind and no two processes make two.
+
+    Args:
+        path: Where it shall be; the folder exists.
+        first_row: The columns of the table `gallery`.
+
+    Raises:
+        GalleryError: It cannot be written.
+    """
+    columns = ", ".join(first_row)
+    values = ", ".join(f":{column}" for column in first_row)
+    try:
+        handle, name = tempfile.mkstemp(prefix=".new-", suffix=".sqlite", dir=path.parent)  # 0600
+        os.close(handle)
+        try:
+            with closing(sqlite3.connect(name, isolation_level=None)) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.executescript(TABLES)
+                connection.execute(
+                    f"INSERT INTO gallery (only_row, {columns}) VALUES (1, {values})", first_row
+                )
+            with suppress(FileExistsError):
+                os.link(name, path)
+        finally:
+            Path(name).unlink()
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except (OSError, sqlite3.Error) as error:
+        raise GalleryError(
+            f"cannot make a gallery at {path} ({error}): check the folder and the disk's space"
+        ) from error

@@ -1,0 +1,284 @@
+"""Who is enrolled, and who of them is closest to a face: the store and its index as one thing."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from data.errors import AppError, ArgumentError, GalleryError
+from data.files import private_folder
+
+from ..results import Match, PersonSummary
+from .cache import IndexCache
+from .index import TemplateIndex
+from .snapshot import Ids, Roll, Snapshot
+from .store import Store
+from .templates import EmbeddingModel, Embeddings, Template, unit_vectors
+
+_DATABASE = "gallery.sqlite"
+_TEMPLATES_A_PERSON = 4  # looked at for each person asked for, before looking further
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _View:
+    """What a search needs, all of one state of the store."""
+
+    revision: str
+    roll: Roll
+    index: TemplateIndex
+
+    def names_of(self, ids: Ids) -> list[str]:
+        people = self.roll.people[np.searchsorted(self.roll.ids, ids)]
+        return [self.roll.names[person] for person in people.tolist()]
+
+
+class Gallery:
+    """People enrolled with one model's embeddings. Safe for several threads and processes at once.
+
+    Every search first asks the store whether anything has changed, by this process or another.
+
+    Use `Gallery.open`; close it, or use it in a `with` statement.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.RLock()
+        self._store = Store(folder / _DATABASE)
+        self._cache = IndexCache(folder / "index")
+        self._view: _View | None = None
+        self._cache_is_behind = False
+
+    @classmethod
+    def open(
+        cls, folder: Path, *, model: EmbeddingModel | None = None, create: bool = False
+    ) -> "Gallery":
+        """Open the gallery in a folder.
+
+        Args:
+            folder: Where it is kept.
+            model: Whose embeddings will be enrolled or searched; None asks for no agreement, which
+                is enough for reading names and for changing them.
+            create: Make an empty gallery where there is none, and let one without anybody take up
+                the model; needs `model`.
+
+        Raises:
+            GalleryError: There is none (and `create` is False), its database is missing, empty,
+                damaged or of a newer version, or it holds another model's embeddings.
+        """
+        if not cls.exists(folder):
+            if model is None or not create:
+                raise GalleryError(
+                    f"nobody is enrolled in {folder}: enrol somebody first, "
+                    "`likeness enroll PHOTOGRAPH --name NAME`"
+                )
+            Store.create(private_folder(folder) / _DATABASE, model)
+        gallery = cls(folder)
+        try:
+            if model is not None:
+                gallery._require(model, adopt=create)
+        except BaseException:
+            gallery.close()
+            raise
+        return gallery
+
+    @staticmethod
+    def exists(folder: Path) -> bool:
+        """Whether a folder holds a gallery.
+
+        Raises:
+            GalleryError: It holds the remains of one: an index or a log without their database.
+        """
+        database = folder / _DATABASE
+        if database.exists():
+            return True
+        log = database.with_name(f"{_DATABASE}-wal")
+        if log.exists() or IndexCache(folder / "index").exists:
+            raise GalleryError(
+                f"the database {database} is missing beside its own files: "
+                f"restore it from a backup, or remove {folder} to begin anew"
+            )
+        return False
+
+    def _require(self, model: EmbeddingModel, *, adopt: bool) -> None:
+        if self.model == model or (adopt and self._store.adopt(model)):
+            return
+        raise GalleryError(
+            f"the gallery {self._folder} was made with {self.model} and cannot be used with "
+            f"{model}: leave the choice of model and weights to the gallery, "
+            "or give another --home"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def model(self) -> EmbeddingModel:
+        """Whose embeddings the gallery holds."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.model
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether this is still the gallery in its folder: neither removed nor replaced."""
+        return self._store.is_in_place
+
+    def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
+        """Everybody enrolled, by name; or those who were deleted and can be restored."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.people(deleted=deleted)
+
+    def crop(self, person: str) -> bytes | None:
+        """The aligned face of a person's first photograph as a picture file; None if none was kept.
+
+        Raises:
+            GalleryError: Nobody has that name.
+        """
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.crop(person)
+
+    def enrol(self, person: str, templates: Sequence[Template]) -> dict[int, str]:
+        """Enrol photographs under a name; see `Store.enrol`."""
+        with self._changing():
+            return self._store.enrol(person, templates)
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a person another name; see `Store.rename`."""
+        with self._changing():
+            self._store.rename(old, new)
+
+    def delete(self, name: str) -> None:
+        """Hide a person for 30 days, then erase them; see `Store.delete`."""
+        with self._changing():
+            self._store.delete(name)
+
+    def restore(self, name: str) -> None:
+        """Undo `delete`; see `Store.restore`."""
+        with self._changing():
+            self._store.restore(name)
+
+    def erase(self, name: str) -> None:
+        """Remove a person for good: when this returns no byte of them is left in any file.
+
+        Raises:
+            GalleryError: Nobody has that name; or the person is gone but another program is in the
+                way of wiping the traces, which the next change does.
+        """
+        with self._lock:
+            self._store.erase(name)
+            self._wipe_traces()
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._lock:
+            yield
+            # The change itself is done. Whoever was deleted too long ago has gone with it, and if
+            # their traces cannot be wiped now the next change tries again.
+            with suppress(GalleryError):
+                self._wipe_traces()
+
+    def _wipe_traces(self) -> None:
+        """Wipe what erased people left in the files, also after a kill in the middle of it."""
+        with self._store.reading() as snapshot:
+            if not snapshot.traces_remain:
+                return
+        # No process writes an index that still holds them after this: `_keep` would notice.
+        try:
+            with self._store.unchanging():
+                self._cache.clear()
+        except OSError as error:
+            raise GalleryError(
+                f"cannot remove the index in {self._folder} ({error}), so traces of what was "
+                "erased remain in it: remove it, or check its permissions and erase again"
+            ) from error
+        self._store.wipe_traces()
+
+    def search(self, vectors: npt.NDArray[np.floating], k: int) -> list[list[Match]]:
+        """Find the people closest to each query; a person's best photograph counts.
+
+        Args:
+            vectors: (Q, D) unit vectors.
+            k: How many people to find, at least 1.
+
+        Returns:
+            For each query at most k people, best first, those of equal similarity by name.
+
+        Raises:
+            ArgumentError: k is less than 1.
+            GalleryError: The queries are not unit vectors of the gallery's dimension, or a template
+                is damaged.
+        """
+        if k < 1:
+            raise ArgumentError(f"asked for the best {k} people: ask for at least 1")
+        with self._lock:
+            view = self._current_view()
+            queries = unit_vectors(vectors, view.index.dimension)
+            return [_best_people(view, query, k) for query in queries]
+
+    def _current_view(self) -> _View:
+        with self._store.reading() as snapshot:
+            if self._view is None or self._view.revision != snapshot.revision:
+                self._view = self._view_of(snapshot)
+        return self._view
+
+    def _view_of(self, snapshot: Snapshot) -> _View:
+        revision, dimension, roll = snapshot.revision, snapshot.model.dimension, snapshot.roll()
+        index = self._view.index if self._view else None
+        if index is None:
+            index = self._cache.read(roll.ids, dimension, revision)
+        if index is None or index.dimension != dimension:
+            index = TemplateIndex(dimension)
+        if index.follow(roll.ids, snapshot.embeddings):
+            self._cache_is_behind = True
+        return _View(revision=revision, roll=roll, index=index)
+
+    def _keep(self, view: _View) -> None:
+        """Write the index for the next process, unless the gallery has changed since.
+
+        Nobody can change it while the file is written, so an index on disk never outlives the
+        erasure of someone who is in it. A cache that cannot be written costs time and nothing else.
+        """
+        with suppress(OSError, AppError), self._store.unchanging() as snapshot:
+            if snapshot.revision == view.revision:
+                self._cache.write(view.index, view.revision)
+
+    def close(self) -> None:
+        """Keep the index for the next process and close the database."""
+        with self._lock:
+            if self._view is not None and self._cache_is_behind:
+                self._keep(self._view)
+            self._store.close()
+
+
+def _best_people(view: _View, query: Embeddings, k: int) -> list[Match]:
+    """Look at ever more templates until k people are among them.
+
+    The best template of a person comes before their others, so whoever is found is found with
+    their best; but one person's many templates may crowd out the next person.
+    """
+    best: dict[str, float] = {}
+    wanted = min(k, len(view.roll.names))
+    count = min(len(view.index), _TEMPLATES_A_PERSON * k)
+    while count:
+        similarities, ids = view.index.search(query[np.newaxis], count)
+        best = {}
+        for name, similarity in zip(view.names_of(ids[0]), similarities[0].tolist(), strict=True):
+            best.setdefault(name, min(1.0, max(-1.0, similarity)))
+        if len(best) >= wanted or count == len(view.index):
+            break
+        count = min(len(view.index), 4 * count)
+    ranked = sorted(best.items(), key=lambda item: (-item[1], item[0]))
+    return [Match(person=name, cosine_similarity=value) for name, value in ranked[:k]]

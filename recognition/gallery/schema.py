@@ -1,0 +1,56 @@
+"""The gallery's tables, as SQLite is told to make them."""
+
+VERSION = 1
+"""Kept as `user_version`; a file with a larger one was written by a newer Likeness."""
+
+APPLICATION_ID = 0x4C696B65
+"""Kept as `application_id`: "Like". A database without it is somebody else's."""
+
+TABLES = f"""
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
+
+-- One row. `changes` counts the changes made, `mark` is drawn anew with each, so that the count
+-- reached again after a backup was put back is not taken for the same state.
+CREATE TABLE gallery (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    gallery_id TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    model_id TEXT NOT NULL,
+    weights_digest TEXT NOT NULL,
+    dimension INTEGER NOT NULL CHECK (dimension > 0),
+    weights_path TEXT,
+    changes INTEGER NOT NULL DEFAULT 0,
+    mark TEXT NOT NULL DEFAULT '',
+    -- 1 from the moment someone is erased until no byte of them is left in any file.
+    traces_remain INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE person (
+    -- AUTOINCREMENT here and below: an id is never given twice, so an index may trust it.
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    enrolled_at TEXT NOT NULL,
+    deleted_at TEXT
+) STRICT;
+
+-- Someone who was deleted may be enrolled anew under the same name.
+CREATE UNIQUE INDEX person_name ON person (name) WHERE deleted_at IS NULL;
+
+-- One face of one photograph. `embedding`: float32, little-endian, a unit vector.
+CREATE TABLE template (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    person_id INTEGER NOT NULL REFERENCES person ON DELETE CASCADE,
+    photograph_sha256 TEXT NOT NULL CHECK (length(photograph_sha256) = 64),
+    embedding BLOB NOT NULL,
+    UNIQUE (person_id, photograph_sha256)
+) STRICT;
+
+CREATE INDEX template_photograph ON template (photograph_sha256);
+
+-- Apart from the templates, so that reading all of those skips no pictures.
+CREATE TABLE crop (
+    template_id INTEGER PRIMARY KEY REFERENCES template ON DELETE CASCADE,
+    picture BLOB NOT NULL
+) STRICT;
+"""

@@ -1,0 +1,150 @@
+"""One state of a gallery: every question that can be asked of it."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from data.errors import GalleryError
+
+from ..results import PersonSummary
+from .names import person_name
+from .templates import EmbeddingModel, Embeddings, from_blob, unit_vectors
+
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Roll:
+    """Which template is whose, in one state of the gallery.
+
+    Attributes:
+        ids: (N,) the templates' ids, ascending.
+        people: (N,) for each of them, the person's id.
+        names: A person's id → name.
+    """
+
+    ids: Ids
+    people: Ids
+    names: dict[int, str]
+
+
+class Snapshot:
+    """One state of a gallery, as `Store.reading` and `Store.unchanging` hand it out."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    @property
+    def model(self) -> EmbeddingModel:
+        """Whose embeddings these are."""
+        return EmbeddingModel(*self._gallery("model_id, weights_digest, dimension, weights_path"))
+
+    @property
+    def revision(self) -> str:
+        """Names this state of this gallery: no other gallery and no other state has the same."""
+        gallery, changes, mark = self._gallery("gallery_id, changes, mark")
+        return f"{gallery}/{changes}/{mark}"
+
+    @property
+    def traces_remain(self) -> bool:
+        """Whether bytes of somebody who was erased may still be in a file."""
+        (remain,) = self._gallery("traces_remain")
+        return bool(remain)
+
+    def _gallery(self, columns: str) -> tuple[Any, ...]:
+        row: tuple[Any, ...] | None = self._connection.execute(
+            f"SELECT {columns} FROM gallery"
+        ).fetchone()
+        if row is None:
+            raise GalleryError("the gallery does not say what it is: restore it from a backup")
+        return row
+
+    def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
+        """Everybody enrolled, or those who can be restored, by name."""
+        return tuple(
+            PersonSummary(*row)
+            for row in self._connection.execute(
+                "SELECT name, count(template.id), enrolled_at"
+                " FROM person LEFT JOIN template ON template.person_id = person.id"
+                " WHERE (deleted_at IS NOT NULL) = ? GROUP BY person.id ORDER BY name, person.id",
+                (deleted,),
+            )
+        )
+
+    def crop(self, name: str) -> bytes | None:
+        """The aligned face of a person's first photograph that was kept, as a picture file."""
+        row = self._connection.execute(
+            "SELECT picture FROM crop JOIN template ON template.id = template_id"
+            " WHERE person_id = ? ORDER BY template_id",
+            (require_person(self._connection, person_name(name)),),
+        ).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def roll(self) -> Roll:
+        """Which template is whose, of everybody who is enrolled and not deleted."""
+        rows = self._connection.execute(
+            "SELECT template.id, person_id FROM template JOIN person ON person.id = person_id"
+            " WHERE deleted_at IS NULL ORDER BY template.id"
+        ).fetchall()
+        table = np.array(rows, dtype=np.int64).reshape(-1, 2)
+        names = self._connection.execute("SELECT id, name FROM person WHERE deleted_at IS NULL")
+        return Roll(ids=table[:, 0].copy(), people=table[:, 1].copy(), names=dict(names.fetchall()))
+
+    def embeddings(self, ids: Ids) -> Embeddings:
+        """The embeddings (n, D) of templates, in the order of their ids (n,), which ascend.
+
+        Raises:
+            GalleryError: One of them is damaged; the message names the person.
+        """
+        dimension = self.model.dimension
+        rows = self._connection.execute(
+            "SELECT name, embedding FROM template JOIN person ON person.id = person_id"
+            " WHERE template.id IN (SELECT value FROM json_each(?)) ORDER BY template.id",
+            (json.dumps(ids.tolist()),),
+        ).fetchall()
+        if all(len(blob) == 4 * dimension for _, blob in rows):
+            table = np.frombuffer(b"".join(blob for _, blob in rows), dtype="<f4")
+            with suppress(GalleryError):
+                return unit_vectors(table.reshape(-1, dimension), dimension)
+        raise _damage(rows, dimension)
+
+
+def person_id(connection: sqlite3.Connection, name: str) -> int | None:
+    """The id of the person who is enrolled under a name."""
+    row = connection.execute(
+        "SELECT id FROM person WHERE name = ? AND deleted_at IS NULL", (name,)
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def require_person(connection: sqlite3.Connection, name: str) -> int:
+    """The same where there must be one.
+
+    Raises:
+        GalleryError: Nobody has that name.
+    """
+    person = person_id(connection, name)
+    if person is None:
+        raise GalleryError(
+            f"nobody called '{name}' is enrolled: `likeness people list` has the names"
+        )
+    return person
+
+
+def _damage(rows: Sequence[tuple[str, bytes]], dimension: int) -> GalleryError:
+    """Say whose template is the first that cannot be read."""
+    for name, blob in rows:
+        try:
+            from_blob(blob, dimension)
+        except GalleryError as error:
+            return GalleryError(
+                f"a template of '{name}' is damaged ({error}): erase '{name}' and enrol again, "
+                "or restore the gallery from a backup"
+            )
+    return GalleryError("the templates cannot be read: restore the gallery from a backup")

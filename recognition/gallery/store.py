@@ -1,0 +1,249 @@
+"""The truth about who is enrolled. Every change is one transaction: all of it, or none."""
+
+import sqlite3
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from data.errors import GalleryError
+
+from .database import Database, create_database
+from .names import person_name
+from .snapshot import Snapshot, person_id, require_person
+from .templates import EmbeddingModel, Template, from_blob, to_blob
+
+RESTORABLE_DAYS = 30
+"""How long someone deleted can be restored; the next change after that erases them."""
+
+SAME_FACE = 0.99
+"""Cosine similarity from which on two faces of one photograph are one and the same."""
+
+
+class Store:
+    """People, photographs' hashes, templates and crops in one SQLite file.
+
+    Args:
+        path: The database; see `Store.create` for making one.
+
+    Raises:
+        GalleryError: The file is not a gallery that this version can read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._database = Database(path)
+
+    @staticmethod
+    def create(path: Path, model: EmbeddingModel) -> None:
+        """Make an empty gallery of a model's embeddings, unless there is one already.
+
+        Raises:
+            GalleryError: It cannot be written.
+        """
+        create_database(
+            path,
+            {
+                "gallery_id": str(uuid.uuid4()),
+                "created_at": _now(),
+                "model_id": model.model_id,
+                "weights_digest": model.weights_digest,
+                "dimension": model.dimension,
+                "weights_path": model.weights_path,
+            },
+        )
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file that is open here is still the gallery at its path."""
+        return self._database.is_in_place
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[Snapshot]:
+        """One state of the gallery, untouched by changes made meanwhile.
+
+        Raises:
+            GalleryError: The file cannot be read.
+        """
+        with self._database.reading() as connection:
+            yield Snapshot(connection)
+
+    @contextmanager
+    def unchanging(self) -> Iterator[Snapshot]:
+        """The newest state of the gallery, and nobody changes it before the block ends.
+
+        Raises:
+            GalleryError: Another process goes on changing it for too long.
+        """
+        with self._database.writing() as connection:
+            yield Snapshot(connection)
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        with self._database.writing() as connection:
+            before = connection.total_changes
+            yield connection
+            overdue = datetime.now(UTC) - timedelta(days=RESTORABLE_DAYS)
+            _erase(connection, "deleted_at < ?", overdue.isoformat(timespec="seconds"))
+            if connection.total_changes != before:
+                connection.execute(
+                    "UPDATE gallery SET changes = changes + 1, mark = hex(randomblob(16))"
+                )
+
+    def adopt(self, model: EmbeddingModel) -> bool:
+        """Take up another model, which only a gallery without anybody can.
+
+        Returns:
+            Whether the gallery is now that model's.
+
+        Raises:
+            GalleryError: The file cannot be written.
+        """
+        with self._changing() as connection:
+            adopted = connection.execute(
+                "UPDATE gallery SET model_id = ?, weights_digest = ?, dimension = ?,"
+                " weights_path = ? WHERE NOT EXISTS (SELECT 1 FROM template)",
+                (model.model_id, model.weights_digest, model.dimension, model.weights_path),
+            )
+            return adopted.rowcount > 0
+
+    def enrol(self, person: str, templates: Sequence[Template]) -> dict[int, str]:
+        """Enrol photographs under a name, known or new.
+
+        A photograph that is enrolled already is left out: the same one under the same name, and
+        the same face of it under another's.
+
+        Args:
+            person: The name.
+            templates: One face of each photograph.
+
+        Returns:
+            Position in `templates` → why that one was left out; empty when all were enrolled.
+
+        Raises:
+            ArgumentError: The name cannot be one.
+            GalleryError: An embedding is not a unit vector of the gallery's dimension, or the file
+                cannot be written. Nothing has been enrolled.
+        """
+        name = person_name(person)
+        left_out: dict[int, str] = {}
+        with self._changing() as connection:
+            dimension = Snapshot(connection).model.dimension
+            blobs = [to_blob(template.embedding, dimension) for template in templates]
+            for position, (template, blob) in enumerate(zip(templates, blobs, strict=True)):
+                reason = _why_not(connection, name, template, dimension)
+                if reason:
+                    left_out[position] = reason
+                else:
+                    _insert(connection, name, template, blob)
+        return left_out
+
+    def rename(self, old: str, new: str) -> None:
+        """Give a person another name.
+
+        Raises:
+            ArgumentError: The new name cannot be one.
+            GalleryError: Nobody has the old name, or somebody else has the new one.
+        """
+        old, new = person_name(old), person_name(new)
+        with self._changing() as connection:
+            person = require_person(connection, old)
+            if new != old and person_id(connection, new) is not None:
+                raise GalleryError(f"'{new}' is enrolled already: choose another name")
+            connection.execute("UPDATE person SET name = ? WHERE id = ?", (new, person))
+
+    def delete(self, name: str) -> None:
+        """Hide a person; `restore` undoes it for `RESTORABLE_DAYS` days.
+
+        Raises:
+            GalleryError: Nobody has that name.
+        """
+        with self._changing() as connection:
+            person = require_person(connection, person_name(name))
+            connection.execute("UPDATE person SET deleted_at = ? WHERE id = ?", (_now(), person))
+
+    def restore(self, name: str) -> None:
+        """Bring back whoever was deleted last under a name.
+
+        Raises:
+            GalleryError: Nobody was, or the name has been given to somebody else since.
+        """
+        name = person_name(name)
+        with self._changing() as connection:
+            if person_id(connection, name) is not None:
+                raise GalleryError(f"'{name}' is enrolled: rename that person before restoring")
+            restored = connection.execute(
+                "UPDATE person SET deleted_at = NULL WHERE id = (SELECT id FROM person"
+                " WHERE name = ? AND deleted_at IS NOT NULL ORDER BY deleted_at DESC, id DESC)",
+                (name,),
+            ).rowcount
+            if not restored:
+                raise GalleryError(
+                    f"nobody called '{name}' was deleted in the last {RESTORABLE_DAYS} days"
+                )
+
+    def erase(self, name: str) -> None:
+        """Remove everybody of a name, deleted ones too. Traces remain until `wipe_traces`.
+
+        Raises:
+            GalleryError: Nobody has that name.
+        """
+        name = person_name(name)
+        with self._changing() as connection:
+            if not _erase(connection, "name = ?", name):
+                raise GalleryError(f"nobody called '{name}' is enrolled or deleted")
+
+    def wipe_traces(self) -> None:
+        """Leave no byte of those who were erased in the database's files.
+
+        Raises:
+            GalleryError: Another process is in the way; the next call tries again.
+        """
+        self._database.wipe_traces()
+        with self._database.writing() as connection:
+            connection.execute("UPDATE gallery SET traces_remain = 0")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _why_not(
+    connection: sqlite3.Connection, name: str, template: Template, dimension: int
+) -> str | None:
+    rows = connection.execute(
+        "SELECT name, embedding FROM template JOIN person ON person.id = person_id"
+        " WHERE photograph_sha256 = ? AND deleted_at IS NULL ORDER BY template.id",
+        (template.photograph_sha256,),
+    ).fetchall()
+    for owner, blob in rows:
+        if owner == name:
+            return f"this photograph is enrolled already as '{name}'"
+        if float(from_blob(blob, dimension)[0] @ template.embedding) >= SAME_FACE:
+            return f"this face of this photograph is enrolled already as '{owner}'"
+    return None
+
+
+def _insert(connection: sqlite3.Connection, name: str, template: Template, blob: bytes) -> None:
+    person = person_id(connection, name)
+    if person is None:
+        person = connection.execute(
+            "INSERT INTO person (name, enrolled_at) VALUES (?, ?)", (name, _now())
+        ).lastrowid
+    identifier = connection.execute(
+        "INSERT INTO template (person_id, photograph_sha256, embedding) VALUES (?, ?, ?)",
+        (person, template.photograph_sha256, blob),
+    ).lastrowid
+    if template.crop is not None:
+        connection.execute("INSERT INTO crop VALUES (?, ?)", (identifier, template.crop))
+
+
+def _erase(connection: sqlite3.Connection, condition: str, value: str) -> bool:
+    erased = connection.execute(f"DELETE FROM person WHERE {condition}", (value,)).rowcount > 0
+    if erased:
+        connection.execute("UPDATE gallery SET traces_remain = 1")
+    return erased

@@ -1,0 +1,104 @@
+"""What is kept of a face, and which model's it is."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from data.errors import GalleryError
+
+Embeddings = npt.NDArray[np.float32]
+"""Unit vectors, one a row: (N, D) float32."""
+
+_NORM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingModel:
+    """What made a gallery's embeddings; those of two models cannot be compared.
+
+    Attributes:
+        model_id: The network's name.
+        weights_digest: SHA-256 of its weights, hexadecimal.
+        dimension: How many numbers an embedding has, D.
+        weights_path: Where the weights were last seen: a hint for finding them again, to be
+            believed only when the digest agrees. Two models that differ in it alone are equal.
+    """
+
+    model_id: str
+    weights_digest: str
+    dimension: int
+    weights_path: str | None = field(default=None, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.model_id} (weights {self.weights_digest[:12]}, {self.dimension} numbers)"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Template:
+    """One face of one photograph, ready to be enrolled.
+
+    Attributes:
+        embedding: (D,) float32, a unit vector.
+        photograph_sha256: SHA-256 of the photograph it was seen in, hexadecimal.
+        crop: The aligned face as a PNG or JPEG file, or None to keep none.
+    """
+
+    embedding: npt.NDArray[np.float32]
+    photograph_sha256: str
+    crop: bytes | None = None
+
+
+def unit_vectors(vectors: npt.NDArray[np.floating], dimension: int) -> Embeddings:
+    """Check that an array holds embeddings, so that FAISS and SQLite see nothing else.
+
+    Args:
+        vectors: (N, D) of any floating type.
+        dimension: The D that is expected.
+
+    Returns:
+        The same as contiguous float32.
+
+    Raises:
+        GalleryError: Another shape or type, a number that is not finite, or a row whose length is
+            not 1 to within 0.001.
+    """
+    if vectors.ndim != 2 or vectors.shape[1] != dimension or vectors.dtype.kind != "f":
+        raise GalleryError(
+            f"expected embeddings of {dimension} floating-point numbers each, got an array of "
+            f"shape {vectors.shape} and type {vectors.dtype}: use the gallery's own model"
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        rows = np.ascontiguousarray(vectors, dtype=np.float32)
+        lengths = np.sqrt(np.einsum("nd,nd->n", rows, rows))
+    if not np.isfinite(lengths).all():
+        raise GalleryError("an embedding holds NaN or infinity: check the weights that made it")
+    if (np.abs(lengths - 1) > _NORM_TOLERANCE).any():
+        worst = float(lengths[np.argmax(np.abs(lengths - 1))])
+        raise GalleryError(
+            f"an embedding has length {worst:.4g}, expected 1: divide it by its length"
+        )
+    return rows
+
+
+def to_blob(embedding: npt.NDArray[np.floating], dimension: int) -> bytes:
+    """Turn one embedding (D,) into bytes: float32, little-endian.
+
+    Raises:
+        GalleryError: As for `unit_vectors`.
+    """
+    return unit_vectors(embedding[np.newaxis], dimension).astype("<f4").tobytes()
+
+
+def from_blob(blob: bytes, dimension: int) -> Embeddings:
+    """Read one embedding back as (1, D).
+
+    Raises:
+        GalleryError: The bytes are not one unit vector of that dimension.
+    """
+    if len(blob) != 4 * dimension:
+        raise GalleryError(
+            f"a template of {len(blob)} bytes, expected {4 * dimension}: "
+            "restore the gallery from a backup"
+        )
+    return unit_vectors(np.frombuffer(blob, dtype="<f4").reshape(1, dimension), dimension)
