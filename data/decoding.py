@@ -1,0 +1,149 @@
+"""A stranger's bytes to upright RGB; every limit is checked before pixels are touched."""
+
+import io
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from data.errors import AppError, ImageError
+from data.files import printable
+from data.modes import to_rgb
+
+MAX_PIXELS = 50_000_000
+"""The most pixels a picture may have: about 7,000 × 7,000."""
+
+MIN_SIDE = 8
+"""Pixels that width and height must have at least."""
+
+# Pillow knows dozens of formats; each one left out is code that no stranger's file can reach. Its
+# JPEG reader takes MPO as well.
+FORMATS = frozenset({"JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "HEIF"})
+"""The formats that are read, in Pillow's words."""
+
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
+
+# What EXIF's eight orientations ask for; anything else means upright.
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_WARNING_FILTERS = threading.Lock()
+
+
+def decode(
+    content: bytes, *, formats: Iterable[str] = FORMATS, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
+    """Decode one picture safely; of an animated WebP or PNG, or of several pages, the first.
+
+    Args:
+        content: A file's bytes.
+        formats: Which of `FORMATS` it may be; no other's decoder sees the bytes.
+        max_pixels: The most pixels to decode, at most `MAX_PIXELS`.
+
+    Returns:
+        The picture: mode RGB, 8 bit, upright, without metadata.
+
+    Raises:
+        ImageError: Why it is refused, as the second half of a sentence.
+    """
+    readers = sorted(set(formats) - {"HEIF"})
+    heic = content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS and "HEIF" in formats
+    max_pixels = min(max_pixels, MAX_PIXELS)
+    if not content:
+        raise ImageError("it is empty; expected a picture: fetch it again")
+    try:
+        with _quiet():
+            return (
+                _decode_heic(content, max_pixels) if heic else _decode(content, readers, max_pixels)
+            )
+    except AppError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"it is not a picture that can be read; expected {', '.join(readers)}"
+        ) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(
+            f"it has too many pixels; at most {max_pixels:,} are read: make it smaller"
+        ) from error
+    # Decoders meet a stranger's bytes here, and raise anything from struct.error to MemoryError.
+    except Exception as error:
+        raise ImageError(
+            f"it is damaged ({printable(str(error)) or type(error).__name__}); "
+            "expected a whole picture: fetch it again"
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence Pillow's remarks on odd metadata; a decompression bomb is an error.
+
+    Warning filters belong to the whole process: hence the lock, and one picture at a time.
+    """
+    with _WARNING_FILTERS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        yield
+
+
+def _decode(content: bytes, readers: list[str], max_pixels: int) -> Image.Image:
+    with Image.open(io.BytesIO(content), formats=readers) as image:
+        _check_size(image.size, max_pixels)
+        if image.format == "GIF" and getattr(image, "is_animated", False):
+            raise ImageError(
+                "it is an animated GIF; expected a still picture: save one frame of it"
+            )
+        if image.format == "PNG":
+            _check_sums(content)
+        image.load()
+        return to_rgb(_upright(image))
+
+
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if min(width, height) < MIN_SIDE:
+        raise ImageError(f"it has {width}×{height} pixels; each side needs at least {MIN_SIDE}")
+    if width * height > max_pixels:
+        raise ImageError(
+            f"it has {width}×{height} pixels; at most {max_pixels:,} are read: make it smaller"
+        )
+
+
+def _check_sums(content: bytes) -> None:
+    """Compare the checksum of each chunk of a PNG; decoding alone skips those of the pixels."""
+    with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+        image.verify()
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn as EXIF says; metadata that cannot be read says nothing."""
+    try:
+        transposition = _UPRIGHT[image.getexif()[ExifTags.Base.Orientation]]
+    except Exception:  # upright already, or junk, which is no reason to refuse the pixels
+        return image
+    turned = image.transpose(transposition)
+    turned.format = image.format
+    return turned
+
+
+def _decode_heic(content: bytes, max_pixels: int) -> Image.Image:
+    try:
+        import pi_heif
+    except ImportError as error:
+        raise ImageError(
+            "it is HEIC, whose reader is not installed; install it with "
+            "pip install 'likeness[heic]', or save the picture as JPEG"
+        ) from error
+    heif = pi_heif.open_heif(io.BytesIO(content), convert_hdr_to_8bit=True)
+    _check_size(heif.size, max_pixels)
+    # The container's own rotation counts, and has been applied; EXIF's is a copy of it.
+    return to_rgb(heif.to_pillow())

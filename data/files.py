@@ -1,0 +1,173 @@
+"""Files on disk: where the user's data lives, whole writes or none, digests, careful reading."""
+
+import contextlib
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import platformdirs
+
+from data.errors import AppError, ArgumentError
+
+_LONGEST_SHOWN = 160
+"""Characters of a file's name or of a library's message that a line for the user holds."""
+
+
+def printable(text: str | os.PathLike[str]) -> str:
+    """Return `text` fit for a message of one line, whatever a file's name may hold.
+
+    Line breaks, control characters, undecodable bytes and marks that reverse the writing direction
+    are escaped; what is too long loses its middle.
+    """
+    shown = "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii")
+        for c in os.fspath(text)
+    )
+    if len(shown) > _LONGEST_SHOWN:
+        half = _LONGEST_SHOWN // 2
+        shown = f"{shown[:half]}…{shown[-half:]}"
+    return shown
+
+
+def data_home(override: Path | None = None) -> Path:
+    """Return the folder that holds this user's gallery and weights; it may not exist yet.
+
+    Args:
+        override: A folder that the user named; otherwise `LIKENESS_HOME` counts, then the place
+            that the operating system has for a user's data.
+    """
+    if override is not None:
+        return override.expanduser().absolute()
+    if named := os.environ.get("LIKENESS_HOME"):
+        return Path(named).expanduser().absolute()
+    return platformdirs.user_data_path("likeness")
+
+
+def private_folder(path: Path) -> Path:
+    """Create `path` and what is missing above it, for this user alone (0700), and return it.
+
+    A folder that is there already keeps its permissions.
+
+    Raises:
+        ArgumentError: It cannot be created, or something else has its name.
+    """
+    try:
+        for folder in [*reversed(path.parents), path]:
+            if not folder.is_dir():
+                folder.mkdir(mode=0o700, exist_ok=True)
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise ArgumentError(
+            f"cannot create the folder {printable(path)}: {reason}; name another place"
+        ) from error
+    return path
+
+
+@contextlib.contextmanager
+def atomic_output(path: Path, *, mode: int = 0o600) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, and put it in `path`'s place once the block is done.
+
+    Whoever looks at `path` sees the old file or the whole new one, also after a power cut. If the
+    block fails, the temporary file is removed and the old file stays. A link at `path` is replaced,
+    never written through.
+
+    Args:
+        path: The file to write; its folder must exist.
+        mode: Permissions of the new file, less the process's umask.
+
+    Yields:
+        An empty file in the same folder, hidden, with the suffix of `path`.
+
+    Raises:
+        OSError: The folder cannot be written, or the disk is full.
+    """
+    temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+    try:
+        yield temporary
+        _sync(temporary, os.O_RDWR)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    if hasattr(os, "O_DIRECTORY"):  # Windows cannot open a folder, and keeps renames by itself
+        _sync(path.parent, os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomic(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Write `content` to `path` whole or not at all; see `atomic_output`.
+
+    Raises:
+        OSError: The folder cannot be written, or the disk is full.
+    """
+    with atomic_output(path, mode=mode) as temporary:
+        temporary.write_bytes(content)
+
+
+def sha256_of(source: str | os.PathLike[str] | bytes) -> str:
+    """Return the SHA-256 of a file's content, or of `bytes`, as 64 hexadecimal digits."""
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    with Path(source).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_regular(
+    path: str | os.PathLike[str], *, error: type[AppError], most_bytes: int | None = None
+) -> bytes:
+    """Read a file that strangers may have prepared: never waits, never reads without end.
+
+    Args:
+        path: The file; links are followed.
+        error: What to raise for a file that is there and cannot be read.
+        most_bytes: Refuse a longer file before any of it is read; None reads any length.
+
+    Raises:
+        ArgumentError: There is no such file.
+        AppError: As `error`: a folder, a pipe, a device, a circle of links, unreadable, too long.
+    """
+    shown = printable(path)
+    try:
+        # Opening a pipe would wait for its other end.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise error(f"{shown} is not a regular file; expected a file on disk")
+            if most_bytes is not None and status.st_size > most_bytes:
+                raise error(
+                    f"{shown} has {status.st_size:,} bytes; at most {most_bytes:,} are read"
+                )
+            return file.read()
+    except IsADirectoryError as problem:
+        raise error(f"{shown} is a folder; expected a file") from problem
+    except OSError as problem:
+        if not _exists(path):
+            raise ArgumentError(f"there is no file {shown}; check the path") from problem
+        raise error(f"cannot read {shown}: {problem.strerror}; check the file") from problem
+    except ValueError as problem:  # a NUL in the name: no file system has such a file
+        raise ArgumentError(f"there is no file {shown}; check the path") from problem
+
+
+def _exists(path: str | os.PathLike[str]) -> bool:
+    """Return whether `path` names anything, be it a link that leads nowhere but to itself."""
+    if not Path(path).is_symlink():
+        return os.path.exists(path)  # noqa: PTH110  (Path.exists raises on names that are too long)
+    try:
+        Path(path).resolve(strict=True)
+    except FileNotFoundError:
+        return False
+    except (OSError, RuntimeError):  # a circle of links
+        return True
+    return True
