@@ -60,9 +60,11 @@ class Backbone(nn.Module):
         spec: What the network says about itself.
         surplus: Patterns of the names under which published weights hold what this network leaves
             out, such as a classifier.
+        renamed: Beginnings of names in published weights, and what they are here.
     """
 
     surplus: ClassVar[tuple[str, ...]] = ()
+    renamed: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, spec: BackboneSpec) -> None:
         super().__init__()
@@ -88,9 +90,30 @@ class Backbone(nn.Module):
         self._stages = tuple((name, tuple(layers)) for name, layers in stages.items())
         self._head = tuple(head)
 
-    def is_surplus(self, key: str) -> bool:
-        """Whether a tensor of that name is left out on purpose when weights are loaded."""
-        return any(fnmatchcase(key, pattern) for pattern in self.surplus)
+    def initialise_convolutions(self) -> None:
+        """Draw the convolutions' weights by He et al. 2015, which suits rectified layers."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                # Counted over inputs, which stays right where a convolution is depthwise.
+                nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def own_key(self, published: str) -> str | None:
+        """What `state_dict` calls a tensor of a weights file.
+
+        Args:
+            published: The tensor's name in a file, the publisher's or this class's own.
+
+        Returns:
+            The name here; None for a tensor that is left out on purpose.
+        """
+        if any(fnmatchcase(published, pattern) for pattern in self.surplus):
+            return None
+        for theirs, ours in self.renamed.items():
+            if published.startswith(theirs):
+                return ours + published.removeprefix(theirs)
+        return published
 
     def stages_through(self, tap: str) -> Iterator[Stage]:
         """The stages up to and with a tap, in the order of computation.

@@ -237,7 +237,9 @@ def _none_at_hand(name: str, home: Path | None) -> WeightsError:
 def _fill(backbone: Backbone, tensors: Mapping[str, Tensor], path: Path) -> None:
     """Give a network its weights, after making sure that each one is there, and right."""
     wanted = backbone.state_dict()
-    given = {key: value for key, value in tensors.items() if not backbone.is_surplus(key)}
+    given = {
+        key: value for name, value in tensors.items() if (key := backbone.own_key(name)) is not None
+    }
     for key, tensor in wanted.items():
         if key.endswith("num_batches_tracked") and key not in given:
             # Files older than PyTorch 0.4.1 lack this count, which only training looks at.

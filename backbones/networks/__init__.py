@@ -1,5 +1,5 @@
 """One module a family of networks; importing this package registers them all."""
 
-from . import mobilefacenet
+from . import inception_resnet_v1, mobilefacenet, resnet, squeezenet, vgg, vgg_quarter
 
-__all__ = ["mobilefacenet"]
+__all__ = ["inception_resnet_v1", "mobilefacenet", "resnet", "squeezenet", "vgg", "vgg_quarter"]

@@ -121,7 +121,7 @@ class MobileFaceNet(Backbone):
             first | stages | {"conv2": [self.conv2]},
             head=[self.linear7, self.linear1, nn.Flatten()],
         )
-        self._initialise()
+        self.initialise_convolutions()
 
     def _bottlenecks(self) -> dict[str, list[nn.Module]]:
         """Register all bottlenecks in one sequence and tell them apart by stage."""
@@ -137,11 +137,6 @@ class MobileFaceNet(Backbone):
                     channels = outputs
         self.blocks = nn.Sequential(*(block for blocks in stages.values() for block in blocks))
         return stages
-
-    def _initialise(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out")
 
 
 @register(SPEC)
