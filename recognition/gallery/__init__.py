@@ -4,9 +4,11 @@
     templates   what is kept of a face, and which model's it is
     schema      the database's tables
     database    one connection: transactions, and SQLite's errors as one line
-    store       the truth: every question and change, each one transaction
+    snapshot    one state of the truth: every question
+    store       the truth: every change, each one transaction
     index       FAISS: the closest templates of a query
     cache       the index on disk, believed only when it fits the store
+    view        one state of the store with its index: who is closest
     gallery     the store and the index as one thing
 
 Nothing here needs torch.

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,25 +16,12 @@ from data.files import private_folder
 from ..results import Match, PersonSummary
 from .cache import IndexCache
 from .index import TemplateIndex
-from .snapshot import Ids, Roll, Snapshot
+from .snapshot import Snapshot
 from .store import Store
-from .templates import EmbeddingModel, Embeddings, Template, unit_vectors
+from .templates import EmbeddingModel, Template, unit_vectors
+from .view import View
 
 _DATABASE = "gallery.sqlite"
-_TEMPLATES_A_PERSON = 4  # looked at for each person asked for, before looking further
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _View:
-    """What a search needs, all of one state of the store."""
-
-    revision: str
-    roll: Roll
-    index: TemplateIndex
-
-    def names_of(self, ids: Ids) -> list[str]:
-        people = self.roll.people[np.searchsorted(self.roll.ids, ids)]
-        return [self.roll.names[person] for person in people.tolist()]
 
 
 class Gallery:
@@ -51,7 +37,7 @@ class Gallery:
         self._lock = threading.RLock()
         self._store = Store(folder / _DATABASE)
         self._cache = IndexCache(folder / "index")
-        self._view: _View | None = None
+        self._view: View | None = None
         self._cache_is_behind = False
 
     @classmethod
@@ -73,15 +59,12 @@ class Gallery:
         """
         if not cls.exists(folder):
             if model is None or not create:
-                raise GalleryError(
-                    f"nobody is enrolled in {folder}: enrol somebody first, "
-                    "`likeness enroll PHOTOGRAPH --name NAME`"
-                )
+                raise nobody_enrolled(folder)
             Store.create(private_folder(folder) / _DATABASE, model)
         gallery = cls(folder)
         try:
             if model is not None:
-                gallery._require(model, adopt=create)
+                gallery.require(model, adopt=create)
         except BaseException:
             gallery.close()
             raise
@@ -105,7 +88,16 @@ class Gallery:
             )
         return False
 
-    def _require(self, model: EmbeddingModel, *, adopt: bool) -> None:
+    def require(self, model: EmbeddingModel, *, adopt: bool = False) -> None:
+        """Make sure that a model's embeddings may be searched or enrolled here.
+
+        Args:
+            model: The model.
+            adopt: Let a gallery without anybody take up the model.
+
+        Raises:
+            GalleryError: The gallery holds another model's embeddings; the message names both.
+        """
         if self.model == model or (adopt and self._store.adopt(model)):
             return
         raise GalleryError(
@@ -130,6 +122,12 @@ class Gallery:
         """Whose embeddings the gallery holds."""
         with self._lock, self._store.reading() as snapshot:
             return snapshot.model
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody is enrolled, leaving out those who are deleted."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.is_empty
 
     @property
     def is_in_place(self) -> bool:
@@ -226,15 +224,15 @@ class Gallery:
         with self._lock:
             view = self._current_view()
             queries = unit_vectors(vectors, view.index.dimension)
-            return [_best_people(view, query, k) for query in queries]
+            return [view.best_people(query, k) for query in queries]
 
-    def _current_view(self) -> _View:
+    def _current_view(self) -> View:
         with self._store.reading() as snapshot:
             if self._view is None or self._view.revision != snapshot.revision:
                 self._view = self._view_of(snapshot)
         return self._view
 
-    def _view_of(self, snapshot: Snapshot) -> _View:
+    def _view_of(self, snapshot: Snapshot) -> View:
         revision, dimension, roll = snapshot.revision, snapshot.model.dimension, snapshot.roll()
         index = self._view.index if self._view else None
         if index is None:
@@ -243,9 +241,9 @@ class Gallery:
             index = TemplateIndex(dimension)
         if index.follow(roll.ids, snapshot.embeddings):
             self._cache_is_behind = True
-        return _View(revision=revision, roll=roll, index=index)
+        return View(revision=revision, roll=roll, index=index)
 
-    def _keep(self, view: _View) -> None:
+    def _keep(self, view: View) -> None:
         """Write the index for the next process, unless the gallery has changed since.
 
         Nobody can change it while the file is written, so an index on disk never outlives the
@@ -263,22 +261,9 @@ class Gallery:
             self._store.close()
 
 
-def _best_people(view: _View, query: Embeddings, k: int) -> list[Match]:
-    """Look at ever more templates until k people are among them.
-
-    The best template of a person comes before their others, so whoever is found is found with
-    their best; but one person's many templates may crowd out the next person.
-    """
-    best: dict[str, float] = {}
-    wanted = min(k, len(view.roll.names))
-    count = min(len(view.index), _TEMPLATES_A_PERSON * k)
-    while count:
-        similarities, ids = view.index.search(query[np.newaxis], count)
-        best = {}
-        for name, similarity in zip(view.names_of(ids[0]), similarities[0].tolist(), strict=True):
-            best.setdefault(name, min(1.0, max(-1.0, similarity)))
-        if len(best) >= wanted or count == len(view.index):
-            break
-        count = min(len(view.index), 4 * count)
-    ranked = sorted(best.items(), key=lambda item: (-item[1], item[0]))
-    return [Match(person=name, cosine_similarity=value) for name, value in ranked[:k]]
+def nobody_enrolled(folder: Path) -> GalleryError:
+    """The error of a gallery that is asked who somebody is and knows nobody."""
+    return GalleryError(
+        f"nobody is enrolled in {folder}: enrol somebody first, "
+        "`likeness enroll PHOTOGRAPH --name NAME`"
+    )

@@ -57,6 +57,14 @@ class Snapshot:
         (remain,) = self._gallery("traces_remain")
         return bool(remain)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody is enrolled, leaving out those who are deleted."""
+        (anybody,) = self._connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM person WHERE deleted_at IS NULL)"
+        ).fetchone()
+        return not anybody
+
     def _gallery(self, columns: str) -> tuple[Any, ...]:
         row: tuple[Any, ...] | None = self._connection.execute(
             f"SELECT {columns} FROM gallery"
