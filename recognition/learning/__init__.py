@@ -1,0 +1,1 @@
+"""Photographs of people → a better embedding: losses, batches, schedules and the trainer."""

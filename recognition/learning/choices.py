@@ -1,0 +1,85 @@
+"""The names a run may be told: losses, mining, optimisers, schedules, sampling, precision."""
+
+from enum import StrEnum
+
+
+class LossName(StrEnum):
+    """What the embedding is trained for; the terms of a weighted sum."""
+
+    TRIPLET = "triplet"
+    CONTRASTIVE = "contrastive"
+    PAIR = "pair"
+    SOFTMAX = "softmax"
+    ARCFACE = "arcface"
+    COSFACE = "cosface"
+    SUBCENTER = "subcenter"
+    DISTILL = "distill"
+    RELATIONAL = "relational"
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether the target is another network's embedding."""
+        return self in {LossName.DISTILL, LossName.RELATIONAL}
+
+    @property
+    def needs_positive(self) -> bool:
+        """Whether somebody must have two photographs or more."""
+        return self in {LossName.TRIPLET, LossName.CONTRASTIVE, LossName.PAIR}
+
+    @property
+    def needs_classes(self) -> bool:
+        """Whether the term keeps a weight for every person in training."""
+        return self in {LossName.SOFTMAX, LossName.ARCFACE, LossName.COSFACE, LossName.SUBCENTER}
+
+
+class Mining(StrEnum):
+    """Which triplets of a batch count (Schroff et al. 2015, FaceNet, section 3.2)."""
+
+    ALL = "all"
+    HARD = "hard"
+    SEMI_HARD = "semi-hard"
+
+
+class OptimizerName(StrEnum):
+    """How a gradient becomes a step."""
+
+    SGD = "sgd"
+    MOMENTUM = "momentum"
+    NESTEROV = "nesterov"
+    ADAGRAD = "adagrad"
+    ADADELTA = "adadelta"
+    RMSPROP = "rmsprop"
+    ADAM = "adam"
+    ADAMW = "adamw"
+
+
+class ScheduleName(StrEnum):
+    """How the learning rate changes over the run."""
+
+    CONSTANT = "constant"
+    INVERSE = "inverse"
+    EXPONENTIAL = "exponential"
+    STEP = "step"
+    COSINE = "cosine"
+    ONE_CYCLE = "one-cycle"
+
+
+class Sampling(StrEnum):
+    """What an epoch is: people drawn P×K, or every photograph once."""
+
+    PEOPLE = "people"
+    PHOTOGRAPHS = "photographs"
+
+
+class Precision(StrEnum):
+    """The number format of the network's forward pass; weights stay float32."""
+
+    FLOAT32 = "float32"
+    BF16 = "bf16"
+
+
+class Metric(StrEnum):
+    """The one number of held-out people that chooses `best` and stops early; higher is better."""
+
+    AUC = "val_auc"
+    TAR = "val_tar"

@@ -1,0 +1,281 @@
+"""What a training run is told, checked before anything is read or written."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data.errors import ArgumentError
+
+from .choices import (
+    LossName,
+    Metric,
+    Mining,
+    OptimizerName,
+    Precision,
+    Sampling,
+    ScheduleName,
+)
+
+MOST_EPOCHS = 100_000
+
+Point = tuple[float, float]
+
+
+def _check_range(
+    name: str, value: float, low: float, high: float, *, above_low: bool = False
+) -> None:
+    """Refuse NaN and whatever lies outside [low, high], or outside (low, high] with `above_low`."""
+    inside = low < value <= high if above_low else low <= value <= high
+    if math.isnan(value) or not inside:
+        bracket = "more than" if above_low else "at least"
+        raise ArgumentError(f"{name} is {value:g}: give {bracket} {low:g} and at most {high:g}")
+
+
+def _check_count(name: str, value: int, low: int, high: int) -> None:
+    """Refuse an integer outside [low, high]."""
+    if not low <= value <= high:
+        raise ArgumentError(f"{name} is {value}: give a whole number from {low} to {high}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """Which photographs, and which people are kept out.
+
+    Attributes:
+        folder: A folder of identities: `<name>/<photograph>`.
+        identities: A text file; the first word of a line is the name of a folder to use. None: all.
+        unlabelled: A folder of photographs without names, for the distillation losses.
+        unlabelled_landmarks: Where eyes, nose and mouth corners (x, y in pixels) lie in every
+            unlabelled photograph alike; None: each is searched for its face.
+        split: Shares of the people for training, validation and test; scaled to a sum of 1.
+        cache: Where photographs aligned by this run are kept; None: the user's data folder.
+    """
+
+    folder: Path
+    identities: Path | None = None
+    unlabelled: Path | None = None
+    unlabelled_landmarks: tuple[Point, Point, Point, Point, Point] | None = None
+    split: tuple[float, float, float] = (6.0, 2.0, 2.0)
+    cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        for share in self.split:
+            _check_range("a share of data.split", share, 0, 1e6)
+        if self.split[0] == 0 or self.split[1] == 0:
+            raise ArgumentError("data.split needs shares above 0 for training and validation")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchConfig:
+    """What one step sees.
+
+    Attributes:
+        sampling: An epoch draws P people × K photographs a batch, or takes every photograph once,
+            up to K of one person side by side.
+        people: P.
+        photographs: K.
+    """
+
+    sampling: Sampling = Sampling.PEOPLE
+    people: int = 16
+    photographs: int = 4
+
+    def __post_init__(self) -> None:
+        _check_count("batch.people", self.people, 1, 100_000)
+        _check_count("batch.photographs", self.photographs, 1, 1_000)
+        if self.size < 2:
+            raise ArgumentError("a batch of 1 photograph cannot be normalised: give 2 or more")
+
+    @property
+    def size(self) -> int:
+        """Photographs a batch."""
+        return self.people * self.photographs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AugmentConfig:
+    """How far a training photograph is changed at random.
+
+    Attributes:
+        enabled: False shows every photograph as it is.
+        mirror: Probability of a mirrored photograph.
+        translate: Largest shift, as a fraction of the side.
+        rotate: Largest rotation in degrees.
+        scale: Largest relative change of size.
+        colour: Largest relative change of brightness, contrast and saturation.
+        grey: Probability of a grey photograph.
+    """
+
+    enabled: bool = True
+    mirror: float = 0.5
+    translate: float = 0.04
+    rotate: float = 6.0
+    scale: float = 0.05
+    colour: float = 0.2
+    grey: float = 0.05
+
+    def __post_init__(self) -> None:
+        _check_range("augment.mirror", self.mirror, 0, 1)
+        _check_range("augment.translate", self.translate, 0, 0.5)
+        _check_range("augment.rotate", self.rotate, 0, 180)
+        _check_range("augment.scale", self.scale, 0, 0.5)
+        _check_range("augment.colour", self.colour, 0, 1)
+        _check_range("augment.grey", self.grey, 0, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossConfig:
+    """One term of the objective.
+
+    Attributes:
+        name: Which loss.
+        weight: Its factor in the sum.
+        margin: α of the triplet (squared distance), the contrastive loss's distance, ArcFace's
+            angle in degrees, CosFace's cosine; None: the paper's.
+        scale: The factor before the softmax of the margin losses; None: the paper's.
+        mining: Which triplets count.
+    """
+
+    name: LossName
+    weight: float = 1.0
+    margin: float | None = None
+    scale: float | None = None
+    mining: Mining = Mining.SEMI_HARD
+
+    def __post_init__(self) -> None:
+        _check_range(f"the weight of {self.name}", self.weight, 0, 1e6, above_low=True)
+        if self.margin is not None:
+            _check_range(f"the margin of {self.name}", self.margin, 0, 180)
+        if self.scale is not None:
+            _check_range(f"the scale of {self.name}", self.scale, 0, 1e4, above_low=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizerConfig:
+    """How a gradient becomes a step.
+
+    Attributes:
+        name: The rule.
+        rate: The largest learning rate of the run; the schedule scales it.
+        weight_decay: Applied to weight matrices alone, never to biases and norms.
+        momentum: Of SGD with momentum, and Nesterov.
+        clip: Largest norm of the whole gradient; None: as it is.
+    """
+
+    name: OptimizerName = OptimizerName.ADAMW
+    rate: float = 1e-3
+    weight_decay: float = 0.05
+    momentum: float = 0.9
+    clip: float | None = 5.0
+
+    def __post_init__(self) -> None:
+        _check_range("optimizer.rate", self.rate, 0, 100, above_low=True)
+        _check_range("optimizer.weight_decay", self.weight_decay, 0, 10)
+        _check_range("optimizer.momentum", self.momentum, 0, 0.9999)
+        if self.clip is not None:
+            _check_range("optimizer.clip", self.clip, 0, 1e9, above_low=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleConfig:
+    """How the learning rate changes, as a factor on `optimizer.rate`.
+
+    Attributes:
+        name: The curve.
+        warmup: The share of the run in which the rate climbs from 4 % of its value (one-cycle:
+            the rising half of the cycle).
+        decay: k of 1/(1 + k·epoch); the factor per epoch of `exponential`, and per step of `step`.
+        every: Epochs between two drops of `step`.
+    """
+
+    name: ScheduleName = ScheduleName.ONE_CYCLE
+    warmup: float = 0.2
+    decay: float = 0.5
+    every: int = 10
+
+    def __post_init__(self) -> None:
+        _check_range("schedule.warmup", self.warmup, 0, 0.9)
+        _check_range("schedule.decay", self.decay, 0, 1e3)
+        if self.name in {ScheduleName.EXPONENTIAL, ScheduleName.STEP}:
+            _check_range("schedule.decay", self.decay, 0, 1, above_low=True)
+        _check_count("schedule.every", self.every, 1, MOST_EPOCHS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """A whole run.
+
+    Attributes:
+        data: Photographs and the people kept out.
+        out: The run's folder; a run that is found unfinished there goes on.
+        backbone: A name of `backbones.registry`.
+        embedding_size: D.
+        teacher: A weights file whose embeddings the distillation losses aim at.
+        losses: The terms of the objective.
+        batch: What a step sees.
+        augment: How photographs are changed.
+        optimizer: The step rule.
+        schedule: The learning rate's curve.
+        epochs: How often the run goes through the data.
+        averaging: Decay of the weights' moving average that is validated and saved; 0: none.
+        metric: What `best` means.
+        patience: Epochs without a better metric before the run stops; None: never.
+        precision: bf16 halves the time where the processor has it.
+        channels_last: Memory order of the feature maps.
+        mirror: Embeddings are joined with those of the mirrored photograph in validation, and the
+            weights file says so.
+        seed: Of the first weights, the split, the batches and the augmentation.
+        device: auto, cpu or cuda.
+    """
+
+    data: DataConfig
+    out: Path
+    backbone: str = "mobilefacenet"
+    embedding_size: int = 128
+    teacher: Path | None = None
+    losses: tuple[LossConfig, ...] = (LossConfig(name=LossName.TRIPLET),)
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    epochs: int = 20
+    averaging: float = 0.0
+    metric: Metric = Metric.AUC
+    patience: int | None = None
+    precision: Precision = Precision.FLOAT32
+    channels_last: bool = True
+    mirror: bool = True
+    seed: int = 0
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        _check_count("epochs", self.epochs, 1, MOST_EPOCHS)
+        _check_count("embedding_size", self.embedding_size, 2, 65_536)
+        _check_count("seed", self.seed, 0, 2**31 - 1)
+        _check_range("averaging", self.averaging, 0, 0.999999)
+        if self.patience is not None:
+            _check_count("patience", self.patience, 1, MOST_EPOCHS)
+        self._check_losses()
+
+    def _check_losses(self) -> None:
+        names = [term.name for term in self.losses]
+        if not names:
+            raise ArgumentError(f"no loss is given: choose from {', '.join(LossName)}")
+        if len(set(names)) < len(names):
+            raise ArgumentError(f"each loss may be given once, not {', '.join(names)}")
+        taught = [name for name in names if name.needs_teacher]
+        if taught and self.teacher is None:
+            raise ArgumentError(f"the loss {taught[0]} needs a teacher: give its weights file")
+        if self.data.unlabelled is not None and not taught:
+            known = ", ".join(name for name in LossName if name.needs_teacher)
+            raise ArgumentError(f"photographs without names teach only with one of: {known}")
+        if self.data.unlabelled is not None and self.batch.sampling is Sampling.PEOPLE:
+            raise ArgumentError(
+                "photographs without names cannot be drawn by person: "
+                f"set batch.sampling to {Sampling.PHOTOGRAPHS}"
+            )
+        positive = [name for name in names if name.needs_positive]
+        if positive and self.batch.photographs < 2:
+            raise ArgumentError(
+                f"the loss {positive[0]} needs 2 photographs a person or more in a batch"
+            )
