@@ -69,7 +69,8 @@ def decode(
         raise
     except UnidentifiedImageError as error:
         raise ImageError(
-            f"it is not a picture that can be read; expected {', '.join(readers)}"
+            "it is no picture that can be read, or not what its name says; "
+            f"expected {', '.join(readers)}"
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(

@@ -1,6 +1,7 @@
 """Files on disk: where the user's data lives, whole writes or none, digests, careful reading."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -14,6 +15,9 @@ from data.errors import AppError, ArgumentError
 
 _LONGEST_SHOWN = 160
 """Characters of a file's name or of a library's message that a line for the user holds."""
+
+
+_NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
 def printable(text: str | os.PathLike[str]) -> str:
@@ -153,21 +157,8 @@ def read_regular(
     except IsADirectoryError as problem:
         raise error(f"{shown} is a folder; expected a file") from problem
     except OSError as problem:
-        if not _exists(path):
+        if problem.errno in _NO_SUCH_FILE:
             raise ArgumentError(f"there is no file {shown}; check the path") from problem
         raise error(f"cannot read {shown}: {problem.strerror}; check the file") from problem
     except ValueError as problem:  # a NUL in the name: no file system has such a file
         raise ArgumentError(f"there is no file {shown}; check the path") from problem
-
-
-def _exists(path: str | os.PathLike[str]) -> bool:
-    """Return whether `path` names anything, be it a link that leads nowhere but to itself."""
-    if not Path(path).is_symlink():
-        return os.path.exists(path)  # noqa: PTH110  (Path.exists raises on names that are too long)
-    try:
-        Path(path).resolve(strict=True)
-    except FileNotFoundError:
-        return False
-    except (OSError, RuntimeError):  # a circle of links
-        return True
-    return True

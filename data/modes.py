@@ -79,7 +79,8 @@ def _polarity(image: Image.Image) -> Image.Image:
 
 def _on_white(image: Image.Image) -> Image.Image:
     """Composite on white, so that colours hidden under alpha 0 stay hidden."""
-    rgba = image.convert("RGBA")
+    # Pillow leads from premultiplied grey to no mode but this one.
+    rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", rgba.size, _WHITE), rgba).convert("RGB")
 
 

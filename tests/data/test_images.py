@@ -1,0 +1,250 @@
+import io
+import json
+import os
+import stat
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from data import images
+from data.errors import ArgumentError, ImageError
+from data.images import (
+    find_images,
+    load_image,
+    read_settings,
+    save_image,
+    to_image,
+    to_tensor,
+)
+
+
+@pytest.fixture
+def jpeg(corpus: ModuleType) -> bytes:
+    return corpus.encode(corpus.scene())
+
+
+def test_path_text_and_bytes_give_the_same_picture(jpeg: bytes, tmp_path: Path):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg)
+    expected = np.asarray(load_image(jpeg))
+    assert np.array_equal(np.asarray(load_image(path)), expected)
+    assert np.array_equal(np.asarray(load_image(str(path))), expected)
+
+
+def test_the_decoded_picture_is_the_one_that_was_saved(corpus: ModuleType):
+    scene = corpus.scene()
+    assert np.array_equal(np.asarray(load_image(corpus.encode(scene, "PNG"))), np.asarray(scene))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "missing.jpg",
+        "a\0b.jpg",
+        "x" * 4096 + ".jpg",
+        "no/such/folder.jpg",
+        "\u202egpj.exe",
+        "-",
+        "CON",
+    ],
+    ids=["plain", "NUL", "4096 bytes", "no folder", "right-to-left", "dash", "CON"],
+)
+def test_a_missing_file_is_a_bad_argument(tmp_path: Path, name: str):
+    with pytest.raises(ArgumentError, match="there is no file") as refusal:
+        load_image(tmp_path / name)
+    assert str(refusal.value).isprintable()
+    assert len(str(refusal.value)) < 300
+
+
+def test_what_is_no_file_on_disk_is_refused_at_once(tmp_path: Path):
+    pipe, loop, folder = tmp_path / "p.jpg", tmp_path / "l.jpg", tmp_path / "a.jpg"
+    os.mkfifo(pipe)
+    loop.symlink_to(loop)
+    folder.mkdir()
+    for path in (pipe, loop, folder, Path("/dev/zero")):
+        with pytest.raises(ImageError):
+            load_image(path)
+
+
+def test_a_link_to_a_picture_is_followed_and_one_to_nowhere_is_missing(jpeg: bytes, tmp_path: Path):
+    (tmp_path / "real.jpg").write_bytes(jpeg)
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "real.jpg")
+    (tmp_path / "broken.jpg").symlink_to(tmp_path / "gone.jpg")
+    assert load_image(tmp_path / "link.jpg").size == (64, 48)
+    with pytest.raises(ArgumentError):
+        load_image(tmp_path / "broken.jpg")
+
+
+def test_a_file_that_may_not_be_read_says_so(
+    jpeg: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg)
+    path.chmod(0)
+    if os.access(path, os.R_OK):  # root may read anything
+
+        def refuse(*_: object) -> int:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(ImageError, match="Permission denied"):
+        load_image(path)
+
+
+def test_a_file_that_is_too_long_is_not_read(tmp_path: Path):
+    path = tmp_path / "long.jpg"
+    with path.open("wb") as file:
+        file.truncate(images.MAX_BYTES + 1)
+    with pytest.raises(ImageError, match="at most 200,000,000"):
+        load_image(path)
+
+
+def test_common_misnaming_is_forgiven_and_a_disguise_is_not(corpus: ModuleType, tmp_path: Path):
+    for name, encoding in (("a.jpg", "WEBP"), ("a.png", "JPEG"), ("a", "TIFF"), ("a.tmp", "PPM")):
+        (tmp_path / name).write_bytes(corpus.encode(corpus.scene(), encoding))
+        assert load_image(tmp_path / name).size == corpus.SIZE
+    for name, encoding in (("b.png", "TIFF"), ("b.jpg", "PPM"), ("b.tif", "JPEG")):
+        (tmp_path / name).write_bytes(corpus.encode(corpus.scene(), encoding))
+        with pytest.raises(ImageError, match="not what its name says"):
+            load_image(tmp_path / name)
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32 - 1))
+def test_a_tensor_and_back_is_the_same_picture(height: int, width: int, seed: int):
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
+    tensor = to_tensor(Image.fromarray(pixels))
+    assert tensor.shape == (3, height, width)
+    assert tensor.dtype == torch.float32
+    assert torch.equal(tensor[:, 0, 0] * 255, torch.tensor(pixels[0, 0]).float())
+    assert np.array_equal(np.asarray(to_image(tensor)), pixels)
+    assert np.array_equal(np.asarray(to_image(tensor[None])), pixels)
+
+
+def test_a_grey_picture_becomes_three_channels():
+    assert to_tensor(Image.new("L", (4, 3), 255)).eq(1).all()
+
+
+def test_values_outside_are_clamped_and_rounded():
+    tensor = torch.tensor([-1.0, 2.0, 0.5]).view(3, 1, 1)
+    assert to_image(tensor).getpixel((0, 0)) == (0, 255, 128)
+
+
+def test_a_tensor_that_is_no_picture_is_refused():
+    with pytest.raises(ImageError, match="NaN"):
+        to_image(torch.full((3, 2, 2), float("nan")))
+    for shape in ((1, 4, 4), (2, 3, 4, 4), (4, 4)):
+        with pytest.raises(ValueError, match="expected"):
+            to_image(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.jpeg", "a.webp", "a.tif", "a.TIFF"])
+def test_saved_pictures_come_back_without_their_metadata(
+    corpus: ModuleType, tmp_path: Path, name: str
+):
+    with Image.open(io.BytesIO(corpus.located(corpus.scene()))) as source:
+        source.load()
+        assert source.getexif().get_ifd(corpus.GPS)
+        save_image(source, tmp_path / name)
+    with Image.open(tmp_path / name) as saved:
+        assert not saved.getexif().get_ifd(corpus.GPS)
+        assert not {"exif", "icc_profile", "comment", "xmp"} & set(saved.info)
+    assert load_image(tmp_path / name).size == corpus.SIZE
+    assert [p.name for p in tmp_path.iterdir()] == [name]  # no temporary file stays
+
+
+def test_a_png_remembers_its_settings(corpus: ModuleType, tmp_path: Path):
+    settings = {"steps": 3, "style": "Die Brücke ", "weights": [1.5, None]}
+    save_image(corpus.scene(), tmp_path / "a.png", settings=settings)
+    assert read_settings(tmp_path / "a.png") == settings
+    with Image.open(tmp_path / "a.png") as saved:
+        assert json.loads(saved.info["likeness"]) == settings
+    assert np.array_equal(np.asarray(load_image(tmp_path / "a.png")), np.asarray(corpus.scene()))
+
+
+def test_other_pictures_have_no_settings(corpus: ModuleType, tmp_path: Path):
+    save_image(corpus.scene(), tmp_path / "a.png")
+    save_image(corpus.scene(), tmp_path / "a.jpg", settings={"steps": 3})
+    (tmp_path / "text.png").write_text("no picture")
+    (tmp_path / "list.png").write_bytes(
+        corpus.png(8, 8, corpus.chunk(b"tEXt", b"likeness\0[1]"), pixels=bytes(72))
+    )
+    for path in tmp_path.iterdir():
+        assert read_settings(path) is None
+    with pytest.raises(ArgumentError):
+        read_settings(tmp_path / "missing.png")
+
+
+def test_a_picture_that_cannot_be_saved_is_a_bad_argument(corpus: ModuleType, tmp_path: Path):
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file").write_text("")
+    for name in ("a.gif", "a", "missing/a.png", "folder.png", "file/a.png", "a\0.png"):
+        with pytest.raises(ArgumentError, match=r"cannot (save|write)"):
+            save_image(corpus.scene(), tmp_path / name)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.png"]
+
+
+def test_a_saved_picture_has_ordinary_permissions_and_replaces_a_link(
+    corpus: ModuleType, tmp_path: Path
+):
+    outside = tmp_path / "outside.png"
+    outside.write_text("keep me")
+    link = tmp_path / "out.png"
+    link.symlink_to(outside)
+    save_image(corpus.scene(), link)
+    assert outside.read_text() == "keep me"
+    assert not link.is_symlink()
+    mask = os.umask(0)
+    os.umask(mask)
+    assert stat.S_IMODE(link.stat().st_mode) == 0o666 & ~mask
+
+
+def test_folders_are_searched_and_files_taken_as_they_are(tmp_path: Path):
+    for name in ("b.JPG", "a.png", "deep/er/c.webp", "deep/.hidden.jpg", ".git/d.jpg", "notes.txt"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found = find_images([tmp_path / "notes.txt", tmp_path])
+    assert [str(p.relative_to(tmp_path)) for p in found] == [
+        "notes.txt",
+        "a.png",
+        "b.JPG",
+        "deep/er/c.webp",
+    ]
+
+
+def test_the_search_ends_whatever_lies_there(tmp_path: Path):
+    folder = tmp_path / "a.jpg"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe.jpg")
+    (folder / "loop.jpg").symlink_to(folder / "loop.jpg")
+    (folder / "up").symlink_to(tmp_path)
+    (folder / "broken.png").symlink_to(tmp_path / "gone")
+    found = find_images([tmp_path])
+    assert [p.name for p in found] == ["broken.png", "loop.jpg", "pipe.jpg"]
+    for path in found:
+        with pytest.raises((ImageError, ArgumentError)):
+            load_image(path)
+
+
+def test_a_folder_that_may_not_be_searched_stands_for_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert find_images([tmp_path]) == [tmp_path]
+    with pytest.raises(ImageError):
+        load_image(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["missing", "x" * 300, "a\0b"], ids=["plain", "long", "NUL"])
+def test_a_path_that_does_not_exist_is_a_bad_argument(tmp_path: Path, name: str):
+    with pytest.raises(ArgumentError, match="there is no file or folder"):
+        find_images([tmp_path / name])
