@@ -83,6 +83,19 @@ class Identification:
 
 
 @dataclass(frozen=True, slots=True)
+class Detection:
+    """The faces of one image, whoever they are.
+
+    Attributes:
+        image: The image's name as it was given.
+        faces: Largest face first; empty where none was found.
+    """
+
+    image: str
+    faces: tuple[Face, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FailedImage:
     """One image of a batch that could not be used, while the others went on.
 

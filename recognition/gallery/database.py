@@ -8,6 +8,7 @@ processes changing the gallery at once take turns instead of failing half-way.
 import os
 import sqlite3
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -63,6 +64,7 @@ class Database:
                 for setting in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
                     self._connection.execute(f"PRAGMA {setting}")
             self._file = path.stat()
+            weakref.finalize(self, self._connection.close)  # for those who forget to close
         except BaseException:
             self._connection.close()
             raise

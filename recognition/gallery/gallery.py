@@ -222,7 +222,10 @@ class Gallery:
         if k < 1:
             raise ArgumentError(f"asked for the best {k} people: ask for at least 1")
         with self._lock:
+            is_first = self._view is None
             view = self._current_view()
+            if is_first:
+                self._keep(view)
             queries = unit_vectors(vectors, view.index.dimension)
             return [view.best_people(query, k) for query in queries]
 
@@ -249,14 +252,17 @@ class Gallery:
         Nobody can change it while the file is written, so an index on disk never outlives the
         erasure of someone who is in it. A cache that cannot be written costs time and nothing else.
         """
+        if not (self._cache_is_behind and self._store.is_in_place):
+            return
         with suppress(OSError, AppError), self._store.unchanging() as snapshot:
             if snapshot.revision == view.revision:
                 self._cache.write(view.index, view.revision)
+                self._cache_is_behind = False
 
     def close(self) -> None:
         """Keep the index for the next process and close the database."""
         with self._lock:
-            if self._view is not None and self._cache_is_behind:
+            if self._view is not None:
                 self._keep(self._view)
             self._store.close()
 

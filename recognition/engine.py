@@ -1,0 +1,180 @@
+"""What recognition runs on: which network, where its weights are, and when it is loaded.
+
+Networks, and with them torch, are imported when the first of them is needed: who only lists or
+renames people does not wait for that.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from PIL import Image
+
+from data.errors import ArgumentError, WeightsError
+from data.files import printable, sha256_of
+
+from .gallery.templates import EmbeddingModel
+from .results import Face
+
+if TYPE_CHECKING:
+    from .faces.detect import FaceDetector
+    from .faces.pipeline import DetectedFace
+
+DEFAULT_MODEL = "inception_resnet_v1"
+"""The network of a gallery that does not exist yet, where none is named."""
+
+
+class Pipeline(Protocol):
+    """From photographs to embedded faces, and what is to be known of the model that embeds."""
+
+    @property
+    def model_id(self) -> str:
+        """The network's name."""
+
+    @property
+    def weights_digest(self) -> str:
+        """SHA-256 of its weights, hexadecimal."""
+
+    @property
+    def dimension(self) -> int:
+        """How many numbers an embedding has, D."""
+
+    @property
+    def threshold(self) -> float | None:
+        """Cosine similarity from which on two faces are one person's; None: not known."""
+
+    def faces(self, images: Sequence[Image.Image], /) -> "Sequence[Sequence[DetectedFace]]":
+        """The faces of each image, largest first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which network is asked for, and where it shall run.
+
+    Attributes:
+        home: The data folder.
+        model: The network's name; None leaves it to the weights, or else to the gallery.
+        weights: A file of weights; None looks in the known places.
+        device: `auto`, `cpu` or `cuda`.
+    """
+
+    home: Path
+    model: str | None = None
+    weights: Path | None = None
+    device: str = "auto"
+
+
+class Engine:
+    """Loads the pipeline when it is first needed, and keeps it. Safe for several threads.
+
+    Better weights at hand change nothing by themselves, or a gallery would become unreadable: what
+    the user asks for counts, then what the gallery was made with, then the default.
+
+    Args:
+        choice: What the user asks for.
+        remembered: Called once, for the model of the gallery, or None where there is none.
+        pipeline: Taken instead of loading one.
+    """
+
+    def __init__(
+        self,
+        choice: Choice,
+        remembered: Callable[[], EmbeddingModel | None],
+        pipeline: Pipeline | None = None,
+    ) -> None:
+        self._choice = choice
+        self._remembered = remembered
+        self._lock = threading.RLock()
+        self._given = pipeline
+        self._pipeline = pipeline
+        self._weights_path: Path | None = None
+        self._detector: FaceDetector | None = None
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """Detector and network.
+
+        Raises:
+            WeightsError: No weights are at hand, those of the gallery are not, or they are damaged.
+            ArgumentError: There is no such network, file or device.
+        """
+        with self._lock:
+            if self._pipeline is None:
+                self._pipeline = self._load()
+            return self._pipeline
+
+    @property
+    def model(self) -> EmbeddingModel:
+        """The network, as a gallery remembers it."""
+        pipeline = self.pipeline
+        return EmbeddingModel(
+            model_id=pipeline.model_id,
+            weights_digest=pipeline.weights_digest,
+            dimension=pipeline.dimension,
+            weights_path=None if self._weights_path is None else str(self._weights_path.absolute()),
+        )
+
+    def threshold(self, asked_for: float | None) -> float:
+        """The cosine similarity to decide by: the user's, or else that of the weights.
+
+        Raises:
+            ArgumentError: It is not between -1 and 1; or none is given and the weights have none.
+        """
+        threshold = self.pipeline.threshold if asked_for is None else asked_for
+        if threshold is None:
+            raise ArgumentError(f"the weights of {self.model} carry no threshold: give --threshold")
+        if not -1 <= threshold <= 1:
+            raise ArgumentError(
+                f"a threshold of {threshold:g}: a cosine similarity lies between -1 and 1"
+            )
+        return threshold
+
+    def find_faces(self, images: Sequence[Image.Image]) -> Sequence[Sequence[Face]]:
+        """Find the faces of each image, largest first, without the weights that embed them."""
+        if self._given is not None:
+            return [[found.face for found in faces] for faces in self._given.faces(images)]
+        return self._face_detector().detect(images)
+
+    def _face_detector(self) -> "FaceDetector":
+        from .faces.detect import FaceDetector
+
+        with self._lock:
+            if self._detector is None:
+                self._detector = FaceDetector(self._choice.device)
+            return self._detector
+
+    def _load(self) -> Pipeline:
+        from backbones.weights import load_backbone
+
+        from .faces.embed import FaceEmbedder
+        from .faces.pipeline import FacePipeline
+
+        choice = self._choice
+        model, weights = choice.model, choice.weights
+        remembered = self._remembered()
+        if weights is None and remembered is not None and model in (None, remembered.model_id):
+            model, weights = remembered.model_id, _find_again(remembered, choice.home)
+        if model is None and weights is None:
+            model = DEFAULT_MODEL
+        loaded = load_backbone(model, weights=weights, home=choice.home, device=choice.device)
+        self._weights_path = loaded.weights.path
+        return FacePipeline(self._face_detector(), FaceEmbedder(loaded))
+
+
+def _find_again(model: EmbeddingModel, home: Path) -> Path:
+    """Find the very weights that a gallery was made with: where they last were, or at hand."""
+    from backbones.weights import find_weights
+
+    last_seen = Path(model.weights_path) if model.weights_path else None
+    if last_seen and last_seen.is_file() and sha256_of(last_seen) == model.weights_digest:
+        return last_seen
+    at_hand = find_weights(model.model_id, home=home)
+    if at_hand is not None and at_hand.sha256 == model.weights_digest:
+        return at_hand.path
+    place = f" (they were at {printable(last_seen)})" if last_seen else ""
+    raise WeightsError(
+        f"the gallery was made with {model}, and those weights are not at hand{place}: "
+        "give them with --weights FILE"
+    )

@@ -1,0 +1,92 @@
+"""Photographs of a person become templates, or are skipped with a reason."""
+
+import io
+from collections.abc import Callable, Iterable
+from itertools import chain
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from .gallery.gallery import Gallery
+from .gallery.templates import Template
+from .photographs import Seen
+from .results import Enrolled, Enrolment, FailedImage, Skipped
+
+if TYPE_CHECKING:
+    from .faces.pipeline import DetectedFace
+
+
+def enrol(
+    gallery: Callable[[], Gallery],
+    name: str,
+    photographs: "Iterable[Seen[DetectedFace] | FailedImage]",
+    face: int | None,
+) -> Enrolment:
+    """Enrol what can be of one person's photographs, in one transaction.
+
+    Args:
+        gallery: Opens the gallery; called only when there is something to enrol, so that a first
+            attempt in vain leaves no gallery behind.
+        name: The person.
+        photographs: What has been seen of them.
+        face: Which face to take of each photograph, from 1; None takes the only one.
+
+    Raises:
+        GalleryError: The gallery refuses.
+    """
+    names: list[str] = []
+    templates: dict[int, Template] = {}
+    reasons: dict[int, str] = {}
+    for position, photograph in enumerate(photographs):
+        outcome = _template(photograph, face)
+        if isinstance(outcome, Template):
+            templates[position] = outcome
+        else:
+            reasons[position] = outcome
+        names.append(photograph.image if isinstance(photograph, FailedImage) else photograph.name)
+    if templates:
+        left_out = gallery().enrol(name, list(templates.values()))
+        positions = list(templates)
+        reasons |= {positions[index]: reason for index, reason in left_out.items()}
+    enrolled = len(names) - len(reasons)
+    return Enrolment(
+        enrolled=(Enrolled(person=name, photographs=enrolled),) if enrolled else (),
+        skipped=tuple(Skipped(image=names[i], reason=reasons[i]) for i in sorted(reasons)),
+    )
+
+
+def joined(enrolments: Iterable[Enrolment]) -> Enrolment:
+    """Put the enrolments of several people together."""
+    parts = list(enrolments)
+    return Enrolment(
+        enrolled=tuple(chain.from_iterable(part.enrolled for part in parts)),
+        skipped=tuple(chain.from_iterable(part.skipped for part in parts)),
+    )
+
+
+def _template(photograph: "Seen[DetectedFace] | FailedImage", face: int | None) -> Template | str:
+    """Make a template of the one face that is meant, or say why there is none."""
+    if isinstance(photograph, FailedImage):
+        return photograph.error
+    faces = photograph.faces
+    if not faces:
+        return "no face found in it"
+    if face is None and len(faces) > 1:
+        return f"{len(faces)} faces in it: say which with --face N, 1 being the largest"
+    if face is not None and face > len(faces):
+        return f"{len(faces)} face(s) in it, so there is no face {face}"
+    chosen = faces[(face or 1) - 1]
+    return Template(
+        embedding=chosen.embedding,
+        photograph_sha256=photograph.sha256,
+        crop=_png(chosen.crop),
+    )
+
+
+def _png(crop: npt.NDArray[np.uint8]) -> bytes:
+    """Encode pixels (H, W, 3) without loss: another model may have to embed them one day."""
+    file = io.BytesIO()
+    Image.fromarray(crop).save(file, "PNG")
+    return file.getvalue()
