@@ -56,7 +56,7 @@ class StyleConfig:
         initial_image: The content, or seeded noise.
         first_scale: Longer side of the coarsest scale, px, at least 32. As large as `size`: a
             single scale.
-        scale_factor: How much each scale is larger than the one before, above 1, at most 4.
+        scale_factor: How much each scale is larger than the one before, 1.1 to 4.
         seed: Seed of the noise, 0 to 2⁶³ − 1.
 
     Raises:
@@ -91,7 +91,7 @@ class StyleConfig:
         _number("style_scale", self.style_scale, 0.1, 4)
         _number("learning_rate", self.learning_rate, 0, 1, above=True)
         _number("averaging", self.averaging, 0, 0.9999)
-        _number("scale_factor", self.scale_factor, 1, 4, above=True)
+        _number("scale_factor", self.scale_factor, 1.1, 4)
         for weight in self.style_mix:
             _number("each weight of style_mix", weight, 0, MAX_WEIGHT, above=True)
         object.__setattr__(self, "style_mix", tuple(float(weight) for weight in self.style_mix))

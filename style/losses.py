@@ -1,9 +1,9 @@
 """Content, style and smoothness as numbers.
 
 A comparison is three steps: a target's activations become a representation, once and without
-gradient; the picture's activations become one too; the two are scored. Scores are relative to
-the energy of the target, ‖R(x) − R(t)‖² / ‖R(t)‖², so that 0 is the target itself, and so that
-one weight means the same to every network, tap and size.
+gradient; the picture's activations become one too; the two are scored. Scores are relative,
+‖R(x) − R(t)‖² / ‖R(t − mean t)‖²: 0 is the target itself, 1 is as far away as the target varies
+about its channels' means. So one weight means the same to every network, tap and size.
 """
 
 from abc import ABC, abstractmethod
@@ -12,13 +12,17 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+_FLOOR = 1e-5  # of the whole energy: a target of one plain colour varies by rounding alone
+
 
 class RelativeLoss(ABC):
-    """Squared distance to a target's representation, relative to that target's energy.
+    """Squared distance to a target's representation, relative to what varies in that target.
 
     Several targets are mixed: their representations are averaged by weight. Departing from
-    Gatys et al. (2016), who divide by constants of the layer, this divides by the target's
-    energy, since the activations of different networks differ by orders of magnitude.
+    Gatys et al. (2016), who divide by constants of the layer: the activations of different
+    networks differ by orders of magnitude, and so does the share of them that never varies (99 %
+    of the energy of a small network's deep Gram matrices is the channels' means, and says nothing
+    about strokes).
     """
 
     def __init__(self, targets: Sequence[Tensor], mix: Sequence[float] = (1.0,)) -> None:
@@ -30,25 +34,29 @@ class RelativeLoss(ABC):
             mix: One weight for each target; only their ratios matter.
         """
         with torch.no_grad():
-            shares = [weight / sum(mix) for weight in mix]
-            parts = [
-                share * self.represent(target)
-                for share, target in zip(shares, targets, strict=True)
-            ]
-            self.target = torch.stack(parts).sum(dim=0)
-            energy = float(self.target.square().sum())
+            self.target = self._mixed(targets, mix)
+            varying = [target - target.mean(dim=(2, 3), keepdim=True) for target in targets]
+            energy = _energy(self._mixed(varying, mix)) + _FLOOR * _energy(self.target)
         # A target without any energy (a dead tap) has no scale of its own.
         self._scale = 1.0 / energy if energy > 0 else 1.0
+
+    def __call__(self, activations: Tensor) -> Tensor:
+        """The score of a picture's activations (1, C, H, W): a scalar, 0 at the target."""
+        difference = self.represent(activations) - self.target
+        return difference.square().sum() * self._scale
 
     @staticmethod
     @abstractmethod
     def represent(activations: Tensor) -> Tensor:
         """What is compared, from activations (1, C, H, W)."""
 
-    def __call__(self, activations: Tensor) -> Tensor:
-        """The score of a picture's activations (1, C, H, W): a scalar, 0 at the target."""
-        difference = self.represent(activations) - self.target
-        return difference.square().sum() * self._scale
+    def _mixed(self, targets: Sequence[Tensor], mix: Sequence[float]) -> Tensor:
+        """The weighted mean of the representations of `targets`."""
+        parts = [
+            self.represent(target) * (weight / sum(mix))
+            for target, weight in zip(targets, mix, strict=True)
+        ]
+        return torch.stack(parts).sum(dim=0)
 
 
 class ContentLoss(RelativeLoss):
@@ -99,3 +107,8 @@ def total_variation(image: Tensor) -> Tensor:
     across = image[..., :, 1:] - image[..., :, :-1]
     down = image[..., 1:, :] - image[..., :-1, :]
     return across.square().mean() + down.square().mean()
+
+
+def _energy(tensor: Tensor) -> float:
+    """The sum of squares."""
+    return float(tensor.square().sum())

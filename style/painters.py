@@ -103,7 +103,7 @@ class LbfgsPainter:
 
     def step(self) -> dict[str, float]:
         """One iteration of L-BFGS, which evaluates the objective once."""
-        self._lbfgs.step(self._evaluate)
+        self._lbfgs.step(self._evaluate)  # type: ignore[no-untyped-call]
         return self._losses
 
     def picture(self) -> Tensor:

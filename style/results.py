@@ -14,7 +14,8 @@ class Progress:
         step: Steps done, from 1.
         total: Steps in all.
         losses: Unweighted "content", "style" and "total_variation" as measured in this step, and
-            their weighted sum "total". Content and style are relative: 0 is the target itself.
+            their weighted sum "total". Content and style are relative: 0 is the target itself, 1 is
+            as far from it as it varies within itself.
         elapsed: Seconds since the first step began.
         size: (H, W) of the scale being painted, px.
         image: The picture so far, or None in steps that show none. The last step always does.

@@ -1,0 +1,54 @@
+"""The configuration refuses nonsense in one line, and tells itself as JSON."""
+
+import json
+import math
+
+import pytest
+
+from data.errors import ArgumentError
+from style.config import InitialImage, Optimizer, StyleConfig
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("steps", value) for value in (-1, 0, 10**12, 1.5, True, "many")],
+        *[("size", value) for value in (-1, 0, 10**6, 63, 512.0)],
+        *[("seed", value) for value in (-1, 2**63, 0.5, "seven")],
+        *[("first_scale", value) for value in (0, -128, 10**6)],
+        *[("learning_rate", value) for value in (math.nan, -1, 0, math.inf, 1.01)],
+        *[("content_weight", value) for value in (math.nan, -1, math.inf, None, True)],
+        *[("style_weight", value) for value in (math.nan, -1, 0, math.inf)],
+        *[("tv_weight", value) for value in (math.nan, -1, math.inf)],
+        *[("style_scale", value) for value in (math.nan, 0, -1, math.inf, 100)],
+        *[("averaging", value) for value in (math.nan, -0.1, 1, math.inf)],
+        *[("scale_factor", value) for value in (math.nan, 1, 0.5, -2, math.inf)],
+        *[("style_mix", value) for value in ((1, math.nan), (0.0, 1.0), (-1,), ("a",))],
+        ("optimizer", "sgd"),
+        ("initial_image", "grey"),
+    ],
+)
+def test_nonsense_is_refused_in_one_line_that_names_it(name: str, value: object) -> None:
+    with pytest.raises(ArgumentError) as refusal:
+        StyleConfig(**{name: value})  # type: ignore[arg-type]
+    message = str(refusal.value)
+    assert name in message
+    assert "\n" not in message
+
+
+def test_a_refused_choice_lists_the_known_ones() -> None:
+    with pytest.raises(ArgumentError, match=r"adam, lbfgs.*'sgd'"):
+        StyleConfig(optimizer="sgd")  # type: ignore[arg-type]
+
+
+def test_choices_may_be_named() -> None:
+    config = StyleConfig(optimizer="lbfgs", initial_image="noise")  # type: ignore[arg-type]
+    assert config.optimizer is Optimizer.LBFGS
+    assert config.initial_image is InitialImage.NOISE
+
+
+def test_settings_survive_json_and_make_the_same_configuration() -> None:
+    config = StyleConfig(size=300, style_mix=(1, 2.5), optimizer=Optimizer.LBFGS, seed=7)
+    told = json.loads(json.dumps(config.settings()))
+    assert told == config.settings()
+    assert StyleConfig(**{**told, "style_mix": tuple(told["style_mix"])}) == config

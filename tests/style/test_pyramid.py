@@ -1,0 +1,84 @@
+"""The arithmetic of sizes and steps."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.errors import ArgumentError
+from style.pyramid import at_most, fit, paintable, resize, scales, share_steps, size_of
+
+SIDES = st.integers(min_value=1, max_value=30_000)
+
+
+@given(height=SIDES, width=SIDES, longer=st.integers(min_value=64, max_value=4096))
+def test_fit_keeps_proportions_and_gives_the_longer_side(
+    height: int, width: int, longer: int
+) -> None:
+    fitted = fit((height, width), longer)
+    assert max(fitted) == longer
+    assert min(fitted) == max(1, round(min(height, width) * longer / max(height, width)))
+
+
+@given(
+    size=st.integers(min_value=64, max_value=4096),
+    first=st.integers(min_value=32, max_value=4096),
+    factor=st.floats(min_value=1.1, max_value=4),
+)
+def test_scales_rise_by_the_factor_up_to_the_size(size: int, first: int, factor: float) -> None:
+    sides = scales(size, first, factor)
+    assert sides[-1] == size
+    assert list(sides) == sorted(set(sides))
+    assert sides[0] >= min(first, size)
+    assert round(size / factor ** len(sides)) < first  # nothing is left out below
+
+
+def test_scales_by_the_square_root_of_two() -> None:
+    assert scales(512, 128, math.sqrt(2)) == (128, 181, 256, 362, 512)
+
+
+def test_one_scale_when_the_first_is_the_size_or_larger() -> None:
+    assert scales(256, 256, 2) == (256,)
+    assert scales(256, 4096, 2) == (256,)
+
+
+@given(
+    steps=st.integers(min_value=1, max_value=10_000),
+    count=st.integers(min_value=1, max_value=12),
+)
+def test_shared_steps_sum_up_and_the_finest_has_most(steps: int, count: int) -> None:
+    sides = tuple(range(100, 100 + count))
+    plan = share_steps(steps, sides)
+    each = [share for _, share in plan]
+    assert sum(each) == steps
+    assert plan[-1] == (sides[-1], max(each))
+    assert min(each) >= max(1, max(each) - 1)
+    assert len(plan) == min(steps, count)
+
+
+def test_scales_too_small_for_the_network_are_left_out() -> None:
+    assert paintable((100, 400), (64, 128, 256), stride=16) == (128, 256)
+
+
+def test_a_picture_too_small_for_the_network_is_refused_with_its_size() -> None:
+    with pytest.raises(ArgumentError, match=r"512×17 px is too small.*32 px.*larger size"):
+        paintable((1000, 30_000), (128, 512), stride=16)
+
+
+def test_resize_antialiases_and_stays_in_range() -> None:
+    stripes = torch.tensor([0.0, 1.0]).repeat(32).expand(1, 3, 64, 64)
+    small = resize(stripes, (8, 8))
+    torch.testing.assert_close(small, torch.full((1, 3, 8, 8), 0.5), atol=0.02, rtol=0)
+    edge = torch.zeros(1, 3, 8, 8)
+    edge[..., 4:] = 1
+    large = resize(edge, (32, 32))
+    assert large.min() == 0  # bicubic alone undershoots here
+    assert large.max() == 1
+
+
+def test_at_most_shrinks_and_never_enlarges() -> None:
+    picture = torch.rand(1, 3, 40, 80, generator=torch.Generator().manual_seed(0))
+    assert size_of(at_most(picture, 20)) == (10, 20)
+    assert at_most(picture, 200) is picture
