@@ -1,6 +1,7 @@
 """A stranger's bytes to upright RGB; every limit is checked before pixels are touched."""
 
 import io
+import logging
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
@@ -37,6 +38,9 @@ _UPRIGHT = {
 }
 
 _WARNING_FILTERS = threading.Lock()
+
+# What Pillow logs about a broken file would reach the user beside the one line of our own.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def decode(
@@ -79,7 +83,7 @@ def decode(
     # Decoders meet a stranger's bytes here, and raise anything from struct.error to MemoryError.
     except Exception as error:
         raise ImageError(
-            f"it is damaged ({printable(str(error)) or type(error).__name__}); "
+            f"it is damaged ({printable(str(error).strip()) or type(error).__name__}); "
             "expected a whole picture: fetch it again"
         ) from error
 

@@ -1,0 +1,140 @@
+"""Figures of genuine and impostor comparisons, from their cosine similarities.
+
+A comparison is accepted where its similarity reaches the threshold. FAR is the share of impostor
+comparisons accepted (false accept rate), TAR that of genuine ones. A face that was not found makes
+its comparison an error at any threshold: a genuine one has the similarity -inf, an impostor +inf.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+Scores = npt.NDArray[np.float32] | npt.NDArray[np.float64]
+"""Cosine similarities, (n,)."""
+
+EXPECTED_ERRORS = 10
+"""A rate is quoted only where at least this many errors are to be expected at that rate."""
+
+_ROUNDING = 1e-9  # 0.07 * 100 is a little more than 7
+
+
+def smallest_supported_far(impostors: int) -> float | None:
+    """Return the smallest FAR that so many impostor comparisons can measure, or None for none."""
+    return EXPECTED_ERRORS / impostors if impostors >= EXPECTED_ERRORS else None
+
+
+def is_supported(far: float, impostors: int) -> bool:
+    """Return whether so many impostor comparisons can measure this FAR."""
+    return far * impostors >= EXPECTED_ERRORS - _ROUNDING
+
+
+def threshold_at_far(impostor: Scores, far: float) -> float | None:
+    """Return the lowest threshold at which at most `far` of the impostor comparisons are accepted.
+
+    Args:
+        impostor: Similarities of comparisons between different people.
+        far: Within 0 … 1.
+
+    Returns:
+        The threshold, just above an impostor's similarity; None where `far` is not supported.
+    """
+    if not is_supported(far, len(impostor)):
+        return None
+    accepted = math.floor(far * len(impostor) + _ROUNDING)
+    if accepted >= len(impostor):
+        return float(np.min(impostor))
+    strongest_rejected = np.sort(impostor.astype(np.float64))[::-1][accepted]
+    return float(np.nextafter(strongest_rejected, np.inf))
+
+
+def tar_at_far(genuine: Scores, impostor: Scores, far: float) -> float | None:
+    """Return the share of genuine comparisons accepted where at most `far` of the impostors are.
+
+    Ties count against the recogniser: an impostor's similarity that lies on the threshold is
+    rejected together with every genuine one that is equal to it.
+
+    Args:
+        genuine: Similarities of comparisons of one person.
+        impostor: Similarities of comparisons between different people.
+        far: Within 0 … 1.
+
+    Returns:
+        The TAR; None where `far` is not supported, or nothing is genuine.
+    """
+    threshold = threshold_at_far(impostor, far)
+    if threshold is None or len(genuine) == 0:
+        return None
+    return float(np.mean(genuine.astype(np.float64) >= threshold))
+
+
+def roc(genuine: Scores, impostor: Scores) -> tuple[Scores, Scores]:
+    """Return the FAR and the TAR at each threshold, from the strictest to none, both rising.
+
+    Args:
+        genuine: Similarities of comparisons of one person, at least one.
+        impostor: Similarities of comparisons between different people, at least one.
+
+    Returns:
+        FAR and TAR, each (t,): (0, 0) first, then one point for each similarity that occurs, (1, 1)
+        last.
+    """
+    thresholds = np.unique(np.concatenate([genuine, impostor]).astype(np.float64))[::-1]
+
+    def accepted(scores: Scores) -> Scores:
+        below = np.searchsorted(np.sort(scores.astype(np.float64)), thresholds, side="left")
+        return np.concatenate([[0.0], 1 - below / len(scores)])
+
+    return accepted(impostor), accepted(genuine)
+
+
+def auc(genuine: Scores, impostor: Scores) -> float | None:
+    """Return the area under the ROC curve; None where a kind of comparison is missing.
+
+    It is the probability that a genuine comparison is more similar than an impostor one, ties
+    counting half (Hanley and McNeil, 1982).
+    """
+    if not (len(genuine) and len(impostor)):
+        return None
+    far, tar = roc(genuine, impostor)
+    return float(np.trapezoid(tar, far))
+
+
+def accuracy(scores: Scores, same: npt.NDArray[np.bool_], threshold: float) -> float:
+    """Return the share of comparisons that the threshold decides rightly.
+
+    Args:
+        scores: Similarities, (n,), at least one.
+        same: Which comparisons are genuine, (n,).
+        threshold: Accepts what reaches it.
+    """
+    return float(np.mean((scores >= threshold) == same))
+
+
+def best_threshold(scores: Scores, same: npt.NDArray[np.bool_]) -> float:
+    """Return the threshold that decides most of these comparisons rightly.
+
+    Args:
+        scores: Similarities, (n,); infinite ones are errors anyhow and are left out.
+        same: Which comparisons are genuine, (n,).
+
+    Returns:
+        The middle of the widest gap, between neighbouring similarities, in which the most are
+        decided rightly; 0 where there is nothing to compare.
+    """
+    finite = np.isfinite(scores)
+    values = scores[finite].astype(np.float64)
+    if len(values) == 0:
+        return 0.0
+    order = np.argsort(values, kind="stable")
+    values, genuine = values[order], same[finite][order]
+    # right[i]: decided rightly where the i lowest are rejected and the others accepted.
+    rejected_impostors = np.concatenate([[0], np.cumsum(~genuine)])
+    accepted_genuine = np.concatenate([np.cumsum(genuine[::-1])[::-1], [0]])
+    right = rejected_impostors + accepted_genuine
+    edges = np.concatenate([[values[0] - 1], values, [values[-1] + 1]])
+    gaps = np.diff(edges)
+    right[gaps == 0] = -1  # equal similarities cannot be told apart
+    best = np.flatnonzero(right == right.max())
+    widest = best[np.argmax(gaps[best])]
+    return float((edges[widest] + edges[widest + 1]) / 2)
