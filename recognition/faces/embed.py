@@ -1,0 +1,110 @@
+"""Aligned faces → unit vectors, of which those of one person lie close together."""
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from backbones.spec import Alignment
+from backbones.weights import LoadedBackbone
+from data.errors import WeightsError
+
+from .align import crop_size
+
+_BATCH = {"cpu": 16, "cuda": 256}
+
+
+class FaceEmbedder:
+    """Embeds aligned faces with a trained network.
+
+    Args:
+        loaded: The network, whose input is no wider than high. It is put into the channels-last
+            layout, which leaves its numbers alone.
+        mirror: Whether the mirrored face's embedding is appended; None does what the weights ask
+            for, which is what their threshold was measured with.
+        batch: Images a pass of the network; None takes what suits the device.
+    """
+
+    def __init__(
+        self, loaded: LoadedBackbone, *, mirror: bool | None = None, batch: int | None = None
+    ) -> None:
+        self._loaded = loaded
+        self._mirror = loaded.mirror if mirror is None else mirror
+        self._backbone = loaded.backbone.to(memory_format=torch.channels_last)
+        self._device = loaded.backbone.normalise.mean.device
+        self._batch = batch or _BATCH.get(self._device.type, 64)
+
+    @property
+    def model_id(self) -> str:
+        """The network's name."""
+        return self._loaded.weights.architecture
+
+    @property
+    def weights_digest(self) -> str:
+        """SHA-256 of the weights file."""
+        return self._loaded.weights.sha256
+
+    @property
+    def threshold(self) -> float | None:
+        """Cosine similarity from which on two faces count as one person's; None if not known.
+
+        It holds for embeddings mirrored as the weights ask, and is not known for others.
+        """
+        return self._loaded.threshold if self._mirror == self._loaded.mirror else None
+
+    @property
+    def alignment(self) -> Alignment:
+        """How the faces must have been aligned."""
+        return self._loaded.alignment
+
+    @property
+    def dimension(self) -> int:
+        """D, how many numbers an embedding has."""
+        return self._backbone.spec.dimension * (2 if self._mirror else 1)
+
+    def embed(self, crops: Tensor) -> npt.NDArray[np.float32]:
+        """Embed faces.
+
+        Args:
+            crops: (F, 3, S, S) float32, 0 … 1, aligned as `alignment` says.
+
+        Returns:
+            (F, D) float32, each of unit length.
+
+        Raises:
+            WeightsError: The network gives numbers that are not finite, or nothing but zeros.
+            ValueError: The crops are of another size.
+        """
+        size = crop_size(self.alignment)
+        if tuple(crops.shape[1:]) != (3, size, size):
+            raise ValueError(f"expected crops (F, 3, {size}, {size}), got {tuple(crops.shape)}")
+        per_pass = max(1, self._batch // 2 if self._mirror else self._batch)
+        parts = [torch.zeros(0, self.dimension)]
+        parts += [self._embed(part).cpu() for part in torch.split(crops, per_pass)]
+        embeddings = torch.cat(parts)
+        lengths = embeddings.norm(dim=1, keepdim=True)
+        if not bool((torch.isfinite(lengths) & (lengths > 0)).all()):
+            raise WeightsError(
+                f"{self._loaded.weights.path} gives embeddings that are not finite or zero: "
+                "the weights are damaged, fetch them again"
+            )
+        unit: npt.NDArray[np.float32] = (embeddings / lengths).numpy()
+        return unit
+
+    @torch.inference_mode()
+    def _embed(self, crops: Tensor) -> Tensor:
+        """One pass: (F, 3, S, S) → (F, D), not normalised."""
+        inputs = self._fitted(crops.to(self._device))
+        if not self._mirror:
+            return self._backbone.embedding(inputs)
+        both = self._backbone.embedding(torch.cat([inputs, inputs.flip(3)]))
+        return torch.cat(torch.chunk(both, 2), 1)
+
+    def _fitted(self, crops: Tensor) -> Tensor:
+        """Scale crops to the network's height and take its middle columns: (F, 3, H, W)."""
+        height, width = self._loaded.input_size
+        if crops.shape[2] != height:
+            crops = F.interpolate(crops, (height, height), mode="bilinear", antialias=True)
+        first = (height - width) // 2
+        return crops[:, :, :, first : first + width].contiguous(memory_format=torch.channels_last)
