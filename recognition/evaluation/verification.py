@@ -8,14 +8,17 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from data.errors import DatasetError
-from data.lfw import LfwProtocol, Pair, PhotographKey
+from data.lfw import LfwProtocol, Pair, PhotographKey, photograph_path
 
+from ..photographs import ProgressCallback
 from ..results import FailedImage
+from .embedding import Embedding, Finder, embed_photographs
 from .metrics import (
     Scores,
     accuracy,
@@ -85,7 +88,7 @@ class LfwResult:
 
 def evaluate_lfw(
     protocol: LfwProtocol,
-    embedding_of: Mapping[PhotographKey, npt.NDArray[np.float32] | None],
+    embedding_of: Mapping[PhotographKey, Embedding | None],
     *,
     unreadable: Sequence[FailedImage] = (),
 ) -> LfwResult:
@@ -130,11 +133,32 @@ def evaluate_lfw(
     )
 
 
+def evaluate_lfw_folder(
+    protocol: LfwProtocol, root: Path, find: Finder, *, progress: ProgressCallback | None = None
+) -> LfwResult:
+    """Embed the protocol's photographs, `root/<Name>/<Name>_0001.jpg`, and compare the pairs.
+
+    Args:
+        protocol: The folds.
+        root: The folder of people.
+        find: What finds and embeds the face that counts.
+        progress: Called after each photograph.
+
+    Raises:
+        DatasetError: Photographs are missing, or over a fifth of them cannot be read.
+    """
+    keys = protocol.photographs()
+    paths = [photograph_path(root, name, number) for name, number in keys]
+    embedded = embed_photographs(paths, find, root=root, progress=progress)
+    embedding_of = dict(zip(keys, embedded.vectors, strict=True))
+    return evaluate_lfw(protocol, embedding_of, unreadable=embedded.unreadable)
+
+
 _Compared = tuple[Scores, npt.NDArray[np.bool_]]
 
 
 def _compare(
-    pairs: Sequence[Pair], embedding_of: Mapping[PhotographKey, npt.NDArray[np.float32] | None]
+    pairs: Sequence[Pair], embedding_of: Mapping[PhotographKey, Embedding | None]
 ) -> _Compared:
     """Return the pairs' cosine similarities and whether they are genuine."""
     scores = []

@@ -1,0 +1,137 @@
+"""From photographs on disk to one embedding each, for every protocol."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from backbones.spec import Alignment
+from data.datasets import check_corrupt
+from data.errors import ArgumentError, DatasetError
+from data.files import printable
+from data.images import to_tensor
+
+from ..faces.choose import distance_from_centre
+from ..faces.embed import FaceEmbedder
+from ..photographs import ProgressCallback, look_at
+from ..results import Face, FailedImage
+
+Embedding = npt.NDArray[np.float32]
+"""A unit vector, (D,)."""
+
+Finder = Callable[[Sequence[Image.Image]], Sequence[Sequence[Embedding]]]
+"""Photographs → for each the embedding of the one face that counts, or an empty list."""
+
+CROP_SIZE = 112
+
+
+class _EmbeddedFace(Protocol):
+    @property
+    def face(self) -> Face: ...
+
+    @property
+    def embedding(self) -> Embedding: ...
+
+
+class _Pipeline(Protocol):
+    def faces(self, images: Sequence[Image.Image], /) -> Sequence[Sequence[_EmbeddedFace]]: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """The embeddings of some photographs.
+
+    Attributes:
+        vectors: One for each photograph, in order; None where no face was found, or the file could
+            not be read.
+        unreadable: The files that could not be read, and why.
+    """
+
+    vectors: tuple[Embedding | None, ...]
+    unreadable: tuple[FailedImage, ...]
+
+
+def in_the_middle(pipeline: _Pipeline) -> Finder:
+    """Return a finder that takes, of several faces, the one nearest to the photograph's centre.
+
+    Args:
+        pipeline: Detects, aligns and embeds.
+    """
+
+    def find(images: Sequence[Image.Image]) -> list[list[Embedding]]:
+        chosen: list[list[Embedding]] = []
+        for image, faces in zip(images, pipeline.faces(images), strict=True):
+            nearest = sorted(faces, key=lambda f: distance_from_centre(f.face, image.size))[:1]
+            chosen.append([detected.embedding for detected in nearest])
+        return chosen
+
+    return find
+
+
+def already_aligned(embedder: FaceEmbedder) -> Finder:
+    """Return a finder for crops of 112×112 that are aligned to the five-point template.
+
+    Args:
+        embedder: Embeds what it is given; nothing is detected.
+
+    Raises:
+        ArgumentError: The network wants its faces aligned otherwise.
+    """
+    if embedder.alignment is Alignment.BOX:
+        raise ArgumentError(
+            f"{embedder.model_id} is not made for faces aligned at five points; "
+            "evaluate it with whole photographs, or take another model"
+        )
+
+    def find(images: Sequence[Image.Image]) -> list[list[Embedding]]:
+        for width, height in {image.size for image in images}:
+            if (width, height) != (CROP_SIZE, CROP_SIZE):
+                raise DatasetError(
+                    f"expected aligned faces of {CROP_SIZE}×{CROP_SIZE} pixels, got "
+                    f"{width}×{height}; evaluate whole photographs as such"
+                )
+        crops = torch.stack([to_tensor(image) for image in images])  # (F, 3, 112, 112)
+        return [[vector] for vector in embedder.embed(crops)]
+
+    return find
+
+
+def embed_photographs(
+    paths: Sequence[Path],
+    find: Finder,
+    *,
+    root: Path,
+    progress: ProgressCallback | None = None,
+) -> Embedded:
+    """Embed the one face that counts in each photograph, batch by batch.
+
+    Args:
+        paths: The photographs.
+        find: What finds and embeds the face.
+        root: The data set, for messages.
+        progress: Called after each photograph.
+
+    Raises:
+        DatasetError: A photograph does not exist, or over a fifth of them cannot be read.
+    """
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise DatasetError(
+            f"{len(missing)} of {len(paths)} photographs are not in {printable(root)}, as "
+            f"{printable(missing[0])}; fetch the whole data set, or name its folder"
+        )
+    vectors: list[Embedding | None] = []
+    unreadable: list[FailedImage] = []
+    for seen in look_at(paths, find, progress):
+        if isinstance(seen, FailedImage):
+            unreadable.append(seen)
+            vectors.append(None)
+        else:
+            vectors.append(seen.faces[0] if seen.faces else None)
+    check_corrupt(len(unreadable), len(paths), root=root)
+    return Embedded(tuple(vectors), tuple(unreadable))
