@@ -1,0 +1,105 @@
+"""The command line: `likeness …`.
+
+Nothing here or in `ui.commands` imports torch before a command needs it, so that help comes at
+once. Every command parses, makes one call to a service, and prints what came back.
+"""
+
+import io
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+
+import typer
+
+from data.errors import AppError, ArgumentError
+
+from . import output
+from .commands import doctor, evaluate, models, people, recognise, serve, stylize, train
+from .options import INTERRUPTED, remember_settings
+
+
+def _application() -> typer.Typer:
+    """All commands under one name; help without boxes, which would cost a tenth of a second."""
+    application = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,
+        context_settings={"max_content_width": 100},
+    )
+    application.callback()(remember_settings)
+    for commands in (recognise, people, evaluate, train, stylize, models, doctor, serve):
+        application.add_typer(commands.app)
+    return application
+
+
+app = _application()
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command line.
+
+    Args:
+        argv: The words after `likeness`.
+
+    Returns:
+        0 done; 1 something failed, or one item of a batch; 2 bad arguments, a missing path or an
+        unusable data set; 3 `verify` found other people; 130 interrupted.
+    """
+    arguments = list(argv) or ["--help"]
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("likeness", arguments.copy()) as context:
+            result = command.invoke(context)
+        sys.stdout.flush()
+        return int(result or 0)
+    except typer.Exit as ended:
+        return ended.exit_code
+    except BrokenPipeError:
+        _silence_stdout()
+        return 1
+    except (KeyboardInterrupt, typer.Abort):
+        output.print_error("interrupted")
+        return INTERRUPTED
+    except Exception as error:
+        if "--debug" in arguments:
+            traceback.print_exception(error)
+        return _report(error)
+
+
+def _report(error: Exception) -> int:
+    """Say in one line what went wrong; the exit code for it."""
+    if isinstance(error, AppError):
+        output.print_error(str(error))
+        return error.exit_code
+    if isinstance(error, typer.TyperException):
+        output.print_error(_sentence(error))
+        return ArgumentError.exit_code
+    # No bad input should come this far: a bug, a full disk or a lack of memory.
+    output.print_error(f"{type(error).__name__}: {error} (--debug shows where)")
+    return AppError.exit_code
+
+
+def _sentence(error: typer.TyperException) -> str:
+    """A usage error in this application's form: one line, no capital, no full stop, a way on."""
+    text = " ".join(error.format_message().split()).removesuffix(".").replace("Value error, ", "")
+    context = getattr(error, "ctx", None)
+    place = context.command_path if context else "likeness"
+    return f"{text[:1].lower()}{text[1:]}; see {place} --help"
+
+
+def _silence_stdout() -> None:
+    """Send what is still buffered for a closed pipe nowhere, so that exit does not complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def run() -> None:
+    """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file's name may be no valid text
+            stream.reconfigure(errors="backslashreplace")
+    if "--debug" not in sys.argv:
+        warnings.simplefilter("ignore")  # those of libraries are for us, not for the user
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""The commands of `likeness`, one module for those that belong together."""

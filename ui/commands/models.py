@@ -1,0 +1,99 @@
+"""`models`: the networks there are, and their weights."""
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from data.errors import ArgumentError
+
+from .. import output
+from ..options import JsonOption, Settings, command
+
+if TYPE_CHECKING:
+    from backbones.catalogue import BackboneDescription
+    from backbones.spec import WeightsSource
+
+app = typer.Typer()
+_group = typer.Typer(help="See the networks, and fetch their weights.")
+app.add_typer(_group, name="models")
+
+
+@command(_group, "list", example="likeness models list --json")
+def list_models(settings: Settings, as_json: JsonOption = False) -> int:
+    """List the networks: parameters, taps, and where their weights are."""
+    from backbones.catalogue import describe
+    from backbones.registry import available
+
+    models = [describe(name, settings.home) for name in available()]
+    if as_json:
+        output.print_json([_as_json(model) for model in models])
+        return 0
+    columns = ("name", "parameters", "taps", "weights", "summary")
+    output.print_table(columns, [_row(model) for model in models])
+    return 0
+
+
+@command(_group, "download", example="likeness models download inception_resnet_v1 --yes")
+def download(
+    settings: Settings,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="One of `likeness models list`.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Agree to size and licence unasked.")] = False,
+) -> int:
+    """Fetch the weights that a publisher offers for a network, after asking."""
+    from backbones.registry import spec_of
+    from backbones.weights import download_weights
+
+    sources = spec_of(name).weights
+    if not sources:
+        raise ArgumentError(f"nobody offers weights for {name}: train some, or give --weights FILE")
+    _ask(name, sources[0], agreed=yes)
+    with output.progress_bar(f"fetching {name}", of_bytes=True) as advance:
+        weights = download_weights(name, home=settings.home, progress=advance)
+    output.print_line(f"{name}: {weights.path}")
+    return 0
+
+
+def _ask(name: str, source: "WeightsSource", *, agreed: bool) -> None:
+    """Say what would be fetched under which terms, and stop unless the user agrees."""
+    print(
+        output.one_line(f"{name}: {output.megabytes(source.size)} from {source.url}"),
+        output.one_line(f"trained on {source.trained_on}; licence: {source.licence}"),
+        sep="\n",
+        file=sys.stderr,
+    )
+    if agreed:
+        return
+    if not sys.stdin.isatty():
+        raise ArgumentError("nobody is there to agree to the download: say --yes")
+    typer.confirm("Fetch it?", abort=True, err=True)
+
+
+def _as_json(model: "BackboneDescription") -> dict[str, Any]:
+    """One network for a program."""
+    spec = model.spec
+    return {
+        "name": spec.name,
+        "summary": spec.summary,
+        "parameters": model.parameters,
+        "input_size": spec.input_size,
+        "embedding_size": spec.dimension,
+        "alignment": spec.alignment,
+        "taps": [asdict(tap) for tap in spec.taps],
+        "content_taps": spec.content_taps,
+        "style_taps": spec.style_taps,
+        "weights": str(model.weights.path) if model.weights else None,
+        "problem": model.problem,
+        "expected_at": str(model.expected_at),
+        "downloads": [asdict(source) for source in spec.weights],
+        "licence": spec.licence,
+    }
+
+
+def _row(model: "BackboneDescription") -> tuple[str, ...]:
+    """One network for people."""
+    spec = model.spec
+    offer = f"to download, {output.megabytes(spec.weights[0].size)}" if spec.weights else "none"
+    place = str(model.weights.path) if model.weights else model.problem or offer
+    return spec.name, f"{model.parameters:,}", str(len(spec.taps)), place, spec.summary

@@ -1,0 +1,212 @@
+"""`enroll`, `identify`, `verify` and `detect`: faces in photographs, and whose they are."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from data.errors import ArgumentError
+from recognition.results import Detection, Enrolment, Face, FailedImage, Identification
+
+from .. import output
+from ..options import JsonOption, Settings, command
+from ..wording import count
+
+app = typer.Typer()
+
+OTHER_PEOPLE = 3  # the exit code of `verify`
+
+ImagesArgument = Annotated[
+    list[Path], typer.Argument(metavar="IMAGE", help="Photographs, or folders of them.")
+]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold",
+        metavar="T",
+        help="Cosine similarity from which on two faces are one person's, instead of the weights'.",
+    ),
+]
+
+
+@command(app, "enroll", example="likeness enroll holiday/ann1.jpg holiday/ann2.jpg --name Ann")
+def enroll(
+    settings: Settings,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH",
+            help="Photographs of one person, or one folder that holds a folder for each person.",
+        ),
+    ],
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Whose photographs these are.")
+    ] = None,
+    face: Annotated[
+        int | None,
+        typer.Option(
+            "--face", metavar="N", help="Which face to take where there are several; 1 is largest."
+        ),
+    ] = None,
+) -> int:
+    """Remember people by their photographs.
+
+    With --name, all photographs are of that person. Without, PATH is a folder of folders, and
+    each folder's name is the person's.
+    """
+    from data.images import find_images
+
+    images = find_images(paths)
+    with settings.recognition_service() as service, output.progress_bar("enrolling") as progress:
+        if name is not None:
+            enrolment = service.enroll(name, images, face=face, progress=progress)
+        elif len(paths) == 1 and paths[0].is_dir() and face is None:
+            enrolment = service.enroll_folder(paths[0], progress=progress)
+        else:
+            raise ArgumentError(
+                "whose photographs are these? Give --name NAME, or one folder that holds a folder "
+                "for each person"
+            )
+    _print_enrolment(enrolment)
+    return 1 if enrolment.skipped or not enrolment.enrolled else 0
+
+
+@command(app, "identify", example="likeness identify party.jpg --top-k 3 --json")
+def identify(
+    settings: Settings,
+    images: ImagesArgument,
+    top_k: Annotated[
+        int, typer.Option("--top-k", metavar="K", min=1, help="How many likely people to name.")
+    ] = 5,
+    threshold: ThresholdOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Say who is in a photograph, among the people enrolled."""
+    from data.images import find_images
+
+    paths = find_images(images)
+    with settings.recognition_service() as service, output.progress_bar("identifying") as progress:
+        results = service.identify(paths, top_k=top_k, threshold=threshold, progress=progress)
+    if as_json:
+        output.print_json([_identification_json(result) for result in results])
+    else:
+        rows = [row for result in results for row in _identification_rows(result)]
+        output.print_table(("image", "face", "person", "similarity", "closest"), rows)
+        _print_failures(results)
+    return _batch_code(results)
+
+
+@command(app, "verify", example="likeness verify passport.jpg selfie.jpg")
+def verify(
+    settings: Settings,
+    first: Annotated[Path, typer.Argument(metavar="A", help="A photograph.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another photograph.")],
+    threshold: ThresholdOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Say whether two photographs show one person; the exit code is 3 if they do not.
+
+    Where a photograph shows several faces, the largest counts.
+    """
+    with settings.recognition_service() as service:
+        result = service.verify(first, second, threshold=threshold)
+    if as_json:
+        output.print_json(asdict(result))
+    else:
+        verdict = "the same person" if result.same_person else "two people"
+        output.print_line(
+            f"{verdict}: similarity {output.similarity(result.cosine_similarity)}, "
+            f"threshold {output.similarity(result.threshold)}"
+        )
+    return 0 if result.same_person else OTHER_PEOPLE
+
+
+@command(app, "detect", example="likeness detect party.jpg --json")
+def detect(settings: Settings, images: ImagesArgument, as_json: JsonOption = False) -> int:
+    """Find the faces in photographs: boxes, landmarks, scores."""
+    from data.images import find_images
+
+    paths = find_images(images)
+    with settings.recognition_service() as service, output.progress_bar("detecting") as progress:
+        results = service.detect(paths, progress=progress)
+    if as_json:
+        output.print_json([asdict(result) for result in results])
+    else:
+        rows = [row for result in results for row in _detection_rows(result)]
+        output.print_table(("image", "face", "score", "landmarks"), rows)
+        _print_failures(results)
+    return _batch_code(results)
+
+
+def _print_enrolment(enrolment: Enrolment) -> None:
+    """What was enrolled on stdout, and what was not on stderr."""
+    for person in enrolment.enrolled:
+        output.print_line(f"enrolled {person.person}: {count(person.photographs, 'photograph')}")
+    for skipped in enrolment.skipped:
+        output.print_error(f"skipped {skipped.image}: {skipped.reason}")
+    if not enrolment.enrolled:
+        output.print_error("nobody was enrolled")
+
+
+def _batch_code(results: Sequence[object]) -> int:
+    return 1 if any(isinstance(result, FailedImage) for result in results) else 0
+
+
+def _print_failures(results: Sequence[object]) -> None:
+    for result in results:
+        if isinstance(result, FailedImage):
+            output.print_error(f"{result.image}: {result.error}")
+
+
+def _identification_json(result: Identification | FailedImage) -> dict[str, Any]:
+    if isinstance(result, FailedImage):
+        return asdict(result)
+    faces = [
+        {
+            "box": face.face.box,
+            "detection_score": face.face.detection_score,
+            "person": face.person,
+            "matches": [asdict(match) for match in face.matches],
+        }
+        for face in result.faces
+    ]
+    return {"image": result.image, "faces": faces}
+
+
+def _identification_rows(result: Identification | FailedImage) -> list[tuple[str, ...]]:
+    """One line a face; a photograph without one has a line that says so."""
+    if isinstance(result, FailedImage):
+        return []
+    if not result.faces:
+        return [(result.image, "none", "", "", "")]
+    rows: list[tuple[str, ...]] = []
+    for found in result.faces:
+        closest = [f"{m.person} {output.similarity(m.cosine_similarity)}" for m in found.matches]
+        best = output.similarity(found.matches[0].cosine_similarity) if found.matches else ""
+        person = found.person or "unknown"
+        rows.append((result.image, _box(found.face), person, best, ", ".join(closest[1:])))
+    return rows
+
+
+def _detection_rows(result: Detection | FailedImage) -> list[tuple[str, ...]]:
+    """One line a face; a photograph without one has a line that says so."""
+    if isinstance(result, FailedImage):
+        return []
+    if not result.faces:
+        return [(result.image, "none", "", "")]
+    return [
+        (
+            result.image,
+            _box(face),
+            output.percent(face.detection_score),
+            " ".join(f"{x:.0f},{y:.0f}" for x, y in face.landmarks),
+        )
+        for face in result.faces
+    ]
+
+
+def _box(face: Face) -> str:
+    """A face's place: left, top, right and bottom edge in pixels."""
+    return " ".join(f"{edge:.0f}" for edge in face.box)

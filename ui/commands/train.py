@@ -1,0 +1,109 @@
+"""`train`: photographs of people make a better embedding."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from data.errors import ArgumentError
+from recognition.learning.choices import LossName
+
+from .. import output
+from ..options import Settings, command
+from ..outputs import check_folder
+
+if TYPE_CHECKING:
+    from recognition.learning.config import TrainingConfig
+    from recognition.learning.reports import EpochReport, TrainingResult
+
+app = typer.Typer()
+
+
+@command(app, "train", example="likeness train --data photographs --loss triplet --out runs/first")
+def train(
+    settings: Settings,
+    recipe: Annotated[
+        Path | None,
+        typer.Argument(metavar="RECIPE", help="A TOML file of settings; options win over it."),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", metavar="DIR", help="Folder with a folder for each person."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="RUN", help="Folder of the run; an unfinished one goes on."),
+    ] = None,
+    loss: Annotated[
+        LossName | None, typer.Option(help="What the embedding is trained for.")
+    ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Weights whose embeddings the distillation aims at."),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(metavar="N", help="How often to go through the data.")
+    ] = None,
+    rate: Annotated[float | None, typer.Option(metavar="X", help="Largest learning rate.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Of everything random.")] = None,
+) -> int:
+    """Train an embedding on photographs of people, or go on with an interrupted run.
+
+    The run's folder gets metrics.jsonl, best.safetensors and last.safetensors; either file serves
+    as --weights. Some of the people are kept out, to choose the best and to set its threshold.
+    """
+    if settings.weights is not None:
+        raise ArgumentError("training begins with random weights: --weights has no use here")
+    from recognition.learning.recipe import configure
+
+    config = configure(
+        recipe,
+        data=data,
+        out=out,
+        loss=loss,
+        teacher=teacher,
+        epochs=epochs,
+        rate=rate,
+        seed=seed,
+        backbone=settings.model,
+        device=settings.device,
+    )
+    check_folder(config.out)
+    result = _run(_with_cache(config, settings))
+    for missed in result.missed:
+        output.print_warning(f"not used: {missed.path}: {missed.reason}")
+    output.print_line(result.verdict)
+    output.print_line(f"{result.weights}: from epoch {result.best_epoch}")
+    return 0
+
+
+def _with_cache(config: "TrainingConfig", settings: Settings) -> "TrainingConfig":
+    """The same with aligned photographs kept in the data folder asked for."""
+    if settings.home is None or config.data.cache is not None:
+        return config
+    return replace(config, data=replace(config.data, cache=settings.home.absolute() / "aligned"))
+
+
+def _run(config: "TrainingConfig") -> "TrainingResult":
+    """Train with a progress bar for each stage and a line for each epoch."""
+    from recognition.learning.trainer import train as run
+
+    with output.progress_bar("training") as advance:
+        return run(
+            config,
+            _print_epoch,
+            progress=lambda now: advance(now.done, now.total, now.stage),
+        )
+
+
+def _print_epoch(epoch: "EpochReport") -> None:
+    """One epoch in a line."""
+    parts = [
+        f"epoch {epoch.epoch} of {epoch.epochs}: loss {epoch.train_loss:.3f}",
+        f"held-out AUC {output.percent(epoch.val_auc)}",
+        f"TAR at FAR 1 % {output.percent(epoch.val_tar)}",
+        f"{epoch.images_per_second:.0f} photographs/s",
+        *(["the best so far"] if epoch.best else []),
+    ]
+    output.print_line(", ".join(parts))

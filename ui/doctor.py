@@ -1,0 +1,165 @@
+"""`likeness doctor`: does everything that the application stands on work on this machine?"""
+
+import io
+import os
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from importlib import import_module, metadata
+
+from data.errors import AppError
+
+from .options import Settings
+
+_DISTRIBUTIONS = (
+    "torch",
+    "torchvision",
+    "facenet-pytorch",
+    "pytorch-metric-learning",
+    "safetensors",
+    "numpy",
+    "pillow",
+    "streamlit",
+)
+_FAISS = ("faiss-gpu", "faiss-cpu")
+
+
+class State(StrEnum):
+    """How a check went."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: What was looked at.
+        state: How it is.
+        detail: What was found, and what to do if it is not well; one line.
+    """
+
+    name: str
+    state: State
+    detail: str
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """Look at versions, device, data folder and weights, then try the whole way of an image.
+
+    Args:
+        settings: Which data folder, weights and device to look at.
+
+    Yields:
+        One check after the other; an exception in one is its result, not the end.
+    """
+    yield Check("python", State.OK, f"{platform.python_version()} on {platform.platform()}")
+    for distribution in _DISTRIBUTIONS:
+        yield _try(distribution, partial(_version, distribution))
+    yield _try("faiss", _faiss)
+    yield _try("torch and torchvision", _torchvision_operator)
+    yield _try("device", partial(_device, settings))
+    yield _try("data folder", partial(_data_folder, settings))
+    yield from _weights(settings)
+    yield _try("self test", partial(_self_test, settings))
+
+
+def _try(name: str, check: Callable[[], tuple[State, str]]) -> Check:
+    """Run one check; whatever it raises is what it found."""
+    try:
+        state, detail = check()
+    except AppError as error:
+        return Check(name, State.FAILED, str(error))
+    except Exception as error:  # a broken library may raise anything, and that is the finding
+        return Check(name, State.FAILED, f"{type(error).__name__}: {error}")
+    return Check(name, state, detail)
+
+
+def _version(distribution: str) -> tuple[State, str]:
+    try:
+        return State.OK, metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return State.FAILED, "not installed: install likeness again"
+
+
+def _faiss() -> tuple[State, str]:
+    """The two distributions hold the same module and overwrite each other's files."""
+    installed = {}
+    for distribution in _FAISS:
+        try:
+            installed[distribution] = metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            continue
+    if len(installed) == len(_FAISS):
+        return State.WARNING, f"{' and '.join(_FAISS)} are both here: uninstall both, then one back"
+    faiss = import_module("faiss")
+    count = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
+    source = ", ".join(f"{name} {version}" for name, version in installed.items())
+    return State.OK, f"{source or faiss.__version__}, {count} GPUs"
+
+
+def _torchvision_operator() -> tuple[State, str]:
+    """A torchvision built for another torch fails here and not before."""
+    import torch
+    from torchvision.ops import nms
+
+    kept = nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([1.0]), 0.5)
+    return State.OK, f"fit each other ({len(kept)} box kept)"
+
+
+def _device(settings: Settings) -> tuple[State, str]:
+    import torch
+
+    from backbones.weights import resolve_device
+
+    device = resolve_device(settings.chosen_device)
+    if device.type == "cuda":
+        return State.OK, f"cuda: {torch.cuda.get_device_name(device)}"
+    return State.OK, f"cpu, {torch.get_num_threads()} threads"
+
+
+def _data_folder(settings: Settings) -> tuple[State, str]:
+    from data.files import data_home
+
+    home = data_home(settings.home)
+    if home.is_dir():
+        writable = os.access(home, os.W_OK | os.X_OK)
+        return (
+            (State.OK, str(home))
+            if writable
+            else (State.FAILED, f"{home} cannot be written: change its mode, or give --home")
+        )
+    if home.exists():
+        return State.FAILED, f"{home} is no folder: move it away, or give --home"
+    return State.OK, f"{home} (made when first needed)"
+
+
+def _weights(settings: Settings) -> Iterator[Check]:
+    """Where each network's weights are; it is no fault to have none."""
+    from backbones.catalogue import describe
+    from backbones.registry import available
+
+    for name in available():
+        model = describe(name, settings.home)
+        state = State.FAILED if model.problem else State.OK
+        place = model.weights.path if model.weights else "none at hand"
+        yield Check(f"weights of {name}", state, model.problem or str(place))
+
+
+def _self_test(settings: Settings) -> tuple[State, str]:
+    """Encode a picture, decode it, look for faces in it; with weights at hand, embed a crop."""
+    from PIL import Image
+
+    from data.images import load_image
+    from recognition.faces.detect import FaceDetector
+
+    encoded = io.BytesIO()
+    Image.radial_gradient("L").convert("RGB").save(encoded, "PNG")
+    image = load_image(encoded.getvalue())
+    [faces] = FaceDetector(settings.chosen_device).detect([image])
+    return State.OK, f"decoded {image.width}×{image.height} pixels, found {len(faces)} faces"

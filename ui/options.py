@@ -1,0 +1,166 @@
+"""The options that every command takes, defined once."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from recognition.service import RecognitionService
+
+Command = TypeVar("Command", bound=Callable[..., int])
+
+INTERRUPTED = 130
+"""The exit code that a shell expects of a process that Ctrl-C ended."""
+
+
+class Device(StrEnum):
+    """Where networks run; `auto` takes the first CUDA device, if there is one."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--home",
+        metavar="DIR",
+        help="Folder of the gallery and of downloaded weights, instead of LIKENESS_HOME.",
+    ),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model", "--backbone", metavar="NAME", help="Network, one of `likeness models list`."
+    ),
+]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="Weights file (safetensors); it says itself which network it is for.",
+    ),
+]
+DeviceOption = Annotated[
+    Device | None,
+    typer.Option("--device", help="Where networks run; auto takes CUDA if there is one."),
+]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the shared options ask for.
+
+    Attributes:
+        home: The data folder; None takes LIKENESS_HOME or the user's own.
+        model: The network's name; None takes the one that the weights name.
+        weights: The weights file; None looks in the known places.
+        device: Where networks run; None takes `auto`, or what a recipe says.
+    """
+
+    home: Path | None = None
+    model: str | None = None
+    weights: Path | None = None
+    device: Device | None = None
+
+    def overridden_by(self, given: dict[str, Any]) -> "Settings":
+        """These settings with every value that is not None in `given` in their place."""
+        return replace(self, **{name: value for name, value in given.items() if value is not None})
+
+    @property
+    def chosen_device(self) -> Device:
+        """Where networks run."""
+        return self.device or Device.AUTO
+
+    def recognition_service(self) -> "RecognitionService":
+        """The recognition service with these settings; this imports torch."""
+        from recognition.service import RecognitionService
+
+        return RecognitionService(
+            home=self.home, model=self.model, weights=self.weights, device=self.chosen_device
+        )
+
+
+def remember_settings(
+    context: typer.Context,
+    home: HomeOption = None,
+    model: ModelOption = None,
+    weights: WeightsOption = None,
+    device: DeviceOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Recognise faces and paint pictures in another picture's style, on your own machine."""
+    given = {"home": home, "model": model, "weights": weights, "device": device}
+    context.obj = Settings().overridden_by(given)
+
+
+def options_of(defaults: object, helps: Mapping[str, str]) -> tuple[inspect.Parameter, ...]:
+    """An option for each field of a config that `helps` names; its type and default are its own.
+
+    Args:
+        defaults: A config that holds the default values.
+        helps: What the help says about each field that becomes an option.
+    """
+    parameters = []
+    for name, text in helps.items():
+        default = getattr(defaults, name)
+        several = isinstance(default, tuple)  # the option may be given again and again
+        kind: Any = list[float] if several else type(default)
+        option = typer.Option(
+            metavar={int: "N", float: "X", tuple: "X"}.get(type(default)), help=text
+        )
+        parameters.append(
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=list(default) if several else default,
+                annotation=Annotated[kind, option],
+            )
+        )
+    return tuple(parameters)
+
+
+def command(
+    app: typer.Typer, name: str, *, example: str, fields: Sequence[inspect.Parameter] = ()
+) -> Callable[[Command], Command]:
+    """Register a function as a command that also takes the shared options.
+
+    The function gets them as its first argument, and returns the exit code. An option that stands
+    after the command goes before the same one in front of it.
+
+    Args:
+        app: The group that the command joins.
+        name: What the user types.
+        example: A command line, shown at the end of the command's help.
+        fields: More options, which the function takes as `**fields`.
+    """
+
+    def register(function: Command) -> Command:
+        def wrapper(context: typer.Context, **values: Any) -> int:
+            given = {key: values.pop(key) for key in ("home", "model", "weights", "device")}
+            del values["debug"]  # read by main(), which must know it even where parsing fails
+            return function(context.obj.overridden_by(given), **values)
+
+        own = [
+            parameter
+            for parameter in inspect.signature(function).parameters.values()
+            if parameter.name != "settings" and parameter.kind is not parameter.VAR_KEYWORD
+        ]
+        shared = inspect.signature(remember_settings).parameters.values()
+        parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in (*own, *fields, *shared)]
+        wrapper.__doc__ = function.__doc__
+        wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
+        app.command(name, epilog=f"Example: {example}")(wrapper)
+        return function
+
+    return register

@@ -1,0 +1,116 @@
+"""What the command line prints: results on stdout, errors and progress on stderr."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+
+class Advance(Protocol):
+    """Tells a progress bar how much is done, of how much, and of what if that changes."""
+
+    def __call__(self, done: int, total: int, stage: str = "", /) -> None: ...
+
+
+_JOINERS = "\u200c\u200d"  # unprintable to Python, yet part of Persian words and of emoji
+
+
+def one_line(text: str) -> str:
+    """Text that stays on its line: control, direction and undecodable characters are escaped."""
+    return "".join(
+        character
+        if character.isprintable() or character in _JOINERS
+        else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+def print_error(message: str) -> None:
+    """One line on stderr, after the word `error:`."""
+    print(f"error: {one_line(message)}", file=sys.stderr)
+
+
+def print_warning(message: str) -> None:
+    """One line on stderr, after the word `warning:`."""
+    print(f"warning: {one_line(message)}", file=sys.stderr)
+
+
+def print_line(text: str) -> None:
+    """One line on stdout."""
+    print(one_line(text))
+
+
+def print_json(value: object, *, compact: bool = False) -> None:
+    """A value as JSON on stdout; compact means all of it on one line, sent at once."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=None if compact else 2)
+    print(text, flush=compact)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table: aligned on a terminal, otherwise one line a row with tabs between the cells."""
+    lines = [[one_line(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        for line in (columns, *lines):
+            print("\t".join(line))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for line in lines:
+        table.add_row(*(Text(cell, overflow="fold") for cell in line))
+    Console().print(table)
+
+
+def similarity(value: float) -> str:
+    """A cosine similarity or a threshold, as people read it."""
+    return f"{value:.2f}"
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction as a percentage; a figure that the data cannot support is a dash."""
+    return "–" if fraction is None else f"{100 * fraction:.1f} %"
+
+
+def megabytes(count: int) -> str:
+    """A number of bytes in megabytes."""
+    return f"{count / 1e6:.1f} MB"
+
+
+@contextmanager
+def progress_bar(description: str, *, of_bytes: bool = False) -> Iterator[Advance]:
+    """A progress bar on stderr while the block runs; nothing where stderr is no terminal.
+
+    Args:
+        description: What is being done, in a word or two.
+        of_bytes: Whether the numbers are bytes rather than steps.
+
+    Yields:
+        A function to call with what is done so far and the total.
+    """
+    if not sys.stderr.isatty():
+        yield lambda done, total, stage="": None
+        return
+    from rich import progress
+    from rich.console import Console
+
+    counts: tuple[progress.ProgressColumn, ...] = (
+        (progress.DownloadColumn(), progress.TransferSpeedColumn())
+        if of_bytes
+        else (progress.MofNCompleteColumn(),)
+    )
+    bar = progress.Progress(
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        *counts,
+        progress.TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(one_line(description), total=None)
+        yield lambda done, total, stage="": bar.update(
+            task, completed=done, total=total, description=one_line(stage or description)
+        )

@@ -1,0 +1,44 @@
+"""Places to write to, checked before any work, so that a refusal leaves nothing behind."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from data.errors import ArgumentError
+
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+"""Suffixes of the formats in which `data.images.save_image` writes."""
+
+
+def check_picture(path: Path, *, inputs: Sequence[Path]) -> None:
+    """Refuse a picture that could not be saved, or would overwrite an input.
+
+    Raises:
+        ArgumentError: The suffix names no format, the folder is not there or not writable, the
+            path is a folder, or it is one of the inputs.
+    """
+    if path.suffix.lower() not in PICTURE_SUFFIXES:
+        raise ArgumentError(
+            f"{path} does not say in which format: end it in one of {', '.join(PICTURE_SUFFIXES)}"
+        )
+    if path.is_dir():
+        raise ArgumentError(f"{path} is a folder: give the name of a picture")
+    if not path.parent.is_dir():
+        raise ArgumentError(f"the folder {path.parent} does not exist: make it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ArgumentError(f"the folder {path.parent} cannot be written: choose another place")
+    if path.exists() and any(source.exists() and path.samefile(source) for source in inputs):
+        raise ArgumentError(f"{path} is also an input: choose another output")
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a folder that can neither be written nor be made.
+
+    Raises:
+        ArgumentError: The path, or what stands in its way, is no folder or not writable.
+    """
+    nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise ArgumentError(f"{nearest} is no folder: choose another place")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ArgumentError(f"the folder {nearest} cannot be written: choose another place")
