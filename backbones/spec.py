@@ -83,7 +83,7 @@ class WeightsSource:
         url: Where the file is.
         sha256: Its digest in lower-case hexadecimal: 64 digits, or the leading ones (at least 8)
             where the publisher states no more, as torchvision does in its file names.
-        size: The file's length in bytes; None where it is not known to the byte.
+        size: The file's length in bytes, right to a thousandth: torchvision states no more.
         format: What the file is.
         trained_on: What the network has seen, in words.
         licence: The terms of use, in words.
@@ -92,7 +92,7 @@ class WeightsSource:
     name: str
     url: str
     sha256: str
-    size: int | None
+    size: int
     format: WeightsFormat
     trained_on: str
     licence: str
@@ -105,7 +105,7 @@ class WeightsSource:
         """
         if not 8 <= len(self.sha256) <= 64 or set(self.sha256) - set("0123456789abcdef"):
             raise ValueError(f"sha256 must be 8 to 64 hexadecimal digits, not {self.sha256!r}")
-        if self.size is not None and self.size <= 0:
+        if self.size <= 0:
             raise ValueError(f"size must be above 0, not {self.size}")
 
 

@@ -1,0 +1,137 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from backbones.network import Backbone, Normalise
+from backbones.registry import available, create, spec_of
+from backbones.spec import IMAGENET
+from data.errors import ArgumentError
+
+RandomNetwork = Callable[[str], Backbone]
+
+
+def _images(count: int, height: int, width: int) -> torch.Tensor:
+    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", available())
+def test_every_declared_tap_is_what_the_network_gives(
+    name: str, random_network: RandomNetwork
+) -> None:
+    network = random_network(name)
+    names = [tap.name for tap in network.spec.taps]
+    small = network.features(_images(1, 96, 96), names)
+    for tap in network.spec.taps:
+        # Two strides more in height, one in width, make so many cells more, whatever the padding.
+        large = network.features(_images(1, 96 + 2 * tap.stride, 96 + tap.stride), [tap.name])
+        height, width = small[tap.name].shape[2:]
+        assert small[tap.name].shape[:2] == (1, tap.channels)
+        assert large[tap.name].shape[2:] == (height + 2, width + 1)
+        assert 1 <= height <= 96 / tap.stride
+        assert torch.isfinite(small[tap.name]).all()
+        assert small[tap.name].std() > 0
+
+
+@pytest.mark.parametrize("name", available())
+def test_nothing_behind_the_last_tap_is_computed(name: str) -> None:
+    network = create(name, seed=0)
+    executed: set[str] = set()
+    for path, module in network.named_modules():
+        if not list(module.children()):
+            module.register_forward_hook(lambda *_, path=path: executed.add(path))
+    middle = network.spec.taps[1].name
+    network.features(_images(1, 96, 96), [middle])
+    beyond = {
+        path
+        for stage, layers in network.stages_through(network.spec.taps[-1].name)
+        if stage not in {tap.name for tap in network.spec.taps[:2]}
+        for layer in layers
+        for path, module in network.named_modules()
+        if module in layer.modules()
+    }
+    assert executed
+    assert not executed & beyond
+    assert not any("head" in path or "linear" in path for path in executed)
+
+
+@pytest.mark.parametrize("name", available())
+def test_embeddings_have_the_declared_size_and_do_not_depend_on_the_batch(
+    name: str, random_network: RandomNetwork
+) -> None:
+    network = random_network(name)
+    images = _images(2, *network.spec.input_size)
+    together = network.embedding(images)
+    assert together.shape == (2, network.spec.dimension)
+    assert torch.isfinite(together).all()
+    alone = torch.cat([network.embedding(image[None]) for image in images])
+    torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-4)
+    assert torch.equal(network(images), together)
+
+
+@pytest.mark.parametrize("name", available())
+def test_a_head_of_any_size_can_be_asked_for(name: str) -> None:
+    network = create(name, embedding_size=24, seed=0)
+    assert network.embedding(_images(2, *network.spec.input_size)).shape == (2, 24)
+    with pytest.raises(ValueError, match="got"):
+        network.embedding(_images(2, 80, 80))
+
+
+def test_features_come_in_the_order_asked_for(random_network: RandomNetwork) -> None:
+    network = random_network("squeezenet1_0")
+    taps = ["fire5", "relu1", "fire2"]
+    features = network.features(_images(1, 64, 64), taps)
+    assert list(features) == taps
+    for tap in taps:
+        torch.testing.assert_close(
+            features[tap], network.features(_images(1, 64, 64), [tap])[tap], rtol=0, atol=0
+        )
+
+
+def test_gradients_reach_the_image(random_network: RandomNetwork) -> None:
+    images = _images(1, 48, 48).requires_grad_()
+    random_network("vgg19_quarter").features(images, ["relu3_1"])["relu3_1"].sum().backward()
+    assert images.grad is not None
+    assert images.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("taps", [[], ["relu1", "nowhere"]])
+def test_taps_that_are_not_there_are_refused(
+    taps: list[str], random_network: RandomNetwork
+) -> None:
+    with pytest.raises(ArgumentError, match="choose from relu1, fire2"):
+        random_network("squeezenet1_0").features(_images(1, 64, 64), taps)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        torch.rand(3, 32, 32),
+        torch.rand(1, 1, 32, 32),
+        torch.zeros(1, 3, 32, 32, dtype=torch.uint8),
+    ],
+)
+def test_a_wrong_shape_or_type_says_what_came(
+    images: torch.Tensor, random_network: RandomNetwork
+) -> None:
+    with pytest.raises(ValueError, match=r"expected floating-point images \(B, 3, H, W\), got"):
+        random_network("squeezenet1_0").features(images, ["relu1"])
+
+
+def test_normalisation_is_that_of_the_spec_and_no_part_of_the_state() -> None:
+    normalise = Normalise(IMAGENET)
+    black, white = normalise(torch.zeros(1, 3, 1, 1)), normalise(torch.ones(1, 3, 1, 1))
+    torch.testing.assert_close(
+        black.flatten(), torch.tensor([-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225])
+    )
+    torch.testing.assert_close(
+        white.flatten(), torch.tensor([0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225])
+    )
+    assert not normalise.state_dict()
+
+
+def test_stages_that_are_not_the_declared_taps_are_refused() -> None:
+    network = Backbone(spec_of("resnet18"))
+    with pytest.raises(ValueError, match="declares taps"):
+        network.chain({"conv1": [nn.Identity()]}, head=[])
