@@ -1,0 +1,58 @@
+"""How the page puts numbers and strangers' text into words; nothing here knows Streamlit."""
+
+import re
+import unicodedata
+
+from .output import similarity
+
+_LONGEST = 80  # characters of a stranger's text that a line of the page shows
+_JOINERS = "\u200c\u200d"  # part of Persian words and of emoji
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+_FIRST_STRONG_ISOLATE, _POP_ISOLATE, _WORD_JOINER = "\u2068", "\u2069", "\u2060"
+
+
+def shorten(text: str) -> str:
+    """Text on one line, without invisible controls, cut off where it is too long to read."""
+    shown = "".join(
+        character
+        for character in " ".join(text.split())
+        if character in _JOINERS or unicodedata.category(character) not in ("Cc", "Cf", "Cs")
+    )
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
+
+
+def plain(text: str) -> str:
+    """A stranger's short text, to be put into Markdown: it shows as typed and does nothing.
+
+    Every punctuation mark is escaped. A colon is also cut off from what follows, for Streamlit
+    looks for its `:colour[…]`, `:material/…:` and `:emoji:` after Markdown's escapes are gone. A
+    name written from right to left keeps to itself and does not turn the text around it.
+    """
+    escaped = literal(shorten(text))
+    return f"{_FIRST_STRONG_ISOLATE}{escaped}{_POP_ISOLATE}"
+
+
+def literal(text: str) -> str:
+    """Text of any length, to be put into Markdown as it is: an error's line, a path."""
+    return _PUNCTUATION.sub(r"\\\1", text).replace("\\:", f"\\:{_WORD_JOINER}")
+
+
+def against(cosine_similarity: float, threshold: float) -> str:
+    """A similarity beside its threshold: `0.62 against 0.27`."""
+    return f"{similarity(cosine_similarity)} against {similarity(threshold)}"
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """A number with its noun: `1 photograph`, `1,200 photographs`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A duration as people say it: `40 s`, `3 min`, `1 h 20 min`."""
+    whole = max(0, round(seconds))
+    if whole < 100:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
