@@ -1,5 +1,6 @@
 import dataclasses
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -34,7 +35,7 @@ def test_falling_weights_sum_to_one_and_fall_by_four(count: int) -> None:
     weights = falling_weights(count)
     assert len(weights) == count
     assert math.isclose(sum(weights), 1)
-    assert all(a == 4 * b for a, b in zip(weights, weights[1:], strict=False))
+    assert all(a == 4 * b for a, b in pairwise(weights))
 
 
 def test_unknown_tap_names_the_known_ones() -> None:
