@@ -264,6 +264,7 @@ class Gallery:
         with self._lock:
             if self._view is not None:
                 self._keep(self._view)
+                self._view = None
             self._store.close()
 
 

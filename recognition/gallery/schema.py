@@ -7,6 +7,7 @@ APPLICATION_ID = 0x4C696B65
 """Kept as `application_id`: "Like". A database without it is somebody else's."""
 
 TABLES = f"""
+BEGIN;
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 
@@ -53,4 +54,5 @@ CREATE TABLE crop (
     template_id INTEGER PRIMARY KEY REFERENCES template ON DELETE CASCADE,
     picture BLOB NOT NULL
 ) STRICT;
+COMMIT;
 """

@@ -88,7 +88,7 @@ class Store:
             before = connection.total_changes
             yield connection
             overdue = datetime.now(UTC) - timedelta(days=RESTORABLE_DAYS)
-            _erase(connection, "deleted_at < ?", overdue.isoformat(timespec="seconds"))
+            _erase(connection, "deleted_at < ?", overdue.isoformat(timespec="microseconds"))
             if connection.total_changes != before:
                 connection.execute(
                     "UPDATE gallery SET changes = changes + 1, mark = hex(randomblob(16))"
@@ -164,7 +164,11 @@ class Store:
         """
         with self._changing() as connection:
             person = require_person(connection, person_name(name))
-            connection.execute("UPDATE person SET deleted_at = ? WHERE id = ?", (_now(), person))
+            # To the microsecond, so that `restore` knows who was deleted last.
+            deleted_at = _now("microseconds")
+            connection.execute(
+                "UPDATE person SET deleted_at = ? WHERE id = ?", (deleted_at, person)
+            )
 
     def restore(self, name: str) -> None:
         """Bring back whoever was deleted last under a name.
@@ -208,8 +212,8 @@ class Store:
             connection.execute("UPDATE gallery SET traces_remain = 0")
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def _now(precision: str = "seconds") -> str:
+    return datetime.now(UTC).isoformat(timespec=precision)
 
 
 def _why_not(

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recognition.gallery.index import TemplateIndex
+from recognition.gallery.snapshot import Roll
+from recognition.gallery.view import View
+from recognition.results import Match
+
+D = 4
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def view_of(owners: list[str], vectors: np.ndarray) -> View:
+    """A view of templates, the i-th being `owners[i]`'s; ids and people are numbered with gaps."""
+    names = {10 * i + 3: name for i, name in enumerate(sorted(set(owners)))}
+    person_of = {name: person for person, name in names.items()}
+    ids = np.arange(len(owners), dtype=np.int64) * 7 + 5
+    index = TemplateIndex(D)
+    index.follow(ids, lambda wanted: vectors[(wanted - 5) // 7])
+    people = np.array([person_of[name] for name in owners], dtype=np.int64)
+    return View(revision="", roll=Roll(ids=ids, people=people, names=names), index=index)
+
+
+def slow_best_people(
+    owners: list[str], vectors: np.ndarray, query: np.ndarray
+) -> list[tuple[str, float]]:
+    """Every person's best cosine similarity, one product after the other, best first."""
+    best: dict[str, float] = {}
+    for owner, vector in zip(owners, vectors.tolist(), strict=True):
+        similarity = sum(a * b for a, b in zip(vector, query.tolist(), strict=True))
+        best[owner] = max(best.get(owner, -2.0), similarity)
+    return sorted(best.items(), key=lambda item: -item[1])
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    owners=st.lists(st.sampled_from("ABCDEFGH"), max_size=120),
+    k=st.integers(1, 10),
+    seed=st.integers(0, 10_000),
+    spread=st.sampled_from([0.01, 0.3, 3.0]),
+)
+def test_it_is_exact_however_many_templates_a_person_has(
+    owners: list[str], k: int, seed: int, spread: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    centres = {name: rng.normal(size=D) for name in "ABCDEFGH"}
+    rows = [centres[name] + spread * rng.normal(size=D) for name in owners]
+    vectors = unit(np.array(rows).reshape(-1, D))
+    query = unit(rng.normal(size=(1, D)))[0]
+    found = view_of(owners, vectors).best_people(query, k)
+    everybody = slow_best_people(owners, vectors, query)
+    assert len(found) == min(k, len(everybody))
+    assert len({match.person for match in found}) == len(found)
+    np.testing.assert_allclose(
+        [match.cosine_similarity for match in found],
+        [similarity for _, similarity in everybody[:k]],
+        atol=1e-5,
+    )
+    for match in found:
+        assert match.cosine_similarity == pytest.approx(dict(everybody)[match.person], abs=1e-5)
+
+
+def test_one_person_s_many_templates_do_not_crowd_out_the_next() -> None:
+    near, far = np.array([[1.0, 0, 0, 0]]), np.array([[0, 1.0, 0, 0]])
+    vectors = unit(np.concatenate([np.repeat(near, 500, 0), far]))
+    found = view_of(["Ann"] * 500 + ["Bob"], vectors).best_people(unit(near)[0], 2)
+    assert found == [Match("Ann", 1.0), Match("Bob", 0.0)]
+
+
+def test_equals_are_in_the_order_of_their_names() -> None:
+    vectors = np.tile(unit(np.ones((1, D))), (3, 1))
+    found = view_of(["Cyd", "Ann", "Bob"], vectors).best_people(vectors[0], 3)
+    assert [match.person for match in found] == ["Ann", "Bob", "Cyd"]
+
+
+def test_a_similarity_is_never_more_than_one() -> None:
+    rng = np.random.default_rng(0)
+    vectors = unit(rng.normal(size=(200, D)))
+    view = view_of([f"P{i:03}" for i in range(200)], vectors)
+    for sign in (1, -1):
+        for vector in vectors:
+            values = [match.cosine_similarity for match in view.best_people(sign * vector, 200)]
+            assert max(values) <= 1
+            assert min(values) >= -1
+
+
+def test_nobody_is_found_among_nobody() -> None:
+    assert view_of([], np.empty((0, D), np.float32)).best_people(unit(np.ones((1, D)))[0], 3) == []
