@@ -29,7 +29,8 @@ from .registry import available
 from .spec import Alignment, BackboneSpec, Normalisation
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_SIZE = re.compile(r"\s*(\d+)\s*[x×]\s*(\d+)")
+_SIZE = re.compile(r"\s*([1-9]\d{0,3})\s*[x×]\s*([1-9]\d{0,3})\b")
+_COUNT = re.compile(r"\s*([1-9]\d{0,4})\b")
 _ON_BYTES = re.compile(rf"\(x\s*-\s*({_NUMBER})\)\s*/\s*({_NUMBER})")
 _ON_UNIT = re.compile(rf"mean((?:\s+{_NUMBER}){{3}}),\s*std((?:\s+{_NUMBER}){{3}})")
 
@@ -156,7 +157,7 @@ def _input_size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     found = _SIZE.match(text)
-    if not found or "0" in found.groups():
+    if not found:
         raise _not_understood("input_size", text, "height x width, such as 112x112")
     return int(found[1]), int(found[2])
 
@@ -164,7 +165,7 @@ def _input_size(text: str | None) -> tuple[int, int] | None:
 def _embedding_size(text: str) -> int | None:
     if not text:
         return None
-    found = re.match(r"\s*([1-9]\d*)\b", text)
+    found = _COUNT.match(text)
     if not found:
         raise _not_understood("embedding", text, "how many numbers, such as 128")
     return int(found[1])

@@ -21,7 +21,7 @@ from .fitting import fit_tensors
 from .metadata import parse_metadata, weights_metadata
 from .network import Backbone
 from .registry import build, spec_of
-from .spec import Alignment
+from .spec import Alignment, BackboneSpec
 
 _SUFFIX = ".safetensors"
 _ASSETS = Path(str(data.assets.__file__)).parent
@@ -123,8 +123,7 @@ def load_backbone(
     place = resolve_device(device) if isinstance(device, str) else device
     file = _wanted_file(name, weights, home)
     says = parse_metadata(file.metadata)
-    with torch.device("meta"):  # no time lost on random numbers that are overwritten
-        backbone = build(says.adapt(spec_of(file.architecture)))
+    backbone = _blank(says.adapt(spec_of(file.architecture)), file.path)
     tensors = fit_tensors(backbone, read_tensors(file.path).tensors, printable(file.path))
     backbone.load_state_dict(tensors, assign=True)
     return LoadedBackbone(
@@ -165,8 +164,7 @@ def download_weights(
     source = spec.weights[0]
     kept = cached_weights(name, home)
     published = fetch(source, private_folder(kept.parent), progress)
-    with torch.device("meta"):
-        backbone = build(spec)
+    backbone = _blank(spec, published)
     tensors = fit_tensors(backbone, read_published(published), printable(published))
     metadata = weights_metadata(
         spec, source=source.url, training_data=source.trained_on, licence=source.licence
@@ -226,6 +224,15 @@ def _wanted_file(name: str | None, weights: Path | None, home: Path | None) -> W
     if (file := find_weights(name, home=home)) is None:
         raise _none_at_hand(name, home)
     return file
+
+
+def _blank(spec: BackboneSpec, origin: Path) -> Backbone:
+    """A network that a file's tensors can be checked against, or become the weights of."""
+    try:
+        with torch.device("meta"):  # no time lost on random numbers that are overwritten
+            return build(spec)
+    except ArgumentError as error:  # the sizes are the file's, not the user's
+        raise WeightsError(f"{printable(origin)}: {error}") from error
 
 
 def _freeze(backbone: Backbone, place: torch.device) -> Backbone:
