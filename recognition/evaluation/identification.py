@@ -234,7 +234,8 @@ def _fnir(searches: Sequence[_Search], fpir: float | None) -> float | None:
         threshold = None if fpir is None else threshold_at_far(search.strangers, fpir)
         if threshold is None or len(search.known) == 0:
             return None
-        rates.append(float(np.mean(search.known < threshold)))
+        missed = (search.known < threshold) | np.isneginf(search.known)
+        rates.append(float(np.mean(missed)))
     return float(np.mean(rates))
 
 
