@@ -7,9 +7,9 @@ import torch
 
 from data.errors import AppError
 
+from .places import WeightsFile, cached_weights, find_weights
 from .registry import build, spec_of
 from .spec import BackboneSpec
-from .weights import WeightsFile, cached_weights, find_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,47 +1,31 @@
-"""Where weights come from, and how they get into a network.
+"""Trained weights into networks: load them, fetch them, say where they run."""
 
-They are looked for in this order: the path given; the folder that `LIKENESS_WEIGHTS` names; what
-has been downloaded; what came with the application. Only `download_weights` fetches anything.
-"""
-
-import os
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-import data.assets
-from data.errors import AppError, ArgumentError, WeightsError
-from data.files import data_home, printable, private_folder, sha256_of
-from data.tensors import read_metadata, read_tensors, write_tensors
+from data.errors import ArgumentError, WeightsError
+from data.files import printable, private_folder
+from data.tensors import read_tensors, write_tensors
 
 from .downloads import Report, fetch, read_published
 from .fitting import fit_tensors
 from .metadata import parse_metadata, weights_metadata
 from .network import Backbone
+from .places import WeightsFile, cached_weights, find_weights, weights_file
 from .registry import build, spec_of
 from .spec import Alignment, BackboneSpec
 
-_SUFFIX = ".safetensors"
-_ASSETS = Path(str(data.assets.__file__)).parent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WeightsFile:
-    """A file of weights on this machine.
-
-    Attributes:
-        path: Where it is.
-        sha256: Its digest, 64 hexadecimal digits.
-        metadata: The text fields of its header.
-        architecture: The network that it belongs to.
-    """
-
-    path: Path
-    sha256: str
-    metadata: Mapping[str, str]
-    architecture: str
+__all__ = [
+    "LoadedBackbone",
+    "WeightsFile",
+    "cached_weights",
+    "download_weights",
+    "find_weights",
+    "load_backbone",
+    "resolve_device",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,33 +51,6 @@ class LoadedBackbone:
     mirror: bool
     input_size: tuple[int, int]
     alignment: Alignment
-
-
-def find_weights(
-    name: str, *, explicit: Path | None = None, home: Path | None = None
-) -> WeightsFile | None:
-    """Look for a network's weights on this machine.
-
-    Args:
-        name: One of `registry.available()`.
-        explicit: A file that is taken and no other, or None.
-        home: The application's data folder; None takes the user's.
-
-    Returns:
-        The first file found; None where there is none.
-
-    Raises:
-        ArgumentError: `explicit` does not exist, `LIKENESS_WEIGHTS` is no folder, or there is no
-            network of that name.
-        WeightsError: `explicit` or the folder's file is no weights file, or says that it belongs
-            to another network.
-    """
-    spec_of(name)
-    if explicit is not None:
-        return _weights_file(explicit, name)
-    for path in _candidates(name, home):
-        return _weights_file(path, name)
-    return None
 
 
 def load_backbone(
@@ -176,7 +133,7 @@ def download_weights(
             f"cannot write {printable(kept)}: {error.strerror}; make room, or name another --home"
         ) from error
     published.unlink()
-    return _weights_file(kept, name)
+    return weights_file(kept, name)
 
 
 def resolve_device(device: str) -> torch.device:
@@ -202,23 +159,10 @@ def resolve_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def cached_weights(name: str, home: Path | None = None) -> Path:
-    """Where a network's downloaded weights are kept, whether or not they are there.
-
-    Args:
-        name: The network's name.
-        home: The application's data folder; None takes the user's.
-
-    Returns:
-        `<home>/weights/<name>.safetensors`.
-    """
-    return data_home(home) / "weights" / f"{name}{_SUFFIX}"
-
-
 def _wanted_file(name: str | None, weights: Path | None, home: Path | None) -> WeightsFile:
     """The file that `load_backbone` is asked for, by path or by name."""
     if weights is not None:
-        return _weights_file(weights, name)
+        return weights_file(weights, name)
     if name is None:
         raise ArgumentError("no network named and no weights given: use --model or --weights")
     if (file := find_weights(name, home=home)) is None:
@@ -242,53 +186,6 @@ def _freeze(backbone: Backbone, place: torch.device) -> Backbone:
         # Measured on one core: MobileFaceNet 1.4 times the images a second, SqueezeNet 2.2 times.
         backbone.to(memory_format=torch.channels_last)
     return backbone
-
-
-def _candidates(name: str, home: Path | None) -> Iterator[Path]:
-    """Files that may hold a network's weights, the preferred one first."""
-    if folder := os.environ.get("LIKENESS_WEIGHTS"):
-        if not Path(folder).is_dir():
-            raise ArgumentError(f"LIKENESS_WEIGHTS names {printable(folder)}, which is no folder")
-        yield from _in_folder(Path(folder), name)
-    if (cached := cached_weights(name, home)).is_file():
-        yield cached
-    yield from _in_folder(_ASSETS, name)
-
-
-def _in_folder(folder: Path, name: str) -> Iterator[Path]:
-    """The file that bears the network's name, then those whose header says that they are of it."""
-    named = folder / f"{name}{_SUFFIX}"
-    if named.is_file():
-        yield named
-    for path in sorted(folder.glob(f"*{_SUFFIX}")):
-        try:
-            if path != named and parse_metadata(read_metadata(path)).architecture == name:
-                yield path
-        except AppError:
-            continue  # a stranger's file beside ours is no reason to stop
-
-
-def _weights_file(path: Path, name: str | None) -> WeightsFile:
-    """Read a file's header and make sure that it is of the network asked for, if one is."""
-    if not path.is_file():
-        raise ArgumentError(f"there is no weights file {printable(path)}; check the path")
-    metadata = read_metadata(path)
-    try:
-        says = parse_metadata(metadata).architecture
-        architecture = spec_of(says).name if says else name
-    except AppError as error:
-        raise WeightsError(f"{printable(path)}: {error}") from error
-    if architecture is None:
-        raise WeightsError(
-            f"{printable(path)} does not say which network it is for; name it with --model"
-        )
-    if name is not None and architecture != name:
-        raise WeightsError(
-            f"{printable(path)} holds weights of {architecture}, expected {name}; name another file"
-        )
-    return WeightsFile(
-        path=path, sha256=sha256_of(path), metadata=metadata, architecture=architecture
-    )
 
 
 def _none_at_hand(name: str, home: Path | None) -> WeightsError:

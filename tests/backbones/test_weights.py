@@ -1,19 +1,22 @@
+import dataclasses
 import os
 import pickle
 import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torchvision import models
 
-from backbones import weights
+from backbones import registry
 from backbones.metadata import weights_metadata
 from backbones.network import Backbone
 from backbones.registry import create
 from backbones.spec import Alignment
-from backbones.weights import cached_weights, find_weights, load_backbone, resolve_device
+from backbones.weights import download_weights, find_weights, load_backbone, resolve_device
 from data.errors import ArgumentError, WeightsError
 from data.files import sha256_of
 from data.tensors import read_tensors, write_tensors
@@ -79,50 +82,6 @@ def test_neither_a_name_nor_a_file_is_an_argument_error() -> None:
         load_backbone(None)
 
 
-# --- where weights come from -----------------------------------------------------------------
-
-
-def _put(path: Path, network: Backbone, note: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_tensors(path, network.state_dict(), weights_metadata(network.spec, note=note))
-    return path
-
-
-def test_the_order_is_path_folder_download_bundle(
-    network: Backbone, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def found(explicit: Path | None = None) -> Path | None:
-        file = find_weights("mobilefacenet", explicit=explicit)
-        return file and file.path
-
-    assert found() is None
-    bundle = tmp_path / "assets"
-    monkeypatch.setattr(weights, "_ASSETS", bundle)
-    bundled = _put(bundle / "anything.safetensors", network, "bundled")
-    assert found() == bundled
-    cached = _put(cached_weights("mobilefacenet"), network, "downloaded")
-    assert cached == home / "weights" / "mobilefacenet.safetensors"
-    assert found() == cached
-    folder = tmp_path / "mine"
-    monkeypatch.setenv("LIKENESS_WEIGHTS", str(folder))
-    with pytest.raises(ArgumentError, match="LIKENESS_WEIGHTS"):
-        found()
-    by_metadata = _put(folder / "b.safetensors", network, "by its metadata")
-    (folder / "a.safetensors").write_bytes(b"damaged, and not asked for")
-    _put(folder / "aa.safetensors", create("resnet18", seed=0), "another network")
-    assert found() == by_metadata
-    by_name = _put(folder / "mobilefacenet.safetensors", network, "by its name")
-    assert found() == by_name
-    explicit = _put(tmp_path / "explicit.safetensors", network, "explicit")
-    assert found(explicit) == explicit
-    other_home = tmp_path / "other"
-    monkeypatch.delenv("LIKENESS_WEIGHTS")
-    elsewhere = _put(other_home / "weights" / "mobilefacenet.safetensors", network, "elsewhere")
-    file = find_weights("mobilefacenet", home=other_home)
-    assert file is not None
-    assert file.path == elsewhere
-
-
 def test_with_none_at_hand_one_line_says_what_to_fetch_and_where_to_put_it(home: Path) -> None:
     with pytest.raises(WeightsError) as caught:
         load_backbone("vgg19")
@@ -136,13 +95,9 @@ def test_with_none_at_hand_one_line_says_what_to_fetch_and_where_to_put_it(home:
     assert not home.exists()
 
 
-def test_an_unknown_network_and_a_missing_file_are_argument_errors(tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="choose from"):
-        find_weights("vgg20")
+def test_an_unknown_network_is_an_argument_error() -> None:
     with pytest.raises(ArgumentError, match="choose from"):
         load_backbone("vgg20")
-    with pytest.raises(ArgumentError, match="no weights file"):
-        load_backbone("vgg19", weights=tmp_path / "nothing.safetensors")
 
 
 # --- files that are not what they should be --------------------------------------------------
@@ -239,6 +194,86 @@ def test_metadata_that_do_not_fit_the_tensors_are_refused(
 def test_weights_of_another_network_are_refused_by_name(weights_file: Path) -> None:
     with pytest.raises(WeightsError, match="holds weights of mobilefacenet, expected resnet18"):
         load_backbone("resnet18", weights=weights_file)
+
+
+# --- downloads -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def offered(
+    publish: Callable[[bytes], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[dict[str, torch.Tensor]], Any]:
+    """Have SqueezeNet's weights published on this machine, whatever they are."""
+
+    def offer(state: dict[str, torch.Tensor]) -> Any:
+        path = tmp_path / "as published"
+        torch.save(state, path)  # what publishers do
+        content = path.read_bytes()
+        publisher = publish(content)
+        spec, builder = registry._builders["squeezenet1_0"]
+        source = dataclasses.replace(
+            spec.weights[0], url=publisher.url, sha256=sha256_of(content), size=len(content)
+        )
+        changed = dataclasses.replace(spec, weights=(source,))
+        monkeypatch.setitem(registry._builders, "squeezenet1_0", (changed, builder))
+        return publisher
+
+    return offer
+
+
+def _published_squeezenet() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return models.squeezenet1_0(weights=None).state_dict()
+
+
+def test_a_download_is_kept_as_safetensors_without_the_classifier(
+    offered: Callable[[dict[str, torch.Tensor]], Any], home: Path
+) -> None:
+    state = _published_squeezenet()
+    publisher = offered(state)
+    told: list[tuple[int, int]] = []
+    file = download_weights("squeezenet1_0", progress=lambda *now: told.append(now))
+    assert file.path == home / "weights" / "squeezenet1_0.safetensors"
+    assert [path.name for path in file.path.parent.iterdir()] == ["squeezenet1_0.safetensors"]
+    assert home.stat().st_mode & 0o077 == 0
+    assert told[-1][0] == told[-1][1] == len(publisher.content)
+    assert file.metadata["source"] == publisher.url
+    assert file.metadata["training_data"] == "ImageNet-1K"
+    assert not any("classifier" in key for key in read_tensors(file.path).tensors)
+    loaded = load_backbone("squeezenet1_0")
+    assert loaded.weights == file
+    assert loaded.threshold is None
+    torch.testing.assert_close(
+        loaded.backbone.get_parameter("convolutions.0.weight"), state["features.0.weight"]
+    )
+
+
+def test_a_checked_file_of_another_network_is_not_kept(
+    offered: Callable[[dict[str, torch.Tensor]], Any], home: Path
+) -> None:
+    offered(_published_squeezenet() | {"features.12.squeeze.weight": torch.zeros(1)})
+    with pytest.raises(WeightsError, match="has the shape"):
+        download_weights("squeezenet1_0")
+    assert find_weights("squeezenet1_0") is None
+
+
+def test_a_failed_download_leaves_what_is_at_hand(
+    offered: Callable[[dict[str, torch.Tensor]], Any], home: Path
+) -> None:
+    publisher = offered(_published_squeezenet())
+    first = download_weights("squeezenet1_0")
+    publisher.status = 500
+    with pytest.raises(WeightsError, match="500"):
+        download_weights("squeezenet1_0")
+    assert find_weights("squeezenet1_0") == first
+
+
+def test_what_nobody_publishes_cannot_be_fetched(home: Path) -> None:
+    with pytest.raises(WeightsError, match="nobody publishes weights for mobilefacenet"):
+        download_weights("mobilefacenet")
+    with pytest.raises(ArgumentError, match="choose from"):
+        download_weights("vgg20")
+    assert not home.exists()
 
 
 # --- devices ---------------------------------------------------------------------------------

@@ -1,0 +1,136 @@
+"""Where weights lie on this machine, and which file is taken.
+
+They are looked for in this order: the path given; the folder that `LIKENESS_WEIGHTS` names; what
+has been downloaded; what came with the application.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import data.assets
+from data.errors import AppError, ArgumentError, WeightsError
+from data.files import data_home, printable, sha256_of
+from data.tensors import read_metadata
+
+from .metadata import parse_metadata
+from .registry import spec_of
+
+_SUFFIX = ".safetensors"
+_ASSETS = Path(str(data.assets.__file__)).parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsFile:
+    """A file of weights on this machine.
+
+    Attributes:
+        path: Where it is.
+        sha256: Its digest, 64 hexadecimal digits.
+        metadata: The text fields of its header.
+        architecture: The network that it belongs to.
+    """
+
+    path: Path
+    sha256: str
+    metadata: Mapping[str, str]
+    architecture: str
+
+
+def find_weights(
+    name: str, *, explicit: Path | None = None, home: Path | None = None
+) -> WeightsFile | None:
+    """Look for a network's weights on this machine.
+
+    Args:
+        name: One of `registry.available()`.
+        explicit: A file that is taken and no other, or None.
+        home: The application's data folder; None takes the user's.
+
+    Returns:
+        The first file found; None where there is none.
+
+    Raises:
+        ArgumentError: `explicit` does not exist, `LIKENESS_WEIGHTS` is no folder, or there is no
+            network of that name.
+        WeightsError: `explicit` or the folder's file is no weights file, or says that it belongs
+            to another network.
+    """
+    spec_of(name)
+    if explicit is not None:
+        return weights_file(explicit, name)
+    for path in _candidates(name, home):
+        return weights_file(path, name)
+    return None
+
+
+def weights_file(path: Path, name: str | None) -> WeightsFile:
+    """Look at a file of weights; its tensors are not read.
+
+    Args:
+        path: The file.
+        name: The network that it must belong to; None takes the one that it names.
+
+    Returns:
+        The file and what its header says.
+
+    Raises:
+        ArgumentError: There is no such file.
+        WeightsError: It is no weights file, it says that it belongs to another network, or it does
+            not say to which and no name is given.
+    """
+    metadata = read_metadata(path)
+    try:
+        says = parse_metadata(metadata).architecture
+        architecture = spec_of(says).name if says else name
+    except AppError as error:
+        raise WeightsError(f"{printable(path)}: {error}") from error
+    if architecture is None:
+        raise WeightsError(
+            f"{printable(path)} does not say which network it is for; name it with --model"
+        )
+    if name is not None and architecture != name:
+        raise WeightsError(
+            f"{printable(path)} holds weights of {architecture}, expected {name}; name another file"
+        )
+    return WeightsFile(
+        path=path, sha256=sha256_of(path), metadata=metadata, architecture=architecture
+    )
+
+
+def cached_weights(name: str, home: Path | None = None) -> Path:
+    """Where a network's downloaded weights are kept, whether or not they are there.
+
+    Args:
+        name: The network's name.
+        home: The application's data folder; None takes the user's.
+
+    Returns:
+        `<home>/weights/<name>.safetensors`.
+    """
+    return data_home(home) / "weights" / f"{name}{_SUFFIX}"
+
+
+def _candidates(name: str, home: Path | None) -> Iterator[Path]:
+    """Files that may hold a network's weights, the preferred one first."""
+    if folder := os.environ.get("LIKENESS_WEIGHTS"):
+        if not Path(folder).is_dir():
+            raise ArgumentError(f"LIKENESS_WEIGHTS names {printable(folder)}, which is no folder")
+        yield from _in_folder(Path(folder), name)
+    if (cached := cached_weights(name, home)).is_file():
+        yield cached
+    yield from _in_folder(_ASSETS, name)
+
+
+def _in_folder(folder: Path, name: str) -> Iterator[Path]:
+    """The file that bears the network's name, then those whose header says that they are of it."""
+    named = folder / f"{name}{_SUFFIX}"
+    if named.is_file():
+        yield named
+    for path in sorted(folder.glob(f"*{_SUFFIX}")):
+        try:
+            if path != named and parse_metadata(read_metadata(path)).architecture == name:
+                yield path
+        except AppError:
+            continue  # a stranger's file beside ours is no reason to stop
