@@ -43,6 +43,7 @@ RESNET18 = BackboneSpec(
         WeightsSource(
             name="imagenet",
             url="https://download.pytorch.org/models/resnet18-f37072fd.pth",
+            # Eight digits are torchvision's own; in the others several projects that pin it agree.
             sha256="f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
             size=46_830_571,
             format=WeightsFormat.TORCH,

@@ -62,6 +62,7 @@ VGG19 = BackboneSpec(
         WeightsSource(
             name="imagenet",
             url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+            # Eight digits are torchvision's own; in the others several projects that pin it agree.
             sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
             size=574_673_361,
             format=WeightsFormat.TORCH,

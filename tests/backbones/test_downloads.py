@@ -214,7 +214,10 @@ class _Payload:
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_plain_tensors_come_out_of_new_and_old_files(zipped: bool, tmp_path: Path) -> None:
-    state = {"a.weight": torch.arange(6.0).view(2, 3), "a.count": torch.tensor(3)}
+    state = {
+        "a.weight": torch.nn.Parameter(torch.arange(6.0).view(2, 3)),  # as old publishers had it
+        "a.count": torch.tensor(3),
+    }
     path = tmp_path / "published.pth"
     # What publishers do; nothing but a test does it here.
     torch.save(state, path, _use_new_zipfile_serialization=zipped)

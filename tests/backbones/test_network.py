@@ -1,3 +1,4 @@
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -87,6 +88,17 @@ def test_features_come_in_the_order_asked_for(random_network: RandomNetwork) -> 
         torch.testing.assert_close(
             features[tap], network.features(_images(1, 64, 64), [tap])[tap], rtol=0, atol=0
         )
+
+
+def test_a_copy_runs_its_own_layers(random_network: RandomNetwork) -> None:
+    network = random_network("resnet18")
+    images = _images(1, 64, 64)
+    before = network(images)
+    twin = copy.deepcopy(network)
+    for parameter in twin.parameters():
+        parameter.zero_()
+    assert torch.equal(network(images), before)
+    assert twin(images).abs().sum() == 0
 
 
 def test_gradients_reach_the_image(random_network: RandomNetwork) -> None:

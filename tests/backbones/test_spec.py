@@ -1,5 +1,7 @@
 import dataclasses
 import math
+import subprocess
+import sys
 from itertools import pairwise
 
 import pytest
@@ -85,3 +87,8 @@ def test_a_source_that_cannot_be_checked_is_refused(change: dict[str, object]) -
     assert isinstance(source, WeightsSource)
     with pytest.raises(ValueError, match="must be"):
         dataclasses.replace(source, **change)  # type: ignore[arg-type]
+
+
+def test_a_spec_can_be_read_without_torch() -> None:
+    code = "import sys, backbones.spec; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
