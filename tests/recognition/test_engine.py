@@ -1,0 +1,129 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from backbones.metadata import weights_metadata
+from backbones.registry import create
+from data.errors import ArgumentError, WeightsError
+from data.files import sha256_of
+from data.tensors import write_tensors
+from recognition.engine import Choice, Engine
+from recognition.gallery.templates import EmbeddingModel
+
+
+def write_weights(path: Path, seed: int, threshold: float | None = 0.25) -> Path:
+    """A small MobileFaceNet's random weights: another seed, another digest."""
+    network = create("mobilefacenet", input_size=(32, 16), embedding_size=8, seed=seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    provenance = None if threshold is None else "a test"
+    metadata = weights_metadata(
+        network.spec, mirror=True, threshold=threshold, threshold_provenance=provenance
+    )
+    write_tensors(path, network.state_dict(), metadata)
+    return path
+
+
+def remembered_as(path: Path, last_seen: Path | None = None) -> EmbeddingModel:
+    """What a gallery made with these weights remembers."""
+    return EmbeddingModel(
+        model_id="mobilefacenet",
+        weights_digest=sha256_of(path),
+        dimension=16,
+        weights_path=None if last_seen is None else str(last_seen),
+    )
+
+
+def engine(
+    home: Path, remembered: EmbeddingModel | None = None, **choice: str | Path | None
+) -> Engine:
+    return Engine(Choice(home=home, device="cpu", **choice), lambda: remembered)
+
+
+def test_weights_alone_say_what_network_they_are_for(home: Path, tmp_path: Path) -> None:
+    path = write_weights(tmp_path / "net.safetensors", 0)
+    model = engine(home, weights=path).model
+    assert model == remembered_as(path)
+    assert model.weights_path == str(path)
+
+
+def test_a_name_alone_takes_the_weights_at_hand(home: Path) -> None:
+    path = write_weights(home / "weights" / "mobilefacenet.safetensors", 0)
+    assert engine(home, model="mobilefacenet").model.weights_digest == sha256_of(path)
+
+
+def test_without_a_choice_and_a_gallery_it_is_the_default(home: Path) -> None:
+    write_weights(home / "weights" / "mobilefacenet.safetensors", 0)
+    with pytest.raises(WeightsError, match="no weights for inception_resnet_v1 at hand"):
+        _ = engine(home).pipeline
+
+
+def test_a_gallery_s_weights_are_found_where_they_last_were(home: Path, tmp_path: Path) -> None:
+    path = write_weights(tmp_path / "net.safetensors", 0)
+    write_weights(home / "weights" / "mobilefacenet.safetensors", 1)
+    remembered = remembered_as(path, last_seen=path)
+    assert engine(home, remembered).model == remembered
+    assert engine(home, remembered, model="mobilefacenet").model == remembered
+
+
+def test_a_gallery_s_weights_are_found_at_hand_by_their_digest(home: Path, tmp_path: Path) -> None:
+    path = write_weights(home / "weights" / "mobilefacenet.safetensors", 0)
+    moved = tmp_path / "gone.safetensors"
+    for last_seen in (None, moved, write_weights(tmp_path / "replaced.safetensors", 1)):
+        found = engine(home, remembered_as(path, last_seen)).model
+        assert found == remembered_as(path)
+        assert found.weights_path == str(path)
+
+
+def test_better_weights_at_hand_are_not_taken_for_the_gallery_s(home: Path, tmp_path: Path) -> None:
+    gone = write_weights(tmp_path / "gone.safetensors", 0)
+    remembered = remembered_as(gone, last_seen=gone)
+    gone.unlink()
+    write_weights(home / "weights" / "mobilefacenet.safetensors", 1)
+    with pytest.raises(WeightsError) as caught:
+        _ = engine(home, remembered).pipeline
+    for part in (str(remembered), str(gone), "--weights FILE"):
+        assert part in str(caught.value)
+
+
+def test_what_the_user_asks_for_goes_before_the_gallery_s(home: Path, tmp_path: Path) -> None:
+    gallery_s = write_weights(tmp_path / "gallery.safetensors", 0)
+    asked_for = write_weights(tmp_path / "asked-for.safetensors", 1)
+    remembered = remembered_as(gallery_s, last_seen=gallery_s)
+    assert engine(home, remembered, weights=asked_for).model == remembered_as(asked_for)
+    with pytest.raises(WeightsError, match="no weights for resnet18 at hand"):
+        _ = engine(home, remembered, model="resnet18").pipeline
+
+
+def test_the_threshold_is_the_user_s_or_that_of_the_weights(home: Path, tmp_path: Path) -> None:
+    measured = engine(home, weights=write_weights(tmp_path / "measured.safetensors", 0))
+    assert measured.threshold(None) == 0.25
+    assert measured.threshold(-1) == -1
+    unmeasured = engine(home, weights=write_weights(tmp_path / "unmeasured.safetensors", 1, None))
+    assert unmeasured.threshold(0.5) == 0.5
+    with pytest.raises(ArgumentError, match="carry no threshold: give --threshold"):
+        unmeasured.threshold(None)
+    for senseless in (1.01, -1.01, float("nan"), float("inf")):
+        with pytest.raises(ArgumentError, match="between -1 and 1"):
+            measured.threshold(senseless)
+
+
+def test_it_is_loaded_once(home: Path, tmp_path: Path) -> None:
+    asked = 0
+
+    def remembered() -> None:
+        nonlocal asked
+        asked += 1
+
+    path = write_weights(tmp_path / "net.safetensors", 0)
+    loaded = Engine(Choice(home=home, weights=path, device="cpu"), remembered)
+    assert asked == 0
+    assert loaded.pipeline is loaded.pipeline
+    assert asked == 1
+
+
+def test_faces_are_found_without_weights(home: Path, astronaut: Image.Image) -> None:
+    [[face], []] = engine(home).find_faces([astronaut, astronaut.crop((0, 300, 200, 500))])
+    x1, y1, x2, y2 = face.box
+    assert x1 < 224 < x2
+    assert y1 < 115 < y2

@@ -1,0 +1,122 @@
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from recognition.enrolment import enrol, joined
+from recognition.gallery.templates import Template
+from recognition.photographs import Seen
+from recognition.results import Enrolled, Enrolment, FailedImage, Skipped
+
+
+@dataclass(frozen=True)
+class StandInFace:
+    """As much of a face as is kept; `number` tells one from another."""
+
+    number: int
+
+    @property
+    def embedding(self) -> np.ndarray:
+        return np.eye(8, dtype=np.float32)[self.number]
+
+    @property
+    def crop(self) -> np.ndarray:
+        return np.full((112, 112, 3), self.number, np.uint8)
+
+
+class StandInGallery:
+    """Remembers what it is asked to enrol, and leaves out some."""
+
+    def __init__(self, left_out: dict[int, str] | None = None) -> None:
+        self.left_out = left_out or {}
+        self.asked: list[tuple[str, list[Template]]] = []
+
+    def __call__(self) -> "StandInGallery":
+        return self
+
+    def enrol(self, person: str, templates: Sequence[Template]) -> dict[int, str]:
+        self.asked.append((person, list(templates)))
+        return self.left_out
+
+
+def seen(name: str, *numbers: int) -> Seen[StandInFace]:
+    return Seen(name=name, sha256=name * 64, faces=tuple(StandInFace(n) for n in numbers))
+
+
+def test_the_only_face_of_each_photograph_becomes_a_template() -> None:
+    gallery = StandInGallery()
+    enrolment = enrol(gallery, "Ann", [seen("a", 1), seen("b", 2)], None)
+    assert enrolment == Enrolment(enrolled=(Enrolled("Ann", 2),), skipped=())
+    [(person, templates)] = gallery.asked
+    assert person == "Ann"
+    assert [int(t.embedding.argmax()) for t in templates] == [1, 2]
+    assert [t.photograph_sha256 for t in templates] == ["a" * 64, "b" * 64]
+
+
+def test_the_crop_is_kept_without_loss() -> None:
+    gallery = StandInGallery()
+    enrol(gallery, "Ann", [seen("a", 5)], None)
+    crop = gallery.asked[0][1][0].crop
+    assert crop is not None
+    with Image.open(io.BytesIO(crop)) as image:
+        assert image.format == "PNG"
+        np.testing.assert_array_equal(np.asarray(image), StandInFace(5).crop)
+
+
+def test_what_is_skipped_is_told_in_the_order_given() -> None:
+    gallery = StandInGallery(left_out={1: "known already"})
+    photographs = [
+        FailedImage("broken", "cannot be read"),
+        seen("a", 1),
+        seen("nobody"),
+        seen("b", 2),
+        seen("group", 3, 4, 5),
+    ]
+    enrolment = enrol(gallery, "Ann", photographs, None)
+    assert enrolment.enrolled == (Enrolled("Ann", 1),)
+    assert enrolment.skipped == (
+        Skipped("broken", "cannot be read"),
+        Skipped("nobody", "no face found in it"),
+        Skipped("b", "known already"),
+        Skipped("group", "3 faces in it: say which with --face N, 1 being the largest"),
+    )
+
+
+@pytest.mark.parametrize(("face", "chosen"), [(1, 3), (2, 4), (3, 5)])
+def test_the_face_that_is_meant_is_taken(face: int, chosen: int) -> None:
+    gallery = StandInGallery()
+    enrol(gallery, "Ann", [seen("group", 3, 4, 5)], face)
+    assert [int(t.embedding.argmax()) for t in gallery.asked[0][1]] == [chosen]
+
+
+def test_a_face_that_is_not_there_is_skipped() -> None:
+    gallery = StandInGallery()
+    enrolment = enrol(gallery, "Ann", [seen("pair", 3, 4), seen("nobody")], 3)
+    assert enrolment.skipped == (
+        Skipped("pair", "2 face(s) in it, so there is no face 3"),
+        Skipped("nobody", "no face found in it"),
+    )
+    assert enrolment.enrolled == ()
+
+
+def test_a_gallery_is_not_even_opened_for_nothing() -> None:
+    def no_gallery() -> StandInGallery:
+        raise AssertionError
+
+    assert enrol(no_gallery, "Ann", [seen("nobody")], None).enrolled == ()
+    assert enrol(no_gallery, "Ann", [], None) == Enrolment(enrolled=(), skipped=())
+
+
+def test_enrolments_are_joined_in_order() -> None:
+    parts = [
+        Enrolment(enrolled=(Enrolled("Ann", 1),), skipped=(Skipped("a", "why"),)),
+        Enrolment(enrolled=(), skipped=()),
+        Enrolment(enrolled=(Enrolled("Bob", 2),), skipped=(Skipped("b", "why"),)),
+    ]
+    assert joined(parts) == Enrolment(
+        enrolled=(Enrolled("Ann", 1), Enrolled("Bob", 2)),
+        skipped=(Skipped("a", "why"), Skipped("b", "why")),
+    )

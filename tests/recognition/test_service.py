@@ -1,0 +1,526 @@
+import io
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.errors import ArgumentError, DatasetError, GalleryError, ImageError, WeightsError
+from recognition.faces.detect import FaceDetector
+from recognition.faces.pipeline import DetectedFace
+from recognition.results import (
+    Detection,
+    Enrolled,
+    Face,
+    FailedImage,
+    Identification,
+    Skipped,
+)
+from recognition.service import RecognitionService
+
+D = 32
+
+
+def picture(*faces: int, take: int = 0) -> Image.Image:
+    """A picture of some people for `StandInPipeline`; each `take` is another photograph of them."""
+    image = Image.new("RGB", (16, 16), (0, 0, take))
+    for column, face in enumerate(faces):
+        image.putpixel((column, 0), (face, 255, take))
+    return image
+
+
+def as_png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+class StandInPipeline:
+    """Reads who is in a picture from its first row; takes of one person differ a little."""
+
+    model_id = "stand-in"
+    weights_digest = "ab" * 32
+    dimension = D
+    threshold: float | None = 0.5
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def faces(self, images: Sequence[Image.Image]) -> list[list[DetectedFace]]:
+        self.batches.append(len(images))
+        return [self._faces(image) for image in images]
+
+    def _faces(self, image: Image.Image) -> list[DetectedFace]:
+        pixels = np.asarray(image)[0]  # (W, 3)
+        return [
+            self._face(column, int(person), int(take))
+            for column, (person, marked, take) in enumerate(pixels)
+            if marked == 255
+        ]
+
+    def _face(self, column: int, person: int, take: int) -> DetectedFace:
+        own = np.random.default_rng(person).normal(size=D)
+        noise = np.random.default_rng([person, take]).normal(size=D)
+        corner = (float(column), 0.0)
+        return DetectedFace(
+            face=Face((*corner, column + 1.0, 1.0), 0.9, (corner,) * 5),
+            embedding=unit(unit(own) + 0.3 * unit(noise)),
+            crop=np.full((112, 112, 3), person, np.uint8),
+        )
+
+
+@pytest.fixture
+def pipeline() -> StandInPipeline:
+    return StandInPipeline()
+
+
+@pytest.fixture
+def service(home: Path, pipeline: StandInPipeline) -> Iterator[RecognitionService]:
+    with RecognitionService(pipeline=pipeline) as opened:
+        yield opened
+
+
+def named(service: RecognitionService, *images: Image.Image | Path) -> list[list[str | None]]:
+    """Who is in some pictures."""
+    found = service.identify(images)
+    return [[face.person for face in one.faces] for one in found if isinstance(one, Identification)]
+
+
+# Enrolling
+
+
+def test_enrolled_people_are_known_on_other_photographs(service: RecognitionService) -> None:
+    assert service.enroll("Ann", [picture(1)]).enrolled == (Enrolled("Ann", 1),)
+    assert service.enroll("Bob", [picture(2), picture(2, take=1)]).enrolled == (Enrolled("Bob", 2),)
+    assert named(service, picture(1, take=7), picture(2, take=8), picture(3)) == [
+        ["Ann"],
+        ["Bob"],
+        [None],
+    ]
+    assert {p.name: p.photographs for p in service.people()} == {"Ann": 1, "Bob": 2}
+
+
+def test_what_cannot_be_enrolled_is_skipped_with_its_reason(
+    service: RecognitionService, tmp_path: Path
+) -> None:
+    path = tmp_path / "ann.png"
+    path.write_bytes(as_png(picture(1)))
+    sources = [path, b"no picture", picture(), picture(1, 2), path, tmp_path / "missing.png"]
+    enrolment = service.enroll("Ann", sources)
+    assert enrolment.enrolled == (Enrolled("Ann", 1),)
+    assert [skipped.image for skipped in enrolment.skipped] == [
+        "image 2",
+        "image 3",
+        "image 4",
+        str(path),
+        str(tmp_path / "missing.png"),
+    ]
+    reasons = [skipped.reason for skipped in enrolment.skipped]
+    for reason, part in zip(
+        reasons, ["cannot read", "no face", "2 faces", "already as 'Ann'", "no file"], strict=True
+    ):
+        assert part in reason
+        assert "\n" not in reason
+
+
+def test_of_several_people_the_one_that_is_meant_is_enrolled(service: RecognitionService) -> None:
+    group = picture(1, 2, 3)
+    assert service.enroll("Ann", [group]).enrolled == ()
+    assert service.enroll("Bob", [group], face=2).enrolled == (Enrolled("Bob", 1),)
+    assert service.enroll("Cyd", [group], face=3).enrolled == (Enrolled("Cyd", 1),)
+    assert service.enroll("Dan", [group], face=4).enrolled == ()
+    assert named(service, group) == [[None, "Bob", "Cyd"]]
+    with pytest.raises(ArgumentError, match="counted from 1"):
+        service.enroll("Ann", [group], face=0)
+
+
+def test_the_same_face_of_a_photograph_is_not_enrolled_as_two(service: RecognitionService) -> None:
+    service.enroll("Ann", [picture(1)])
+    enrolment = service.enroll("Bob", [picture(1)])
+    assert enrolment.enrolled == ()
+    assert "already as 'Ann'" in enrolment.skipped[0].reason
+
+
+def test_an_attempt_in_vain_leaves_nothing(service: RecognitionService, home: Path) -> None:
+    assert service.enroll("Ann", [b"no picture"]).enrolled == ()
+    assert service.enroll("Ann", []).enrolled == ()
+    assert not home.exists()
+
+
+def test_a_bad_name_is_refused_before_any_work(
+    service: RecognitionService, pipeline: StandInPipeline, home: Path
+) -> None:
+    for name in ("", "x" * 201, "a\nb"):
+        with pytest.raises(ArgumentError):
+            service.enroll(name, [picture(1)])
+    assert pipeline.batches == []
+    assert not home.exists()
+
+
+def test_a_folder_of_folders(
+    service: RecognitionService, pipeline: StandInPipeline, tmp_path: Path
+) -> None:
+    root = tmp_path / "people"
+    for person, name in enumerate(["Ann", "Bob", "Zo\u0065\u0308", "bad\nname", "faceless"]):
+        (root / name).mkdir(parents=True)
+        for take in range(3):
+            faces = () if name == "faceless" else (person,)
+            picture(*faces, take=take).save(root / name / f"{take}.png")
+    (root / "Bob" / "1.png").write_bytes(b"no picture")
+    steps: list[tuple[int, int]] = []
+    enrolment = service.enroll_folder(root, progress=lambda *step: steps.append(step))
+    assert enrolment.enrolled == (Enrolled("Ann", 3), Enrolled("Bob", 2), Enrolled("Zo\u00eb", 3))
+    reasons = {(Path(s.image).parent.name, Path(s.image).name): s.reason for s in enrolment.skipped}
+    assert len(reasons) == 1 + 3 + 3
+    assert "cannot read" in reasons["Bob", "1.png"]
+    assert "no face" in reasons["faceless", "0.png"]
+    assert "control character" in reasons["bad\nname", "2.png"]
+    assert steps == [(i, 12) for i in range(1, 13)]
+    assert pipeline.batches == [11]
+    assert service.enroll_folder(root).enrolled == ()
+
+
+def test_a_folder_of_one_person_is_enough(service: RecognitionService, tmp_path: Path) -> None:
+    (tmp_path / "people" / "Ann").mkdir(parents=True)
+    picture(1).save(tmp_path / "people" / "Ann" / "1.png")
+    assert service.enroll_folder(tmp_path / "people").enrolled == (Enrolled("Ann", 1),)
+
+
+def test_a_folder_that_is_none_is_refused(service: RecognitionService, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError):
+        service.enroll_folder(tmp_path / "missing")
+
+
+# Identifying
+
+
+def test_each_photograph_gets_its_answer_in_order(
+    service: RecognitionService, tmp_path: Path
+) -> None:
+    service.enroll("Ann", [picture(1)])
+    path = tmp_path / "party.png"
+    picture(2, 1).save(path)
+    steps: list[tuple[int, int]] = []
+    found = service.identify(
+        [path, b"no picture", picture()], progress=lambda *step: steps.append(step)
+    )
+    assert steps == [(1, 3), (2, 3), (3, 3)]
+    party, broken, empty = found
+    assert isinstance(party, Identification)
+    assert party.image == str(path)
+    assert [face.person for face in party.faces] == [None, "Ann"]
+    assert [face.face.box[0] for face in party.faces] == [0, 1]
+    assert isinstance(broken, FailedImage)
+    assert broken.image == "image 2"
+    assert empty == Identification(image="image 3", faces=())
+
+
+def test_the_closest_people_are_told_whether_or_not_they_are_close(
+    service: RecognitionService,
+) -> None:
+    for person in range(6):
+        service.enroll(f"P{person}", [picture(person), picture(person, take=1)])
+    for top_k in (1, 3, 9):
+        [found] = service.identify([picture(77)], top_k=top_k)
+        assert isinstance(found, Identification)
+        [face] = found.faces
+        assert face.person is None
+        assert len(face.matches) == min(top_k, 6)
+        similarities = [match.cosine_similarity for match in face.matches]
+        assert similarities == sorted(similarities, reverse=True)
+    with pytest.raises(ArgumentError):
+        service.identify([picture(77)], top_k=0)
+
+
+def test_the_threshold_decides(service: RecognitionService, pipeline: StandInPipeline) -> None:
+    service.enroll("Ann", [picture(1)])
+    [found] = service.identify([picture(1, take=5)], threshold=-1)
+    assert isinstance(found, Identification)
+    similarity = found.faces[0].matches[0].cosine_similarity
+    for threshold, person in [(similarity, "Ann"), (np.nextafter(similarity, 2), None)]:
+        [found] = service.identify([picture(1, take=5)], threshold=threshold)
+        assert isinstance(found, Identification)
+        assert found.faces[0].person == person
+    assert service.threshold == 0.5
+    pipeline.threshold = None
+    assert service.threshold is None
+    with pytest.raises(ArgumentError, match="give --threshold"):
+        service.identify([picture(1)])
+    with pytest.raises(ArgumentError, match="between -1 and 1"):
+        service.identify([picture(1)], threshold=1.5)
+
+
+def test_many_photographs_go_through_in_batches(
+    service: RecognitionService, pipeline: StandInPipeline
+) -> None:
+    service.enroll("Ann", [picture(1)])
+    pipeline.batches.clear()
+    found = named(service, *[picture(1, take=take) for take in range(70)])
+    assert found == [["Ann"]] * 70
+    assert sum(pipeline.batches) == 70
+    assert len(pipeline.batches) == 3
+
+
+def test_nobody_enrolled_is_told_before_any_weights_are_looked_for(home: Path) -> None:
+    service = RecognitionService(device="cpu")
+    for refused in (
+        lambda: service.identify([picture(1)]),
+        lambda: service.rename("Ann", "Bob"),
+        lambda: service.delete("Ann"),
+        lambda: service.thumbnail("Ann"),
+    ):
+        with pytest.raises(GalleryError, match="nobody is enrolled in"):
+            refused()
+    assert service.people() == ()
+    with pytest.raises(WeightsError, match="no weights for inception_resnet_v1 at hand"):
+        service.enroll("Ann", [picture(1)])
+    assert not home.exists()
+
+
+def test_nobody_left_is_nobody_enrolled(service: RecognitionService) -> None:
+    service.enroll("Ann", [picture(1)])
+    service.delete("Ann")
+    with pytest.raises(GalleryError, match="nobody is enrolled in"):
+        service.identify([picture(1)])
+
+
+# Verifying and detecting
+
+
+def test_verify_compares_the_largest_faces(service: RecognitionService) -> None:
+    same = service.verify(picture(1, 5), picture(1, 6, take=2))
+    other = service.verify(as_png(picture(1)), picture(2, 1))
+    assert same.same_person
+    assert not other.same_person
+    assert same.threshold == other.threshold == 0.5
+    assert same.cosine_similarity >= 0.5 > other.cosine_similarity
+    assert service.verify(picture(1), picture(2), threshold=-1).same_person
+    assert service.verify(picture(1), picture(1)).cosine_similarity <= 1
+
+
+def test_verify_says_which_photograph_is_of_no_use(
+    service: RecognitionService, tmp_path: Path
+) -> None:
+    with pytest.raises(ImageError, match="no face found in image 2"):
+        service.verify(picture(1), picture())
+    with pytest.raises(ImageError):
+        service.verify(picture(1), b"no picture")
+    with pytest.raises(ArgumentError, match=r"missing\.jpg"):
+        service.verify(tmp_path / "missing.jpg", picture(1))
+
+
+def test_verify_needs_no_gallery_and_makes_none(service: RecognitionService, home: Path) -> None:
+    service.verify(picture(1), picture(2))
+    assert not home.exists()
+
+
+def test_detect_finds_faces_and_names_nobody(service: RecognitionService, home: Path) -> None:
+    first, broken, empty = service.detect([picture(1, 2), b"no picture", picture()])
+    assert isinstance(first, Detection)
+    assert [face.box[0] for face in first.faces] == [0, 1]
+    assert isinstance(broken, FailedImage)
+    assert empty == Detection(image="image 3", faces=())
+    assert not home.exists()
+
+
+# People
+
+
+def test_people_are_renamed_deleted_restored_and_erased(
+    service: RecognitionService, home: Path
+) -> None:
+    service.enroll("Ann", [picture(1)])
+    service.rename("Ann", "Anne")
+    assert named(service, picture(1)) == [["Anne"]]
+    service.delete("Anne")
+    assert service.people() == ()
+    assert [p.name for p in service.people(deleted=True)] == ["Anne"]
+    service.restore("Anne")
+    assert named(service, picture(1)) == [["Anne"]]
+    service.erase("Anne")
+    assert service.people(deleted=True) == service.people() == ()
+    assert not any(b"Ann" in file.read_bytes() for file in home.rglob("*") if file.is_file())
+
+
+def test_the_thumbnail_is_the_aligned_face(service: RecognitionService) -> None:
+    service.enroll("Ann", [picture(42)])
+    with Image.open(io.BytesIO(service.thumbnail("Ann") or b"")) as thumbnail:
+        assert thumbnail.size == (112, 112)
+        assert thumbnail.getpixel((0, 0)) == (42, 42, 42)
+    with pytest.raises(GalleryError, match="nobody called 'Bob'"):
+        service.thumbnail("Bob")
+
+
+def test_hostile_names_make_no_files(
+    service: RecognitionService, home: Path, tmp_path: Path
+) -> None:
+    for person, name in enumerate(["../../x", str(tmp_path / "y"), "C:\\z", "CON", "'; DROP--"]):
+        service.enroll(name, [picture(person)])
+    found = {path.relative_to(home).parts[0] for path in home.rglob("*")}
+    assert found == {"gallery"}
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+# Galleries of other models, of other processes, and gone
+
+
+def test_another_model_s_gallery_is_refused_and_both_are_named(service: RecognitionService) -> None:
+    service.enroll("Ann", [picture(1)])
+    other = StandInPipeline()
+    other.weights_digest = "cd" * 32
+    with RecognitionService(pipeline=other) as refused:
+        for attempt in (
+            lambda: refused.identify([picture(1)]),
+            lambda: refused.enroll("Bob", [picture(2)]),
+        ):
+            with pytest.raises(GalleryError) as caught:
+                attempt()
+            assert "stand-in (weights abababababab, 32 numbers)" in str(caught.value)
+            assert "stand-in (weights cdcdcdcdcdcd, 32 numbers)" in str(caught.value)
+        assert other.batches == []
+        assert [p.name for p in refused.people()] == ["Ann"]
+        refused.erase("Ann")
+        assert refused.enroll("Bob", [picture(2)]).enrolled == (Enrolled("Bob", 1),)
+
+
+def test_two_services_share_a_gallery(service: RecognitionService) -> None:
+    with RecognitionService(pipeline=StandInPipeline()) as other:
+        other.enroll("Ann", [picture(1)])
+        assert named(service, picture(1)) == [["Ann"]]
+        service.enroll("Bob", [picture(2)])
+        assert named(other, picture(2)) == [["Bob"]]
+
+
+def test_a_gallery_removed_by_hand_is_gone_and_begins_anew(
+    service: RecognitionService, home: Path
+) -> None:
+    service.enroll("Ann", [picture(1)])
+    named(service, picture(1))
+    shutil.rmtree(home)
+    assert service.people() == ()
+    with pytest.raises(GalleryError, match="nobody is enrolled"):
+        service.identify([picture(1)])
+    service.enroll("Bob", [picture(2)])
+    assert named(service, picture(1), picture(2)) == [[None], ["Bob"]]
+
+
+def test_a_backup_put_in_place_is_noticed(service: RecognitionService, home: Path) -> None:
+    service.enroll("Ann", [picture(1)])
+    service.close()
+    backup = home.with_name("backup")
+    shutil.copytree(home, backup)
+    service.enroll("Bob", [picture(2)])
+    assert named(service, picture(2)) == [["Bob"]]
+    shutil.rmtree(home)
+    backup.rename(home)
+    assert [p.name for p in service.people()] == ["Ann"]
+    assert named(service, picture(1), picture(2)) == [["Ann"], [None]]
+
+
+def test_a_closed_service_opens_again(service: RecognitionService) -> None:
+    service.enroll("Ann", [picture(1)])
+    service.close()
+    service.close()
+    assert named(service, picture(1)) == [["Ann"]]
+
+
+def test_threads_share_a_service(service: RecognitionService) -> None:
+    wrong: list[str] = []
+
+    def work(person: int) -> None:
+        for take in range(8):
+            service.enroll(f"P{person}", [picture(person, take=take)])
+            if named(service, picture(person, take=take)) != [[f"P{person}"]]:
+                wrong.append(f"P{person}")
+
+    threads = [threading.Thread(target=work, args=(person,)) for person in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert {p.name: p.photographs for p in service.people()} == {f"P{i}": 8 for i in range(4)}
+
+
+def test_listing_people_needs_no_torch(service: RecognitionService, home: Path) -> None:
+    service.enroll("Ann", [picture(1)])
+    code = (
+        "import sys\n"
+        "from recognition.service import RecognitionService\n"
+        "with RecognitionService() as service:\n"
+        "    service.rename('Ann', 'Anne')\n"
+        "    print(service.people()[0].name, 'torch' in sys.modules)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "Anne False\n"
+
+
+# Real photographs
+
+
+class AstronautPipeline(StandInPipeline):
+    """Finds faces for real; who somebody is, it tells from the colours of the aligned face."""
+
+    dimension = 3 * 8 * 8
+
+    def faces(self, images: Sequence[Image.Image]) -> list[list[DetectedFace]]:
+        found = []
+        for image, faces in zip(images, FaceDetector().detect(images), strict=True):
+            crops = [image.crop(tuple(map(int, face.box))).resize((112, 112)) for face in faces]
+            vectors = [np.asarray(crop.resize((8, 8)), float).ravel() - 110 for crop in crops]
+            found.append(
+                [
+                    DetectedFace(face, unit(vector), np.asarray(crop))
+                    for face, vector, crop in zip(faces, vectors, crops, strict=True)
+                ]
+            )
+        return found
+
+
+def test_the_astronaut_is_known_again(home: Path, astronaut: Image.Image) -> None:
+    with RecognitionService(pipeline=AstronautPipeline()) as service:
+        assert service.enroll("Eileen Collins", [astronaut]).enrolled[0].photographs == 1
+        smaller = astronaut.resize((300, 300))
+        [found] = service.identify([smaller], threshold=0.9)
+        assert isinstance(found, Identification)
+        assert [face.person for face in found.faces] == ["Eileen Collins"]
+        assert service.verify(astronaut, smaller, threshold=0.9).same_person
+        landscape = astronaut.crop((0, 300, 200, 500))
+        assert service.enroll("Nobody", [landscape]).skipped == (
+            Skipped("image 1", "no face found in it"),
+        )
+
+
+@pytest.mark.shared
+def test_real_people_are_told_apart_and_strangers_are_strangers(
+    home: Path, lfw_photos: Path, teacher_weights: Path
+) -> None:
+    known = ["Andre_Agassi", "Angelina_Jolie", "Al_Sharpton", "Angela_Merkel", "Alan_Greenspan"]
+    strangers = ["Amelia_Vega", "Ann_Veneman", "Andy_Roddick", "Anna_Kournikova", "Abdullah_Gul"]
+    strangers += ["Arnold_Schwarzenegger", "Adrien_Brody", "Angela_Bassett"]
+    photographs = {name: sorted((lfw_photos / name).iterdir()) for name in known + strangers}
+    with RecognitionService(weights=teacher_weights, device="cpu") as service:
+        for name in known:
+            assert service.enroll(name, photographs[name][:1]).enrolled == (Enrolled(name, 1),)
+        assert service.threshold == pytest.approx(0.267)
+    # Another service, which is not told about the weights: the gallery remembers them.
+    with RecognitionService(device="cpu") as service:
+        probes = [(name, path) for name in known for path in photographs[name][1:4]]
+        found = named(service, *[path for _, path in probes])
+        assert [people[0] for people in found] == [name for name, _ in probes]
+        # At the weights' threshold a few impostor pairs in a hundred pass; of these 40, one does.
+        mistaken = named(service, *[photographs[name][0] for name in strangers])
+        assert sum(any(people) for people in mistaken) <= 1
+        assert service.verify(*photographs["Andre_Agassi"][:2]).same_person
+        assert not service.verify(
+            photographs["Andre_Agassi"][0], photographs["Andy_Roddick"][0]
+        ).same_person
