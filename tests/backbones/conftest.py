@@ -75,7 +75,8 @@ def serving(publisher: Publisher) -> Iterator[Publisher]:
             self.send_header("Content-Type", publisher.content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body[: publisher.cuts.pop(0)] if publisher.cuts else body)
+            with contextlib.suppress(ConnectionError):  # the other side may have heard enough
+                self.wfile.write(body[: publisher.cuts.pop(0)] if publisher.cuts else body)
 
         def log_message(self, *_args: object) -> None:
             pass
