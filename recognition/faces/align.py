@@ -115,10 +115,10 @@ def warp(images: Tensor, transforms: Tensor, size: int) -> Tensor:
 
 
 def _transforms(faces: Sequence[tuple[Image.Image, Face]], alignment: Alignment) -> Tensor:
-    landmarks = torch.tensor([face.landmarks for _, face in faces])
+    landmarks = torch.tensor([face.landmarks for _, face in faces], dtype=torch.float32)
     if alignment is not Alignment.BOX:
         return similarity_transforms(landmarks)
-    boxes = torch.tensor([face.box for _, face in faces])
+    boxes = torch.tensor([face.box for _, face in faces], dtype=torch.float32)
     sizes = torch.tensor([image.size for image, _ in faces])
     return box_transforms(boxes, landmarks, sizes)
 

@@ -101,15 +101,16 @@ class Cascade:
         Args:
             images: (B, 3, H, W), (value - 127.5)/128 of 8-bit RGB, padded with zeros to the right
                 and below, on the networks' device.
-            sizes: Height and width of each image without the padding; one of them at least must
-                reach `minimum_face` with both.
+            sizes: Height and width of each image without the padding.
 
         Returns:
             One entry an image, its faces best first.
         """
         extents = images.new_tensor(sizes)  # (B, 2)
-        scales = self._scales(max(min(size) for size in sizes))
+        scales = self._scales(min(images.shape[2:]))
         levels = [_Level(scale, _resized(images, scale)) for scale in scales]
+        if not levels:
+            return [Detections.none() for _ in sizes]
         candidates = self._propose(levels, extents)
         # Small faces are cut out of the images themselves, which are finer than the first level.
         levels = sorted([_Level(1.0, images), *levels], key=lambda level: -level.scale)
@@ -117,7 +118,7 @@ class Cascade:
         return self._place(levels, candidates, len(images))
 
     def _scales(self, side: float) -> Iterator[float]:
-        """The pyramid's scales, as long as one window fits into `side`."""
+        """The pyramid's scales, as long as one window fits into images of this shorter side."""
         scales = (self._first_scale * PYRAMID_FACTOR**i for i in itertools.count())
         return itertools.takewhile(lambda scale: side * scale >= ProposalNetwork.window, scales)
 
@@ -236,5 +237,5 @@ def _of_image(found: Detections, mine: Tensor) -> Detections:
     agreeing = (box_iou(boxes[kept], boxes) >= 0.6) * scores  # (F, N)
     weights = agreeing / agreeing.sum(1, keepdim=True)
     places = torch.cat([boxes, landmarks.flatten(1)], 1)  # (N, 14)
-    means = (weights[:, :, None] * places).sum(1)  # (F, 14)
+    means = weights @ places  # (F, 14)
     return Detections(means[:, :4], scores[kept], means[:, 4:].view(-1, 5, 2))

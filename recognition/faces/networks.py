@@ -29,11 +29,13 @@ def max_pool(x: Tensor, size: int) -> Tensor:
 def _max_along(x: Tensor, size: int, axis: int) -> Tensor:
     length = x.shape[axis]
     count = -(-(length - size) // 2) + 1
-    views = [x.narrow(axis, first, length - first) for first in range(size)]
-    views = [view[(slice(None),) * axis + (slice(None, 2 * count, 2),)] for view in views]
-    result = torch.maximum(views[0], views[1])  # the first two views always reach the last window
-    for view in views[2:]:
-        reached = result.narrow(axis, 0, view.shape[axis])
+    every_second = [
+        x[(slice(None),) * axis + (slice(first, first + 2 * count - 1, 2),)]
+        for first in range(size)
+    ]
+    result = every_second[0].clone()
+    for view in every_second[1:]:
+        reached = result.narrow(axis, 0, view.shape[axis])  # a window cut off does not reach `view`
         torch.maximum(reached, view, out=reached)
     return result
 

@@ -1,0 +1,186 @@
+"""Alignment against closed forms, finer sampling, and facenet-pytorch's cropping."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from facenet_pytorch import extract_face
+from PIL import Image
+from torch import Tensor
+
+from backbones.spec import Alignment
+from data.errors import ImageError
+from recognition.faces.align import align_faces, align_tensors, warp
+from recognition.faces.geometry import similarity_transforms, template
+from recognition.results import Box, Face, Point
+
+
+def _face_at(landmarks: Tensor) -> Face:
+    """A face with landmarks (5, 2); its box is where the template's crop of 112×112 would be."""
+    points: list[Point] = [(x, y) for x, y in landmarks.tolist()]
+    low, high = landmarks.amin(0).tolist(), landmarks.amax(0).tolist()
+    box: Box = (low[0], low[1], high[0], high[1])
+    return Face(box, 0.99, (points[0], points[1], points[2], points[3], points[4]))
+
+
+def _smooth(x: Tensor, y: Tensor) -> Tensor:
+    """A smooth pattern over the crop's 112×112 pixels, three channels, 0 … 1."""
+    waves = [
+        torch.sin(x / 9 + y / 17),
+        torch.cos(x / 13 - y / 8),
+        torch.sin((x + 2 * y) / 21),
+    ]
+    return torch.stack(waves) / 2 + 0.5
+
+
+def _drawn(to_crop: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], size: int) -> Image.Image:
+    """An image in which the pattern lies as `to_crop` (image → crop coordinates) says."""
+    centres = torch.arange(size) + 0.5
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    pixels = _smooth(*to_crop(x, y))
+    return Image.fromarray((pixels * 255).round().byte().permute(1, 2, 0).numpy())
+
+
+def _psnr(a: Tensor, b: Tensor) -> float:
+    return -10 * math.log10(float((a - b).square().mean()))
+
+
+def _pattern() -> Tensor:
+    centres = torch.arange(112) + 0.5
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    return _smooth(x, y)
+
+
+def test_a_face_at_the_template_comes_back_unchanged() -> None:
+    image = Image.fromarray(
+        np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype=np.uint8)
+    )
+    [crop] = align_faces([image], [[_face_at(template())]])
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
+    torch.testing.assert_close(crop, pixels, atol=1e-4, rtol=0)
+
+
+def test_a_shift_by_whole_pixels_is_exact() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (150, 160, 3), dtype=np.uint8)
+    [crop] = align_faces(
+        [Image.fromarray(pixels)], [[_face_at(template() + torch.tensor([30.0, 20.0]))]]
+    )
+    expected = torch.from_numpy(pixels[20:132, 30:142]).permute(2, 0, 1) / 255
+    torch.testing.assert_close(crop, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("angle", [0, 30, 90, 180, -135])
+@pytest.mark.parametrize("scale", [0.7, 1.0, 1.4, 3.0, 6.3])
+def test_a_turned_and_scaled_pattern_is_brought_back(angle: float, scale: float) -> None:
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    size = math.ceil(112 * scale * 1.6)
+    middle = size / 2
+
+    def to_crop(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        x, y = (x - middle) / scale, (y - middle) / scale
+        return cos * x + sin * y + 56, -sin * x + cos * y + 56
+
+    offset = (template() - 56) * scale
+    x, y = offset.unbind(1)
+    landmarks = torch.stack([cos * x - sin * y, sin * x + cos * y], 1) + middle
+    [crop] = align_faces([_drawn(to_crop, size)], [[_face_at(landmarks)]])
+    assert _psnr(crop, _pattern()) > 38
+
+
+def test_fine_noise_is_averaged_and_not_sampled() -> None:
+    scale = 8
+    noise = np.random.default_rng(0).integers(0, 256, (112 * scale, 112 * scale, 3), dtype=np.uint8)
+    [crop] = align_faces([Image.fromarray(noise)], [[_face_at(template() * scale)]])
+    pixels = torch.from_numpy(noise).float().permute(2, 0, 1) / 255
+    means = torch.nn.functional.avg_pool2d(pixels, scale)
+    assert (crop - means).abs().max() < 0.01  # the reduced pixels are rounded to 8 bits
+
+
+def test_outside_of_the_image_is_black() -> None:
+    image = Image.new("RGB", (112, 112), "white")
+    [crop] = align_faces([image], [[_face_at(template() - torch.tensor([56.0, 0]))]])
+    assert crop[:, :, :55].max() == 0
+    assert crop[:, :, 57:].min() > 0.999
+
+
+def test_a_face_far_outside_is_all_black() -> None:
+    image = Image.new("RGB", (50, 40), "white")
+    [crop] = align_faces([image], [[_face_at(template() + 1000)]])
+    assert crop.max() == 0
+
+
+def test_no_faces() -> None:
+    image = Image.new("RGB", (20, 20))
+    assert align_faces([image, image], [[], []]).shape == (0, 3, 112, 112)
+    assert align_faces([], [], Alignment.BOX).shape == (0, 3, 160, 160)
+
+
+def test_coinciding_landmarks_are_refused() -> None:
+    with pytest.raises(ImageError):
+        align_faces([Image.new("RGB", (20, 20))], [[_face_at(torch.ones(5, 2))]])
+
+
+@pytest.mark.parametrize("alignment", [Alignment.FIVE_POINT, Alignment.BOX])
+def test_company_changes_nothing(astronaut: Image.Image, alignment: Alignment) -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = [astronaut, astronaut.resize((1200, 1300)), astronaut.crop((100, 0, 300, 180))]
+    faces = []
+    for image in images:
+        corners = torch.rand(40, 1, 2, generator=generator) * image.width / 2
+        sizes = torch.rand(40, 1, 1, generator=generator) * 3 + 0.2
+        faces.append([_face_at(each) for each in corners + sizes * template()])
+    together = align_faces(images, faces, alignment)
+    alone = [
+        align_faces([image], [[face]], alignment)
+        for image, own in zip(images, faces, strict=True)
+        for face in own
+    ]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    # 146 and 292 pixels get a margin of whole pixels; facenet-pytorch drops fractions of one.
+    ("box", "least_psnr"),
+    # The third reaches over the border, where both cut it off and stretch the rest.
+    [((150, 50, 296, 196), 70), ((100, 20, 392, 312), 33), ((400, 100, 546, 246), 30)],
+)
+def test_box_alignment_is_facenets(astronaut: Image.Image, box: Box, least_psnr: float) -> None:
+    landmarks = template() + torch.tensor(box[:2])
+    face = Face(box, 1.0, _face_at(landmarks).landmarks)
+    [crop] = align_faces([astronaut], [[face]], Alignment.BOX)
+    theirs = extract_face(astronaut, list(box), image_size=160, margin=14) / 255
+    assert _psnr(crop, theirs) > least_psnr
+
+
+@pytest.mark.parametrize("scale", [0.8, 1.2, 4.0])
+def test_tensors_are_aligned_as_photographs(scale: float) -> None:
+    generator = np.random.default_rng(0)
+    side = math.ceil(112 * scale) + 60
+    blocks = generator.integers(0, 256, (2, side // 12 + 1, side // 12 + 1, 3), dtype=np.uint8)
+    arrays = [np.kron(each, np.ones((12, 12, 1), np.uint8))[:side, :side] for each in blocks]
+    landmarks = torch.stack([template() * scale + shift for shift in (5.0, 20.0, 31.0)])
+    owners = torch.tensor([1, 0, 1])
+    images = torch.stack([torch.from_numpy(each) for each in arrays]).permute(0, 3, 1, 2) / 255
+    crops = align_tensors(images, owners, similarity_transforms(landmarks))
+    for crop, owner, points in zip(crops, owners.tolist(), landmarks, strict=True):
+        [expected] = align_faces([Image.fromarray(arrays[owner])], [[_face_at(points)]])
+        assert _psnr(crop, expected) > 25
+
+
+def test_gradients_reach_the_pixels() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(2, 1, 9, 8, dtype=torch.float64, generator=generator, requires_grad=True)
+    turn = torch.tensor([[0.9, 0.2, -1.0], [-0.2, 0.9, 1.0]], dtype=torch.float64)
+    transforms = torch.stack([turn, turn * 0.4])
+    owners = torch.tensor([1, 0])
+    assert torch.autograd.gradcheck(
+        lambda pixels: align_tensors(pixels, owners, transforms, 5), (images,)
+    )
+
+
+def test_warp_of_the_identity_is_the_image() -> None:
+    image = torch.rand(1, 3, 20, 30, generator=torch.Generator().manual_seed(0))
+    identity = torch.tensor([[[1.0, 0, 0], [0, 1, 0]]])
+    torch.testing.assert_close(warp(image, identity, 20), image[..., :20], atol=1e-5, rtol=0)
