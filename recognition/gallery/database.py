@@ -48,9 +48,8 @@ class Database:
     def __init__(self, path: Path) -> None:
         self._path = path
         with self._told_in_one_line():
-            # mode=rw: a file that vanished is an error, not a new and empty gallery.
             self._connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=rw",
+                f"{path.absolute().as_uri()}?{_how_to_open(path)}",
                 uri=True,
                 timeout=BUSY_SECONDS,
                 isolation_level=None,
@@ -163,6 +162,18 @@ class Database:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
             meaning = _MEANING.get(code, f"cannot be used ({error}): restore it from a backup")
             raise GalleryError(f"the gallery {self._path} {meaning}") from error
+
+
+def _how_to_open(path: Path) -> str:
+    """SQLite's terms for opening a file that must exist; a vanished one is no empty gallery.
+
+    Where nothing can be written, as on a read-only disk, SQLite cannot keep the log that it wants
+    even for reading. A gallery without one is complete, and is read as it is.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if os.access(path.parent, os.W_OK) or log.exists():
+        return "mode=rw"
+    return "mode=ro&immutable=1"
 
 
 def create_database(path: Path, first_row: dict[str, str | int | None]) -> None:

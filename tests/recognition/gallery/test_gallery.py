@@ -118,6 +118,22 @@ def test_an_unusable_database_is_refused_and_left_alone(
     assert [path.name for path in folder.iterdir()] == ["gallery.sqlite"]
 
 
+def test_on_a_read_only_disk_it_can_be_read(
+    gallery: Gallery, folder: Path, make_template: MakeTemplate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery.enrol("Ann", [make_template(0)])
+    gallery.close()
+    before = (folder / "gallery.sqlite").read_bytes()
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    with Gallery.open(folder) as opened:
+        assert closest(opened, make_template(0)) == "Ann"
+        with pytest.raises(GalleryError, match="cannot be written: check the permissions"):
+            opened.enrol("Bob", [make_template(1)])
+        assert [person.name for person in opened.people()] == ["Ann"]
+        assert not list(folder.glob("gallery.sqlite-*"))
+    assert (folder / "gallery.sqlite").read_bytes() == before
+
+
 # Searching
 
 
