@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from data.augment import Augmentation
 from data.errors import ArgumentError
 
 from .choices import (
@@ -90,37 +91,6 @@ class BatchConfig:
     def size(self) -> int:
         """Photographs a batch."""
         return self.people * self.photographs
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AugmentConfig:
-    """How far a training photograph is changed at random.
-
-    Attributes:
-        enabled: False shows every photograph as it is.
-        mirror: Probability of a mirrored photograph.
-        translate: Largest shift, as a fraction of the side.
-        rotate: Largest rotation in degrees.
-        scale: Largest relative change of size.
-        colour: Largest relative change of brightness, contrast and saturation.
-        grey: Probability of a grey photograph.
-    """
-
-    enabled: bool = True
-    mirror: float = 0.5
-    translate: float = 0.04
-    rotate: float = 6.0
-    scale: float = 0.05
-    colour: float = 0.2
-    grey: float = 0.05
-
-    def __post_init__(self) -> None:
-        _check_range("augment.mirror", self.mirror, 0, 1)
-        _check_range("augment.translate", self.translate, 0, 0.5)
-        _check_range("augment.rotate", self.rotate, 0, 180)
-        _check_range("augment.scale", self.scale, 0, 0.5)
-        _check_range("augment.colour", self.colour, 0, 1)
-        _check_range("augment.grey", self.grey, 0, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,14 +183,14 @@ class TrainingConfig:
         teacher: A weights file whose embeddings the distillation losses aim at.
         losses: The terms of the objective.
         batch: What a step sees.
-        augment: How photographs are changed.
+        augment: How far a photograph is changed at random; all zero shows it as it is.
         optimizer: The step rule.
         schedule: The learning rate's curve.
         epochs: How often the run goes through the data.
         averaging: Decay of the weights' moving average that is validated and saved; 0: none.
         metric: What `best` means.
         patience: Epochs without a better metric before the run stops; None: never.
-        precision: bf16 halves the time where the processor has it.
+        precision: bf16 is faster where the processor has it.
         channels_last: Memory order of the feature maps.
         mirror: Embeddings are joined with those of the mirrored photograph in validation, and the
             weights file says so.
@@ -235,7 +205,7 @@ class TrainingConfig:
     teacher: Path | None = None
     losses: tuple[LossConfig, ...] = (LossConfig(name=LossName.TRIPLET),)
     batch: BatchConfig = field(default_factory=BatchConfig)
-    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    augment: Augmentation = field(default_factory=Augmentation)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     epochs: int = 20

@@ -77,9 +77,11 @@ def _build(kind: type[Any], table: Mapping[str, object], where: str, base: Path)
         if required and item.name not in table:
             raise ArgumentError(f"{place} lacks the key {item.name!r}")
     prefix = f"{where}." if where else ""
-    return kind(
-        **{key: _value(hints[key], value, prefix + key, base) for key, value in table.items()}
-    )
+    values = {key: _value(hints[key], value, prefix + key, base) for key, value in table.items()}
+    try:
+        return kind(**values)
+    except ValueError as error:  # a range checked below the border, in `data`
+        raise ArgumentError(f"{place}: {error}") from error
 
 
 def _value(hint: Any, value: object, where: str, base: Path) -> Any:

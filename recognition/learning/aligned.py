@@ -1,0 +1,176 @@
+"""Photographs → aligned 112×112 faces, each searched for its face once and then kept.
+
+A photograph of exactly 112×112 pixels counts as aligned. Any other is searched, and its aligned
+face is kept under the photograph's digest; so an interrupted alignment goes on where it was.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from data.errors import AppError
+from data.files import private_folder, sha256_of, write_atomic
+from data.images import load_image, save_image, to_image
+from recognition.faces.align import align_faces
+from recognition.faces.choose import nearest_centre
+from recognition.faces.detect import FaceDetector
+from recognition.results import Face
+
+SIDE = 112
+_CHUNK = 32
+_NO_FACE = "no face found"
+
+Landmarks = tuple[
+    tuple[float, float],
+    tuple[float, float],
+    tuple[float, float],
+    tuple[float, float],
+    tuple[float, float],
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A photograph that could not be used.
+
+    Attributes:
+        path: Where it is.
+        reason: Why, in one line.
+        corrupt: True where it could not be decoded; False where no face was found in it.
+    """
+
+    path: Path
+    reason: str
+    corrupt: bool
+
+
+class Aligner:
+    """Turns photographs into aligned faces, with a cache."""
+
+    def __init__(
+        self,
+        cache: Path,
+        *,
+        device: str = "cpu",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Prepare; the detector is built when the first photograph needs it.
+
+        Args:
+            cache: Where aligned faces are kept; made when needed.
+            device: For the detector.
+            progress: Told how many photographs of how many are done.
+        """
+        self._cache = cache
+        self._device = device
+        self._progress = progress
+        self._detector: FaceDetector | None = None
+
+    def load(
+        self, paths: Sequence[Path], *, landmarks: Landmarks | None = None
+    ) -> tuple[Tensor, list[Missed]]:
+        """Decode and align photographs.
+
+        Args:
+            paths: The photographs.
+            landmarks: Where the five points lie in every one of them alike, in pixels; None: each
+                that is not 112×112 is searched.
+
+        Returns:
+            Pixels (n, 3, 112, 112) uint8 of those that could be used, in order; and the others.
+        """
+        pixels = torch.empty((len(paths), 3, SIDE, SIDE), dtype=torch.uint8)
+        kept, missed = 0, list[Missed]()
+        for start in range(0, len(paths), _CHUNK):
+            for result in self._chunk(paths[start : start + _CHUNK], landmarks):
+                if isinstance(result, Missed):
+                    missed.append(result)
+                else:
+                    pixels[kept] = result
+                    kept += 1
+            if self._progress is not None:
+                self._progress(min(start + _CHUNK, len(paths)), len(paths))
+        return pixels[:kept], missed
+
+    def _chunk(
+        self, paths: Sequence[Path], landmarks: Landmarks | None
+    ) -> Iterator[Tensor | Missed]:
+        """The results for some photographs, in order."""
+        results: dict[int, Tensor | Missed] = {}
+        waiting: dict[int, Image.Image] = {}
+        for index, path in enumerate(paths):
+            try:
+                image = load_image(path)
+            except AppError as error:
+                results[index] = Missed(path, str(error), corrupt=True)
+                continue
+            if image.size == (SIDE, SIDE):
+                results[index] = _bytes_of(image)
+            else:
+                waiting[index] = image
+        if landmarks is not None and waiting:
+            faces = [_face_at(landmarks)] * len(waiting)
+            results.update(zip(waiting, _align(list(waiting.values()), faces), strict=True))
+        elif waiting:
+            results.update(self._search({paths[i]: image for i, image in waiting.items()}, waiting))
+        return (results[index] for index in range(len(paths)))
+
+    def _search(
+        self, images: dict[Path, Image.Image], indices: dict[int, Image.Image]
+    ) -> dict[int, Tensor | Missed]:
+        """Detect and align what the cache does not hold yet, and keep it there."""
+        digests = {path: sha256_of(path) for path in images}
+        new = {path: image for path, image in images.items() if not self._known(digests[path])}
+        if new:
+            self._fill({digests[path]: image for path, image in new.items()})
+        return {
+            index: self._from_cache(path, digests[path])
+            for index, path in zip(indices, images, strict=True)
+        }
+
+    def _known(self, digest: str) -> bool:
+        return self._face_file(digest).is_file() or self._faceless_file(digest).is_file()
+
+    def _face_file(self, digest: str) -> Path:
+        return self._cache / f"{digest}.png"
+
+    def _faceless_file(self, digest: str) -> Path:
+        return self._cache / f"{digest}.none"
+
+    def _fill(self, images: dict[str, Image.Image]) -> None:
+        if self._detector is None:
+            self._detector = FaceDetector(self._device)
+        private_folder(self._cache)
+        found = self._detector.detect(list(images.values()))
+        for (digest, image), faces in zip(images.items(), found, strict=True):
+            if not faces:
+                write_atomic(self._faceless_file(digest), b"")
+                continue
+            aligned = _align([image], [nearest_centre(faces, image.size)])
+            save_image(to_image(aligned[0].float() / 255), self._face_file(digest))
+
+    def _from_cache(self, path: Path, digest: str) -> Tensor | Missed:
+        if self._faceless_file(digest).is_file():
+            return Missed(path, _NO_FACE, corrupt=False)
+        return _bytes_of(load_image(self._face_file(digest)))
+
+
+def _bytes_of(image: Image.Image) -> Tensor:
+    """(3, H, W) uint8."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def _align(images: list[Image.Image], faces: list[Face]) -> Tensor:
+    """(n, 3, 112, 112) uint8, one face an image."""
+    aligned = align_faces(images, [[face] for face in faces])
+    return (aligned.clamp(0, 1) * 255).round().to(torch.uint8)
+
+
+def _face_at(landmarks: Landmarks) -> Face:
+    xs, ys = [x for x, _ in landmarks], [y for _, y in landmarks]
+    return Face(box=(min(xs), min(ys), max(xs), max(ys)), detection_score=1.0, landmarks=landmarks)

@@ -1,0 +1,144 @@
+"""Batches from photographs in memory: which rows, how they are changed, what they aim at."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from data.augment import training_augmentation
+from data.samplers import PKSampler
+
+from .choices import Sampling
+from .config import TrainingConfig
+from .photographs import NOBODY, Photographs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """What one step sees.
+
+    Attributes:
+        images: (B, 3, 112, 112) float32 RGB in [0, 1].
+        labels: (B,) int64, `NOBODY` where there is no name.
+        targets: (B, T) float32, the teacher's unit embeddings; None without a teacher.
+    """
+
+    images: Tensor
+    labels: Tensor
+    targets: Tensor | None
+
+
+class PhotographSampler:
+    """A batch sampler that yields every photograph once an epoch, seeded.
+
+    Up to K photographs of one person stay side by side, so that a metric loss finds positives;
+    people with more are cut into groups of K, and the groups are shuffled. The last photographs
+    that fill no batch are left to the next epoch, which has another order.
+    """
+
+    def __init__(self, labels: Sequence[int], *, size: int, photographs: int, seed: int) -> None:
+        """Prepare to draw.
+
+        Args:
+            labels: The person of each photograph; `NOBODY` is no person and forms no group.
+            size: Photographs a batch.
+            photographs: K.
+            seed: Together with the epoch it fixes the order.
+        """
+        self._size = min(size, len(labels))
+        self._photographs = photographs
+        self._seed = seed
+        self._epoch = 0
+        self._count = len(labels)
+        self._alone = [index for index, label in enumerate(labels) if label == NOBODY]
+        self._of: dict[int, list[int]] = defaultdict(list)
+        for index, label in enumerate(labels):
+            if label != NOBODY:
+                self._of[label].append(index)
+
+    def __len__(self) -> int:
+        return self._count // self._size
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of this epoch."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        rng = random.Random(f"{self._seed}/{self._epoch}")
+        groups = [[index] for index in self._alone]
+        for indices in self._of.values():
+            shuffled = rng.sample(indices, len(indices))
+            k = self._photographs
+            groups += [shuffled[i : i + k] for i in range(0, len(shuffled), k)]
+        rng.shuffle(groups)
+        order = [index for group in groups for index in group]
+        for batch in range(len(self)):
+            yield order[batch * self._size : (batch + 1) * self._size]
+
+
+class BatchStream:
+    """The batches of an epoch; the same epoch gives the same batches, whatever went before."""
+
+    def __init__(
+        self,
+        photographs: Photographs,
+        targets: Tensor | None,
+        config: TrainingConfig,
+        device: torch.device,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            photographs: What is drawn from.
+            targets: (N, 2, T) the teacher's embeddings of each photograph and of its mirror image.
+            config: Of the run.
+            device: Where the batches go.
+
+        Raises:
+            DatasetError: Fewer people than P.
+        """
+        self._photographs = photographs
+        self._targets = targets
+        self._config = config
+        self._device = device
+        labels = photographs.labels.tolist()
+        batch, seed = config.batch, config.seed
+        self._sampler: PKSampler | PhotographSampler
+        if batch.sampling is Sampling.PEOPLE:
+            self._sampler = PKSampler(
+                labels, people=batch.people, photographs=batch.photographs, seed=seed
+            )
+        else:
+            self._sampler = PhotographSampler(
+                labels, size=batch.size, photographs=batch.photographs, seed=seed
+            )
+
+    def __len__(self) -> int:
+        return len(self._sampler)
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """The batches of one epoch, counted from 1."""
+        generator = torch.Generator().manual_seed(self._config.seed * 1_000_003 + epoch)
+        # The mirror is drawn here, not in the augmentation: a mirrored face has its own target.
+        augment = training_augmentation(
+            (112, 112), generator=generator, strength=replace(self._config.augment, mirror=0.0)
+        )
+        self._sampler.set_epoch(epoch)
+        for rows in self._sampler:
+            index = torch.tensor(rows)
+            mirrored = torch.rand(len(rows), generator=generator) < self._config.augment.mirror
+            pixels = self._photographs.pixels[index].to(self._device)
+            pixels = torch.where(
+                mirrored.view(-1, 1, 1, 1).to(self._device), pixels.flip(3), pixels
+            )
+            targets = None
+            if self._targets is not None:
+                targets = self._targets[index, mirrored.long()].to(self._device)
+            yield Batch(
+                images=augment(pixels.float() / 255),
+                labels=self._photographs.labels[index].to(self._device),
+                targets=targets,
+            )

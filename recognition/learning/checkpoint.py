@@ -1,0 +1,138 @@
+"""Everything a run needs to go on as if it had never stopped, in one file that is whole or absent.
+
+`state.safetensors` holds the tensors and, in its header, the rest as JSON; replacing it is the one
+step that completes an epoch. `state.json` repeats the header for readers. The random draws of an
+epoch follow from the seed and the epoch's number, so no generator has a state to keep.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from data.errors import TrainingError
+from data.files import write_atomic
+from data.tensors import read_tensors, write_tensors
+
+from .averaging import WeightAverage
+
+STATE = "state.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a run stands between two epochs.
+
+    Attributes:
+        epoch: Epochs done.
+        best: The best value of the run's metric so far; None before the first epoch.
+        best_epoch: When that was.
+    """
+
+    epoch: int = 0
+    best: float | None = None
+    best_epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """What changes from step to step."""
+
+    network: nn.Module
+    objective: nn.Module
+    optimizer: Optimizer
+    average: WeightAverage | None
+
+
+def save_state(folder: Path, parts: Parts, position: Position, config_digest: str) -> None:
+    """Write the state after an epoch; a kill at any moment leaves the old one or the new one.
+
+    Args:
+        folder: The run's.
+        parts: What to save.
+        position: After which epoch.
+        config_digest: Tells whether a run found later has the same settings.
+    """
+    state = parts.optimizer.state_dict()
+    tensors, numbers = _flatten(state["state"])
+    tensors |= {f"network.{name}": value for name, value in parts.network.state_dict().items()}
+    tensors |= {f"objective.{name}": value for name, value in parts.objective.state_dict().items()}
+    if parts.average is not None:
+        tensors |= {f"average.{name}": value for name, value in parts.average.sums.items()}
+    document = {
+        **asdict(position),
+        "config": config_digest,
+        "average_steps": 0 if parts.average is None else parts.average.steps,
+        "optimizer": numbers,
+    }
+    text = json.dumps(document, indent=1, sort_keys=True)
+    write_tensors(folder / STATE, tensors, {"state": text})
+    write_atomic(folder / "state.json", text.encode() + b"\n")
+
+
+def load_state(folder: Path, parts: Parts, config_digest: str) -> Position:
+    """Bring a run back to where its last whole epoch left it.
+
+    Returns:
+        That position; epoch 0 where the folder holds no state.
+
+    Raises:
+        TrainingError: The state is that of a run with other settings.
+        WeightsError: The file is damaged.
+    """
+    if not (folder / STATE).is_file():
+        return Position()
+    file = read_tensors(folder / STATE)
+    document = json.loads(file.metadata["state"])
+    if document["config"] != config_digest:
+        raise TrainingError(
+            f"{folder} holds a run with other settings or photographs: give another folder for "
+            "this run, or repeat that one's settings to go on with it"
+        )
+    parts.network.load_state_dict(_under("network.", file.tensors))
+    parts.objective.load_state_dict(_under("objective.", file.tensors))
+    _restore_optimizer(parts.optimizer, file.tensors, document["optimizer"])
+    if parts.average is not None:
+        parts.average.steps = document["average_steps"]
+        for name, value in _under("average.", file.tensors).items():
+            parts.average.sums[name].copy_(value)
+    return Position(document["epoch"], document["best"], document["best_epoch"])
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _flatten(state: Mapping[int, Mapping[str, Any]]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """An optimiser's state by parameter, as named tensors and plain values."""
+    tensors: dict[str, Tensor] = {}
+    plain: dict[str, Any] = {}
+    for index, entries in state.items():
+        for key, value in entries.items():
+            target = tensors if isinstance(value, Tensor) else plain
+            target[f"optimizer.{index}.{key}"] = value
+    return tensors, plain
+
+
+def _restore_optimizer(
+    optimizer: Optimizer, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]
+) -> None:
+    """Give an optimiser its state by parameter; its groups are made from the config."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    saved: dict[str, Any] = {**_under("optimizer.", tensors), **_under("optimizer.", plain)}
+    for name, value in saved.items():
+        index, _, key = name.partition(".")
+        parameter = parameters[int(index)]
+        if isinstance(value, Tensor) and value.shape == parameter.shape:
+            # In the parameter's own memory order: another order may round differently.
+            value = torch.empty_like(parameter).copy_(value)
+        optimizer.state[parameter][key] = value

@@ -1,0 +1,114 @@
+"""A small network taught by a larger one: its embeddings are the targets."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from backbones.spec import Alignment
+from backbones.weights import LoadedBackbone, load_backbone
+from data.errors import ArgumentError
+from data.files import sha256_of
+from data.tensors import read_tensors, write_tensors
+
+_BATCH = 64
+
+
+class CosineDistillation(nn.Module):
+    """1 − cosine between the embedding and the teacher's, for one and the same face.
+
+    A linear map stands between them where the teacher's are of another length; it serves training
+    alone and is not saved with the network.
+    """
+
+    def __init__(self, embedding_size: int, target_size: int) -> None:
+        super().__init__()
+        same = embedding_size == target_size
+        self.map = nn.Identity() if same else nn.Linear(embedding_size, target_size, bias=False)
+
+    def forward(self, embeddings: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+        """(B, D), (B,), (B, T) → scalar, 0 … 2."""
+        return (1 - F.cosine_similarity(self.map(embeddings), targets)).mean()
+
+
+class RelationalDistillation(nn.Module):
+    """Faces of a batch shall be as similar to each other as the teacher finds them.
+
+    Mean squared difference between the two matrices of cosine similarity, after Peng et al. 2019,
+    *Correlation Congruence for Knowledge Distillation*; the diagonal, always 1, is left out.
+    """
+
+    def forward(self, embeddings: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+        """(B, D), (B,), (B, T) → scalar, 0 … 4."""
+        vectors = F.normalize(embeddings)
+        wanted = F.normalize(targets)
+        difference = vectors @ vectors.T - wanted @ wanted.T  # (B, B)
+        count = len(vectors)
+        return difference.square().sum() / max(1, count * (count - 1))
+
+
+def load_teacher(weights: Path, device: torch.device) -> LoadedBackbone:
+    """Load the network that teaches.
+
+    Raises:
+        ArgumentError: It was trained on faces of another alignment.
+        WeightsError: The file is no usable weights file.
+    """
+    teacher = load_backbone(None, weights=weights, device=device)
+    if teacher.alignment is not Alignment.FIVE_POINT:
+        raise ArgumentError(
+            f"the teacher {weights.name} expects faces aligned as {teacher.alignment}: "
+            f"give one trained on {Alignment.FIVE_POINT}"
+        )
+    return teacher
+
+
+def teacher_targets(
+    teacher: LoadedBackbone,
+    pixels: Tensor,
+    cache: Path,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """The teacher's embedding of every photograph and of its mirror image, computed once.
+
+    The targets are those of the photograph as it is: under augmentation the student learns to
+    give the answer for the undisturbed face.
+
+    Args:
+        teacher: The network that teaches.
+        pixels: (N, 3, 112, 112) uint8.
+        cache: A file in which the targets are kept; used again for the same teacher and pixels.
+        progress: Told how many of how many are done.
+
+    Returns:
+        (N, 2, T) float32 of unit length: as it is, mirrored.
+    """
+    digest = sha256_of(pixels.numpy().tobytes())
+    made_for = {"teacher": teacher.weights.sha256, "photographs": digest}
+    if cache.is_file():
+        known = read_tensors(cache)
+        if {key: known.metadata.get(key) for key in made_for} == made_for:
+            return known.tensors["targets"]
+    parts = []
+    for start in range(0, len(pixels), _BATCH):
+        images = pixels[start : start + _BATCH].float() / 255
+        both = [_embed(teacher, view) for view in (images, images.flip(3))]
+        parts.append(torch.stack(both, dim=1))
+        if progress is not None:
+            progress(min(start + _BATCH, len(pixels)), len(pixels))
+    targets = torch.cat(parts)  # (N, 2, T)
+    write_tensors(cache, {"targets": targets}, made_for)
+    return targets
+
+
+@torch.inference_mode()
+def _embed(teacher: LoadedBackbone, images: Tensor) -> Tensor:
+    """(B, 3, 112, 112) → (B, T) of unit length, on the CPU."""
+    device = next(teacher.backbone.parameters()).device
+    margin = (images.shape[3] - teacher.input_size[1]) // 2
+    cut = images[..., margin : images.shape[3] - margin].to(device)
+    cut = cut.contiguous(memory_format=torch.channels_last)
+    return F.normalize(teacher.backbone.embedding(cut)).cpu()

@@ -1,0 +1,156 @@
+"""The photographs of a run, aligned, in memory: decoded once, so that no epoch waits for a disk."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from data.datasets import Identity, check_corrupt, read_identities, split_identities
+from data.errors import DatasetError
+from data.files import printable
+from data.images import find_images
+
+from .aligned import Aligner, Missed
+from .config import DataConfig
+
+NOBODY = -1
+"""The label of a photograph without a name."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Photographs:
+    """Aligned photographs and whom they show.
+
+    Attributes:
+        pixels: (N, 3, 112, 112) uint8 RGB.
+        labels: (N,) int64: an index into `people`, or `NOBODY`.
+        people: Names, sorted.
+    """
+
+    pixels: Tensor
+    labels: Tensor
+    people: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def some_people(self, most: int) -> "Photographs":
+        """So many people, spread evenly over all of them, with all their photographs."""
+        count = min(most, len(self.people))
+        chosen = [index * len(self.people) // count for index in range(count)]
+        new_label = torch.full((len(self.people) + 1,), NOBODY)  # the last row is NOBODY's own
+        new_label[chosen] = torch.arange(count)
+        labels = new_label[self.labels]
+        kept = labels != NOBODY
+        return Photographs(
+            self.pixels[kept], labels[kept], tuple(self.people[index] for index in chosen)
+        )
+
+    def first_of_each(self, most: int) -> "Photographs":
+        """At most so many photographs of each person, so that nobody outweighs the others."""
+        seen = [0] * len(self.people)
+        kept = []
+        for index, label in enumerate(self.labels.tolist()):
+            seen[label] += 1
+            if seen[label] <= most:
+                kept.append(index)
+        return Photographs(self.pixels[kept], self.labels[kept], self.people)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingData:
+    """What a run trains on, and the people kept out of it.
+
+    Attributes:
+        training: Named and unnamed photographs.
+        validation: Other people: they choose the best epoch and the threshold.
+        test: Others again, looked at once, at the end; may be empty.
+        missed: Photographs that could not be used.
+    """
+
+    training: Photographs
+    validation: Photographs
+    test: Photographs
+    missed: tuple[Missed, ...]
+
+
+def load_data(config: DataConfig, aligner: Aligner, *, seed: int) -> TrainingData:
+    """Read, align and split.
+
+    Args:
+        config: Where the photographs are.
+        aligner: Turns paths into aligned pixels.
+        seed: Of the split.
+
+    Raises:
+        DatasetError: Too few people, too many corrupt photographs, or nothing usable.
+    """
+    people = read_identities(config.folder)
+    if config.identities is not None:
+        people = _only_listed(people, config.identities)
+    total = sum(config.split)
+    shares = [share / total for share in config.split]
+    parts = split_identities(people, fractions=shares, seed=seed)
+    for part, use in zip(parts[:2], ("training", "validation"), strict=True):
+        if len(part) < 2:
+            raise DatasetError(
+                f"{printable(config.folder)} leaves {len(part)} people for {use} and 2 are needed: "
+                "add people or change the split"
+            )
+    loaded = [_load(part, aligner) for part in parts]
+    missed = [item for _, lost in loaded for item in lost]
+    photographs = sum(len(person.photographs) for person in people)
+    corrupt = sum(item.corrupt for item in missed)
+    check_corrupt(corrupt, photographs, root=config.folder)
+    training, validation, test = (part for part, _ in loaded)
+    if config.unlabelled is not None:
+        unnamed, lost = aligner.load(
+            find_images([config.unlabelled]), landmarks=config.unlabelled_landmarks
+        )
+        missed += lost
+        training = _with_unnamed(training, unnamed)
+    _check_pairs(validation, config.folder)
+    return TrainingData(training, validation, test, tuple(missed))
+
+
+def _only_listed(people: Sequence[Identity], listing: Path) -> list[Identity]:
+    """The people whom a text file names, by the first word of each line."""
+    try:
+        lines = listing.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"the list of people {printable(listing)} cannot be read") from error
+    names = {line.split()[0] for line in lines if line.strip()}
+    found = [person for person in people if person.name in names]
+    if not found:
+        raise DatasetError(f"nobody listed in {printable(listing)} has a folder of photographs")
+    return found
+
+
+def _load(people: Sequence[Identity], aligner: Aligner) -> tuple[Photographs, list[Missed]]:
+    """Align the photographs of some people; those who lose all theirs are dropped."""
+    paths = [path for person in people for path in person.photographs]
+    owners = [index for index, person in enumerate(people) for _ in person.photographs]
+    pixels, lost = aligner.load(paths)
+    gone = {item.path for item in lost}
+    kept = [owner for path, owner in zip(paths, owners, strict=True) if path not in gone]
+    present = sorted(set(kept))
+    label_of = {owner: label for label, owner in enumerate(present)}
+    labels = torch.tensor([label_of[owner] for owner in kept], dtype=torch.int64)
+    return Photographs(pixels, labels, tuple(people[owner].name for owner in present)), lost
+
+
+def _with_unnamed(named: Photographs, unnamed: Tensor) -> Photographs:
+    nobody = torch.full((len(unnamed),), NOBODY, dtype=torch.int64)
+    return Photographs(
+        torch.cat([named.pixels, unnamed]), torch.cat([named.labels, nobody]), named.people
+    )
+
+
+def _check_pairs(validation: Photographs, folder: Path) -> None:
+    if len(validation.people) < 2 or len(validation) == len(validation.people):
+        raise DatasetError(
+            f"the people of {printable(folder)} kept for validation give no two photographs of one "
+            "person and of different people: add photographs or change the split"
+        )

@@ -1,0 +1,34 @@
+"""What a run's weights say about their making."""
+
+import torch
+
+from .config import TrainingConfig
+from .photographs import TrainingData
+
+
+def describe(config: TrainingConfig, data: TrainingData, command: str) -> dict[str, str]:
+    """Text fields for the header of a weights file; folders by their names, never their paths.
+
+    Args:
+        config: Of the run.
+        data: What it trains on.
+        command: That started it; left out if empty.
+    """
+    named = int((data.training.labels >= 0).sum())
+    unnamed = len(data.training) - named
+    sources = (
+        f"{config.data.folder.name}: {len(data.training.people):,} people in {named:,} photographs"
+    )
+    if config.data.unlabelled is not None:
+        sources += f"; {config.data.unlabelled.name}: {unnamed:,} photographs without names"
+    if config.teacher is not None:
+        sources += f"; taught by {config.teacher.name}"
+    losses = " + ".join(f"{term.weight:g} {term.name}" for term in config.losses)
+    fields = {
+        "training_data": sources,
+        "objective": losses,
+        "seed": str(config.seed),
+        "source": "likeness train, from random weights",
+        "torch": torch.__version__,
+    }
+    return fields | ({"command": command} if command else {})

@@ -1,0 +1,91 @@
+"""A run's folder: its config, one line of metrics an epoch, its weights."""
+
+import json
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from data.errors import ArgumentError, TrainingError
+from data.files import private_folder, sha256_of, write_atomic
+from data.tensors import write_tensors
+
+from .config import TrainingConfig
+from .recipe import to_toml
+from .reports import EpochReport
+
+
+class RunFolder:
+    """Where a run keeps what it makes.
+
+    Attributes:
+        path: The folder.
+        best: The weights of the best epoch.
+        last: The weights of the last one.
+    """
+
+    def __init__(self, config: TrainingConfig) -> None:
+        """Make the folder and write the resolved config.
+
+        Raises:
+            ArgumentError: The folder cannot be made or written.
+        """
+        self.path = config.out
+        self.best = config.out / "best.safetensors"
+        self.last = config.out / "last.safetensors"
+        self._metrics = config.out / "metrics.jsonl"
+        try:
+            private_folder(config.out)
+            if not (config.out / "config.toml").exists():
+                write_atomic(config.out / "config.toml", to_toml(config).encode())
+        except OSError as error:
+            raise ArgumentError(
+                f"cannot write the run's folder {config.out}: {error.strerror}"
+            ) from error
+
+    def write_weights(
+        self, state: Mapping[str, Tensor], metadata: Mapping[str, str], *, best: bool
+    ) -> None:
+        """Write `last.safetensors`, and `best.safetensors` if these are the best so far."""
+        write_tensors(self.last, state, metadata)
+        if best:
+            write_tensors(self.best, state, metadata)
+
+    def append(self, report: EpochReport) -> None:
+        """Add an epoch's line to `metrics.jsonl`."""
+        reports = [*self.reports(report.epoch - 1), report]
+        lines = "".join(json.dumps(each.as_json(), sort_keys=True) + "\n" for each in reports)
+        write_atomic(self._metrics, lines.encode())
+
+    def reports(self, epochs: int) -> list[EpochReport]:
+        """The first so many epochs' reports; a line past them was never completed.
+
+        Raises:
+            TrainingError: Lines are missing or damaged.
+        """
+        if epochs == 0:
+            return []
+        try:
+            lines = self._metrics.read_text(encoding="utf-8").splitlines()[:epochs]
+            reports = [EpochReport(**json.loads(line)) for line in lines]
+        except (OSError, ValueError, TypeError) as error:
+            raise TrainingError(
+                f"{self._metrics} is damaged: begin the run again in another folder"
+            ) from error
+        if len(reports) < epochs:
+            raise TrainingError(
+                f"{self._metrics} lacks epochs: begin the run again in another folder"
+            )
+        return reports
+
+
+def fingerprint(config: TrainingConfig, *tensors: Tensor | None) -> str:
+    """Digest of what decides a run's result: settings but for places, photographs, targets."""
+    settings = "".join(line for line in to_toml(config).splitlines() if not _names_place(line))
+    contents = [b"" if tensor is None else tensor.numpy().tobytes() for tensor in tensors]
+    return sha256_of("/".join(map(sha256_of, [settings.encode(), *contents])).encode())
+
+
+def _names_place(line: str) -> bool:
+    """Whether a line of the config only says where something is."""
+    places = {"out", "device", "folder", "cache", "identities", "unlabelled", "teacher"}
+    return line.partition(" = ")[0] in places
