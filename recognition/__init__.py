@@ -1,0 +1,1 @@
+"""Photographs → faces → embeddings → people; and how embeddings are trained and judged."""
