@@ -21,7 +21,7 @@ def _random_boxes(generator: torch.Generator, count: int) -> Tensor:
 
 def _shared_area(a: Tensor, b: Tensor) -> float:
     width, height = (torch.minimum(a[2:], b[2:]) - torch.maximum(a[:2], b[:2])).tolist()
-    return max(width, 0.0) * max(height, 0.0)
+    return max(float(width), 0.0) * max(float(height), 0.0)
 
 
 def _area(a: Tensor) -> float:

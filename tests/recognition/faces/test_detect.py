@@ -41,7 +41,8 @@ def _iou(face: Face, box: Sequence[float]) -> float:
 
 def _gaps(face: Face, landmarks: Sequence[Sequence[float]] | Tensor) -> Tensor:
     """How far each landmark lies from where it is expected, in pixels: (5,)."""
-    return (torch.tensor(face.landmarks) - torch.as_tensor(landmarks)).norm(dim=1)
+    gaps: Tensor = torch.tensor(face.landmarks) - torch.as_tensor(landmarks)
+    return gaps.square().sum(1).sqrt()
 
 
 def _assert_same(found: Sequence[Face], expected: Sequence[Face], *, within: float) -> None:
