@@ -59,6 +59,7 @@ class Job:
         title: What to call it; perhaps a stranger's text.
         created: When it was submitted, in seconds since 1970.
         state: How it is doing.
+        cancelled: Whether somebody has asked it to stop.
         error: Why it failed, in one line; None where it did not.
     """
 
@@ -68,6 +69,7 @@ class Job:
     title: str
     created: float
     state: JobState
+    cancelled: bool
     error: str | None
 
     def file(self, name: str) -> Path | None:
@@ -132,6 +134,7 @@ def start(folder: Path, command: Sequence[str], *, kind: str, title: str) -> Job
         title: What to call it.
     """
     record = {"command": list(command), "kind": kind, "title": title, "created": time.time()}
+    (folder / _LOCK).touch(mode=0o600)
     with (folder / _LOCK).open("wb") as lock:
         # Taken before anybody can see the record; the copies that the processes inherit keep it.
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -229,6 +232,7 @@ def _look_at(folder: Path, record: Mapping[str, Any]) -> Job:
         title=record["title"],
         created=record["created"],
         state=state,
+        cancelled=(folder / _CANCELLED).exists(),
         error=error,
     )
 

@@ -37,14 +37,19 @@ def literal(text: str) -> str:
     return _PUNCTUATION.sub(r"\\\1", text).replace("\\:", f"\\:{_WORD_JOINER}")
 
 
+def number(cosine_similarity: float) -> str:
+    """A similarity as people read it, with a proper minus and no negative zero."""
+    return similarity(round(cosine_similarity, 2) + 0.0).replace("-", "−")
+
+
 def against(cosine_similarity: float, threshold: float) -> str:
     """A similarity beside its threshold: `0.62 against 0.27`."""
-    return f"{similarity(cosine_similarity)} against {similarity(threshold)}"
+    return f"{number(cosine_similarity)} against {number(threshold)}"
 
 
-def count(number: int, noun: str, plural: str | None = None) -> str:
+def count(amount: int, noun: str, plural: str | None = None) -> str:
     """A number with its noun: `1 photograph`, `1,200 photographs`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+    return f"{amount:,} {noun if amount == 1 else plural or noun + 's'}"
 
 
 def duration(seconds: float) -> str:

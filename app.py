@@ -1,0 +1,17 @@
+"""The page's router: `likeness app`, or `streamlit run app.py`."""
+
+import streamlit as st
+
+from ui.browser import MARK, PAGE_CSS, WORDMARK
+
+st.set_page_config(page_title="Likeness", page_icon=MARK, layout="wide")
+st.html(PAGE_CSS)
+st.logo(WORDMARK, size="large")
+pages = [
+    st.Page("ui/pages/people.py", title="People", icon=":material/group:", default=True),
+    st.Page("ui/pages/identify.py", title="Identify", icon=":material/person_search:"),
+    st.Page("ui/pages/verify.py", title="Verify", icon=":material/compare:"),
+    st.Page("ui/pages/stylize.py", title="Stylize", icon=":material/palette:"),
+    st.Page("ui/pages/models.py", title="Models", icon=":material/memory:"),
+]
+st.navigation(pages, position="top").run()

@@ -1,0 +1,300 @@
+"""What pages share: upload fields, pictures with face boxes, cards, a before/after slider."""
+
+import base64
+import io
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import streamlit as st
+from PIL import Image
+
+from data.errors import AppError, WeightsError
+from recognition.results import Box, Identification, IdentifiedFace, Verification
+from recognition.service import RecognitionService
+
+from . import browser, resources, wording
+
+Item = TypeVar("Item")
+Value = TypeVar("Value")
+
+_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff")
+_LONGEST_SIDE = 1280  # px of a picture that is sent to be looked at
+_FACE_SIDE = 144  # px of a face on a card
+
+_faces = st.components.v2.component(
+    "likeness.faces", html=browser.FACES_HTML, css=browser.FACES_CSS, js=browser.FACES_JS
+)
+_matches = st.components.v2.component(
+    "likeness.matches", html=browser.MATCHES_HTML, css=browser.MATCHES_CSS, js=browser.MATCHES_JS
+)
+_verdict = st.components.v2.component(
+    "likeness.verdict", html=browser.VERDICT_HTML, css=browser.VERDICT_CSS, js=browser.VERDICT_JS
+)
+_compare = st.components.v2.component(
+    "likeness.compare", html=browser.COMPARE_HTML, css=browser.COMPARE_CSS, js=browser.COMPARE_JS
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A file that a visitor has handed over.
+
+    Attributes:
+        id: Another one for every upload.
+        name: What the visitor's browser calls it: shown, and never used as a path.
+        content: Its bytes, not yet looked at.
+    """
+
+    id: str
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """A box to be drawn around a face.
+
+    Attributes:
+        box: Where, in pixels of the upright picture.
+        label: What is written on it, or nothing.
+        short: What is written on it where it is small.
+        tone: `known`, `unknown` or `faint`.
+    """
+
+    box: Box
+    label: str = ""
+    short: str = ""
+    tone: str = "unknown"
+
+
+def page_head(title: str, lead: str) -> None:
+    """The title of a page, and what it is for."""
+    st.title(title, anchor=False)
+    st.caption(lead)
+
+
+def uploads(
+    label: str, *, key: str, several: bool = False, help: str | None = None
+) -> list[Upload]:
+    """A field to drop pictures on; returns what is on it."""
+    given = st.file_uploader(
+        label, type=_SUFFIXES, accept_multiple_files=several, key=key, help=help
+    )
+    files = given if isinstance(given, list) else [given] if given else []
+    return [Upload(id=file.file_id, name=file.name, content=file.getvalue()) for file in files]
+
+
+def photographs(*, key: str, several: bool = True) -> list[Upload]:
+    """Photographs by upload or, on request, by camera; returns what has been given so far."""
+    label = "Photographs" if several else "Photograph"
+    source = st.segmented_control(
+        "Source",
+        ["Upload", "Camera"],
+        default="Upload",
+        key=f"{key}-source",
+        label_visibility="collapsed",
+    )
+    if source != "Camera":
+        return uploads(label, key=f"{key}-files", several=several)
+    shot = st.camera_input("Camera", key=f"{key}-camera", label_visibility="collapsed")
+    if shot is None:
+        return []
+    return [Upload(id=shot.file_id, name="from the camera", content=shot.getvalue())]
+
+
+@contextmanager
+def refusals_shown() -> Iterator[None]:
+    """Show what the application refuses within the block as one line, instead of stopping."""
+    try:
+        yield
+    except AppError as error:
+        refusal(str(error))
+
+
+def refusal(message: str) -> None:
+    """Show one line that says what was wrong."""
+    st.error(wording.literal(message), icon=":material/error:")
+
+
+@contextmanager
+def at_work(doing: str) -> Iterator[None]:
+    """Say that something is being computed, and wait for the turn to do so.
+
+    Nothing within the block may call Streamlit: a click in the meantime would end it half done.
+    """
+    with st.spinner(f"{doing} …", show_time=True), resources.turn():
+        yield
+
+
+def remembered(slot: str, key: Hashable, compute: Callable[[], Value]) -> Value:
+    """A value that is computed once and again only when its key changes.
+
+    Args:
+        slot: Where this session keeps it: one value a slot.
+        key: What it depends on.
+        compute: Makes it.
+    """
+    memory: dict[str, tuple[Hashable, Any]] = st.session_state.setdefault("memory", {})
+    if slot not in memory or memory[slot][0] != key:
+        memory[slot] = (key, compute())
+    value: Value = memory[slot][1]
+    return value
+
+
+def first_of(items: Sequence[Item], *, key: str, size: int) -> Sequence[Item]:
+    """As many items as fit on a page that nobody scrolls for ever, and more on request."""
+    shown: dict[str, int] = st.session_state.setdefault("shown", {})
+    return items[: shown.setdefault(key, size)]
+
+
+def more_button(items: Sequence[Item], *, key: str, size: int) -> None:
+    """Below `first_of`: the button that shows more, if there are any."""
+    shown: dict[str, int] = st.session_state["shown"]
+    left = len(items) - shown[key]
+    if left > 0 and st.button(f"Show {min(size, left)} more of {left}", key=f"{key}-more"):
+        shown[key] += size
+        st.rerun()
+
+
+def weights_notice(service: RecognitionService) -> None:
+    """Load the network for faces and, where its weights are not at hand, say what to do."""
+    try:
+        with at_work("Loading the network for faces"):
+            service.threshold  # noqa: B018  (asking for it loads the network)
+    except WeightsError as error:
+        with st.container(border=True, gap=None):
+            st.markdown("**The network for faces has no weights yet.**")
+            st.caption(wording.literal(str(error)))
+            st.page_link(
+                "ui/pages/models.py",
+                label="Get them on the Models page",
+                icon=":material/download:",
+            )
+    except AppError as error:
+        refusal(str(error))
+
+
+def picture_with_faces(
+    image: Image.Image, frames: Sequence[Frame], *, key: str, description: str
+) -> None:
+    """A picture with a box around each face; labels are drawn by the browser, in any script.
+
+    Args:
+        image: The upright picture.
+        frames: The boxes.
+        key: Tells this picture from others on the page.
+        description: What to say to those who cannot see it.
+    """
+    _faces(
+        key=key,
+        data={
+            "picture": data_url(image),
+            "description": wording.shorten(description),
+            "size": list(image.size),
+            "boxes": [
+                {
+                    "box": list(frame.box),
+                    "label": wording.shorten(frame.label),
+                    "short": wording.shorten(frame.short),
+                    "tone": frame.tone,
+                }
+                for frame in frames
+            ],
+        },
+    )
+
+
+def identified_picture(image: Image.Image, result: Identification, *, key: str) -> None:
+    """A picture with everybody's name on it; those not known are called so."""
+    frames = [
+        Frame(
+            box=face.face.box,
+            label=f"{number} · {face.person or 'unknown'}",
+            short=f"{number} · {face.person}" if face.person else str(number),
+            tone="known" if face.person else "unknown",
+        )
+        for number, face in enumerate(result.faces, start=1)
+    ]
+    names = ", ".join(face.person or "somebody unknown" for face in result.faces)
+    picture_with_faces(image, frames, key=key, description=names or "a picture without faces")
+
+
+def match_cards(image: Image.Image, result: Identification, threshold: float, *, key: str) -> None:
+    """A card for each face: who it is, how surely, and the closest people.
+
+    Args:
+        image: The picture that the faces were found in.
+        result: Who is in it.
+        threshold: The cosine similarity that was decided by.
+        key: Tells these cards from others on the page.
+    """
+    cards = [_card(image, face, threshold, number) for number, face in enumerate(result.faces, 1)]
+    _matches(key=key, data={"cards": cards, "threshold": threshold})
+
+
+def verdict(result: Verification) -> None:
+    """Whether two photographs show one person, the number, and the mark that it is held against."""
+    numbers = wording.against(result.cosine_similarity, result.threshold)
+    _verdict(
+        key="verdict",
+        data={
+            "same": result.same_person,
+            "title": "The same person" if result.same_person else "Two different people",
+            "note": f"Similarity {numbers}",
+            "value": result.cosine_similarity,
+            "threshold": result.threshold,
+        },
+    )
+
+
+def before_and_after(before: Image.Image, after: Image.Image) -> None:
+    """Two pictures of the same shape, one over the other, with a line to drag between them."""
+    _compare(
+        key="before-and-after",
+        data={"before": data_url(before), "after": data_url(after), "size": list(after.size)},
+    )
+
+
+def data_url(image: Image.Image) -> str:
+    """A picture as an address that holds it: JPEG, made smaller where it is large."""
+    smaller = image.copy()
+    smaller.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
+    file = io.BytesIO()
+    smaller.save(file, "JPEG", quality=88)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _card(
+    image: Image.Image, face: IdentifiedFace, threshold: float, number: int
+) -> dict[str, object]:
+    """What the browser needs to know of one face."""
+    best = face.matches[0] if face.matches else None
+    numbers = wording.against(best.cosine_similarity, threshold) if best else ""
+    return {
+        "picture": data_url(_cut_out(image, face.face.box)),
+        "known": face.person is not None,
+        "title": f"{number} · {wording.shorten(face.person)}"
+        if face.person
+        else f"{number} · Unknown",
+        "verdict": numbers if face.person else f"closest: {numbers}",
+        "matches": [
+            {
+                "person": wording.shorten(match.person),
+                "value": match.cosine_similarity,
+                "text": wording.number(match.cosine_similarity),
+            }
+            for match in face.matches
+        ],
+    }
+
+
+def _cut_out(image: Image.Image, box: Box) -> Image.Image:
+    """The square around a face, with a little of what surrounds it."""
+    x1, y1, x2, y2 = box
+    half = 0.65 * max(x2 - x1, y2 - y1)
+    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    square = image.crop((round(x - half), round(y - half), round(x + half), round(y + half)))
+    square.thumbnail((_FACE_SIDE, _FACE_SIDE))
+    return square

@@ -1,0 +1,114 @@
+"""Models: which networks there are, whose weights are at hand, and how to get the others."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from backbones.spec import Alignment
+from ui import components, jobs, resources, tasks, wording
+from ui.jobs import Job, JobState
+from ui.output import megabytes
+
+if TYPE_CHECKING:
+    from backbones.catalogue import BackboneDescription
+    from backbones.spec import WeightsSource
+
+_EVERY = 1.0  # seconds between two looks at running downloads
+
+
+def page() -> None:
+    """The whole page."""
+    components.page_head(
+        "Models", "The networks that see. Each needs a file of weights, fetched only if you agree."
+    )
+    with components.refusals_shown():
+        downloads = tasks.latest(resources.settings(), tasks.DOWNLOAD)
+        networks = resources.networks()
+        faces = [it for it in networks if it.spec.alignment is not Alignment.NONE]
+        pictures = [it for it in networks if it.spec.alignment is Alignment.NONE]
+        _group("For faces", faces, downloads)
+        _group("For painting", pictures, downloads)
+        _by_hand(networks)
+
+
+def _group(title: str, networks: Sequence["BackboneDescription"], downloads: Sequence[Job]) -> None:
+    """Networks of one purpose."""
+    st.subheader(title, anchor=False)
+    for network in networks:
+        with st.container(border=True):
+            left, right = st.columns([3, 2], vertical_alignment="center")
+            with left, st.container(gap=None):
+                st.markdown(f"**{wording.literal(network.spec.name)}**")
+                st.caption(
+                    f"{wording.literal(network.spec.summary)} · "
+                    f"{network.parameters / 1e6:.1f} million parameters · "
+                    f"code: {wording.literal(network.spec.licence)}"
+                )
+            with right, st.container(gap="small"):
+                _weights(network, [job for job in downloads if job.title == network.spec.name])
+
+
+def _weights(network: "BackboneDescription", downloads: Sequence[Job]) -> None:
+    """Where a network's weights are, or how to get them."""
+    newest = downloads[0] if downloads else None
+    if network.weights:
+        licence = network.weights.metadata.get("licence")
+        st.badge("weights at hand", icon=":material/check:", color="green")
+        st.caption(wording.literal(network.weights.path.name))
+        if licence:
+            st.caption(f"Licence: {wording.literal(licence)}")
+    elif newest and newest.state is JobState.RUNNING:
+        _fetching(newest.id)
+    else:
+        if network.problem:
+            components.refusal(network.problem)
+        if newest and newest.state is JobState.FAILED:
+            components.refusal(newest.error or "the download failed")
+        if network.spec.weights:
+            _offer(network.spec.name, network.spec.weights[0])
+        else:
+            st.caption("Nobody publishes weights for it: put a file into the folder below.")
+
+
+def _offer(name: str, source: "WeightsSource") -> None:
+    """Say what would be fetched under which terms, and fetch it on consent."""
+    with st.popover(f"Download {megabytes(source.size)} …", icon=":material/download:"):
+        st.caption(f"Trained on {wording.literal(source.trained_on)}")
+        st.caption(f"Licence: {wording.literal(source.licence)}")
+        st.caption(f"From {wording.literal(source.url)}")
+        if st.button("Agree and download", type="primary", key=f"download-{name}"):
+            with components.refusals_shown():
+                tasks.download(resources.settings(), name)
+                st.rerun()
+
+
+@st.fragment(run_every=_EVERY)
+def _fetching(identity: str) -> None:
+    """How far a download is, and the way out."""
+    job = jobs.find(identity, home=resources.settings().home)
+    if job is None or job.state is not JobState.RUNNING:
+        resources.forget_networks()
+        st.rerun()
+        return
+    progress = jobs.progress(job)
+    if progress is None:
+        st.progress(0.0, text="Connecting …")
+    else:
+        text = f"{megabytes(progress.step)} of {megabytes(progress.total)}"
+        st.progress(progress.step / progress.total, text=text)
+    if st.button("Cancel", key=f"cancel-{identity}"):
+        jobs.cancel(job)
+
+
+def _by_hand(networks: Sequence["BackboneDescription"]) -> None:
+    """Where a file of weights may be put by those who have one."""
+    st.subheader("By hand", anchor=False)
+    st.caption("A safetensors file of a network's weights may also be put into this folder:")
+    st.code(str(networks[0].expected_at.parent / "NAME.safetensors"), language=None)
+    if st.button("Look again", icon=":material/refresh:"):
+        resources.forget_networks()
+        st.rerun()
+
+
+page()

@@ -1,0 +1,183 @@
+"""People: enrol by photographs, see who is enrolled, rename, delete, restore, erase."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from data.errors import AppError
+from recognition.results import Enrolment, PersonSummary
+from recognition.service import RecognitionService
+from ui import components, resources, wording
+from ui.components import Upload
+
+_PAGE = 24  # people at once
+_LONGEST_NAME = 200
+_RECEIPT_LINES, _RECEIPT_HEIGHT = 10, 320
+
+_CONSENT = (
+    "Enrol only people who agree to it. Of each photograph this machine keeps a fingerprint, the "
+    "cut-out face and the numbers computed from it; nothing leaves it. There is no liveness test: "
+    "a photograph of a photograph counts as the person."
+)
+
+
+def page() -> None:
+    """The whole page."""
+    service = resources.recognition()
+    components.page_head("People", "Those whom Identify can name.")
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        _enrolment(service)
+        notice = st.container()
+    with right, components.refusals_shown():
+        _people(service)
+        _deleted_people(service)
+    with notice:
+        components.weights_notice(service)
+
+
+def _enrolment(service: RecognitionService) -> None:
+    """The form, and what the last enrolment did."""
+    # A plain dictionary, so that what is written into it stays even when a click ends this run.
+    desk: dict[str, Any] = st.session_state.setdefault("desk", {"turn": 0, "receipt": None})
+    turn = desk["turn"]
+    with st.container(border=True):
+        st.subheader("Enrol somebody", anchor=False)
+        name = st.text_input("Name", max_chars=_LONGEST_NAME, key=f"name-{turn}")
+        photographs = components.photographs(key=f"enrol-{turn}")
+        largest = st.checkbox(
+            "Where there are several faces, take the largest",
+            key=f"largest-{turn}",
+            help="Otherwise such a photograph is skipped: nobody can tell whose face is meant.",
+        )
+        if st.button("Enrol", type="primary", key=f"enrol-{turn}", width="stretch"):
+            with components.refusals_shown():
+                _enrol(service, desk, name, photographs, face=1 if largest else None)
+                st.rerun()
+        st.caption(_CONSENT)
+    if desk["receipt"]:
+        _receipt(*desk["receipt"])
+
+
+def _enrol(
+    service: RecognitionService,
+    desk: dict[str, Any],
+    name: str,
+    photographs: Sequence[Upload],
+    *,
+    face: int | None,
+) -> None:
+    """Enrol once, however often the button was clicked."""
+    if not photographs:
+        raise AppError("no photograph yet: add one or more of this person")
+    # The next run shows new, empty fields and another button; a second click meant for this one
+    # finds nothing to do, even if it comes while the service is at work.
+    desk["turn"] += 1
+    try:
+        with components.at_work(f"Looking at {wording.count(len(photographs), 'photograph')}"):
+            enrolment = service.enroll(name, [upload.content for upload in photographs], face=face)
+            desk["receipt"] = (enrolment, [upload.name for upload in photographs])
+    except AppError:
+        desk["turn"] -= 1
+        raise
+
+
+def _receipt(enrolment: Enrolment, names: Sequence[str]) -> None:
+    """What became of each photograph."""
+    for enrolled in enrolment.enrolled:
+        kept = wording.count(enrolled.photographs, "photograph")
+        st.success(f"{wording.plain(enrolled.person)}: {kept} enrolled", icon=":material/check:")
+    if not enrolment.enrolled:
+        st.warning("Nobody was enrolled: no photograph could be used.", icon=":material/info:")
+    # The service calls photographs without a path by their place among those given.
+    reasons = {skipped.image: skipped.reason for skipped in enrolment.skipped}
+    places = [f"image {position}" for position in range(1, len(names) + 1)]
+    with st.container(
+        height=_RECEIPT_HEIGHT if len(names) > _RECEIPT_LINES else "content", gap=None
+    ):
+        for name, place in zip(names, places, strict=True):
+            reason = reasons.get(place)
+            mark = ":material/block:" if reason else ":material/check:"
+            outcome = f" – {wording.literal(reason)}" if reason else ""
+            st.caption(f"{mark} {wording.plain(name)}{outcome}")
+
+
+def _people(service: RecognitionService) -> None:
+    """Everybody enrolled, with a thumbnail each."""
+    people = service.people()
+    _undo_of_deletion(service)
+    if not people:
+        with st.container(border=True, gap=None):
+            st.markdown("**Nobody is enrolled yet.**")
+            st.caption("Two or three photographs of a person, in different light, work best.")
+        return
+    wanted = ""
+    if len(people) > _PAGE:
+        wanted = st.text_input("Find", placeholder="part of a name", key="find")
+    found = [person for person in people if wanted.casefold() in person.name.casefold()]
+    st.caption(wording.count(len(found), "person", "people"))
+    with st.container(horizontal=True, gap="medium"):
+        for person in components.first_of(found, key="people", size=_PAGE):
+            _person(service, person)
+    components.more_button(found, key="people", size=_PAGE)
+
+
+def _person(service: RecognitionService, person: PersonSummary) -> None:
+    """One person's card."""
+    with st.container(width=132, gap="xxsmall"):
+        if thumbnail := service.thumbnail(person.name):
+            st.image(thumbnail, width=132)
+        st.text(wording.shorten(person.name))
+        st.caption(wording.count(person.photographs, "photograph"))
+        with st.popover("Change", width="stretch"):
+            st.text(person.name)
+            st.caption(f"Enrolled {person.enrolled_at[:10]}")
+            name = st.text_input(
+                "New name", max_chars=_LONGEST_NAME, key=f"rename-to-{person.name}"
+            )
+            if st.button("Rename", key=f"rename-{person.name}", width="stretch"):
+                with components.refusals_shown():
+                    service.rename(person.name, name)
+                    st.rerun()
+            if st.button("Delete", key=f"delete-{person.name}", width="stretch"):
+                with components.refusals_shown():
+                    service.delete(person.name)
+                    st.session_state["deleted"] = person.name
+                    st.rerun()
+
+
+def _undo_of_deletion(service: RecognitionService) -> None:
+    """Offer to take back the last deletion of this session."""
+    name: str | None = st.session_state.get("deleted")
+    if name is None:
+        return
+    with st.container(horizontal=True, border=True, vertical_alignment="center"):
+        st.markdown(f"{wording.plain(name)} was deleted.")
+        if st.button("Undo", icon=":material/undo:"):
+            st.session_state["deleted"] = None
+            service.restore(name)
+            st.rerun()
+
+
+def _deleted_people(service: RecognitionService) -> None:
+    """Those who can still be restored, or erased for good."""
+    deleted = service.people(deleted=True)
+    if not deleted:
+        return
+    with st.expander(f"Deleted: {wording.count(len(deleted), 'person', 'people')}"):
+        st.caption("They are not recognised any more, and are erased 30 days after deletion.")
+        for number, person in enumerate(deleted):
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.text(wording.shorten(person.name), width="stretch")
+                if st.button("Restore", key=f"restore-{number}"):
+                    service.restore(person.name)
+                    st.session_state["deleted"] = None
+                    st.rerun()
+                if st.button("Erase for good", key=f"erase-{number}"):
+                    service.erase(person.name)
+                    st.session_state["deleted"] = None
+                    st.rerun()
+
+
+page()

@@ -1,0 +1,214 @@
+"""Stylize: paint a photograph in the manner of other pictures, in the background."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import streamlit as st
+from PIL import Image
+
+from data.errors import AppError
+from data.images import load_image
+from style.config import StyleConfig
+from ui import components, jobs, resources, tasks, wording
+from ui.components import Upload
+from ui.jobs import Job, JobState
+
+if TYPE_CHECKING:
+    from backbones.catalogue import BackboneDescription
+
+_SIZES = (256, 384, 512, 768, 1024, 1536)
+_MOST_STYLES = 4
+_RECENT = 6
+_EVERY = 1.0  # seconds between two looks at a running job
+
+
+def page() -> None:
+    """The whole page."""
+    components.page_head("Stylize", "Paint a photograph in the manner of other pictures.")
+    left, right = st.columns([2, 3], gap="large")
+    with left, st.container(border=True), components.refusals_shown():
+        _order()
+    with right, components.refusals_shown():
+        _easel()
+
+
+def _order() -> None:
+    """What to paint, and the button that starts it."""
+    content = components.uploads("Photograph", key="content")
+    styles = components.uploads(
+        "Style pictures", key="styles", several=True, help="Several are mixed in equal shares."
+    )
+    _thumbnails([*content, *styles])
+    network, config = _choices()
+    # Another button after each start: a second click meant for this one finds it gone.
+    desk: dict[str, int] = st.session_state.setdefault("orders", {"turn": 0})
+    clicked = st.button(
+        "Paint",
+        type="primary",
+        key=f"paint-{desk['turn']}",
+        width="stretch",
+        disabled=network.weights is None,
+    )
+    if network.weights is None:
+        st.caption(f"{wording.literal(network.spec.name)} has no weights yet.")
+        st.page_link("ui/pages/models.py", label="Get them", icon=":material/download:")
+    if clicked:
+        if not content or not 1 <= len(styles) <= _MOST_STYLES:
+            raise AppError(f"add one photograph, and one to {_MOST_STYLES} style pictures")
+        desk["turn"] += 1
+        job = tasks.stylize(
+            resources.settings(), content[0].content, [style.content for style in styles], config
+        )
+        _attach(job)
+
+
+def _choices() -> tuple["BackboneDescription", StyleConfig]:
+    """The network and the settings of the picture."""
+    painters = [network for network in resources.networks() if network.spec.style_taps]
+    left, right = st.columns(2, gap="medium")
+    size = left.select_slider("Size in pixels", _SIZES, value=512, key="size")
+    strength = right.select_slider("Style", list(tasks.STRENGTHS), value="even", key="strength")
+    steps = left.slider("Steps", 50, 1000, 300, 50, key="steps")
+    seed = right.number_input("Seed", min_value=0, max_value=2**31, value=0, key="seed")
+    network = st.selectbox(
+        "Network",
+        painters,
+        key="network",
+        format_func=lambda it: it.spec.name if it.weights else f"{it.spec.name} (no weights yet)",
+        help="What looks at the pictures; each has another idea of style.",
+    )
+    config = StyleConfig(
+        size=size,
+        steps=steps,
+        backbone=network.spec.name,
+        style_weight=tasks.STRENGTHS[strength],
+        seed=seed,
+    )
+    return network, config
+
+
+def _thumbnails(given: Sequence[Upload]) -> None:
+    """What has been handed over, small; a picture that cannot be read is refused here."""
+    with st.container(horizontal=True, gap="small"):
+        for upload in given:
+            st.image(components.remembered(upload.id, upload.id, partial(_small, upload)))
+
+
+def _small(upload: Upload) -> Image.Image:
+    """A picture of at most 96 pixels."""
+    image = load_image(upload.content)
+    image.thumbnail((96, 96))
+    return image
+
+
+def _easel() -> None:
+    """The picture in work or finished; without one, those of the last days."""
+    home = resources.settings().home
+    identity = st.query_params.get("job") or st.session_state.get("job", "")
+    job = jobs.find(identity, home=home)
+    if job is None:
+        _recent()
+    elif job.state is JobState.RUNNING:
+        _running(job.id)
+    else:
+        _ended(job)
+
+
+def _attach(job: Job | None) -> None:
+    """Show this job from now on, also after a reload; None shows none."""
+    if job is None:
+        st.session_state.pop("job", None)
+        st.query_params.clear()
+    else:
+        st.session_state["job"] = st.query_params["job"] = job.id
+    st.rerun()
+
+
+@st.fragment(run_every=_EVERY)
+def _running(identity: str) -> None:
+    """The picture so far, how far it is, and the way out."""
+    job = jobs.find(identity, home=resources.settings().home)
+    if job is None or job.state is not JobState.RUNNING:
+        st.rerun()
+        return
+    progress = jobs.progress(job)
+    if progress is None:
+        st.progress(0.0, text="Loading the network …")
+    else:
+        left = progress.seconds_left
+        text = f"Step {progress.step} of {progress.total}"
+        time_left = "" if left is None else f" · about {wording.duration(left)} left"
+        st.progress(progress.step / progress.total, text=text + time_left)
+    if preview := job.file(tasks.PREVIEW):
+        st.image(preview.read_bytes(), width="stretch")
+    if st.button("Cancel", icon=":material/stop_circle:", key="cancel", disabled=job.cancelled):
+        jobs.cancel(job)
+        st.toast("Stopping; what is painted so far stays.")
+
+
+def _ended(job: Job) -> None:
+    """The finished picture, beside the photograph, and what to do with it."""
+    picture = job.file(tasks.PICTURE)
+    if job.state is JobState.FAILED:
+        components.refusal(job.error or "it failed")
+    elif job.state is JobState.CANCELLED:
+        st.info("Cancelled. This is what was painted so far." if picture else "Cancelled.")
+    if picture:
+        before, after = components.remembered("pair", job.id, lambda: _pair(job))
+        components.before_and_after(before, after)
+        progress = jobs.progress(job)
+        steps = (
+            f" · {progress.step} steps in {wording.duration(progress.elapsed)}" if progress else ""
+        )
+        st.caption(wording.literal(job.title) + steps)
+    with st.container(horizontal=True):
+        if picture:
+            st.download_button(
+                "Download",
+                picture.read_bytes(),
+                file_name="painted.png",
+                mime="image/png",
+                on_click="ignore",
+                type="primary",
+                icon=":material/download:",
+            )
+        if st.button("All pictures", icon=":material/grid_view:"):
+            _attach(None)
+        if st.button("Discard", icon=":material/delete:"):
+            jobs.discard(job)
+            _attach(None)
+
+
+def _pair(job: Job) -> tuple[Image.Image, Image.Image]:
+    """The photograph in the shape of the finished picture, and that picture."""
+    after = load_image(job.folder / tasks.PICTURE)
+    before = load_image(job.folder / tasks.CONTENT)
+    return before.resize(after.size, Image.Resampling.LANCZOS), after
+
+
+def _recent() -> None:
+    """The pictures of the last days, or what to do for a first one."""
+    recent = tasks.latest(resources.settings(), tasks.STYLIZE)[:_RECENT]
+    if not recent:
+        with st.container(border=True, gap=None):
+            st.markdown("**The picture appears here.**")
+            st.caption(
+                "Add a photograph and a painting, and choose Paint. It is painted in the "
+                "background: you may close this page, and come back to it."
+            )
+        return
+    st.subheader("Pictures", anchor=False)
+    with st.container(horizontal=True):
+        for job in recent:
+            with st.container(width=200, gap="small"):
+                shown = job.file(tasks.PICTURE) or job.file(tasks.PREVIEW)
+                if shown:
+                    st.image(shown.read_bytes(), width=200)
+                st.caption(f"{wording.literal(job.title)} · {job.state}")
+                if st.button("Open", key=f"open-{job.id}", width="stretch"):
+                    _attach(job)
+    st.caption(f"Kept for {jobs.KEPT_DAYS} days, on this machine alone.")
+
+
+page()

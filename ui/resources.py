@@ -1,0 +1,82 @@
+"""What all sessions of the page share: settings, the recognition service, the list of networks."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from data.files import data_home
+
+from .options import Device, Settings
+
+if TYPE_CHECKING:  # these bring torch, for which a page that opens need not wait
+    from backbones.catalogue import BackboneDescription
+    from recognition.service import RecognitionService
+
+_RECHECKED = 60  # seconds after which weights that somebody put into a folder are noticed
+
+
+def settings() -> Settings:
+    """What `likeness app` was told, which it hands on through the environment.
+
+    `LIKENESS_HOME`, `LIKENESS_MODEL`, `LIKENESS_WEIGHTS_FILE` and `LIKENESS_DEVICE` stand for the
+    options of the same names.
+    """
+    weights = os.environ.get("LIKENESS_WEIGHTS_FILE")
+    return Settings(
+        home=data_home(),
+        model=os.environ.get("LIKENESS_MODEL"),
+        weights=Path(weights) if weights else None,
+        device=Device(os.environ.get("LIKENESS_DEVICE", Device.AUTO)),
+    )
+
+
+def recognition() -> "RecognitionService":
+    """The one recognition service of this server; it loads its networks when they are needed."""
+    return _recognition(settings())
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """Wait until no other session computes: two at once would take as long and more memory."""
+    with _engine_lock():
+        yield
+
+
+def networks() -> "tuple[BackboneDescription, ...]":
+    """Every network: those with weights at hand first, and among equals those made for pictures."""
+    return _networks(settings().home)
+
+
+def forget_networks() -> None:
+    """Look for weights anew the next time."""
+    _networks.clear()
+
+
+@st.cache_resource(show_spinner=False, hash_funcs={Settings: repr})
+def _recognition(chosen: Settings) -> "RecognitionService":
+    return chosen.recognition_service()
+
+
+@st.cache_resource(show_spinner=False)
+def _engine_lock() -> threading.Lock:
+    return threading.Lock()
+
+
+@st.cache_resource(show_spinner="Looking for weights …", ttl=_RECHECKED)
+def _networks(home: Path | None) -> "tuple[BackboneDescription, ...]":
+    from backbones.catalogue import describe
+    from backbones.registry import available
+    from backbones.spec import Alignment
+    from style.config import StyleConfig
+
+    def rank(network: "BackboneDescription") -> tuple[bool, bool, bool]:
+        spec = network.spec
+        for_faces = spec.alignment is not Alignment.NONE
+        return network.weights is None, for_faces, spec.name != StyleConfig().backbone
+
+    return tuple(sorted((describe(name, home) for name in available()), key=rank))

@@ -1,0 +1,90 @@
+"""The jobs that the page starts: each is a command line of this application."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from style.config import StyleConfig
+
+from . import jobs
+from .jobs import Job
+from .options import Settings
+
+STYLIZE, DOWNLOAD = "stylize", "download"
+"""What sorts of jobs there are."""
+
+CONTENT, PREVIEW, PICTURE = "content", "preview.jpg", "picture.png"
+"""The files of a stylisation: the photograph, the picture so far, the finished one."""
+
+STRENGTHS: Mapping[str, float] = {
+    "faint": 0.1,
+    "light": 0.3,
+    "even": 1.0,
+    "strong": 3.0,
+    "full": 10.0,
+}
+"""What the page calls the style weights, beside a content weight of 1."""
+
+_PREVIEWS = 40  # in the course of one picture
+
+
+def stylize(
+    settings: Settings, content: bytes, styles: Sequence[bytes], config: StyleConfig
+) -> Job:
+    """Start painting a picture in the background.
+
+    Args:
+        settings: Data folder, weights and device.
+        content: The photograph, as a picture file.
+        styles: The pictures to take the manner from, likewise.
+        config: What to paint; its backbone, size, steps, weights and seed count.
+
+    Raises:
+        AppError: Enough jobs are running, or the disk does not take the pictures.
+    """
+    manners = {f"style-{number}": style for number, style in enumerate(styles, start=1)}
+    folder = jobs.prepare({CONTENT: content, **manners}, home=settings.home)
+    command = [
+        *_likeness(settings, "stylize"),
+        *(str(folder / name) for name in (CONTENT, *manners)),
+        f"--output={folder / PICTURE}",
+        f"--preview={folder / PREVIEW}",
+        f"--preview-every={max(1, config.steps // _PREVIEWS)}",
+        "--json-lines",
+        f"--backbone={config.backbone}",
+        f"--size={config.size}",
+        f"--steps={config.steps}",
+        f"--style-weight={config.style_weight}",
+        f"--content-weight={config.content_weight}",
+        f"--seed={config.seed}",
+    ]
+    return jobs.start(folder, command, kind=STYLIZE, title=f"{config.backbone}, {config.size} px")
+
+
+def download(settings: Settings, name: str) -> Job:
+    """Start fetching a network's weights in the background; the user has agreed to it.
+
+    Args:
+        settings: Data folder.
+        name: The network.
+
+    Raises:
+        AppError: Enough jobs are running, or the disk is full.
+    """
+    folder = jobs.prepare({}, home=settings.home)
+    command = [*_likeness(settings, "models", "download"), name, "--yes", "--json-lines"]
+    return jobs.start(folder, command, kind=DOWNLOAD, title=name)
+
+
+def latest(settings: Settings, kind: str) -> list[Job]:
+    """The jobs of one sort, the newest first."""
+    return [job for job in jobs.all_jobs(settings.home) if job.kind == kind]
+
+
+def _likeness(settings: Settings, *words: str) -> list[str]:
+    """This application's command line with the shared settings."""
+    given: dict[str, str | Path | None] = {"home": settings.home, "device": settings.device}
+    options = [f"--{name}={value}" for name, value in given.items() if value is not None]
+    # -P: what lies in the folder that the server was started in is none of this application.
+    program = "from ui.cli import run; run()"
+    return [sys.executable, "-P", "-c", program, *words, *options]
