@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from importlib import import_module, metadata
+from typing import TYPE_CHECKING
 
 from data.errors import AppError
 
 from .options import Settings
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 _DISTRIBUTIONS = (
     "torch",
@@ -153,13 +157,32 @@ def _weights(settings: Settings) -> Iterator[Check]:
 
 def _self_test(settings: Settings) -> tuple[State, str]:
     """Encode a picture, decode it, look for faces in it; with weights at hand, embed a crop."""
-    from PIL import Image
+    from PIL.Image import radial_gradient
 
     from data.images import load_image
     from recognition.faces.detect import FaceDetector
 
     encoded = io.BytesIO()
-    Image.radial_gradient("L").convert("RGB").save(encoded, "PNG")
+    radial_gradient("L").convert("RGB").save(encoded, "PNG")
     image = load_image(encoded.getvalue())
     [faces] = FaceDetector(settings.chosen_device).detect([image])
-    return State.OK, f"decoded {image.width}×{image.height} pixels, found {len(faces)} faces"
+    return State.OK, (
+        f"decoded {image.width}×{image.height} pixels, found {len(faces)} faces, "
+        f"{_embed(settings, image)}"
+    )
+
+
+def _embed(settings: Settings, image: "Image") -> str:
+    """Embed a picture as if it were an aligned face, where there are weights to do it with."""
+    from backbones.weights import find_weights
+    from data.images import to_tensor
+    from recognition.engine import DEFAULT_MODEL
+    from recognition.faces.align import crop_size
+
+    name = settings.model or DEFAULT_MODEL
+    if not settings.weights and not find_weights(name, home=settings.home):
+        return "embedded nothing for want of weights"
+    embedder = settings.face_embedder()
+    side = crop_size(embedder.alignment)
+    [vector] = embedder.embed(to_tensor(image.resize((side, side)))[None])
+    return f"embedded by {embedder.model_id} in {len(vector)} numbers"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 if TYPE_CHECKING:
+    from recognition.faces.embed import FaceEmbedder
     from recognition.service import RecognitionService
 
 Command = TypeVar("Command", bound=Callable[..., int])
@@ -54,6 +55,9 @@ DeviceOption = Annotated[
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+JsonLinesOption = Annotated[
+    bool, typer.Option("--json-lines", help="Report progress on stdout, a line of JSON each.")
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +91,21 @@ class Settings:
 
         return RecognitionService(
             home=self.home, model=self.model, weights=self.weights, device=self.chosen_device
+        )
+
+    def face_embedder(self) -> "FaceEmbedder":
+        """The network that embeds faces: the one asked for, else the default one.
+
+        Raises:
+            AppError: There is no such network, or no weights for it.
+        """
+        from backbones.weights import load_backbone
+        from recognition.engine import DEFAULT_MODEL
+        from recognition.faces.embed import FaceEmbedder
+
+        name = self.model if self.model or self.weights else DEFAULT_MODEL
+        return FaceEmbedder(
+            load_backbone(name, weights=self.weights, home=self.home, device=self.chosen_device)
         )
 
 

@@ -10,7 +10,8 @@ from typing import Protocol
 class Advance(Protocol):
     """Tells a progress bar how much is done, of how much, and of what if that changes."""
 
-    def __call__(self, done: int, total: int, stage: str = "", /) -> None: ...
+    def __call__(self, done: int, total: int, stage: str = "", /) -> None:
+        """Draw the bar anew."""
 
 
 _JOINERS = "\u200c\u200d"  # unprintable to Python, yet part of Persian words and of emoji
@@ -69,9 +70,9 @@ def similarity(value: float) -> str:
     return f"{value:.2f}"
 
 
-def percent(fraction: float | None) -> str:
+def percent(fraction: float | None, decimals: int = 1) -> str:
     """A fraction as a percentage; a figure that the data cannot support is a dash."""
-    return "–" if fraction is None else f"{100 * fraction:.1f} %"
+    return "–" if fraction is None else f"{100 * fraction:.{decimals}f} %"
 
 
 def megabytes(count: int) -> str:

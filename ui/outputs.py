@@ -1,6 +1,6 @@
 """Places to write to, checked before any work, so that a refusal leaves nothing behind."""
 
-import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,8 +25,7 @@ def check_picture(path: Path, *, inputs: Sequence[Path]) -> None:
         raise ArgumentError(f"{path} is a folder: give the name of a picture")
     if not path.parent.is_dir():
         raise ArgumentError(f"the folder {path.parent} does not exist: make it first")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise ArgumentError(f"the folder {path.parent} cannot be written: choose another place")
+    _check_writable(path.parent)
     if path.exists() and any(source.exists() and path.samefile(source) for source in inputs):
         raise ArgumentError(f"{path} is also an input: choose another output")
 
@@ -40,5 +39,19 @@ def check_folder(path: Path) -> None:
     nearest = next(place for place in (path, *path.absolute().parents) if place.exists())
     if not nearest.is_dir():
         raise ArgumentError(f"{nearest} is no folder: choose another place")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise ArgumentError(f"the folder {nearest} cannot be written: choose another place")
+    _check_writable(nearest)
+
+
+def _check_writable(folder: Path) -> None:
+    """Refuse a folder that takes no file.
+
+    Permissions alone do not tell: a disk may be read-only or full, and the administrator is let
+    through everywhere.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ArgumentError(
+            f"the folder {folder} cannot be written ({error.strerror}): choose another place"
+        ) from error

@@ -1,7 +1,181 @@
 """`evaluate`: how good recognition is, on photographs whose people are known."""
 
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
+from data.errors import ArgumentError
+
+from .. import output
+from ..options import JsonOption, Settings, command
+from ..wording import count
+
+if TYPE_CHECKING:
+    from recognition.evaluation.embedding import Finder
+    from recognition.evaluation.identification import IdentificationResult
+    from recognition.evaluation.verification import LfwResult
+    from recognition.results import FailedImage
 
 app = typer.Typer()
 _group = typer.Typer(help="Measure how good recognition is.")
 app.add_typer(_group, name="evaluate")
+
+AlignedOption = Annotated[
+    bool,
+    typer.Option("--aligned", help="The photographs are faces aligned at five points, 112×112."),
+]
+
+
+@command(_group, "lfw", example="likeness evaluate lfw --images lfw --pairs pairs.txt --folds 1-8")
+def lfw(
+    settings: Settings,
+    images: Annotated[
+        Path, typer.Option("--images", metavar="DIR", help="Holds <Name>/<Name>_0001.jpg.")
+    ],
+    pairs: Annotated[
+        Path, typer.Option("--pairs", metavar="FILE", help="Pairs in LFW's own format.")
+    ],
+    folds: Annotated[
+        str | None, typer.Option("--folds", metavar="N", help="Folds to use: 9, 1-8 or 1,3,5.")
+    ] = None,
+    aligned: AlignedOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Verify the pairs of Labeled Faces in the Wild, or of a list in its format.
+
+    Each fold is decided with the threshold that the other folds choose. Of several faces the one
+    nearest the photograph's centre counts; a pair with a face that was not found is an error.
+    """
+    from data.lfw import read_lfw_pairs
+    from recognition.evaluation.verification import evaluate_lfw_folder
+
+    protocol = read_lfw_pairs(pairs)
+    if folds is not None:
+        protocol = protocol.select(_numbers(folds))
+    with output.progress_bar("embedding") as progress:
+        result = evaluate_lfw_folder(
+            protocol, images, _finder(settings, aligned=aligned), progress=progress
+        )
+    if as_json:
+        output.print_json(result.to_json())
+    else:
+        _print_verification(result)
+    return _report_unreadable(result.unreadable)
+
+
+@command(
+    _group, "identify", example="likeness evaluate identify --gallery enrolled --probes others"
+)
+def identify(
+    settings: Settings,
+    gallery: Annotated[
+        Path | None,
+        typer.Option("--gallery", metavar="DIR", help="Who is enrolled: a folder for each person."),
+    ] = None,
+    probes: Annotated[
+        Path | None,
+        typer.Option("--probes", metavar="DIR", help="Who is searched for, strangers among them."),
+    ] = None,
+    people: Annotated[
+        Path | None,
+        typer.Option("--people", metavar="DIR", help="Everybody, to draw by lot who is enrolled."),
+    ] = None,
+    draws: Annotated[
+        int, typer.Option("--draws", metavar="N", min=1, help="How often to draw.")
+    ] = 200,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of the draws.")] = 0,
+    aligned: AlignedOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Search for people, and for strangers, among those enrolled.
+
+    Give --gallery and --probes; or --people, of whom half are drawn to be enrolled with their
+    first photograph, again and again.
+    """
+    from recognition.evaluation.identification import (
+        evaluate_people_folder,
+        evaluate_two_folders,
+    )
+
+    with output.progress_bar("embedding") as progress:
+        if people is not None and gallery is None and probes is None:
+            find = _finder(settings, aligned=aligned)
+            result = evaluate_people_folder(people, find, draws=draws, seed=seed, progress=progress)
+        elif people is None and gallery is not None and probes is not None:
+            find = _finder(settings, aligned=aligned)
+            result = evaluate_two_folders(gallery, probes, find, progress=progress)
+        else:
+            raise ArgumentError("give either --gallery and --probes, or --people")
+    if as_json:
+        output.print_json(result.to_json())
+    else:
+        _print_identification(result)
+    return _report_unreadable(result.unreadable)
+
+
+def _numbers(text: str) -> list[int]:
+    """The numbers that `9`, `1-8` or `1,3,5` means."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*(\d{1,4})\s*(?:-\s*(\d{1,4})\s*)?", part)
+        if not found:
+            raise ArgumentError(f"folds are {text!r}: give numbers such as 9, 1-8 or 1,3,5")
+        numbers += range(int(found[1]), int(found[2] or found[1]) + 1)
+    return numbers
+
+
+def _finder(settings: Settings, *, aligned: bool) -> "Finder":
+    """What finds and embeds the one face that counts in a photograph."""
+    from recognition.evaluation.embedding import already_aligned, in_the_middle
+    from recognition.faces.detect import FaceDetector
+    from recognition.faces.pipeline import FacePipeline
+
+    embedder = settings.face_embedder()
+    if aligned:
+        return already_aligned(embedder)
+    return in_the_middle(FacePipeline(FaceDetector(settings.chosen_device), embedder))
+
+
+def _print_verification(result: "LfwResult") -> None:
+    """The figures for people, one a line."""
+    for number, accuracy in enumerate(result.folds, start=1):
+        output.print_line(f"fold {number}: accuracy {output.percent(accuracy, 2)}")
+    error = f" ± {output.percent(result.standard_error, 2)}" if result.standard_error else ""
+    output.print_line(f"mean accuracy: {output.percent(result.mean, 2)}{error}")
+    output.print_line(f"area under the ROC curve: {output.percent(result.auc, 2)}")
+    _print_rates("TAR at FAR", result.tar_at_far)
+    if result.smallest_supported_far is not None:
+        smallest = {result.smallest_supported_far: result.tar_at_smallest_supported_far}
+        _print_rates("TAR at the smallest FAR that so many pairs support,", smallest)
+    output.print_line(f"without a face: {count(result.missed, 'photograph')}")
+
+
+def _print_identification(result: "IdentificationResult") -> None:
+    """The figures for people, one a line."""
+    output.print_line(
+        f"{count(result.enrolled, 'person', 'people')} enrolled, "
+        f"{count(round(result.known_probes), 'probe')} of them, "
+        f"{round(result.stranger_probes)} of strangers; {count(result.draws, 'draw')}"
+    )
+    output.print_line(f"rank-1: {output.percent(result.rank_1)}")
+    _print_rates("FNIR at FPIR", result.fnir_at_fpir)
+    if result.smallest_supported_fpir is not None:
+        smallest = {result.smallest_supported_fpir: result.fnir_at_smallest_supported_fpir}
+        _print_rates("FNIR at the smallest FPIR that so many strangers support,", smallest)
+    output.print_line(f"without a face: {count(result.missed, 'photograph')}")
+
+
+def _print_rates(name: str, rates: Mapping[float, float | None]) -> None:
+    """One rate at another; a dash where the data are too few for it."""
+    for at, rate in rates.items():
+        output.print_line(f"{name} {output.percent(at)}: {output.percent(rate)}")
+
+
+def _report_unreadable(images: "Sequence[FailedImage]") -> int:
+    """Name the photographs that could not be read; the exit code."""
+    for image in images:
+        output.print_error(f"{image.image}: {image.error}")
+    return 1 if images else 0

@@ -1,6 +1,8 @@
 """`models`: the networks there are, and their weights."""
 
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +11,7 @@ import typer
 from data.errors import ArgumentError
 
 from .. import output
-from ..options import JsonOption, Settings, command
+from ..options import JsonLinesOption, JsonOption, Settings, command
 
 if TYPE_CHECKING:
     from backbones.catalogue import BackboneDescription
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 app = typer.Typer()
 _group = typer.Typer(help="See the networks, and fetch their weights.")
 app.add_typer(_group, name="models")
+
+_BETWEEN_LINES = 0.25  # seconds
 
 
 @command(_group, "list", example="likeness models list --json")
@@ -40,6 +44,7 @@ def download(
     settings: Settings,
     name: Annotated[str, typer.Argument(metavar="NAME", help="One of `likeness models list`.")],
     yes: Annotated[bool, typer.Option("--yes", help="Agree to size and licence unasked.")] = False,
+    json_lines: JsonLinesOption = False,
 ) -> int:
     """Fetch the weights that a publisher offers for a network, after asking."""
     from backbones.registry import spec_of
@@ -50,24 +55,40 @@ def download(
         raise ArgumentError(f"nobody offers weights for {name}: train some, or give --weights FILE")
     _ask(name, sources[0], agreed=yes)
     with output.progress_bar(f"fetching {name}", of_bytes=True) as advance:
-        weights = download_weights(name, home=settings.home, progress=advance)
-    output.print_line(f"{name}: {weights.path}")
+        progress = _json_lines() if json_lines else advance
+        weights = download_weights(name, home=settings.home, progress=progress)
+    if not json_lines:
+        output.print_line(f"{name}: {weights.path}")
     return 0
+
+
+def _json_lines() -> Callable[[int, int], None]:
+    """What reports bytes as lines of JSON, a few a second."""
+    began = time.monotonic()
+    due = began
+
+    def report(done: int, total: int) -> None:
+        nonlocal due
+        now = time.monotonic()
+        if now >= due or done == total:
+            due = now + _BETWEEN_LINES
+            line = {"step": done, "total": total, "elapsed": round(now - began, 3)}
+            output.print_json(line, compact=True)
+
+    return report
 
 
 def _ask(name: str, source: "WeightsSource", *, agreed: bool) -> None:
     """Say what would be fetched under which terms, and stop unless the user agrees."""
-    print(
-        output.one_line(f"{name}: {output.megabytes(source.size)} from {source.url}"),
-        output.one_line(f"trained on {source.trained_on}; licence: {source.licence}"),
-        sep="\n",
-        file=sys.stderr,
+    terms = output.one_line(
+        f"{name}: {output.megabytes(source.size)} from {source.url}, trained on "
+        f"{source.trained_on}; licence: {source.licence}"
     )
-    if agreed:
-        return
-    if not sys.stdin.isatty():
-        raise ArgumentError("nobody is there to agree to the download: say --yes")
-    typer.confirm("Fetch it?", abort=True, err=True)
+    if not agreed and not sys.stdin.isatty():
+        raise ArgumentError(f"{terms}: agree with --yes")
+    print(terms, file=sys.stderr)
+    if not agreed:
+        typer.confirm("Fetch it?", abort=True, err=True)
 
 
 def _as_json(model: "BackboneDescription") -> dict[str, Any]:

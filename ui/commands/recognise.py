@@ -56,19 +56,17 @@ def enroll(
     With --name, all photographs are of that person. Without, PATH is a folder of folders, and
     each folder's name is the person's.
     """
-    from data.images import find_images
-
-    images = find_images(paths)
+    images = _pictures(paths)
+    if name is None and (len(paths) > 1 or not paths[0].is_dir() or face is not None):
+        raise ArgumentError(
+            "whose photographs are these? Give --name NAME, or one folder that holds a folder for "
+            "each person"
+        )
     with settings.recognition_service() as service, output.progress_bar("enrolling") as progress:
-        if name is not None:
-            enrolment = service.enroll(name, images, face=face, progress=progress)
-        elif len(paths) == 1 and paths[0].is_dir() and face is None:
+        if name is None:
             enrolment = service.enroll_folder(paths[0], progress=progress)
         else:
-            raise ArgumentError(
-                "whose photographs are these? Give --name NAME, or one folder that holds a folder "
-                "for each person"
-            )
+            enrolment = service.enroll(name, images, face=face, progress=progress)
     _print_enrolment(enrolment)
     return 1 if enrolment.skipped or not enrolment.enrolled else 0
 
@@ -84,9 +82,7 @@ def identify(
     as_json: JsonOption = False,
 ) -> int:
     """Say who is in a photograph, among the people enrolled."""
-    from data.images import find_images
-
-    paths = find_images(images)
+    paths = _pictures(images)
     with settings.recognition_service() as service, output.progress_bar("identifying") as progress:
         results = service.identify(paths, top_k=top_k, threshold=threshold, progress=progress)
     if as_json:
@@ -126,9 +122,7 @@ def verify(
 @command(app, "detect", example="likeness detect party.jpg --json")
 def detect(settings: Settings, images: ImagesArgument, as_json: JsonOption = False) -> int:
     """Find the faces in photographs: boxes, landmarks, scores."""
-    from data.images import find_images
-
-    paths = find_images(images)
+    paths = _pictures(images)
     with settings.recognition_service() as service, output.progress_bar("detecting") as progress:
         results = service.detect(paths, progress=progress)
     if as_json:
@@ -140,13 +134,23 @@ def detect(settings: Settings, images: ImagesArgument, as_json: JsonOption = Fal
     return _batch_code(results)
 
 
+def _pictures(paths: Sequence[Path]) -> list[Path]:
+    """The pictures that paths and folders mean, at least one."""
+    from data.images import find_images
+
+    found = find_images(paths)
+    if not found:
+        raise ArgumentError(f"no pictures in {', '.join(map(str, paths))}: name others")
+    return found
+
+
 def _print_enrolment(enrolment: Enrolment) -> None:
     """What was enrolled on stdout, and what was not on stderr."""
     for person in enrolment.enrolled:
         output.print_line(f"enrolled {person.person}: {count(person.photographs, 'photograph')}")
     for skipped in enrolment.skipped:
         output.print_error(f"skipped {skipped.image}: {skipped.reason}")
-    if not enrolment.enrolled:
+    if not enrolment.enrolled and not enrolment.skipped:
         output.print_error("nobody was enrolled")
 
 
@@ -186,7 +190,7 @@ def _identification_rows(result: Identification | FailedImage) -> list[tuple[str
         closest = [f"{m.person} {output.similarity(m.cosine_similarity)}" for m in found.matches]
         best = output.similarity(found.matches[0].cosine_similarity) if found.matches else ""
         person = found.person or "unknown"
-        rows.append((result.image, _box(found.face), person, best, ", ".join(closest[1:])))
+        rows.append((result.image, _box(found.face), person, best, ", ".join(closest)))
     return rows
 
 

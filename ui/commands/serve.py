@@ -3,7 +3,6 @@
 import importlib.util
 import os
 import socket
-import subprocess
 import sys
 from typing import Annotated
 
@@ -28,10 +27,12 @@ def serve(
     ] = 8501,
 ) -> int:
     """Serve the page to this machine's browser until Ctrl-C."""
+    serving = page_command(port)
     _check_free(port)
     output.print_line(f"http://{ADDRESS}:{port}")
     sys.stdout.flush()
-    return subprocess.run(page_command(port), env=_environment(settings), check=False).returncode
+    # The server takes this process's place, so that whoever stops it reaches the server itself.
+    os.execve(serving[0], serving, _environment(settings))
 
 
 def page_command(port: int) -> list[str]:
@@ -55,7 +56,8 @@ def page_command(port: int) -> list[str]:
     # Without the list of hosts, a stranger's page could reach this one by a name that it has
     # pointed at this machine (DNS rebinding).
     hosts = [f"--server.allowedHosts={host}" for host in (ADDRESS, "localhost")]
-    return [sys.executable, "-m", "streamlit", "run", page.origin, *flags, *hosts]
+    # -P: what lies in the folder that this was started in is none of this application.
+    return [sys.executable, "-P", "-m", "streamlit", "run", page.origin, *flags, *hosts]
 
 
 def _check_free(port: int) -> None:
@@ -72,5 +74,10 @@ def _check_free(port: int) -> None:
 
 def _environment(settings: Settings) -> dict[str, str]:
     """This process's environment, with the settings that the page reads from it."""
-    given = {"LIKENESS_HOME": settings.home}
+    given = {
+        "LIKENESS_HOME": settings.home,
+        "LIKENESS_MODEL": settings.model,
+        "LIKENESS_WEIGHTS_FILE": settings.weights,
+        "LIKENESS_DEVICE": settings.device,
+    }
     return os.environ | {name: str(value) for name, value in given.items() if value is not None}

@@ -13,7 +13,7 @@ import typer
 from style.config import StyleConfig
 
 from .. import output
-from ..options import INTERRUPTED, Settings, command, options_of
+from ..options import INTERRUPTED, JsonLinesOption, Settings, command, options_of
 from ..outputs import check_picture
 
 if TYPE_CHECKING:
@@ -45,10 +45,12 @@ _HELP = {
 )
 def stylize(
     settings: Settings,
-    content: Annotated[Path, typer.Argument(metavar="CONTENT", help="The photograph to paint.")],
+    content: Annotated[
+        Path, typer.Argument(metavar="CONTENT", exists=True, help="The photograph to paint.")
+    ],
     styles: Annotated[
         list[Path],
-        typer.Argument(metavar="STYLE", help="Pictures to take the manner from."),
+        typer.Argument(metavar="STYLE", exists=True, help="Pictures to take the manner from."),
     ],
     out: Annotated[
         Path,
@@ -61,9 +63,7 @@ def stylize(
     preview_every: Annotated[
         int, typer.Option(min=1, metavar="STEPS", help="How often the preview is renewed.")
     ] = 25,
-    json_lines: Annotated[
-        bool, typer.Option("--json-lines", help="Report every step as a line of JSON on stdout.")
-    ] = False,
+    json_lines: JsonLinesOption = False,
     **fields: Any,
 ) -> int:
     """Paint a photograph in the manner of other pictures.
