@@ -34,7 +34,8 @@ class StyleConfig:
     """The settings of one picture.
 
     The losses are relative to their own targets (see `style.losses`), so the same weights serve
-    every backbone and every size; only the ratios of the three weights matter.
+    every backbone and every size. At weights of 1 photograph and style are in balance; only the
+    ratios of the three weights matter.
 
     Attributes:
         size: Longer side of the picture, px, 64 to 4096. The content is scaled to it, up or down.
@@ -64,7 +65,7 @@ class StyleConfig:
     """
 
     size: int = 512
-    steps: int = 500
+    steps: int = 300
     backbone: str = "vgg19"
     content_weight: float = 1.0
     style_weight: float = 1.0

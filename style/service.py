@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from PIL.Image import Image
 
-from backbones.features import FeatureExtractor
 from backbones.weights import load_backbone, resolve_device
 from data.images import load_image, to_tensor
 
@@ -66,11 +65,14 @@ class StyleService:
             WeightsError: No weights are at hand, or they are of another network.
             StyleError: While painting, a loss became infinite or NaN.
         """
+        loaded = load_backbone(
+            config.backbone, weights=weights, home=self._home, device=self._device
+        )
         return stylize(
             self._read(content),
             [self._read(style) for style in styles],
             config,
-            self._network(config.backbone, weights),
+            StyleNetwork.of(loaded.backbone),
             preview_every=preview_every,
         )
 
@@ -78,17 +80,3 @@ class StyleService:
         """A picture as (3, H, W) in [0, 1] on the device."""
         image = picture if isinstance(picture, Image) else load_image(picture)
         return to_tensor(image).to(self._device)
-
-    def _network(self, name: str, weights: Path | None) -> StyleNetwork:
-        """The backbone `name`, frozen, cut off behind its last content or style tap."""
-        backbone = load_backbone(
-            name, weights=weights, home=self._home, device=self._device
-        ).backbone
-        spec = backbone.spec
-        taps = tuple(dict.fromkeys((*spec.content_taps, *spec.style_taps)))
-        return StyleNetwork(
-            extract=FeatureExtractor(backbone, taps),
-            content_taps=spec.content_taps,
-            style_taps=dict(zip(spec.style_taps, spec.style_tap_weights, strict=True)),
-            stride=max(spec.tap(tap).stride for tap in taps),
-        )

@@ -43,7 +43,9 @@ def test_losses_are_weighted_means_over_taps_and_their_sum() -> None:
     torch.testing.assert_close(losses["content"], of_content)
     torch.testing.assert_close(losses["style"], of_style)
     torch.testing.assert_close(losses["total_variation"], variation)
-    torch.testing.assert_close(losses["total"], 2 * of_content + 3 * of_style + 5 * variation)
+    torch.testing.assert_close(
+        losses["total"], 2 * 0.2 * of_content + 3 * of_style + 5 * 5 * variation
+    )
 
 
 def test_the_content_itself_has_no_content_loss_and_the_style_no_style_loss() -> None:
