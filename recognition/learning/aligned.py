@@ -167,7 +167,7 @@ def _bytes_of(image: Image.Image) -> Tensor:
 
 def _align(images: list[Image.Image], faces: list[Face]) -> Tensor:
     """(n, 3, 112, 112) uint8, one face an image."""
-    aligned = align_faces(images, [[face] for face in faces])
+    aligned: Tensor = align_faces(images, [[face] for face in faces])
     return (aligned.clamp(0, 1) * 255).round().to(torch.uint8)
 
 

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from data.augment import training_augmentation
+from data.errors import DatasetError
 from data.samplers import PKSampler
 
+from .aligned import SIDE
 from .choices import Sampling
 from .config import TrainingConfig
 from .photographs import NOBODY, Photographs
@@ -47,8 +49,16 @@ class PhotographSampler:
             size: Photographs a batch.
             photographs: K.
             seed: Together with the epoch it fixes the order.
+
+        Raises:
+            DatasetError: There are fewer photographs than a batch takes.
         """
-        self._size = min(size, len(labels))
+        if size > len(labels):
+            raise DatasetError(
+                f"a batch of {size} photographs is more than the {len(labels)} in training: "
+                "take fewer a batch"
+            )
+        self._size = size
         self._photographs = photographs
         self._seed = seed
         self._epoch = 0
@@ -79,12 +89,41 @@ class PhotographSampler:
             yield order[batch * self._size : (batch + 1) * self._size]
 
 
+EpochSampler = PKSampler | PhotographSampler
+
+
+def build_sampler(photographs: Photographs, config: TrainingConfig) -> EpochSampler:
+    """Decide how photographs are drawn, and check that there are enough.
+
+    Raises:
+        DatasetError: Fewer people or photographs than a batch takes, or no two photographs of
+            anyone for a loss that compares them.
+    """
+    labels = photographs.labels.tolist()
+    _check_positives(labels, config)
+    batch, seed = config.batch, config.seed
+    if batch.sampling is Sampling.PEOPLE:
+        return PKSampler(labels, people=batch.people, photographs=batch.photographs, seed=seed)
+    return PhotographSampler(labels, size=batch.size, photographs=batch.photographs, seed=seed)
+
+
+def _check_positives(labels: Sequence[int], config: TrainingConfig) -> None:
+    named = [label for label in labels if label != NOBODY]
+    for term in config.losses:
+        if term.name.needs_positive and len(named) == len(set(named)):
+            raise DatasetError(
+                f"the loss {term.name} compares two photographs of a person, and nobody has two: "
+                "add photographs or take another loss"
+            )
+
+
 class BatchStream:
     """The batches of an epoch; the same epoch gives the same batches, whatever went before."""
 
     def __init__(
         self,
         photographs: Photographs,
+        sampler: EpochSampler,
         targets: Tensor | None,
         config: TrainingConfig,
         device: torch.device,
@@ -93,52 +132,41 @@ class BatchStream:
 
         Args:
             photographs: What is drawn from.
+            sampler: How it is drawn.
             targets: (N, 2, T) the teacher's embeddings of each photograph and of its mirror image.
             config: Of the run.
-            device: Where the batches go.
-
-        Raises:
-            DatasetError: Fewer people than P.
+            device: Where the batches go; the photographs are held there.
         """
-        self._photographs = photographs
-        self._targets = targets
+        self._pixels = photographs.pixels.to(device)
+        self._labels = photographs.labels.to(device)
+        self._targets = None if targets is None else targets.to(device)
+        self._sampler = sampler
         self._config = config
         self._device = device
-        labels = photographs.labels.tolist()
-        batch, seed = config.batch, config.seed
-        self._sampler: PKSampler | PhotographSampler
-        if batch.sampling is Sampling.PEOPLE:
-            self._sampler = PKSampler(
-                labels, people=batch.people, photographs=batch.photographs, seed=seed
-            )
-        else:
-            self._sampler = PhotographSampler(
-                labels, size=batch.size, photographs=batch.photographs, seed=seed
-            )
 
     def __len__(self) -> int:
         return len(self._sampler)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         """The batches of one epoch, counted from 1."""
-        generator = torch.Generator().manual_seed(self._config.seed * 1_000_003 + epoch)
+        generator = torch.Generator().manual_seed(epoch_seed(self._config.seed, epoch))
         # The mirror is drawn here, not in the augmentation: a mirrored face has its own target.
         augment = training_augmentation(
-            (112, 112), generator=generator, strength=replace(self._config.augment, mirror=0.0)
+            (SIDE, SIDE), generator=generator, strength=replace(self._config.augment, mirror=0.0)
         )
         self._sampler.set_epoch(epoch)
         for rows in self._sampler:
-            index = torch.tensor(rows)
-            mirrored = torch.rand(len(rows), generator=generator) < self._config.augment.mirror
-            pixels = self._photographs.pixels[index].to(self._device)
-            pixels = torch.where(
-                mirrored.view(-1, 1, 1, 1).to(self._device), pixels.flip(3), pixels
-            )
-            targets = None
-            if self._targets is not None:
-                targets = self._targets[index, mirrored.long()].to(self._device)
+            drawn = torch.rand(len(rows), generator=generator) < self._config.augment.mirror
+            index, mirrored = torch.tensor(rows).to(self._device), drawn.to(self._device)
+            pixels = self._pixels[index]  # (B, 3, 112, 112)
+            pixels = torch.where(mirrored.view(-1, 1, 1, 1), pixels.flip(3), pixels)
             yield Batch(
                 images=augment(pixels.float() / 255),
-                labels=self._photographs.labels[index].to(self._device),
-                targets=targets,
+                labels=self._labels[index],
+                targets=None if self._targets is None else self._targets[index, mirrored.long()],
             )
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """The seed of one epoch's random draws, so that nothing before it needs to be repeated."""
+    return seed * 1_000_003 + epoch

@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
+from backbones.network import Backbone
 from data.errors import TrainingError
 from data.files import write_atomic
 from data.tensors import read_tensors, write_tensors
 
 from .averaging import WeightAverage
+from .losses import Objective
 
 STATE = "state.safetensors"
 
@@ -43,8 +45,8 @@ class Position:
 class Parts:
     """What changes from step to step."""
 
-    network: nn.Module
-    objective: nn.Module
+    network: Backbone
+    objective: Objective
     optimizer: Optimizer
     average: WeightAverage | None
 

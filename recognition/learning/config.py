@@ -50,6 +50,7 @@ class DataConfig:
             unlabelled photograph alike; None: each is searched for its face.
         split: Shares of the people for training, validation and test; scaled to a sum of 1.
         cache: Where photographs aligned by this run are kept; None: the user's data folder.
+        allow_corrupt: Go on where more than a fifth of the photographs cannot be read.
     """
 
     folder: Path
@@ -58,6 +59,7 @@ class DataConfig:
     unlabelled_landmarks: tuple[Point, Point, Point, Point, Point] | None = None
     split: tuple[float, float, float] = (6.0, 2.0, 2.0)
     cache: Path | None = None
+    allow_corrupt: bool = False
 
     def __post_init__(self) -> None:
         for share in self.split:
@@ -225,6 +227,8 @@ class TrainingConfig:
         _check_range("averaging", self.averaging, 0, 0.999999)
         if self.patience is not None:
             _check_count("patience", self.patience, 1, MOST_EPOCHS)
+        if self.out == self.data.folder:
+            raise ArgumentError(f"{self.out} holds the photographs: give the run another folder")
         self._check_losses()
 
     def _check_losses(self) -> None:

@@ -7,7 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from data.datasets import Identity, check_corrupt, read_identities, split_identities
+from data.datasets import (
+    Identity,
+    check_corrupt,
+    find_doubts,
+    read_identities,
+    split_identities,
+)
 from data.errors import DatasetError
 from data.files import printable
 from data.images import find_images
@@ -68,12 +74,14 @@ class TrainingData:
         validation: Other people: they choose the best epoch and the threshold.
         test: Others again, looked at once, at the end; may be empty.
         missed: Photographs that could not be used.
+        doubts: What is allowed and yet rarely meant, a line each.
     """
 
     training: Photographs
     validation: Photographs
     test: Photographs
     missed: tuple[Missed, ...]
+    doubts: tuple[str, ...]
 
 
 def load_data(config: DataConfig, aligner: Aligner, *, seed: int) -> TrainingData:
@@ -90,29 +98,27 @@ def load_data(config: DataConfig, aligner: Aligner, *, seed: int) -> TrainingDat
     people = read_identities(config.folder)
     if config.identities is not None:
         people = _only_listed(people, config.identities)
+    doubts = find_doubts(people)
     total = sum(config.split)
-    shares = [share / total for share in config.split]
-    parts = split_identities(people, fractions=shares, seed=seed)
-    for part, use in zip(parts[:2], ("training", "validation"), strict=True):
-        if len(part) < 2:
-            raise DatasetError(
-                f"{printable(config.folder)} leaves {len(part)} people for {use} and 2 are needed: "
-                "add people or change the split"
-            )
+    parts = split_identities(people, [share / total for share in config.split], seed)
     loaded = [_load(part, aligner) for part in parts]
     missed = [item for _, lost in loaded for item in lost]
-    photographs = sum(len(person.photographs) for person in people)
-    corrupt = sum(item.corrupt for item in missed)
-    check_corrupt(corrupt, photographs, root=config.folder)
+    if not config.allow_corrupt:
+        photographs = sum(len(person.photographs) for person in people)
+        check_corrupt(sum(item.corrupt for item in missed), photographs, root=config.folder)
     training, validation, test = (part for part, _ in loaded)
+    for part, use in ((training, "training"), (validation, "validation")):
+        if len(part.people) < 2:
+            raise DatasetError(
+                f"{printable(config.folder)} leaves {len(part.people)} people for {use}, and 2 are "
+                "needed: add people or change the split"
+            )
     if config.unlabelled is not None:
-        unnamed, lost = aligner.load(
-            find_images([config.unlabelled]), landmarks=config.unlabelled_landmarks
-        )
-        missed += lost
-        training = _with_unnamed(training, unnamed)
-    _check_pairs(validation, config.folder)
-    return TrainingData(training, validation, test, tuple(missed))
+        unnamed, lost = _load_unnamed(config, aligner)
+        training, missed = _with_unnamed(training, unnamed), missed + lost
+    if len(validation) == len(validation.people):
+        doubts.append("nobody kept out has two photographs: the best epoch is the last one")
+    return TrainingData(training, validation, test, tuple(missed), tuple(doubts))
 
 
 def _only_listed(people: Sequence[Identity], listing: Path) -> list[Identity]:
@@ -141,16 +147,18 @@ def _load(people: Sequence[Identity], aligner: Aligner) -> tuple[Photographs, li
     return Photographs(pixels, labels, tuple(people[owner].name for owner in present)), lost
 
 
+def _load_unnamed(config: DataConfig, aligner: Aligner) -> tuple[Tensor, list[Missed]]:
+    assert config.unlabelled is not None
+    pixels, lost = aligner.load(
+        find_images([config.unlabelled]), landmarks=config.unlabelled_landmarks
+    )
+    if len(pixels) == 0:
+        raise DatasetError(f"{printable(config.unlabelled)} holds no photograph of a face")
+    return pixels, lost
+
+
 def _with_unnamed(named: Photographs, unnamed: Tensor) -> Photographs:
     nobody = torch.full((len(unnamed),), NOBODY, dtype=torch.int64)
     return Photographs(
         torch.cat([named.pixels, unnamed]), torch.cat([named.labels, nobody]), named.people
     )
-
-
-def _check_pairs(validation: Photographs, folder: Path) -> None:
-    if len(validation.people) < 2 or len(validation) == len(validation.people):
-        raise DatasetError(
-            f"the people of {printable(folder)} kept for validation give no two photographs of one "
-            "person and of different people: add photographs or change the split"
-        )

@@ -16,6 +16,7 @@ class _PReLU(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, slope: Tensor) -> Tensor:
+        ctx.slope_type = slope.dtype  # float32, also where autocast made x bfloat16
         slope = slope.to(x.dtype)
         ctx.save_for_backward(x, slope)
         return F.prelu(x, slope)
@@ -30,7 +31,7 @@ class _PReLU(torch.autograd.Function):
         # Summed by a matrix product: it accumulates in float32, also where its input is bfloat16.
         of_slope = products.new_ones(1, len(products)) @ products  # (1, C)
         shape = (1, -1, *[1] * (x.ndim - 2))
-        return torch.addcmul(above, below, slope.view(shape)), of_slope[0].float()
+        return torch.addcmul(above, below, slope.view(shape)), of_slope[0].to(ctx.slope_type)
 
 
 class QuickPReLU(nn.PReLU):

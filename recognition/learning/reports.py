@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .aligned import Missed
+from .validation import Verification
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class EpochReport:
         epochs: Of how many.
         train_loss: Mean of the weighted sum over the epoch's steps.
         losses: Mean of each term before its weight.
-        val_auc: Area under the ROC curve, over pairs of held-out people.
+        val_auc: Area under the ROC curve, over pairs of held-out people; None where nobody of
+            them has two photographs.
         val_tar: Share of their genuine pairs accepted at a FAR of 1 %; None where their impostor
             pairs are too few to support that.
         learning_rate: After the last step.
@@ -50,7 +52,7 @@ class EpochReport:
     epochs: int
     train_loss: float
     losses: Mapping[str, float]
-    val_auc: float
+    val_auc: float | None
     val_tar: float | None
     learning_rate: float
     seconds: float
@@ -71,13 +73,17 @@ class TrainingResult:
         weights: `best.safetensors`, usable as `--weights`.
         best_epoch: The epoch that it is from.
         epochs: Every epoch's report, those before a resumption too.
+        measured: The best weights on people in `training`, `validation` and, if any, `test`.
         verdict: Where the error is, and what to try.
         missed: Photographs that could not be used.
+        doubts: What is allowed and yet rarely meant, a line each.
     """
 
     out: Path
     weights: Path
     best_epoch: int
     epochs: tuple[EpochReport, ...]
+    measured: Mapping[str, Verification]
     verdict: str
     missed: tuple[Missed, ...]
+    doubts: tuple[str, ...]

@@ -1,39 +1,48 @@
 """How good the embedding is on people that it was not trained on."""
 
-import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from backbones.network import Backbone
+from data.errors import DatasetError
 
+from ..evaluation.metrics import Scores, auc, smallest_supported_far, tar_at_far, threshold_at_far
+from .choices import Metric
 from .photographs import Photographs
 
 FAR = 0.01
-_EXPECTED_ERRORS = 10
+MOST_PER_PERSON = 4
+"""Photographs a person, so that the most photographed do not decide alone."""
 _BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Genuine against impostor pairs of held-out people.
+    """Genuine against impostor pairs of some people.
 
     Attributes:
-        auc: Probability that a genuine pair is more similar than an impostor pair, ties half.
+        auc: Probability that a genuine pair is more similar than an impostor pair, ties half;
+            None where nobody has two photographs.
         tar: Share of genuine pairs accepted at a FAR of 1 %; None where the impostor pairs are too
-            few to support that FAR.
-        threshold: The cosine similarity at that FAR; None likewise.
+            few to support that FAR, or nothing is genuine.
+        threshold: The cosine similarity at that FAR; None where it is not supported.
         genuine: Number of pairs of one person.
         impostor: Number of pairs of two people.
     """
 
-    auc: float
+    auc: float | None
     tar: float | None
     threshold: float | None
     genuine: int
     impostor: int
+
+    def value(self, metric: Metric) -> float | None:
+        """The run's metric; None where the pairs cannot tell."""
+        return self.tar if metric is Metric.TAR else self.auc
 
 
 def verify_people(backbone: Backbone, photographs: Photographs, *, mirror: bool) -> Verification:
@@ -46,19 +55,45 @@ def verify_people(backbone: Backbone, photographs: Photographs, *, mirror: bool)
     """
     vectors = embed(backbone, photographs.pixels, mirror=mirror)
     similarity = vectors @ vectors.T  # (N, N)
-    labels = photographs.labels
-    first, second = torch.triu_indices(len(labels), len(labels), offset=1)
-    scores = similarity[first, second]
-    same = labels[first] == labels[second]
+    first, second = _pairs(photographs)
+    scores = similarity[first, second].numpy()
+    same = (photographs.labels[first] == photographs.labels[second]).numpy()
     return compare(scores[same], scores[~same])
+
+
+def compare(genuine: Scores, impostor: Scores) -> Verification:
+    """The figures of two sets of cosine similarities, (G,) and (I,)."""
+    return Verification(
+        auc=auc(genuine, impostor),
+        tar=tar_at_far(genuine, impostor, FAR),
+        threshold=threshold_at_far(impostor, FAR),
+        genuine=len(genuine),
+        impostor=len(impostor),
+    )
+
+
+def check_metric(metric: Metric, photographs: Photographs) -> None:
+    """Refuse a metric that the people kept out cannot measure.
+
+    Raises:
+        DatasetError: TAR at FAR 1 % is asked for, and the impostor pairs are too few.
+    """
+    first, second = _pairs(photographs)
+    impostor = int((photographs.labels[first] != photographs.labels[second]).sum())
+    smallest = smallest_supported_far(impostor)
+    if metric is Metric.TAR and (smallest is None or smallest > FAR):
+        raise DatasetError(
+            f"the people kept out give {impostor} impostor pairs, too few to measure a FAR of "
+            f"{FAR:.0%}: choose the metric {Metric.AUC} or keep more people out"
+        )
 
 
 @torch.inference_mode()
 def embed(backbone: Backbone, pixels: Tensor, *, mirror: bool) -> Tensor:
     """(N, 3, 112, 112) uint8 → (N, D), or (N, 2 D) with the mirrored, float32 of unit length."""
-    device = next(backbone.parameters()).device
-    parts = []
-    for chunk in pixels.split(_BATCH):
+    device = backbone.normalise.mean.device
+    parts = [torch.zeros(0, backbone.spec.dimension * (2 if mirror else 1))]
+    for chunk in torch.split(pixels, _BATCH):
         images = chunk.to(device).float() / 255
         if device.type == "cpu":
             images = images.contiguous(memory_format=torch.channels_last)
@@ -69,18 +104,7 @@ def embed(backbone: Backbone, pixels: Tensor, *, mirror: bool) -> Tensor:
     return torch.cat(parts)
 
 
-def compare(genuine: Tensor, impostor: Tensor) -> Verification:
-    """The figures of two sets of cosine similarities, (G,) and (I,)."""
-    ranked = impostor.sort().values
-    below = torch.searchsorted(ranked, genuine, right=False).double()
-    up_to = torch.searchsorted(ranked, genuine, right=True).double()
-    auc = float(((below + up_to) / 2).mean() / len(ranked))
-    tar, threshold = None, None
-    if FAR * len(ranked) >= _EXPECTED_ERRORS:
-        # The lowest threshold at which at most FAR of the impostor pairs are accepted: just above
-        # the first score that would be one accepted pair too many.
-        allowed = math.floor(FAR * len(ranked))
-        limit = ranked[len(ranked) - allowed - 1]
-        threshold = float(torch.nextafter(limit, torch.tensor(math.inf)))
-        tar = float((genuine >= threshold).double().mean())
-    return Verification(auc, tar, threshold, len(genuine), len(impostor))
+def _pairs(photographs: Photographs) -> tuple[Tensor, Tensor]:
+    """Indices of both sides of every pair of photographs."""
+    indices = np.triu_indices(len(photographs), k=1)
+    return torch.from_numpy(indices[0]), torch.from_numpy(indices[1])

@@ -1,0 +1,92 @@
+"""The model card that a run writes about its best weights."""
+
+from collections.abc import Mapping
+
+from data.files import sha256_of, write_atomic
+from data.tensors import read_metadata
+
+from .config import TrainingConfig
+from .reports import TrainingResult
+from .validation import FAR, Verification
+
+_TEMPLATE = """# Model card: {name}
+
+| | |
+|---|---|
+| file | `{file}`, {size:.1f} MB, SHA-256 `{digest}` |
+| network | {architecture}: {input_size} RGB, aligned `{alignment}`, to {embedding} numbers |
+| mirrored image's embedding appended | {mirror} |
+| threshold | {threshold} |
+| trained on | {training_data} |
+| objective | {objective} |
+| seed | {seed} |
+| command | {command} |
+| epochs | {epochs} done, the best was number {best_epoch} |
+
+## Figures
+
+People never trained on are those of validation, who chose the epoch and the threshold, and of test,
+if any were kept. At most four photographs of a person count.
+
+| people | genuine pairs | impostor pairs | AUC | TAR at FAR {far:.0%} |
+|---|---|---|---|---|
+{figures}
+
+{verdict}
+
+## What it is for, and what it is poor at
+
+It tells whether two aligned photographs show one person, and holds for people who look like those
+of its training data: age, origin, camera and pose that are rare there are recognised less well, and
+none of that is measured here. It does not tell a face from a picture of a face. Photographs smaller
+than the input, turned away or covered give unreliable embeddings. The licence of the training
+photographs binds the use of these weights.
+"""
+
+
+def write_model_card(config: TrainingConfig, result: TrainingResult) -> None:
+    """Write `model-card.md` into the run's folder.
+
+    Args:
+        config: Of the run.
+        result: With the weights on disk, whose header holds what the card says.
+    """
+    says = read_metadata(result.weights)
+    text = _TEMPLATE.format(
+        name=config.out.name,
+        file=result.weights.name,
+        size=result.weights.stat().st_size / 1e6,
+        digest=sha256_of(result.weights),
+        **{key: says.get(key, "not recorded") for key in _FROM_HEADER},
+        threshold=_threshold(says),
+        epochs=len(result.epochs),
+        best_epoch=result.best_epoch,
+        far=FAR,
+        figures="\n".join(_row(name, figures) for name, figures in result.measured.items()),
+        verdict=result.verdict,
+    )
+    write_atomic(config.out / "model-card.md", text.encode())
+
+
+_FROM_HEADER = (
+    "architecture",
+    "input_size",
+    "alignment",
+    "embedding",
+    "mirror",
+    "training_data",
+    "objective",
+    "seed",
+    "command",
+)
+
+
+def _threshold(says: Mapping[str, str]) -> str:
+    if "threshold" not in says:
+        return "none: too few impostor pairs to measure one; give your own"
+    return f"{float(says['threshold']):.3f}: {says['threshold_provenance']}"
+
+
+def _row(name: str, figures: Verification) -> str:
+    numbers = ["–" if value is None else f"{value:.4f}" for value in (figures.auc, figures.tar)]
+    return f"| {name} | {figures.genuine:,} | {figures.impostor:,} | {' | '.join(numbers)} |"

@@ -1,0 +1,82 @@
+"""A tiny backbone and a tiny folder of people, so that whole runs take a second."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from torch import nn
+
+from backbones.network import Backbone
+from backbones.registry import available, register
+from backbones.spec import SIGNED, Alignment, BackboneSpec, Tap
+from recognition.learning.config import BatchConfig, DataConfig, OptimizerConfig, TrainingConfig
+
+SPEC = BackboneSpec(
+    name="tiny",
+    summary="one convolution, for tests",
+    taps=(Tap("only", 8, 16),),
+    content_taps=("only",),
+    style_taps=("only",),
+    style_tap_weights=(1.0,),
+    input_size=(112, 112),
+    alignment=Alignment.FIVE_POINT,
+    normalisation=SIGNED,
+    embedding_size=16,
+    weights=(),
+    licence="MIT",
+)
+
+
+class Tiny(Backbone):
+    def __init__(self, spec: BackboneSpec) -> None:
+        super().__init__(spec)
+        self.conv = nn.Conv2d(3, 8, 16, 16)
+        self.bn = nn.BatchNorm2d(8)
+        self.act = nn.PReLU(8)
+        self.drop = nn.Dropout(0.1)
+        self.fc = nn.Linear(8 * 49, spec.dimension)
+        self.chain(
+            {"only": [self.conv, self.bn, self.act]}, head=[nn.Flatten(), self.drop, self.fc]
+        )
+
+
+if "tiny" not in available():
+    register(SPEC)(Tiny)
+
+
+def make_people(
+    root: Path, *, people: int = 12, photographs: int = 4, side: int = 112, seed: int = 0
+) -> Path:
+    """Each person a smooth pattern of their own; each photograph that pattern with noise."""
+    rng = np.random.default_rng(seed)
+    for person in range(people):
+        folder = root / f"person_{person:02}"
+        folder.mkdir(parents=True)
+        pattern = Image.fromarray(rng.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+        base = np.array(pattern.resize((side, side), Image.Resampling.BICUBIC), dtype=float)
+        for number in range(photographs):
+            noisy = base + rng.normal(0, 30, base.shape)
+            image = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+            image.save(folder / f"{number:04}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_people(tmp_path_factory.mktemp("photographs"))
+
+
+@pytest.fixture
+def config(people: Path, tmp_path: Path) -> TrainingConfig:
+    """A run of three epochs over seven people, four batches an epoch."""
+    return TrainingConfig(
+        data=DataConfig(folder=people, cache=tmp_path / "aligned"),
+        out=tmp_path / "run",
+        backbone="tiny",
+        embedding_size=16,
+        epochs=3,
+        batch=BatchConfig(people=3, photographs=2),
+        optimizer=OptimizerConfig(rate=0.01),
+        device="cpu",
+    )

@@ -1,0 +1,24 @@
+"""A run in a process of its own, for the kill test: prints a line as each step is done."""
+
+import sys
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+import conftest
+
+from recognition.learning.recipe import configure
+from recognition.learning.reports import Progress
+from recognition.learning.trainer import train
+
+
+def tell(now: Progress) -> None:
+    print(now.stage, now.done, flush=True)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    assert conftest.SPEC.name == "tiny"
+    train(configure(Path(sys.argv[1])), progress=tell)
+    print("finished", flush=True)

@@ -1,0 +1,128 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from data.errors import DatasetError
+from recognition.learning.aligned import Aligner
+from recognition.learning.config import DataConfig
+from recognition.learning.photographs import NOBODY, Photographs, TrainingData, load_data
+
+
+def load(tmp_path: Path, config: DataConfig, seed: int = 0) -> TrainingData:
+    return load_data(config, Aligner(tmp_path / "cache"), seed=seed)
+
+
+def copy(people: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(people, tmp_path / "copy"))
+
+
+def test_the_parts_share_nobody(people: Path, tmp_path: Path) -> None:
+    data = load(tmp_path, DataConfig(folder=people))
+    parts = [set(part.people) for part in (data.training, data.validation, data.test)]
+    assert [len(part) for part in parts] == [7, 3, 2]
+    assert set.union(*parts) == {f"person_{i:02}" for i in range(12)}
+    assert data.training.labels.tolist() == [i for i in range(7) for _ in range(4)]
+    assert data.missed == ()
+    assert data.doubts == ()
+
+
+def test_a_list_of_people_and_photographs_without_names(people: Path, tmp_path: Path) -> None:
+    listing = tmp_path / "people.txt"
+    listing.write_text("".join(f"person_{i:02} 4\n" for i in range(8)) + "\nabsent 1\n")
+    data = load(
+        tmp_path,
+        DataConfig(
+            folder=people,
+            identities=listing,
+            unlabelled=people / "person_11",
+            split=(3.0, 1.0, 0.0),
+        ),
+    )
+    assert (len(data.training.people), len(data.validation.people)) == (6, 2)
+    assert data.training.labels.tolist()[-5:] == [5, *[NOBODY] * 4]
+    assert len(data.test) == 0
+
+
+def test_a_corrupt_tenth_is_left_out_and_listed(people: Path, tmp_path: Path) -> None:
+    folder = copy(people, tmp_path)
+    broken = sorted(folder.glob("*/0000.png"))[:5]
+    for path in broken:
+        path.write_bytes(b"")
+    data = load(tmp_path, DataConfig(folder=folder))
+    assert {item.path for item in data.missed} == set(broken)
+    assert len(data.training) + len(data.validation) + len(data.test) == 43
+
+
+def test_a_corrupt_quarter_is_refused_unless_allowed(people: Path, tmp_path: Path) -> None:
+    folder = copy(people, tmp_path)
+    for path in sorted(folder.glob("*/0000.png")):
+        path.write_bytes(b"")
+    with pytest.raises(DatasetError, match="cannot be read"):
+        load(tmp_path, DataConfig(folder=folder))
+    assert len(load(tmp_path, DataConfig(folder=folder, allow_corrupt=True)).missed) == 12
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3])
+def test_too_few_people_are_refused(people: Path, tmp_path: Path, kept: int) -> None:
+    folder = copy(people, tmp_path)
+    for person in sorted(folder.iterdir())[kept:]:
+        shutil.rmtree(person)
+    with pytest.raises(DatasetError):
+        load(tmp_path, DataConfig(folder=folder))
+
+
+def test_bad_lists_and_empty_folders_are_refused(people: Path, tmp_path: Path) -> None:
+    listing = tmp_path / "people.txt"
+    with pytest.raises(DatasetError, match="cannot be read"):
+        load(tmp_path, DataConfig(folder=people, identities=listing))
+    listing.write_text("nobody\n")
+    with pytest.raises(DatasetError, match="nobody listed"):
+        load(tmp_path, DataConfig(folder=people, identities=listing))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DatasetError, match="no photograph"):
+        load(tmp_path, DataConfig(folder=people, unlabelled=tmp_path / "empty"))
+
+
+def test_what_is_rarely_meant_is_said(people: Path, tmp_path: Path) -> None:
+    folder = copy(people, tmp_path)
+    (folder / "person_01").rename(folder / "Person_00")
+    shutil.copy(folder / "person_02" / "0000.png", folder / "person_03" / "again.png")
+    doubts = " ".join(load(tmp_path, DataConfig(folder=folder)).doubts)
+    assert "Person_00 and person_00" in doubts
+    assert "again.png is the same photograph as" in doubts
+
+
+def test_one_photograph_each_is_allowed_and_said(people: Path, tmp_path: Path) -> None:
+    folder = copy(people, tmp_path)
+    for person in folder.iterdir():
+        for path in sorted(person.iterdir())[1:]:
+            path.unlink()
+    (doubt,) = load(tmp_path, DataConfig(folder=folder)).doubts
+    assert "nobody kept out has two photographs" in doubt
+
+
+def test_a_person_whose_photographs_all_fail_is_dropped(people: Path, tmp_path: Path) -> None:
+    folder = copy(people, tmp_path)
+    for path in (folder / "person_00").iterdir():
+        Image.new("RGB", (60, 60)).save(path)  # no face, and not aligned
+    data = load(tmp_path, DataConfig(folder=folder))
+    everyone = data.training.people + data.validation.people + data.test.people
+    assert len(everyone) == 11
+    assert "person_00" not in everyone
+    assert len(data.missed) == 4
+
+
+def test_selections_keep_people_and_photographs_together() -> None:
+    labels = torch.tensor([0, 0, 0, 1, 2, 2, NOBODY])
+    pixels = torch.arange(7, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 112, 112)
+    everyone = Photographs(pixels, labels, ("a", "b", "c"))
+    some = everyone.some_people(2)
+    assert some.people == ("a", "b")
+    assert some.labels.tolist() == [0, 0, 0, 1]
+    few = some.first_of_each(2)
+    assert few.labels.tolist() == [0, 0, 1]
+    assert few.pixels[:, 0, 0, 0].tolist() == [0, 1, 3]
+    assert everyone.some_people(9).labels.tolist() == labels.tolist()[:-1]

@@ -1,0 +1,68 @@
+import pytest
+import torch
+from torch import nn
+
+from recognition.learning.prelu import QuickPReLU, quicken
+
+
+def pair(channels: int) -> tuple[nn.PReLU, QuickPReLU]:
+    slow, quick = nn.PReLU(channels), QuickPReLU(channels)
+    slopes = torch.linspace(-0.5, 1.5, channels)
+    for module in (slow, quick):
+        module.weight.data.copy_(slopes)
+    return slow, quick
+
+
+@pytest.mark.parametrize("shape", [(4, 6, 5, 3), (7, 6)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_output_and_gradients_are_those_of_torch(
+    shape: tuple[int, ...], layout: torch.memory_format
+) -> None:
+    slow, quick = pair(6)
+    data = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    data[0, 0] = 0.0  # the kink
+    weights = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    if len(shape) == 4:
+        data = data.contiguous(memory_format=layout)
+    results = []
+    for module in (slow, quick):
+        x = data.clone().requires_grad_(True)
+        y = module(x)
+        (y * weights).sum().backward()
+        results.append((y.detach(), x.grad, module.weight.grad))
+    for expected, got in zip(*results, strict=True):
+        torch.testing.assert_close(got, expected)
+
+
+def test_gradient_against_finite_differences() -> None:
+    _, quick = pair(3)
+    quick = quick.double()
+    x = torch.tensor([[0.5, -1.2, 2.0], [-0.3, 0.7, -2.0]], dtype=torch.float64)
+    x = x.requires_grad_(True)
+    assert torch.autograd.gradcheck(quick, (x,))
+    slopes = quick.weight.detach().clone().requires_grad_(True)
+    assert torch.autograd.gradcheck(
+        lambda w: torch.func.functional_call(quick, {"weight": w}, (x,)), (slopes,)
+    )
+
+
+def test_under_autocast_the_gradient_of_the_slopes_stays_float32() -> None:
+    slow, quick = pair(6)
+    x = torch.randn(8, 6, 9, 9, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        quick(x.bfloat16()).float().sum().backward()
+    slow(x).sum().backward()
+    assert quick.weight.grad is not None
+    assert quick.weight.grad.dtype == torch.float32
+    torch.testing.assert_close(quick.weight.grad, slow.weight.grad, rtol=0.01, atol=0.5)
+
+
+def test_quicken_keeps_state_and_shares_slopes() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.PReLU(4), nn.Sequential(nn.PReLU(4), nn.PReLU()))
+    slopes = network[1].weight
+    names = list(network.state_dict())
+    quicken(network)
+    assert list(network.state_dict()) == names
+    assert network[1].weight is slopes
+    kinds = [type(module) for module in network.modules() if isinstance(module, nn.PReLU)]
+    assert kinds == [QuickPReLU, QuickPReLU, nn.PReLU]  # one slope for all stays torch's own
