@@ -12,7 +12,7 @@ from data.errors import WeightsError
 
 from .align import crop_size
 
-_BATCH = {"cpu": 16, "cuda": 256}
+_BATCH = {"cpu": 16, "cuda": 256}  # on a processor, what its cache holds
 
 
 class FaceEmbedder:
@@ -24,11 +24,20 @@ class FaceEmbedder:
         mirror: Whether the mirrored face's embedding is appended; None does what the weights ask
             for, which is what their threshold was measured with.
         batch: Images a pass of the network; None takes what suits the device.
+
+    Raises:
+        WeightsError: The network's input is wider than high.
     """
 
     def __init__(
         self, loaded: LoadedBackbone, *, mirror: bool | None = None, batch: int | None = None
     ) -> None:
+        height, width = loaded.input_size
+        if width > height:
+            raise WeightsError(
+                f"{loaded.weights.path} wants faces {width} wide and {height} high; "
+                "take weights whose input is no wider than high"
+            )
         self._loaded = loaded
         self._mirror = loaded.mirror if mirror is None else mirror
         self._backbone = loaded.backbone.to(memory_format=torch.channels_last)

@@ -98,6 +98,11 @@ def test_useless_embeddings_are_refused(crops: Tensor, value: float) -> None:
         FaceEmbedder(loaded).embed(crops)
 
 
+def test_an_input_wider_than_high_is_refused() -> None:
+    with pytest.raises(WeightsError, match="128 wide and 112 high"):
+        FaceEmbedder(_loaded(input_size=(112, 128)))
+
+
 def test_it_says_which_weights_it_runs_on() -> None:
     embedder = FaceEmbedder(replace(_loaded(), alignment=Alignment.NONE))
     assert embedder.model_id == "mobilefacenet"
