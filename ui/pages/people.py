@@ -12,7 +12,6 @@ from ui import components, resources, wording
 from ui.components import Upload
 
 _PAGE = 24  # people at once
-_LONGEST_NAME = 200
 _RECEIPT_LINES, _RECEIPT_HEIGHT = 10, 320
 
 _CONSENT = (
@@ -44,7 +43,7 @@ def _enrolment(service: RecognitionService) -> None:
     turn = desk["turn"]
     with st.container(border=True):
         st.subheader("Enrol somebody", anchor=False)
-        name = st.text_input("Name", max_chars=_LONGEST_NAME, key=f"name-{turn}")
+        name = st.text_input("Name", key=f"name-{turn}")
         photographs = components.photographs(key=f"enrol-{turn}")
         largest = st.checkbox(
             "Where there are several faces, take the largest",
@@ -133,9 +132,7 @@ def _person(service: RecognitionService, person: PersonSummary) -> None:
         with st.popover("Change", width="stretch"):
             st.text(person.name)
             st.caption(f"Enrolled {person.enrolled_at[:10]}")
-            name = st.text_input(
-                "New name", max_chars=_LONGEST_NAME, key=f"rename-to-{person.name}"
-            )
+            name = st.text_input("New name", key=f"rename-to-{person.name}")
             if st.button("Rename", key=f"rename-{person.name}", width="stretch"):
                 with components.refusals_shown():
                     service.rename(person.name, name)

@@ -1,0 +1,171 @@
+"""The page with a recognition service that plays its part: no network is loaded."""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+import ui
+from data.errors import AppError, ArgumentError, GalleryError
+from recognition.results import (
+    Detection,
+    Enrolled,
+    Enrolment,
+    Face,
+    FailedImage,
+    Identification,
+    IdentifiedFace,
+    Match,
+    PersonSummary,
+    Skipped,
+    Verification,
+)
+from ui import resources
+
+_APP = Path(str(ui.__file__)).parent.parent / "app.py"
+
+FACE = Face(
+    box=(10.0, 12.0, 40.0, 52.0),
+    detection_score=0.99,
+    landmarks=((18.0, 26.0), (32.0, 26.0), (25.0, 34.0), (19.0, 42.0), (31.0, 42.0)),
+)
+
+
+@dataclass
+class PlayedService:
+    """Stands for `RecognitionService`: remembers what it is asked, answers as it is told."""
+
+    names: list[str] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    enrolments: list[tuple[str, list[bytes], int | None]] = field(default_factory=list)
+    identifications: int = 0
+    skipped: dict[int, str] = field(default_factory=dict)
+    refusal: AppError | None = None
+    missing_weights: AppError | None = None
+    similarity: float = 0.62
+    limit: float = 0.27
+
+    @property
+    def threshold(self) -> float:
+        if self.missing_weights:
+            raise self.missing_weights
+        return self.limit
+
+    def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
+        return tuple(
+            PersonSummary(name=name, photographs=2, enrolled_at="2025-03-01T10:00:00+00:00")
+            for name in (self.deleted if deleted else self.names)
+        )
+
+    def thumbnail(self, person: str) -> bytes | None:
+        return _picture()
+
+    def enroll(self, person: str, images: Sequence[bytes], *, face: int | None = None) -> Enrolment:
+        if self.refusal:
+            raise self.refusal
+        if not person.strip() or len(person) > 200:
+            raise ArgumentError(f"a name of {len(person)} characters: choose another name")
+        self.enrolments.append((person, list(images), face))
+        self.names.append(person)
+        kept = len(images) - len(self.skipped)
+        return Enrolment(
+            enrolled=(Enrolled(person=person, photographs=kept),) if kept else (),
+            skipped=tuple(
+                Skipped(image=f"image {position}", reason=reason)
+                for position, reason in self.skipped.items()
+            ),
+        )
+
+    def rename(self, old: str, new: str) -> None:
+        if new in self.names:
+            raise GalleryError(f"somebody is called {new!r} already")
+        self.names[self.names.index(old)] = new
+
+    def delete(self, name: str) -> None:
+        self.names.remove(name)
+        self.deleted.append(name)
+
+    def restore(self, name: str) -> None:
+        self.deleted.remove(name)
+        self.names.append(name)
+
+    def erase(self, name: str) -> None:
+        self.deleted.remove(name)
+
+    def identify(
+        self, images: Sequence[bytes], *, top_k: int, threshold: float | None
+    ) -> list[Identification | FailedImage]:
+        self.identifications += 1
+        return [self._identified(f"image {n}", image, top_k) for n, image in enumerate(images, 1)]
+
+    def _identified(self, name: str, image: bytes, top_k: int) -> Identification | FailedImage:
+        if not image.startswith(b"\x89PNG"):
+            return FailedImage(image=name, error="cannot read this picture: no picture")
+        matches = tuple(Match(person=n, cosine_similarity=self.similarity) for n in self.names)
+        known = self.names[0] if self.similarity >= self.limit else None
+        face = IdentifiedFace(face=FACE, person=known, matches=matches[:top_k])
+        return Identification(image=name, faces=(face,))
+
+    def detect(self, images: Sequence[bytes]) -> list[Detection | FailedImage]:
+        return [Detection(image="image 1", faces=(FACE, FACE)) for _ in images]
+
+    def verify(self, a: bytes, b: bytes) -> Verification:
+        if self.refusal:
+            raise self.refusal
+        return Verification(
+            same_person=self.similarity >= self.limit,
+            cosine_similarity=self.similarity,
+            threshold=self.limit,
+        )
+
+
+def _picture(colour: str = "teal", size: tuple[int, int] = (64, 64)) -> bytes:
+    """A picture file."""
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def picture() -> Callable[..., bytes]:
+    """Makes a picture file."""
+    return _picture
+
+
+@pytest.fixture
+def said() -> Callable[[AppTest], str]:
+    """Everything that a page says in words, and what its components are given to show."""
+
+    def all_words(page: AppTest) -> str:
+        kinds = ("title", "subheader", "markdown", "caption", "text", "error", "success")
+        kinds += ("warning", "info", "code")
+        elements = [element for kind in kinds for element in page.get(kind)]
+        shown = [element.proto.json for element in page.get("bidi_component")]
+        return "\n".join([*(str(element.value) for element in elements), *shown])
+
+    return all_words
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch, home: Path) -> PlayedService:
+    """The service that the page talks to."""
+    played = PlayedService()
+    monkeypatch.setattr(resources, "recognition", lambda: played)
+    return played
+
+
+@pytest.fixture
+def open_page(service: PlayedService) -> Callable[[str], AppTest]:
+    """Opens one page of the whole application; it must not have failed."""
+
+    def open_one(name: str) -> AppTest:
+        page = AppTest.from_file(_APP, default_timeout=60).run()
+        page.switch_page(f"ui/pages/{name}.py").run()
+        assert not page.exception
+        return page
+
+    return open_one

@@ -1,0 +1,98 @@
+import json
+
+from data.errors import WeightsError
+
+
+def cards(page):
+    elements = [e.proto for e in page.get("bidi_component")]
+    return [
+        json.loads(proto.json) for proto in elements if proto.component_name.endswith("matches")
+    ]
+
+
+def boxes(page):
+    elements = [e.proto for e in page.get("bidi_component")]
+    return [json.loads(proto.json) for proto in elements if proto.component_name.endswith("faces")]
+
+
+def test_with_nobody_enrolled_it_says_so(open_page, said):
+    page = open_page("identify")
+    assert "Nobody is enrolled yet" in said(page)
+    assert not page.file_uploader
+
+
+def test_somebody_known_is_named_with_the_number_against_the_threshold(open_page, service, picture):
+    service.names = ["Ann", "Bob"]
+    page = open_page("identify")
+    page.file_uploader[0].set_value([("party.png", picture(), "image/png")]).run()
+    assert not page.exception
+    (drawn,), (card,) = boxes(page), cards(page)
+    assert drawn["boxes"] == [
+        {"box": [10, 12, 40, 52], "label": "1 · Ann", "short": "1 · Ann", "tone": "known"}
+    ]
+    assert drawn["size"] == [64, 64]
+    (face,) = card["cards"]
+    assert (face["title"], face["verdict"]) == ("1 · Ann", "0.62 against 0.27")
+    assert [(m["person"], m["text"]) for m in face["matches"]] == [("Ann", "0.62"), ("Bob", "0.62")]
+
+
+def test_an_unknown_face_is_shown_as_unknown(open_page, service, picture):
+    service.names, service.similarity = ["Ann"], 0.12
+    page = open_page("identify")
+    page.file_uploader[0].set_value([("party.png", picture(), "image/png")]).run()
+    (drawn,), (card,) = boxes(page), cards(page)
+    assert drawn["boxes"][0]["label"] == "1 · unknown"
+    assert card["cards"][0]["title"] == "1 · Unknown"
+    assert card["cards"][0]["verdict"] == "closest: 0.12 against 0.27"
+    assert not card["cards"][0]["known"]
+
+
+def test_a_name_that_is_html_goes_to_the_browser_as_data(open_page, service, picture):
+    name = "<img src=x onerror=alert(1)>"
+    service.names = [name]
+    page = open_page("identify")
+    page.file_uploader[0].set_value([("a.png", picture(), "image/png")]).run()
+    assert boxes(page)[0]["boxes"][0]["label"] == f"1 · {name}"
+    for element in page.get("bidi_component"):
+        assert name not in element.proto.html_content + element.proto.js_content
+        assert "innerHTML" not in element.proto.js_content
+
+
+def test_a_picture_that_cannot_be_read_is_listed_and_the_others_go_on(open_page, service, picture):
+    service.names = ["Ann"]
+    page = open_page("identify")
+    files = [("bad.jpg", b"<html>", "image/jpeg"), ("good.png", picture(), "image/png")]
+    page.file_uploader[0].set_value(files).run()
+    assert not page.exception
+    assert len(page.error) == 1
+    assert "bad.jpg" in [text.value for text in page.text]
+    assert len(cards(page)) == 1
+
+
+def test_the_same_question_is_asked_once(open_page, service, picture):
+    service.names = ["Ann", "Bob", "Eve"]
+    page = open_page("identify")
+    page.file_uploader[0].set_value([("a.png", picture(), "image/png")]).run()
+    page.run()
+    assert service.identifications == 1
+    page.slider[0].set_value(2).run()
+    assert service.identifications == 2
+    assert len(cards(page)[0]["cards"][0]["matches"]) == 2
+
+
+def test_many_photographs_come_in_pages(open_page, service, picture):
+    service.names = ["Ann"]
+    page = open_page("identify")
+    files = [(f"{n}.png", picture(), "image/png") for n in range(7)]
+    page.file_uploader[0].set_value(files).run()
+    assert len(cards(page)) == 5
+    next(button for button in page.button if button.label == "Show 2 more of 2").click().run()
+    assert len(cards(page)) == 7
+    assert service.identifications == 1
+
+
+def test_without_weights_the_page_opens_and_says_where_to_get_them(open_page, service, said):
+    service.names = ["Ann"]
+    service.missing_weights = WeightsError("no weights at hand: fetch them")
+    words = said(open_page("identify"))
+    assert "no weights yet" in words

@@ -1,0 +1,183 @@
+from collections.abc import Callable
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from data.errors import ArgumentError, WeightsError
+
+Open = Callable[[str], AppTest]
+Said = Callable[[AppTest], str]
+
+HOSTILE_NAMES = [
+    "<script>alert(1)</script>",
+    "'; DROP TABLE people; --",
+    "👩‍👩‍👧 Zoë",
+    "שלום",
+    "![x](http://example.org/x.png)",
+    "**Ann** :red[x] $x^2$ :material/face:",
+]
+
+MARKUP = set("<>'[]()*!:$")
+
+
+def fill(page: AppTest, name: str, files: list[tuple[str, bytes, str]]) -> None:
+    page.text_input[0].set_value(name)
+    page.file_uploader[0].set_value(files)
+
+
+def button(page: AppTest, label: str) -> object:
+    return next(button for button in page.button if button.label == label)
+
+
+def test_an_empty_gallery_says_what_to_do(open_page: Open, said: Said) -> None:
+    words = said(open_page("people"))
+    assert "Nobody is enrolled yet" in words
+    assert "no liveness test" in words
+    assert "who agree to it" in words
+
+
+def test_enrolling_hands_over_name_and_photographs_and_reports(open_page, service, picture, said):
+    service.skipped = {2: "no face found in it"}
+    page = open_page("people")
+    fill(page, "Ann", [("a.png", picture("red"), "image/png"), ("b.png", b"x", "image/png")])
+    page.run()
+    button(page, "Enrol").click().run()
+    assert not page.exception
+    assert service.enrolments == [("Ann", [picture("red"), b"x"], None)]
+    words = said(page)
+    assert "1 photograph enrolled" in words
+    assert "no face found in it" in words
+    assert page.text_input[0].value == ""
+
+
+def test_a_second_click_finds_nothing_to_enrol(open_page, service, picture):
+    page = open_page("people")
+    fill(page, "Ann", [("a.png", picture(), "image/png")])
+    page.run()
+    first = button(page, "Enrol")
+    first.click().run()
+    second = button(page, "Enrol")
+    assert second.key != first.key  # what is still on its way to the first finds it gone
+    second.click().run()
+    assert len(service.enrolments) == 1
+
+
+def test_a_refused_enrolment_keeps_what_was_filled_in(open_page, service, picture):
+    service.refusal = ArgumentError("the name cannot be one: choose another")
+    page = open_page("people")
+    fill(page, "Ann", [("a.png", picture(), "image/png")])
+    page.run()
+    button(page, "Enrol").click().run()
+    assert [error.value for error in page.error] == [
+        "the name cannot be one\\:\u2060 choose another"
+    ]
+    assert page.text_input[0].value == "Ann"
+    service.refusal = None
+    button(page, "Enrol").click().run()
+    assert len(service.enrolments) == 1
+
+
+def test_enrolling_without_a_photograph_is_refused(open_page, service):
+    page = open_page("people")
+    page.text_input[0].set_value("Ann").run()
+    button(page, "Enrol").click().run()
+    assert len(page.error) == 1
+    assert not service.enrolments
+
+
+def test_a_hundred_photographs_at_once(open_page, service, picture, said):
+    page = open_page("people")
+    fill(page, "Ann", [(f"{n}.png", picture(), "image/png") for n in range(100)])
+    page.run()
+    button(page, "Enrol").click().run()
+    assert not page.exception
+    assert len(service.enrolments[0][1]) == 100
+    assert "100 photographs enrolled" in said(page)
+
+
+def test_the_largest_face_is_taken_on_request(open_page, service, picture):
+    page = open_page("people")
+    fill(page, "Ann", [("a.png", picture(), "image/png")])
+    page.checkbox[0].check().run()
+    button(page, "Enrol").click().run()
+    assert service.enrolments[0][2] == 1
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_hostile_names_are_shown_as_text(open_page, service, picture, name):
+    page = open_page("people")
+    fill(page, name, [(f"{name}.png", picture(), "image/png")])
+    page.run()
+    button(page, "Enrol").click().run()
+    assert not page.exception
+    assert service.enrolments[0][0] == name
+    assert name in [text.value for text in page.text]  # st.text shows text as it is
+    for element in [*page.markdown, *page.caption, *page.success]:
+        assert name not in element.value or not set(name) & MARKUP
+    assert not any(element.allow_html for element in [*page.markdown, *page.caption])
+
+
+def test_a_name_of_a_hundred_thousand_characters_is_refused(open_page, service, picture):
+    page = open_page("people")
+    fill(page, "x" * 100_000, [("a.png", picture(), "image/png")])
+    page.run()
+    button(page, "Enrol").click().run()
+    assert not page.exception
+    assert len(page.error) == 1
+    assert len(page.error[0].value) < 300
+    assert not service.enrolments
+
+
+def test_renaming(open_page, service, said):
+    service.names = ["Ann", "Bob"]
+    page = open_page("people")
+    page.text_input(key="rename-to-Ann").set_value("Anna").run()
+    page.button(key="rename-Ann").click().run()
+    assert service.names == ["Anna", "Bob"]
+    page.text_input(key="rename-to-Anna").set_value("Bob").run()
+    page.button(key="rename-Anna").click().run()
+    assert service.names == ["Anna", "Bob"]
+    assert len(page.error) == 1
+
+
+def test_deleting_can_be_undone_at_once(open_page, service, said):
+    service.names = ["Ann", "Bob"]
+    page = open_page("people")
+    page.button(key="delete-Ann").click().run()
+    assert service.names == ["Bob"]
+    assert "was deleted" in said(page)
+    button(page, "Undo").click().run()
+    assert service.names == ["Bob", "Ann"]
+    assert "was deleted" not in said(page)
+
+
+def test_the_deleted_can_be_restored_or_erased(open_page, service):
+    service.deleted = ["Ann", "Bob"]
+    page = open_page("people")
+    page.button(key="restore-0").click().run()
+    page.button(key="erase-0").click().run()
+    assert (service.names, service.deleted) == (["Ann"], [])
+    assert not page.exception
+
+
+def test_many_people_come_in_pages_and_can_be_searched(open_page, service):
+    service.names = [f"Person {n:03}" for n in range(60)]
+    page = open_page("people")
+
+    def shown() -> int:
+        return sum(text.value.startswith("Person") for text in page.text) // 2
+
+    assert shown() == 24
+    button(page, "Show 24 more of 36").click().run()
+    assert shown() == 48
+    page.text_input(key="find").set_value("person 01").run()
+    assert shown() == 10
+
+
+def test_without_weights_the_page_opens_and_says_where_to_get_them(open_page, service, said):
+    service.missing_weights = WeightsError("no weights for inception_resnet_v1 at hand: fetch them")
+    page = open_page("people")
+    words = said(page)
+    assert "no weights yet" in words
+    assert "fetch them" in words
+    assert page.get("page_link")

@@ -1,0 +1,57 @@
+import json
+
+import pytest
+
+from data.errors import ImageError, WeightsError
+
+
+def verdicts(page):
+    elements = [element.proto for element in page.get("bidi_component")]
+    return [json.loads(p.json) for p in elements if p.component_name.endswith("verdict")]
+
+
+def compare(page, first, second):
+    page.file_uploader[0].upload("one.png", first, "image/png").run()
+    page.file_uploader[1].upload("two.png", second, "image/png").run()
+
+
+@pytest.mark.parametrize(
+    ("similarity", "title"), [(0.62, "The same person"), (0.1, "Two different people")]
+)
+def test_two_pictures_get_a_verdict_and_a_number(open_page, service, picture, similarity, title):
+    service.similarity = similarity
+    page = open_page("verify")
+    assert not verdicts(page)
+    compare(page, picture("red"), picture("blue"))
+    assert not page.exception
+    (verdict,) = verdicts(page)
+    assert verdict["title"] == title
+    assert verdict["note"] == f"Similarity {similarity:.2f} against 0.27"
+
+
+def test_the_face_that_counts_is_marked(open_page, picture):
+    page = open_page("verify")
+    page.file_uploader[0].upload("one.png", picture(), "image/png").run()
+    (shown,) = (json.loads(element.proto.json) for element in page.get("bidi_component"))
+    assert [box["tone"] for box in shown["boxes"]] == ["known", "faint"]
+
+
+def test_what_the_service_refuses_is_one_line(open_page, service, picture):
+    service.refusal = ImageError("no face found in image 1: take another photograph")
+    page = open_page("verify")
+    compare(page, picture("red"), picture("blue"))
+    assert not page.exception
+    assert len(page.error) == 1
+    assert not verdicts(page)
+
+
+def test_a_file_that_is_no_picture_is_refused_in_one_line(open_page, picture):
+    page = open_page("verify")
+    page.file_uploader[0].upload("../../one.png", b"GIF89a nonsense", "image/png").run()
+    assert not page.exception
+    assert len(page.error) == 1
+
+
+def test_without_weights_the_page_opens_and_says_where_to_get_them(open_page, service, said):
+    service.missing_weights = WeightsError("no weights at hand: fetch them")
+    assert "no weights yet" in said(open_page("verify"))
