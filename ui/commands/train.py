@@ -1,5 +1,7 @@
 """`train`: photographs of people make a better embedding."""
 
+import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -47,6 +49,10 @@ def train(
     ] = None,
     rate: Annotated[float | None, typer.Option(metavar="X", help="Largest learning rate.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Of everything random.")] = None,
+    allow_corrupt: Annotated[
+        bool,
+        typer.Option("--allow-corrupt", help="Go on where over a fifth cannot be read."),
+    ] = False,
 ) -> int:
     """Train an embedding on photographs of people, or go on with an interrupted run.
 
@@ -57,20 +63,22 @@ def train(
         raise ArgumentError("training begins with random weights: --weights has no use here")
     from recognition.learning.recipe import configure
 
-    config = configure(
-        recipe,
-        data=data,
-        out=out,
-        loss=loss,
-        teacher=teacher,
-        epochs=epochs,
-        rate=rate,
-        seed=seed,
-        backbone=settings.model,
-        device=settings.device,
-    )
+    flags = {
+        "data": data,
+        "out": out,
+        "loss": loss,
+        "teacher": teacher,
+        "epochs": epochs,
+        "rate": rate,
+        "seed": seed,
+        "backbone": settings.model,
+        "device": settings.device and str(settings.device),
+    }
+    config = _adapted(configure(recipe, **flags), settings, allow_corrupt=allow_corrupt)
     check_folder(config.out)
-    result = _run(_with_cache(config, settings))
+    result = _run(config, _command_line(recipe, flags))
+    for doubt in result.doubts:
+        output.print_warning(doubt)
     for missed in result.missed:
         output.print_warning(f"not used: {missed.path}: {missed.reason}")
     output.print_line(result.verdict)
@@ -78,14 +86,28 @@ def train(
     return 0
 
 
-def _with_cache(config: "TrainingConfig", settings: Settings) -> "TrainingConfig":
-    """The same with aligned photographs kept in the data folder asked for."""
-    if settings.home is None or config.data.cache is not None:
-        return config
-    return replace(config, data=replace(config.data, cache=settings.home.absolute() / "aligned"))
+def _adapted(
+    config: "TrainingConfig", settings: Settings, *, allow_corrupt: bool
+) -> "TrainingConfig":
+    """The same with what the command line says of the data: a recipe has no flags for it."""
+    data = config.data
+    if allow_corrupt:
+        data = replace(data, allow_corrupt=True)
+    if settings.home is not None and data.cache is None:
+        data = replace(data, cache=settings.home.absolute() / "aligned")
+    return replace(config, data=data)
 
 
-def _run(config: "TrainingConfig") -> "TrainingResult":
+def _command_line(recipe: Path | None, flags: Mapping[str, object]) -> str:
+    """What the weights will say about their making: paths by their last name alone."""
+    words = ["likeness", "train", *([recipe.name] if recipe else [])]
+    for name, value in flags.items():
+        if value is not None:
+            words += [f"--{name}", value.name if isinstance(value, Path) else str(value)]
+    return shlex.join(words)
+
+
+def _run(config: "TrainingConfig", command_line: str) -> "TrainingResult":
     """Train with a progress bar for each stage and a line for each epoch."""
     from recognition.learning.trainer import train as run
 
@@ -94,6 +116,7 @@ def _run(config: "TrainingConfig") -> "TrainingResult":
             config,
             _print_epoch,
             progress=lambda now: advance(now.done, now.total, now.stage),
+            command=command_line,
         )
 
 

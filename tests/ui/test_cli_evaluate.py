@@ -1,0 +1,149 @@
+"""`evaluate`: what is measured reaches the user whole, and what cannot be measured is refused."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from ui.cli import main
+from ui.commands import evaluate
+
+PEOPLE = {"Ann": (255, 0, 0), "Bob": (0, 255, 0), "Cy": (0, 0, 255), "Di": (200, 200, 0)}
+
+
+@pytest.fixture(autouse=True)
+def stand_in(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    """A photograph's colour is its embedding; a black one has no face."""
+
+    def find(images: Sequence[Image.Image]) -> list[list[npt.NDArray[np.float32]]]:
+        colours = [np.array(image.getpixel((0, 0)), dtype=np.float32) for image in images]
+        return [[c / np.linalg.norm(c)] if c.any() else [] for c in colours]
+
+    monkeypatch.setattr(evaluate, "_finder", lambda settings, *, aligned: find)
+
+
+def photographs(root: Path, name: str, count: int, first: int = 1) -> None:
+    (root / name).mkdir(parents=True, exist_ok=True)
+    for number in range(first, first + count):
+        Image.new("RGB", (16, 16), PEOPLE[name]).save(root / name / f"{name}_{number:04d}.jpg")
+
+
+@pytest.fixture
+def lfw(tmp_path: Path) -> tuple[str, str]:
+    """Two folds of two pairs each, as `--images` and `--pairs` name them."""
+    for name in PEOPLE:
+        photographs(tmp_path / "lfw", name, 2)
+    lines = ["2\t1", "Ann\t1\t2", "Ann\t1\tBob\t1", "Cy\t1\t2", "Cy\t1\tDi\t1"]
+    (tmp_path / "pairs.txt").write_text("\n".join(lines) + "\n")
+    return f"--images={tmp_path / 'lfw'}", f"--pairs={tmp_path / 'pairs.txt'}"
+
+
+def test_lfw_gives_the_figures_as_json(
+    lfw: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "lfw", *lfw, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["folds"] == [1.0, 1.0]
+    assert result["mean"] == 1.0
+    assert result["standard_error"] == 0.0
+    assert result["auc"] == 1.0
+    assert result["missed"] == 0
+    assert result["tar_at_far"] == {"0.01": None, "0.001": None}
+
+
+def test_lfw_for_people_shows_a_dash_where_the_pairs_are_too_few(
+    lfw: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "lfw", *lfw]) == 0
+    out = capsys.readouterr().out
+    assert "mean accuracy: 100.00 %" in out
+    assert "TAR at FAR 1.0 %: –" in out
+    assert "without a face: 0 photographs" in out
+
+
+@pytest.mark.parametrize(("folds", "count"), [("2", 1), ("1-2", 2), ("2,1", 2), (" 1 - 2 ", 2)])
+def test_folds_are_chosen_by_number(
+    lfw: tuple[str, str], folds: str, count: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "lfw", *lfw, "--folds", folds, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["folds"]) == count
+
+
+@pytest.mark.parametrize("folds", ["", "x", "0", "3", "2-1", "1,1", "1-", "-1", "1-99999"])
+def test_folds_that_are_not_there_are_refused(
+    lfw: tuple[str, str], folds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "lfw", *lfw, f"--folds={folds}"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_unreadable_photograph_is_named_and_the_rest_measured(
+    lfw: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = Path(lfw[0].removeprefix("--images=")) / "Di" / "Di_0001.jpg"
+    bad.write_bytes(b"broken")
+    assert main(["evaluate", "lfw", *lfw, "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["missed"] == 1
+    assert err.startswith(f"error: {bad}: ")
+
+
+def test_missing_files_are_two(lfw: tuple[str, str], tmp_path: Path) -> None:
+    assert main(["evaluate", "lfw", f"--images={tmp_path / 'no'}", lfw[1]]) == 2
+    assert main(["evaluate", "lfw", lfw[0], f"--pairs={tmp_path / 'no.txt'}"]) == 2
+
+
+def test_identify_searches_a_gallery_for_probes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("Ann", "Bob"):
+        photographs(tmp_path / "gallery", name, 1)
+        photographs(tmp_path / "probes", name, 2)
+    photographs(tmp_path / "probes", "Cy", 12)
+    folders = [f"--gallery={tmp_path / 'gallery'}", f"--probes={tmp_path / 'probes'}"]
+    assert main(["evaluate", "identify", *folders, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["rank_1"] == 1.0
+    assert (result["enrolled"], result["known_probes"], result["stranger_probes"]) == (2, 4, 12)
+    assert main(["evaluate", "identify", *folders]) == 0
+    assert "2 people enrolled, 4 probes of them, 12 of strangers; 1 draw" in capsys.readouterr().out
+
+
+def test_identify_draws_among_those_on_a_list(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in PEOPLE:
+        photographs(tmp_path / "people", name, 3)
+    (tmp_path / "list.txt").write_text("Ann 3\nBob\n\nZoe\n")
+    options = [f"--people={tmp_path / 'people'}", "--draws=5", "--json"]
+    assert main(["evaluate", "identify", *options]) == 0
+    everyone = json.loads(capsys.readouterr().out)
+    assert (everyone["draws"], everyone["enrolled"]) == (5, 2)
+    listed = [f"--identities={tmp_path / 'list.txt'}"]
+    assert main(["evaluate", "identify", *options, *listed]) == 0
+    assert json.loads(capsys.readouterr().out)["enrolled"] == 1
+    (tmp_path / "list.txt").write_text("Zoe\n")
+    assert main(["evaluate", "identify", *options, *listed]) == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--gallery=a"],
+        ["--probes=a"],
+        ["--people=a", "--gallery=b"],
+        ["--gallery=a", "--probes=b", "--identities=c"],
+        ["--people=no-such-folder"],
+        ["--people=a", "--draws=0"],
+    ],
+)
+def test_identify_needs_one_protocol(
+    options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "identify", *options]) == 2
+    assert capsys.readouterr().err.count("\n") == 1

@@ -1,0 +1,129 @@
+"""`models`: what there is, and downloads only after consent."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import backbones.weights
+from data.errors import WeightsError
+from ui.cli import main
+
+
+@pytest.fixture(autouse=True)
+def own_home(home: Path) -> None:
+    """No test sees this machine's weights."""
+
+
+@pytest.fixture
+def fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """The names whose weights would have been fetched."""
+    names: list[str] = []
+
+    def fetch(
+        name: str, *, home: Path | None, progress: Callable[[int, int], None]
+    ) -> SimpleNamespace:
+        names.append(name)
+        progress(50, 100)
+        progress(100, 100)
+        return SimpleNamespace(path=tmp_path / "weights.safetensors")
+
+    monkeypatch.setattr(backbones.weights, "download_weights", fetch)
+    return names
+
+
+def test_the_list_says_what_a_network_is_and_where_its_weights_are(
+    capsys: pytest.CaptureFixture[str], home: Path
+) -> None:
+    assert main(["models", "list", "--json"]) == 0
+    models = {model["name"]: model for model in json.loads(capsys.readouterr().out)}
+    vgg = models["vgg19"]
+    assert vgg["weights"] is None
+    assert vgg["expected_at"] == str(home / "weights" / "vgg19.safetensors")
+    assert {"name": "relu4_2", "channels": 512, "stride": 8} in vgg["taps"]
+    assert vgg["content_taps"] == ["relu4_2"]
+    assert vgg["downloads"][0]["licence"]
+    assert models["mobilefacenet"]["parameters"] < 1_100_000
+    assert not home.exists()
+
+
+def test_the_list_for_people_has_a_line_a_network(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split("\t") == ["name", "parameters", "taps", "weights", "summary"]
+    assert any(line.startswith("vgg19\t") and "to download, 574.7 MB" in line for line in lines)
+
+
+def test_nothing_is_fetched_without_consent(
+    fetched: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    assert main(["models", "download", "vgg19"]) == 2
+    err = capsys.readouterr().err
+    assert "574.7 MB" in err
+    assert "licence" in err
+    assert "--yes" in err
+    assert err.count("\n") == 1
+    assert fetched == []
+
+
+@pytest.mark.parametrize(("answer", "code", "names"), [("n\n", 130, []), ("y\n", 0, ["vgg19"])])
+def test_a_person_is_asked(
+    fetched: list[str], monkeypatch: pytest.MonkeyPatch, answer: str, code: int, names: list[str]
+) -> None:
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    assert main(["models", "download", "vgg19"]) == code
+    assert fetched == names
+
+
+class Terminal:
+    """A keyboard with somebody at it."""
+
+    def __init__(self, answer: str) -> None:
+        self.answer = answer
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self, limit: int = -1) -> str:
+        return self.answer
+
+
+def test_consent_may_be_given_beforehand(
+    fetched: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["models", "download", "vgg19", "--yes"]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"vgg19: {tmp_path / 'weights.safetensors'}\n"
+    assert "BSD" in err
+    assert fetched == ["vgg19"]
+
+
+def test_progress_may_be_lines_of_json(
+    fetched: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models", "download", "vgg19", "--yes", "--json-lines"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(line["step"], line["total"]) for line in lines] == [(50, 100), (100, 100)]
+
+
+@pytest.mark.parametrize("name", ["mobilefacenet", "no_such_network"])
+def test_what_nobody_offers_is_refused(
+    name: str, fetched: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models", "download", name, "--yes"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert fetched == []
+
+
+def test_a_failed_download_is_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(name: str, **_: object) -> None:
+        raise WeightsError("the server cannot be reached")
+
+    monkeypatch.setattr(backbones.weights, "download_weights", fail)
+    assert main(["models", "download", "vgg19", "--yes"]) == 1
+    assert capsys.readouterr().err.endswith("error: the server cannot be reached\n")

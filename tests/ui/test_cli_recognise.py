@@ -1,0 +1,247 @@
+"""`enroll`, `identify`, `verify`, `detect` and `people` on pictures whose faces are known."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from recognition.results import Face
+from recognition.service import RecognitionService
+from ui.cli import main
+from ui.options import Settings
+
+RED, PINK, BLUE, BLACK = (255, 0, 0), (255, 50, 50), (0, 0, 255), (0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Found:
+    face: Face
+    embedding: npt.NDArray[np.float32]
+    crop: npt.NDArray[np.uint8]
+
+
+class ColourPipeline:
+    """Sees a face in every 32 columns of a picture that are not black; its colour is who it is."""
+
+    model_id = "colours"
+    weights_digest = "c" * 64
+    dimension = 3
+    threshold = 0.95
+
+    def faces(self, images: Sequence[Image.Image], /) -> list[list[Found]]:
+        return [self._faces(image) for image in images]
+
+    def _faces(self, image: Image.Image) -> list[Found]:
+        found = []
+        for left in range(0, image.width, 32):
+            colour = np.array(image.getpixel((left + 16, 16)), dtype=np.float32)
+            if colour.any():
+                box = (float(left), 0.0, left + 32.0, 32.0)
+                points = tuple((left + 10.0 + n, 10.0) for n in range(5))
+                crop = np.full((112, 112, 3), colour, dtype=np.uint8)
+                face = Face(box=box, detection_score=0.9, landmarks=points)  # type: ignore[arg-type]
+                found.append(Found(face, colour / np.linalg.norm(colour), crop))
+        return found
+
+
+@pytest.fixture(autouse=True)
+def stand_in(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command uses the colour pipeline and the test's own data folder."""
+    monkeypatch.setattr(
+        Settings, "recognition_service", lambda _: RecognitionService(pipeline=ColourPipeline())
+    )
+
+
+def picture(path: Path, *colours: tuple[int, int, int]) -> str:
+    """A picture of 32×32 squares side by side."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.new("RGB", (32 * len(colours), 32))
+    for place, colour in enumerate(colours):
+        image.paste(colour, (32 * place, 0, 32 * place + 32, 32))
+    image.save(path)
+    return str(path)
+
+
+@pytest.fixture
+def red_and_blue(tmp_path: Path) -> None:
+    """Ann is red, Bob is blue."""
+    assert main(["enroll", picture(tmp_path / "a.png", RED), "--name", "Ann"]) == 0
+    assert main(["enroll", picture(tmp_path / "b.png", BLUE), "--name", "Bob"]) == 0
+
+
+def test_enrolling_says_what_was_done_and_what_was_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, faceless = picture(tmp_path / "a.png", RED), picture(tmp_path / "b.png", BLACK)
+    assert main(["enroll", good, faceless, "--name", "Ann"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "enrolled Ann: 1 photograph\n"
+    assert err.startswith(f"error: skipped {faceless}: ")
+    assert err.count("\n") == 1
+
+
+def test_a_folder_of_folders_enrols_everyone_by_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture(tmp_path / "people" / "Ann" / "1.png", RED)
+    picture(tmp_path / "people" / "Ann" / "2.png", PINK)
+    picture(tmp_path / "people" / "Bob" / "1.png", BLUE)
+    assert main(["enroll", str(tmp_path / "people")]) == 0
+    assert capsys.readouterr().out == "enrolled Ann: 2 photographs\nenrolled Bob: 1 photograph\n"
+
+
+def test_several_faces_need_a_choice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both = picture(tmp_path / "a.png", RED, BLUE)
+    assert main(["enroll", both, "--name", "Ann"]) == 1
+    assert "--face" in capsys.readouterr().err
+    assert main(["enroll", both, "--name", "Ann", "--face", "1"]) == 0
+
+
+@pytest.mark.parametrize(
+    "more", [[], ["--face", "1"], ["--name", ""], ["--name", "Ann", "--face", "0"]]
+)
+def test_photographs_need_a_name_that_is_one(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    assert main(["enroll", picture(tmp_path / "a.png", RED), *more]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not home.exists()
+
+
+def test_identify_names_the_known_and_not_the_stranger(
+    tmp_path: Path, red_and_blue: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    group = picture(tmp_path / "group.png", PINK, (0, 255, 0))
+    capsys.readouterr()
+    assert main(["identify", group, "--json", "--top-k", "1"]) == 0
+    [result] = json.loads(capsys.readouterr().out)
+    assert set(result) == {"image", "faces"}
+    assert result["image"] == group
+    known, stranger = result["faces"]
+    assert set(known) == {"box", "detection_score", "person", "matches"}
+    assert known["person"] == "Ann"
+    assert known["box"] == [0, 0, 32, 32]
+    assert known["matches"] == [
+        {"person": "Ann", "cosine_similarity": pytest.approx(0.9636, abs=1e-3)}
+    ]
+    assert stranger["person"] is None
+
+
+def test_identify_prints_a_line_a_face(
+    tmp_path: Path, red_and_blue: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    group = picture(tmp_path / "group.png", RED, (0, 255, 0))
+    faceless = picture(tmp_path / "none.png", BLACK)
+    capsys.readouterr()
+    assert main(["identify", group, faceless]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "image\tface\tperson\tsimilarity\tclosest",
+        f"{group}\t0 0 32 32\tAnn\t1.00\tAnn 1.00, Bob 0.00",
+        f"{group}\t32 0 64 32\tunknown\t0.00\tAnn 0.00, Bob 0.00",
+        f"{faceless}\tnone\t\t\t",
+    ]
+
+
+def test_one_bad_image_is_named_and_the_others_go_on(
+    tmp_path: Path, red_and_blue: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no picture")
+    good = picture(tmp_path / "good.png", BLUE)
+    capsys.readouterr()
+    assert main(["identify", str(bad), good, "--json"]) == 1
+    failed, fine = json.loads(capsys.readouterr().out)
+    assert set(failed) == {"image", "error"}
+    assert failed["image"] == str(bad)
+    assert fine["faces"][0]["person"] == "Bob"
+    assert main(["detect", str(bad), good]) == 1
+    out, err = capsys.readouterr()
+    assert good in out
+    assert err.startswith(f"error: {bad}: ")
+
+
+@pytest.mark.parametrize("command", ["identify", "detect"])
+def test_a_missing_path_or_an_empty_folder_is_two(
+    tmp_path: Path, red_and_blue: None, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    capsys.readouterr()
+    for path in (tmp_path / "nowhere.png", tmp_path / "empty"):
+        assert main([command, str(path)]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_nobody_enrolled_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["identify", picture(tmp_path / "a.png", RED)]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_verify_tells_one_person_from_two(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    red, pink = picture(tmp_path / "r.png", RED), picture(tmp_path / "p.png", PINK)
+    blue = picture(tmp_path / "b.png", BLUE)
+    assert main(["verify", red, pink, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert set(result) == {"same_person", "cosine_similarity", "threshold"}
+    assert result["same_person"] is True
+    assert result["threshold"] == 0.95
+    assert main(["verify", red, blue]) == 3
+    assert capsys.readouterr().out == "two people: similarity 0.00, threshold 0.95\n"
+    assert main(["verify", red, blue, "--threshold", "-0.5"]) == 0
+    assert main(["verify", red, blue, "--threshold", "nan"]) == 2
+    assert main(["verify", red, str(tmp_path / "nowhere.png")]) == 2
+    assert main(["verify", red, picture(tmp_path / "k.png", BLACK)]) == 1
+
+
+def test_detect_gives_boxes_landmarks_and_scores(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = picture(tmp_path / "a.png", RED)
+    assert main(["detect", path, "--json"]) == 0
+    [result] = json.loads(capsys.readouterr().out)
+    assert result["image"] == path
+    [face] = result["faces"]
+    assert set(face) == {"box", "detection_score", "landmarks"}
+    assert len(face["landmarks"]) == 5
+    assert main(["detect", path]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith(f"{path}\t0 0 32 32\t90.0 %\t10,10 ")
+
+
+def test_people_are_listed_renamed_deleted_restored_and_erased(
+    red_and_blue: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def names(*options: str) -> list[str]:
+        capsys.readouterr()
+        assert main(["people", "list", "--json", *options]) == 0
+        return [person["name"] for person in json.loads(capsys.readouterr().out)]
+
+    assert names() == ["Ann", "Bob"]
+    assert main(["people", "rename", "Ann", "--", "-Anna"]) == 0
+    assert names() == ["-Anna", "Bob"]
+    assert main(["people", "delete", "Bob"]) == 0
+    assert names() == ["-Anna"]
+    assert names("--deleted") == ["Bob"]
+    assert main(["people", "restore", "Bob"]) == 0
+    assert names() == ["-Anna", "Bob"]
+    assert main(["people", "erase", "Bob"]) == 0
+    assert names() == ["-Anna"]
+    assert names("--deleted") == []
+    assert main(["people", "list"]) == 0
+    assert capsys.readouterr().out.startswith("name\tphotographs\tenrolled at\n-Anna\t1\t")
+
+
+@pytest.mark.parametrize("command", ["delete", "erase", "restore"])
+def test_somebody_unknown_is_an_error(
+    red_and_blue: None, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main(["people", command, "Zoe"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1

@@ -1,0 +1,197 @@
+"""`stylize`: refusals before any work, progress for people and programs, the picture so far."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import style.service
+from data.images import read_settings, save_image
+from style.results import Progress
+from ui.cli import main
+from ui.outputs import PICTURE_SUFFIXES, check_folder, check_picture
+
+
+class FakeService:
+    """Paints a red picture in as many steps as asked for; remembers how it was called."""
+
+    calls: list[SimpleNamespace]
+    interrupt_at: int | None
+    closed: bool
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+
+    def stylize(
+        self, content: Path, styles: list[Path], config: Any, **options: Any
+    ) -> Iterator[Progress]:
+        call = SimpleNamespace(content=content, styles=styles, config=config, **options)
+        FakeService.calls.append(call)
+        return self._steps(call)
+
+    def _steps(self, call: SimpleNamespace) -> Iterator[Progress]:
+        picture = Image.new("RGB", (8, 8), "red")
+        try:
+            for step in range(1, call.config.steps + 1):
+                if step == FakeService.interrupt_at:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                shown = call.preview_every and step % call.preview_every == 0
+                yield Progress(
+                    step=step,
+                    total=call.config.steps,
+                    losses={"content": 0.5, "total": 1.5},
+                    elapsed=step / 10,
+                    size=(8, 8),
+                    image=picture if shown or step == call.config.steps else None,
+                    render=lambda: picture,
+                )
+        finally:
+            FakeService.closed = True
+
+
+@pytest.fixture(autouse=True)
+def stand_in(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    FakeService.calls, FakeService.interrupt_at, FakeService.closed = [], None, False
+    monkeypatch.setattr(style.service, "StyleService", FakeService)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> tuple[str, str]:
+    """A content and a style picture."""
+    for name in ("content.png", "style.png"):
+        Image.new("RGB", (80, 80), "blue").save(tmp_path / name)
+    return str(tmp_path / "content.png"), str(tmp_path / "style.png")
+
+
+def test_a_picture_is_painted_with_the_settings_given(
+    pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.png"
+    options = ["--steps", "7", "--size", "100", "--content-weight", "2.5", "--seed", "3"]
+    options += ["--style-mix", "2", "--style-mix", "1", "--optimizer", "lbfgs"]
+    code = main(["stylize", *pictures, pictures[0], "-o", str(out), "--model", "vgg16", *options])
+    assert code == 0
+    [call] = FakeService.calls
+    assert (
+        call.config.settings()
+        | {
+            "steps": 7,
+            "size": 100,
+            "content_weight": 2.5,
+            "seed": 3,
+            "style_mix": [2.0, 1.0],
+            "optimizer": "lbfgs",
+            "backbone": "vgg16",
+        }
+        == call.config.settings()
+    )
+    assert call.styles == [Path(pictures[1]), Path(pictures[0])]
+    assert read_settings(out) == call.config.settings()
+    captured = capsys.readouterr()
+    assert captured.out == f"{out}: 7 steps in 1 s\n"
+    assert captured.err == ""
+
+
+def test_json_lines_tell_each_step_and_where_the_preview_is(
+    pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    preview = tmp_path / "preview.jpg"
+    options = ["--steps", "4", "--json-lines", "--preview", str(preview), "--preview-every", "2"]
+    assert main(["stylize", *pictures, "-o", str(tmp_path / "out.png"), *options]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    losses = {"content": 0.5, "total": 1.5}
+    assert lines[0] == {"step": 1, "total": 4, "losses": losses, "elapsed": 0.1}
+    assert [line.get("preview") for line in lines] == [None, str(preview), None, str(preview)]
+    assert preview.exists()
+
+
+def test_stopping_keeps_the_picture_so_far(
+    pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    FakeService.interrupt_at = 3
+    before = signal.getsignal(signal.SIGTERM)
+    out = tmp_path / "out.png"
+    assert main(["stylize", *pictures, "-o", str(out), "--steps", "100"]) == 130
+    err = capsys.readouterr().err
+    assert err == f"error: interrupted at step 3 of 100; the picture so far is in {out}\n"
+    assert out.exists()
+    assert FakeService.closed
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--steps", "-1"],
+        ["--steps", "0"],
+        ["--steps", "1000000000000"],
+        ["--size", "0"],
+        ["--size", "1000000"],
+        ["--learning-rate", "nan"],
+        ["--learning-rate", "-1"],
+        ["--learning-rate", "inf"],
+        ["--content-weight", "nan"],
+        ["--style-mix", "-1"],
+        ["--seed", "text"],
+        ["--seed", "-1"],
+        ["--preview-every", "0"],
+        ["--preview", "no/such/folder.jpg"],
+        ["--optimizer", "sgd"],
+        ["--no-such-flag"],
+    ],
+)
+def test_senseless_settings_are_refused_and_nothing_is_made(
+    pictures: tuple[str, str],
+    tmp_path: Path,
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+) -> None:
+    assert main(["stylize", *pictures, "-o", str(tmp_path / "out.png"), *options]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert FakeService.calls == []
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["content.png", "style.png"]
+
+
+def test_a_missing_picture_is_refused(pictures: tuple[str, str], tmp_path: Path) -> None:
+    out = str(tmp_path / "out.png")
+    assert main(["stylize", str(tmp_path / "no.png"), pictures[1], "-o", out]) == 2
+    assert main(["stylize", pictures[0], str(tmp_path / "no.png"), "-o", out]) == 2
+    assert FakeService.calls == []
+
+
+@pytest.mark.parametrize("place", ["content.png", "style.png", ".", "no/out.png", "out", "out.exe"])
+def test_an_output_that_cannot_be_is_refused(
+    pictures: tuple[str, str], tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = Path(pictures[0]).read_bytes()
+    assert main(["stylize", *pictures, "-o", str(tmp_path / place)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert FakeService.calls == []
+    assert Path(pictures[0]).read_bytes() == content
+
+
+def test_an_input_is_known_through_a_link(pictures: tuple[str, str], tmp_path: Path) -> None:
+    (tmp_path / "link.png").symlink_to(pictures[0])
+    assert main(["stylize", *pictures, "-o", str(tmp_path / "link.png")]) == 2
+
+
+def test_the_suffixes_are_those_that_can_be_saved(tmp_path: Path) -> None:
+    for suffix in PICTURE_SUFFIXES:
+        path = tmp_path / f"picture{suffix}"
+        check_picture(path, inputs=())
+        save_image(Image.new("RGB", (8, 8)), path)
+
+
+def test_checking_a_place_leaves_nothing_behind(tmp_path: Path) -> None:
+    check_picture(tmp_path / "out.png", inputs=(tmp_path / "absent.png",))
+    check_folder(tmp_path / "run" / "one")
+    assert list(tmp_path.iterdir()) == []

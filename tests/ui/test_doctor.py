@@ -1,0 +1,93 @@
+"""`doctor`: says what is well, and fails where something is broken."""
+
+import json
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from ui import doctor
+from ui.cli import main
+from ui.doctor import State
+from ui.options import Device, Settings
+
+
+@pytest.fixture
+def checks(home: Path) -> Callable[..., dict[str, doctor.Check]]:
+    """Every check by its name, with the settings given."""
+
+    def examine(**settings: object) -> dict[str, doctor.Check]:
+        given = Settings(device=Device.CPU, **settings)  # type: ignore[arg-type]
+        return {check.name: check for check in doctor.examine(given)}
+
+    return examine
+
+
+def test_a_healthy_installation_passes_and_nothing_is_made(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", "--json", "--device", "cpu"]) == 0
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)}
+    assert checks["torch"] == {
+        "name": "torch",
+        "state": "ok",
+        "detail": metadata.version("torch"),
+    }
+    assert checks["data folder"]["detail"].startswith(str(home))
+    assert checks["weights of vgg19"]["detail"] == "none at hand"
+    assert "embedded nothing" in checks["self test"]["detail"]
+    assert not home.exists()
+
+
+def test_a_data_folder_that_is_a_file_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["doctor", "--home", str(tmp_path / "file"), "--device", "cpu"]) == 1
+    assert "data folder\tfailed\t" in capsys.readouterr().out
+
+
+def test_a_library_that_is_gone_fails_and_the_rest_is_still_looked_at(
+    checks: Callable[..., dict[str, doctor.Check]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "_DISTRIBUTIONS", ("torch", "no-such-distribution"))
+    found = checks()
+    assert found["no-such-distribution"].state is State.FAILED
+    assert found["self test"].state is State.OK
+
+
+def test_two_packages_of_faiss_are_a_warning(
+    checks: Callable[..., dict[str, doctor.Check]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor.metadata, "version", lambda name: "1.15.0")
+    check = checks()["faiss"]
+    assert check.state is State.WARNING
+    assert "uninstall" in check.detail
+
+
+def test_a_check_that_raises_is_a_finding(
+    checks: Callable[..., dict[str, doctor.Check]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(settings: Settings) -> tuple[State, str]:
+        raise RuntimeError("operator torchvision::nms does not exist")
+
+    monkeypatch.setattr(doctor, "_self_test", broken)
+    check = checks()["self test"]
+    assert check.state is State.FAILED
+    assert check.detail == "RuntimeError: operator torchvision::nms does not exist"
+
+
+def test_damaged_weights_fail(checks: Callable[..., dict[str, doctor.Check]], home: Path) -> None:
+    (home / "weights").mkdir(parents=True)
+    (home / "weights" / "vgg16.safetensors").write_bytes(b"no weights")
+    assert checks()["weights of vgg16"].state is State.FAILED
+
+
+@pytest.mark.shared
+def test_with_weights_the_self_test_embeds(
+    checks: Callable[..., dict[str, doctor.Check]], teacher_weights: Path
+) -> None:
+    check = checks(weights=teacher_weights)["self test"]
+    assert check.state is State.OK
+    assert "embedded by mobilefacenet in 256 numbers" in check.detail

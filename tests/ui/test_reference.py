@@ -1,0 +1,51 @@
+"""Every command has help with an example, and docs/cli.md is what the help says."""
+
+from pathlib import Path
+
+import pytest
+
+from ui.reference import command_help, reference
+
+PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
+COMMANDS = dict(command_help())
+
+
+def test_the_page_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf-8") == reference(), (
+        "the help has changed: python -m ui.reference > docs/cli.md"
+    )
+
+
+def test_all_commands_are_there() -> None:
+    names = {path.removeprefix("likeness").strip() for path in COMMANDS}
+    assert names == {
+        "",
+        "app",
+        "detect",
+        "doctor",
+        "enroll",
+        "evaluate identify",
+        "evaluate lfw",
+        "identify",
+        "models download",
+        "models list",
+        "people delete",
+        "people erase",
+        "people list",
+        "people rename",
+        "people restore",
+        "stylize",
+        "train",
+        "verify",
+    }
+
+
+@pytest.mark.parametrize("path", [path for path in COMMANDS if path != "likeness"])
+def test_a_command_explains_itself(path: str) -> None:
+    text = " ".join(COMMANDS[path].split())
+    assert f"Example: {path} " in f"{text} "
+    summary = text.split("[OPTIONS]")[1]
+    assert len(summary) > 40
+    for option in ("--home", "--model", "--weights", "--device", "--debug"):
+        assert option in text
+    assert f"## {path}\n" in PAGE.read_text(encoding="utf-8")
