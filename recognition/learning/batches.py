@@ -161,7 +161,7 @@ class BatchStream:
             pixels = self._pixels[index]  # (B, 3, 112, 112)
             pixels = torch.where(mirrored.view(-1, 1, 1, 1), pixels.flip(3), pixels)
             yield Batch(
-                images=augment(pixels.float() / 255),
+                images=augment(pixels.float().div_(255)),
                 labels=self._labels[index],
                 targets=None if self._targets is None else self._targets[index, mirrored.long()],
             )

@@ -24,7 +24,7 @@ class RunFolder:
     """
 
     def __init__(self, config: TrainingConfig) -> None:
-        """Make the folder and write the resolved config.
+        """Make the folder.
 
         Raises:
             ArgumentError: The folder cannot be made or written.
@@ -35,12 +35,14 @@ class RunFolder:
         self._metrics = config.out / "metrics.jsonl"
         try:
             private_folder(config.out)
-            if not (config.out / "config.toml").exists():
-                write_atomic(config.out / "config.toml", to_toml(config).encode())
         except OSError as error:
             raise ArgumentError(
                 f"cannot write the run's folder {config.out}: {error.strerror}"
             ) from error
+
+    def write_config(self, config: TrainingConfig) -> None:
+        """Write `config.toml`, every value spelled out, from which the run can be repeated."""
+        write_atomic(self.path / "config.toml", to_toml(config).encode())
 
     def write_weights(
         self, state: Mapping[str, Tensor], metadata: Mapping[str, str], *, best: bool

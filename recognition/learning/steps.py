@@ -115,7 +115,7 @@ class EpochLoop:
             progress: Told after every step.
 
         Raises:
-            TrainingError: The loss is no finite number.
+            TrainingError: The loss or a weight is no finite number.
         """
         steps = len(self._batches)
         totals: dict[str, float] = {}
@@ -141,6 +141,7 @@ class EpochLoop:
                         seconds_left=left * elapsed / number,
                     )
                 )
+        self._check_weights(f"after epoch {epoch}")
         means = {name: value / steps for name, value in totals.items()}
         return EpochLosses(means.pop("total"), means, images, time.perf_counter() - started)
 
@@ -165,10 +166,7 @@ class EpochLoop:
         total, parts = self._parts.objective(embeddings.float(), batch.labels, batch.targets)
         losses = {"total": float(total.detach())} | {n: float(v) for n, v in parts.items()}
         if not math.isfinite(losses["total"]):
-            raise TrainingError(
-                f"the loss is {losses['total']} in {where}: lower the learning rate; "
-                "the weights of the last whole epoch are kept"
-            )
+            raise _diverged(f"the loss is {losses['total']} in {where}")
         self._parts.optimizer.zero_grad()
         total.backward()
         if self._config.optimizer.clip is not None:
@@ -178,6 +176,17 @@ class EpochLoop:
             self._parts.average.update(self._parts.network)
         return losses
 
+    def _check_weights(self, when: str) -> None:
+        """The last step's loss came before its weights: they may be what is no number."""
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self._trained):
+            raise _diverged(f"a weight is no finite number {when}")
+
     def _autocast(self) -> AbstractContextManager[None]:
         enabled = self._config.precision is Precision.BF16
         return torch.autocast(self._device.type, torch.bfloat16, enabled=enabled)
+
+
+def _diverged(what: str) -> TrainingError:
+    return TrainingError(
+        f"{what}: lower the learning rate; the weights of the last whole epoch are kept"
+    )

@@ -135,6 +135,7 @@ class Trainer:
     def fit(self, report: EpochCallback, progress: ProgressCallback) -> TrainingResult:
         """Run the epochs that are left."""
         position = load_state(self._run.path, self._parts, self._digest)
+        self._run.write_config(self._config)
         while position.epoch < self._config.epochs and not self._is_idle(position):
             started = time.perf_counter()
             losses = self._loop.run(position.epoch + 1, progress)

@@ -182,6 +182,21 @@ def test_a_loss_that_is_no_number_stops_at_once_and_keeps_the_last_good_weights(
     assert digests(config.out) == good
 
 
+def test_weights_spoiled_by_the_last_step_of_an_epoch_are_not_saved(
+    config: TrainingConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoil(now: Progress) -> None:
+        if now.stage == "epoch 2 of 3" and now.done == now.total:
+            spoiled.append(now.done)
+
+    spoiled: list[int] = []
+    finite = torch.isfinite
+    monkeypatch.setattr(torch, "isfinite", lambda x: finite(x) & (not spoiled))
+    with pytest.raises(TrainingError, match="a weight is no finite number after epoch 2"):
+        train(config, progress=spoil)
+    assert read_metadata(config.out / "last.safetensors")["epoch"] == "1"
+
+
 def _fingerprint(config: TrainingConfig) -> str:
     document = json.loads((config.out / "state.json").read_text())
     return str(document["config"])
