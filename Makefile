@@ -3,9 +3,13 @@
 # make check  formatting, lint, types, and who may import whom
 #
 # TORCH=cpu   takes PyTorch's small build, for a machine without an NVIDIA GPU
-# PYTHON=…    another interpreter than the newest python3 found (3.11 or later)
+# PYTHON=…    another interpreter than the first one found (3.11 or later)
 
-PYTHON ?= $(firstword $(foreach v,3.14 3.13 3.12 3.11,$(shell command -v python$(v))) python3)
+ifndef PYTHON
+# Asked, not looked up: a version manager may hold a name that does not run.
+PYTHON := $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+endif
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
@@ -28,8 +32,8 @@ check: $(READY)
 
 # The lock holds the versions that the tests passed with; as constraints they bind only what a platform needs.
 $(READY): pyproject.toml requirements.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "error: $(PYTHON) is older than 3.11; run make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: Python 3.11 or later is needed; run make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV) || \
 		{ echo "error: no venv module; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
 ifeq ($(TORCH),cpu)
