@@ -23,6 +23,7 @@ from recognition.learning.photographs import Photographs
 from recognition.learning.steps import EpochLoop, build_network, build_parts
 
 CPU = torch.device("cpu")
+BATCH = 64
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
@@ -60,7 +61,7 @@ def synthetic(count: int) -> Photographs:
 
 def measure(config: TrainingConfig, steps: int, rounds: int) -> dict[str, float]:
     """Run both in turns; the first turn of each warms up and is not counted."""
-    photographs = synthetic(steps * config.batch.size)
+    photographs = synthetic(steps * BATCH)
     stream = BatchStream(photographs, build_sampler(photographs, config), None, config, CPU)
     ready = [
         Batch(batch.images.contiguous(memory_format=torch.channels_last), batch.labels, None)

@@ -103,8 +103,10 @@ def build_sampler(photographs: Photographs, config: TrainingConfig) -> EpochSamp
     _check_positives(labels, config)
     batch, seed = config.batch, config.seed
     if batch.sampling is Sampling.PEOPLE:
-        return PKSampler(labels, people=batch.people, photographs=batch.photographs, seed=seed)
-    return PhotographSampler(labels, size=batch.size, photographs=batch.photographs, seed=seed)
+        people = batch.people_of(len(photographs.people))
+        return PKSampler(labels, people=people, photographs=batch.photographs, seed=seed)
+    size = batch.size_of(len(labels))
+    return PhotographSampler(labels, size=size, photographs=batch.photographs, seed=seed)
 
 
 def _check_positives(labels: Sequence[int], config: TrainingConfig) -> None:

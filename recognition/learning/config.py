@@ -18,6 +18,7 @@ from .choices import (
 )
 
 MOST_EPOCHS = 100_000
+_PEOPLE = 16
 
 Point = tuple[float, float]
 
@@ -75,24 +76,30 @@ class BatchConfig:
     Attributes:
         sampling: An epoch draws P people × K photographs a batch, or takes every photograph once,
             up to K of one person side by side.
-        people: P.
+        people: P; None: 16, or everybody where there are fewer.
         photographs: K.
     """
 
     sampling: Sampling = Sampling.PEOPLE
-    people: int = 16
+    people: int | None = None
     photographs: int = 4
 
     def __post_init__(self) -> None:
-        _check_count("batch.people", self.people, 1, 100_000)
+        if self.people is not None:
+            _check_count("batch.people", self.people, 1, 100_000)
         _check_count("batch.photographs", self.photographs, 1, 1_000)
-        if self.size < 2:
+        if self.people == self.photographs == 1:
             raise ArgumentError("a batch of 1 photograph cannot be normalised: give 2 or more")
 
-    @property
-    def size(self) -> int:
-        """Photographs a batch."""
-        return self.people * self.photographs
+    def people_of(self, available: int) -> int:
+        """P, where so many people are there; one that was asked for may be more than that."""
+        return min(_PEOPLE, available) if self.people is None else self.people
+
+    def size_of(self, available: int) -> int:
+        """Photographs a batch, where so many are there and they are not drawn by person."""
+        people = _PEOPLE if self.people is None else self.people
+        size = people * self.photographs
+        return min(size, available) if self.people is None else size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,7 +256,8 @@ class TrainingConfig:
                 f"set batch.sampling to {Sampling.PHOTOGRAPHS}"
             )
         positive = [name for name in names if name.needs_positive]
-        if positive and self.batch.photographs < 2:
+        if positive and (self.batch.photographs < 2 or self.batch.people == 1):
             raise ArgumentError(
-                f"the loss {positive[0]} needs 2 photographs a person or more in a batch"
+                f"the loss {positive[0]} compares people: a batch needs 2 of them or more, and 2 "
+                "photographs of each"
             )

@@ -63,7 +63,8 @@ def test_each_table_checks_its_ranges(kind: type, values: dict[str, object], wor
         ({"losses": ()}, "choose from triplet, contrastive"),
         ({"losses": (LossConfig(name=LossName.PAIR),) * 2}, "once"),
         ({"losses": (LossConfig(name=LossName.DISTILL),)}, "needs a teacher"),
-        ({"batch": BatchConfig(photographs=1)}, "needs 2 photographs"),
+        ({"batch": BatchConfig(photographs=1)}, "2 photographs of each"),
+        ({"batch": BatchConfig(people=1)}, "needs 2 of them"),
         ({"seed": -1}, "seed"),
         ({"averaging": 1.0}, "averaging"),
         ({"patience": 0}, "patience"),
@@ -85,10 +86,17 @@ def test_nameless_photographs_need_epochs_of_photographs() -> None:
     }
     with pytest.raises(ArgumentError, match=r"batch\.sampling"):
         run(**taught)
-    assert run(**taught, batch=BatchConfig(sampling=Sampling.PHOTOGRAPHS)).batch.size == 64
+    assert run(**taught, batch=BatchConfig(sampling=Sampling.PHOTOGRAPHS)).batch.size_of(100) == 64
 
 
 def test_every_refusal_is_one_line() -> None:
     with pytest.raises(ArgumentError) as caught:
         run(losses=())
     assert "\n" not in str(caught.value)
+
+
+def test_a_batch_takes_16_people_or_everybody_unless_told_otherwise() -> None:
+    assert [BatchConfig().people_of(count) for count in (3, 16, 500)] == [3, 16, 16]
+    assert BatchConfig(people=20).people_of(3) == 20
+    assert [BatchConfig().size_of(count) for count in (10, 500)] == [10, 64]
+    assert BatchConfig(people=20).size_of(10) == 80
