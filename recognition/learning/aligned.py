@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from data.errors import AppError
+from data.errors import AppError, ImageError
 from data.files import private_folder, sha256_of, write_atomic
 from data.images import load_image, save_image, to_image
 from recognition.faces.align import align_faces
@@ -116,22 +116,12 @@ class Aligner:
         if landmarks is not None and waiting:
             faces = [_face_at(landmarks)] * len(waiting)
             results.update(zip(waiting, _align(list(waiting.values()), faces), strict=True))
-        elif waiting:
-            results.update(self._search({paths[i]: image for i, image in waiting.items()}, waiting))
+        else:
+            digests = {index: sha256_of(paths[index]) for index in waiting}
+            self._fill({digests[index]: image for index, image in waiting.items()})
+            for index, digest in digests.items():
+                results[index] = self._from_cache(paths[index], digest)
         return (results[index] for index in range(len(paths)))
-
-    def _search(
-        self, images: dict[Path, Image.Image], indices: dict[int, Image.Image]
-    ) -> dict[int, Tensor | Missed]:
-        """Detect and align what the cache does not hold yet, and keep it there."""
-        digests = {path: sha256_of(path) for path in images}
-        new = {path: image for path, image in images.items() if not self._known(digests[path])}
-        if new:
-            self._fill({digests[path]: image for path, image in new.items()})
-        return {
-            index: self._from_cache(path, digests[path])
-            for index, path in zip(indices, images, strict=True)
-        }
 
     def _known(self, digest: str) -> bool:
         return self._face_file(digest).is_file() or self._faceless_file(digest).is_file()
@@ -143,16 +133,23 @@ class Aligner:
         return self._cache / f"{digest}.none"
 
     def _fill(self, images: dict[str, Image.Image]) -> None:
+        """Detect and align, of photographs by their digests, what the cache does not hold yet."""
+        new = {digest: image for digest, image in images.items() if not self._known(digest)}
+        if not new:
+            return
         if self._detector is None:
             self._detector = FaceDetector(self._device)
         private_folder(self._cache)
-        found = self._detector.detect(list(images.values()))
-        for (digest, image), faces in zip(images.items(), found, strict=True):
-            if not faces:
+        found = self._detector.detect(list(new.values()))
+        for (digest, image), faces in zip(new.items(), found, strict=True):
+            try:
+                aligned = _align([image], [nearest_centre(faces, image.size)]) if faces else None
+            except ImageError:  # landmarks that coincide are no face
+                aligned = None
+            if aligned is None:
                 write_atomic(self._faceless_file(digest), b"")
-                continue
-            aligned = _align([image], [nearest_centre(faces, image.size)])
-            save_image(to_image(aligned[0].float() / 255), self._face_file(digest))
+            else:
+                save_image(to_image(aligned[0].float() / 255), self._face_file(digest))
 
     def _from_cache(self, path: Path, digest: str) -> Tensor | Missed:
         if self._faceless_file(digest).is_file():
