@@ -176,7 +176,7 @@ img { width: 100%; height: 100%; }
   transform: translate(-50%, -50%); border-radius: 50%; background: #fff;
   box-shadow: 0 1px 5px rgb(0 0 0 / 0.45); }
 .line span::after { content: "◂▸"; position: absolute; inset: 0; display: grid;
-  place-items: center; font-size: 0.75rem; color: #1a2421; letter-spacing: 0.1em; }
+  place-items: center; font-size: 1.05rem; color: #1a2421; }
 .tag { position: absolute; bottom: 0.6rem; padding: 0.15rem 0.5rem; border-radius: 4px;
   background: rgb(20 26 24 / 0.7); color: #fff; font: 0.78rem/1.3 var(--st-font); }
 .tag.left { left: 0.6rem; } .tag.right { right: 0.6rem; }

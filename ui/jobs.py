@@ -72,10 +72,12 @@ class Job:
     cancelled: bool
     error: str | None
 
-    def file(self, name: str) -> Path | None:
-        """One of the job's files, if it is there."""
-        path = self.folder / name
-        return path if path.is_file() else None
+    def read(self, name: str) -> bytes | None:
+        """The content of one of the job's files, if it is there."""
+        try:
+            return (self.folder / name).read_bytes()
+        except OSError:
+            return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,9 +64,8 @@ def test_a_job_reports_and_leaves_what_it_made(home: Path) -> None:
 
     assert done.state is JobState.DONE
     assert done.error is None
-    picture = done.file("picture.png")
-    assert picture is not None
-    assert picture.read_bytes() == b"picture of 5 steps"
+    assert done.read("picture.png") == b"picture of 5 steps"
+    assert done.read("sketch.png") is None
     assert (folder / "content").read_bytes() == b"pixels"
     progress = jobs.progress(done)
     assert progress is not None
@@ -98,7 +97,7 @@ def test_cancelling_stops_the_command_and_keeps_what_it_made(home: Path) -> None
     jobs.cancel(job)
     cancelled = ended(job)
     assert cancelled.state is JobState.CANCELLED
-    assert cancelled.file("picture.png")
+    assert cancelled.read("picture.png")
     jobs.cancel(cancelled)  # once more does nothing
     assert state(job) is JobState.CANCELLED
 

@@ -25,10 +25,10 @@ def page() -> None:
     """The whole page."""
     service = resources.recognition()
     components.page_head("People", "Those whom Identify can name.")
+    notice = st.container()
     left, right = st.columns([2, 3], gap="large")
     with left:
         _enrolment(service)
-        notice = st.container()
     with right, components.refusals_shown():
         _people(service)
         _deleted_people(service)
@@ -129,7 +129,7 @@ def _person(service: RecognitionService, person: PersonSummary) -> None:
             st.image(thumbnail, width=132)
         st.text(wording.shorten(person.name))
         st.caption(wording.count(person.photographs, "photograph"))
-        with st.popover("Change", width="stretch"):
+        with st.popover("Change", type="tertiary"):
             st.text(person.name)
             st.caption(f"Enrolled {person.enrolled_at[:10]}")
             name = st.text_input("New name", key=f"rename-to-{person.name}")

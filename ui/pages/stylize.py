@@ -68,7 +68,7 @@ def _choices() -> tuple["BackboneDescription", StyleConfig]:
     painters = [network for network in resources.networks() if network.spec.style_taps]
     left, right = st.columns(2, gap="medium")
     size = left.select_slider("Size in pixels", _SIZES, value=512, key="size")
-    strength = right.select_slider("Style", list(tasks.STRENGTHS), value="even", key="strength")
+    strength = right.select_slider("Strength", list(tasks.STRENGTHS), value="even", key="strength")
     steps = left.slider("Steps", 50, 1000, 300, 50, key="steps")
     seed = right.number_input("Seed", min_value=0, max_value=2**31, value=0, key="seed")
     network = st.selectbox(
@@ -140,8 +140,8 @@ def _running(identity: str) -> None:
         text = f"Step {progress.step} of {progress.total}"
         time_left = "" if left is None else f" · about {wording.duration(left)} left"
         st.progress(progress.step / progress.total, text=text + time_left)
-    if preview := job.file(tasks.PREVIEW):
-        st.image(preview.read_bytes(), width="stretch")
+    if preview := job.read(tasks.PREVIEW):
+        st.image(preview, width="stretch")
     if st.button("Cancel", icon=":material/stop_circle:", key="cancel", disabled=job.cancelled):
         jobs.cancel(job)
         st.toast("Stopping; what is painted so far stays.")
@@ -149,7 +149,7 @@ def _running(identity: str) -> None:
 
 def _ended(job: Job) -> None:
     """The finished picture, beside the photograph, and what to do with it."""
-    picture = job.file(tasks.PICTURE)
+    picture = job.read(tasks.PICTURE)
     if job.state is JobState.FAILED:
         components.refusal(job.error or "it failed")
     elif job.state is JobState.CANCELLED:
@@ -166,7 +166,7 @@ def _ended(job: Job) -> None:
         if picture:
             st.download_button(
                 "Download",
-                picture.read_bytes(),
+                picture,
                 file_name="painted.png",
                 mime="image/png",
                 on_click="ignore",
@@ -202,9 +202,8 @@ def _recent() -> None:
     with st.container(horizontal=True):
         for job in recent:
             with st.container(width=200, gap="small"):
-                shown = job.file(tasks.PICTURE) or job.file(tasks.PREVIEW)
-                if shown:
-                    st.image(shown.read_bytes(), width=200)
+                if shown := job.read(tasks.PICTURE) or job.read(tasks.PREVIEW):
+                    st.image(shown, width=200)
                 st.caption(f"{wording.literal(job.title)} · {job.state}")
                 if st.button("Open", key=f"open-{job.id}", width="stretch"):
                     _attach(job)

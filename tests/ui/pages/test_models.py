@@ -1,0 +1,94 @@
+import sys
+import time
+
+import pytest
+
+from ui import jobs, tasks
+from ui.jobs import JobState
+
+FETCHER = """
+import json, sys, time
+for step in range(1, 101):
+    line = {"step": step * 1000000, "total": 100000000, "elapsed": step / 10}
+    print(json.dumps(line), flush=True)
+    time.sleep(0.05)
+"""
+
+
+@pytest.fixture
+def fetcher(monkeypatch):
+    """Puts a stand-in into the place of the command line that downloads."""
+
+    def install(program):
+        monkeypatch.setattr(tasks, "_likeness", lambda *_: [sys.executable, "-c", program])
+
+    return install
+
+
+def until(page, condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+        page.run()
+        assert not page.exception
+
+
+def test_every_network_is_listed_with_size_terms_and_the_folder(open_page, said, home):
+    words = said(open_page("models"))
+    for name in ("inception", "mobilefacenet", "squeezenet1", "vgg19"):
+        assert name in words
+    assert "million parameters" in words
+    assert "VGGFace2" in words
+    assert "Licence" in words
+    assert str(home / "weights" / "NAME.safetensors") in words
+
+
+def test_nothing_is_fetched_without_consent(open_page):
+    page = open_page("models")
+    page.run()
+    assert not jobs.all_jobs()
+
+
+def test_a_download_on_consent_shows_how_far_it_is_and_can_be_cancelled(open_page, fetcher):
+    fetcher(FETCHER)
+    page = open_page("models")
+    page.button(key="download-inception_resnet_v1").click().run()
+    assert not page.exception
+    (job,) = jobs.all_jobs()
+    assert (job.kind, job.title) == ("download", "inception_resnet_v1")
+    until(page, lambda: any("of 100.0 MB" in bar.proto.text for bar in page.get("progress")))
+    assert "download-inception_resnet_v1" not in [button.key for button in page.button]
+    page.button(key=f"cancel-{job.id}").click().run()
+    until(page, lambda: "download-inception_resnet_v1" in [button.key for button in page.button])
+
+
+def test_a_download_that_fails_says_why_and_can_be_tried_again(open_page, fetcher):
+    fetcher("import sys; sys.exit('error: cannot fetch it: no network')")
+    page = open_page("models")
+    page.button(key="download-vgg19").click().run()
+    until(page, lambda: page.error)
+    assert "no network" in page.error[0].value
+    assert page.button(key="download-vgg19")
+
+
+def test_weights_at_hand_are_named(open_page, said, home):
+    from safetensors.torch import save_file
+    from torch import zeros
+
+    (home / "weights").mkdir(parents=True)
+    save_file({"x": zeros(1)}, home / "weights" / "vgg19.safetensors")
+    page = open_page("models")
+    assert "weights at hand" in said(page)
+    assert "download-vgg19" not in [button.key for button in page.button]
+    (home / "weights" / "vgg19.safetensors").unlink()
+    next(button for button in page.button if button.label == "Look again").click().run()
+    assert "weights at hand" not in said(page)
+
+
+def test_a_damaged_file_of_weights_is_reported(open_page, home):
+    (home / "weights").mkdir(parents=True)
+    (home / "weights" / "vgg19.safetensors").write_bytes(b"nonsense")
+    page = open_page("models")
+    assert any("vgg19" in error.value for error in page.error)
+    assert all(job.state is not JobState.RUNNING for job in jobs.all_jobs())

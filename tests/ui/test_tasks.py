@@ -1,0 +1,88 @@
+"""The command lines that the page starts, run for real where the shared weights are."""
+
+import io
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from data.images import load_image, read_settings
+from style.config import StyleConfig
+from ui import jobs, tasks
+from ui.jobs import Job, JobState
+from ui.options import Device, Settings
+
+
+def picture(colour: str) -> bytes:
+    file = io.BytesIO()
+    Image.effect_noise((96, 72), 60).convert("RGB").save(file, "PNG")
+    return file.getvalue()
+
+
+def ended(job: Job, home: Path) -> Job:
+    deadline = time.monotonic() + 120
+    while (found := jobs.find(job.id, home=home)) and found.state is JobState.RUNNING:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert found is not None
+    return found
+
+
+def test_a_stylisation_paints_a_picture_with_its_settings(
+    shared: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIKENESS_WEIGHTS", str(shared / "weights"))
+    config = StyleConfig(
+        size=64, steps=4, backbone="squeezenet1_0", style_weight=3.0, seed=7, first_scale=64
+    )
+    settings = Settings(home=home, device=Device.CPU)
+    job = tasks.stylize(settings, picture("red"), [picture("blue"), picture("green")], config)
+
+    done = ended(job, home)
+
+    assert (done.state, done.error) == (JobState.DONE, None)
+    painted = done.folder / tasks.PICTURE
+    assert load_image(painted).size == (64, 48)
+    written = read_settings(painted)
+    assert written is not None
+    asked_for = {
+        "size": 64,
+        "steps": 4,
+        "backbone": "squeezenet1_0",
+        "style_weight": 3.0,
+        "seed": 7,
+    }
+    assert {name: written[name] for name in asked_for} == asked_for
+    assert done.read(tasks.PREVIEW)
+    progress = jobs.progress(done)
+    assert progress is not None
+    assert (progress.step, progress.total) == (4, 4)
+    assert tasks.latest(settings, tasks.STYLIZE)[0].id == job.id
+    assert not tasks.latest(settings, tasks.DOWNLOAD)
+
+
+def test_without_weights_a_stylisation_fails_with_the_line_that_says_why(home: Path) -> None:
+    config = StyleConfig(size=64, steps=1)
+    job = tasks.stylize(Settings(home=home), picture("red"), [picture("blue")], config)
+    failed = ended(job, home)
+    assert failed.state is JobState.FAILED
+    assert "no weights for vgg19" in str(failed.error)
+
+
+def test_a_download_of_what_nobody_offers_fails_with_the_line_that_says_why(home: Path) -> None:
+    failed = ended(tasks.download(Settings(home=home), "mobilefacenet"), home)
+    assert failed.state is JobState.FAILED
+    assert "nobody offers weights for mobilefacenet" in str(failed.error)
+
+
+def test_a_command_is_a_list_of_words_and_no_shell_reads_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[list[str]] = []
+    monkeypatch.setattr(jobs, "start", lambda folder, command, **_: given.append(command))
+    tasks.download(Settings(home=home), "x; touch /tmp/x")
+    (command,) = given
+    assert command[0] == sys.executable
+    assert "x; touch /tmp/x" in command
