@@ -37,6 +37,11 @@ def print_warning(message: str) -> None:
     print(f"warning: {one_line(message)}", file=sys.stderr)
 
 
+def print_failure(image: str, reason: str) -> None:
+    """One line on stderr about an image that failed; a reason that names it says enough."""
+    print_error(reason if one_line(image) in one_line(reason) else f"{image}: {reason}")
+
+
 def print_line(text: str) -> None:
     """One line on stdout."""
     print(one_line(text))

@@ -89,7 +89,7 @@ def test_an_unreadable_photograph_is_named_and_the_rest_measured(
     assert main(["evaluate", "lfw", *lfw, "--json"]) == 1
     out, err = capsys.readouterr()
     assert json.loads(out)["missed"] == 1
-    assert err.startswith(f"error: {bad}: ")
+    assert err.count(str(bad)) == 1
 
 
 def test_missing_files_are_two(lfw: tuple[str, str], tmp_path: Path) -> None:

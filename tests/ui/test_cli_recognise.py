@@ -81,7 +81,7 @@ def test_enrolling_says_what_was_done_and_what_was_left_out(
     assert main(["enroll", good, faceless, "--name", "Ann"]) == 1
     out, err = capsys.readouterr()
     assert out == "enrolled Ann: 1 photograph\n"
-    assert err.startswith(f"error: skipped {faceless}: ")
+    assert err.startswith(f"error: {faceless}: ")
     assert err.count("\n") == 1
 
 
@@ -162,7 +162,7 @@ def test_one_bad_image_is_named_and_the_others_go_on(
     assert main(["detect", str(bad), good]) == 1
     out, err = capsys.readouterr()
     assert good in out
-    assert err.startswith(f"error: {bad}: ")
+    assert err.count(str(bad)) == 1
 
 
 @pytest.mark.parametrize("command", ["identify", "detect"])

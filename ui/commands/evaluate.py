@@ -214,5 +214,5 @@ def _print_rates(name: str, rates: Mapping[float, float | None]) -> None:
 def _report_unreadable(images: "Sequence[FailedImage]") -> int:
     """Name the photographs that could not be read; the exit code."""
     for image in images:
-        output.print_error(f"{image.image}: {image.error}")
+        output.print_failure(image.image, image.error)
     return 1 if images else 0

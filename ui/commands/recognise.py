@@ -149,7 +149,7 @@ def _print_enrolment(enrolment: Enrolment) -> None:
     for person in enrolment.enrolled:
         output.print_line(f"enrolled {person.person}: {count(person.photographs, 'photograph')}")
     for skipped in enrolment.skipped:
-        output.print_error(f"skipped {skipped.image}: {skipped.reason}")
+        output.print_failure(skipped.image, skipped.reason)
     if not enrolment.enrolled and not enrolment.skipped:
         output.print_error("nobody was enrolled")
 
@@ -161,7 +161,7 @@ def _batch_code(results: Sequence[object]) -> int:
 def _print_failures(results: Sequence[object]) -> None:
     for result in results:
         if isinstance(result, FailedImage):
-            output.print_error(f"{result.image}: {result.error}")
+            output.print_failure(result.image, result.error)
 
 
 def _identification_json(result: Identification | FailedImage) -> dict[str, Any]:
