@@ -12,7 +12,10 @@ app = typer.Typer()
 
 @command(app, "doctor", example="likeness doctor --json")
 def doctor(settings: Settings, as_json: JsonOption = False) -> int:
-    """Check versions, device, data folder and weights, and try the whole way of one image."""
+    """Check that everything works on this machine.
+
+    Versions, device, data folder, weights, and the whole way of one image.
+    """
     from ..doctor import State, examine
 
     checks = list(examine(settings))

@@ -102,9 +102,9 @@ def verify(
     threshold: ThresholdOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Say whether two photographs show one person; the exit code is 3 if they do not.
+    """Say whether two photographs show one person.
 
-    Where a photograph shows several faces, the largest counts.
+    The exit code is 3 if they do not. Where a photograph shows several faces, the largest counts.
     """
     with settings.recognition_service() as service:
         result = service.verify(first, second, threshold=threshold)

@@ -54,9 +54,9 @@ def train(
         typer.Option("--allow-corrupt", help="Go on where over a fifth cannot be read."),
     ] = False,
 ) -> int:
-    """Train an embedding on photographs of people, or go on with an interrupted run.
+    """Train an embedding on photographs of people.
 
-    The run's folder gets metrics.jsonl, best.safetensors and last.safetensors; either file serves
+    An interrupted run goes on where it was. Its folder gets metrics.jsonl, best.safetensors and last.safetensors; either file serves
     as --weights. Some of the people are kept out, to choose the best and to set its threshold.
     """
     if settings.weights is not None:
