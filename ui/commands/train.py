@@ -56,8 +56,9 @@ def train(
 ) -> int:
     """Train an embedding on photographs of people.
 
-    An interrupted run goes on where it was. Its folder gets metrics.jsonl, best.safetensors and last.safetensors; either file serves
-    as --weights. Some of the people are kept out, to choose the best and to set its threshold.
+    An interrupted run goes on where it was. Its folder gets metrics.jsonl, best.safetensors and
+    last.safetensors; either file serves as --weights. Some of the people are kept out, to choose
+    the best and to set its threshold.
     """
     if settings.weights is not None:
         raise ArgumentError("training begins with random weights: --weights has no use here")
