@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from data.errors import DatasetError
+from data.errors import ArgumentError, DatasetError
 from recognition.learning.aligned import Aligner
 from recognition.learning.config import DataConfig
 from recognition.learning.photographs import NOBODY, Photographs, TrainingData, load_data
@@ -76,7 +76,7 @@ def test_too_few_people_are_refused(people: Path, tmp_path: Path, kept: int) -> 
 
 def test_bad_lists_and_empty_folders_are_refused(people: Path, tmp_path: Path) -> None:
     listing = tmp_path / "people.txt"
-    with pytest.raises(DatasetError, match="cannot be read"):
+    with pytest.raises(DatasetError, match=r"people\.txt"):
         load(tmp_path, DataConfig(folder=people, identities=listing))
     listing.write_text("nobody\n")
     with pytest.raises(DatasetError, match="nobody listed"):
