@@ -10,7 +10,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 
 from data.errors import DatasetError
-from data.files import printable, sha256_of
+from data.files import printable, read_regular, sha256_of
 from data.images import IMAGE_SUFFIXES, find_images
 from data.lfw import LfwProtocol, Pair, PhotographKey, photograph_path, read_lfw_pairs
 
@@ -111,6 +111,24 @@ def _is_photograph(path: Path) -> bool:
     )
 
 
+def only_listed(identities: Sequence[Identity], listing: Path) -> list[Identity]:
+    """Return the people whom a text file names, by the first word of each line.
+
+    Raises:
+        ArgumentError: There is no such file.
+        DatasetError: It cannot be read, or it names nobody among `identities`.
+    """
+    text = read_regular(listing, error=DatasetError).decode("utf-8", "replace")
+    names = {line.split()[0] for line in text.splitlines() if line.strip()}
+    found = [identity for identity in identities if identity.name in names]
+    if not found:
+        raise DatasetError(
+            f"nobody listed in {printable(listing)} has a folder of photographs; "
+            "expected a name a line, as the folders have it"
+        )
+    return found
+
+
 def find_doubts(identities: Iterable[Identity]) -> list[str]:
     """Return one line for each thing that is allowed, and yet rarely meant.
 
@@ -160,7 +178,7 @@ def check_corrupt(corrupt: int, total: int, *, root: Path) -> None:
     if corrupt > MOST_CORRUPT * total:
         raise DatasetError(
             f"{corrupt} of the {total} photographs in {printable(root)} cannot be read; "
-            f"at most {MOST_CORRUPT:.0%} may be: mend the data set, or allow it explicitly"
+            f"at most {MOST_CORRUPT:.0%} may be: mend the data set; `train` takes --allow-corrupt"
         )
 
 

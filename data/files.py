@@ -42,12 +42,17 @@ def data_home(override: Path | None = None) -> Path:
     Args:
         override: A folder that the user named; otherwise `LIKENESS_HOME` counts, then the place
             that the operating system has for a user's data.
+
+    Raises:
+        ArgumentError: What is named is there, and is no folder.
     """
-    if override is not None:
-        return override.expanduser().absolute()
-    if named := os.environ.get("LIKENESS_HOME"):
-        return Path(named).expanduser().absolute()
-    return platformdirs.user_data_path("likeness")
+    named = override or os.environ.get("LIKENESS_HOME")
+    if not named:
+        return platformdirs.user_data_path("likeness")
+    folder = Path(named).expanduser().absolute()
+    if folder.exists() and not folder.is_dir():
+        raise ArgumentError(f"the data folder {printable(folder)} is a file: name a folder")
+    return folder
 
 
 def private_folder(path: Path) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.datasets import Identity, read_identities
+from data.datasets import Identity, only_listed, read_identities
 from data.errors import DatasetError
 
 from ..photographs import ProgressCallback
@@ -159,16 +159,28 @@ def evaluate_people_folder(
     root: Path,
     find: Finder,
     *,
+    listing: Path | None = None,
     draws: int = 200,
     seed: int = 0,
     progress: ProgressCallback | None = None,
 ) -> IdentificationResult:
     """Run `evaluate_identification` on `root/<person>/<photograph>`.
 
+    Args:
+        root: The folder.
+        find: What finds and embeds the face that counts.
+        listing: A text file of whom to use, a name a line; None uses everybody.
+        draws: How often to draw who is enrolled.
+        seed: Of the draws.
+        progress: Called after each photograph.
+
     Raises:
-        DatasetError: The folder is unusable; see `read_identities` and `embed_photographs`.
+        DatasetError: The folder or the list is unusable; see `read_identities`, `only_listed` and
+            `embed_photographs`.
     """
-    (people,), unreadable = _embed_folders([root], find, progress)
+    everybody = read_identities(root)
+    chosen = everybody if listing is None else only_listed(everybody, listing)
+    (people,), unreadable = _embed([chosen], root, find, progress)
     return evaluate_identification(people, draws=draws, seed=seed, unreadable=unreadable)
 
 
@@ -180,18 +192,21 @@ def evaluate_two_folders(
     Raises:
         DatasetError: A folder is unusable; see `read_identities` and `embed_photographs`.
     """
-    (enrolled, searched), unreadable = _embed_folders([gallery, probes], find, progress)
+    folders = [read_identities(root, minimum_people=1) for root in (gallery, probes)]
+    (enrolled, searched), unreadable = _embed(folders, gallery, find, progress)
     return evaluate_gallery(enrolled, searched, unreadable=unreadable)
 
 
-def _embed_folders(
-    roots: Sequence[Path], find: Finder, progress: ProgressCallback | None
+def _embed(
+    folders: Sequence[Sequence[Identity]],
+    root: Path,
+    find: Finder,
+    progress: ProgressCallback | None,
 ) -> tuple[list[dict[str, list[Embedding | None]]], tuple[FailedImage, ...]]:
     """Return each folder's people by name, and what could not be read."""
-    folders = [read_identities(root, minimum_people=1) for root in roots]
     everyone: list[Identity] = list(chain.from_iterable(folders))
     paths = [path for person in everyone for path in person.photographs]
-    embedded = embed_photographs(paths, find, root=roots[0], progress=progress)
+    embedded = embed_photographs(paths, find, root=root, progress=progress)
     vectors = iter(embedded.vectors)
     people = [
         {person.name: [next(vectors) for _ in person.photographs] for person in folder}

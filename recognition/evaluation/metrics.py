@@ -37,13 +37,14 @@ def threshold_at_far(impostor: Scores, far: float) -> float | None:
         far: Within 0 … 1.
 
     Returns:
-        The threshold, just above an impostor's similarity; None where `far` is not supported.
+        The threshold, just above an impostor's similarity, or -inf where all may be accepted; None
+        where `far` is not supported.
     """
     if not is_supported(far, len(impostor)):
         return None
     accepted = math.floor(far * len(impostor) + _ROUNDING)
     if accepted >= len(impostor):
-        return float(np.min(impostor))
+        return -math.inf
     strongest_rejected = np.sort(impostor.astype(np.float64))[::-1][accepted]
     return float(np.nextafter(strongest_rejected, np.inf))
 

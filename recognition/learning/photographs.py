@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -11,6 +10,7 @@ from data.datasets import (
     Identity,
     check_corrupt,
     find_doubts,
+    only_listed,
     read_identities,
     split_identities,
 )
@@ -97,7 +97,7 @@ def load_data(config: DataConfig, aligner: Aligner, *, seed: int) -> TrainingDat
     """
     people = read_identities(config.folder)
     if config.identities is not None:
-        people = _only_listed(people, config.identities)
+        people = only_listed(people, config.identities)
     doubts = find_doubts(people)
     total = sum(config.split)
     parts = split_identities(people, [share / total for share in config.split], seed)
@@ -119,19 +119,6 @@ def load_data(config: DataConfig, aligner: Aligner, *, seed: int) -> TrainingDat
     if len(validation) == len(validation.people):
         doubts.append("nobody kept out has two photographs: the best epoch is the last one")
     return TrainingData(training, validation, test, tuple(missed), tuple(doubts))
-
-
-def _only_listed(people: Sequence[Identity], listing: Path) -> list[Identity]:
-    """The people whom a text file names, by the first word of each line."""
-    try:
-        lines = listing.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"the list of people {printable(listing)} cannot be read") from error
-    names = {line.split()[0] for line in lines if line.strip()}
-    found = [person for person in people if person.name in names]
-    if not found:
-        raise DatasetError(f"nobody listed in {printable(listing)} has a folder of photographs")
-    return found
 
 
 def _load(people: Sequence[Identity], aligner: Aligner) -> tuple[Photographs, list[Missed]]:

@@ -9,10 +9,11 @@ from data.datasets import (
     Identity,
     check_corrupt,
     find_doubts,
+    only_listed,
     read_identities,
     split_identities,
 )
-from data.errors import DatasetError
+from data.errors import ArgumentError, DatasetError
 
 
 def plant(root: Path, *names: str) -> Path:
@@ -68,6 +69,18 @@ def test_a_folder_that_is_none_is_refused(tmp_path: Path, name: str):
     (tmp_path / "file").touch()
     with pytest.raises(DatasetError, match="no readable folder"):
         read_identities(tmp_path / name)
+
+
+def test_a_list_chooses_people_by_the_first_word_of_a_line(tmp_path: Path):
+    people = read_identities(plant(tmp_path / "people", "Ann/1.jpg", "Bob/1.jpg", "Cy/1.jpg"))
+    listing = tmp_path / "list.txt"
+    listing.write_text("Cy 4\n\nAnn\nNobody\n")
+    assert [person.name for person in only_listed(people, listing)] == ["Ann", "Cy"]
+    listing.write_text("Nobody\n")
+    with pytest.raises(DatasetError, match="nobody listed"):
+        only_listed(people, listing)
+    with pytest.raises(ArgumentError, match="there is no file"):
+        only_listed(people, tmp_path / "absent.txt")
 
 
 def test_odd_entries_neither_hang_nor_get_lost(tmp_path: Path):

@@ -42,6 +42,15 @@ def test_the_data_home_is_what_was_named_most_closely(
     assert list(tmp_path.iterdir()) == []  # asking creates nothing
 
 
+def test_a_home_that_is_a_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ArgumentError, match="is a file"):
+        data_home(tmp_path / "file")
+    monkeypatch.setenv("LIKENESS_HOME", str(tmp_path / "file"))
+    with pytest.raises(ArgumentError, match="is a file"):
+        data_home()
+
+
 def test_a_relative_home_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     assert data_home(Path("here")) == tmp_path / "here"

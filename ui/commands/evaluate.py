@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data.errors import ArgumentError, DatasetError
+from data.errors import ArgumentError
 
 from .. import output
 from ..options import JsonOption, Settings, command
@@ -99,12 +99,14 @@ def identify(
     Give --gallery and --probes; or --people, of whom half are drawn to be enrolled with their
     first photograph, again and again.
     """
-    from recognition.evaluation.identification import evaluate_two_folders
+    from recognition.evaluation.identification import evaluate_people_folder, evaluate_two_folders
 
     with output.progress_bar("embedding") as progress:
         if people is not None and gallery is None and probes is None:
             find = _finder(settings, aligned=aligned)
-            result = _draw(people, identities, find, draws, seed, progress)
+            result = evaluate_people_folder(
+                people, find, listing=identities, draws=draws, seed=seed, progress=progress
+            )
         elif people is None and gallery is not None and probes is not None and identities is None:
             find = _finder(settings, aligned=aligned)
             result = evaluate_two_folders(gallery, probes, find, progress=progress)
@@ -115,42 +117,6 @@ def identify(
     else:
         _print_identification(result)
     return _report_unreadable(result.unreadable)
-
-
-def _draw(
-    root: Path,
-    listing: Path | None,
-    find: "Finder",
-    draws: int,
-    seed: int,
-    progress: output.Advance,
-) -> "IdentificationResult":
-    """Draw who is enrolled among the people of a folder, or among those of them on a list."""
-    from data.datasets import read_identities
-    from recognition.evaluation.embedding import embed_photographs
-    from recognition.evaluation.identification import evaluate_identification
-
-    people = read_identities(root)
-    if listing is not None:
-        names = _listed(listing)
-        people = [person for person in people if person.name in names]
-    paths = [path for person in people for path in person.photographs]
-    embedded = embed_photographs(paths, find, root=root, progress=progress)
-    vectors = iter(embedded.vectors)
-    return evaluate_identification(
-        {person.name: [next(vectors) for _ in person.photographs] for person in people},
-        draws=draws,
-        seed=seed,
-        unreadable=embedded.unreadable,
-    )
-
-
-def _listed(listing: Path) -> set[str]:
-    """The first word of each line of a text file."""
-    from data.files import read_regular
-
-    text = read_regular(listing, error=DatasetError).decode("utf-8", "replace")
-    return {line.split()[0] for line in text.splitlines() if line.strip()}
 
 
 def _numbers(text: str) -> list[int]:
