@@ -76,7 +76,7 @@ def test_too_few_people_are_refused(people: Path, tmp_path: Path, kept: int) -> 
 
 def test_bad_lists_and_empty_folders_are_refused(people: Path, tmp_path: Path) -> None:
     listing = tmp_path / "people.txt"
-    with pytest.raises(DatasetError, match=r"people\.txt"):
+    with pytest.raises(ArgumentError, match=r"people\.txt"):
         load(tmp_path, DataConfig(folder=people, identities=listing))
     listing.write_text("nobody\n")
     with pytest.raises(DatasetError, match="nobody listed"):
