@@ -47,7 +47,7 @@ class StyleConfig:
         tv_weight: Weight of total variation, at least 0. More of it gives a smoother picture.
         style_scale: Longer side of each style picture as a share of `size`, 0.1 to 4. Larger
             gives larger strokes. A style picture is never enlarged beyond its own pixels, for
-            that would teach the picture to be blurred.
+            that would teach the picture to be blurred; nor shrunk below what the network needs.
         style_mix: One weight above 0 for each style picture, or empty for equal shares.
         optimizer: Adam or L-BFGS.
         learning_rate: Step length of Adam on pixels in [0, 1], above 0, at most 1. L-BFGS finds

@@ -14,7 +14,7 @@ from data.images import to_image
 from .config import InitialImage, StyleConfig
 from .objective import Objective, StyleNetwork
 from .painters import Painter, painter
-from .pyramid import at_most, fit, paintable, resize, scales, share_steps, size_of
+from .pyramid import fit, least_side, paintable, resize, scales, share_steps, shrink, size_of
 from .results import Progress
 
 
@@ -47,19 +47,12 @@ def stylize(
             elongated for the network.
         StyleError: While painting, a loss became infinite or NaN.
     """
-    if not styles:
-        raise ArgumentError("there is no style picture: give at least one")
-    if config.style_mix and len(config.style_mix) != len(styles):
-        raise ArgumentError(
-            f"style_mix has {len(config.style_mix)} weights for {len(styles)} style pictures: "
-            "give one for each, or none"
-        )
-    photograph = size_of(content)
+    _check_styles(styles, config, network)
     sides = scales(config.size, config.first_scale, config.scale_factor)
-    plan = share_steps(config.steps, paintable(photograph, sides, network.stride))
+    plan = share_steps(config.steps, paintable(size_of(content), sides, network.stride))
     return _paint(
-        resize(_batched(content), fit(photograph, config.size)),
-        [at_most(_batched(style), round(config.size * config.style_scale)) for style in styles],
+        resize(_batched(content), fit(size_of(content), config.size)),
+        [_scaled_style(_batched(style), config.size, config, network) for style in styles],
         plan,
         config,
         network,
@@ -81,7 +74,7 @@ def _paint(
     picture = _initial(content, config)
     for side, steps in plan:
         size = fit(size_of(content), side)
-        targets = [at_most(style, round(side * config.style_scale)) for style in styles]
+        targets = [_scaled_style(style, side, config, network) for style in styles]
         objective = Objective(network, resize(content, size), targets, config)
         easel = painter(resize(picture, size), objective, config)
         render = partial(_render, easel, size_of(content))
@@ -104,6 +97,30 @@ def _paint(
 def _batched(picture: Tensor) -> Tensor:
     """(1, 3, H, W) from that or from (3, H, W)."""
     return picture if picture.ndim == 4 else picture.unsqueeze(0)
+
+
+def _check_styles(styles: Sequence[Tensor], config: StyleConfig, network: StyleNetwork) -> None:
+    """Refuse no style, a `style_mix` of another length, and pictures too small to show one."""
+    if not styles:
+        raise ArgumentError("there is no style picture: give at least one")
+    if config.style_mix and len(config.style_mix) != len(styles):
+        raise ArgumentError(
+            f"style_mix has {len(config.style_mix)} weights for {len(styles)} style picture(s): "
+            "give one for each, or none"
+        )
+    least = least_side(network.stride)
+    for number, (height, width) in enumerate(map(size_of, styles), start=1):
+        if min(height, width) < least:
+            raise ArgumentError(
+                f"style picture {number} of {width}×{height} px is too small for this network, "
+                f"which needs {least} px on the shorter side: choose a larger one"
+            )
+
+
+def _scaled_style(style: Tensor, side: int, config: StyleConfig, network: StyleNetwork) -> Tensor:
+    """A style picture (1, 3, H, W) as it is looked at in the scale of this longer side, px."""
+    longer = round(side * config.style_scale)
+    return shrink(style, longer, shorter=least_side(network.stride))
 
 
 def _initial(content: Tensor, config: StyleConfig) -> Tensor:

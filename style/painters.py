@@ -81,7 +81,7 @@ class LbfgsPainter:
     """L-BFGS on z with picture = sigmoid(z), so that no pixel can leave [0, 1].
 
     Without such bounds it buys loss with colours that no picture can hold, and pays for them in
-    the final clip.
+    the final clip. Without a line search it diverges on networks with large activations.
     """
 
     def __init__(self, image: Tensor, objective: Objective) -> None:
@@ -89,6 +89,7 @@ class LbfgsPainter:
         self._iterate = torch.logit(image.detach(), eps=_HALF_LEVEL).requires_grad_(True)
         self._painted = self._iterate.detach().clone()
         self._objective = objective
+        self._evaluated: Tensor | None = None  # where `_losses` and the gradient belong
         self._losses: dict[str, float] = {}
         # The relative losses are so flat in any one pixel that the absolute tolerances of the
         # optimiser would see a minimum everywhere: the objective is scaled, the tolerances go.
@@ -96,27 +97,34 @@ class LbfgsPainter:
         self._lbfgs = torch.optim.LBFGS(
             [self._iterate],
             max_iter=1,
+            max_eval=20,  # the first line search begins far too short; later ones need one or two
             history_size=10,
             tolerance_grad=0,
             tolerance_change=0,
+            line_search_fn="strong_wolfe",
         )
 
     def step(self) -> dict[str, float]:
-        """One iteration of L-BFGS, which evaluates the objective once."""
+        """One iteration of L-BFGS: one evaluation, and more where the line search wants them."""
+        self._evaluate()  # the optimiser's own first evaluation finds it done
+        before = self._losses
         self._lbfgs.step(self._evaluate)  # type: ignore[no-untyped-call]
-        return self._losses
+        self._painted.copy_(self._iterate.detach())
+        return before
 
     def picture(self) -> Tensor:
-        """The last iterate whose losses are known to be finite."""
+        """The last iterate that a line search has accepted."""
         return torch.sigmoid(self._painted)
 
     def _evaluate(self) -> float:
         """The scaled loss at the iterate, with its gradient."""
-        self._lbfgs.zero_grad()
-        losses = self._objective(torch.sigmoid(self._iterate))
-        self._losses = _finite(losses)
-        self._painted.copy_(self._iterate.detach())
-        (self._scale * losses["total"]).backward()  # type: ignore[no-untyped-call]
+        # A step begins where the last line search ended: loss and gradient are still there.
+        if self._evaluated is None or not torch.equal(self._iterate, self._evaluated):
+            self._lbfgs.zero_grad()
+            losses = self._objective(torch.sigmoid(self._iterate))
+            self._losses = _finite(losses)
+            (self._scale * losses["total"]).backward()  # type: ignore[no-untyped-call]
+            self._evaluated = self._iterate.detach().clone()
         return self._scale * self._losses["total"]
 
 

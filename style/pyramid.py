@@ -44,6 +44,11 @@ def share_steps(steps: int, sides: tuple[int, ...]) -> tuple[tuple[int, int], ..
     return tuple((side, each + (i >= extra_from)) for i, side in enumerate(used))
 
 
+def least_side(stride: int) -> int:
+    """The shorter side, px, at which a tap of this stride still sees two places a direction."""
+    return 2 * stride
+
+
 def paintable(photograph: tuple[int, int], sides: tuple[int, ...], stride: int) -> tuple[int, ...]:
     """The scales in which the network's deepest tap still sees something.
 
@@ -55,13 +60,13 @@ def paintable(photograph: tuple[int, int], sides: tuple[int, ...], stride: int) 
     Raises:
         ArgumentError: Not even the finest is large enough.
     """
-    smallest = 2 * stride  # two positions are the least that have a difference
-    usable = tuple(side for side in sides if min(fit(photograph, side)) >= smallest)
+    least = least_side(stride)
+    usable = tuple(side for side in sides if min(fit(photograph, side)) >= least)
     if not usable:
         height, width = fit(photograph, sides[-1])
         raise ArgumentError(
             f"a picture of {width}×{height} px is too small for this network, which needs "
-            f"{smallest} px on the shorter side: choose a larger size or a less elongated picture"
+            f"{least} px on the shorter side: choose a larger size or a less elongated picture"
         )
     return usable
 
@@ -74,7 +79,14 @@ def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:
     return scaled.clamp_(0, 1)  # bicubic overshoots at edges
 
 
-def at_most(picture: Tensor, longer: int) -> Tensor:
-    """Shrink a picture (1, C, H, W) to a longer side of `longer` px; never enlarge it."""
+def shrink(picture: Tensor, longer: int, *, shorter: int) -> Tensor:
+    """Scale a picture (1, C, H, W) down, never up.
+
+    Args:
+        picture: In [0, 1].
+        longer: The longer side that it is to have, px.
+        shorter: What its shorter side must not fall below, px; an elongated picture stays larger.
+    """
     size = size_of(picture)
-    return resize(picture, fit(size, min(longer, max(size))))
+    wanted = max(longer / max(size), shorter / min(size))
+    return resize(picture, fit(size, round(min(wanted, 1.0) * max(size))))

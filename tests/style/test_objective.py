@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from backbones.registry import create
 from style.config import StyleConfig
 from style.losses import ContentLoss, GramLoss, total_variation
 from style.objective import Objective, StyleNetwork
@@ -82,3 +83,39 @@ def test_targets_are_looked_at_once() -> None:
     objective(_picture(11))
     objective(_picture(12))
     assert looks == 5
+
+
+def test_the_network_of_a_backbone_has_the_taps_of_its_spec() -> None:
+    backbone = create("squeezenet1_0", seed=0)
+    network = StyleNetwork.of(backbone)
+    spec = backbone.spec
+    assert network.content_taps == spec.content_taps
+    assert tuple(network.style_taps) == spec.style_taps
+    assert tuple(network.style_taps.values()) == spec.style_tap_weights
+    assert network.stride == 16
+    seen = network.extract(torch.rand(1, 3, 64, 48))
+    assert set(seen) == {*spec.content_taps, *spec.style_taps}
+
+
+def test_the_network_sees_pictures_continued_beyond_their_borders() -> None:
+    backbone = create("squeezenet1_0", seed=0)
+    image = _picture(13, 40, 48).float()
+    continued = F.pad(image, (8, 8, 8, 8), mode="replicate")
+    seen = StyleNetwork.of(backbone).extract(image)
+    for tap, expected in backbone.features(continued, tuple(seen)).items():
+        torch.testing.assert_close(seen[tap], expected)
+
+
+def test_gradients_reach_the_picture_and_no_weight() -> None:
+    backbone = create("vgg19_quarter", seed=0)
+    image = _picture(14, 32, 32).float().requires_grad_(True)
+    objective = Objective(
+        StyleNetwork.of(backbone),
+        _picture(15, 32, 32).float(),
+        [_picture(16, 32, 32).float()],
+        StyleConfig(),
+    )
+    objective(image)["total"].backward()
+    assert image.grad is not None
+    assert image.grad.abs().min() > 0
+    assert all(weight.grad is None for weight in backbone.parameters())

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import ArgumentError
-from style.pyramid import at_most, fit, paintable, resize, scales, share_steps, size_of
+from style.pyramid import fit, paintable, resize, scales, share_steps, shrink, size_of
 
 SIDES = st.integers(min_value=1, max_value=30_000)
 
@@ -78,7 +78,9 @@ def test_resize_antialiases_and_stays_in_range() -> None:
     assert large.max() == 1
 
 
-def test_at_most_shrinks_and_never_enlarges() -> None:
+def test_shrink_never_enlarges_and_keeps_the_shorter_side() -> None:
     picture = torch.rand(1, 3, 40, 80, generator=torch.Generator().manual_seed(0))
-    assert size_of(at_most(picture, 20)) == (10, 20)
-    assert at_most(picture, 200) is picture
+    assert size_of(shrink(picture, 20, shorter=4)) == (10, 20)
+    assert size_of(shrink(picture, 20, shorter=16)) == (16, 32)
+    assert shrink(picture, 200, shorter=4) is picture
+    assert shrink(picture, 20, shorter=64) is picture

@@ -1,0 +1,163 @@
+"""stylize() with a small random network: what it reports, keeps and refuses."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from PIL.Image import Image
+from torch import Tensor
+
+from data.errors import ArgumentError, StyleError
+from style.config import InitialImage, Optimizer, StyleConfig
+from style.objective import StyleNetwork
+from style.optimize import stylize
+
+Picture = Callable[..., Tensor]
+
+SMALL = StyleConfig(size=64, steps=12, first_scale=32, scale_factor=2)
+
+
+def _last(network: StyleNetwork, content: Tensor, style: Tensor, config: StyleConfig) -> Image:
+    *_, last = stylize(content, [style], config, network)
+    return last.image
+
+
+def _pixels(image: Image) -> np.ndarray:
+    return np.asarray(image)
+
+
+def test_every_step_is_reported(network: StyleNetwork, picture: Picture) -> None:
+    steps = list(stylize(picture(0), [picture(1)], SMALL, network, preview_every=5))
+    assert [progress.step for progress in steps] == list(range(1, 13))
+    assert {progress.total for progress in steps} == {12}
+    assert [progress.size for progress in steps] == [(24, 32)] * 6 + [(48, 64)] * 6
+    assert [p.step for p in steps if p.image is not None] == [5, 10, 12]
+    assert all(p.image is None or p.image.size == (64, 48) for p in steps)
+    assert all(a.elapsed <= b.elapsed for a, b in pairwise(steps))
+    for progress in steps:
+        assert list(progress.losses) == ["content", "style", "total_variation", "total"]
+        assert all(np.isfinite(value) for value in progress.losses.values())
+
+
+@pytest.mark.parametrize("optimizer", list(Optimizer))
+def test_the_style_comes_closer(
+    network: StyleNetwork, picture: Picture, optimizer: Optimizer
+) -> None:
+    config = replace(SMALL, steps=60, first_scale=64, optimizer=optimizer)
+    steps = list(stylize(picture(0), [picture(1)], config, network))
+    assert steps[-1].losses["style"] < 0.2 * steps[0].losses["style"]
+    assert steps[-1].losses["total"] < 0.5 * steps[0].losses["total"]
+
+
+def test_without_a_say_for_the_style_the_content_stays(
+    network: StyleNetwork, picture: Picture
+) -> None:
+    config = replace(SMALL, style_weight=1e-6, tv_weight=0, content_weight=1e3, first_scale=64)
+    content = picture(0, 48, 64)
+    painted = torch.from_numpy(_pixels(_last(network, content, picture(1), config)).copy()) / 255
+    assert (painted.permute(2, 0, 1) - content[0]).abs().mean() < 0.02
+
+
+@pytest.mark.parametrize("optimizer", list(Optimizer))
+def test_the_same_seed_gives_the_same_picture(
+    network: StyleNetwork, picture: Picture, optimizer: Optimizer
+) -> None:
+    config = replace(SMALL, initial_image=InitialImage.NOISE, optimizer=optimizer, seed=3)
+    first = _last(network, picture(0), picture(1), config)
+    again = _last(network, picture(0), picture(1), config)
+    other = _last(network, picture(0), picture(1), replace(config, seed=4))
+    assert np.array_equal(_pixels(first), _pixels(again))
+    assert not np.array_equal(_pixels(first), _pixels(other))
+
+
+def test_a_cancelled_run_keeps_its_picture(network: StyleNetwork, picture: Picture) -> None:
+    painting = stylize(picture(0), [picture(1)], SMALL, network)
+    for progress in painting:
+        if progress.step == 4:  # in the coarse scale
+            break
+    painting.close()
+    assert next(painting, None) is None
+    kept = progress.render()
+    assert kept.size == (64, 48)
+    assert np.array_equal(_pixels(kept), _pixels(progress.render()))
+
+
+def test_the_last_step_renders_the_picture_that_it_carries(
+    network: StyleNetwork, picture: Picture
+) -> None:
+    *_, last = stylize(picture(0), [picture(1)], SMALL, network)
+    assert np.array_equal(_pixels(last.render()), _pixels(last.image))
+
+
+def test_targets_are_looked_at_once_a_scale(
+    network: StyleNetwork, picture: Picture, seen: list[tuple[int, int]]
+) -> None:
+    list(stylize(picture(0), [picture(1), picture(2)], SMALL, network))
+    assert len(seen) == 12 + 2 * 3  # steps, and in two scales one content and two styles
+
+
+def test_styles_are_scaled_and_never_enlarged(
+    network: StyleNetwork, picture: Picture, seen: list[tuple[int, int]]
+) -> None:
+    config = replace(SMALL, steps=1, style_scale=1.5)
+    styles = [picture(1, 300, 150), picture(2, 40, 50), picture(3, 10, 200)]
+    list(stylize(picture(0), styles, config, network))
+    content, large, small, elongated, *_ = seen
+    assert content == (48, 64)
+    assert large == (96, 48)  # longer side 1.5 · 64
+    assert small == (40, 50)  # as it is
+    assert elongated == (8, 160)  # what a stride of 4 needs
+
+
+def test_a_small_photograph_is_enlarged_to_the_size(
+    network: StyleNetwork, picture: Picture
+) -> None:
+    painted = _last(network, picture(0, 20, 15), picture(1), replace(SMALL, steps=2))
+    assert painted.size == (48, 64)
+
+
+def test_batched_and_single_pictures_are_the_same(network: StyleNetwork, picture: Picture) -> None:
+    batched = _last(network, picture(0), picture(1), SMALL)
+    single = _last(network, picture(0)[0], picture(1)[0], SMALL)
+    assert np.array_equal(_pixels(batched), _pixels(single))
+
+
+def test_arguments_are_refused_before_the_first_step(
+    network: StyleNetwork, picture: Picture
+) -> None:
+    with pytest.raises(ArgumentError, match="no style picture"):
+        stylize(picture(0), [], SMALL, network)
+    with pytest.raises(ArgumentError, match=r"2 weights for 1 style picture"):
+        stylize(picture(0), [picture(1)], replace(SMALL, style_mix=(1, 2)), network)
+    with pytest.raises(ArgumentError, match="too small for this network"):
+        stylize(picture(0, 4, 400), [picture(1)], SMALL, network)
+    with pytest.raises(ArgumentError, match="style picture 2 of 400×4 px is too small"):
+        stylize(picture(0), [picture(1), picture(2, 4, 400)], SMALL, network)
+
+
+def test_a_broken_network_stops_with_one_line_and_the_picture_so_far(
+    network: StyleNetwork, picture: Picture
+) -> None:
+    looks = 0
+
+    def broken(image: Tensor) -> dict[str, Tensor]:
+        nonlocal looks
+        looks += 1
+        seen = network.extract(image)
+        return seen if looks < 5 else {tap: features * torch.nan for tap, features in seen.items()}
+
+    painting = stylize(picture(0), [picture(1)], SMALL, replace(network, extract=broken))
+    done = [next(painting), next(painting)]
+    with pytest.raises(StyleError, match="content loss became nan"):
+        next(painting)
+    assert done[-1].render().size == (64, 48)
+
+
+def test_between_steps_the_caller_has_its_gradients(
+    network: StyleNetwork, picture: Picture
+) -> None:
+    for _ in stylize(picture(0), [picture(1)], replace(SMALL, steps=2), network):
+        assert torch.is_grad_enabled()
