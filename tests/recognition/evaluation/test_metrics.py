@@ -89,7 +89,7 @@ def test_the_smallest_supported_rate_is_supported_and_nothing_below(impostors: i
 
 def test_everything_is_accepted_at_a_rate_of_one():
     assert tar_at_far(np.array([-0.9]), np.linspace(-1, 1, 20), 1.0) == 1.0
-    assert threshold_at_far(np.linspace(-1, 1, 20), 1.0) == -1.0
+    assert threshold_at_far(np.linspace(-1, 1, 20), 1.0) == -math.inf
 
 
 def test_nothing_genuine_has_no_rate():
