@@ -82,9 +82,8 @@ def test_everything_is_refused_before_the_first_step(
     painting: Image.Image,
     tmp_path: Path,
 ) -> None:
-    def refused(content: object = photograph, style: object = painting, **settings: object) -> None:
-        config = StyleConfig(**{**SMALL.settings(), "style_mix": (), **settings})
-        service.stylize(content, [style], config, weights=random_weights)
+    def refused(content: object = photograph, style: object = painting) -> None:
+        service.stylize(content, [style], SMALL, weights=random_weights)
 
     with pytest.raises(ArgumentError, match=r"missing\.jpg"):
         refused(content=tmp_path / "missing.jpg")
@@ -93,7 +92,7 @@ def test_everything_is_refused_before_the_first_step(
     with pytest.raises(ImageError):
         refused(style=b"<html>")
     with pytest.raises(ArgumentError, match="vgg20"):
-        refused(backbone="vgg20")
+        service.stylize(photograph, [painting], StyleConfig(backbone="vgg20"))
 
 
 def test_without_weights_the_message_names_the_network(
