@@ -53,8 +53,10 @@ def lfw(
     from recognition.evaluation.verification import evaluate_lfw_folder
 
     protocol = read_lfw_pairs(pairs)
+    numbers: Sequence[int] = range(1, len(protocol.folds) + 1)
     if folds is not None:
-        protocol = protocol.select(_numbers(folds))
+        numbers = _numbers(folds)
+        protocol = protocol.select(numbers)
     with output.progress_bar("embedding") as progress:
         result = evaluate_lfw_folder(
             protocol, images, _finder(settings, aligned=aligned), progress=progress
@@ -62,7 +64,7 @@ def lfw(
     if as_json:
         output.print_json(result.to_json())
     else:
-        _print_verification(result)
+        _print_verification(result, numbers)
     return _report_unreadable(result.unreadable)
 
 
@@ -142,9 +144,9 @@ def _finder(settings: Settings, *, aligned: bool) -> "Finder":
     return in_the_middle(FacePipeline(FaceDetector(settings.chosen_device), embedder))
 
 
-def _print_verification(result: "LfwResult") -> None:
-    """The figures for people, one a line."""
-    for number, accuracy in enumerate(result.folds, start=1):
+def _print_verification(result: "LfwResult", numbers: Sequence[int]) -> None:
+    """The figures for people, one a line; `numbers` are the folds' own."""
+    for number, accuracy in zip(numbers, result.folds, strict=True):
         output.print_line(f"fold {number}: accuracy {output.percent(accuracy, 2)}")
     error = f" ± {output.percent(result.standard_error, 2)}" if result.standard_error else ""
     output.print_line(f"mean accuracy: {output.percent(result.mean, 2)}{error}")
