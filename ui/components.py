@@ -19,7 +19,7 @@ from . import browser, resources, wording
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 
-_SUFFIXES = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff")
+PICTURE_KINDS = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff")
 _LONGEST_SIDE = 1280  # px of a picture that is sent to be looked at
 _FACE_SIDE = 144  # px of a face on a card
 
@@ -80,7 +80,7 @@ def uploads(
 ) -> list[Upload]:
     """A field to drop pictures on; returns what is on it."""
     given = st.file_uploader(
-        label, type=_SUFFIXES, accept_multiple_files=several, key=key, help=help
+        label, type=PICTURE_KINDS, accept_multiple_files=several, key=key, help=help
     )
     files = given if isinstance(given, list) else [given] if given else []
     return [Upload(id=file.file_id, name=file.name, content=file.getvalue()) for file in files]

@@ -7,7 +7,7 @@ from pathlib import Path
 from style.config import StyleConfig
 
 from . import jobs
-from .jobs import Job
+from .jobs import Job, JobState
 from .options import Settings
 
 STYLIZE, DOWNLOAD = "stylize", "download"
@@ -64,6 +64,8 @@ def stylize(
 def download(settings: Settings, name: str) -> Job:
     """Start fetching a network's weights in the background; the user has agreed to it.
 
+    Where that is being done already, the job that does it is returned.
+
     Args:
         settings: Data folder.
         name: The network.
@@ -71,6 +73,9 @@ def download(settings: Settings, name: str) -> Job:
     Raises:
         AppError: Enough jobs are running, or the disk is full.
     """
+    for job in latest(settings, DOWNLOAD):
+        if job.title == name and job.state is JobState.RUNNING:
+            return job
     folder = jobs.prepare({}, home=settings.home)
     command = [*_likeness(settings, "models", "download"), name, "--yes", "--json-lines"]
     return jobs.start(folder, command, kind=DOWNLOAD, title=name)

@@ -77,6 +77,21 @@ def test_a_download_of_what_nobody_offers_fails_with_the_line_that_says_why(home
     assert "nobody offers weights for mobilefacenet" in str(failed.error)
 
 
+def test_weights_are_fetched_by_one_job_at_a_time(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = [sys.executable, "-c", "import time; time.sleep(60)"]
+    monkeypatch.setattr(tasks, "_likeness", lambda *_: waits)
+    settings = Settings(home=home)
+    first = tasks.download(settings, "vgg19")
+    assert tasks.download(settings, "vgg19").id == first.id
+    other = tasks.download(settings, "resnet18")
+    assert other.id != first.id
+    for job in (first, other):
+        jobs.cancel(job)
+        ended(job, home)
+
+
 def test_a_command_is_a_list_of_words_and_no_shell_reads_it(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -79,7 +79,8 @@ def _offer(name: str, source: "WeightsSource") -> None:
         st.caption(f"From {wording.literal(source.url)}")
         if st.button("Agree and download", type="primary", key=f"download-{name}"):
             with components.refusals_shown():
-                tasks.download(resources.settings(), name)
+                with components.at_work("Starting"):
+                    tasks.download(resources.settings(), name)
                 st.rerun()
 
 

@@ -38,8 +38,7 @@ def page() -> None:
 
 def _enrolment(service: RecognitionService) -> None:
     """The form, and what the last enrolment did."""
-    # A plain dictionary, so that what is written into it stays even when a click ends this run.
-    desk: dict[str, Any] = st.session_state.setdefault("desk", {"turn": 0, "receipt": None})
+    desk = _desk()
     turn = desk["turn"]
     with st.container(border=True):
         st.subheader("Enrol somebody", anchor=False)
@@ -52,34 +51,45 @@ def _enrolment(service: RecognitionService) -> None:
         )
         if st.button("Enrol", type="primary", key=f"enrol-{turn}", width="stretch"):
             with components.refusals_shown():
-                _enrol(service, desk, name, photographs, face=1 if largest else None)
+                if not photographs:
+                    raise AppError("no photograph yet: add one or more of this person")
+                _enrol(service, turn, name, photographs, face=1 if largest else None)
                 st.rerun()
         st.caption(_CONSENT)
     if desk["receipt"]:
         _receipt(*desk["receipt"])
 
 
+def _desk() -> dict[str, Any]:
+    """What this session has done: `turn`, `receipt` of the last enrolment, who was `deleted`.
+
+    A plain dictionary, for what is written into it stays even when a click ends this run.
+    """
+    desk: dict[str, Any] = st.session_state.setdefault(
+        "desk", {"turn": 0, "receipt": None, "deleted": None}
+    )
+    return desk
+
+
 def _enrol(
     service: RecognitionService,
-    desk: dict[str, Any],
+    turn: int,
     name: str,
     photographs: Sequence[Upload],
     *,
     face: int | None,
 ) -> None:
-    """Enrol once, however often the button was clicked."""
-    if not photographs:
-        raise AppError("no photograph yet: add one or more of this person")
-    # The next run shows new, empty fields and another button; a second click meant for this one
-    # finds nothing to do, even if it comes while the service is at work.
-    desk["turn"] += 1
-    try:
-        with components.at_work(f"Looking at {wording.count(len(photographs), 'photograph')}"):
+    """Enrol once, however often the button was clicked.
+
+    A second click starts a second run beside the first, which ends when the service has answered.
+    The second one waits for that, and finds that its turn is over.
+    """
+    desk = _desk()
+    with components.at_work(f"Looking at {wording.count(len(photographs), 'photograph')}"):
+        if desk["turn"] == turn:
             enrolment = service.enroll(name, [upload.content for upload in photographs], face=face)
             desk["receipt"] = (enrolment, [upload.name for upload in photographs])
-    except AppError:
-        desk["turn"] -= 1
-        raise
+            desk["turn"] = turn + 1  # the next run shows new, empty fields
 
 
 def _receipt(enrolment: Enrolment, names: Sequence[str]) -> None:
@@ -124,6 +134,7 @@ def _people(service: RecognitionService) -> None:
 
 def _person(service: RecognitionService, person: PersonSummary) -> None:
     """One person's card."""
+    desk = _desk()
     with st.container(width=132, gap="xxsmall"):
         if thumbnail := service.thumbnail(person.name):
             st.image(thumbnail, width=132)
@@ -140,26 +151,27 @@ def _person(service: RecognitionService, person: PersonSummary) -> None:
             if st.button("Delete", key=f"delete-{person.name}", width="stretch"):
                 with components.refusals_shown():
                     service.delete(person.name)
-                    st.session_state["deleted"] = person.name
+                    desk["deleted"] = person.name
                     st.rerun()
 
 
 def _undo_of_deletion(service: RecognitionService) -> None:
     """Offer to take back the last deletion of this session."""
-    name: str | None = st.session_state.get("deleted")
+    desk = _desk()
+    name: str | None = desk["deleted"]
     if name is None:
         return
     with st.container(horizontal=True, border=True, vertical_alignment="center"):
         st.markdown(f"{wording.plain(name)} was deleted.")
         if st.button("Undo", icon=":material/undo:"):
-            st.session_state["deleted"] = None
+            desk["deleted"] = None
             service.restore(name)
             st.rerun()
 
 
 def _deleted_people(service: RecognitionService) -> None:
     """Those who can still be restored, or erased for good."""
-    deleted = service.people(deleted=True)
+    deleted, desk = service.people(deleted=True), _desk()
     if not deleted:
         return
     with st.expander(f"Deleted: {wording.count(len(deleted), 'person', 'people')}"):
@@ -169,11 +181,11 @@ def _deleted_people(service: RecognitionService) -> None:
                 st.text(wording.shorten(person.name), width="stretch")
                 if st.button("Restore", key=f"restore-{number}"):
                     service.restore(person.name)
-                    st.session_state["deleted"] = None
+                    desk["deleted"] = None
                     st.rerun()
                 if st.button("Erase for good", key=f"erase-{number}"):
                     service.erase(person.name)
-                    st.session_state["deleted"] = None
+                    desk["deleted"] = None
                     st.rerun()
 
 

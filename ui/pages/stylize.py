@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from PIL import Image
@@ -41,14 +41,8 @@ def _order() -> None:
     )
     _thumbnails([*content, *styles])
     network, config = _choices()
-    # Another button after each start: a second click meant for this one finds it gone.
-    desk: dict[str, int] = st.session_state.setdefault("orders", {"turn": 0})
     clicked = st.button(
-        "Paint",
-        type="primary",
-        key=f"paint-{desk['turn']}",
-        width="stretch",
-        disabled=network.weights is None,
+        "Paint", type="primary", key="paint", width="stretch", disabled=network.weights is None
     )
     if network.weights is None:
         st.caption(f"{wording.literal(network.spec.name)} has no weights yet.")
@@ -56,11 +50,23 @@ def _order() -> None:
     if clicked:
         if not content or not 1 <= len(styles) <= _MOST_STYLES:
             raise AppError(f"add one photograph, and one to {_MOST_STYLES} style pictures")
-        desk["turn"] += 1
+        _attach(_start(content[0], styles, config))
+
+
+def _start(content: Upload, styles: Sequence[Upload], config: StyleConfig) -> Job:
+    """Start painting once, however often the button was clicked."""
+    order = (content.id, *(style.id for style in styles), config)
+    # A plain dictionary: what is written into it stays even when a second click ends this run.
+    desk: dict[str, Any] = st.session_state.setdefault("orders", {"order": None, "job": None})
+    with components.at_work("Starting"):
+        running = desk["job"] and jobs.find(desk["job"], home=resources.settings().home)
+        if running and running.state is JobState.RUNNING and desk["order"] == order:
+            return running
         job = tasks.stylize(
-            resources.settings(), content[0].content, [style.content for style in styles], config
+            resources.settings(), content.content, [style.content for style in styles], config
         )
-        _attach(job)
+        desk["order"], desk["job"] = order, job.id
+        return job
 
 
 def _choices() -> tuple["BackboneDescription", StyleConfig]:
