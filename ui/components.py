@@ -2,10 +2,9 @@
 
 import base64
 import io
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import streamlit as st
 from PIL import Image
@@ -15,9 +14,6 @@ from recognition.results import Box, Identification, IdentifiedFace, Verificatio
 from recognition.service import RecognitionService
 
 from . import browser, resources, wording
-
-Item = TypeVar("Item")
-Value = TypeVar("Value")
 
 PICTURE_KINDS = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff")
 _LONGEST_SIDE = 1280  # px of a picture that is sent to be looked at
@@ -126,36 +122,6 @@ def at_work(doing: str) -> Iterator[None]:
     """
     with st.spinner(f"{doing} …", show_time=True), resources.turn():
         yield
-
-
-def remembered(slot: str, key: Hashable, compute: Callable[[], Value]) -> Value:
-    """A value that is computed once and again only when its key changes.
-
-    Args:
-        slot: Where this session keeps it: one value a slot.
-        key: What it depends on.
-        compute: Makes it.
-    """
-    memory: dict[str, tuple[Hashable, Any]] = st.session_state.setdefault("memory", {})
-    if slot not in memory or memory[slot][0] != key:
-        memory[slot] = (key, compute())
-    value: Value = memory[slot][1]
-    return value
-
-
-def first_of(items: Sequence[Item], *, key: str, size: int) -> Sequence[Item]:
-    """As many items as fit on a page that nobody scrolls for ever, and more on request."""
-    shown: dict[str, int] = st.session_state.setdefault("shown", {})
-    return items[: shown.setdefault(key, size)]
-
-
-def more_button(items: Sequence[Item], *, key: str, size: int) -> None:
-    """Below `first_of`: the button that shows more, if there are any."""
-    shown: dict[str, int] = st.session_state["shown"]
-    left = len(items) - shown[key]
-    if left > 0 and st.button(f"Show {min(size, left)} more of {left}", key=f"{key}-more"):
-        shown[key] += size
-        st.rerun()
 
 
 def weights_notice(service: RecognitionService) -> None:

@@ -7,7 +7,7 @@ import streamlit as st
 from data.images import load_image
 from recognition.results import FailedImage, Identification
 from recognition.service import RecognitionService
-from ui import components, resources, wording
+from ui import components, memory, resources, wording
 from ui.components import Upload
 
 _PAGE = 5  # photographs at once
@@ -63,17 +63,17 @@ def _results(
             return service.identify(contents, top_k=top_k, threshold=threshold)
 
     question = (tuple(upload.id for upload in given), top_k, threshold)
-    results = components.remembered("identify", question, identify)
+    results = memory.remembered("identify", question, identify)
     used = service.threshold if threshold is None else threshold
     pairs = list(zip(given, results, strict=True))
-    for upload, result in components.first_of(pairs, key="identify", size=_PAGE):
+    for upload, result in memory.first_of(pairs, key="identify", size=_PAGE):
         st.divider()
         if isinstance(result, FailedImage):
             st.text(wording.shorten(upload.name))
             components.refusal(result.error)
         else:
             _result(upload, result, used)
-    components.more_button(pairs, key="identify", size=_PAGE)
+    memory.more_button(pairs, key="identify", size=_PAGE)
     st.caption("There is no liveness test: a photograph of a photograph counts as the person.")
 
 

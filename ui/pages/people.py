@@ -8,7 +8,7 @@ import streamlit as st
 from data.errors import AppError
 from recognition.results import Enrolment, PersonSummary
 from recognition.service import RecognitionService
-from ui import components, resources, wording
+from ui import components, memory, resources, wording
 from ui.components import Upload
 
 _PAGE = 24  # people at once
@@ -89,7 +89,8 @@ def _enrol(
         if desk["turn"] == turn:
             enrolment = service.enroll(name, [upload.content for upload in photographs], face=face)
             desk["receipt"] = (enrolment, [upload.name for upload in photographs])
-            desk["turn"] = turn + 1  # the next run shows new, empty fields
+            if enrolment.enrolled:
+                desk["turn"] = turn + 1  # the next run shows new, empty fields
 
 
 def _receipt(enrolment: Enrolment, names: Sequence[str]) -> None:
@@ -127,9 +128,9 @@ def _people(service: RecognitionService) -> None:
     found = [person for person in people if wanted.casefold() in person.name.casefold()]
     st.caption(wording.count(len(found), "person", "people"))
     with st.container(horizontal=True, gap="medium"):
-        for person in components.first_of(found, key="people", size=_PAGE):
+        for person in memory.first_of(found, key="people", size=_PAGE):
             _person(service, person)
-    components.more_button(found, key="people", size=_PAGE)
+    memory.more_button(found, key="people", size=_PAGE)
 
 
 def _person(service: RecognitionService, person: PersonSummary) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 from data.errors import AppError
 from data.images import load_image
 from style.config import StyleConfig
-from ui import components, jobs, resources, tasks, wording
+from ui import components, jobs, memory, resources, tasks, wording
 from ui.components import Upload
 from ui.jobs import Job, JobState
 
@@ -98,7 +98,7 @@ def _thumbnails(given: Sequence[Upload]) -> None:
     """What has been handed over, small; a picture that cannot be read is refused here."""
     with st.container(horizontal=True, gap="small"):
         for upload in given:
-            st.image(components.remembered(upload.id, upload.id, partial(_small, upload)))
+            st.image(memory.remembered(upload.id, upload.id, partial(_small, upload)))
 
 
 def _small(upload: Upload) -> Image.Image:
@@ -161,7 +161,7 @@ def _ended(job: Job) -> None:
     elif job.state is JobState.CANCELLED:
         st.info("Cancelled. This is what was painted so far." if picture else "Cancelled.")
     if picture:
-        before, after = components.remembered("pair", job.id, lambda: _pair(job))
+        before, after = memory.remembered("pair", job.id, lambda: _pair(job))
         components.before_and_after(before, after)
         progress = jobs.progress(job)
         steps = (

@@ -7,7 +7,7 @@ import streamlit as st
 from data.images import load_image
 from recognition.results import FailedImage, Verification
 from recognition.service import RecognitionService
-from ui import components, resources
+from ui import components, memory, resources
 from ui.components import Frame, Upload
 
 
@@ -41,7 +41,7 @@ def _photograph(service: RecognitionService, label: str, *, key: str) -> Upload 
     with components.refusals_shown():
         components.picture_with_faces(
             load_image(upload.content),
-            components.remembered(key, upload.id, lambda: _frames(service, upload)),
+            memory.remembered(key, upload.id, lambda: _frames(service, upload)),
             key=f"picture-{key}",
             description=upload.name,
         )
@@ -67,7 +67,7 @@ def _verify(service: RecognitionService, pair: Sequence[Upload]) -> Verification
         with components.at_work("Comparing"):
             return service.verify(first.content, second.content)
 
-    return components.remembered("verify", (first.id, second.id), verify)
+    return memory.remembered("verify", (first.id, second.id), verify)
 
 
 page()

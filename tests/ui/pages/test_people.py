@@ -181,3 +181,13 @@ def test_without_weights_the_page_opens_and_says_where_to_get_them(open_page, se
     assert "no weights yet" in words
     assert "fetch them" in words
     assert page.get("page_link")
+
+
+def test_where_no_photograph_could_be_used_the_form_stays_filled_in(open_page, service, picture):
+    service.skipped = {1: "2 faces in it"}
+    page = open_page("people")
+    fill(page, "Ann", [("a.png", picture(), "image/png")])
+    page.run()
+    button(page, "Enrol").click().run()
+    assert len(page.warning) == 1
+    assert page.text_input[0].value == "Ann"
