@@ -40,12 +40,12 @@ def test_a_healthy_installation_passes_and_nothing_is_made(
     assert not home.exists()
 
 
-def test_a_data_folder_that_is_a_file_fails(
+def test_a_data_folder_that_is_a_file_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
-    assert main(["doctor", "--home", str(tmp_path / "file"), "--device", "cpu"]) == 1
-    assert "data folder\tfailed\t" in capsys.readouterr().out
+    assert main(["doctor", "--home", str(tmp_path / "file"), "--device", "cpu"]) == 2
+    assert "is a file: name a folder" in capsys.readouterr().err
 
 
 def test_a_library_that_is_gone_fails_and_the_rest_is_still_looked_at(

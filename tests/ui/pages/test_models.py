@@ -26,7 +26,7 @@ def fetcher(monkeypatch):
 
 
 def until(page, condition):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.1)
