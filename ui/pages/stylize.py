@@ -113,6 +113,8 @@ def _easel() -> None:
     home = resources.settings().home
     identity = st.query_params.get("job") or st.session_state.get("job", "")
     job = jobs.find(identity, home=home)
+    if job is not None:  # a reload keeps the address, going to another page and back the session
+        st.session_state["job"] = st.query_params["job"] = job.id
     if job is None:
         _recent()
     elif job.state is JobState.RUNNING:
@@ -127,7 +129,7 @@ def _attach(job: Job | None) -> None:
         st.session_state.pop("job", None)
         st.query_params.clear()
     else:
-        st.session_state["job"] = st.query_params["job"] = job.id
+        st.query_params["job"] = job.id
     st.rerun()
 
 

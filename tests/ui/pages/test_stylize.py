@@ -62,7 +62,7 @@ def order(page, picture):
 
 
 def until(page, condition):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.1)
@@ -110,6 +110,9 @@ def test_a_job_is_found_again_after_a_reload(easel, picture, painter, open_page,
     assert "512 px · running" in said(again)
     again.query_params["job"] = job.id
     again.run()
+    assert again.get("progress")
+    again.switch_page("ui/pages/people.py").run()
+    again.switch_page("ui/pages/stylize.py").run()
     assert again.get("progress")
     press(again, "Cancel")
     until(again, lambda: "Cancelled. This is what was painted so far." in said(again))
