@@ -138,8 +138,6 @@ def _data_folder(settings: Settings) -> tuple[State, str]:
             if writable
             else (State.FAILED, f"{home} cannot be written: change its mode, or give --home")
         )
-    if home.exists():
-        return State.FAILED, f"{home} is no folder: move it away, or give --home"
     return State.OK, f"{home} (made when first needed)"
 
 
