@@ -145,9 +145,10 @@ def _running(identity: str) -> None:
         st.progress(0.0, text="Loading the network …")
     else:
         left = progress.seconds_left
-        text = f"Step {progress.step} of {progress.total}"
         time_left = "" if left is None else f" · about {wording.duration(left)} left"
-        st.progress(progress.step / progress.total, text=text + time_left)
+        text = f"Step {progress.step} of {progress.total}"
+        text += " · stopping …" if job.cancelled else time_left
+        st.progress(progress.step / progress.total, text=text)
     if preview := job.read(tasks.PREVIEW):
         st.image(preview, width="stretch")
     if st.button("Cancel", icon=":material/stop_circle:", key="cancel", disabled=job.cancelled):
