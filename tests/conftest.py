@@ -68,8 +68,9 @@ def astronaut() -> Image.Image:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty data folder of its own for one test."""
+    """An empty data folder of its own for one test, and no weights at hand, not even bundled."""
     folder = tmp_path / "home"
     monkeypatch.setenv("LIKENESS_HOME", str(folder))
     monkeypatch.delenv("LIKENESS_WEIGHTS", raising=False)
+    monkeypatch.setattr("backbones.places._ASSETS", tmp_path / "no-assets")
     return folder
