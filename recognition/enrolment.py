@@ -74,7 +74,7 @@ def _template(photograph: "Seen[DetectedFace] | FailedImage", face: int | None) 
     if not faces:
         return "no face found in it"
     if face is None and len(faces) > 1:
-        return f"{len(faces)} faces in it: say which with --face N, 1 being the largest"
+        return f"{len(faces)} faces in it: choose one of them (--face N; 1 is the largest)"
     if face is not None and face > len(faces):
         return f"{len(faces)} face(s) in it, so there is no face {face}"
     chosen = faces[(face or 1) - 1]

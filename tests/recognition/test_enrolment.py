@@ -81,7 +81,7 @@ def test_what_is_skipped_is_told_in_the_order_given() -> None:
         Skipped("broken", "cannot be read"),
         Skipped("nobody", "no face found in it"),
         Skipped("b", "known already"),
-        Skipped("group", "3 faces in it: say which with --face N, 1 being the largest"),
+        Skipped("group", "3 faces in it: choose one of them (--face N; 1 is the largest)"),
     )
 
 
