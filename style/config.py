@@ -54,7 +54,7 @@ class StyleConfig:
             its own.
         averaging: Decay of the moving average of Adam's iterates that becomes the picture,
             0 (the last iterate) to below 1.
-        initial_image: The content, or seeded noise.
+        initial_image: The content, or seeded grey noise, which ends further from the photograph.
         first_scale: Longer side of the coarsest scale, px, at least 32. As large as `size`: a
             single scale.
         scale_factor: How much each scale is larger than the one before, 1.1 to 4.

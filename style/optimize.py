@@ -71,7 +71,7 @@ def _paint(
     """Paint the scales of `plan`, (longer side, steps) each; the arguments are checked."""
     started = time.perf_counter()
     done = 0
-    picture = _initial(content, config)
+    picture = _initial(content, plan[0][0], config)
     for side, steps in plan:
         size = fit(size_of(content), side)
         targets = [_scaled_style(style, side, config, network) for style in styles]
@@ -123,13 +123,14 @@ def _scaled_style(style: Tensor, side: int, config: StyleConfig, network: StyleN
     return shrink(style, longer, shorter=least_side(network.stride))
 
 
-def _initial(content: Tensor, config: StyleConfig) -> Tensor:
-    """Where the coarsest scale begins: the content, or noise of the same shape."""
+def _initial(content: Tensor, side: int, config: StyleConfig) -> Tensor:
+    """Where the coarsest scale, of this longer side in px, begins: the content, or grey noise."""
     if config.initial_image is InitialImage.CONTENT:
         return content
     # Drawn on the CPU, so that one seed is one picture on every device.
     source = torch.Generator().manual_seed(config.seed)
-    return torch.rand(content.shape, generator=source).to(content)
+    noise = torch.randn(1, 3, *fit(size_of(content), side), generator=source)
+    return noise.mul_(0.1).add_(0.5).clamp_(0, 1).to(content)
 
 
 def _render(easel: Painter, size: tuple[int, int]) -> Image:

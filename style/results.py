@@ -16,7 +16,7 @@ class Progress:
         losses: Unweighted "content", "style" and "total_variation" as measured in this step, and
             their weighted sum "total". Content and style are relative: 0 is the target itself, 1 is
             as far from it as it varies within itself.
-        elapsed: Seconds since the first step began.
+        elapsed: Seconds since the painting began.
         size: (H, W) of the scale being painted, px.
         image: The picture so far, or None in steps that show none. The last step always does.
         render: Makes the picture so far, at its final size, at any moment until the next step
