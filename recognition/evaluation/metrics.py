@@ -101,6 +101,49 @@ def auc(genuine: Scores, impostor: Scores) -> float | None:
     return float(np.trapezoid(tar, far))
 
 
+def auc_variance(area: float, genuine: int, impostor: int) -> float:
+    """Return the variance of an AUC where all comparisons are independent.
+
+    It is that of exponentially distributed similarities, which Hanley and McNeil ("The meaning and
+    use of the area under a ROC curve", Radiology 143, 1982) found to be no smaller than that of
+    most others.
+
+    Args:
+        area: The AUC.
+        genuine: Number of genuine comparisons, at least one.
+        impostor: Number of impostor comparisons, at least one.
+    """
+    square = area**2
+    two_genuine = area / (2 - area)  # both are more similar than one impostor
+    two_impostors = 2 * square / (1 + area)  # one genuine is more similar than both
+    return (
+        area * (1 - area)
+        + (genuine - 1) * (two_genuine - square)
+        + (impostor - 1) * (two_impostors - square)
+    ) / (genuine * impostor)
+
+
+def equal_error_rate(genuine: Scores, impostor: Scores) -> float | None:
+    """Return the error where FAR and FRR, the false reject rate 1 - TAR, are equal.
+
+    Between neighbouring points of the ROC curve the crossing is interpolated.
+
+    Args:
+        genuine: Similarities of comparisons of one person.
+        impostor: Similarities of comparisons between different people.
+
+    Returns:
+        The EER; None where a kind of comparison is missing.
+    """
+    if not (len(genuine) and len(impostor)):
+        return None
+    far, tar = roc(genuine, impostor)
+    surplus = far - (1 - tar)  # from -1 to 1, rising
+    after = int(np.argmax(surplus >= 0))
+    share = surplus[after] / (surplus[after] - surplus[after - 1])
+    return float(far[after] - share * (far[after] - far[after - 1]))
+
+
 def accuracy(scores: Scores, same: npt.NDArray[np.bool_], threshold: float) -> float:
     """Return the share of comparisons that the threshold decides rightly.
 
@@ -112,16 +155,20 @@ def accuracy(scores: Scores, same: npt.NDArray[np.bool_], threshold: float) -> f
     return float(np.mean((scores >= threshold) == same))
 
 
-def best_threshold(scores: Scores, same: npt.NDArray[np.bool_]) -> float:
-    """Return the threshold that decides most of these comparisons rightly.
+def best_threshold(
+    scores: Scores, same: npt.NDArray[np.bool_], *, false_accept_cost: float = 1
+) -> float:
+    """Return the threshold whose wrong decisions cost least.
 
     Args:
         scores: Similarities, (n,); infinite ones are errors anyhow and are left out.
         same: Which comparisons are genuine, (n,).
+        false_accept_cost: Of a false accept, where a false reject costs 1; with 1 the threshold is
+            the one that decides most comparisons rightly.
 
     Returns:
-        The middle of the widest gap, between neighbouring similarities, in which the most are
-        decided rightly; 0 where there is nothing to compare.
+        The middle of the widest gap, between neighbouring similarities, in which errors cost
+        least; 0 where there is nothing to compare.
     """
     finite = np.isfinite(scores)
     values = scores[finite].astype(np.float64)
@@ -129,8 +176,8 @@ def best_threshold(scores: Scores, same: npt.NDArray[np.bool_]) -> float:
         return 0.0
     order = np.argsort(values, kind="stable")
     values, genuine = values[order], same[finite][order]
-    # right[i]: decided rightly where the i lowest are rejected and the others accepted.
-    rejected_impostors = np.concatenate([[0], np.cumsum(~genuine)])
+    # right[i]: what is right where the i lowest are rejected and the others accepted.
+    rejected_impostors = false_accept_cost * np.concatenate([[0], np.cumsum(~genuine)])
     accepted_genuine = np.concatenate([np.cumsum(genuine[::-1])[::-1], [0]])
     right = rejected_impostors + accepted_genuine
     edges = np.concatenate([[values[0] - 1], values, [values[-1] + 1]])

@@ -4,34 +4,28 @@ The protocol is that of View 2 (Huang et al. 2007), "unrestricted, with labelled
 fold is decided with the threshold that the other folds choose.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from data.errors import DatasetError
-from data.lfw import LfwProtocol, Pair, PhotographKey, photograph_path
+from data.errors import ArgumentError, DatasetError
+from data.lfw import LfwProtocol, PhotographKey, photograph_path
 
 from ..photographs import ProgressCallback
 from ..results import FailedImage
+from .comparisons import Decisions, compare_pairs, decide, joined
 from .embedding import Embedding, Finder, embed_photographs
-from .metrics import (
-    Scores,
-    accuracy,
-    auc,
-    best_threshold,
-    smallest_supported_far,
-    tar_at_far,
-)
+from .figures import FAR_POINTS, SMALLEST, DecidedPairs, tar_name
+from .intervals import REPLICATES, Interval
+from .metrics import smallest_supported_far
 
-FAR_POINTS = (0.01, 0.001)
-"""The false accept rates at which the TAR is quoted, where the pairs support them."""
+FALSE_ACCEPT_COST = 10.0
+"""How much worse it is to take two people for one than one for two."""
 
-_INNER_PARTS = 10
+_MOST_COST = 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +42,18 @@ class LfwResult:
         tar_at_far: TAR for each of `FAR_POINTS`; None where the pairs do not support it.
         smallest_supported_far: The smallest FAR that the impostor pairs can measure.
         tar_at_smallest_supported_far: TAR at that FAR.
+        eer: Equal error rate over all pairs; None where one kind of pair is missing.
+        false_accept_cost: Of a false accept, where a false reject costs 1.
+        weighted_error: Cost of the errors over that of getting everything wrong, each fold decided
+            with the threshold that costs least on the others.
+        intervals: 95 % intervals, bootstrapped by identity, of every figure that is not None, by
+            its name; the TAR at FAR 0.01 is `tar_at_far_0.01`.
         genuine: Number of pairs of one person.
         impostor: Number of pairs of two people.
         missed: Number of photographs in which no face was found, or that could not be read; each
             pair with one of them counts as an error.
         unreadable: Those that could not be read.
+        pairs: The comparisons behind the figures.
     """
 
     folds: tuple[float, ...]
@@ -63,10 +64,19 @@ class LfwResult:
     tar_at_far: Mapping[float, float | None]
     smallest_supported_far: float | None
     tar_at_smallest_supported_far: float | None
+    eer: float | None
+    false_accept_cost: float
+    weighted_error: float
+    intervals: Mapping[str, Interval]
     genuine: int
     impostor: int
     missed: int
     unreadable: tuple[FailedImage, ...] = field(default=())
+    pairs: DecidedPairs = field(repr=False, compare=False)
+
+    def figure(self, name: str) -> float | None:
+        """Return a figure by the name that its interval has; None where it is not supported."""
+        return self.mean if name == "mean" else self.pairs.values().get(name)
 
     def to_json(self) -> dict[str, object]:
         """Return the figures as JSON's own types; rates are fractions, null is not supported."""
@@ -80,6 +90,10 @@ class LfwResult:
             "thresholds": list(self.thresholds),
             "smallest_supported_far": self.smallest_supported_far,
             "tar_at_smallest_supported_far": self.tar_at_smallest_supported_far,
+            "eer": self.eer,
+            "false_accept_cost": self.false_accept_cost,
+            "weighted_error": self.weighted_error,
+            "intervals": {name: list(interval) for name, interval in self.intervals.items()},
             "genuine": self.genuine,
             "impostor": self.impostor,
             "unreadable": [{"image": f.image, "error": f.error} for f in self.unreadable],
@@ -90,6 +104,8 @@ def evaluate_lfw(
     protocol: LfwProtocol,
     embedding_of: Mapping[PhotographKey, Embedding | None],
     *,
+    false_accept_cost: float = FALSE_ACCEPT_COST,
+    replicates: int = REPLICATES,
     unreadable: Sequence[FailedImage] = (),
 ) -> LfwResult:
     """Compare the pairs of a protocol.
@@ -99,42 +115,58 @@ def evaluate_lfw(
     Args:
         protocol: The folds.
         embedding_of: For each photograph a unit vector (D,), or None where no face was found.
+        false_accept_cost: Of a false accept in the weighted error, where a false reject costs 1.
+        replicates: Of the bootstrap, whose seed is fixed.
         unreadable: Photographs that could not be read, to be named in the result.
 
     Raises:
+        ArgumentError: The cost is not positive.
         DatasetError: A fold has no pairs, or the one fold fewer than two.
         KeyError: `embedding_of` lacks a photograph.
     """
+    check_cost(false_accept_cost)
     if not protocol.folds or min(map(len, protocol.folds)) == 0:
         raise DatasetError("a fold without pairs cannot be evaluated; expected pairs in every fold")
-    folds = [_compare(fold, embedding_of) for fold in protocol.folds]
-    decided = _across(folds) if len(folds) > 1 else _within(*folds[0])
-    accuracies = [right for right, _ in decided]
-    scores = np.concatenate([scores for scores, _ in folds])
-    same = np.concatenate([same for _, same in folds])
-    genuine, impostor = scores[same], scores[~same]
-    smallest = smallest_supported_far(len(impostor))
-    count = len(folds)
+    folds = compare_pairs(protocol, embedding_of)
+    decided = decide(folds)
+    accuracies = [float(np.mean(decisions.right)) for decisions in decided]
+    pairs = DecidedPairs(
+        comparisons=joined(folds),
+        right=_right(decided),
+        right_by_cost=_right(decide(folds, false_accept_cost=false_accept_cost)),
+        false_accept_cost=false_accept_cost,
+    )
+    figures = pairs.values()
     return LfwResult(
         folds=tuple(accuracies),
-        thresholds=tuple(threshold for _, threshold in decided),
+        thresholds=tuple(decisions.threshold for decisions in decided),
         mean=float(np.mean(accuracies)),
-        standard_error=float(np.std(accuracies, ddof=1)) / math.sqrt(count) if count > 1 else None,
-        auc=auc(genuine, impostor),
-        tar_at_far={far: tar_at_far(genuine, impostor, far) for far in FAR_POINTS},
-        smallest_supported_far=smallest,
-        tar_at_smallest_supported_far=(
-            None if smallest is None else tar_at_far(genuine, impostor, smallest)
+        standard_error=(
+            float(np.std(accuracies, ddof=1) / len(accuracies) ** 0.5) if len(folds) > 1 else None
         ),
-        genuine=len(genuine),
-        impostor=len(impostor),
+        auc=figures.get("auc"),
+        tar_at_far={far: figures.get(tar_name(far)) for far in FAR_POINTS},
+        smallest_supported_far=smallest_supported_far(len(pairs.comparisons.impostor)),
+        tar_at_smallest_supported_far=figures.get(SMALLEST),
+        eer=figures.get("eer"),
+        false_accept_cost=false_accept_cost,
+        weighted_error=figures["weighted_error"],
+        intervals=pairs.intervals(replicates=replicates),
+        genuine=len(pairs.comparisons.genuine),
+        impostor=len(pairs.comparisons.impostor),
         missed=sum(embedding_of[key] is None for key in protocol.photographs()),
         unreadable=tuple(unreadable),
+        pairs=pairs,
     )
 
 
 def evaluate_lfw_folder(
-    protocol: LfwProtocol, root: Path, find: Finder, *, progress: ProgressCallback | None = None
+    protocol: LfwProtocol,
+    root: Path,
+    find: Finder,
+    *,
+    false_accept_cost: float = FALSE_ACCEPT_COST,
+    progress: ProgressCallback | None = None,
 ) -> LfwResult:
     """Embed the protocol's photographs, `root/<Name>/<Name>_0001.jpg`, and compare the pairs.
 
@@ -142,57 +174,38 @@ def evaluate_lfw_folder(
         protocol: The folds.
         root: The folder of people.
         find: What finds and embeds the face that counts.
+        false_accept_cost: As in `evaluate_lfw`.
         progress: Called after each photograph.
 
     Raises:
+        ArgumentError: The cost is not positive.
         DatasetError: Photographs are missing, or over a fifth of them cannot be read.
     """
+    check_cost(false_accept_cost)
     keys = protocol.photographs()
     paths = [photograph_path(root, name, number) for name, number in keys]
     embedded = embed_photographs(paths, find, root=root, progress=progress)
     embedding_of = dict(zip(keys, embedded.vectors, strict=True))
-    return evaluate_lfw(protocol, embedding_of, unreadable=embedded.unreadable)
+    return evaluate_lfw(
+        protocol,
+        embedding_of,
+        false_accept_cost=false_accept_cost,
+        unreadable=embedded.unreadable,
+    )
 
 
-_Compared = tuple[Scores, npt.NDArray[np.bool_]]
+def check_cost(false_accept_cost: float) -> None:
+    """Refuse a cost that is none.
 
-
-def _compare(
-    pairs: Sequence[Pair], embedding_of: Mapping[PhotographKey, Embedding | None]
-) -> _Compared:
-    """Return the pairs' cosine similarities and whether they are genuine."""
-    scores = []
-    for pair in pairs:
-        first, second = embedding_of[pair.first], embedding_of[pair.second]
-        if first is None or second is None:
-            scores.append(-math.inf if pair.same else math.inf)
-        else:
-            scores.append(float(first @ second))
-    return np.array(scores), np.array([pair.same for pair in pairs])
-
-
-def _across(folds: Sequence[_Compared]) -> list[tuple[float, float]]:
-    """Return each fold's accuracy, with the threshold that the other folds choose."""
-    decided = []
-    for left_out, (scores, same) in enumerate(folds):
-        others = [fold for number, fold in enumerate(folds) if number != left_out]
-        threshold = best_threshold(*map(np.concatenate, zip(*others, strict=True)))
-        decided.append((accuracy(scores, same, threshold), threshold))
-    return decided
-
-
-def _within(scores: Scores, same: npt.NDArray[np.bool_]) -> list[tuple[float, float]]:
-    """Return the accuracy of a fold that has no others, decided in parts of its own.
-
-    Each part takes its share of both kinds, in the fold's order.
+    Raises:
+        ArgumentError: The cost is not positive, or beyond all measure.
     """
-    parts = min(_INNER_PARTS, len(scores))
-    if parts < 2:
-        raise DatasetError("a single pair cannot be evaluated; expected at least two")
-    by_kind = chain(np.flatnonzero(same), np.flatnonzero(~same))
-    part_of = np.empty(len(scores), dtype=np.int64)
-    part_of[list(by_kind)] = np.arange(len(scores)) % parts
-    decided = _across([(scores[part_of == p], same[part_of == p]) for p in range(parts)])
-    sizes = np.bincount(part_of)
-    right = float(np.average([right for right, _ in decided], weights=sizes))
-    return [(right, float(np.mean([threshold for _, threshold in decided])))]
+    if not 0 < false_accept_cost <= _MOST_COST:
+        raise ArgumentError(
+            f"a false accept cannot cost {false_accept_cost:g}; "
+            f"expected more than 0 and at most {_MOST_COST:g}"
+        )
+
+
+def _right(decided: Sequence[Decisions]) -> npt.NDArray[np.bool_]:
+    return np.concatenate([decisions.right for decisions in decided])

@@ -9,8 +9,10 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from recognition.evaluation.embedding import Finder
 from ui.cli import main
 from ui.commands import evaluate
+from ui.options import Settings
 
 PEOPLE = {"Ann": (255, 0, 0), "Bob": (0, 255, 0), "Cy": (0, 0, 255), "Di": (200, 200, 0)}
 
@@ -53,6 +55,9 @@ def test_lfw_gives_the_figures_as_json(
     assert result["auc"] == 1.0
     assert result["missed"] == 0
     assert result["tar_at_far"] == {"0.01": None, "0.001": None}
+    assert (result["eer"], result["weighted_error"], result["false_accept_cost"]) == (0, 0, 10)
+    low, high = result["intervals"]["mean"]
+    assert 0 <= low < high == 1
 
 
 def test_lfw_for_people_shows_a_dash_where_the_pairs_are_too_few(
@@ -60,9 +65,45 @@ def test_lfw_for_people_shows_a_dash_where_the_pairs_are_too_few(
 ) -> None:
     assert main(["evaluate", "lfw", *lfw]) == 0
     out = capsys.readouterr().out
-    assert "mean accuracy: 100.00 %" in out
+    assert "mean accuracy: 100.00 % [" in out
+    assert "equal error rate: 0.00 % [" in out
+    assert "weighted error, false accepts × 10: 0.00 %" in out
     assert "TAR at FAR 1.0 %: –" in out
     assert "without a face: 0 photographs" in out
+
+
+def test_lfw_compares_two_sets_of_weights(
+    lfw: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    find = evaluate._finder
+
+    def finder(settings: Settings, *, aligned: bool) -> Finder:
+        """The second weights find everybody alike."""
+        if settings.weights == Path("b"):
+            return lambda images: [[np.array([1, 0, 0], dtype=np.float32)] for _ in images]
+        return find(settings, aligned=aligned)
+
+    monkeypatch.setattr(evaluate, "_finder", finder)
+    both = [*lfw, "--weights=a", "--compare=b"]
+    assert main(["evaluate", "lfw", *both, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["first"]["auc"], result["second"]["auc"]) == (1, 0.5)
+    assert result["difference"]["auc"]["value"] == 0.5
+    low, high = result["difference"]["auc"]["interval"]
+    assert low <= 0.5 <= high
+    assert main(["evaluate", "lfw", *both]) == 0
+    rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert rows[0] == ["", "first", "second", "difference"]
+    area = next(row for row in rows if row[0] == "area under the ROC curve")
+    assert [cell.split(" [")[0] for cell in area[1:]] == ["100.00 %", "50.00 %", "50.00 %"]
+
+
+@pytest.mark.parametrize("cost", ["0", "-1", "nan", "inf", "x"])
+def test_a_cost_that_is_none_is_refused(
+    lfw: tuple[str, str], cost: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", "lfw", *lfw, f"--false-accept-cost={cost}"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize(("folds", "count"), [("2", 1), ("1-2", 2), ("2,1", 2), (" 1 - 2 ", 2)])

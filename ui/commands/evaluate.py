@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from ..wording import count
 if TYPE_CHECKING:
     from recognition.evaluation.embedding import Finder
     from recognition.evaluation.identification import IdentificationResult
+    from recognition.evaluation.intervals import Interval
     from recognition.evaluation.verification import LfwResult
     from recognition.results import FailedImage
 
@@ -41,13 +43,28 @@ def lfw(
     folds: Annotated[
         str | None, typer.Option("--folds", metavar="N", help="Folds to use: 9, 1-8 or 1,3,5.")
     ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            "--compare", metavar="FILE", help="Other weights to measure too, and the difference."
+        ),
+    ] = None,
+    false_accept_cost: Annotated[
+        float,
+        typer.Option(
+            "--false-accept-cost",
+            metavar="W",
+            help="Of a false accept in the weighted error, where a false reject costs 1.",
+        ),
+    ] = 10.0,
     aligned: AlignedOption = False,
     as_json: JsonOption = False,
 ) -> int:
     """Verify the pairs of Labeled Faces in the Wild, or of a list in its format.
 
     Each fold is decided with the threshold that the other folds choose. Of several faces the one
-    nearest the photograph's centre counts; a pair with a face that was not found is an error.
+    nearest the photograph's centre counts; a pair with a face that was not found is an error. In
+    brackets are 95 % intervals, for other people than these.
     """
     from data.lfw import read_lfw_pairs
     from recognition.evaluation.verification import evaluate_lfw_folder
@@ -57,14 +74,30 @@ def lfw(
     if folds is not None:
         numbers = _numbers(folds)
         protocol = protocol.select(numbers)
-    with output.progress_bar("embedding") as progress:
-        result = evaluate_lfw_folder(
-            protocol, images, _finder(settings, aligned=aligned), progress=progress
-        )
-    if as_json:
-        output.print_json(result.to_json())
+    measured = [settings]
+    if compare is not None:
+        measured.append(replace(settings, model=None, weights=compare))
+    finders = [_finder(those, aligned=aligned) for those in measured]
+    results = []
+    for find in finders:
+        with output.progress_bar("embedding") as progress:
+            results.append(
+                evaluate_lfw_folder(
+                    protocol,
+                    images,
+                    find,
+                    false_accept_cost=false_accept_cost,
+                    progress=progress,
+                )
+            )
+    result = results[0]
+    if compare is None:
+        if as_json:
+            output.print_json(result.to_json())
+        else:
+            _print_verification(result, numbers)
     else:
-        _print_verification(result, numbers)
+        _print_comparison(result, results[1], as_json=as_json)
     return _report_unreadable(result.unreadable)
 
 
@@ -148,14 +181,73 @@ def _print_verification(result: "LfwResult", numbers: Sequence[int]) -> None:
     """The figures for people, one a line; `numbers` are the folds' own."""
     for number, accuracy in zip(numbers, result.folds, strict=True):
         output.print_line(f"fold {number}: accuracy {output.percent(accuracy, 2)}")
-    error = f" ± {output.percent(result.standard_error, 2)}" if result.standard_error else ""
-    output.print_line(f"mean accuracy: {output.percent(result.mean, 2)}{error}")
-    output.print_line(f"area under the ROC curve: {output.percent(result.auc, 2)}")
-    _print_rates("TAR at FAR", result.tar_at_far)
-    if result.smallest_supported_far is not None:
-        smallest = {result.smallest_supported_far: result.tar_at_smallest_supported_far}
-        _print_rates("TAR at the smallest FAR that so many pairs support,", smallest)
+    if result.standard_error is not None:
+        spread = output.percent(result.standard_error, 2)
+        output.print_line(f"standard error over the folds: {spread}")
+    for name, text in _figure_names(result).items():
+        value, interval = result.figure(name), result.intervals.get(name)
+        output.print_line(f"{text}: {output.percent(value, 2)}{_bracketed(interval)}")
     output.print_line(f"without a face: {count(result.missed, 'photograph')}")
+
+
+def _print_comparison(first: "LfwResult", second: "LfwResult", *, as_json: bool) -> None:
+    """The figures of both, and the difference."""
+    from recognition.evaluation.figures import differences
+
+    found = differences(first.pairs, second.pairs)
+    if as_json:
+        output.print_json(
+            {
+                "first": first.to_json(),
+                "second": second.to_json(),
+                "difference": {
+                    name: {"value": difference.value, "interval": list(difference.interval)}
+                    for name, difference in found.items()
+                },
+            }
+        )
+        return
+    rows = []
+    for name, text in _figure_names(first).items():
+        difference = found.get(name)
+        shown = (
+            f"{output.percent(difference.value, 2)}{_bracketed(difference.interval)}"
+            if difference
+            else "–"
+        )
+        both = [
+            output.percent(result.figure(name), 2) + _bracketed(result.intervals.get(name))
+            for result in (first, second)
+        ]
+        rows.append([text, *both, shown])
+    missed = [first.missed, second.missed]
+    rows.append(["without a face", *map(str, missed), str(missed[0] - missed[1])])
+    output.print_table(["", "first", "second", "difference"], rows)
+
+
+def _figure_names(result: "LfwResult") -> dict[str, str]:
+    """What to call each figure of pairs, by its name."""
+    from recognition.evaluation.figures import SMALLEST, tar_name
+
+    names = {
+        "mean": "mean accuracy",
+        "auc": "area under the ROC curve",
+        "eer": "equal error rate",
+        "weighted_error": f"weighted error, false accepts × {result.false_accept_cost:g}",
+    }
+    names |= {tar_name(far): f"TAR at FAR {output.percent(far)}" for far in result.tar_at_far}
+    if result.smallest_supported_far is not None:
+        smallest = output.percent(result.smallest_supported_far)
+        names[SMALLEST] = f"TAR at the smallest FAR that so many pairs support, {smallest}"
+    return names
+
+
+def _bracketed(interval: "Interval | None") -> str:
+    """An interval behind its figure; nothing where there is none."""
+    if interval is None:
+        return ""
+    low, high = (output.percent(end, 2) for end in interval)
+    return f" [{low}, {high}]"
 
 
 def _print_identification(result: "IdentificationResult") -> None:

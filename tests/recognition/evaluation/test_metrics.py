@@ -10,7 +10,9 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from recognition.evaluation.metrics import (
     accuracy,
     auc,
+    auc_variance,
     best_threshold,
+    equal_error_rate,
     is_supported,
     roc,
     smallest_supported_far,
@@ -135,3 +137,46 @@ def test_accuracy_counts_right_decisions(comparisons: tuple[np.ndarray, np.ndarr
     scores, same = comparisons
     right = sum((s >= 0.25) == k for s, k in zip(scores, same, strict=True))
     assert accuracy(scores, same, 0.25) == pytest.approx(right / len(scores))
+
+
+def test_the_equal_error_rate_is_where_the_errors_cross():
+    # At 0.45 one of four impostors is accepted, and one of four genuine rejected.
+    genuine = np.array([0.4, 0.6, 0.7, 0.8])
+    impostor = np.array([0.1, 0.2, 0.3, 0.5])
+    assert equal_error_rate(genuine, impostor) == pytest.approx(0.25)
+    assert equal_error_rate(impostor, genuine) == pytest.approx(0.75)
+    assert equal_error_rate(genuine, genuine) == pytest.approx(0.5)
+    assert equal_error_rate(genuine, np.array([])) is None
+    assert equal_error_rate(np.array([]), impostor) is None
+
+
+def test_the_equal_error_rate_of_two_normal_distributions():
+    rng = np.random.default_rng(0)
+    genuine, impostor = rng.normal(2, 1, 200_000), rng.normal(0, 1, 300_000)
+    assert equal_error_rate(genuine, impostor) == pytest.approx(0.15866, abs=0.002)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.5, 1, 2, 10]))
+def test_the_best_threshold_costs_no_more_than_any_other(seed: int, cost: float):
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(-5, 6, 20) / 5
+    same = rng.random(20) < 0.5
+
+    def price(threshold: float) -> float:
+        accepted = scores >= threshold
+        return float(cost * (accepted & ~same).sum() + (~accepted & same).sum())
+
+    chosen = price(best_threshold(scores, same, false_accept_cost=cost))
+    assert chosen == min(price(t) for t in np.arange(-1.1, 1.3, 0.1))
+
+
+def test_the_variance_of_the_auc_is_that_of_exponential_similarities():
+    # An impostor is exponential, a genuine one r times as large: the AUC is r / (r + 1).
+    rng = np.random.default_rng(0)
+    times, drawn = 4.0, []
+    for _ in range(3000):
+        drawn.append(auc(times * rng.exponential(size=30), rng.exponential(size=20)))
+    area = times / (times + 1)
+    assert np.mean(drawn) == pytest.approx(area, abs=0.003)
+    assert np.var(drawn) == pytest.approx(auc_variance(area, 30, 20), rel=0.08)
+    assert auc_variance(1.0, 30, 20) == 0

@@ -1,0 +1,132 @@
+"""How far a figure can be trusted: intervals bootstrapped by identity.
+
+Comparisons that share a person are not independent: some people are easily mistaken, whoever they
+are compared with (Doddington et al., "Sheep, goats, lambs and wolves", ICSLP 1998). What would come
+out with other *people* is therefore seen by drawing weights for the people, not for the pairs (the
+subsets bootstrap of Bolle, Ratha and Pankanti, "Error analysis of pattern recognition systems",
+CVIU 93, 2004). Person i gets a weight w_i of mean 1 and variance 1 (exponential: the Bayesian
+bootstrap of Rubin, Annals of Statistics 9, 1981), a genuine pair counts w_i times, and a pair of
+two people w_i·w_j times (the product reweighting of Owen and Eckles, "Bootstrapping data arrays of
+arbitrary order", Annals of Applied Statistics 6, 2012).
+
+Products exaggerate. For two pairs of people that share a person the covariance of their weights is
+1, as it should be; but the variance of a pair's own weight is 3 instead of 1, which widens the
+intervals by up to √3 where few pairs share anybody, as in LFW. The excess is measured by drawing
+independent weights for the pairs of two people, and taken off. What remains is an estimate of the
+dyadic variance of Aronow, Samii and Assenova ("Cluster-robust variance estimation for dyadic data",
+Political Analysis 23, 2015). It is kept at least as large as if all pairs were independent.
+
+A figure p within 0 … 1 whose variance is V is worth n = p (1 - p) / V independent trials, and gets
+the score interval of a share in n trials (Wilson, JASA 22, 1927; for clustered data Franco et al.,
+Journal of Survey Statistics and Methodology 7, 2019). Unlike p ± 1.96 √V it stays within 0 … 1, and
+it does not shrink to a point where no error was seen.
+
+How often the intervals hold the truth is measured in tests/recognition/evaluation/test_intervals.py
+and told in docs/evaluation.md.
+"""
+
+from collections.abc import Callable, Iterator
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+from .metrics import Scores
+from .weighted import Weights
+
+Interval = tuple[float, float]
+"""The lower and the upper end."""
+
+Figures = Callable[[Weights], Weights]
+"""Weights of the comparisons, (B, n) → the figures that they give, (B, F)."""
+
+CONFIDENCE = 0.95
+REPLICATES = 1000
+
+_QUANTILE = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+_MOST_WEIGHTS = 2_000_000  # 16 MB at once
+_EXCESS = 2.0  # variance of a product of two weights, 3, less the 1 that a pair's own should have
+
+_Draw = Callable[[np.random.Generator, int], Weights]
+
+
+def variances_by_person(
+    figures: Figures,
+    people: npt.NDArray[np.int64],
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Scores:
+    """Return the variances that figures of pairs have from one draw of people to the next.
+
+    Args:
+        figures: The figures as functions of the pairs' weights.
+        people: The numbers, from 0, of the two people in each pair, (n, 2); equal in genuine ones.
+        replicates: How many sets of weights are drawn.
+        seed: Of the weights.
+
+    Returns:
+        (F,).
+    """
+    first, second = people.T
+    genuine = first == second
+    count = int(people.max()) + 1
+
+    def by_person(rng: np.random.Generator, rows: int) -> Weights:
+        of_people = rng.exponential(size=(rows, count))
+        return of_people[:, first] * np.where(genuine, 1.0, of_people[:, second])
+
+    def by_impostor_pair(rng: np.random.Generator, rows: int) -> Weights:
+        products = rng.exponential(size=(2, rows, len(people))).prod(axis=0)
+        return np.where(genuine, 1.0, products)
+
+    def by_pair(rng: np.random.Generator, rows: int) -> Weights:
+        return rng.exponential(size=(rows, len(people)))
+
+    rng = np.random.default_rng(seed)
+    joint, impostor, independent = (
+        _variances(figures, draw, len(people), replicates, rng)
+        for draw in (by_person, by_impostor_pair, by_pair)
+    )
+    largest: Scores = np.maximum(joint - _EXCESS / (_EXCESS + 1) * impostor, independent)
+    return largest
+
+
+def score_interval(value: float, variance: float, people: int) -> Interval:
+    """Return the interval of a figure within 0 … 1.
+
+    Args:
+        value: The figure.
+        variance: Its variance.
+        people: How many it was measured on; that many trials it counts for where the variance is 0
+            because nothing went wrong, or nothing right.
+    """
+    trials = value * (1 - value) / variance if variance > 0 else 0.0
+    trials = trials if trials > 0 else float(people)
+    square = _QUANTILE**2
+    middle = (value + square / (2 * trials)) / (1 + square / trials)
+    spread = value * (1 - value) / trials + square / (4 * trials**2)
+    half = _QUANTILE * float(np.sqrt(spread)) / (1 + square / trials)
+    return max(0.0, min(value, middle - half)), min(1.0, max(value, middle + half))
+
+
+def difference_interval(value: float, variance: float) -> Interval:
+    """Return the interval of a difference of two figures, within -1 … 1."""
+    half = _QUANTILE * float(np.sqrt(variance))
+    return max(-1.0, value - half), min(1.0, value + half)
+
+
+def _variances(
+    figures: Figures, draw: _Draw, pairs: int, replicates: int, rng: np.random.Generator
+) -> Scores:
+    """Return the variances of the figures over sets of weights drawn in some way, (F,)."""
+    values = [figures(draw(rng, rows)) for rows in _in_parts(replicates, pairs)]
+    variances: Scores = np.concatenate(values).var(axis=0, ddof=1)
+    return variances
+
+
+def _in_parts(replicates: int, pairs: int) -> Iterator[int]:
+    """Yield how many replicates to do at once, so that their weights fit into memory."""
+    most = max(1, _MOST_WEIGHTS // pairs)
+    for start in range(0, replicates, most):
+        yield min(most, replicates - start)
