@@ -19,14 +19,19 @@ from data.errors import DatasetError
 
 from ..photographs import ProgressCallback
 from ..results import FailedImage
+from . import searches
 from .embedding import Embedding, Finder, embed_photographs
-from .metrics import Scores, smallest_supported_far, threshold_at_far
+from .intervals import Interval
+from .metrics import smallest_supported_far
+from .searches import People, Search, search
 
 FPIR_POINTS = (0.1, 0.01, 0.001)
 """The false positive identification rates at which the FNIR is quoted, where supported."""
 
-People = Mapping[str, Sequence[Embedding | None]]
-"""Each person's photographs as unit vectors (D,), in order; None where no face was found."""
+MOST_RANKS = 20
+"""How far the cumulative match curve goes."""
+
+SMALLEST = "fnir_at_smallest_supported_fpir"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,10 @@ class IdentificationResult:
             not support that FPIR.
         smallest_supported_fpir: The smallest FPIR that the strangers of every draw can measure.
         fnir_at_smallest_supported_fpir: FNIR at that FPIR.
+        cumulative_match: Share of known people's probes for which the right person is among the
+            first one, two, … of those enrolled, up to `MOST_RANKS`; empty where nobody is known.
+        intervals: 95 % intervals, bootstrapped by identity, of every rate that is not None, by its
+            name; the FNIR at FPIR 0.01 is `fnir_at_fpir_0.01`. The enrolled are taken as given.
         draws: How often it was drawn who is enrolled; 1 where nothing is drawn.
         rank_1_deviation: Standard deviation of rank-1 over the draws; None for a single one.
         enrolled: People enrolled in a draw.
@@ -55,6 +64,8 @@ class IdentificationResult:
     fnir_at_fpir: Mapping[float, float | None]
     smallest_supported_fpir: float | None
     fnir_at_smallest_supported_fpir: float | None
+    cumulative_match: tuple[float, ...]
+    intervals: Mapping[str, Interval]
     draws: int
     rank_1_deviation: float | None
     enrolled: int
@@ -70,6 +81,8 @@ class IdentificationResult:
             "fnir_at_fpir": {f"{fpir:g}": fnir for fpir, fnir in self.fnir_at_fpir.items()},
             "smallest_supported_fpir": self.smallest_supported_fpir,
             "fnir_at_smallest_supported_fpir": self.fnir_at_smallest_supported_fpir,
+            "cumulative_match": list(self.cumulative_match),
+            "intervals": {name: list(interval) for name, interval in self.intervals.items()},
             "draws": self.draws,
             "rank_1_deviation": self.rank_1_deviation,
             "enrolled": self.enrolled,
@@ -78,22 +91,6 @@ class IdentificationResult:
             "missed": self.missed,
             "unreadable": [{"image": f.image, "error": f.error} for f in self.unreadable],
         }
-
-
-_PROBES_AT_ONCE = 1024
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Search:
-    """What one search of all probes gave.
-
-    Attributes:
-        known: Similarity of the right person where it ranks first, else -inf: (probes,).
-        strangers: Similarity of whoever ranks first: (probes,).
-    """
-
-    known: Scores
-    strangers: Scores
 
 
 def evaluate_identification(
@@ -126,14 +123,15 @@ def evaluate_identification(
         )
     rng = np.random.default_rng(seed)
     half = (len(several) + 1) // 2
-    searches = []
+    number_of = _numbered(people)
+    found = []
     for _ in range(draws):
         drawn = [several[i] for i in sorted(rng.permutation(len(several))[:half])]
         gallery = {name: people[name][:1] for name in drawn}
         probes = {n: v[1:] if n in gallery else v for n, v in people.items()}
-        searches.append(_search(gallery, probes))
+        found.append(search(gallery, probes, number_of))
     missed = _missing(people)
-    return _summarise(searches, enrolled=half, missed=missed, unreadable=unreadable)
+    return _summarise(found, number_of, enrolled=half, missed=missed, unreadable=unreadable)
 
 
 def evaluate_gallery(
@@ -147,8 +145,10 @@ def evaluate_gallery(
             stranger's.
         unreadable: Photographs that could not be read, to be named in the result.
     """
+    number_of = _numbered(gallery, probes)
     return _summarise(
-        [_search(gallery, probes)],
+        [search(gallery, probes, number_of)],
+        number_of,
         enrolled=len(gallery),
         missed=_missing(gallery) + _missing(probes),
         unreadable=unreadable,
@@ -215,60 +215,46 @@ def _embed(
     return people, embedded.unreadable
 
 
-def _search(gallery: People, probes: People) -> _Search:
-    """Search all probes among the gallery."""
-    owners = np.array([name for name, vectors in gallery.items() for v in vectors if v is not None])
-    rows = [v for vectors in gallery.values() for v in vectors if v is not None]
-    labelled = [(name, vector) for name, vectors in probes.items() for vector in vectors]
-    similarity = np.full(len(labelled), -np.inf)
-    is_right = np.zeros(len(labelled), dtype=np.bool_)
-    found = [number for number, (_, vector) in enumerate(labelled) if vector is not None]
-    if rows:
-        enrolled = np.stack(rows)  # (N, D)
-        for start in range(0, len(found), _PROBES_AT_ONCE):
-            part = found[start : start + _PROBES_AT_ONCE]
-            vectors = np.stack([v for _, v in (labelled[i] for i in part) if v is not None])
-            similarities = vectors @ enrolled.T  # (probes, N)
-            first = similarities.argmax(axis=1)
-            similarity[part] = similarities.max(axis=1)
-            is_right[part] = owners[first] == np.array([labelled[i][0] for i in part])
-    is_known = np.array([name in gallery for name, _ in labelled], dtype=np.bool_)
-    return _Search(
-        known=np.where(is_right, similarity, -np.inf)[is_known], strangers=similarity[~is_known]
-    )
-
-
 def _missing(people: People) -> int:
     return sum(vector is None for vectors in people.values() for vector in vectors)
 
 
-def _fnir(searches: Sequence[_Search], fpir: float | None) -> float | None:
-    """Return the mean FNIR at an FPIR that every search must support, each by its own threshold."""
-    rates = []
-    for search in searches:
-        threshold = None if fpir is None else threshold_at_far(search.strangers, fpir)
-        if threshold is None or len(search.known) == 0:
-            return None
-        missed = (search.known < threshold) | np.isneginf(search.known)
-        rates.append(float(np.mean(missed)))
-    return float(np.mean(rates))
+def _numbered(*groups: People) -> dict[str, int]:
+    """Return a number for everybody in any of the groups."""
+    return {name: number for number, name in enumerate(sorted(set(chain.from_iterable(groups))))}
 
 
 def _summarise(
-    searches: Sequence[_Search], *, enrolled: int, missed: int, unreadable: Sequence[FailedImage]
+    found: Sequence[Search],
+    number_of: Mapping[str, int],
+    *,
+    enrolled: int,
+    missed: int,
+    unreadable: Sequence[FailedImage],
 ) -> IdentificationResult:
-    rank_1 = [float(np.mean(np.isfinite(s.known))) for s in searches if len(s.known)]
-    smallest = smallest_supported_far(min(len(s.strangers) for s in searches))
+    rank_1 = searches.rank_1_of_each(found)
+    mean_rank_1 = float(np.mean(rank_1)) if rank_1 else None
+    smallest = smallest_supported_far(min(len(s.strangers) for s in found))
+    fnir_at: dict[float, float | None] = {
+        fpir: searches.mean_fnir(found, fpir) for fpir in FPIR_POINTS
+    }
+    at_smallest = searches.mean_fnir(found, smallest)
+    named = {f"fnir_at_fpir_{fpir:g}": (fpir, fnir) for fpir, fnir in fnir_at.items()}
+    if smallest is not None:
+        named[SMALLEST] = (smallest, at_smallest)
+    supported = {name: (fpir, fnir) for name, (fpir, fnir) in named.items() if fnir is not None}
     return IdentificationResult(
-        rank_1=float(np.mean(rank_1)) if rank_1 else None,
-        fnir_at_fpir={fpir: _fnir(searches, fpir) for fpir in FPIR_POINTS},
+        rank_1=mean_rank_1,
+        fnir_at_fpir=fnir_at,
         smallest_supported_fpir=smallest,
-        fnir_at_smallest_supported_fpir=_fnir(searches, smallest),
-        draws=len(searches),
+        fnir_at_smallest_supported_fpir=at_smallest,
+        cumulative_match=searches.cumulative_match(found, min(MOST_RANKS, enrolled)),
+        intervals=searches.intervals(found, len(number_of), mean_rank_1, supported),
+        draws=len(found),
         rank_1_deviation=float(np.std(rank_1, ddof=1)) if len(rank_1) > 1 else None,
         enrolled=enrolled,
-        known_probes=float(np.mean([len(s.known) for s in searches])),
-        stranger_probes=float(np.mean([len(s.strangers) for s in searches])),
+        known_probes=float(np.mean([len(s.known) for s in found])),
+        stranger_probes=float(np.mean([len(s.strangers) for s in found])),
         missed=missed,
         unreadable=tuple(unreadable),
     )

@@ -92,6 +92,26 @@ def variances_by_person(
     return largest
 
 
+def variances_of_shares(
+    figures: Figures, count: int, *, replicates: int = REPLICATES, seed: int = 0
+) -> Scores:
+    """Return the variances that figures have where each trial is one person's alone.
+
+    Args:
+        figures: The figures as functions of the people's weights, (B, people) → (B, F).
+        count: How many people there are.
+        replicates: How many sets of weights are drawn.
+        seed: Of the weights.
+
+    Returns:
+        (F,).
+    """
+    rng = np.random.default_rng(seed)
+    return _variances(
+        figures, lambda r, rows: r.exponential(size=(rows, count)), count, replicates, rng
+    )
+
+
 def score_interval(value: float, variance: float, people: int) -> Interval:
     """Return the interval of a figure within 0 … 1.
 

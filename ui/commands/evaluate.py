@@ -1,7 +1,7 @@
 """`evaluate`: how good recognition is, on photographs whose people are known."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -252,23 +252,29 @@ def _bracketed(interval: "Interval | None") -> str:
 
 def _print_identification(result: "IdentificationResult") -> None:
     """The figures for people, one a line."""
+    from recognition.evaluation.identification import SMALLEST
+
     output.print_line(
         f"{count(result.enrolled, 'person', 'people')} enrolled, "
         f"{count(round(result.known_probes), 'probe')} of them, "
         f"{round(result.stranger_probes)} of strangers; {count(result.draws, 'draw')}"
     )
-    output.print_line(f"rank-1: {output.percent(result.rank_1)}")
-    _print_rates("FNIR at FPIR", result.fnir_at_fpir)
+    lines = {"rank-1": ("rank_1", result.rank_1)}
+    for rank in (5, 10, 20):
+        if rank <= len(result.cumulative_match):
+            lines[f"within the first {rank}"] = ("", result.cumulative_match[rank - 1])
+    for fpir, fnir in result.fnir_at_fpir.items():
+        lines[f"FNIR at FPIR {output.percent(fpir)}"] = (f"fnir_at_fpir_{fpir:g}", fnir)
     if result.smallest_supported_fpir is not None:
-        smallest = {result.smallest_supported_fpir: result.fnir_at_smallest_supported_fpir}
-        _print_rates("FNIR at the smallest FPIR that so many strangers support,", smallest)
+        smallest = output.percent(result.smallest_supported_fpir)
+        lines[f"FNIR at the smallest FPIR that so many strangers support, {smallest}"] = (
+            SMALLEST,
+            result.fnir_at_smallest_supported_fpir,
+        )
+    for text, (name, value) in lines.items():
+        interval = _bracketed(result.intervals.get(name))
+        output.print_line(f"{text}: {output.percent(value)}{interval}")
     output.print_line(f"without a face: {count(result.missed, 'photograph')}")
-
-
-def _print_rates(name: str, rates: Mapping[float, float | None]) -> None:
-    """One rate at another; a dash where the data are too few for it."""
-    for at, rate in rates.items():
-        output.print_line(f"{name} {output.percent(at)}: {output.percent(rate)}")
 
 
 def _report_unreadable(images: "Sequence[FailedImage]") -> int:

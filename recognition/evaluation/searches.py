@@ -1,0 +1,179 @@
+"""Probes searched among those enrolled: which person ranks where, and the rates that follow."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .embedding import Embedding
+from .intervals import Interval, score_interval, variances_of_shares
+from .metrics import Scores, threshold_at_far
+from .weighted import WeightedCurve, Weights, weighted_share
+
+People = Mapping[str, Sequence[Embedding | None]]
+"""Each person's photographs as unit vectors (D,), in order; None where no face was found."""
+
+Numbers = npt.NDArray[np.int64]
+
+REPLICATES = 200
+"""Of the bootstrap: each repeats the figures of every search."""
+
+_PROBES_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Search:
+    """What one search of all probes gave.
+
+    Attributes:
+        known: Similarity of the right person where it ranks first, else -inf: (probes,).
+        ranks: The right person's rank, from 1; inf where the probe or all their enrolled
+            photographs had no face: (probes,).
+        strangers: Similarity of whoever ranks first: (probes,).
+        known_people: The number of each known probe's person: (probes,).
+        stranger_people: The number of each stranger's probe's person: (probes,).
+    """
+
+    known: Scores
+    ranks: Scores
+    strangers: Scores
+    known_people: Numbers
+    stranger_people: Numbers
+
+    def fnir(self, fpir: float) -> float | None:
+        """Return the FNIR at an FPIR; None where the strangers do not support it."""
+        threshold = threshold_at_far(self.strangers, fpir)
+        if threshold is None or len(self.known) == 0:
+            return None
+        return float(np.mean((self.known < threshold) | np.isneginf(self.known)))
+
+    def weighted_rank_1(self, people: Weights) -> Weights:
+        """Return the rank-1 rate for each set of weights of the people: (B, P) → (B,)."""
+        return weighted_share(np.isfinite(self.known), people[:, self.known_people])
+
+    def weighted_fnir(self, people: Weights, fpirs: Sequence[float]) -> Weights:
+        """Return the FNIR at each FPIR for each set of weights: (B, P) → (B, len(fpirs))."""
+        scores = np.concatenate([self.known, self.strangers])
+        is_known = np.arange(len(scores)) < len(self.known)
+        of_probes = people[:, np.concatenate([self.known_people, self.stranger_people])]
+        accepted = WeightedCurve(scores, is_known, of_probes).tar_along(fpirs)
+        # Even where everything is accepted, a person who does not rank first is missed.
+        missed: Weights = 1 - np.minimum(accepted, self.weighted_rank_1(people)[:, None])
+        return missed
+
+
+def search(gallery: People, probes: People, number_of: Mapping[str, int]) -> Search:
+    """Search all probes among the gallery; a person's best photograph counts.
+
+    Args:
+        gallery: Who is enrolled.
+        probes: Whose photographs are searched for.
+        number_of: Every probe's person's number.
+    """
+    enrolled = {
+        name: templates
+        for name, vectors in gallery.items()
+        if (templates := [vector for vector in vectors if vector is not None])
+    }
+    labelled = [(name, vector) for name, vectors in probes.items() for vector in vectors]
+    similarity = np.full(len(labelled), -np.inf)
+    ranks = np.full(len(labelled), np.inf)
+    if enrolled:
+        found = [number for number, (_, vector) in enumerate(labelled) if vector is not None]
+        column_of = {name: column for column, name in enumerate(enrolled)}
+        right = np.array([column_of.get(name, -1) for name, _ in labelled], dtype=np.int64)
+        for start in range(0, len(found), _PROBES_AT_ONCE):
+            part = found[start : start + _PROBES_AT_ONCE]
+            vectors = np.stack([v for _, v in (labelled[i] for i in part) if v is not None])
+            best = _best_of_each(vectors, list(enrolled.values()))
+            similarity[part] = best.max(axis=1)
+            ranks[part] = _ranks(best, right[part])
+    is_known = np.array([name in gallery for name, _ in labelled], dtype=np.bool_)
+    people = np.array([number_of[name] for name, _ in labelled], dtype=np.int64)
+    return Search(
+        known=np.where(ranks == 1, similarity, -np.inf)[is_known],
+        ranks=ranks[is_known],
+        strangers=similarity[~is_known],
+        known_people=people[is_known],
+        stranger_people=people[~is_known],
+    )
+
+
+def rank_1_of_each(searches: Sequence[Search]) -> list[float]:
+    """Return the rank-1 rate of each search that has known probes."""
+    return [float(np.mean(np.isfinite(s.known))) for s in searches if len(s.known)]
+
+
+def mean_fnir(searches: Sequence[Search], fpir: float | None) -> float | None:
+    """Return the mean FNIR at an FPIR that every search must support, each by its own threshold."""
+    if fpir is None:
+        return None
+    rates = [search.fnir(fpir) for search in searches]
+    supported = [rate for rate in rates if rate is not None]
+    return float(np.mean(supported)) if len(supported) == len(rates) else None
+
+
+def cumulative_match(searches: Sequence[Search], ranks: int) -> tuple[float, ...]:
+    """Return the mean share of known probes whose person is within the first 1, 2, … ranks."""
+    within = np.arange(1, ranks + 1)
+    curves = [(s.ranks[:, None] <= within).mean(axis=0) for s in searches if len(s.ranks)]
+    return tuple(map(float, np.mean(curves, axis=0))) if curves else ()
+
+
+def intervals(
+    searches: Sequence[Search],
+    people: int,
+    rank_1: float | None,
+    fnir_at: Mapping[str, tuple[float, float]],
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Return 95 % intervals, bootstrapped by the probes' identity.
+
+    Args:
+        searches: Those whose mean the figures are.
+        people: How many people there are.
+        rank_1: The mean rank-1 rate; None where nobody is known.
+        fnir_at: The FPIR and the mean FNIR, by the name of the interval.
+        replicates: Of the bootstrap.
+        seed: Of the bootstrap.
+    """
+    counted = [search for search in searches if len(search.known)]
+    if rank_1 is None or not counted:
+        return {}
+    fpirs = [fpir for fpir, _ in fnir_at.values()]
+
+    def figures(weights: Weights) -> Weights:
+        total = np.zeros((len(weights), 1 + len(fpirs)))
+        for one in counted:
+            total[:, 0] += one.weighted_rank_1(weights)
+            if fpirs:
+                total[:, 1:] += one.weighted_fnir(weights, fpirs)
+        return total / len(counted)
+
+    variances = variances_of_shares(figures, people, replicates=replicates, seed=seed)
+    values = {"rank_1": rank_1, **{name: fnir for name, (_, fnir) in fnir_at.items()}}
+    return {
+        name: score_interval(value, float(variance), people)
+        for (name, value), variance in zip(values.items(), variances, strict=True)
+    }
+
+
+def _best_of_each(
+    vectors: npt.NDArray[np.float32], enrolled: Sequence[Sequence[Embedding]]
+) -> Scores:
+    """Return each probe's similarity to each person's best photograph: (probes, people)."""
+    templates = np.stack([vector for of_person in enrolled for vector in of_person])
+    counts = [len(of_person) for of_person in enrolled]
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    best: Scores = np.maximum.reduceat(vectors @ templates.T, starts, axis=1)
+    return best
+
+
+def _ranks(best: Scores, right: Numbers) -> Scores:
+    """Return the rank of each probe's right column, inf for -1; of equals the first goes first."""
+    own = best[np.arange(len(best)), right][:, None]
+    before = (best > own) | ((best == own) & (np.arange(best.shape[1]) < right[:, None]))
+    return np.where(right >= 0, 1.0 + before.sum(axis=1), np.inf)
