@@ -37,7 +37,7 @@ $(READY): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV) || \
 		{ echo "error: no venv module; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
 ifeq ($(TORCH),cpu)
-	$(BIN)/pip install --quiet --constraint requirements.lock torch torchvision \
+	$(BIN)/pip install --quiet --constraint requirements.lock --no-deps torch torchvision \
 		--index-url https://download.pytorch.org/whl/cpu
 endif
 	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[test,check]'
