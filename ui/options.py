@@ -93,8 +93,12 @@ class Settings:
             home=self.home, model=self.model, weights=self.weights, device=self.chosen_device
         )
 
-    def face_embedder(self) -> "FaceEmbedder":
+    def face_embedder(self, *, mirror: bool | None = None) -> "FaceEmbedder":
         """The network that embeds faces: the one asked for, else the default one.
+
+        Args:
+            mirror: Whether the mirrored face's embedding is appended; None does what the weights
+                ask for.
 
         Raises:
             AppError: There is no such network, or no weights for it.
@@ -104,9 +108,10 @@ class Settings:
         from recognition.faces.embed import FaceEmbedder
 
         name = self.model if self.model or self.weights else DEFAULT_MODEL
-        return FaceEmbedder(
-            load_backbone(name, weights=self.weights, home=self.home, device=self.chosen_device)
+        loaded = load_backbone(
+            name, weights=self.weights, home=self.home, device=self.chosen_device
         )
+        return FaceEmbedder(loaded, mirror=mirror)
 
 
 def remember_settings(

@@ -101,6 +101,32 @@ def already_aligned(embedder: FaceEmbedder) -> Finder:
     return find
 
 
+def averaged(finders: Sequence[Finder]) -> Finder:
+    """Return a finder whose cosine similarity is the mean of the others'.
+
+    It joins their unit vectors end to end. A face that one of them does not find is not found.
+
+    Args:
+        finders: At least one.
+    """
+    if len(finders) == 1:
+        return finders[0]
+
+    def find(images: Sequence[Image.Image]) -> list[list[Embedding]]:
+        by_finder = [finder(images) for finder in finders]
+        found: list[list[Embedding]] = []
+        for of_image in zip(*by_finder, strict=True):
+            if all(of_image):
+                parts = [embeddings[0] for embeddings in of_image]
+                joined = np.concatenate(parts) / np.sqrt(len(parts))
+                found.append([joined.astype(np.float32)])
+            else:
+                found.append([])
+        return found
+
+    return find
+
+
 def embed_photographs(
     paths: Sequence[Path],
     find: Finder,

@@ -25,7 +25,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
         colours = [np.array(image.getpixel((0, 0)), dtype=np.float32) for image in images]
         return [[c / np.linalg.norm(c)] if c.any() else [] for c in colours]
 
-    monkeypatch.setattr(evaluate, "_finder", lambda settings, *, aligned: find)
+    monkeypatch.setattr(evaluate, "_finder", lambda settings, *, aligned, mirror: find)
 
 
 def photographs(root: Path, name: str, count: int, first: int = 1) -> None:
@@ -77,11 +77,11 @@ def test_lfw_compares_two_sets_of_weights(
 ) -> None:
     find = evaluate._finder
 
-    def finder(settings: Settings, *, aligned: bool) -> Finder:
+    def finder(settings: Settings, *, aligned: bool, mirror: bool | None) -> Finder:
         """The second weights find everybody alike."""
         if settings.weights == Path("b"):
             return lambda images: [[np.array([1, 0, 0], dtype=np.float32)] for _ in images]
-        return find(settings, aligned=aligned)
+        return find(settings, aligned=aligned, mirror=mirror)
 
     monkeypatch.setattr(evaluate, "_finder", finder)
     both = [*lfw, "--weights=a", "--compare=b"]
@@ -96,6 +96,23 @@ def test_lfw_compares_two_sets_of_weights(
     assert rows[0] == ["", "first", "second", "difference"]
     area = next(row for row in rows if row[0] == "area under the ROC curve")
     assert [cell.split(" [")[0] for cell in area[1:]] == ["100.00 %", "50.00 %", "50.00 %"]
+
+
+def test_an_ensemble_and_mirroring_reach_every_network(
+    lfw: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    find = evaluate._finder
+    asked: list[tuple[str, bool | None]] = []
+
+    def finder(settings: Settings, *, aligned: bool, mirror: bool | None) -> Finder:
+        asked.append((str(settings.weights), mirror))
+        return find(settings, aligned=aligned, mirror=mirror)
+
+    monkeypatch.setattr(evaluate, "_finder", finder)
+    options = ["--weights=a", "--ensemble=b", "--ensemble=c", "--no-mirror", "--json"]
+    assert main(["evaluate", "lfw", *lfw, *options]) == 0
+    assert asked == [("a", False), ("b", False), ("c", False)]
+    assert json.loads(capsys.readouterr().out)["mean"] == 1
 
 
 @pytest.mark.parametrize("cost", ["0", "-1", "nan", "inf", "x"])

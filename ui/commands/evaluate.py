@@ -29,6 +29,21 @@ AlignedOption = Annotated[
     bool,
     typer.Option("--aligned", help="The photographs are faces aligned at five points, 112×112."),
 ]
+MirrorOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--mirror/--no-mirror",
+        help="Join each face's embedding with that of its mirror image; else as the weights say.",
+    ),
+]
+EnsembleOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--ensemble",
+        metavar="FILE",
+        help="Other weights whose similarities are averaged with the first ones'; may be repeated.",
+    ),
+]
 
 
 @command(_group, "lfw", example="likeness evaluate lfw --images lfw --pairs pairs.txt --folds 1-8")
@@ -58,6 +73,8 @@ def lfw(
         ),
     ] = 10.0,
     aligned: AlignedOption = False,
+    mirror: MirrorOption = None,
+    ensemble: EnsembleOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Verify the pairs of Labeled Faces in the Wild, or of a list in its format.
@@ -74,10 +91,10 @@ def lfw(
     if folds is not None:
         numbers = _numbers(folds)
         protocol = protocol.select(numbers)
-    measured = [settings]
+    finders = [_joint_finder(settings, ensemble, aligned=aligned, mirror=mirror)]
     if compare is not None:
-        measured.append(replace(settings, model=None, weights=compare))
-    finders = [_finder(those, aligned=aligned) for those in measured]
+        other = replace(settings, model=None, weights=compare)
+        finders.append(_finder(other, aligned=aligned, mirror=mirror))
     results = []
     for find in finders:
         with output.progress_bar("embedding") as progress:
@@ -127,6 +144,8 @@ def identify(
     ] = 200,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of the draws.")] = 0,
     aligned: AlignedOption = False,
+    mirror: MirrorOption = None,
+    ensemble: EnsembleOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Search for people, and for strangers, among those enrolled.
@@ -138,12 +157,12 @@ def identify(
 
     with output.progress_bar("embedding") as progress:
         if people is not None and gallery is None and probes is None:
-            find = _finder(settings, aligned=aligned)
+            find = _joint_finder(settings, ensemble, aligned=aligned, mirror=mirror)
             result = evaluate_people_folder(
                 people, find, listing=identities, draws=draws, seed=seed, progress=progress
             )
         elif people is None and gallery is not None and probes is not None and identities is None:
-            find = _finder(settings, aligned=aligned)
+            find = _joint_finder(settings, ensemble, aligned=aligned, mirror=mirror)
             result = evaluate_two_folders(gallery, probes, find, progress=progress)
         else:
             raise ArgumentError("give either --gallery and --probes, or --people")
@@ -165,13 +184,23 @@ def _numbers(text: str) -> list[int]:
     return numbers
 
 
-def _finder(settings: Settings, *, aligned: bool) -> "Finder":
+def _joint_finder(
+    settings: Settings, ensemble: Sequence[Path] | None, *, aligned: bool, mirror: bool | None
+) -> "Finder":
+    """What the settings ask for, averaged with the ensemble's other weights."""
+    from recognition.evaluation.embedding import averaged
+
+    others = [replace(settings, model=None, weights=weights) for weights in ensemble or ()]
+    return averaged([_finder(one, aligned=aligned, mirror=mirror) for one in (settings, *others)])
+
+
+def _finder(settings: Settings, *, aligned: bool, mirror: bool | None) -> "Finder":
     """What finds and embeds the one face that counts in a photograph."""
     from recognition.evaluation.embedding import already_aligned, in_the_middle
     from recognition.faces.detect import FaceDetector
     from recognition.faces.pipeline import FacePipeline
 
-    embedder = settings.face_embedder()
+    embedder = settings.face_embedder(mirror=mirror)
     if aligned:
         return already_aligned(embedder)
     return in_the_middle(FacePipeline(FaceDetector(settings.chosen_device), embedder))

@@ -9,7 +9,12 @@ from PIL import Image
 
 from backbones.spec import Alignment
 from data.errors import ArgumentError, DatasetError
-from recognition.evaluation.embedding import already_aligned, embed_photographs, in_the_middle
+from recognition.evaluation.embedding import (
+    already_aligned,
+    averaged,
+    embed_photographs,
+    in_the_middle,
+)
 from recognition.results import Face
 
 _POINTS = ((0.0, 0.0),) * 5
@@ -100,3 +105,22 @@ def test_missing_photographs_are_told_before_any_is_embedded(tmp_path: Path):
     paths = [*save(tmp_path, 2), tmp_path / "gone.png"]
     with pytest.raises(DatasetError, match=r"1 of 3 photographs are not in .*gone\.png"):
         embed_photographs(paths, lambda _: pytest.fail("it began"), root=tmp_path)
+
+
+def test_an_ensemble_averages_similarities():
+    rng = np.random.default_rng(0)
+    one, other = (rng.normal(size=(3, size)).astype(np.float32) for size in (4, 7))
+    one, other = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (one, other))
+    images = [Image.new("RGB", (4, 4))] * 3
+    finders = [lambda _, rows=rows: [[row] for row in rows] for rows in (one, other)]
+    joined = np.stack([found[0] for found in averaged(finders)(images)])
+    assert joined.dtype == np.float32
+    np.testing.assert_allclose(joined @ joined.T, (one @ one.T + other @ other.T) / 2, atol=1e-6)
+    assert averaged(finders[:1]) is finders[0]
+
+
+def test_an_ensemble_finds_what_all_of_it_find():
+    unit = np.array([1, 0], np.float32)
+    finders = [lambda _: [[unit], []], lambda _: [[unit], [unit]]]
+    images = [Image.new("RGB", (4, 4))] * 2
+    assert [len(found) for found in averaged(finders)(images)] == [1, 0]
