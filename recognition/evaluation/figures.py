@@ -22,6 +22,8 @@ FAR_POINTS = (0.01, 0.001)
 
 SMALLEST = "tar_at_smallest_supported_far"
 
+_SHARE_OF_THE_MODEL = {"auc": 1 / 3, "weighted_error": 1.0}  # as simulated scores need it
+
 
 def tar_name(far: float) -> str:
     """Return the name of the TAR at a FAR among the figures, as `tar_at_far_0.01`."""
@@ -100,7 +102,9 @@ class DecidedPairs:
         variance_of = dict(zip(values, map(float, variances), strict=True))
         for name, expected in self._variances_of_independent_pairs(values).items():
             # Few pairs decide them, and the bootstrap often misses what these few leave open.
-            variance_of[name] = max(variance_of[name], (variance_of[name] + expected) / 2)
+            bootstrapped, share = variance_of[name], _SHARE_OF_THE_MODEL[name]
+            between = (1 - share) * bootstrapped + share * expected
+            variance_of[name] = max(bootstrapped, between)
         count = len(np.unique(people))
         return {
             name: score_interval(value, variance_of[name], count) for name, value in values.items()
@@ -161,10 +165,11 @@ def differences(
         return first.weighted_values(weights) - second.weighted_values(weights)
 
     variances = variances_by_person(difference, people, replicates=replicates, seed=seed)
+    count = len(np.unique(people))
     found = {}
     pairs = zip(first.values().items(), second.values().values(), variances, strict=True)
     for (name, one), other, variance in pairs:
         value = one - other
-        interval = difference_interval(value, float(variance))
+        interval = difference_interval(value, float(variance), count)
         found[name] = Difference(value=value, interval=interval)
     return found

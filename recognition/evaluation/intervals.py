@@ -19,7 +19,8 @@ Political Analysis 23, 2015). It is kept at least as large as if all pairs were 
 A figure p within 0 … 1 whose variance is V is worth n = p (1 - p) / V independent trials, and gets
 the score interval of a share in n trials (Wilson, JASA 22, 1927; for clustered data Franco et al.,
 Journal of Survey Statistics and Methodology 7, 2019). Unlike p ± 1.96 √V it stays within 0 … 1, and
-it does not shrink to a point where no error was seen.
+it does not shrink to a point where no error was seen. Its quantile is Student's with one degree of
+freedom less than there are people, for the variance is an estimate too.
 
 How often the intervals hold the truth is measured in tests/recognition/evaluation/test_intervals.py
 and told in docs/evaluation.md.
@@ -43,7 +44,6 @@ Figures = Callable[[Weights], Weights]
 CONFIDENCE = 0.95
 REPLICATES = 1000
 
-_QUANTILE = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 _MOST_WEIGHTS = 2_000_000  # 16 MB at once
 _EXCESS = 2.0  # variance of a product of two weights, 3, less the 1 that a pair's own should have
 
@@ -88,8 +88,8 @@ def variances_by_person(
         _variances(figures, draw, len(people), replicates, rng)
         for draw in (by_person, by_impostor_pair, by_pair)
     )
-    largest: Scores = np.maximum(joint - _EXCESS / (_EXCESS + 1) * impostor, independent)
-    return largest
+    largest = np.maximum(joint - _EXCESS / (_EXCESS + 1) * impostor, independent)
+    return largest * _correction(len(np.unique(people)))
 
 
 def variances_of_shares(
@@ -107,9 +107,11 @@ def variances_of_shares(
         (F,).
     """
     rng = np.random.default_rng(seed)
-    return _variances(
-        figures, lambda r, rows: r.exponential(size=(rows, count)), count, replicates, rng
-    )
+
+    def by_person(rng: np.random.Generator, rows: int) -> Weights:
+        return rng.exponential(size=(rows, count))
+
+    return _variances(figures, by_person, count, replicates, rng) * _correction(count)
 
 
 def score_interval(value: float, variance: float, people: int) -> Interval:
@@ -123,17 +125,38 @@ def score_interval(value: float, variance: float, people: int) -> Interval:
     """
     trials = value * (1 - value) / variance if variance > 0 else 0.0
     trials = trials if trials > 0 else float(people)
-    square = _QUANTILE**2
+    quantile = _quantile(people)
+    square = quantile**2
     middle = (value + square / (2 * trials)) / (1 + square / trials)
     spread = value * (1 - value) / trials + square / (4 * trials**2)
-    half = _QUANTILE * float(np.sqrt(spread)) / (1 + square / trials)
+    half = quantile * float(np.sqrt(spread)) / (1 + square / trials)
     return max(0.0, min(value, middle - half)), min(1.0, max(value, middle + half))
 
 
-def difference_interval(value: float, variance: float) -> Interval:
-    """Return the interval of a difference of two figures, within -1 … 1."""
-    half = _QUANTILE * float(np.sqrt(variance))
+def difference_interval(value: float, variance: float, people: int) -> Interval:
+    """Return the interval of a difference of two figures, within -1 … 1.
+
+    Args:
+        value: The difference.
+        variance: Its variance.
+        people: How many it was measured on.
+    """
+    half = _quantile(people) * float(np.sqrt(variance))
     return max(-1.0, value - half), min(1.0, value + half)
+
+
+def _quantile(people: int) -> float:
+    """Return Student's quantile for this many people, by Cornish and Fisher's expansion."""
+    normal = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+    freedom = max(people - 1, 2)
+    first = (normal**3 + normal) / 4
+    second = (5 * normal**5 + 16 * normal**3 + 3 * normal) / 96
+    return normal + first / freedom + second / freedom**2
+
+
+def _correction(people: int) -> float:
+    """Return what makes the variance of a mean over so many people, weighted so, unbiased."""
+    return (people + 1) / max(people - 1, 1)
 
 
 def _variances(

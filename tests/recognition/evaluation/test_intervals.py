@@ -131,14 +131,14 @@ def test_pairs_that_share_people_say_less_than_as_many_that_do_not():
 
 
 def test_the_seed_fixes_the_interval():
-    pairs = World(dense_pairs(8, 2)).draw(np.random.default_rng(0))
+    pairs = World(dense_pairs(20, 3)).draw(np.random.default_rng(0))
     assert pairs.intervals(seed=3) == pairs.intervals(seed=3)
     assert pairs.intervals(seed=3) != pairs.intervals(seed=4)
 
 
 def test_the_score_interval_is_wilsons():
-    # 85 of 100: Wilson's interval by hand.
-    low, high = score_interval(0.85, 0.85 * 0.15 / 100, people=3)
+    # 85 of 100: Wilson's interval by hand, of so many people that Student's quantile is normal.
+    low, high = score_interval(0.85, 0.85 * 0.15 / 100, people=10**9)
     assert (low, high) == pytest.approx((0.7672, 0.9069), abs=1e-4)
 
 
@@ -149,8 +149,16 @@ def test_no_error_seen_is_no_certainty(value: float):
     assert high - low == pytest.approx(0.037, abs=1e-3)
 
 
+@pytest.mark.parametrize("people", [5, 10, 30, 100])
+def test_few_people_widen_the_interval_as_student_says(people: int):
+    from scipy.stats import t
+
+    low, high = difference_interval(0.0, 0.01, people)
+    assert high == -low == pytest.approx(0.1 * t.ppf(0.975, people - 1), rel=0.02)
+
+
 def test_a_difference_stays_possible():
-    assert difference_interval(0.9, 1.0) == (pytest.approx(-1.0), 1.0)
-    assert difference_interval(0.0, 0.0) == (0, 0)
-    low, high = difference_interval(0.02, 0.0001)
+    assert difference_interval(0.9, 1.0, people=9) == (-1, 1)
+    assert difference_interval(0.0, 0.0, people=9) == (0, 0)
+    low, high = difference_interval(0.02, 0.0001, people=10**9)
     assert (low, high) == pytest.approx((0.0004, 0.0396), abs=1e-6)
