@@ -38,22 +38,23 @@ def enrol(
     """
     names: list[str] = []
     templates: dict[int, Template] = {}
-    reasons: dict[int, str] = {}
+    skipped: dict[int, Skipped] = {}
     for position, photograph in enumerate(photographs):
+        names.append(photograph.image if isinstance(photograph, FailedImage) else photograph.name)
         outcome = _template(photograph, face)
         if isinstance(outcome, Template):
             templates[position] = outcome
         else:
-            reasons[position] = outcome
-        names.append(photograph.image if isinstance(photograph, FailedImage) else photograph.name)
+            skipped[position] = Skipped(image=names[-1], reason=outcome)
     if templates:
-        left_out = gallery().enrol(name, list(templates.values()))
         positions = list(templates)
-        reasons |= {positions[index]: reason for index, reason in left_out.items()}
-    enrolled = len(names) - len(reasons)
+        for index, owner in gallery().enrol(name, list(templates.values())).items():
+            position = positions[index]
+            skipped[position] = _known_already(names[position], name, owner)
+    enrolled = len(names) - len(skipped)
     return Enrolment(
         enrolled=(Enrolled(person=name, photographs=enrolled),) if enrolled else (),
-        skipped=tuple(Skipped(image=names[i], reason=reasons[i]) for i in sorted(reasons)),
+        skipped=tuple(skipped[position] for position in sorted(skipped)),
     )
 
 
@@ -64,6 +65,13 @@ def joined(enrolments: Iterable[Enrolment]) -> Enrolment:
         enrolled=tuple(chain.from_iterable(part.enrolled for part in parts)),
         skipped=tuple(chain.from_iterable(part.skipped for part in parts)),
     )
+
+
+def _known_already(image: str, name: str, owner: str) -> Skipped:
+    """Say under whose name a photograph is enrolled already."""
+    what = "this photograph" if owner == name else "this face of this photograph"
+    reason = f"{what} is enrolled already as '{owner}'"
+    return Skipped(image=image, reason=reason, enrolled_before=owner == name)
 
 
 def _template(photograph: "Seen[DetectedFace] | FailedImage", face: int | None) -> Template | str:

@@ -133,10 +133,17 @@ class Enrolled:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A photograph that was not enrolled, and why, in one line."""
+    """A photograph that was not enrolled.
+
+    Attributes:
+        image: The photograph's name as it was given.
+        reason: Why, in one line.
+        enrolled_before: Whether it is that it is enrolled already, under the very name.
+    """
 
     image: str
     reason: str
+    enrolled_before: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ class Gallery:
             Store.create(private_folder(folder) / _DATABASE, model)
         gallery = cls(folder)
         try:
+            gallery._erase_overdue()
             if model is not None:
                 gallery.require(model, adopt=create)
         except BaseException:
@@ -176,15 +177,26 @@ class Gallery:
                 way of wiping the traces, which the next change does.
         """
         with self._lock:
+            self._erase_overdue()
             self._store.erase(name)
             self._wipe_traces()
+
+    def _erase_overdue(self) -> None:
+        """Let those go who were deleted too long ago, where the gallery can be written.
+
+        Where it cannot, they are neither listed nor restored, and the next change tries again.
+        """
+        with self._lock, suppress(GalleryError):
+            if self._store.erase_overdue():
+                self._wipe_traces()
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
         with self._lock:
+            self._erase_overdue()
             yield
-            # The change itself is done. Whoever was deleted too long ago has gone with it, and if
-            # their traces cannot be wiped now the next change tries again.
+            # The change itself is done. If traces of an earlier erasure remain and cannot be wiped
+            # now, the next change tries again.
             with suppress(GalleryError):
                 self._wipe_traces()
 

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from .names import person_name
 from .templates import EmbeddingModel, Embeddings, from_blob, unit_vectors
 
 Ids = npt.NDArray[np.int64]
+
+RESTORABLE_DAYS = 30
+"""How long someone deleted can be restored; after that they are erased."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +69,14 @@ class Snapshot:
         ).fetchone()
         return not anybody
 
+    @property
+    def someone_is_overdue(self) -> bool:
+        """Whether somebody was deleted too long ago to be restored, and is still in the file."""
+        (anybody,) = self._connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM person WHERE deleted_at < ?)", (restorable_since(),)
+        ).fetchone()
+        return bool(anybody)
+
     def _gallery(self, columns: str) -> tuple[Any, ...]:
         row: tuple[Any, ...] | None = self._connection.execute(
             f"SELECT {columns} FROM gallery"
@@ -75,15 +87,14 @@ class Snapshot:
 
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         """Everybody enrolled, or those who can be restored, by name."""
-        return tuple(
-            PersonSummary(*row)
-            for row in self._connection.execute(
-                "SELECT name, count(template.id), enrolled_at"
-                " FROM person LEFT JOIN template ON template.person_id = person.id"
-                " WHERE (deleted_at IS NOT NULL) = ? GROUP BY person.id ORDER BY name, person.id",
-                (deleted,),
-            )
+        condition = "deleted_at >= ?" if deleted else "deleted_at IS NULL"
+        rows = self._connection.execute(
+            "SELECT name, count(template.id), enrolled_at"
+            " FROM person LEFT JOIN template ON template.person_id = person.id"
+            f" WHERE {condition} GROUP BY person.id ORDER BY name, person.id",
+            (restorable_since(),) if deleted else (),
         )
+        return tuple(PersonSummary(*row) for row in rows)
 
     def crop(self, name: str) -> bytes | None:
         """The aligned face of a person's first photograph that was kept, as a picture file."""
@@ -121,6 +132,12 @@ class Snapshot:
             with suppress(GalleryError):
                 return unit_vectors(table.reshape(-1, dimension), dimension)
         raise _damage(rows, dimension)
+
+
+def restorable_since() -> str:
+    """The earliest `deleted_at` that can still be undone: ISO 8601, UTC."""
+    moment = datetime.now(UTC) - timedelta(days=RESTORABLE_DAYS)
+    return moment.isoformat(timespec="microseconds")
 
 
 def person_id(connection: sqlite3.Connection, name: str) -> int | None:

@@ -4,18 +4,21 @@ import sqlite3
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from data.errors import GalleryError
 
 from .database import Database, create_database
 from .names import person_name
-from .snapshot import Snapshot, person_id, require_person
-from .templates import EmbeddingModel, Template, from_blob, to_blob
-
-RESTORABLE_DAYS = 30
-"""How long someone deleted can be restored; the next change after that erases them."""
+from .snapshot import (
+    RESTORABLE_DAYS,
+    Snapshot,
+    person_id,
+    require_person,
+    restorable_since,
+)
+from .templates import EmbeddingModel, Embeddings, Template, from_blob, to_blob
 
 SAME_FACE = 0.99
 """Cosine similarity from which on two faces of one photograph are one and the same."""
@@ -82,13 +85,26 @@ class Store:
         with self._database.writing() as connection:
             yield Snapshot(connection)
 
+    def erase_overdue(self) -> bool:
+        """Remove those who were deleted too long ago. Traces remain until `wipe_traces`.
+
+        Returns:
+            Whether there was anybody; the file is not written where there was not.
+
+        Raises:
+            GalleryError: The file cannot be written.
+        """
+        with self.reading() as snapshot:
+            if not snapshot.someone_is_overdue:
+                return False
+        with self._changing() as connection:
+            return _erase(connection, "deleted_at < ?", restorable_since())
+
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:
         with self._database.writing() as connection:
             before = connection.total_changes
             yield connection
-            overdue = datetime.now(UTC) - timedelta(days=RESTORABLE_DAYS)
-            _erase(connection, "deleted_at < ?", overdue.isoformat(timespec="microseconds"))
             if connection.total_changes != before:
                 connection.execute(
                     "UPDATE gallery SET changes = changes + 1, mark = hex(randomblob(16))"
@@ -122,7 +138,8 @@ class Store:
             templates: One face of each photograph.
 
         Returns:
-            Position in `templates` → why that one was left out; empty when all were enrolled.
+            Position in `templates` → under which name that one is enrolled already; empty when all
+            were new.
 
         Raises:
             ArgumentError: The name cannot be one.
@@ -135,11 +152,11 @@ class Store:
             dimension = Snapshot(connection).model.dimension
             blobs = [to_blob(template.embedding, dimension) for template in templates]
             for position, (template, blob) in enumerate(zip(templates, blobs, strict=True)):
-                reason = _why_not(connection, name, template, dimension)
-                if reason:
-                    left_out[position] = reason
-                else:
+                owner = _enrolled_as(connection, name, template, dimension)
+                if owner is None:
                     _insert(connection, name, template, blob)
+                else:
+                    left_out[position] = owner
         return left_out
 
     def rename(self, old: str, new: str) -> None:
@@ -182,8 +199,8 @@ class Store:
                 raise GalleryError(f"'{name}' is enrolled: rename that person before restoring")
             restored = connection.execute(
                 "UPDATE person SET deleted_at = NULL WHERE id = (SELECT id FROM person"
-                " WHERE name = ? AND deleted_at IS NOT NULL ORDER BY deleted_at DESC, id DESC)",
-                (name,),
+                " WHERE name = ? AND deleted_at >= ? ORDER BY deleted_at DESC, id DESC)",
+                (name, restorable_since()),
             ).rowcount
             if not restored:
                 raise GalleryError(
@@ -216,20 +233,23 @@ def _now(precision: str = "seconds") -> str:
     return datetime.now(UTC).isoformat(timespec=precision)
 
 
-def _why_not(
+def _enrolled_as(
     connection: sqlite3.Connection, name: str, template: Template, dimension: int
 ) -> str | None:
+    """Whose a template's photograph is already: this person's, or another's with the same face."""
     rows = connection.execute(
         "SELECT name, embedding FROM template JOIN person ON person.id = person_id"
         " WHERE photograph_sha256 = ? AND deleted_at IS NULL ORDER BY template.id",
         (template.photograph_sha256,),
     ).fetchall()
     for owner, blob in rows:
-        if owner == name:
-            return f"this photograph is enrolled already as '{name}'"
-        if float(from_blob(blob, dimension)[0] @ template.embedding) >= SAME_FACE:
-            return f"this face of this photograph is enrolled already as '{owner}'"
+        if owner == name or _is_same_face(from_blob(blob, dimension), template):
+            return str(owner)
     return None
+
+
+def _is_same_face(embedding: Embeddings, template: Template) -> bool:
+    return float(embedding[0] @ template.embedding) >= SAME_FACE
 
 
 def _insert(connection: sqlite3.Connection, name: str, template: Template, blob: bytes) -> None:

@@ -67,7 +67,7 @@ def test_the_crop_is_kept_without_loss() -> None:
 
 
 def test_what_is_skipped_is_told_in_the_order_given() -> None:
-    gallery = StandInGallery(left_out={1: "known already"})
+    gallery = StandInGallery(left_out={1: "Ann"})
     photographs = [
         FailedImage("broken", "cannot be read"),
         seen("a", 1),
@@ -80,9 +80,15 @@ def test_what_is_skipped_is_told_in_the_order_given() -> None:
     assert enrolment.skipped == (
         Skipped("broken", "cannot be read"),
         Skipped("nobody", "no face found in it"),
-        Skipped("b", "known already"),
+        Skipped("b", "this photograph is enrolled already as 'Ann'", enrolled_before=True),
         Skipped("group", "3 faces in it: choose one of them (--face N; 1 is the largest)"),
     )
+
+
+def test_a_face_enrolled_as_somebody_else_is_another_matter_than_one_enrolled_before() -> None:
+    [skipped] = enrol(StandInGallery(left_out={0: "Bob"}), "Ann", [seen("a", 1)], None).skipped
+    assert skipped == Skipped("a", "this face of this photograph is enrolled already as 'Bob'")
+    assert not skipped.enrolled_before
 
 
 @pytest.mark.parametrize(("face", "chosen"), [(1, 3), (2, 4), (3, 5)])

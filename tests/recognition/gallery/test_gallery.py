@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -343,23 +344,61 @@ def test_a_stale_index_is_not_written_after_an_erasure(
     assert traces(folder, make_template(0).embedding.tobytes()) == []
 
 
-def test_whoever_was_deleted_long_ago_is_wiped_by_the_next_change(
-    gallery: Gallery, folder: Path, make_template: MakeTemplate
-) -> None:
-    secret = make_template(0).embedding.tobytes()
+@pytest.fixture
+def overdue(gallery: Gallery, folder: Path, make_template: MakeTemplate) -> Gallery:
+    """A gallery with Bob, from which Ann, of the first template, was deleted 31 days ago."""
     gallery.enrol("Ann", [make_template(0)])
     closest(gallery, make_template(0))
     gallery.delete("Ann")
     gallery.enrol("Bob", [make_template(1)])
-    assert traces(folder, secret)
     connection = sqlite3.connect(folder / "gallery.sqlite")
     with connection:
         long_ago = (datetime.now(UTC) - timedelta(days=31)).isoformat()
         connection.execute("UPDATE person SET deleted_at = ? WHERE name = 'Ann'", (long_ago,))
     connection.close()
-    gallery.rename("Bob", "Bo")
-    assert traces(folder, secret, b"Ann") == []
+    assert traces(folder, make_template(0).embedding.tobytes(), b"Ann")
     assert gallery.people(deleted=True) == ()
+    return gallery
+
+
+CHANGES = [
+    lambda gallery: gallery.rename("Bob", "Bo"),
+    lambda gallery: gallery.erase("Bob"),
+    lambda gallery: gallery.restore("Ann"),
+    lambda gallery: gallery.delete("Zoe"),
+    lambda gallery: gallery.erase("Zoe"),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=["rename", "erase", "restore", "none", "nobody"])
+def test_whoever_was_deleted_long_ago_is_wiped_by_the_next_change_done_or_refused(
+    overdue: Gallery,
+    folder: Path,
+    make_template: MakeTemplate,
+    change: Callable[[Gallery], None],
+) -> None:
+    with suppress(GalleryError):
+        change(overdue)
+    assert traces(folder, make_template(0).embedding.tobytes(), b"Ann") == []
+    assert "Ann" not in [person.name for person in overdue.people()]
+
+
+def test_whoever_was_deleted_long_ago_is_wiped_when_the_gallery_is_opened(
+    overdue: Gallery, folder: Path, make_template: MakeTemplate
+) -> None:
+    with Gallery.open(folder) as opened:
+        assert traces(folder, make_template(0).embedding.tobytes(), b"Ann") == []
+        assert closest(opened, make_template(0)) == "Bob"
+
+
+def test_on_a_read_only_disk_whoever_was_deleted_long_ago_is_not_listed(
+    overdue: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overdue.close()
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    with Gallery.open(folder) as opened:
+        assert opened.people(deleted=True) == ()
+        assert [person.name for person in opened.people()] == ["Bob"]
 
 
 def test_what_an_interrupted_erasure_left_the_next_change_wipes(
