@@ -44,14 +44,15 @@ def data_home(override: Path | None = None) -> Path:
             that the operating system has for a user's data.
 
     Raises:
-        ArgumentError: What is named is there, and is no folder.
+        ArgumentError: It is a file, or lies below one.
     """
-    named = override or os.environ.get("LIKENESS_HOME")
-    if not named:
-        return platformdirs.user_data_path("likeness")
+    named = override or os.environ.get("LIKENESS_HOME") or platformdirs.user_data_path("likeness")
     folder = Path(named).expanduser().absolute()
-    if folder.exists() and not folder.is_dir():
-        raise ArgumentError(f"the data folder {printable(folder)} is a file: name a folder")
+    # os.path, for Path.exists raises where a folder may not be looked into.
+    nearest = next(p for p in (folder, *folder.parents) if os.path.exists(p))  # noqa: PTH110
+    if not nearest.is_dir():
+        place = "" if nearest == folder else f" lies below {printable(nearest)}, which"
+        raise ArgumentError(f"the data folder {printable(folder)}{place} is a file: name a folder")
     return folder
 
 

@@ -74,7 +74,8 @@ class Engine:
 
     Args:
         choice: What the user asks for.
-        remembered: Called once, for the model of the gallery, or None where there is none.
+        remembered: Called at most once, for the model of the gallery, or None where there is none;
+            not at all where a file of weights is asked for.
         pipeline: Taken instead of loading one.
     """
 
@@ -97,7 +98,8 @@ class Engine:
         """Detector and network.
 
         Raises:
-            WeightsError: No weights are at hand, those of the gallery are not, or they are damaged.
+            WeightsError: No weights are at hand, those of the gallery are not, or they are damaged
+                or of a network that was not trained on faces.
             ArgumentError: There is no such network, file or device.
         """
         with self._lock:
@@ -146,6 +148,7 @@ class Engine:
             return self._detector
 
     def _load(self) -> Pipeline:
+        from backbones.spec import Alignment
         from backbones.weights import load_backbone
 
         from .faces.embed import FaceEmbedder
@@ -153,12 +156,17 @@ class Engine:
 
         choice = self._choice
         model, weights = choice.model, choice.weights
-        remembered = self._remembered()
-        if weights is None and remembered is not None and model in (None, remembered.model_id):
+        remembered = self._remembered() if weights is None else None
+        if remembered is not None and model in (None, remembered.model_id):
             model, weights = remembered.model_id, _find_again(remembered, choice.home)
         if model is None and weights is None:
             model = DEFAULT_MODEL
         loaded = load_backbone(model, weights=weights, home=choice.home, device=choice.device)
+        if loaded.alignment is Alignment.NONE:
+            raise WeightsError(
+                f"{loaded.weights.architecture} was not trained on faces: name another --model, or "
+                f"weights that were, instead of {printable(loaded.weights.path)}"
+            )
         self._weights_path = loaded.weights.path
         return FacePipeline(self._face_detector(), FaceEmbedder(loaded))
 

@@ -51,6 +51,14 @@ def test_a_home_that_is_a_file_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
         data_home()
 
 
+@pytest.mark.parametrize("below", ["x", "x/y"])
+def test_a_home_below_a_file_is_not_taken_for_one_yet_to_be_made(tmp_path: Path, below: str):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(ArgumentError, match=r"lies below .*/file, which is a file: name a folder"):
+        data_home(tmp_path / "file" / below)
+    assert data_home(tmp_path / "folder" / below) == tmp_path / "folder" / below
+
+
 def test_a_relative_home_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     assert data_home(Path("here")) == tmp_path / "here"

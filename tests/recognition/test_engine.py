@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -5,7 +6,8 @@ from PIL import Image
 
 from backbones.metadata import weights_metadata
 from backbones.registry import create
-from data.errors import ArgumentError, WeightsError
+from backbones.spec import Alignment
+from data.errors import ArgumentError, GalleryError, WeightsError
 from data.files import sha256_of
 from data.tensors import write_tensors
 from recognition.engine import Choice, Engine
@@ -108,18 +110,45 @@ def test_the_threshold_is_the_user_s_or_that_of_the_weights(home: Path, tmp_path
             measured.threshold(senseless)
 
 
-def test_it_is_loaded_once(home: Path, tmp_path: Path) -> None:
+def test_it_is_loaded_once(home: Path) -> None:
     asked = 0
 
     def remembered() -> None:
         nonlocal asked
         asked += 1
 
-    path = write_weights(tmp_path / "net.safetensors", 0)
-    loaded = Engine(Choice(home=home, weights=path, device="cpu"), remembered)
+    write_weights(home / "weights" / "mobilefacenet.safetensors", 0)
+    loaded = Engine(Choice(home=home, model="mobilefacenet", device="cpu"), remembered)
     assert asked == 0
     assert loaded.pipeline is loaded.pipeline
     assert asked == 1
+
+
+def test_a_gallery_is_not_asked_where_a_file_of_weights_is_given(
+    home: Path, tmp_path: Path
+) -> None:
+    def damaged() -> EmbeddingModel:
+        raise GalleryError("the gallery is damaged: restore it from a backup")
+
+    path = write_weights(tmp_path / "net.safetensors", 0)
+    chosen = Engine(Choice(home=home, weights=path, device="cpu"), damaged)
+    assert chosen.model == remembered_as(path)
+
+
+def test_a_network_not_made_for_faces_is_refused(home: Path, tmp_path: Path) -> None:
+    network = create("squeezenet1_0", seed=0)
+    path = tmp_path / "net.safetensors"
+    write_tensors(path, network.state_dict(), weights_metadata(network.spec))
+    with pytest.raises(WeightsError, match="squeezenet1_0 was not trained on faces: name another"):
+        _ = engine(home, weights=path).pipeline
+
+
+def test_the_same_network_trained_on_faces_is_taken(home: Path, tmp_path: Path) -> None:
+    network = create("squeezenet1_0", seed=0)
+    trained = replace(network.spec, alignment=Alignment.FIVE_POINT)
+    path = tmp_path / "net.safetensors"
+    write_tensors(path, network.state_dict(), weights_metadata(trained))
+    assert engine(home, weights=path).model.model_id == "squeezenet1_0"
 
 
 def test_faces_are_found_without_weights(home: Path, astronaut: Image.Image) -> None:
