@@ -146,7 +146,7 @@ def _decode_heic(content: bytes, max_pixels: int) -> Image.Image:
     except ImportError as error:
         raise ImageError(
             "it is HEIC, whose reader is not installed; install it with "
-            "pip install 'likeness[heic]', or save the picture as JPEG"
+            "pip install pi-heif, or save the picture as JPEG"
         ) from error
     heif = pi_heif.open_heif(io.BytesIO(content), convert_hdr_to_8bit=True)
     _check_size(heif.size, max_pixels)

@@ -35,6 +35,7 @@ _FORMAT_OF_SUFFIX = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
     ".jpe": "JPEG",
+    ".jfif": "JPEG",
     ".mpo": "JPEG",
     ".png": "PNG",
     ".apng": "PNG",
@@ -70,12 +71,17 @@ _SETTINGS_KEY = "likeness"
 
 
 def load_image(
-    source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS
+    source: str | os.PathLike[str] | bytes,
+    *,
+    name: str | os.PathLike[str] | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Image.Image:
     """Read a picture that anyone may have prepared.
 
     Args:
         source: A path, or a file's content.
+        name: Of the file that the content was read from: its suffix says what it may hold. A path
+            is its own name.
         max_pixels: The most pixels to decode, at most `MAX_PIXELS`.
 
     Returns:
@@ -88,12 +94,12 @@ def load_image(
             too large, too small or animated; or its content is not what its name says.
     """
     if isinstance(source, bytes):
-        shown, content, suffix = "this picture", source, ""
+        content = source
     else:
-        shown, suffix = printable(source), Path(source).suffix.lower()
-        content = read_regular(source, error=ImageError, most_bytes=MAX_BYTES)
+        name, content = source, read_regular(source, error=ImageError, most_bytes=MAX_BYTES)
+    shown, suffix = ("this picture", "") if name is None else (printable(name), Path(name).suffix)
     try:
-        return decode(content, formats=_formats_of(suffix), max_pixels=max_pixels)
+        return decode(content, formats=_formats_of(suffix.lower()), max_pixels=max_pixels)
     except ImageError as error:
         raise ImageError(f"cannot read {shown}: {error}") from error
 

@@ -8,8 +8,8 @@ from typing import Generic, TypeVar
 
 from PIL import Image
 
-from data.errors import AppError
-from data.files import sha256_of
+from data.errors import AppError, ImageError
+from data.files import read_regular, sha256_of
 from data.modes import to_rgb
 
 from .results import FailedImage
@@ -66,13 +66,17 @@ def read_photograph(source: Source, position: int) -> Photograph:
     Raises:
         AppError: As `data.images.load_image`.
     """
-    from data.images import load_image  # brings torch, which listing people does without
+    # These bring torch, which listing people does without.
+    from data.images import MAX_BYTES, load_image
 
     if isinstance(source, Image.Image):
         image = source if source.mode == "RGB" else to_rgb(source)
         digest = hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
-    else:
+    elif isinstance(source, bytes):
         image, digest = load_image(source), sha256_of(source)
+    else:  # read once, so that the digest is that of the picture that was seen
+        content = read_regular(source, error=ImageError, most_bytes=MAX_BYTES)
+        image, digest = load_image(content, name=source), sha256_of(content)
     return Photograph(name=_name(source, position), image=image, sha256=digest)
 
 

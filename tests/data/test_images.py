@@ -110,9 +110,19 @@ def test_common_misnaming_is_forgiven_and_a_disguise_is_not(corpus: ModuleType, 
         (tmp_path / name).write_bytes(corpus.encode(corpus.scene(), encoding))
         assert load_image(tmp_path / name).size == corpus.SIZE
     for name, encoding in (("b.png", "TIFF"), ("b.jpg", "PPM"), ("b.tif", "JPEG")):
-        (tmp_path / name).write_bytes(corpus.encode(corpus.scene(), encoding))
+        content = corpus.encode(corpus.scene(), encoding)
+        (tmp_path / name).write_bytes(content)
         with pytest.raises(ImageError, match="not what its name says"):
             load_image(tmp_path / name)
+        with pytest.raises(ImageError, match=f"cannot read {name}: .* not what its name says"):
+            load_image(content, name=name)
+        assert load_image(content).size == corpus.SIZE
+
+
+def test_a_photograph_under_the_name_that_windows_gives_it_is_found(jpeg: bytes, tmp_path: Path):
+    (tmp_path / "photo.JFIF").write_bytes(jpeg)
+    [found] = find_images([tmp_path])
+    assert load_image(found).size == (64, 48)
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32 - 1))

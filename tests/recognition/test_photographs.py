@@ -1,11 +1,13 @@
 import hashlib
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from data import images
 from data.errors import ArgumentError, ImageError
 from recognition import photographs
 from recognition.photographs import Photograph, Seen, look_at, read_in_batches, read_photograph
@@ -37,6 +39,31 @@ def test_a_path_a_file_s_content_and_a_picture_are_read_alike(tmp_path: Path) ->
         np.testing.assert_array_equal(np.asarray(photograph.image), np.asarray(image))
     assert from_path.sha256 == from_bytes.sha256 == hashlib.sha256(content).hexdigest()
     assert (from_path.name, from_bytes.name, from_image.name) == (str(path), "image 3", "image 3")
+
+
+def test_a_file_is_read_once_so_that_its_digest_is_that_of_what_was_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ann.png"
+    content = as_png(picture(0))
+    path.write_bytes(content)
+    decode = images.decode
+
+    def decode_and_remove(*arguments: Any, **options: Any) -> Image.Image:
+        path.unlink()
+        return decode(*arguments, **options)
+
+    monkeypatch.setattr(images, "decode", decode_and_remove)
+    photograph = read_photograph(path, 1)
+    assert photograph.sha256 == hashlib.sha256(content).hexdigest()
+    np.testing.assert_array_equal(np.asarray(photograph.image), np.asarray(picture(0)))
+
+
+def test_a_path_s_suffix_still_says_what_the_file_may_hold(tmp_path: Path) -> None:
+    path = tmp_path / "ann.png"
+    picture().save(path, "TIFF")
+    with pytest.raises(ImageError, match=r"ann\.png: .*not what its name says"):
+        read_photograph(path, 1)
 
 
 def test_a_picture_s_digest_is_that_of_its_pixels() -> None:
