@@ -22,7 +22,7 @@ FAR_POINTS = (0.01, 0.001)
 
 SMALLEST = "tar_at_smallest_supported_far"
 
-_SHARE_OF_THE_MODEL = {"auc": 1 / 3, "weighted_error": 1.0}  # as simulated scores need it
+_SHARE_OF_THE_AUC_MODEL = 1 / 3  # as simulated scores need it; the others are lower bounds
 
 
 def tar_name(far: float) -> str:
@@ -102,9 +102,9 @@ class DecidedPairs:
         variance_of = dict(zip(values, map(float, variances), strict=True))
         for name, expected in self._variances_of_independent_pairs(values).items():
             # Few pairs decide them, and the bootstrap often misses what these few leave open.
-            bootstrapped, share = variance_of[name], _SHARE_OF_THE_MODEL[name]
-            between = (1 - share) * bootstrapped + share * expected
-            variance_of[name] = max(bootstrapped, between)
+            share = _SHARE_OF_THE_AUC_MODEL if name == "auc" else 1.0
+            between = (1 - share) * variance_of[name] + share * expected
+            variance_of[name] = max(variance_of[name], between)
         count = len(np.unique(people))
         return {
             name: score_interval(value, variance_of[name], count) for name, value in values.items()
@@ -114,7 +114,8 @@ class DecidedPairs:
         """Return the variances that a model expects of figures which a few pairs decide.
 
         The AUC's is that of exponential similarities; the weighted error's that of one more pair of
-        either kind decided rightly, and one wrongly (Laplace).
+        either kind decided rightly, and one wrongly (Laplace). A TAR varies at least as a share of
+        the genuine pairs does, the EER at least as a share of all of them.
         """
         same = self.comparisons.same
         genuine, impostor = int(same.sum()), int((~same).sum())
@@ -126,7 +127,10 @@ class DecidedPairs:
         spread += cost**2 * impostor * accepted * (1 - accepted)
         variances = {"weighted_error": spread / (genuine + cost * impostor) ** 2}
         if "auc" in values:
+            eer = values["eer"]
+            variances["eer"] = eer * (1 - eer) / (genuine + impostor)
             variances["auc"] = metrics.auc_variance(values["auc"], genuine, impostor)
+        variances |= {tar: values[tar] * (1 - values[tar]) / genuine for tar in self.fars}
         return variances
 
 

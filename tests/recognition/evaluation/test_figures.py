@@ -3,6 +3,7 @@ import pytest
 
 from recognition.evaluation.comparisons import Comparisons
 from recognition.evaluation.figures import SMALLEST, DecidedPairs, differences, tar_name
+from recognition.evaluation.intervals import score_interval
 
 
 def decided(noise: float, *, seed: int = 0, people: int = 30, each: int = 2) -> DecidedPairs:
@@ -47,6 +48,21 @@ def test_what_the_pairs_cannot_support_has_no_interval():
     pairs = decided(0.1, people=4, each=2)  # 24 impostor pairs
     assert tar_name(0.01) not in pairs.intervals()
     assert pairs.fars == {SMALLEST: pytest.approx(10 / 24)}
+
+
+def test_a_single_error_is_no_surer_than_one_in_as_many_pairs():
+    people = np.stack([np.arange(400), np.arange(400)], axis=1)
+    people[200:, 1] += 1
+    same = people[:, 0] == people[:, 1]
+    scores = np.where(same, 0.9, 0.1) + np.arange(400) / 10_000
+    scores[0] = 0.1101  # among the impostors
+    right = (scores >= 0.5) == same
+    pairs = DecidedPairs(Comparisons(scores, people), right, right, 10.0)
+    for name, trials in (("eer", 400), ("mean", 400), (SMALLEST, 200)):
+        value = pairs.values()[name]
+        low, high = pairs.intervals()[name]
+        wilson = score_interval(value, value * (1 - value) / trials, 600)
+        assert high - low >= 0.8 * (wilson[1] - wilson[0]), name
 
 
 def test_pairs_of_one_kind_have_an_accuracy_only():
