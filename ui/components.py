@@ -1,4 +1,4 @@
-"""What pages share: upload fields, pictures with face boxes, cards, a before/after slider."""
+"""What pages show: refusals, pictures with face boxes, cards, a before/after slider."""
 
 import base64
 import io
@@ -13,9 +13,8 @@ from data.errors import AppError, WeightsError
 from recognition.results import Box, Identification, IdentifiedFace, Verification
 from recognition.service import RecognitionService
 
-from . import browser, resources, wording
+from . import browser, memory, resources, wording
 
-PICTURE_KINDS = ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff")
 _LONGEST_SIDE = 1280  # px of a picture that is sent to be looked at
 _FACE_SIDE = 144  # px of a face on a card
 
@@ -31,21 +30,6 @@ _verdict = st.components.v2.component(
 _compare = st.components.v2.component(
     "likeness.compare", html=browser.COMPARE_HTML, css=browser.COMPARE_CSS, js=browser.COMPARE_JS
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Upload:
-    """A file that a visitor has handed over.
-
-    Attributes:
-        id: Another one for every upload.
-        name: What the visitor's browser calls it: shown, and never used as a path.
-        content: Its bytes, not yet looked at.
-    """
-
-    id: str
-    name: str
-    content: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,35 +53,6 @@ def page_head(title: str, lead: str) -> None:
     """The title of a page, and what it is for."""
     st.title(title, anchor=False)
     st.caption(lead)
-
-
-def uploads(
-    label: str, *, key: str, several: bool = False, help: str | None = None
-) -> list[Upload]:
-    """A field to drop pictures on; returns what is on it."""
-    given = st.file_uploader(
-        label, type=PICTURE_KINDS, accept_multiple_files=several, key=key, help=help
-    )
-    files = given if isinstance(given, list) else [given] if given else []
-    return [Upload(id=file.file_id, name=file.name, content=file.getvalue()) for file in files]
-
-
-def photographs(*, key: str, several: bool = True) -> list[Upload]:
-    """Photographs by upload or, on request, by camera; returns what has been given so far."""
-    label = "Photographs" if several else "Photograph"
-    source = st.segmented_control(
-        "Source",
-        ["Upload", "Camera"],
-        default="Upload",
-        key=f"{key}-source",
-        label_visibility="collapsed",
-    )
-    if source != "Camera":
-        return uploads(label, key=f"{key}-files", several=several)
-    shot = st.camera_input("Camera", key=f"{key}-camera", label_visibility="collapsed")
-    if shot is None:
-        return []
-    return [Upload(id=shot.file_id, name="from the camera", content=shot.getvalue())]
 
 
 @contextmanager
@@ -124,11 +79,21 @@ def at_work(doing: str) -> Iterator[None]:
         yield
 
 
-def weights_notice(service: RecognitionService) -> None:
-    """Load the network for faces and, where its weights are not at hand, say what to do."""
-    try:
+def weights_at_hand(service: RecognitionService) -> bool:
+    """Load the network for faces and, where its weights are not at hand, say what to do.
+
+    Returns:
+        Whether it is loaded.
+    """
+
+    def load() -> bool:
         with at_work("Loading the network for faces"):
             service.threshold  # noqa: B018  (asking for it loads the network)
+        return True
+
+    try:
+        # It stays loaded: a session that knows it need not wait for its turn again.
+        return memory.remembered("loaded", id(service), load)
     except WeightsError as error:
         with st.container(border=True, gap=None):
             st.markdown("**The network for faces has no weights yet.**")
@@ -140,6 +105,7 @@ def weights_notice(service: RecognitionService) -> None:
             )
     except AppError as error:
         refusal(str(error))
+    return False
 
 
 def picture_with_faces(

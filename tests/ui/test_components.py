@@ -28,9 +28,3 @@ def test_a_picture_is_sent_without_what_its_file_said_about_it() -> None:
     image = Image.new("RGB", (64, 64))
     image.info["exif"] = b"Exif\x00\x00secret"
     assert not opened(components.data_url(image)).getexif()
-
-
-def test_uploads_keep_to_the_kinds_of_pictures_that_can_be_read() -> None:
-    from data.images import IMAGE_SUFFIXES
-
-    assert {f".{suffix}" for suffix in components.PICTURE_KINDS} <= IMAGE_SUFFIXES

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import streamlit as st
 
 from data.images import load_image
-from recognition.results import FailedImage, Identification
+from recognition.results import FailedImage, Identification, PersonSummary
 from recognition.service import RecognitionService
-from ui import components, memory, resources, wording
-from ui.components import Upload
+from ui import components, fields, memory, resources, wording
+from ui.fields import Upload
 
 _PAGE = 5  # photographs at once
 _BESIDE = 2  # cards that find room beside the picture; more of them lie below it
@@ -19,52 +19,52 @@ def page() -> None:
     service = resources.recognition()
     components.page_head("Identify", "Who is in a photograph, among the people enrolled.")
     with components.refusals_shown():
-        if not service.people():
+        people = service.people()
+        if not people:
             with st.container(border=True, gap=None):
                 st.markdown("**Nobody is enrolled yet,** so nobody can be named.")
                 st.page_link("ui/pages/people.py", label="Enrol somebody", icon=":material/group:")
-            components.weights_notice(service)
+            components.weights_at_hand(service)
             return
-        given = components.photographs(key="identify")
-        top_k, threshold = _settings()
-        if not given:
-            components.weights_notice(service)
+        given = fields.photographs(key="identify")
+        settings = st.container()
+        if not components.weights_at_hand(service):
             return
-        _results(service, given, top_k, threshold)
+        with settings:
+            top_k, threshold = _settings(service.threshold)
+        if given and threshold is not None:
+            _results(service, people, given, top_k, threshold)
 
 
-def _settings() -> tuple[int, float | None]:
-    """How many people to name for each face, and from which similarity on."""
-    with st.expander("Settings", icon=":material/tune:"):
+def _settings(measured: float | None) -> tuple[int, float | None]:
+    """How many people to name for each face, and from which similarity on.
+
+    They are out of the way where the weights carry a threshold, in sight otherwise.
+    """
+    with st.expander("Settings", icon=":material/tune:", expanded=measured is None):
         left, right = st.columns(2)
         top_k = left.slider("Closest people to list", 1, 20, 5, key="top-k")
-        threshold = right.number_input(
-            "Threshold",
-            min_value=-1.0,
-            max_value=1.0,
-            value=None,
-            step=0.01,
-            placeholder="as measured for the weights",
-            key="threshold",
-            help="The cosine similarity from which on a face counts as the closest person's. "
-            "A higher one takes fewer strangers for somebody, and knows fewer of your people.",
-        )
+        with right:
+            threshold = fields.threshold(measured, key="threshold")
     return top_k, threshold
 
 
 def _results(
-    service: RecognitionService, given: Sequence[Upload], top_k: int, threshold: float | None
+    service: RecognitionService,
+    people: tuple[PersonSummary, ...],
+    given: Sequence[Upload],
+    top_k: int,
+    threshold: float,
 ) -> None:
-    """Identify what has been given, once, and show it."""
+    """Identify what has been given, once as long as the same people are enrolled, and show it."""
 
     def identify() -> list[Identification | FailedImage]:
         with components.at_work(f"Looking at {wording.count(len(given), 'photograph')}"):
             contents = [upload.content for upload in given]
             return service.identify(contents, top_k=top_k, threshold=threshold)
 
-    question = (tuple(upload.id for upload in given), top_k, threshold)
+    question = (people, tuple(upload.id for upload in given), top_k, threshold)
     results = memory.remembered("identify", question, identify)
-    used = service.threshold if threshold is None else threshold
     pairs = list(zip(given, results, strict=True))
     for upload, result in memory.first_of(pairs, key="identify", size=_PAGE):
         st.divider()
@@ -72,12 +72,12 @@ def _results(
             st.text(wording.shorten(upload.name))
             components.refusal(result.error)
         else:
-            _result(upload, result, used)
+            _result(upload, result, threshold)
     memory.more_button(pairs, key="identify", size=_PAGE)
     st.caption("There is no liveness test: a photograph of a photograph counts as the person.")
 
 
-def _result(upload: Upload, result: Identification, threshold: float | None) -> None:
+def _result(upload: Upload, result: Identification, threshold: float) -> None:
     """One photograph with its names, and a card for each face."""
     image = load_image(upload.content)
     few = len(result.faces) <= _BESIDE
@@ -88,7 +88,7 @@ def _result(upload: Upload, result: Identification, threshold: float | None) -> 
     with right:
         if not result.faces:
             st.markdown("**No face was found in this photograph.**")
-        elif threshold is not None:
+        else:
             components.match_cards(image, result, threshold, key=f"cards-{upload.id}")
 
 

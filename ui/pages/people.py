@@ -8,8 +8,8 @@ import streamlit as st
 from data.errors import AppError
 from recognition.results import Enrolment, PersonSummary
 from recognition.service import RecognitionService
-from ui import components, memory, resources, wording
-from ui.components import Upload
+from ui import components, fields, memory, resources, wording
+from ui.fields import Upload
 
 _PAGE = 24  # people at once
 _RECEIPT_LINES, _RECEIPT_HEIGHT = 10, 320
@@ -33,7 +33,7 @@ def page() -> None:
         _people(service)
         _deleted_people(service)
     with notice:
-        components.weights_notice(service)
+        components.weights_at_hand(service)
 
 
 def _enrolment(service: RecognitionService) -> None:
@@ -43,7 +43,7 @@ def _enrolment(service: RecognitionService) -> None:
     with st.container(border=True):
         st.subheader("Enrol somebody", anchor=False)
         name = st.text_input("Name", key=f"name-{turn}")
-        photographs = components.photographs(key=f"enrol-{turn}")
+        photographs = fields.photographs(key=f"enrol-{turn}")
         largest = st.checkbox(
             "Where there are several faces, take the largest",
             key=f"largest-{turn}",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -10,8 +11,8 @@ from PIL import Image
 from data.errors import AppError
 from data.images import load_image
 from style.config import StyleConfig
-from ui import components, jobs, memory, resources, tasks, wording
-from ui.components import Upload
+from ui import components, fields, jobs, memory, resources, tasks, wording
+from ui.fields import Upload
 from ui.jobs import Job, JobState
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ def page() -> None:
 
 def _order() -> None:
     """What to paint, and the button that starts it."""
-    content = components.uploads("Photograph", key="content")
-    styles = components.uploads(
+    content = fields.uploads("Photograph", key="content")
+    styles = fields.uploads(
         "Style pictures", key="styles", several=True, help="Several are mixed in equal shares."
     )
     _thumbnails([*content, *styles])
@@ -157,18 +158,22 @@ def _running(identity: str) -> None:
 
 
 def _ended(job: Job) -> None:
-    """The finished picture, beside the photograph, and what to do with it."""
-    picture = job.read(tasks.PICTURE)
+    """The picture, finished or as far as it got, beside the photograph; what to do with it."""
+    name, picture = _painted(job)
+    finished = name == tasks.PICTURE
     if job.state is JobState.FAILED:
         components.refusal(job.error or "it failed")
     elif job.state is JobState.CANCELLED:
         st.info("Cancelled. This is what was painted so far." if picture else "Cancelled.")
     if picture:
-        before, after = memory.remembered("pair", job.id, lambda: _pair(job))
+        before, after = memory.remembered("pair", job.id, lambda: _pair(job, name))
         components.before_and_after(before, after)
         progress = jobs.progress(job)
+        # A preview is some steps older than what the job last said of itself.
         steps = (
-            f" · {progress.step} steps in {wording.duration(progress.elapsed)}" if progress else ""
+            f" · {progress.step} steps in {wording.duration(progress.elapsed)}"
+            if progress and finished
+            else ""
         )
         st.caption(wording.literal(job.title) + steps)
     with st.container(horizontal=True):
@@ -176,8 +181,8 @@ def _ended(job: Job) -> None:
             st.download_button(
                 "Download",
                 picture,
-                file_name="painted.png",
-                mime="image/png",
+                file_name=f"painted{Path(name).suffix}",
+                mime="image/png" if finished else "image/jpeg",
                 on_click="ignore",
                 type="primary",
                 icon=":material/download:",
@@ -189,9 +194,17 @@ def _ended(job: Job) -> None:
             _attach(None)
 
 
-def _pair(job: Job) -> tuple[Image.Image, Image.Image]:
-    """The photograph in the shape of the finished picture, and that picture."""
-    after = load_image(job.folder / tasks.PICTURE)
+def _painted(job: Job) -> tuple[str, bytes | None]:
+    """What a job has painted, by file name: the picture, or else the last preview of it."""
+    for name in (tasks.PICTURE, tasks.PREVIEW):
+        if content := job.read(name):
+            return name, content
+    return tasks.PICTURE, None
+
+
+def _pair(job: Job, name: str) -> tuple[Image.Image, Image.Image]:
+    """The photograph in the shape of what was painted, and what was painted."""
+    after = load_image(job.folder / name)
     before = load_image(job.folder / tasks.CONTENT)
     return before.resize(after.size, Image.Resampling.LANCZOS), after
 
@@ -211,7 +224,7 @@ def _recent() -> None:
     with st.container(horizontal=True):
         for job in recent:
             with st.container(width=200, gap="small"):
-                if shown := job.read(tasks.PICTURE) or job.read(tasks.PREVIEW):
+                if shown := _painted(job)[1]:
                     st.image(shown, width=200)
                 st.caption(f"{wording.literal(job.title)} · {job.state}")
                 if st.button("Open", key=f"open-{job.id}", width="stretch"):

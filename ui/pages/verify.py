@@ -7,8 +7,9 @@ import streamlit as st
 from data.images import load_image
 from recognition.results import FailedImage, Verification
 from recognition.service import RecognitionService
-from ui import components, memory, resources
-from ui.components import Frame, Upload
+from ui import components, fields, memory, resources
+from ui.components import Frame
+from ui.fields import Upload
 
 
 def page() -> None:
@@ -21,20 +22,28 @@ def page() -> None:
         first = _photograph(service, "One photograph", key="first")
     with right:
         second = _photograph(service, "The other", key="second")
-    with verdict, components.refusals_shown():
-        if first and second:
-            components.verdict(_verify(service, (first, second)))
+    settings = st.container()
     st.caption(
         "Where a photograph shows several faces, the largest counts. There is no liveness test: "
         "a photograph of a photograph counts as the person."
     )
-    if not (first and second):
-        components.weights_notice(service)
+    if components.weights_at_hand(service):
+        with settings:
+            threshold = _threshold(service.threshold)
+        if first and second and threshold is not None:
+            with verdict, components.refusals_shown():
+                components.verdict(_verify(service, (first, second), threshold))
+
+
+def _threshold(measured: float | None) -> float | None:
+    """From which similarity on: out of the way where the weights say it, in sight otherwise."""
+    with st.expander("Settings", icon=":material/tune:", expanded=measured is None):
+        return fields.threshold(measured, key="verify-threshold")
 
 
 def _photograph(service: RecognitionService, label: str, *, key: str) -> Upload | None:
     """A field for one photograph, which is shown with the face that counts."""
-    given = components.uploads(label, key=key)
+    given = fields.uploads(label, key=key)
     if not given:
         return None
     (upload,) = given
@@ -59,15 +68,15 @@ def _frames(service: RecognitionService, upload: Upload) -> list[Frame]:
     ]
 
 
-def _verify(service: RecognitionService, pair: Sequence[Upload]) -> Verification:
+def _verify(service: RecognitionService, pair: Sequence[Upload], threshold: float) -> Verification:
     """Compare two photographs, once."""
     first, second = pair
 
     def verify() -> Verification:
         with components.at_work("Comparing"):
-            return service.verify(first.content, second.content)
+            return service.verify(first.content, second.content, threshold=threshold)
 
-    return memory.remembered("verify", (first.id, second.id), verify)
+    return memory.remembered("verify", (first.id, second.id, threshold), verify)
 
 
 page()

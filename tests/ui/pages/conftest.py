@@ -47,10 +47,10 @@ class PlayedService:
     refusal: AppError | None = None
     missing_weights: AppError | None = None
     similarity: float = 0.62
-    limit: float = 0.27
+    limit: float | None = 0.27
 
     @property
-    def threshold(self) -> float:
+    def threshold(self) -> float | None:
         if self.missing_weights:
             raise self.missing_weights
         return self.limit
@@ -97,29 +97,34 @@ class PlayedService:
         self.deleted.remove(name)
 
     def identify(
-        self, images: Sequence[bytes], *, top_k: int, threshold: float | None
+        self, images: Sequence[bytes], *, top_k: int, threshold: float
     ) -> list[Identification | FailedImage]:
         self.identifications += 1
-        return [self._identified(f"image {n}", image, top_k) for n, image in enumerate(images, 1)]
+        return [
+            self._identified(f"image {n}", image, top_k, threshold)
+            for n, image in enumerate(images, 1)
+        ]
 
-    def _identified(self, name: str, image: bytes, top_k: int) -> Identification | FailedImage:
+    def _identified(
+        self, name: str, image: bytes, top_k: int, threshold: float
+    ) -> Identification | FailedImage:
         if not image.startswith(b"\x89PNG"):
             return FailedImage(image=name, error="cannot read this picture: no picture")
         matches = tuple(Match(person=n, cosine_similarity=self.similarity) for n in self.names)
-        known = self.names[0] if self.similarity >= self.limit else None
+        known = self.names[0] if self.similarity >= threshold else None
         face = IdentifiedFace(face=FACE, person=known, matches=matches[:top_k])
         return Identification(image=name, faces=(face,))
 
     def detect(self, images: Sequence[bytes]) -> list[Detection | FailedImage]:
         return [Detection(image="image 1", faces=(FACE, FACE)) for _ in images]
 
-    def verify(self, a: bytes, b: bytes) -> Verification:
+    def verify(self, a: bytes, b: bytes, *, threshold: float) -> Verification:
         if self.refusal:
             raise self.refusal
         return Verification(
-            same_person=self.similarity >= self.limit,
+            same_person=self.similarity >= threshold,
             cosine_similarity=self.similarity,
-            threshold=self.limit,
+            threshold=threshold,
         )
 
 

@@ -96,3 +96,42 @@ def test_without_weights_the_page_opens_and_says_where_to_get_them(open_page, se
     service.missing_weights = WeightsError("no weights at hand: fetch them")
     words = said(open_page("identify"))
     assert "no weights yet" in words
+
+
+def test_weights_without_a_threshold_ask_for_one_and_then_name_people(
+    open_page, service, picture, said
+):
+    service.names, service.limit = ["Ann"], None
+    page = open_page("identify")
+    assert page.expander[0].proto.expanded
+    page.file_uploader[0].set_value([("a.png", picture(), "image/png")]).run()
+    assert "carry no measured threshold: choose one" in said(page)
+    assert not page.error
+    assert service.identifications == 0
+    page.number_input(key="threshold").set_value(0.5).run()
+    assert not page.exception
+    assert "choose one" not in said(page)
+    assert cards(page)[0]["cards"][0]["verdict"] == "0.62 against 0.50"
+
+
+def test_who_is_enrolled_elsewhere_meanwhile_is_seen(open_page, service, picture):
+    service.names, service.similarity = ["Bob"], 0.62
+    page = open_page("identify")
+    page.file_uploader[0].set_value([("a.png", picture(), "image/png")]).run()
+    service.names = ["Ann", "Bob"]
+    page.run()
+    assert service.identifications == 2
+    assert cards(page)[0]["cards"][0]["title"] == "1 · Ann"
+
+
+def test_of_very_many_photographs_the_first_are_taken_and_a_line_says_so(
+    open_page, service, picture
+):
+    service.names = ["Ann"]
+    page = open_page("identify")
+    files = [(f"{n}.png", picture(), "image/png") for n in range(100)]
+    page.file_uploader[0].set_value(files).run()
+    assert not page.exception
+    (line,) = (warning.value for warning in page.warning)
+    assert "100 pictures at once: only the first 50 are taken" in line
+    assert any(button.label == "Show 5 more of 45" for button in page.button)

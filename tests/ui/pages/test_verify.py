@@ -55,3 +55,33 @@ def test_a_file_that_is_no_picture_is_refused_in_one_line(open_page, picture):
 def test_without_weights_the_page_opens_and_says_where_to_get_them(open_page, service, said):
     service.missing_weights = WeightsError("no weights at hand: fetch them")
     assert "no weights yet" in said(open_page("verify"))
+
+
+def test_weights_without_a_threshold_ask_for_one_and_then_give_a_verdict(
+    open_page, service, picture, said
+):
+    service.limit = None
+    page = open_page("verify")
+    assert page.expander[0].proto.expanded
+    compare(page, picture("red"), picture("blue"))
+    assert "carry no measured threshold: choose one" in said(page)
+    assert not page.error
+    assert not verdicts(page)
+    page.number_input(key="verify-threshold").set_value(0.7).run()
+    assert not page.exception
+    assert "choose one" not in said(page)
+    (verdict,) = verdicts(page)
+    assert verdict["title"] == "Two different people"
+    page.number_input(key="verify-threshold").set_value(0.6).run()
+    (verdict,) = verdicts(page)
+    assert verdict["title"] == "The same person"
+    assert verdict["note"] == "Similarity 0.62 against 0.60"
+
+
+def test_a_measured_threshold_is_out_of_the_way_and_can_be_overruled(open_page, service, picture):
+    page = open_page("verify")
+    assert not page.expander[0].proto.expanded
+    assert page.number_input(key="verify-threshold").placeholder.startswith("0.27")
+    compare(page, picture("red"), picture("blue"))
+    page.number_input(key="verify-threshold").set_value(0.9).run()
+    assert verdicts(page)[0]["title"] == "Two different people"

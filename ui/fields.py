@@ -1,0 +1,102 @@
+"""Fields that several pages have: pictures by upload or by camera, and a threshold."""
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import streamlit as st
+
+from . import wording
+
+_STILL = ("jpg", "jpeg", "jpe", "mpo", "png", "apng", "webp", "bmp", "tif", "tiff", "gif")
+_PORTABLE = ("ppm", "pgm", "pbm", "pnm")
+_TELEPHONE = ("heic", "heif") if find_spec("pi_heif") else ()  # their reader is an extra
+
+# Spelt out, for `data.images` brings torch, for which a page that opens need not wait.
+PICTURE_KINDS = (*_STILL, *_PORTABLE, *_TELEPHONE)
+"""The suffixes of the pictures that can be read here, without their dot."""
+
+MOST_UPLOADS = 50
+"""Pictures that are taken at once: about a minute of work, in which other visitors wait."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A file that a visitor has handed over.
+
+    Attributes:
+        id: Another one for every upload.
+        name: What the visitor's browser calls it: shown, and never used as a path.
+        content: Its bytes, not yet looked at.
+    """
+
+    id: str
+    name: str
+    content: bytes
+
+
+def uploads(
+    label: str, *, key: str, several: bool = False, help: str | None = None
+) -> list[Upload]:
+    """A field to drop pictures on; returns what is on it, of very many the first."""
+    given = st.file_uploader(
+        label, type=PICTURE_KINDS, accept_multiple_files=several, key=key, help=help
+    )
+    files = given if isinstance(given, list) else [given] if given else []
+    if len(files) > MOST_UPLOADS:
+        st.warning(
+            f"{wording.count(len(files), 'picture')} at once: only the first {MOST_UPLOADS} are "
+            "taken. Remove them afterwards, and add the others.",
+            icon=":material/info:",
+        )
+    return [
+        Upload(id=file.file_id, name=file.name, content=file.getvalue())
+        for file in files[:MOST_UPLOADS]
+    ]
+
+
+def photographs(*, key: str, several: bool = True) -> list[Upload]:
+    """Photographs by upload or, on request, by camera; returns what has been given so far."""
+    label = "Photographs" if several else "Photograph"
+    source = st.segmented_control(
+        "Source",
+        ["Upload", "Camera"],
+        default="Upload",
+        key=f"{key}-source",
+        label_visibility="collapsed",
+    )
+    if source != "Camera":
+        return uploads(label, key=f"{key}-files", several=several)
+    shot = st.camera_input("Camera", key=f"{key}-camera", label_visibility="collapsed")
+    if shot is None:
+        return []
+    return [Upload(id=shot.file_id, name="from the camera", content=shot.getvalue())]
+
+
+def threshold(measured: float | None, *, key: str) -> float | None:
+    """A field for the cosine similarity from which on two faces count as one person's.
+
+    Args:
+        measured: The threshold of the weights; None where they carry none.
+        key: Tells this field from those of other pages.
+
+    Returns:
+        What to decide by: what was chosen, or else the measured one. None where there is neither,
+        which the field says.
+    """
+    chosen = st.number_input(
+        "Threshold",
+        min_value=-1.0,
+        max_value=1.0,
+        value=None,
+        step=0.01,
+        placeholder="between −1 and 1"
+        if measured is None
+        else f"{wording.number(measured)}, as measured for the weights",
+        key=key,
+        help="The cosine similarity from which on two faces count as one person's. "
+        "A higher one takes fewer strangers for one another, and misses more of those who are "
+        "the same.",
+    )
+    if measured is None and chosen is None:
+        st.info("These weights carry no measured threshold: choose one.", icon=":material/tune:")
+    return measured if chosen is None else chosen
