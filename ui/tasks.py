@@ -1,5 +1,6 @@
 """The jobs that the page starts: each is a command line of this application."""
 
+import io
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from .options import Settings
 STYLIZE, DOWNLOAD = "stylize", "download"
 """What sorts of jobs there are."""
 
-CONTENT, PREVIEW, PICTURE = "content", "preview.jpg", "picture.png"
+CONTENT, PREVIEW, PICTURE = "content.png", "preview.jpg", "picture.png"
 """The files of a stylisation: the photograph, the picture so far, the finished one."""
 
 STRENGTHS: Mapping[str, float] = {
@@ -33,6 +34,8 @@ def stylize(
 ) -> Job:
     """Start painting a picture in the background.
 
+    Of what was handed over nothing but the pixels is kept: neither place, camera nor preview.
+
     Args:
         settings: Data folder, weights and device.
         content: The photograph, as a picture file.
@@ -40,13 +43,15 @@ def stylize(
         config: What to paint; its backbone, size, steps, weights and seed count.
 
     Raises:
-        AppError: Enough jobs are running, or the disk does not take the pictures.
+        AppError: A picture cannot be read, enough jobs are running, or the disk does not take them.
     """
-    manners = {f"style-{number}": style for number, style in enumerate(styles, start=1)}
-    folder = jobs.prepare({CONTENT: content, **manners}, home=settings.home)
+    given = {CONTENT: content}
+    given |= {f"style-{number}.png": style for number, style in enumerate(styles, start=1)}
+    files = {name: _pixels(file) for name, file in given.items()}
+    folder = jobs.prepare(files, home=settings.home)
     command = [
         *_likeness(settings, "stylize"),
-        *(str(folder / name) for name in (CONTENT, *manners)),
+        *(str(folder / name) for name in files),
         f"--output={folder / PICTURE}",
         f"--preview={folder / PREVIEW}",
         f"--preview-every={max(1, config.steps // _PREVIEWS)}",
@@ -84,6 +89,15 @@ def download(settings: Settings, name: str) -> Job:
 def latest(settings: Settings, kind: str) -> list[Job]:
     """The jobs of one sort, the newest first."""
     return [job for job in jobs.all_jobs(settings.home) if job.kind == kind]
+
+
+def _pixels(content: bytes) -> bytes:
+    """A stranger's picture as an upright PNG that carries nothing but its pixels."""
+    from data.images import load_image  # brings torch
+
+    file = io.BytesIO()
+    load_image(content).save(file, "PNG", compress_level=1)  # quick; it is kept for days at most
+    return file.getvalue()
 
 
 def _likeness(settings: Settings, *words: str) -> list[str]:

@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
+from data.errors import ImageError
 from data.images import load_image, read_settings
 from style.config import StyleConfig
 from ui import jobs, tasks
@@ -61,6 +62,46 @@ def test_a_stylisation_paints_a_picture_with_its_settings(
     assert (progress.step, progress.total) == (4, 4)
     assert tasks.latest(settings, tasks.STYLIZE)[0].id == job.id
     assert not tasks.latest(settings, tasks.DOWNLOAD)
+
+
+def with_a_place(size: tuple[int, int]) -> bytes:
+    """A photograph that says where and how it was taken, and lies on its side."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.Base.Make] = "Camera Works"
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitude] = (52.0, 31.0, 12.0)
+    file = io.BytesIO()
+    Image.effect_noise(size, 60).convert("RGB").save(file, "JPEG", exif=exif, comment=b"Tuesday")
+    return file.getvalue()
+
+
+def test_of_the_pictures_handed_over_only_the_pixels_are_kept(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content, manner = with_a_place((96, 72)), with_a_place((64, 64))
+    with Image.open(io.BytesIO(content)) as given:
+        assert given.getexif().get_ifd(ExifTags.IFD.GPSInfo)
+    folders: list[Path] = []
+    monkeypatch.setattr(jobs, "start", lambda folder, command, **_: folders.append(folder))
+    tasks.stylize(Settings(home=home), content, [manner], StyleConfig())
+    (folder,) = folders
+    kept = sorted(folder.iterdir())
+    assert [path.name for path in kept] == ["content.png", "style-1.png"]
+    for path, original in zip(kept, (content, manner), strict=True):
+        with Image.open(path) as image:
+            assert image.format == "PNG"
+            assert not image.getexif()
+            assert not image.info
+        assert not any(word in path.read_bytes() for word in (b"Camera", b"Exif", b"Tuesday"))
+        assert load_image(path).tobytes() == load_image(original).tobytes()
+    assert load_image(kept[0]).size == (72, 96)
+
+
+def test_a_picture_that_cannot_be_read_is_refused_before_a_job_is_made(home: Path) -> None:
+    for content, manner in ((b"no picture", picture("red")), (picture("red"), b"no picture")):
+        with pytest.raises(ImageError, match="cannot read this picture"):
+            tasks.stylize(Settings(home=home), content, [manner], StyleConfig())
+    assert not (home / "jobs").exists()
 
 
 def test_without_weights_a_stylisation_fails_with_the_line_that_says_why(home: Path) -> None:
