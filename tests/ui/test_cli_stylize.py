@@ -9,10 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 import style.service
 from data.images import read_settings, save_image
+from data.tensors import write_tensors
 from style.results import Progress
 from ui.cli import main
 from ui.outputs import PICTURE_SUFFIXES, check_folder, check_picture
@@ -98,6 +100,45 @@ def test_a_picture_is_painted_with_the_settings_given(
     assert captured.err == ""
 
 
+def weights_of(network: str | None, path: Path) -> str:
+    """A file that says which network it is for, or does not."""
+    metadata = {} if network is None else {"architecture": network}
+    write_tensors(path, {"weight": torch.zeros(1)}, metadata)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("says", "asked_for", "taken"),
+    [
+        ("squeezenet1_0", [], "squeezenet1_0"),
+        (None, ["--backbone", "vgg16"], "vgg16"),
+        ("squeezenet1_0", ["--model", "vgg16"], "vgg16"),  # the service refuses the file
+    ],
+)
+def test_a_weights_file_alone_says_which_network_it_is_for(
+    pictures: tuple[str, str], tmp_path: Path, says: str | None, asked_for: list[str], taken: str
+) -> None:
+    weights = weights_of(says, tmp_path / "weights.safetensors")
+    options = ["--weights", weights, "--steps", "1", *asked_for]
+    assert main(["stylize", *pictures, "-o", str(tmp_path / "out.png"), *options]) == 0
+    [call] = FakeService.calls
+    assert call.config.backbone == taken
+    assert call.weights == Path(weights)
+
+
+def test_a_weights_file_that_does_not_say_its_network_asks_for_it(
+    pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = weights_of(None, tmp_path / "weights.safetensors")
+    out = tmp_path / "out.png"
+    assert main(["stylize", *pictures, "-o", str(out), "--weights", weights]) == 1
+    err = capsys.readouterr().err
+    assert "does not say which network it is for; name it with --model" in err
+    assert err.count("\n") == 1
+    assert not FakeService.calls
+    assert not out.exists()
+
+
 def test_json_lines_tell_each_step_and_where_the_preview_is(
     pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,7 +161,8 @@ def test_stopping_keeps_the_picture_so_far(
     assert main(["stylize", *pictures, "-o", str(out), "--steps", "100"]) == 130
     err = capsys.readouterr().err
     assert err == f"error: interrupted at step 3 of 100; the picture so far is in {out}\n"
-    assert out.exists()
+    [call] = FakeService.calls
+    assert read_settings(out) == call.config.settings() | {"steps": 100, "steps_done": 3}
     assert FakeService.closed
     assert signal.getsignal(signal.SIGTERM) is before
 

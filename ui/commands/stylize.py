@@ -70,7 +70,7 @@ def stylize(
 
     Ctrl-C stops and keeps the picture so far. A PNG carries its settings.
     """
-    config = StyleConfig(backbone=settings.model or _DEFAULTS.backbone, **fields)
+    config = StyleConfig(backbone=_network(settings), **fields)
     for picture in (out, *([preview] if preview else [])):
         check_picture(picture, inputs=(content, *styles))
     from data.images import save_image
@@ -84,8 +84,10 @@ def stylize(
         preview_every=preview_every if preview else 0,
     )
     last = _paint(painting, preview=preview, json_lines=json_lines)
-    save_image(last.render(), out, settings=config.settings())
-    if last.step < last.total:
+    interrupted = last.step < last.total
+    made_with = config.settings() | ({"steps_done": last.step} if interrupted else {})
+    save_image(last.render(), out, settings=made_with)
+    if interrupted:
         output.print_error(
             f"interrupted at step {last.step} of {last.total}; the picture so far is in {out}"
         )
@@ -93,6 +95,15 @@ def stylize(
     if not json_lines:
         output.print_line(f"{out}: {last.total} steps in {last.elapsed:.0f} s")
     return 0
+
+
+def _network(settings: Settings) -> str:
+    """The network asked for; else the one that the weights file names; else the default one."""
+    if settings.model is None and settings.weights is not None:
+        from backbones.places import weights_file
+
+        return weights_file(settings.weights, None).architecture
+    return settings.model or _DEFAULTS.backbone
 
 
 def _paint(
