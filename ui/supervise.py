@@ -20,7 +20,9 @@ RECORD, LINES, COMPLAINTS, ENDED = "job.json", "progress.jsonl", "complaints.txt
 """The files of a job's folder: what is run, what it prints on stdout and stderr, how it ended."""
 
 _NICENESS = 10
-_PATIENCE = 20  # seconds that a cancelled command has for saving what it has done so far
+# Seconds that a cancelled command has for the step that it is in, and for saving what it has done.
+# On few cores a step of a large picture takes the better part of a minute.
+_PATIENCE = 120
 
 
 def supervise(folder: Path, lock: int) -> None:

@@ -102,6 +102,15 @@ def test_cancelling_stops_the_command_and_keeps_what_it_made(home: Path) -> None
     assert state(job) is JobState.CANCELLED
 
 
+@pytest.mark.slow
+def test_a_cancelled_command_has_time_for_a_long_step_and_for_saving(home: Path) -> None:
+    folder = jobs.prepare({})
+    job = start(folder, str(folder), "2", "22")
+    wait_for(lambda: jobs.progress(job))
+    jobs.cancel(job)
+    assert ended(job).read("picture.png") == b"picture of 1 steps"
+
+
 def test_cancelling_at_once_stops_a_command_that_has_hardly_begun(home: Path) -> None:
     job = start(jobs.prepare({}), program="import time; time.sleep(60)")
     jobs.cancel(job)

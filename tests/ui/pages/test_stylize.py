@@ -136,6 +136,23 @@ def test_a_failed_job_says_why(easel, picture, monkeypatch):
     assert "the picture is too small" in easel.error[0].value
 
 
+def test_a_cancelled_job_that_could_not_finish_shows_its_last_preview(
+    easel, picture, monkeypatch, said
+):
+    killed = PAINTER.replace("{pause}", "0.05").replace('picture.save(given["output"])', "")
+    monkeypatch.setattr(tasks, "_likeness", lambda *_: [sys.executable, "-c", killed])
+    order(easel, picture)
+    (job,) = jobs.all_jobs()
+    until(easel, lambda: job.read(tasks.PREVIEW))
+    press(easel, "Cancel")
+    until(easel, lambda: "Cancelled. This is what was painted so far." in said(easel))
+    assert not job.read(tasks.PICTURE)
+    (shown,) = (element.proto for element in easel.get("bidi_component"))
+    assert shown.component_name == "likeness.compare"
+    (download,) = easel.get("download_button")
+    assert download.proto.url.endswith(".jpg")
+
+
 def test_paint_without_pictures_is_refused(easel):
     press(easel, "Paint")
     assert len(easel.error) == 1
