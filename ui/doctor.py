@@ -4,7 +4,7 @@ import io
 import os
 import platform
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from importlib import import_module, metadata
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _DISTRIBUTIONS = (
+    "likeness",
     "torch",
     "torchvision",
     "facenet-pytorch",
@@ -154,7 +155,7 @@ def _weights(settings: Settings) -> Iterator[Check]:
 
 
 def _self_test(settings: Settings) -> tuple[State, str]:
-    """Encode a picture, decode it, look for faces in it; with weights at hand, embed a crop."""
+    """Encode a pattern, decode it, look for faces in it; with weights at hand, embed a crop."""
     from PIL.Image import radial_gradient
 
     from data.images import load_image
@@ -164,23 +165,39 @@ def _self_test(settings: Settings) -> tuple[State, str]:
     radial_gradient("L").convert("RGB").save(encoded, "PNG")
     image = load_image(encoded.getvalue())
     [faces] = FaceDetector(settings.chosen_device).detect([image])
-    return State.OK, (
-        f"decoded {image.width}×{image.height} pixels, found {len(faces)} faces, "
-        f"{_embed(settings, image)}"
+    decoded, embedded = f"decoded {image.width}×{image.height} pixels", _embed(settings, image)
+    if faces:
+        seen = f"{len(faces)} found in a pattern without any face: install likeness again"
+        return State.WARNING, f"{decoded}, {embedded}, {seen}"
+    return (
+        State.OK,
+        f"{decoded}, looked for faces (a pattern has none, and none was found), {embedded}",
     )
 
 
 def _embed(settings: Settings, image: "Image") -> str:
     """Embed a picture as if it were an aligned face, where there are weights to do it with."""
-    from backbones.weights import find_weights
     from data.images import to_tensor
-    from recognition.engine import DEFAULT_MODEL
     from recognition.faces.align import crop_size
 
-    name = settings.model or DEFAULT_MODEL
-    if not settings.weights and not find_weights(name, home=settings.home):
-        return "embedded nothing for want of weights"
+    if not settings.weights:
+        name = _face_network_at_hand(settings)
+        if name is None:
+            return "embedded nothing for want of weights"
+        settings = replace(settings, model=name)
     embedder = settings.face_embedder()
     side = crop_size(embedder.alignment)
     [vector] = embedder.embed(to_tensor(image.resize((side, side)))[None])
     return f"embedded by {embedder.model_id} in {len(vector)} numbers"
+
+
+def _face_network_at_hand(settings: Settings) -> str | None:
+    """The network asked for, else the default one or another for faces; None without weights."""
+    from backbones.registry import available, spec_of
+    from backbones.spec import Alignment
+    from backbones.weights import find_weights
+    from recognition.engine import DEFAULT_MODEL
+
+    for_faces = [name for name in available() if spec_of(name).alignment is not Alignment.NONE]
+    names = [settings.model] if settings.model else [DEFAULT_MODEL, *for_faces]
+    return next((name for name in names if find_weights(name, home=settings.home)), None)

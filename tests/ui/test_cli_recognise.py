@@ -95,6 +95,43 @@ def test_a_folder_of_folders_enrols_everyone_by_name(
     assert capsys.readouterr().out == "enrolled Ann: 2 photographs\nenrolled Bob: 1 photograph\n"
 
 
+def test_enrolling_the_same_again_is_no_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = picture(tmp_path / "people" / "Ann" / "1.png", RED)
+    assert main(["enroll", str(tmp_path / "people")]) == 0
+    picture(tmp_path / "people" / "Ann" / "2.png", PINK)
+    note = f"warning: {again}: this photograph is enrolled already as 'Ann'\n"
+    for expected in ("enrolled Ann: 1 photograph\n", ""):
+        capsys.readouterr()
+        assert main(["enroll", str(tmp_path / "people")]) == 0
+        out, err = capsys.readouterr()
+        assert out == expected
+        assert note in err
+    assert main(["enroll", again, picture(tmp_path / "no.png", BLACK), "--name", "Ann"]) == 1
+    assert main(["enroll", again, "--name", "Bob"]) == 1
+    assert "error: " in capsys.readouterr().err
+
+
+def test_an_empty_folder_among_others_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photograph, empty = picture(tmp_path / "a.png", RED), tmp_path / "empty"
+    empty.mkdir()
+    assert main(["enroll", photograph, str(empty), "--name", "Ann"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "enrolled Ann: 1 photograph\n"
+    assert err == f"error: {empty}: no pictures in this folder: name another\n"
+    for command in ("identify", "detect"):
+        assert main([command, str(empty), photograph, "--json"]) == 1
+        seen, failed = json.loads(capsys.readouterr().out)
+        assert seen["image"] == photograph
+        assert failed == {
+            "image": str(empty),
+            "error": "no pictures in this folder: name another",
+        }
+
+
 def test_several_faces_need_a_choice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     both = picture(tmp_path / "a.png", RED, BLUE)
     assert main(["enroll", both, "--name", "Ann"]) == 1

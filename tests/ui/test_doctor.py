@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from backbones.metadata import weights_metadata
+from backbones.registry import create
+from data.tensors import write_tensors
 from ui import doctor
 from ui.cli import main
 from ui.doctor import State
@@ -36,6 +39,8 @@ def test_a_healthy_installation_passes_and_nothing_is_made(
     }
     assert checks["data folder"]["detail"].startswith(str(home))
     assert checks["weights of vgg19"]["detail"] == "none at hand"
+    assert checks["likeness"]["detail"] == metadata.version("likeness")
+    assert "a pattern has none, and none was found" in checks["self test"]["detail"]
     assert "embedded nothing" in checks["self test"]["detail"]
     assert not home.exists()
 
@@ -82,6 +87,20 @@ def test_damaged_weights_fail(checks: Callable[..., dict[str, doctor.Check]], ho
     (home / "weights").mkdir(parents=True)
     (home / "weights" / "vgg16.safetensors").write_bytes(b"no weights")
     assert checks()["weights of vgg16"].state is State.FAILED
+
+
+@pytest.mark.parametrize("name", ["inception_resnet_v1", "mobilefacenet"])
+def test_the_self_test_takes_whichever_network_for_faces_has_weights(
+    checks: Callable[..., dict[str, doctor.Check]], home: Path, name: str
+) -> None:
+    for made in (name, "squeezenet1_0"):  # the latter is at hand too, and not made for faces
+        network = create(made, seed=0)
+        (home / "weights").mkdir(parents=True, exist_ok=True)
+        path = home / "weights" / f"{made}.safetensors"
+        write_tensors(path, network.state_dict(), weights_metadata(network.spec))
+    check = checks()["self test"]
+    assert check.state is State.OK
+    assert f"embedded by {name} in " in check.detail
 
 
 @pytest.mark.shared

@@ -56,7 +56,7 @@ def enroll(
     With --name, all photographs are of that person. Without, PATH is a folder of folders, and
     each folder's name is the person's.
     """
-    images = _pictures(paths)
+    images, empty = _pictures(paths)
     if name is None and (len(paths) > 1 or not paths[0].is_dir() or face is not None):
         raise ArgumentError(
             "whose photographs are these? Give --name NAME, or one folder that holds a folder for "
@@ -67,8 +67,7 @@ def enroll(
             enrolment = service.enroll_folder(paths[0], progress=progress)
         else:
             enrolment = service.enroll(name, images, face=face, progress=progress)
-    _print_enrolment(enrolment)
-    return 1 if enrolment.skipped or not enrolment.enrolled else 0
+    return _print_enrolment(enrolment, empty)
 
 
 @command(app, "identify", example="likeness identify party.jpg --top-k 3 --json")
@@ -82,9 +81,10 @@ def identify(
     as_json: JsonOption = False,
 ) -> int:
     """Say who is in a photograph, among the people enrolled."""
-    paths = _pictures(images)
+    paths, empty = _pictures(images)
     with settings.recognition_service() as service, output.progress_bar("identifying") as progress:
-        results = service.identify(paths, top_k=top_k, threshold=threshold, progress=progress)
+        found = service.identify(paths, top_k=top_k, threshold=threshold, progress=progress)
+    results = [*found, *empty]
     if as_json:
         output.print_json([_identification_json(result) for result in results])
     else:
@@ -122,9 +122,9 @@ def verify(
 @command(app, "detect", example="likeness detect party.jpg --json")
 def detect(settings: Settings, images: ImagesArgument, as_json: JsonOption = False) -> int:
     """Find the faces in photographs: boxes, landmarks, scores."""
-    paths = _pictures(images)
+    paths, empty = _pictures(images)
     with settings.recognition_service() as service, output.progress_bar("detecting") as progress:
-        results = service.detect(paths, progress=progress)
+        results = [*service.detect(paths, progress=progress), *empty]
     if as_json:
         output.print_json([asdict(result) for result in results])
     else:
@@ -134,24 +134,38 @@ def detect(settings: Settings, images: ImagesArgument, as_json: JsonOption = Fal
     return _batch_code(results)
 
 
-def _pictures(paths: Sequence[Path]) -> list[Path]:
-    """The pictures that paths and folders mean, at least one."""
+def _pictures(paths: Sequence[Path]) -> tuple[list[Path], list[FailedImage]]:
+    """The pictures that paths and folders mean, at least one; and the folders that hold none."""
     from data.images import find_images
 
-    found = find_images(paths)
+    by_path = {path: find_images([path]) for path in paths}
+    found = [picture for pictures in by_path.values() for picture in pictures]
     if not found:
         raise ArgumentError(f"no pictures in {', '.join(map(str, paths))}: name others")
-    return found
+    return found, [
+        FailedImage(image=str(path), error="no pictures in this folder: name another")
+        for path, pictures in by_path.items()
+        if not pictures
+    ]
 
 
-def _print_enrolment(enrolment: Enrolment) -> None:
-    """What was enrolled on stdout, and what was not on stderr."""
+def _print_enrolment(enrolment: Enrolment, empty: Sequence[FailedImage]) -> int:
+    """Print what was enrolled on stdout, and what was not on stderr; return the exit code.
+
+    A photograph that is enrolled already is worth a word, and no failure: what was asked for holds.
+    """
     for person in enrolment.enrolled:
         output.print_line(f"enrolled {person.person}: {count(person.photographs, 'photograph')}")
     for skipped in enrolment.skipped:
-        output.print_failure(skipped.image, skipped.reason)
+        if skipped.enrolled_before:
+            output.print_warning(f"{skipped.image}: {skipped.reason}")
+        else:
+            output.print_failure(skipped.image, skipped.reason)
+    _print_failures(empty)
     if not enrolment.enrolled and not enrolment.skipped:
         output.print_error("nobody was enrolled")
+        return 1
+    return 1 if empty or not all(skipped.enrolled_before for skipped in enrolment.skipped) else 0
 
 
 def _batch_code(results: Sequence[object]) -> int:
