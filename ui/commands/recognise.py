@@ -138,13 +138,13 @@ def _pictures(paths: Sequence[Path]) -> tuple[list[Path], list[FailedImage]]:
     """The pictures that paths and folders mean, at least one; and the folders that hold none."""
     from data.images import find_images
 
-    by_path = {path: find_images([path]) for path in paths}
-    found = [picture for pictures in by_path.values() for picture in pictures]
+    by_path = [(path, find_images([path])) for path in paths]
+    found = [picture for _, pictures in by_path for picture in pictures]
     if not found:
         raise ArgumentError(f"no pictures in {', '.join(map(str, paths))}: name others")
     return found, [
         FailedImage(image=str(path), error="no pictures in this folder: name another")
-        for path, pictures in by_path.items()
+        for path, pictures in by_path
         if not pictures
     ]
 
