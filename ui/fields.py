@@ -7,7 +7,7 @@ import streamlit as st
 
 from . import wording
 
-_STILL = ("jpg", "jpeg", "jpe", "mpo", "png", "apng", "webp", "bmp", "tif", "tiff", "gif")
+_STILL = ("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "webp", "bmp", "tif", "tiff", "gif")
 _PORTABLE = ("ppm", "pgm", "pbm", "pnm")
 _TELEPHONE = ("heic", "heif") if find_spec("pi_heif") else ()  # their reader is an extra
 
