@@ -96,6 +96,9 @@ class Settings:
     def face_embedder(self, *, mirror: bool | None = None) -> "FaceEmbedder":
         """The network that embeds faces: the one asked for, else the default one.
 
+        Unlike a gallery, this takes networks that were not trained on faces: to measure how badly
+        they do harms nobody.
+
         Args:
             mirror: Whether the mirrored face's embedding is appended; None does what the weights
                 ask for.
