@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .faces.detect import FaceDetector
     from .faces.pipeline import DetectedFace
 
-DEFAULT_MODEL = "inception_resnet_v1"
+DEFAULT_MODEL = "mobilefacenet"
 """The network of a gallery that does not exist yet, where none is named."""
 
 

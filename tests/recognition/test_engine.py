@@ -10,7 +10,7 @@ from backbones.spec import Alignment
 from data.errors import ArgumentError, GalleryError, WeightsError
 from data.files import sha256_of
 from data.tensors import write_tensors
-from recognition.engine import Choice, Engine
+from recognition.engine import DEFAULT_MODEL, Choice, Engine
 from recognition.gallery.templates import EmbeddingModel
 
 
@@ -55,9 +55,10 @@ def test_a_name_alone_takes_the_weights_at_hand(home: Path) -> None:
 
 
 def test_without_a_choice_and_a_gallery_it_is_the_default(home: Path) -> None:
-    write_weights(home / "weights" / "mobilefacenet.safetensors", 0)
-    with pytest.raises(WeightsError, match="no weights for inception_resnet_v1 at hand"):
+    with pytest.raises(WeightsError, match=f"no weights for {DEFAULT_MODEL} at hand"):
         _ = engine(home).pipeline
+    path = write_weights(home / "weights" / "mobilefacenet.safetensors", 0)
+    assert engine(home).model.weights_digest == sha256_of(path)
 
 
 def test_a_gallery_s_weights_are_found_where_they_last_were(home: Path, tmp_path: Path) -> None:

@@ -281,7 +281,7 @@ def test_nobody_enrolled_is_told_before_any_weights_are_looked_for(home: Path) -
         with pytest.raises(GalleryError, match="nobody is enrolled in"):
             refused()
     assert service.people() == ()
-    with pytest.raises(WeightsError, match="no weights for inception_resnet_v1 at hand"):
+    with pytest.raises(WeightsError, match="no weights for mobilefacenet at hand"):
         service.enroll("Ann", [picture(1)])
     assert not home.exists()
 
