@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
 
-from data.errors import DatasetError
-from data.files import printable, read_regular, sha256_of
-from data.images import IMAGE_SUFFIXES, find_images
-from data.lfw import LfwProtocol, Pair, PhotographKey, photograph_path, read_lfw_pairs
+from .errors import DatasetError
+from .files import printable, read_regular, sha256_of
+from .images import IMAGE_SUFFIXES, find_images
+from .lfw import LfwProtocol, Pair, PhotographKey, photograph_path, read_lfw_pairs
 
 __all__ = [
     "MOST_CORRUPT",

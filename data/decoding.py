@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from data.errors import AppError, ImageError
-from data.files import printable
-from data.modes import to_rgb
+from .errors import AppError, ImageError
+from .files import printable
+from .modes import to_rgb
 
 MAX_PIXELS = 50_000_000
 """The most pixels a picture may have: about 7,000 × 7,000."""

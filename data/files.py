@@ -11,7 +11,7 @@ from pathlib import Path
 
 import platformdirs
 
-from data.errors import AppError, ArgumentError
+from .errors import AppError, ArgumentError
 
 _LONGEST_SHOWN = 160
 """Characters of a file's name or of a library's message that a line for the user holds."""

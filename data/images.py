@@ -11,10 +11,10 @@ import torch
 from PIL import Image, PngImagePlugin
 from torch import Tensor
 
-from data.decoding import FORMATS, MAX_PIXELS, decode
-from data.errors import ArgumentError, ImageError
-from data.files import atomic_output, printable, read_regular
-from data.modes import to_rgb
+from .decoding import FORMATS, MAX_PIXELS, decode
+from .errors import ArgumentError, ImageError
+from .files import atomic_output, printable, read_regular
+from .modes import to_rgb
 
 __all__ = [
     "IMAGE_SUFFIXES",

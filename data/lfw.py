@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.errors import ArgumentError, DatasetError
-from data.files import printable, read_regular
+from .errors import ArgumentError, DatasetError
+from .files import printable, read_regular
 
 PhotographKey = tuple[str, int]
 """A person's name and the number of one of their photographs, from 1."""

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image, ImageChops, ImageCms
 
-from data.errors import ImageError
+from .errors import ImageError
 
 _WHITE = (255, 255, 255, 255)
 _DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from torch.utils.data import Sampler
 
-from data.errors import DatasetError
+from .errors import DatasetError
 
 
 class PKSampler(Sampler[list[int]]):

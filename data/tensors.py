@@ -17,8 +17,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from data.errors import ArgumentError, WeightsError
-from data.files import printable, write_atomic
+from .errors import ArgumentError, WeightsError
+from .files import printable, write_atomic
 
 MAX_HEADER_BYTES = 1_000_000
 """The longest header that is read; a network of 10,000 tensors needs about a megabyte."""
