@@ -16,10 +16,11 @@ from torch import Tensor
 from data.errors import AppError, ImageError
 from data.files import private_folder, sha256_of, write_atomic
 from data.images import load_image, save_image, to_image
-from recognition.faces.align import align_faces
-from recognition.faces.choose import nearest_centre
-from recognition.faces.detect import FaceDetector
-from recognition.results import Face
+
+from ..faces.align import align_faces
+from ..faces.choose import nearest_centre
+from ..faces.detect import FaceDetector
+from ..results import Face
 
 SIDE = 112
 _CHUNK = 32
