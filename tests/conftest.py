@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 from PIL import Image
 
+# The same examples every time, however busy the machine is.
+settings.register_profile("likeness", derandomize=True, deadline=None)
+settings.load_profile("likeness")
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
 _ROOT = Path(__file__).resolve().parent.parent

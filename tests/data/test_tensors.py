@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import ArgumentError, WeightsError
@@ -162,7 +162,6 @@ def test_nonsense_is_refused_in_one_line(path: Path, content: bytes):
     assert str(refusal.value).isprintable()
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 400))
 def test_whatever_bytes_are_changed_it_is_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, noise: bytes, at: int

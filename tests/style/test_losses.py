@@ -31,7 +31,7 @@ def test_gram_matrix_equals_the_loops() -> None:
 
 
 @given(order=st.permutations(range(20)))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_gram_matrix_does_not_know_where_anything_is(order: list[int]) -> None:
     activations = _activations(1)
     moved = activations.flatten(2)[..., order].reshape(activations.shape)

@@ -56,7 +56,7 @@ def slowly(gallery, probes, fpir: float | None) -> tuple[float, float | None]:
     )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**31), st.floats(0.05, 0.5))
 def test_a_search_agrees_with_the_definitions(seed: int, noise: float):
     people = crowd([4] * 12 + [3] * 10, noise, seed)

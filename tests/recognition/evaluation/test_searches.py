@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recognition.evaluation.identification import evaluate_gallery, evaluate_identification
@@ -33,7 +33,6 @@ def slow_rank(probe: np.ndarray | None, name: str, gallery: dict) -> float:
     return 1 + sum(similarity > best[name] for similarity in best.values())
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 8), st.integers(1, 3))
 def test_ranks_are_those_of_the_definition(seed: int, people: int, photographs: int):
     rng = np.random.default_rng(seed)

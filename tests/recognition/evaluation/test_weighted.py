@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recognition.evaluation import metrics
@@ -18,7 +18,6 @@ def counted(draw: st.DrawFn):
     return scores, same, times
 
 
-@settings(deadline=None)
 @given(counted())
 def test_a_weight_is_a_number_of_times(case):
     scores, same, times = case

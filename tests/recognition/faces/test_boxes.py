@@ -57,7 +57,7 @@ def test_squared_grows_the_shorter_side_about_the_centre() -> None:
     limit=st.integers(1, 10),
     seed=st.integers(0, 1000),
 )
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_strongest_keeps_the_best_of_each_image(owners: list[int], limit: int, seed: int) -> None:
     scores = torch.rand(len(owners), generator=torch.Generator().manual_seed(seed))
     kept = strongest(scores, torch.tensor(owners, dtype=torch.int64), limit).tolist()
@@ -72,7 +72,7 @@ def test_strongest_keeps_the_best_of_each_image(owners: list[int], limit: int, s
 
 
 @given(seed=st.integers(0, 10_000), count=st.integers(0, 25))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_overlaps_are_removed_within_each_image_alone(seed: int, count: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     boxes = _random_boxes(generator, count)
@@ -99,7 +99,7 @@ def test_overlap_does_not_depend_on_how_many_images_share_the_batch() -> None:
 
 
 @given(seed=st.integers(0, 10_000), count=st.integers(0, 25))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_nested_removed_is_the_greedy_loop(seed: int, count: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     boxes = _random_boxes(generator, count)

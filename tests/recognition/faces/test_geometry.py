@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -35,7 +35,6 @@ def _similarity(angle: float, scale: float, x: float, y: float) -> Tensor:
 
 
 @given(angle=angles, scale=scales, x=shifts, y=shifts)
-@settings(deadline=None)
 def test_a_moved_template_is_brought_back(angle: float, scale: float, x: float, y: float) -> None:
     moved = _applied(_similarity(angle, scale, x, y), template().double()[None])
     transform = similarity_transforms(moved)
@@ -86,7 +85,6 @@ def test_gradients_reach_the_landmarks() -> None:
 
 
 @given(angle=angles, scale=scales, x=shifts, y=shifts)
-@settings(deadline=None)
 def test_inverted_undoes(angle: float, scale: float, x: float, y: float) -> None:
     transform = _similarity(angle, scale, x, y)
     points = template().double()[None]

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -21,7 +21,6 @@ def _pixels(*shape: int) -> Tensor:
 
 
 @given(size=st.sampled_from([2, 3]), height=st.integers(3, 12), width=st.integers(3, 12))
-@settings(deadline=None)
 def test_max_pool_is_pytorchs(size: int, height: int, width: int) -> None:
     x = _pixels(2, 3, height, width)
     torch.testing.assert_close(max_pool(x, size), F.max_pool2d(x, size, 2, ceil_mode=True))

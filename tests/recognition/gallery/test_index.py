@@ -1,7 +1,7 @@
 import faiss
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from recognition.gallery.index import TemplateIndex
@@ -25,7 +25,6 @@ def filled(*ids: int) -> TemplateIndex:
 id_sets = st.sets(st.integers(1, 40), max_size=20)
 
 
-@settings(deadline=None)
 @given(states=st.lists(id_sets, min_size=1, max_size=5), query=st.integers(1000, 2000))
 def test_it_follows_the_store_from_any_state_to_any_other(
     states: list[set[int]], query: int

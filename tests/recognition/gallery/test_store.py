@@ -412,7 +412,7 @@ class Oracle:
         self.people = [person for person in self.people if person.name != name]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(changes=st.lists(CHANGES, max_size=25))
 def test_any_sequence_of_changes_does_what_it_says(
     changes: list[tuple], tmp_path_factory: pytest.TempPathFactory

@@ -37,7 +37,7 @@ def slow_best_people(
     return sorted(best.items(), key=lambda item: -item[1])
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     owners=st.lists(st.sampled_from("ABCDEFGH"), max_size=120),
     k=st.integers(1, 10),
