@@ -99,17 +99,20 @@ def _receipt(enrolment: Enrolment, names: Sequence[str]) -> None:
         kept = wording.count(enrolled.photographs, "photograph")
         st.success(f"{wording.plain(enrolled.person)}: {kept} enrolled", icon=":material/check:")
     if not enrolment.enrolled:
-        st.warning("Nobody was enrolled: no photograph could be used.", icon=":material/info:")
+        known = all(skipped.enrolled_before for skipped in enrolment.skipped)
+        why = "every photograph is enrolled already" if known else "no photograph could be used"
+        st.warning(f"Nobody was enrolled: {why}.", icon=":material/info:")
     # The service calls photographs without a path by their place among those given.
-    reasons = {skipped.image: skipped.reason for skipped in enrolment.skipped}
+    left_out = {skipped.image: skipped for skipped in enrolment.skipped}
     places = [f"image {position}" for position in range(1, len(names) + 1)]
     with st.container(
         height=_RECEIPT_HEIGHT if len(names) > _RECEIPT_LINES else "content", gap=None
     ):
         for name, place in zip(names, places, strict=True):
-            reason = reasons.get(place)
-            mark = ":material/block:" if reason else ":material/check:"
-            outcome = f" – {wording.literal(reason)}" if reason else ""
+            skipped = left_out.get(place)
+            is_in = skipped is None or skipped.enrolled_before
+            mark = ":material/check:" if is_in else ":material/block:"
+            outcome = f" – {wording.literal(skipped.reason)}" if skipped else ""
             st.caption(f"{mark} {wording.plain(name)}{outcome}")
 
 

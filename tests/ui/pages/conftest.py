@@ -75,7 +75,11 @@ class PlayedService:
         return Enrolment(
             enrolled=(Enrolled(person=person, photographs=kept),) if kept else (),
             skipped=tuple(
-                Skipped(image=f"image {position}", reason=reason)
+                Skipped(
+                    image=f"image {position}",
+                    reason=reason,
+                    enrolled_before="enrolled already" in reason,
+                )
                 for position, reason in self.skipped.items()
             ),
         )

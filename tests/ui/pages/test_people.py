@@ -194,3 +194,14 @@ def test_where_no_photograph_could_be_used_the_form_stays_filled_in(open_page, s
     button(page, "Enrol").click().run()
     assert len(page.warning) == 1
     assert page.text_input[0].value == "Ann"
+
+
+def test_a_photograph_that_is_enrolled_already_is_no_failure(open_page, service, picture, said):
+    service.skipped = {1: "this photograph is enrolled already"}
+    page = open_page("people")
+    fill(page, "Ann", [("a.png", picture(), "image/png")])
+    page.run()
+    button(page, "Enrol").click().run()
+    words = said(page)
+    assert "every photograph is enrolled already" in words
+    assert ":material/block:" not in words
