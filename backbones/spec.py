@@ -18,15 +18,6 @@ class Alignment(StrEnum):
     """Any image: the network was not trained on faces."""
 
 
-class WeightsFormat(StrEnum):
-    """What a publisher's file of weights is."""
-
-    SAFETENSORS = "safetensors"
-    """Tensors and text alone; kept as it is."""
-    TORCH = "torch"
-    """PyTorch's own file, a pickle: opened once with `weights_only=True`, kept as safetensors."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Normalisation:
     """What a network does first to RGB in 0 … 1: `(x - mean) / std`, a number a channel.
@@ -76,7 +67,7 @@ class Tap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightsSource:
-    """A file of weights that a publisher offers.
+    """A PyTorch file of weights that a publisher offers; it is kept as safetensors.
 
     Attributes:
         name: Short name of the set that they were trained on, for lists.
@@ -84,7 +75,6 @@ class WeightsSource:
         sha256: Its digest in lower-case hexadecimal: 64 digits, or the leading ones (at least 8)
             where the publisher states no more, as torchvision does in its file names.
         size: The file's length in bytes, right to a thousandth: torchvision states no more.
-        format: What the file is.
         trained_on: What the network has seen, in words.
         licence: The terms of use, in words.
     """
@@ -93,7 +83,6 @@ class WeightsSource:
     url: str
     sha256: str
     size: int
-    format: WeightsFormat
     trained_on: str
     licence: str
 

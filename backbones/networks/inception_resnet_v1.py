@@ -16,7 +16,6 @@ from ..spec import (
     Alignment,
     BackboneSpec,
     Tap,
-    WeightsFormat,
     WeightsSource,
     falling_weights,
 )
@@ -48,7 +47,6 @@ SPEC = BackboneSpec(
             # Not stated by the publisher; several independent projects that pin the file agree.
             sha256="281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
             size=111_898_327,
-            format=WeightsFormat.TORCH,
             trained_on="VGGFace2",
             licence="MIT (facenet-pytorch); VGGFace2's own terms apply to its use",
         ),

@@ -15,11 +15,10 @@ from ..spec import (
     Alignment,
     BackboneSpec,
     Tap,
-    WeightsFormat,
-    WeightsSource,
     falling_weights,
 )
 from .head import pooled_head
+from .imagenet import imagenet_weights
 
 
 def _taps(*channels: int) -> tuple[Tap, ...]:
@@ -39,17 +38,10 @@ RESNET18 = BackboneSpec(
     alignment=Alignment.NONE,
     normalisation=IMAGENET,
     embedding_size=None,
-    weights=(
-        WeightsSource(
-            name="imagenet",
-            url="https://download.pytorch.org/models/resnet18-f37072fd.pth",
-            # Eight digits are torchvision's own; in the others several projects that pin it agree.
-            sha256="f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
-            size=46_830_571,
-            format=WeightsFormat.TORCH,
-            trained_on="ImageNet-1K",
-            licence="BSD-3-Clause (torchvision); ImageNet's own terms apply to its use",
-        ),
+    weights=imagenet_weights(
+        "resnet18-f37072fd.pth",
+        sha256="f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
+        size=46_830_571,
     ),
     licence="BSD-3-Clause (torchvision)",
 )
@@ -59,16 +51,10 @@ RESNET50 = replace(
     name="resnet50",
     summary="ResNet-50: a residual network of 24 million weights, to train from",
     taps=_taps(256, 512, 1024, 2048),
-    weights=(
-        WeightsSource(
-            name="imagenet",
-            url="https://download.pytorch.org/models/resnet50-0676ba61.pth",
-            sha256="0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
-            size=102_530_333,
-            format=WeightsFormat.TORCH,
-            trained_on="ImageNet-1K",
-            licence="BSD-3-Clause (torchvision); ImageNet's own terms apply to its use",
-        ),
+    weights=imagenet_weights(
+        "resnet50-0676ba61.pth",
+        sha256="0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+        size=102_530_333,
     ),
 )
 

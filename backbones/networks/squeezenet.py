@@ -16,11 +16,10 @@ from ..spec import (
     Alignment,
     BackboneSpec,
     Tap,
-    WeightsFormat,
-    WeightsSource,
     falling_weights,
 )
 from .head import pooled_head
+from .imagenet import imagenet_weights
 
 SPEC = BackboneSpec(
     name="squeezenet1_0",
@@ -43,16 +42,10 @@ SPEC = BackboneSpec(
     alignment=Alignment.NONE,
     normalisation=IMAGENET,
     embedding_size=None,
-    weights=(
-        WeightsSource(
-            name="imagenet",
-            url="https://download.pytorch.org/models/squeezenet1_0-b66bff10.pth",
-            sha256="b66bff10",  # all that torchvision states, in the file's name
-            size=5_010_000,
-            format=WeightsFormat.TORCH,
-            trained_on="ImageNet-1K",
-            licence="BSD-3-Clause (torchvision); ImageNet's own terms apply to its use",
-        ),
+    weights=imagenet_weights(
+        "squeezenet1_0-b66bff10.pth",
+        sha256="b66bff10",
+        size=5_010_000,
     ),
     licence="BSD-3-Clause (torchvision)",
 )

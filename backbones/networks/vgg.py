@@ -20,11 +20,10 @@ from ..spec import (
     Alignment,
     BackboneSpec,
     Tap,
-    WeightsFormat,
-    WeightsSource,
     falling_weights,
 )
 from .head import pooled_head
+from .imagenet import imagenet_weights
 
 _CHANNELS = (64, 128, 256, 512, 512)
 _STYLE_TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -58,17 +57,10 @@ VGG19 = BackboneSpec(
     alignment=Alignment.NONE,
     normalisation=IMAGENET,
     embedding_size=None,
-    weights=(
-        WeightsSource(
-            name="imagenet",
-            url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
-            # Eight digits are torchvision's own; in the others several projects that pin it agree.
-            sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
-            size=574_673_361,
-            format=WeightsFormat.TORCH,
-            trained_on="ImageNet-1K",
-            licence="BSD-3-Clause (torchvision); ImageNet's own terms apply to its use",
-        ),
+    weights=imagenet_weights(
+        "vgg19-dcbb9e9d.pth",
+        sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+        size=574_673_361,
     ),
     licence="BSD-3-Clause (torchvision)",
 )
@@ -78,16 +70,10 @@ VGG16 = replace(
     name="vgg16",
     summary="VGG-16 up to relu5_3: a little smaller than VGG-19",
     taps=relu_taps(_CHANNELS, (2, 2, 3, 3, 3)),
-    weights=(
-        WeightsSource(
-            name="imagenet",
-            url="https://download.pytorch.org/models/vgg16-397923af.pth",
-            sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
-            size=553_433_881,
-            format=WeightsFormat.TORCH,
-            trained_on="ImageNet-1K",
-            licence="BSD-3-Clause (torchvision); ImageNet's own terms apply to its use",
-        ),
+    weights=imagenet_weights(
+        "vgg16-397923af.pth",
+        sha256="397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+        size=553_433_881,
     ),
 )
 
