@@ -201,6 +201,8 @@ class TrainingConfig:
         patience: Epochs without a better metric before the run stops; None: never.
         precision: bf16 is faster where the processor has it.
         channels_last: Memory order of the feature maps.
+        compile: Translate the network into fused machine code first, with `torch.compile`: a minute
+            or so, then steps a third shorter on a processor. Needs a C++ compiler.
         mirror: Embeddings are joined with those of the mirrored photograph in validation, and the
             weights file says so.
         seed: Of the first weights, the split, the batches and the augmentation.
@@ -223,6 +225,7 @@ class TrainingConfig:
     patience: int | None = None
     precision: Precision = Precision.FLOAT32
     channels_last: bool = True
+    compile: bool = False
     mirror: bool = True
     seed: int = 0
     device: str = "auto"

@@ -20,7 +20,7 @@ from .choices import Precision
 from .config import TrainingConfig
 from .losses import build_objective
 from .optimizers import build_optimizer
-from .prelu import quicken
+from .quick import compiled, quicken
 from .reports import Progress
 from .schedule import rate_factor
 
@@ -101,6 +101,7 @@ class EpochLoop:
         self._batches = batches
         self._device = device
         self._trained = [p for group in parts.optimizer.param_groups for p in group["params"]]
+        self._embed = compiled(parts.network) if config.compile else parts.network
 
     @property
     def rate(self) -> float:
@@ -161,7 +162,7 @@ class EpochLoop:
         if self._config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         with self._autocast():
-            embeddings = self._parts.network(images)
+            embeddings = self._embed(images)
         # The losses are computed in float32: small differences of distances decide them.
         total, parts = self._parts.objective(embeddings.float(), batch.labels, batch.targets)
         losses = {"total": float(total.detach())} | {n: float(v) for n, v in parts.items()}

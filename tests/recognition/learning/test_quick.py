@@ -1,8 +1,10 @@
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
 
-from recognition.learning.prelu import QuickPReLU, quicken
+from recognition.learning.quick import QuickGlobal, QuickPReLU, QuickStrided, quicken
 
 
 def pair(channels: int) -> tuple[nn.PReLU, QuickPReLU]:
@@ -66,3 +68,35 @@ def test_quicken_keeps_state_and_shares_slopes() -> None:
     assert network[1].weight is slopes
     kinds = [type(module) for module in network.modules() if isinstance(module, nn.PReLU)]
     assert kinds == [QuickPReLU, QuickPReLU, nn.PReLU]  # one slope for all stays torch's own
+
+
+CONVOLUTIONS = [
+    (nn.Conv2d(6, 6, 3, 2, 1, groups=6, bias=False), (9, 8), QuickStrided),
+    (nn.Conv2d(6, 6, 5, (2, 3), 2, groups=6), (11, 13), QuickStrided),
+    (nn.Conv2d(6, 6, (7, 6), groups=6, bias=False), (7, 6), QuickGlobal),
+    (nn.Conv2d(6, 6, 5, groups=6), (5, 5), QuickGlobal),
+    (nn.Conv2d(6, 6, 5, groups=6), (8, 9), QuickGlobal),  # larger than the kernel
+    (nn.Conv2d(6, 6, 3, 1, 1, groups=6), (8, 9), nn.Conv2d),
+    (nn.Conv2d(6, 12, 3, 2, 1, groups=6), (8, 9), nn.Conv2d),
+    (nn.Conv2d(6, 6, 3, 2, 1, groups=2), (8, 9), nn.Conv2d),
+]
+
+
+@pytest.mark.parametrize(("layer", "size", "kind"), CONVOLUTIONS)
+def test_quick_convolutions_are_those_of_torch(
+    layer: nn.Conv2d, size: tuple[int, int], kind: type[nn.Conv2d]
+) -> None:
+    slow = nn.Sequential(deepcopy(layer)).double()
+    quick = deepcopy(slow)
+    quicken(quick)
+    assert type(quick[0]) is kind
+    generator = torch.Generator().manual_seed(0)
+    data = torch.randn(3, 6, *size, generator=generator, dtype=torch.float64)
+    results = []
+    for network in (slow, quick):
+        x = data.clone().requires_grad_(True)
+        y = network(x)
+        (y * torch.linspace(-1, 1, y.numel()).view_as(y)).sum().backward()
+        results.append((y.detach(), x.grad, *(p.grad for p in network.parameters())))
+    for expected, got in zip(*results, strict=True):
+        torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
