@@ -1,6 +1,6 @@
 """The one interface of all networks: feature maps by tap, and one embedding."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import ClassVar
 
@@ -13,6 +13,9 @@ from .spec import BackboneSpec, Normalisation
 
 Stage = tuple[str, tuple[nn.Module, ...]]
 """A tap's name and the layers that lead to it from the tap before."""
+
+Alteration = Callable[[Tensor], Tensor]
+"""What a trainer does to a feature map on its way: (B, C, H, W) → the same shape."""
 
 
 class Normalise(nn.Module):
@@ -167,12 +170,25 @@ class Backbone(nn.Module):
         found = run_stages(self.normalise(images), self.stages_through(self.last_of(taps)), taps)
         return {tap: found[tap] for tap in taps}
 
-    def embedding(self, images: Tensor) -> Tensor:
+    def trunk_keys(self) -> frozenset[str]:
+        """The names in `state_dict` of all that lies before the head."""
+        layers = {id(layer) for _, stage in self._stages for layer in stage}
+        return frozenset(
+            f"{name}.{key}" if name else key
+            for name, module in self.named_modules()
+            if id(module) in layers
+            for key in module.state_dict()
+        )
+
+    def embedding(
+        self, images: Tensor, alterations: Mapping[str, Alteration] | None = None
+    ) -> Tensor:
         """One vector an image, as the network gives it: not of unit length.
 
         Args:
             images: (B, 3, H, W) RGB float32, 0 … 1; (H, W) is the spec's `input_size`, from which
                 only networks that average over the image (`embedding_size` None) may depart.
+            alterations: By tap, what is done to its feature map before the next stage sees it.
 
         Returns:
             (B, D) float32.
@@ -184,31 +200,42 @@ class Backbone(nn.Module):
         if self.spec.embedding_size is not None and size != self.spec.input_size:
             raise ValueError(f"{self.spec.name} embeds {self.spec.input_size} pixels, got {size}")
         last = self.spec.taps[-1].name
-        x = run_stages(self.normalise(images), self.stages_through(last), (last,))[last]
+        stages = self.stages_through(last)
+        x = run_stages(self.normalise(images), stages, (last,), alterations)[last]
         for layer in self._head:
             x = layer(x)
         return x
 
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(
+        self, images: Tensor, alterations: Mapping[str, Alteration] | None = None
+    ) -> Tensor:
         """The same as `embedding`."""
-        return self.embedding(images)
+        return self.embedding(images, alterations)
 
 
-def run_stages(x: Tensor, stages: Iterable[Stage], taps: Sequence[str]) -> dict[str, Tensor]:
+def run_stages(
+    x: Tensor,
+    stages: Iterable[Stage],
+    taps: Sequence[str],
+    alterations: Mapping[str, Alteration] | None = None,
+) -> dict[str, Tensor]:
     """Run stages one after the other and keep what was asked for.
 
     Args:
         x: (B, 3, H, W) normalised images.
         stages: As `Backbone.stages_through` gives them.
         taps: Names of the taps to keep.
+        alterations: By tap, what is done to its feature map.
 
     Returns:
-        The feature maps of those taps that the stages reach.
+        The feature maps of those taps that the stages reach, altered.
     """
     found = {}
     for name, layers in stages:
         for layer in layers:
             x = layer(x)
+        if alterations is not None and name in alterations:
+            x = alterations[name](x)
         if name in taps:
             found[name] = x
     return found

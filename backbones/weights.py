@@ -23,6 +23,7 @@ __all__ = [
     "cached_weights",
     "download_weights",
     "find_weights",
+    "initialise",
     "load_backbone",
     "resolve_device",
 ]
@@ -92,6 +93,44 @@ def load_backbone(
         input_size=backbone.spec.input_size,
         alignment=backbone.spec.alignment,
     )
+
+
+def initialise(backbone: Backbone, weights: Path) -> bool:
+    """Give a network, to be trained on, the weights of a file of the same architecture.
+
+    Args:
+        backbone: The network, changed in place. Its head keeps its own weights where the file has
+            none that fit, as a classifier's file has none.
+        weights: A file of weights.
+
+    Returns:
+        Whether the head took the file's weights too.
+
+    Raises:
+        ArgumentError: There is no such file.
+        WeightsError: It is damaged or of another network, it expects images of another
+            normalisation, or something before the head does not fit.
+    """
+    file = weights_file(weights, backbone.spec.name)
+    expected = parse_metadata(file.metadata).normalisation
+    if expected not in (None, backbone.spec.normalisation):
+        raise WeightsError(
+            f"{printable(weights)} expects images of another normalisation than "
+            f"{backbone.spec.name} has here; take other weights"
+        )
+    own = backbone.state_dict()
+    head = own.keys() - backbone.trunk_keys()
+    given = {
+        key: tensor
+        for name, tensor in read_tensors(weights).tensors.items()
+        if (key := backbone.own_key(name)) is not None
+    }
+    fits = all(key in given and given[key].shape == own[key].shape for key in head)
+    if not fits:
+        trunk = {key: tensor for key, tensor in given.items() if key in backbone.trunk_keys()}
+        given = trunk | {key: own[key] for key in head}
+    backbone.load_state_dict(fit_tensors(backbone, given, printable(weights)))
+    return fits
 
 
 def download_weights(

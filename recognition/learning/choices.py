@@ -31,6 +31,21 @@ class LossName(StrEnum):
         """Whether the term keeps a weight for every person in training."""
         return self in {LossName.SOFTMAX, LossName.ARCFACE, LossName.COSFACE, LossName.SUBCENTER}
 
+    @property
+    def can_mix(self) -> bool:
+        """Whether the loss of a mixture is the mixture of the losses."""
+        return self.needs_classes or self is LossName.DISTILL
+
+
+class MixupPlace(StrEnum):
+    """Where two photographs of a batch are mixed, if anywhere."""
+
+    NONE = "none"
+    INPUT = "input"
+    """In the image (Zhang et al. 2018, mixup)."""
+    HIDDEN = "hidden"
+    """In the image or at a tap, drawn for each batch (Verma et al. 2019, Manifold Mixup)."""
+
 
 class Mining(StrEnum):
     """Which triplets of a batch count (Schroff et al. 2015, FaceNet, section 3.2)."""

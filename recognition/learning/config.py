@@ -11,6 +11,7 @@ from .choices import (
     LossName,
     Metric,
     Mining,
+    MixupPlace,
     OptimizerName,
     Precision,
     Sampling,
@@ -130,6 +131,22 @@ class LossConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MixupConfig:
+    """Photographs mixed in pairs, and what they should be with them.
+
+    Attributes:
+        where: In the image, or at a place drawn for each batch.
+        alpha: A batch's share is drawn from Beta(alpha, alpha): near 0 mixes little, 1 evenly.
+    """
+
+    where: MixupPlace = MixupPlace.NONE
+    alpha: float = 0.2
+
+    def __post_init__(self) -> None:
+        _check_range("mixup.alpha", self.alpha, 0, 100, above_low=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerConfig:
     """How a gradient becomes a step.
 
@@ -189,10 +206,16 @@ class TrainingConfig:
         out: The run's folder; a run that is found unfinished there goes on.
         backbone: A name of `backbones.registry`.
         embedding_size: D.
+        init: A weights file of the same backbone to begin with, or the backbone's name for its
+            published weights at hand; a head that does not fit begins at random. None: all does.
+        freeze: Epochs between two stages of unfreezing: at first only the head learns, then one
+            stage more, from the output on; 0: everything learns from the start.
         teacher: A weights file whose embeddings the distillation losses aim at.
         losses: The terms of the objective.
         batch: What a step sees.
         augment: How far a photograph is changed at random; all zero shows it as it is.
+        mixup: Whether photographs are mixed in pairs.
+        dropout: Share of the last feature map's numbers set to zero, 0 … 1.
         optimizer: The step rule.
         schedule: The learning rate's curve.
         epochs: How often the run goes through the data.
@@ -213,10 +236,14 @@ class TrainingConfig:
     out: Path
     backbone: str = "mobilefacenet"
     embedding_size: int = 128
+    init: Path | None = None
+    freeze: int = 0
     teacher: Path | None = None
     losses: tuple[LossConfig, ...] = (LossConfig(name=LossName.TRIPLET),)
     batch: BatchConfig = field(default_factory=BatchConfig)
     augment: Augmentation = field(default_factory=Augmentation)
+    mixup: MixupConfig = field(default_factory=MixupConfig)
+    dropout: float = 0.0
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     epochs: int = 20
@@ -235,11 +262,28 @@ class TrainingConfig:
         _check_count("embedding_size", self.embedding_size, 2, 65_536)
         _check_count("seed", self.seed, 0, 2**31 - 1)
         _check_range("averaging", self.averaging, 0, 0.999999)
+        _check_range("dropout", self.dropout, 0, 0.99)
+        _check_count("freeze", self.freeze, 0, MOST_EPOCHS)
+        if self.freeze and self.init is None:
+            raise ArgumentError("freeze keeps what is learnt, and nothing is: give weights to init")
         if self.patience is not None:
             _check_count("patience", self.patience, 1, MOST_EPOCHS)
         if self.out == self.data.folder:
             raise ArgumentError(f"{self.out} holds the photographs: give the run another folder")
         self._check_losses()
+        self._check_mixup()
+
+    def _check_mixup(self) -> None:
+        if self.mixup.where is MixupPlace.NONE:
+            return
+        if unfit := [term.name for term in self.losses if not term.name.can_mix]:
+            known = ", ".join(name for name in LossName if name.can_mix)
+            raise ArgumentError(
+                f"the loss {unfit[0]} compares photographs of people, and a mixture shows nobody: "
+                f"mixup goes with {known}"
+            )
+        if self.compile and self.mixup.where is MixupPlace.HIDDEN:
+            raise ArgumentError("mixup at a hidden place changes the network: leave compile out")
 
     def _check_losses(self) -> None:
         names = [term.name for term in self.losses]

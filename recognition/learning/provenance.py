@@ -24,11 +24,12 @@ def describe(config: TrainingConfig, data: TrainingData, command: str) -> dict[s
     if config.teacher is not None:
         sources += f"; taught by {config.teacher.name}"
     losses = " + ".join(f"{term.weight:g} {term.name}" for term in config.losses)
+    first = "random weights" if config.init is None else config.init.name
     fields = {
         "training_data": sources,
         "objective": losses,
         "seed": str(config.seed),
-        "source": "likeness train, from random weights",
+        "source": f"likeness train, from {first}",
         "torch": torch.__version__,
     }
     return fields | ({"command": command} if command else {})

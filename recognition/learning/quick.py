@@ -101,7 +101,7 @@ def _quick_kind(layer: nn.Conv2d) -> type[nn.Conv2d] | None:
     return QuickGlobal if layer.padding == (0, 0) and min(layer.kernel_size) >= 5 else None
 
 
-def compiled(network: nn.Module) -> Callable[[Tensor], Tensor]:
+def compiled(network: nn.Module) -> Callable[..., Tensor]:
     """The network's `forward` as fused machine code, made when it is first called.
 
     The network itself stays as it is, and shares its weights with what is returned.
@@ -117,4 +117,4 @@ def compiled(network: nn.Module) -> Callable[[Tensor], Tensor]:
         )
     # It would say on every start, without being asked, that there is no GPU.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    return cast(Callable[[Tensor], Tensor], torch.compile(network))
+    return cast(Callable[..., Tensor], torch.compile(network))

@@ -12,6 +12,7 @@ from data.tensors import write_tensors
 from .config import TrainingConfig
 from .recipe import to_toml
 from .reports import EpochReport
+from .transfer import initial_weights
 
 
 class RunFolder:
@@ -81,13 +82,15 @@ class RunFolder:
 
 
 def fingerprint(config: TrainingConfig, *tensors: Tensor | None) -> str:
-    """Digest of what decides a run's result: settings but for places, photographs, targets."""
+    """Digest of what decides a run's result: settings but for places, and what lies there."""
     settings = "".join(line for line in to_toml(config).splitlines() if not _names_place(line))
     contents = [b"" if tensor is None else tensor.numpy().tobytes() for tensor in tensors]
+    if (weights := initial_weights(config)) is not None:
+        contents.append(sha256_of(weights).encode())
     return sha256_of("/".join(map(sha256_of, [settings.encode(), *contents])).encode())
 
 
 def _names_place(line: str) -> bool:
     """Whether a line of the config only says where something is."""
-    places = {"out", "device", "folder", "cache", "identities", "unlabelled", "teacher"}
+    places = {"out", "device", "folder", "cache", "identities", "unlabelled", "teacher", "init"}
     return line.partition(" = ")[0] in places

@@ -7,8 +7,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-from backbones.network import Backbone
+from backbones.network import Alteration, Backbone
 from backbones.registry import create
 from data.errors import TrainingError
 
@@ -19,10 +21,12 @@ from .checkpoint import Parts
 from .choices import Precision
 from .config import TrainingConfig
 from .losses import build_objective
+from .mixup import Mixer, Mixture
 from .optimizers import build_optimizer
 from .quick import compiled, quicken
 from .reports import Progress
 from .schedule import rate_factor
+from .transfer import begin, freeze_stages, initial_weights
 
 ProgressCallback = Callable[[Progress], None]
 
@@ -72,17 +76,21 @@ def build_parts(
 
 
 def build_network(config: TrainingConfig, device: torch.device) -> Backbone:
-    """Build what is trained, with random weights from the run's seed.
+    """Build what is trained, with random weights from the run's seed, or those to begin with.
 
     Raises:
-        ArgumentError: No backbone of that name, or none that takes these sizes.
+        ArgumentError: No backbone of that name, or none that takes these sizes; no file to begin
+            with.
+        WeightsError: That file is damaged or of another network.
     """
     network = create(
         config.backbone,
         embedding_size=config.embedding_size,
         seed=config.seed,
         input_size=(SIDE, SIDE),
-    ).to(device)
+    )
+    begin(network, initial_weights(config))
+    network = network.to(device)
     if device.type == "cpu":
         quicken(network)
     if config.channels_last:
@@ -100,6 +108,7 @@ class EpochLoop:
         self._parts = parts
         self._batches = batches
         self._device = device
+        self._taps = parts.network.spec.taps
         self._trained = [p for group in parts.optimizer.param_groups for p in group["params"]]
         self._embed = compiled(parts.network) if config.compile else parts.network
 
@@ -121,12 +130,16 @@ class EpochLoop:
         steps = len(self._batches)
         totals: dict[str, float] = {}
         images, started = 0, time.perf_counter()
+        seed = epoch_seed(self._config.seed, epoch)
+        mixer = Mixer(self._config.mixup, [tap.name for tap in self._taps], seed=seed)
         self._parts.network.train()
+        freeze_stages(self._parts.network, epoch, every=self._config.freeze)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(epoch_seed(self._config.seed, epoch))  # for dropout
+            torch.manual_seed(seed)  # for dropout
             for number, batch in enumerate(self._batches.epoch(epoch), start=1):
                 self._set_rate((epoch - 1) * steps + number - 1)
-                losses = self._step(batch, f"epoch {epoch}, step {number}")
+                mixture = mixer.draw(len(batch.labels), self._device)
+                losses = self._step(batch, mixture, f"epoch {epoch}, step {number}")
                 for name, value in losses.items():
                     totals[name] = totals.get(name, 0.0) + value
                 images += len(batch.labels)
@@ -156,26 +169,54 @@ class EpochLoop:
         for group in self._parts.optimizer.param_groups:
             group["lr"] = self._config.optimizer.rate * factor
 
-    def _step(self, batch: Batch, where: str) -> dict[str, float]:
+    def _step(self, batch: Batch, mixture: Mixture | None, where: str) -> dict[str, float]:
         """One step; the losses, the weighted sum as `total`."""
         images = batch.images
+        if mixture is not None and mixture.tap is None:
+            images = mixture(images)
         if self._config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         with self._autocast():
-            embeddings = self._embed(images)
+            embeddings = self._embed(images, self._alterations(mixture))
         # The losses are computed in float32: small differences of distances decide them.
-        total, parts = self._parts.objective(embeddings.float(), batch.labels, batch.targets)
+        total, parts = self._compare(embeddings.float(), batch, mixture)
         losses = {"total": float(total.detach())} | {n: float(v) for n, v in parts.items()}
         if not math.isfinite(losses["total"]):
             raise _diverged(f"the loss is {losses['total']} in {where}")
         self._parts.optimizer.zero_grad()
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         if self._config.optimizer.clip is not None:
             torch.nn.utils.clip_grad_norm_(self._trained, self._config.optimizer.clip)
         self._parts.optimizer.step()
         if self._parts.average is not None:
             self._parts.average.update(self._parts.network)
         return losses
+
+    def _alterations(self, mixture: Mixture | None) -> dict[str, Alteration]:
+        """What is done to feature maps on their way, by tap."""
+        found: dict[str, Alteration] = {}
+        if self._config.dropout:
+            found[self._taps[-1].name] = self._drop
+        if mixture is not None and mixture.tap is not None:
+            found[mixture.tap] = mixture
+        return found
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self._config.dropout, training=True)
+
+    def _compare(
+        self, embeddings: Tensor, batch: Batch, mixture: Mixture | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The objective: of the photographs, and of those mixed into them."""
+        total, parts = self._parts.objective(embeddings, batch.labels, batch.targets)
+        if mixture is None:
+            return total, parts
+        partner = mixture.partner
+        targets = None if batch.targets is None else batch.targets[partner]
+        other, others = self._parts.objective(embeddings, batch.labels[partner], targets)
+        share, rest = mixture.share, 1 - mixture.share
+        mixed = {name: share * parts[name] + rest * others[name] for name in parts}
+        return share * total + rest * other, mixed
 
     def _check_weights(self, when: str) -> None:
         """The last step's loss came before its weights: they may be what is no number."""

@@ -44,6 +44,19 @@ def train(
         Path | None,
         typer.Option(metavar="FILE", help="Weights whose embeddings the distillation aims at."),
     ] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Weights to begin with, or the backbone's name; else random ones."
+        ),
+    ] = None,
+    freeze: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="With --init: let one stage more learn every N epochs, the head first.",
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(metavar="N", help="How often to go through the data.")
     ] = None,
@@ -61,7 +74,7 @@ def train(
     the best and to set its threshold.
     """
     if settings.weights is not None:
-        raise ArgumentError("training begins with random weights: --weights has no use here")
+        raise ArgumentError("--weights has no use here: --init FILE gives weights to begin with")
     from recognition.learning.recipe import configure
 
     flags = {
@@ -69,6 +82,8 @@ def train(
         "out": out,
         "loss": loss,
         "teacher": teacher,
+        "init": init,
+        "freeze": freeze,
         "epochs": epochs,
         "rate": rate,
         "seed": seed,

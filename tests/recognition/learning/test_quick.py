@@ -4,7 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from recognition.learning.quick import QuickGlobal, QuickPReLU, QuickStrided, quicken
+from backbones.registry import create
+from data.errors import ArgumentError
+from recognition.learning.quick import QuickGlobal, QuickPReLU, QuickStrided, compiled, quicken
 
 
 def pair(channels: int) -> tuple[nn.PReLU, QuickPReLU]:
@@ -100,3 +102,18 @@ def test_quick_convolutions_are_those_of_torch(
         results.append((y.detach(), x.grad, *(p.grad for p in network.parameters())))
     for expected, got in zip(*results, strict=True):
         torch.testing.assert_close(got, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.slow
+def test_compiled_is_the_same_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = create("tiny", embedding_size=16, seed=0).requires_grad_(True)
+    images = torch.rand(3, 3, 112, 112, generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for forward in (network, compiled(network)):
+        network.zero_grad()
+        forward(images, {}).square().sum().backward()
+        gradients.append({name: p.grad for name, p in network.named_parameters()})
+    torch.testing.assert_close(*gradients)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(ArgumentError, match="needs the C\\+\\+ compiler no-such-compiler"):
+        compiled(network)
