@@ -12,7 +12,8 @@ from backbones.network import Backbone
 from backbones.registry import create
 from data.errors import TrainingError
 
-from .aligned import SIDE
+from ..faces.align import crop_size
+from .aligned import alignment_for
 from .averaging import WeightAverage
 from .batches import Batch, BatchStream, epoch_seed
 from .checkpoint import Parts
@@ -77,11 +78,12 @@ def build_network(config: TrainingConfig, device: torch.device) -> Backbone:
     Raises:
         ArgumentError: No backbone of that name, or none that takes these sizes.
     """
+    side = crop_size(alignment_for(config.backbone))
     network = create(
         config.backbone,
         embedding_size=config.embedding_size,
         seed=config.seed,
-        input_size=(SIDE, SIDE),
+        input_size=(side, side),
     ).to(device)
     if device.type == "cpu":
         quicken(network)

@@ -199,7 +199,7 @@ def _finder(settings: Settings, *, aligned: bool, mirror: bool | None) -> "Finde
 
     embedder = settings.face_embedder(mirror=mirror)
     if aligned:
-        return already_aligned(embedder)
+        return already_aligned(embedder, settings.chosen_device)
     return in_the_middle(FacePipeline(FaceDetector(settings.chosen_device), embedder))
 
 
