@@ -83,7 +83,9 @@ class IResNetSE(Backbone):
         super().__init__(spec)
         height, width = spec.input_size
         if height % _STRIDE or width % _STRIDE:
-            raise ArgumentError(f"{spec.name} needs sides of a multiple of 16, not {height}x{width}")
+            raise ArgumentError(
+                f"{spec.name} needs sides of a multiple of 16, not {height}x{width}"
+            )
         self.stem = nn.Sequential(
             nn.Conv2d(3, _STEM, 3, 2, padding=1, bias=False),
             nn.BatchNorm2d(_STEM),

@@ -28,9 +28,7 @@ _FARTHEST = 18.0
 no eye of this face. One in a hundred of LFW's is 5 pixels away."""
 
 
-def realign(
-    crops: Sequence[Image.Image], alignment: Alignment, detector: FaceDetector
-) -> Tensor:
+def realign(crops: Sequence[Image.Image], alignment: Alignment, detector: FaceDetector) -> Tensor:
     """Align faces once more, otherwise.
 
     Args:
