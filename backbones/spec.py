@@ -12,6 +12,8 @@ class Alignment(StrEnum):
 
     FIVE_POINT = "five-point-112"
     """A similarity brings five landmarks to the 112×112 template of ArcFace (Deng et al. 2019)."""
+    EYES = "two-eyes-96"
+    """A similarity brings the centres of the eyes, and nothing else, to two points of 96×96."""
     BOX = "box-160-margin-14"
     """The detector's box, 14 pixels wider and higher once scaled to 160×160, as FaceNet had it."""
     NONE = "none"

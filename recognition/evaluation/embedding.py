@@ -17,7 +17,10 @@ from data.files import printable
 from data.images import to_tensor
 
 from ..faces.choose import distance_from_centre
+from ..faces.detect import FaceDetector
 from ..faces.embed import FaceEmbedder
+from ..faces.geometry import CROP_SIZE
+from ..faces.realign import realign
 from ..photographs import ProgressCallback, look_at
 from ..results import Face, FailedImage
 
@@ -26,8 +29,6 @@ Embedding = npt.NDArray[np.float32]
 
 Finder = Callable[[Sequence[Image.Image]], Sequence[Sequence[Embedding]]]
 """Photographs → for each the embedding of the one face that counts, or an empty list."""
-
-CROP_SIZE = 112
 
 
 class _EmbeddedFace(Protocol):
@@ -73,11 +74,13 @@ def in_the_middle(pipeline: _Pipeline) -> Finder:
     return find
 
 
-def already_aligned(embedder: FaceEmbedder) -> Finder:
+def already_aligned(embedder: FaceEmbedder, device: str = "cpu") -> Finder:
     """Return a finder for crops of 112×112 that are aligned to the five-point template.
 
     Args:
-        embedder: Embeds what it is given; nothing is detected.
+        embedder: Embeds what it is given. Only for a network that wants the eyes elsewhere are
+            they looked for in the crops.
+        device: Where they are looked for.
 
     Raises:
         ArgumentError: The network wants its faces aligned otherwise.
@@ -88,6 +91,8 @@ def already_aligned(embedder: FaceEmbedder) -> Finder:
             "evaluate it with whole photographs, or take another model"
         )
 
+    detector = FaceDetector(device) if embedder.alignment is Alignment.EYES else None
+
     def find(images: Sequence[Image.Image]) -> list[list[Embedding]]:
         for width, height in {image.size for image in images}:
             if (width, height) != (CROP_SIZE, CROP_SIZE):
@@ -95,7 +100,10 @@ def already_aligned(embedder: FaceEmbedder) -> Finder:
                     f"expected aligned faces of {CROP_SIZE}×{CROP_SIZE} pixels, got "
                     f"{width}×{height}; evaluate whole photographs as such"
                 )
-        crops = torch.stack([to_tensor(image) for image in images])  # (F, 3, 112, 112)
+        if detector is None:
+            crops = torch.stack([to_tensor(image) for image in images])  # (F, 3, 112, 112)
+        else:
+            crops = realign(images, embedder.alignment, detector)  # (F, 3, 96, 96)
         return [[vector] for vector in embedder.embed(crops)]
 
     return find

@@ -15,7 +15,9 @@ from ..results import Face
 from .geometry import (
     BOX_CROP_SIZE,
     CROP_SIZE,
+    EYES_CROP_SIZE,
     box_transforms,
+    eyes_template,
     inverted,
     of_parts,
     shrinkage,
@@ -36,8 +38,8 @@ def align_faces(
     Args:
         images: RGB photographs of any sizes.
         faces: The faces of each.
-        alignment: `BOX` for crops of 160×160 from the detector's box; any other for ArcFace's
-            112×112 from five landmarks.
+        alignment: `BOX` for crops of 160×160 from the detector's box, `EYES` for 96×96 from the
+            eyes; any other for ArcFace's 112×112 from five landmarks.
 
     Returns:
         (F, 3, S, S) float32, 0 … 1, black outside of the photograph: all faces of the first image,
@@ -59,7 +61,8 @@ def align_faces(
 
 def crop_size(alignment: Alignment) -> int:
     """Side in pixels of the crops that an alignment gives."""
-    return BOX_CROP_SIZE if alignment is Alignment.BOX else CROP_SIZE
+    sizes = {Alignment.BOX: BOX_CROP_SIZE, Alignment.EYES: EYES_CROP_SIZE}
+    return sizes.get(alignment, CROP_SIZE)
 
 
 def align_tensors(
@@ -116,6 +119,8 @@ def warp(images: Tensor, transforms: Tensor, size: int) -> Tensor:
 
 def _transforms(faces: Sequence[tuple[Image.Image, Face]], alignment: Alignment) -> Tensor:
     landmarks = torch.tensor([face.landmarks for _, face in faces], dtype=torch.float32)
+    if alignment is Alignment.EYES:
+        return similarity_transforms(landmarks[:, :2], eyes_template())
     if alignment is not Alignment.BOX:
         return similarity_transforms(landmarks)
     boxes = torch.tensor([face.box for _, face in faces], dtype=torch.float32)

@@ -14,6 +14,9 @@ from data.errors import ImageError
 CROP_SIZE = 112
 """Side of a crop aligned by five landmarks, in pixels."""
 
+EYES_CROP_SIZE = 96
+"""Side of a crop aligned by the eyes, in pixels."""
+
 BOX_CROP_SIZE = 160
 """Side of a crop aligned by the detector's box, in pixels."""
 
@@ -28,6 +31,11 @@ _TEMPLATE = (
     (70.7299, 92.2041),
 )
 
+# Where the eyes lie in 96×96. They are 36 pixels apart, so a pixel shows what one of the template
+# above does, and the 96 show a face from the middle of the forehead to the chin. For a face that
+# fits that template they lie within its 112×112: 9 pixels are left at the sides, 14 above, 4 below.
+_EYES = ((30.0, 38.0), (66.0, 38.0))
+
 
 def template(size: int = CROP_SIZE) -> Tensor:
     """Where the five landmarks lie in an aligned crop.
@@ -41,6 +49,11 @@ def template(size: int = CROP_SIZE) -> Tensor:
     return torch.tensor(_TEMPLATE) * (size / CROP_SIZE)
 
 
+def eyes_template() -> Tensor:
+    """Where the eyes lie in a crop that is aligned by them: (2, 2) float32, left, right; x, y."""
+    return torch.tensor(_EYES)
+
+
 def similarity_transforms(landmarks: Tensor, target: Tensor | None = None) -> Tensor:
     """Fit to each face the similarity that brings its landmarks closest to the template.
 
@@ -49,8 +62,8 @@ def similarity_transforms(landmarks: Tensor, target: Tensor | None = None) -> Te
     Σ conj(source)·target / Σ |source|².
 
     Args:
-        landmarks: (F, 5, 2) in pixels of the image.
-        target: (5, 2) in pixels of the crop; None takes ArcFace's for 112×112.
+        landmarks: (F, P, 2) in pixels of the image, P points at least 2.
+        target: (P, 2) in pixels of the crop; None takes ArcFace's five for 112×112.
 
     Returns:
         (F, 2, 3) transforms from the image to the crop; differentiable in the landmarks.
@@ -60,8 +73,8 @@ def similarity_transforms(landmarks: Tensor, target: Tensor | None = None) -> Te
     """
     wanted = (template() if target is None else target).to(landmarks)
     source_centre, wanted_centre = landmarks.mean(1), wanted.mean(0)  # (F, 2), (2,)
-    x, y = (landmarks - source_centre[:, None]).unbind(-1)  # (F, 5) each
-    u, v = (wanted - wanted_centre).unbind(-1)  # (5,) each
+    x, y = (landmarks - source_centre[:, None]).unbind(-1)  # (F, P) each
+    u, v = (wanted - wanted_centre).unbind(-1)  # (P,) each
     spread = (x.square() + y.square()).sum(1)  # (F,)
     if not bool((torch.isfinite(spread) & (spread > 0)).all()):
         raise ImageError("a face's landmarks coincide or are not finite: it cannot be aligned")

@@ -73,9 +73,9 @@ class FacePipeline:
         """
         found = self._detector.detect(images)
         crops = align_faces(images, found)
-        aligned = crops
-        if self._embedder.alignment is Alignment.BOX:
-            aligned = align_faces(images, found, Alignment.BOX)
+        alignment, aligned = self._embedder.alignment, crops
+        if alignment not in (Alignment.FIVE_POINT, Alignment.NONE):
+            aligned = align_faces(images, found, alignment)
         kept = (crops * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
         rows = zip(self._embedder.embed(aligned), kept, strict=True)
         return [[DetectedFace(face, *next(rows)) for face in faces] for faces in found]

@@ -1,7 +1,8 @@
-"""Photographs → aligned 112×112 faces, each searched for its face once and then kept.
+"""Photographs → aligned faces, each searched for its face once and then kept.
 
-A photograph of exactly 112×112 pixels counts as aligned. Any other is searched, and its aligned
-face is kept under the photograph's digest; so an interrupted alignment goes on where it was.
+A photograph of exactly 112×112 pixels counts as aligned at five points. Any other is searched, and
+its aligned face is kept under the photograph's digest; so an interrupted alignment goes on where it
+was. So it is with all of them where the network wants its faces aligned otherwise.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,17 +14,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from backbones.registry import spec_of
+from backbones.spec import Alignment
 from data.errors import AppError, ImageError
 from data.files import private_folder, sha256_of, write_atomic
 from data.images import load_image, save_image, to_image
 
-from ..faces.align import align_faces
+from ..faces.align import align_faces, crop_size
 from ..faces.choose import nearest_centre
 from ..faces.detect import FaceDetector
+from ..faces.geometry import CROP_SIZE
+from ..faces.realign import REALIGNED, realign
 from ..results import Face
 
-SIDE = 112
 _CHUNK = 32
+_FIVE_POINT_SIZE = (CROP_SIZE, CROP_SIZE)
 _NO_FACE = "no face found"
 
 Landmarks = tuple[
@@ -50,6 +55,19 @@ class Missed:
     corrupt: bool
 
 
+def alignment_for(backbone: str) -> Alignment:
+    """How faces are aligned to train a network: as it wants them, or else at five points.
+
+    Five points are for networks that have seen no faces yet, and for those that a five-point crop
+    does not hold enough for: data sets come as such crops.
+
+    Raises:
+        ArgumentError: There is no network of that name.
+    """
+    own = spec_of(backbone).alignment
+    return own if own in REALIGNED else Alignment.FIVE_POINT
+
+
 class Aligner:
     """Turns photographs into aligned faces, with a cache."""
 
@@ -57,6 +75,7 @@ class Aligner:
         self,
         cache: Path,
         *,
+        alignment: Alignment = Alignment.FIVE_POINT,
         device: str = "cpu",
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
@@ -64,10 +83,13 @@ class Aligner:
 
         Args:
             cache: Where aligned faces are kept; made when needed.
+            alignment: One of `REALIGNED`.
             device: For the detector.
             progress: Told how many photographs of how many are done.
         """
         self._cache = cache
+        self._alignment = alignment
+        self._side = crop_size(alignment)
         self._device = device
         self._progress = progress
         self._detector: FaceDetector | None = None
@@ -83,9 +105,9 @@ class Aligner:
                 that is not 112×112 is searched.
 
         Returns:
-            Pixels (n, 3, 112, 112) uint8 of those that could be used, in order; and the others.
+            Pixels (n, 3, S, S) uint8 of those that could be used, in order; and the others.
         """
-        pixels = torch.empty((len(paths), 3, SIDE, SIDE), dtype=torch.uint8)
+        pixels = torch.empty((len(paths), 3, self._side, self._side), dtype=torch.uint8)
         kept, missed = 0, list[Missed]()
         for start in range(0, len(paths), _CHUNK):
             for result in self._chunk(paths[start : start + _CHUNK], landmarks):
@@ -110,13 +132,14 @@ class Aligner:
             except AppError as error:
                 results[index] = Missed(path, str(error), corrupt=True)
                 continue
-            if image.size == (SIDE, SIDE):
+            if image.size == _FIVE_POINT_SIZE and self._alignment is Alignment.FIVE_POINT:
                 results[index] = _bytes_of(image)
             else:
                 waiting[index] = image
         if landmarks is not None and waiting:
             faces = [_face_at(landmarks)] * len(waiting)
-            results.update(zip(waiting, _align(list(waiting.values()), faces), strict=True))
+            aligned = self._align(list(waiting.values()), faces)
+            results.update(zip(waiting, aligned, strict=True))
         else:
             digests = {index: sha256_of(paths[index]) for index in waiting}
             self._fill({digests[index]: image for index, image in waiting.items()})
@@ -128,7 +151,8 @@ class Aligner:
         return self._face_file(digest).is_file() or self._faceless_file(digest).is_file()
 
     def _face_file(self, digest: str) -> Path:
-        return self._cache / f"{digest}.png"
+        five_point = self._alignment is Alignment.FIVE_POINT
+        return self._cache / f"{digest}{'' if five_point else f'.{self._alignment}'}.png"
 
     def _faceless_file(self, digest: str) -> Path:
         return self._cache / f"{digest}.none"
@@ -141,16 +165,30 @@ class Aligner:
         if self._detector is None:
             self._detector = FaceDetector(self._device)
         private_folder(self._cache)
-        found = self._detector.detect(list(new.values()))
-        for (digest, image), faces in zip(new.items(), found, strict=True):
+        crops = {d: image for d, image in new.items() if image.size == _FIVE_POINT_SIZE}
+        realigned = realign(list(crops.values()), self._alignment, self._detector)
+        for digest, pixels in zip(crops, realigned, strict=True):
+            self._keep(digest, _rounded(pixels))
+        others = {d: image for d, image in new.items() if d not in crops}
+        found = self._detector.detect(list(others.values()))
+        for (digest, image), faces in zip(others.items(), found, strict=True):
             try:
-                aligned = _align([image], [nearest_centre(faces, image.size)]) if faces else None
+                nearest = [nearest_centre(faces, image.size)] if faces else []
+                aligned = self._align([image], nearest)[0] if nearest else None
             except ImageError:  # landmarks that coincide are no face
                 aligned = None
-            if aligned is None:
-                write_atomic(self._faceless_file(digest), b"")
-            else:
-                save_image(to_image(aligned[0].float() / 255), self._face_file(digest))
+            self._keep(digest, aligned)
+
+    def _keep(self, digest: str, aligned: Tensor | None) -> None:
+        """Write an aligned face (3, S, S) uint8 into the cache, or that there is none."""
+        if aligned is None:
+            write_atomic(self._faceless_file(digest), b"")
+        else:
+            save_image(to_image(aligned.float() / 255), self._face_file(digest))
+
+    def _align(self, images: list[Image.Image], faces: list[Face]) -> Tensor:
+        """(n, 3, S, S) uint8, one face an image."""
+        return _rounded(align_faces(images, [[face] for face in faces], self._alignment))
 
     def _from_cache(self, path: Path, digest: str) -> Tensor | Missed:
         if self._faceless_file(digest).is_file():
@@ -163,10 +201,9 @@ def _bytes_of(image: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
 
 
-def _align(images: list[Image.Image], faces: list[Face]) -> Tensor:
-    """(n, 3, 112, 112) uint8, one face an image."""
-    aligned: Tensor = align_faces(images, [[face] for face in faces])
-    return (aligned.clamp(0, 1) * 255).round().to(torch.uint8)
+def _rounded(pixels: Tensor) -> Tensor:
+    """0 … 1 → uint8."""
+    return (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def _face_at(landmarks: Landmarks) -> Face:

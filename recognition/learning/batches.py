@@ -12,7 +12,6 @@ from data.augment import training_augmentation
 from data.errors import DatasetError
 from data.samplers import PKSampler
 
-from .aligned import SIDE
 from .choices import Sampling
 from .config import TrainingConfig
 from .photographs import NOBODY, Photographs
@@ -23,7 +22,7 @@ class Batch:
     """What one step sees.
 
     Attributes:
-        images: (B, 3, 112, 112) float32 RGB in [0, 1].
+        images: (B, 3, S, S) float32 RGB in [0, 1].
         labels: (B,) int64, `NOBODY` where there is no name.
         targets: (B, T) float32, the teacher's unit embeddings; None without a teacher.
     """
@@ -154,13 +153,15 @@ class BatchStream:
         generator = torch.Generator().manual_seed(epoch_seed(self._config.seed, epoch))
         # The mirror is drawn here, not in the augmentation: a mirrored face has its own target.
         augment = training_augmentation(
-            (SIDE, SIDE), generator=generator, strength=replace(self._config.augment, mirror=0.0)
+            (self._pixels.shape[2], self._pixels.shape[3]),
+            generator=generator,
+            strength=replace(self._config.augment, mirror=0.0),
         )
         self._sampler.set_epoch(epoch)
         for rows in self._sampler:
             drawn = torch.rand(len(rows), generator=generator) < self._config.augment.mirror
             index, mirrored = torch.tensor(rows).to(self._device), drawn.to(self._device)
-            pixels = self._pixels[index]  # (B, 3, 112, 112)
+            pixels = self._pixels[index]  # (B, 3, S, S)
             pixels = torch.where(mirrored.view(-1, 1, 1, 1), pixels.flip(3), pixels)
             yield Batch(
                 images=augment(pixels.float().div_(255)),

@@ -30,7 +30,7 @@ class Photographs:
     """Aligned photographs and whom they show.
 
     Attributes:
-        pixels: (N, 3, 112, 112) uint8 RGB.
+        pixels: (N, 3, S, S) uint8 RGB, S as their alignment gives it: 112 for five points.
         labels: (N,) int64: an index into `people`, or `NOBODY`.
         people: Names, sorted.
     """

@@ -14,7 +14,8 @@ from backbones.network import Alteration, Backbone
 from backbones.registry import create
 from data.errors import TrainingError
 
-from .aligned import SIDE
+from ..faces.align import crop_size
+from .aligned import alignment_for
 from .averaging import WeightAverage
 from .batches import Batch, BatchStream, epoch_seed
 from .checkpoint import Parts
@@ -83,11 +84,12 @@ def build_network(config: TrainingConfig, device: torch.device) -> Backbone:
             with.
         WeightsError: That file is damaged or of another network.
     """
+    side = crop_size(alignment_for(config.backbone))
     network = create(
         config.backbone,
         embedding_size=config.embedding_size,
         seed=config.seed,
-        input_size=(SIDE, SIDE),
+        input_size=(side, side),
     )
     begin(network, initial_weights(config))
     network = network.to(device)

@@ -12,9 +12,10 @@ from backbones.metadata import weights_metadata
 from backbones.network import Backbone
 from backbones.spec import Alignment
 from backbones.weights import LoadedBackbone, load_backbone, resolve_device
+from data.errors import DatasetError
 from data.files import data_home
 
-from .aligned import Aligner
+from .aligned import Aligner, alignment_for
 from .batches import BatchStream, build_sampler
 from .checkpoint import Parts, Position, load_state, save_state
 from .config import TrainingConfig
@@ -60,7 +61,7 @@ def train(
     data = _read(config, device, tell)
     sampler = build_sampler(data.training, config)
     run = RunFolder(config)  # nothing is written before everything has been checked
-    targets = None if teacher is None else _targets(teacher, data, run, tell)
+    targets = None if teacher is None else _targets(config, teacher, data, run, tell)
     parts = build_parts(
         config,
         network,
@@ -82,25 +83,53 @@ def train(
 
 def _read(config: TrainingConfig, device: torch.device, tell: ProgressCallback) -> TrainingData:
     """Align, split, and check that the people kept out can measure what is asked for."""
-    aligner = Aligner(
-        config.data.cache or data_home() / "aligned",
-        device=device.type,
-        progress=lambda done, total: tell(Progress("photographs", done, total)),
-    )
-    data = load_data(config.data, aligner, seed=config.seed)
+    data = _aligned(config, alignment_for(config.backbone), device, tell)
     check_metric(config.metric, data.validation.first_of_each(MOST_PER_PERSON))
     return data
 
 
+def _aligned(
+    config: TrainingConfig, alignment: Alignment, device: torch.device, tell: ProgressCallback
+) -> TrainingData:
+    aligner = Aligner(
+        config.data.cache or data_home() / "aligned",
+        alignment=alignment,
+        device=device.type,
+        progress=lambda done, total: tell(Progress("photographs", done, total)),
+    )
+    return load_data(config.data, aligner, seed=config.seed)
+
+
 def _targets(
-    teacher: LoadedBackbone, data: TrainingData, run: RunFolder, tell: ProgressCallback
+    config: TrainingConfig,
+    teacher: LoadedBackbone,
+    data: TrainingData,
+    run: RunFolder,
+    tell: ProgressCallback,
 ) -> Tensor:
+    """The teacher's answers; it sees the faces aligned as it was taught, not as the student."""
+    if alignment_for(config.backbone) is not teacher.alignment:
+        device = teacher.backbone.normalise.mean.device
+        data = _as_before(data, _aligned(config, teacher.alignment, device, tell))
     return teacher_targets(
         teacher,
         data.training.pixels,
         run.path / "teacher-targets.safetensors",
         progress=lambda done, total: tell(Progress("teacher", done, total)),
     )
+
+
+def _as_before(before: TrainingData, again: TrainingData) -> TrainingData:
+    """What was read again, once it is known to show the same photographs in the same order.
+
+    Raises:
+        DatasetError: The folders changed in between.
+    """
+    paths = [[item.path for item in data.missed] for data in (before, again)]
+    labels = [data.training.labels for data in (before, again)]
+    if paths[0] != paths[1] or not torch.equal(labels[0], labels[1]):
+        raise DatasetError("the photographs changed while they were read: begin again")
+    return again
 
 
 class Trainer:
@@ -186,7 +215,7 @@ class Trainer:
     def _metadata(self, network: Backbone, measured: Verification, epoch: int) -> dict[str, str]:
         """What the weights file says about itself."""
         return weights_metadata(
-            replace(network.spec, alignment=Alignment.FIVE_POINT),
+            replace(network.spec, alignment=alignment_for(self._config.backbone)),
             mirror=self._config.mirror,
             threshold=measured.threshold,
             threshold_provenance=(

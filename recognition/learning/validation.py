@@ -90,7 +90,7 @@ def check_metric(metric: Metric, photographs: Photographs) -> None:
 
 @torch.inference_mode()
 def embed(backbone: Backbone, pixels: Tensor, *, mirror: bool) -> Tensor:
-    """(N, 3, 112, 112) uint8 → (N, D), or (N, 2 D) with the mirrored, float32 of unit length."""
+    """(N, 3, S, S) uint8 → (N, D), or (N, 2 D) with the mirrored, float32 of unit length."""
     device = backbone.normalise.mean.device
     parts = [torch.zeros(0, backbone.spec.dimension * (2 if mirror else 1))]
     for chunk in torch.split(pixels, _BATCH):

@@ -57,6 +57,8 @@ def test_a_dotted_name_counts_and_prose_does_not(arch: str, architecture: str | 
     [
         ("five-point-112", Alignment.FIVE_POINT),
         ("five-point similarity", Alignment.FIVE_POINT),
+        ("two-eyes-96", Alignment.EYES),
+        ("two-eyes similarity", Alignment.EYES),
         ("box-160-margin-14", Alignment.BOX),
         ("box with a margin", Alignment.BOX),
         ("none", Alignment.NONE),

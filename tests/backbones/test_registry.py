@@ -8,6 +8,7 @@ from data.errors import ArgumentError
 def test_the_first_members_are_there() -> None:
     first = {
         "inception_resnet_v1",
+        "iresnet_se",
         "mobilefacenet",
         "resnet18",
         "resnet50",

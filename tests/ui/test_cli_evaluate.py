@@ -115,6 +115,28 @@ def test_an_ensemble_and_mirroring_reach_every_network(
     assert json.loads(capsys.readouterr().out)["mean"] == 1
 
 
+def test_what_joins_an_ensemble_is_named_by_its_model_or_its_file(
+    lfw: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    find = evaluate._finder
+    asked: list[tuple[str | None, Path | None]] = []
+
+    def finder(settings: Settings, *, aligned: bool, mirror: bool | None) -> Finder:
+        asked.append((settings.model, settings.weights))
+        return find(settings, aligned=aligned, mirror=mirror)
+
+    monkeypatch.setattr(evaluate, "_finder", finder)
+    options = ["--weights=a", "--ensemble=iresnet_se", "--ensemble=b", "--compare=mobilefacenet"]
+    assert main(["evaluate", "lfw", *lfw, *options]) == 0
+    capsys.readouterr()
+    assert asked == [
+        (None, Path("a")),
+        ("iresnet_se", None),
+        (None, Path("b")),
+        ("mobilefacenet", None),
+    ]
+
+
 @pytest.mark.parametrize("cost", ["0", "-1", "nan", "inf", "x"])
 def test_a_cost_that_is_none_is_refused(
     lfw: tuple[str, str], cost: str, capsys: pytest.CaptureFixture[str]

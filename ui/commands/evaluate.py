@@ -34,11 +34,12 @@ MirrorOption = Annotated[
     ),
 ]
 EnsembleOption = Annotated[
-    list[Path] | None,
+    list[str] | None,
     typer.Option(
         "--ensemble",
-        metavar="FILE",
-        help="Other weights whose similarities are averaged with the first ones'; may be repeated.",
+        metavar="NAME|FILE",
+        help="Another model, or other weights, whose similarities are averaged with the first "
+        "one's; may be repeated.",
     ),
 ]
 
@@ -56,9 +57,11 @@ def lfw(
         str | None, typer.Option("--folds", metavar="N", help="Folds to use: 9, 1-8 or 1,3,5.")
     ] = None,
     compare: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            "--compare", metavar="FILE", help="Other weights to measure too, and the difference."
+            "--compare",
+            metavar="NAME|FILE",
+            help="Another model, or other weights, to measure too, and the difference.",
         ),
     ] = None,
     false_accept_cost: Annotated[
@@ -90,8 +93,7 @@ def lfw(
         protocol = protocol.select(numbers)
     finders = [_joint_finder(settings, ensemble, aligned=aligned, mirror=mirror)]
     if compare is not None:
-        other = replace(settings, model=None, weights=compare)
-        finders.append(_finder(other, aligned=aligned, mirror=mirror))
+        finders.append(_finder(_other(settings, compare), aligned=aligned, mirror=mirror))
     results = []
     for find in finders:
         with output.progress_bar("embedding") as progress:
@@ -182,13 +184,22 @@ def _numbers(text: str) -> list[int]:
 
 
 def _joint_finder(
-    settings: Settings, ensemble: Sequence[Path] | None, *, aligned: bool, mirror: bool | None
+    settings: Settings, ensemble: Sequence[str] | None, *, aligned: bool, mirror: bool | None
 ) -> "Finder":
-    """What the settings ask for, averaged with the ensemble's other weights."""
+    """What the settings ask for, averaged with the ensemble's others."""
     from recognition.evaluation.embedding import averaged
 
-    others = [replace(settings, model=None, weights=weights) for weights in ensemble or ()]
+    others = [_other(settings, other) for other in ensemble or ()]
     return averaged([_finder(one, aligned=aligned, mirror=mirror) for one in (settings, *others)])
+
+
+def _other(settings: Settings, name_or_file: str) -> Settings:
+    """The same settings for another network, with the weights at hand, or for a file of weights."""
+    from backbones.registry import available
+
+    if name_or_file in available():
+        return replace(settings, model=name_or_file, weights=None)
+    return replace(settings, model=None, weights=Path(name_or_file))
 
 
 def _finder(settings: Settings, *, aligned: bool, mirror: bool | None) -> "Finder":
@@ -199,7 +210,7 @@ def _finder(settings: Settings, *, aligned: bool, mirror: bool | None) -> "Finde
 
     embedder = settings.face_embedder(mirror=mirror)
     if aligned:
-        return already_aligned(embedder)
+        return already_aligned(embedder, settings.chosen_device)
     return in_the_middle(FacePipeline(FaceDetector(settings.chosen_device), embedder))
 
 

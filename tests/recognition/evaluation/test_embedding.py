@@ -5,16 +5,21 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from backbones.spec import Alignment
 from data.errors import ArgumentError, DatasetError
+from data.images import to_image
 from recognition.evaluation.embedding import (
     already_aligned,
     averaged,
     embed_photographs,
     in_the_middle,
 )
+from recognition.faces.align import align_faces
+from recognition.faces.detect import FaceDetector
+from recognition.faces.realign import realign
 from recognition.results import Face
 
 _POINTS = ((0.0, 0.0),) * 5
@@ -67,6 +72,24 @@ def test_faces_of_another_size_are_not_aligned():
 def test_a_network_that_aligns_otherwise_takes_no_aligned_faces():
     with pytest.raises(ArgumentError, match="a_network is not made for"):
         already_aligned(embedder(Alignment.BOX))
+
+
+def test_for_a_network_that_is_aligned_by_the_eyes_they_are_found_in_the_crop(
+    astronaut: Image.Image,
+):
+    given: list[torch.Tensor] = []
+
+    def embed(crops: torch.Tensor) -> np.ndarray:
+        given.append(crops)
+        return crops.mean(dim=(2, 3)).numpy()
+
+    detector = FaceDetector()
+    [faces] = detector.detect([astronaut])
+    [crop] = align_faces([astronaut], [faces])
+    eyes = SimpleNamespace(alignment=Alignment.EYES, model_id="a_network", embed=embed)
+    [[vector]] = already_aligned(eyes)([to_image(crop)])
+    assert vector.shape == (3,)
+    torch.testing.assert_close(given[0], realign([to_image(crop)], Alignment.EYES, detector))
 
 
 def save(root: Path, count: int) -> list[Path]:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from backbones.spec import Alignment
 from data.errors import ImageError
-from recognition.faces.align import align_faces, align_tensors, warp
-from recognition.faces.geometry import similarity_transforms, template
+from recognition.faces.align import align_faces, align_tensors, crop_size, warp
+from recognition.faces.geometry import eyes_template, similarity_transforms, template
 from recognition.results import Box, Face, Point
 
 
@@ -115,6 +115,7 @@ def test_no_faces() -> None:
     image = Image.new("RGB", (20, 20))
     assert align_faces([image, image], [[], []]).shape == (0, 3, 112, 112)
     assert align_faces([], [], Alignment.BOX).shape == (0, 3, 160, 160)
+    assert align_faces([], [], Alignment.EYES).shape == (0, 3, 96, 96)
 
 
 def test_coinciding_landmarks_are_refused() -> None:
@@ -122,7 +123,7 @@ def test_coinciding_landmarks_are_refused() -> None:
         align_faces([Image.new("RGB", (20, 20))], [[_face_at(torch.ones(5, 2))]])
 
 
-@pytest.mark.parametrize("alignment", [Alignment.FIVE_POINT, Alignment.BOX])
+@pytest.mark.parametrize("alignment", [Alignment.FIVE_POINT, Alignment.EYES, Alignment.BOX])
 def test_company_changes_nothing(astronaut: Image.Image, alignment: Alignment) -> None:
     generator = torch.Generator().manual_seed(0)
     images = [astronaut, astronaut.resize((1200, 1300)), astronaut.crop((100, 0, 300, 180))]
@@ -154,8 +155,28 @@ def test_box_alignment_is_facenets(astronaut: Image.Image, box: Box, least_psnr:
     assert _psnr(crop, theirs) > least_psnr
 
 
+def test_nothing_but_the_eyes_decides_where_a_face_lies_that_is_aligned_by_them() -> None:
+    """Two bright spots come to rest at the two points, wherever nose and mouth are."""
+    centres = torch.arange(160) + 0.5
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    left, right = torch.tensor([50.0, 90.0]), torch.tensor([110.0, 60.0])
+    spots = [torch.exp(-((x - a) ** 2 + (y - b) ** 2) / 50) for a, b in (left, right)]
+    grey = (sum(spots) * 255).round().byte()  # type: ignore[union-attr]
+    image = Image.fromarray(grey.numpy()).convert("RGB")
+    rest = torch.rand(3, 2, generator=torch.Generator().manual_seed(0)) * 160
+    faces = [_face_at(torch.cat([left[None], right[None], each])) for each in (rest, rest * 0.3)]
+    first, second = align_faces([image, image], [[face] for face in faces], Alignment.EYES)
+    assert torch.equal(first, second)
+    centres = torch.arange(96) + 0.5
+    for half, eye_x in ((first[0, :, :48], 30.0), (first[0, :, 48:], 66.0 - 48)):
+        found_x = (half.sum(0) * centres[:48]).sum() / half.sum()
+        found_y = (half.sum(1) * centres).sum() / half.sum()
+        assert (found_x.item(), found_y.item()) == pytest.approx((eye_x, 38.0), abs=0.1)
+
+
 @pytest.mark.parametrize("scale", [0.8, 1.2, 4.0])
-def test_tensors_are_aligned_as_photographs(scale: float) -> None:
+@pytest.mark.parametrize("alignment", [Alignment.FIVE_POINT, Alignment.EYES])
+def test_tensors_are_aligned_as_photographs(scale: float, alignment: Alignment) -> None:
     generator = np.random.default_rng(0)
     side = math.ceil(112 * scale) + 60
     blocks = generator.integers(0, 256, (2, side // 12 + 1, side // 12 + 1, 3), dtype=np.uint8)
@@ -163,9 +184,13 @@ def test_tensors_are_aligned_as_photographs(scale: float) -> None:
     landmarks = torch.stack([template() * scale + shift for shift in (5.0, 20.0, 31.0)])
     owners = torch.tensor([1, 0, 1])
     images = torch.stack([torch.from_numpy(each) for each in arrays]).permute(0, 3, 1, 2) / 255
-    crops = align_tensors(images, owners, similarity_transforms(landmarks))
+    if alignment is Alignment.EYES:
+        transforms = similarity_transforms(landmarks[:, :2], eyes_template())
+    else:
+        transforms = similarity_transforms(landmarks)
+    crops = align_tensors(images, owners, transforms, crop_size(alignment))
     for crop, owner, points in zip(crops, owners.tolist(), landmarks, strict=True):
-        [expected] = align_faces([Image.fromarray(arrays[owner])], [[_face_at(points)]])
+        [expected] = align_faces([Image.fromarray(arrays[owner])], [[_face_at(points)]], alignment)
         assert _psnr(crop, expected) > 25
 
 

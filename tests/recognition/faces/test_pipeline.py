@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from PIL import Image
 from torch import Tensor
 
+from backbones.network import Backbone
 from backbones.registry import create
 from backbones.spec import Alignment
 from backbones.weights import LoadedBackbone, WeightsFile, load_backbone
@@ -18,10 +20,13 @@ from recognition.faces.embed import FaceEmbedder
 from recognition.faces.pipeline import FacePipeline
 
 
+def _backbone(side: int) -> Backbone:
+    return create("mobilefacenet", seed=0, embedding_size=8, input_size=(side, side))
+
+
 def _loaded() -> LoadedBackbone:
-    backbone = create("mobilefacenet", seed=0, embedding_size=8)
     return LoadedBackbone(
-        backbone=backbone.requires_grad_(False),
+        backbone=_backbone(112).requires_grad_(False),
         weights=WeightsFile(
             path=Path("w.safetensors"), sha256="ab" * 32, metadata={}, architecture="mobilefacenet"
         ),
@@ -76,11 +81,17 @@ def test_a_network_gets_its_own_alignment_and_the_crop_stays(
     detector: FaceDetector, astronaut: Image.Image
 ) -> None:
     five_point, box = _Recorder(_loaded()), _Recorder(replace(_loaded(), alignment=Alignment.BOX))
+    eyes = _Recorder(
+        replace(_loaded(), backbone=_backbone(96), input_size=(96, 96), alignment=Alignment.EYES)
+    )
     [[one]] = FacePipeline(detector, five_point).faces([astronaut])
     [[other]] = FacePipeline(detector, box).faces([astronaut])
     assert five_point.given.shape == (1, 3, 112, 112)
     assert box.given.shape == (1, 3, 160, 160)
     np.testing.assert_array_equal(one.crop, other.crop)
+    [[third]] = FacePipeline(detector, eyes).faces([astronaut])
+    torch.testing.assert_close(eyes.given, align_faces([astronaut], [[third.face]], Alignment.EYES))
+    np.testing.assert_array_equal(one.crop, third.crop)
 
 
 def test_no_faces_at_all(detector: FaceDetector) -> None:

@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from recognition.learning.aligned import Aligner
+from backbones.spec import Alignment
+from recognition.learning.aligned import Aligner, alignment_for
 
 TEMPLATE = ((38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366), (41.5493, 92.3655),
             (70.7299, 92.2041))  # fmt: skip
@@ -66,6 +67,35 @@ def test_given_landmarks_nothing_is_searched(
     difference = pixels[0].double().numpy() - halved
     assert abs(difference[:, 4:-4, 4:-4]).max() < 3
     assert not (tmp_path / "cache").exists()
+
+
+def test_for_an_alignment_by_the_eyes_all_are_searched_and_none_is_lost_for_it(
+    photographs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    five_point, missed = Aligner(tmp_path / "cache").load(photographs)
+    by_eyes = Aligner(tmp_path / "cache", alignment=Alignment.EYES)
+    pixels, missed_too = by_eyes.load(photographs)
+    assert pixels.shape == (2, 3, 96, 96)
+    assert [item.path for item in missed_too] == [item.path for item in missed]
+    monkeypatch.setattr("recognition.learning.aligned.FaceDetector", None)
+    again, _ = Aligner(tmp_path / "cache", alignment=Alignment.EYES).load(photographs)
+    assert again.equal(pixels)
+    assert Aligner(tmp_path / "cache").load(photographs)[0].equal(five_point)
+
+
+@pytest.mark.parametrize(
+    ("network", "alignment"),
+    [
+        ("mobilefacenet", Alignment.FIVE_POINT),
+        ("iresnet_se", Alignment.EYES),
+        ("inception_resnet_v1", Alignment.FIVE_POINT),
+        ("resnet18", Alignment.FIVE_POINT),
+    ],
+)
+def test_a_network_is_trained_as_it_wants_if_a_crop_holds_that(
+    network: str, alignment: Alignment
+) -> None:
+    assert alignment_for(network) is alignment
 
 
 def test_progress_reaches_the_total(photographs: list[Path], tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ import torch
 
 from backbones.metadata import weights_metadata
 from backbones.registry import create
+from backbones.spec import Alignment
 from backbones.weights import load_backbone
 from data.errors import AppError, ArgumentError, DatasetError, TrainingError
 from data.files import sha256_of
-from data.tensors import read_metadata, write_tensors
+from data.tensors import read_metadata, read_tensors, write_tensors
 from recognition.faces.embed import FaceEmbedder
 from recognition.learning.choices import LossName, Metric, OptimizerName, Precision, Sampling
 from recognition.learning.config import BatchConfig, LossConfig, OptimizerConfig, TrainingConfig
@@ -115,6 +116,31 @@ def test_every_optimizer_resumes_byte_for_byte(
         train(config, stop)
     train(config)
     assert digests(config.out) == digests(tmp_path / "whole")
+
+
+def test_a_network_aligned_by_the_eyes_is_taught_by_one_aligned_at_five_points(
+    config: TrainingConfig, tmp_path: Path
+) -> None:
+    teacher = tmp_path / "teacher.safetensors"
+    network = create("tiny", embedding_size=16, seed=3)
+    write_tensors(teacher, network.state_dict(), weights_metadata(network.spec))
+    config = replace(
+        config,
+        backbone="tiny_eyes",
+        teacher=teacher,
+        losses=(LossConfig(name=LossName.DISTILL),),
+        epochs=2,
+    )
+    result = train(config)
+    loaded = load_backbone(None, weights=result.weights)
+    assert (loaded.alignment, loaded.input_size) == (Alignment.EYES, (96, 96))
+    by_eyes = read_tensors(config.out / "teacher-targets.safetensors").tensors["targets"]
+    train(replace(config, backbone="tiny", out=tmp_path / "five"))
+    at_five = read_tensors(tmp_path / "five" / "teacher-targets.safetensors").tensors["targets"]
+    assert torch.equal(by_eyes, at_five)
+    before = digests(config.out)
+    assert train(config).epochs == result.epochs
+    assert digests(config.out) == before
 
 
 def test_a_finished_run_is_not_run_again(config: TrainingConfig) -> None:
