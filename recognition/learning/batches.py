@@ -3,7 +3,9 @@
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +17,8 @@ from data.samplers import PKSampler
 from .choices import Sampling
 from .config import TrainingConfig
 from .photographs import NOBODY, Photographs
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,7 +153,10 @@ class BatchStream:
         return len(self._sampler)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The batches of one epoch, counted from 1."""
+        """The batches of one epoch, counted from 1; each is made while the one before is used."""
+        return one_ahead(self._drawn(epoch))
+
+    def _drawn(self, epoch: int) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(epoch_seed(self._config.seed, epoch))
         # The mirror is drawn here, not in the augmentation: a mirrored face has its own target.
         augment = training_augmentation(
@@ -168,6 +175,15 @@ class BatchStream:
                 labels=self._labels[index],
                 targets=None if self._targets is None else self._targets[index, mirrored.long()],
             )
+
+
+def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items in the same order; a thread makes the next one while this one is in use."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        waiting = thread.submit(next, items, None)
+        while (item := waiting.result()) is not None:
+            waiting = thread.submit(next, items, None)
+            yield item
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

@@ -1,4 +1,6 @@
+import threading
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from data.augment import Augmentation
 from data.errors import DatasetError
-from recognition.learning.batches import BatchStream, PhotographSampler, build_sampler
+from recognition.learning.batches import BatchStream, PhotographSampler, build_sampler, one_ahead
 from recognition.learning.choices import LossName, Sampling
 from recognition.learning.config import BatchConfig, LossConfig, TrainingConfig
 from recognition.learning.photographs import NOBODY, Photographs
@@ -112,3 +114,33 @@ def test_one_photograph_each_serves_only_a_loss_that_compares_none(config: Train
         build_sampler(lonely, config)
     softmax = replace(config, losses=(LossConfig(name=LossName.SOFTMAX),))
     assert len(build_sampler(lonely, softmax)) == 1
+
+
+def test_items_come_in_their_order_one_made_ahead() -> None:
+    made: list[int] = []
+    second_made = threading.Event()
+
+    def make() -> Iterator[int]:
+        for number in range(4):
+            made.append(number)
+            if number == 1:
+                second_made.set()
+            yield number
+
+    items = one_ahead(make())
+    assert next(items) == 0
+    assert second_made.wait(10)  # while the first is in use
+    assert list(items) == [1, 2, 3]
+    assert made == [0, 1, 2, 3]
+    assert list(one_ahead(iter([]))) == []
+
+
+def test_what_fails_ahead_fails_where_it_is_used() -> None:
+    def make() -> Iterator[int]:
+        yield 1
+        raise DatasetError("no more")
+
+    items = one_ahead(make())
+    assert next(items) == 1
+    with pytest.raises(DatasetError, match="no more"):
+        next(items)
