@@ -18,7 +18,7 @@ from data.files import private_folder, sha256_of, write_atomic
 from data.images import load_image, save_image, to_image
 
 from ..faces.align import align_faces
-from ..faces.choose import nearest_centre
+from ..faces.central import central_faces
 from ..faces.detect import FaceDetector
 from ..results import Face
 
@@ -131,7 +131,7 @@ class Aligner:
         return self._cache / f"{digest}.png"
 
     def _faceless_file(self, digest: str) -> Path:
-        return self._cache / f"{digest}.none"
+        return self._cache / f"{digest}.faceless"
 
     def _fill(self, images: dict[str, Image.Image]) -> None:
         """Detect and align, of photographs by their digests, what the cache does not hold yet."""
@@ -141,10 +141,10 @@ class Aligner:
         if self._detector is None:
             self._detector = FaceDetector(self._device)
         private_folder(self._cache)
-        found = self._detector.detect(list(new.values()))
-        for (digest, image), faces in zip(new.items(), found, strict=True):
+        found = central_faces(self._detector, list(new.values()))
+        for digest, central in zip(new, found, strict=True):
             try:
-                aligned = _align([image], [nearest_centre(faces, image.size)]) if faces else None
+                aligned = _align([central[0]], [central[1]]) if central else None
             except ImageError:  # landmarks that coincide are no face
                 aligned = None
             if aligned is None:
