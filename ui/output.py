@@ -101,11 +101,19 @@ def progress_bar(description: str, *, of_bytes: bool = False) -> Iterator[Advanc
         return
     from rich import progress
     from rich.console import Console
+    from rich.text import Text
+
+    class RateColumn(progress.ProgressColumn):
+        """Steps a second."""
+
+        def render(self, task: progress.Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.1f}/s", style="progress.data.speed")
 
     counts: tuple[progress.ProgressColumn, ...] = (
         (progress.DownloadColumn(), progress.TransferSpeedColumn())
         if of_bytes
-        else (progress.MofNCompleteColumn(),)
+        else (progress.MofNCompleteColumn(), RateColumn())
     )
     bar = progress.Progress(
         progress.TextColumn("{task.description}", markup=False),

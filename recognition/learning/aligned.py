@@ -21,7 +21,7 @@ from data.files import private_folder, sha256_of, write_atomic
 from data.images import load_image, save_image, to_image
 
 from ..faces.align import align_faces, crop_size
-from ..faces.choose import nearest_centre
+from ..faces.central import central_faces
 from ..faces.detect import FaceDetector
 from ..faces.geometry import CROP_SIZE
 from ..faces.realign import REALIGNED, realign
@@ -155,7 +155,7 @@ class Aligner:
         return self._cache / f"{digest}{'' if five_point else f'.{self._alignment}'}.png"
 
     def _faceless_file(self, digest: str) -> Path:
-        return self._cache / f"{digest}.none"
+        return self._cache / f"{digest}.faceless"
 
     def _fill(self, images: dict[str, Image.Image]) -> None:
         """Detect and align, of photographs by their digests, what the cache does not hold yet."""
@@ -170,11 +170,10 @@ class Aligner:
         for digest, pixels in zip(crops, realigned, strict=True):
             self._keep(digest, _rounded(pixels))
         others = {d: image for d, image in new.items() if d not in crops}
-        found = self._detector.detect(list(others.values()))
-        for (digest, image), faces in zip(others.items(), found, strict=True):
+        found = central_faces(self._detector, list(others.values()))
+        for digest, central in zip(others, found, strict=True):
             try:
-                nearest = [nearest_centre(faces, image.size)] if faces else []
-                aligned = self._align([image], nearest)[0] if nearest else None
+                aligned = self._align([central[0]], [central[1]])[0] if central else None
             except ImageError:  # landmarks that coincide are no face
                 aligned = None
             self._keep(digest, aligned)

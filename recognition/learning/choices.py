@@ -98,3 +98,10 @@ class Metric(StrEnum):
 
     AUC = "val_auc"
     TAR = "val_tar"
+
+
+class FaceFormat(StrEnum):
+    """How aligned faces are written: without loss, or as JPEG of quality 95."""
+
+    PNG = "png"
+    JPG = "jpg"

@@ -51,6 +51,8 @@ class DataConfig:
         unlabelled_landmarks: Where eyes, nose and mouth corners (x, y in pixels) lie in every
             unlabelled photograph alike; None: each is searched for its face.
         split: Shares of the people for training, validation and test; scaled to a sum of 1.
+        validation: A folder of other people for validation, who then get no share of `folder`.
+        test: The same for the test.
         cache: Where photographs aligned by this run are kept; None: the user's data folder.
         allow_corrupt: Go on where more than a fifth of the photographs cannot be read.
     """
@@ -60,14 +62,22 @@ class DataConfig:
     unlabelled: Path | None = None
     unlabelled_landmarks: tuple[Point, Point, Point, Point, Point] | None = None
     split: tuple[float, float, float] = (6.0, 2.0, 2.0)
+    validation: Path | None = None
+    test: Path | None = None
     cache: Path | None = None
     allow_corrupt: bool = False
 
     def __post_init__(self) -> None:
         for share in self.split:
             _check_range("a share of data.split", share, 0, 1e6)
-        if self.split[0] == 0 or self.split[1] == 0:
+        if self.split[0] == 0 or (self.split[1] == 0 and self.validation is None):
             raise ArgumentError("data.split needs shares above 0 for training and validation")
+        folders = [f for f in (self.folder, self.validation, self.test) if f is not None]
+        if len(set(folders)) < len(folders):
+            raise ArgumentError(
+                "data.folder, data.validation and data.test must be different folders: nobody may "
+                "be in two parts"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

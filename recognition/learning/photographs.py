@@ -20,6 +20,7 @@ from data.images import find_images
 
 from .aligned import Aligner, Missed
 from .config import DataConfig
+from .shifts import find_shifts
 
 NOBODY = -1
 """The label of a photograph without a name."""
@@ -98,27 +99,55 @@ def load_data(config: DataConfig, aligner: Aligner, *, seed: int) -> TrainingDat
     people = read_identities(config.folder)
     if config.identities is not None:
         people = only_listed(people, config.identities)
-    doubts = find_doubts(people)
-    total = sum(config.split)
-    parts = split_identities(people, [share / total for share in config.split], seed)
+    parts = _parts(config, people, seed)
+    doubts = find_doubts(people) + _shared_names(parts)
     loaded = [_load(part, aligner) for part in parts]
     missed = [item for _, lost in loaded for item in lost]
     if not config.allow_corrupt:
-        photographs = sum(len(person.photographs) for person in people)
+        photographs = sum(len(person.photographs) for part in parts for person in part)
         check_corrupt(sum(item.corrupt for item in missed), photographs, root=config.folder)
     training, validation, test = (part for part, _ in loaded)
-    for part, use in ((training, "training"), (validation, "validation")):
+    kept_out = config.validation or config.folder
+    uses = ((training, "training", config.folder), (validation, "validation", kept_out))
+    for part, use, folder in uses:
         if len(part.people) < 2:
             raise DatasetError(
-                f"{printable(config.folder)} leaves {len(part.people)} people for {use}, and 2 are "
+                f"{printable(folder)} leaves {len(part.people)} people for {use}, and 2 are "
                 "needed: add people or change the split"
             )
+    doubts += find_shifts("validation", validation, "training", training)
+    doubts += find_shifts("test", test, "validation", validation)
     if config.unlabelled is not None:
         unnamed, lost = _load_unnamed(config, aligner)
+        doubts += find_shifts("unlabelled", unnamed, "training", training)
         training, missed = _with_unnamed(training, unnamed), missed + lost
     if len(validation) == len(validation.people):
         doubts.append("nobody kept out has two photographs: the best epoch is the last one")
     return TrainingData(training, validation, test, tuple(missed), tuple(doubts))
+
+
+def _parts(config: DataConfig, people: Sequence[Identity], seed: int) -> tuple[list[Identity], ...]:
+    """The people of training, validation and test; who has a folder is not split off."""
+    own = (None, config.validation, config.test)
+    shares = [
+        share if folder is None else 0.0 for share, folder in zip(config.split, own, strict=True)
+    ]
+    split = split_identities(people, [share / sum(shares) for share in shares], seed)
+    return tuple(
+        part if folder is None else read_identities(folder, minimum_people=1)
+        for part, folder in zip(split, own, strict=True)
+    )
+
+
+def _shared_names(parts: Sequence[Sequence[Identity]]) -> list[str]:
+    """A line where folders of their own hold people who seem to be in training, too."""
+    training = {person.name for person in parts[0]}
+    shared = sorted({person.name for part in parts[1:] for person in part} & training)
+    return [
+        f"{len(shared)} people kept out have the name of one in training, such as "
+        f"{printable(name)}: the same person in both makes the figures too good"
+        for name in shared[:1]
+    ]
 
 
 def _load(people: Sequence[Identity], aligner: Aligner) -> tuple[Photographs, list[Missed]]:
@@ -134,18 +163,19 @@ def _load(people: Sequence[Identity], aligner: Aligner) -> tuple[Photographs, li
     return Photographs(pixels, labels, tuple(people[owner].name for owner in present)), lost
 
 
-def _load_unnamed(config: DataConfig, aligner: Aligner) -> tuple[Tensor, list[Missed]]:
+def _load_unnamed(config: DataConfig, aligner: Aligner) -> tuple[Photographs, list[Missed]]:
     assert config.unlabelled is not None
     pixels, lost = aligner.load(
         find_images([config.unlabelled]), landmarks=config.unlabelled_landmarks
     )
     if len(pixels) == 0:
         raise DatasetError(f"{printable(config.unlabelled)} holds no photograph of a face")
-    return pixels, lost
+    return Photographs(pixels, torch.full((len(pixels),), NOBODY, dtype=torch.int64), ()), lost
 
 
-def _with_unnamed(named: Photographs, unnamed: Tensor) -> Photographs:
-    nobody = torch.full((len(unnamed),), NOBODY, dtype=torch.int64)
+def _with_unnamed(named: Photographs, unnamed: Photographs) -> Photographs:
     return Photographs(
-        torch.cat([named.pixels, unnamed]), torch.cat([named.labels, nobody]), named.people
+        torch.cat([named.pixels, unnamed.pixels]),
+        torch.cat([named.labels, unnamed.labels]),
+        named.people,
     )

@@ -93,4 +93,5 @@ def fingerprint(config: TrainingConfig, *tensors: Tensor | None) -> str:
 def _names_place(line: str) -> bool:
     """Whether a line of the config only says where something is."""
     places = {"out", "device", "folder", "cache", "identities", "unlabelled", "teacher", "init"}
+    places |= {"validation", "test"}
     return line.partition(" = ")[0] in places

@@ -1,21 +1,18 @@
 import math
+from dataclasses import fields, replace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from data.augment import Augmentation, training_augmentation
 
 _NOTHING = {
-    "mirror": 0.0,
-    "rotation": 0.0,
-    "crop": 0.0,
-    "brightness": 0.0,
-    "contrast": 0.0,
-    "saturation": 0.0,
-    "grey": 0.0,
+    field.name: 0.0
+    for field in fields(Augmentation)
+    if field.name not in {"jpeg_quality", "lowest_resolution"}
 }
 
 
@@ -38,7 +35,35 @@ def images() -> Tensor:
 
 
 def test_no_strength_changes_nothing(images: Tensor):
-    assert torch.allclose(augmented(images, only()), images, atol=1e-5)
+    before = images.clone()
+    unchanged = augmented(images, only())
+    assert torch.equal(unchanged, before)
+    assert unchanged.data_ptr() != images.data_ptr()
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Augmentation)])
+def test_the_batch_that_is_given_is_left_as_it_was(images: Tensor, name: str):
+    before = images.clone()
+    augmented(images, Augmentation(**{name: 1 if name not in {"crop", "warp"} else 0.1}))
+    assert torch.equal(images, before)
+
+
+@pytest.mark.parametrize("name", ["blur", "low_resolution", "jpeg", "occlusion"])
+def test_what_happens_to_some_images_leaves_the_others_as_they_would_be(name: str):
+    images = torch.rand(64, 3, 24, 24, generator=generator(3))
+    without = augmented(images, replace(Augmentation(), **{name: 0.0}))
+    differs = (without != augmented(images, replace(Augmentation(), **{name: 0.3}))).flatten(1)
+    assert 8 < differs.any(dim=1).sum() < 32  # 19 are expected
+
+
+@pytest.mark.parametrize("name", ["warp", "pca_colour", "rotation", "brightness"])
+def test_one_more_change_leaves_the_other_draws_alone(name: str):
+    """An all but invisible strength gives all but the same result as none."""
+    images = torch.rand(8, 3, 24, 24, generator=generator(4))
+    with_all = replace(Augmentation(), jpeg=0.0)  # whose rounding is no small change
+    none = augmented(images, replace(with_all, **{name: 0.0}))
+    some = augmented(images, replace(with_all, **{name: 1e-6}))
+    assert torch.allclose(none, some, atol=1e-4)
 
 
 def test_mirroring_exchanges_left_and_right(images: Tensor):
@@ -100,10 +125,28 @@ def test_colour_changes_each_image_by_its_own_amount():
     assert (values <= 0.6).all()
 
 
+@settings(max_examples=30)
 @given(st.integers(0, 2**31))
 def test_values_stay_within_range_and_the_seed_decides(seed: int):
     images = torch.rand(3, 3, 12, 12, generator=generator(seed))
-    strong = Augmentation(rotation=180, crop=0.9, brightness=1, contrast=1, saturation=1, grey=0.5)
+    strong = Augmentation(
+        rotation=180,
+        crop=0.9,
+        warp=0.1,
+        brightness=1,
+        contrast=1,
+        saturation=1,
+        grey=0.5,
+        pca_colour=1,
+        blur=0.5,
+        blur_sigma=4,
+        low_resolution=0.5,
+        lowest_resolution=0.01,
+        jpeg=0.5,
+        jpeg_quality=1,
+        occlusion=0.5,
+        occlusion_area=1,
+    )
     result = augmented(images, strong, seed)
     assert result.isfinite().all()
     assert result.min() >= 0
@@ -129,7 +172,24 @@ def test_the_global_generator_is_left_alone(images: Tensor):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"mirror": 1.1}, {"rotation": -1}, {"rotation": 181}, {"crop": 1}, {"grey": float("nan")}],
+    [
+        {"mirror": 1.1},
+        {"rotation": -1},
+        {"rotation": 181},
+        {"crop": 1},
+        {"grey": float("nan")},
+        {"warp": 0.11},
+        {"pca_colour": -0.1},
+        {"blur": 2},
+        {"blur_sigma": 17},
+        {"low_resolution": -1},
+        {"lowest_resolution": 0},
+        {"jpeg": 1.5},
+        {"jpeg_quality": 0},
+        {"jpeg_quality": 96},
+        {"occlusion": float("inf")},
+        {"occlusion_area": 1.1},
+    ],
 )
 def test_strengths_out_of_range_are_refused(changes: dict[str, float]):
     with pytest.raises(ValueError, match="expected"):

@@ -20,6 +20,7 @@ def test_all_commands_are_there() -> None:
     names = {path.removeprefix("likeness").strip() for path in COMMANDS}
     assert names == {
         "",
+        "align",
         "app",
         "detect",
         "doctor",

@@ -17,7 +17,19 @@ from recognition.learning.photographs import NOBODY, Photographs
 
 CPU = torch.device("cpu")
 STILL = Augmentation(
-    mirror=0.0, rotation=0.0, crop=0.0, brightness=0.0, contrast=0.0, saturation=0.0, grey=0.0
+    mirror=0.0,
+    rotation=0.0,
+    crop=0.0,
+    warp=0.0,
+    brightness=0.0,
+    contrast=0.0,
+    saturation=0.0,
+    grey=0.0,
+    pca_colour=0.0,
+    blur=0.0,
+    low_resolution=0.0,
+    jpeg=0.0,
+    occlusion=0.0,
 )
 
 

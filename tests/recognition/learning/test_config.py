@@ -100,3 +100,10 @@ def test_a_batch_takes_16_people_or_everybody_unless_told_otherwise() -> None:
     assert BatchConfig(people=20).people_of(3) == 20
     assert [BatchConfig().size_of(count) for count in (10, 500)] == [10, 64]
     assert BatchConfig(people=20).size_of(10) == 80
+
+
+def test_the_parts_have_different_folders() -> None:
+    DataConfig(folder=Path("a"), validation=Path("b"), test=Path("c"), split=(1.0, 0.0, 0.0))
+    for own in ({"validation": Path("a")}, {"validation": Path("b"), "test": Path("b")}):
+        with pytest.raises(ArgumentError, match="different folders"):
+            DataConfig(folder=Path("a"), **own)

@@ -126,3 +126,31 @@ def test_selections_keep_people_and_photographs_together() -> None:
     assert few.labels.tolist() == [0, 0, 1]
     assert few.pixels[:, 0, 0, 0].tolist() == [0, 1, 3]
     assert everyone.some_people(9).labels.tolist() == labels.tolist()[:-1]
+
+
+def test_validation_and_test_may_have_folders_of_their_own(people: Path, tmp_path: Path) -> None:
+    others, third = copy(people, tmp_path / "a"), copy(people, tmp_path / "b")
+    for number, folder in ((8, others), (4, third)):
+        for person in sorted(folder.iterdir())[:number]:
+            shutil.rmtree(person)
+    for person in list(others.iterdir()):
+        person.rename(others / f"other_{person.name}")
+    own = load(tmp_path, DataConfig(folder=people, validation=others, split=(6.0, 0.0, 2.0)))
+    assert [len(p.people) for p in (own.training, own.validation, own.test)] == [9, 4, 3]
+    assert set(own.validation.people) == {f"other_person_{i:02}" for i in range(8, 12)}
+    assert own.doubts == ()
+    both = load(tmp_path, DataConfig(folder=people, validation=others, test=third))
+    assert [len(p.people) for p in (both.training, both.validation, both.test)] == [12, 4, 8]
+    [doubt] = both.doubts
+    assert doubt.startswith("8 people kept out have the name of one in training, such as person_04")
+
+
+def test_parts_from_different_sources_are_said(people: Path, tmp_path: Path) -> None:
+    folder = copy(people, tmp_path)
+    for path in folder.glob("*/*.png"):
+        Image.open(path).convert("L").point(lambda value: value // 3).save(path)
+    doubts = load(tmp_path, DataConfig(folder=people, validation=folder, test=None)).doubts
+    assert any(
+        line.startswith("validation photographs are darker than training") for line in doubts
+    )
+    assert any("less colourful" in line for line in doubts)
