@@ -38,14 +38,16 @@ _SIZE = (5.4, 4.2)  # inches
 _BINS = 50
 
 
-def new_figure(columns: int = 1) -> "tuple[Figure, list[Axes]]":
-    """Return an empty figure and its axes, side by side."""
+def new_figure(panels: int = 1) -> "tuple[Figure, list[Axes]]":
+    """Return a figure and so many empty axes, at most three in a row."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(_SIZE[0] * columns, _SIZE[1]), layout="constrained")
+    columns = 2 if panels == 4 else min(panels, 3)
+    rows = math.ceil(panels / columns)
+    figure = Figure(figsize=(_SIZE[0] * columns, _SIZE[1] * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, list(figure.subplots(1, columns, squeeze=False).flat)
+    return figure, [figure.add_subplot(rows, columns, 1 + number) for number in range(panels)]
 
 
 def save_figure(figure: "Figure", path: Path) -> None:
@@ -109,10 +111,10 @@ def draw_roc(axes: "Axes", recognisers: Mapping[str, Pairs]) -> None:
     lowest = 1.0
     for number, (name, pairs, smallest) in enumerate(supported):
         far, tar = roc(*pairs)
-        shown = far >= smallest - 1e-9
-        # A step: the TAR of the strictest of these thresholds holds back to the smallest FAR.
+        shown = far > smallest + 1e-9
         reached = float(tar[far <= smallest + 1e-9].max())
         x, y = np.append(smallest, far[shown]), np.append(reached, tar[shown])
+        # A FAR between two thresholds' is that of the stricter one, and so is its TAR.
         axes.step(x, y, where="post", label=name, **_style(number))
         lowest = min(lowest, reached)
     _rate_axis(axes, "FAR: impostor pairs accepted", [smallest for *_, smallest in supported])
