@@ -1,15 +1,89 @@
 """How the figures of an evaluation are shown to people."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from . import output
 from .wording import count
 
 if TYPE_CHECKING:
+    from recognition.evaluation.consultation import Consulted
+    from recognition.evaluation.figures import Difference
     from recognition.evaluation.identification import IdentificationResult
     from recognition.evaluation.intervals import Interval
     from recognition.evaluation.verification import LfwResult
+
+ResultT = TypeVar("ResultT", bound="LfwResult | IdentificationResult")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured(Generic[ResultT]):
+    """Everything that one command measured.
+
+    Attributes:
+        first: The recogniser asked for.
+        consulted: What its specialists bring, if it has any.
+        second: The recogniser to compare it with, if one was named.
+    """
+
+    first: ResultT
+    consulted: "Consulted[ResultT] | None" = None
+    second: ResultT | None = None
+
+    def by_name(self) -> dict[str, ResultT]:
+        """The results to be drawn over one another; one alone has an empty name."""
+        named = {"first" if self.second is not None else "": self.first}
+        if self.consulted is not None:
+            named = {
+                "with specialists": self.first,
+                "generalist": self.consulted.generalist,
+                "average": self.consulted.average,
+            }
+        return named | ({} if self.second is None else {"second": self.second})
+
+    def to_json(self) -> dict[str, object]:
+        """Everything as JSON's own types."""
+        first = (self.consulted or self.first).to_json()
+        if self.second is None:
+            return first
+        differences = _differences(self.first, self.second)
+        return {
+            "first": first,
+            "second": self.second.to_json(),
+            "difference": {name: found.to_json() for name, found in differences.items()},
+        }
+
+
+def print_measured(measured: Measured[ResultT], print_one: Callable[[ResultT], None]) -> None:
+    """The figures for people: lines for one recogniser, a table for several."""
+    if measured.consulted is not None:
+        print_consulted(measured.consulted)
+    if measured.second is not None:
+        print_comparison(measured.first, measured.second)
+    elif measured.consulted is None:
+        print_one(measured.first)
+
+
+def print_consulted(consulted: "Consulted[ResultT]") -> None:
+    """What specialists bring, beside the generalist alone and beside asking always."""
+    ways = {
+        "generalist": consulted.generalist,
+        "with specialists": consulted.result,
+        "average": consulted.average,
+    }
+    rows = []
+    for name, text in _figure_names(consulted.result).items():
+        both = (consulted.to_generalist.get(name), consulted.to_average.get(name))
+        rows.append([text, *_cells(ways.values(), name), *map(_difference, both)])
+    rows.append(["without a face", *(str(result.missed) for result in ways.values()), "", ""])
+    output.print_table(["", *ways, "less generalist", "less average"], rows)
+    share = consulted.asked / consulted.comparisons if consulted.comparisons else None
+    output.print_line(
+        f"the specialists were asked about {consulted.asked:,.0f} of "
+        f"{consulted.comparisons:,.0f} comparisons, {output.percent(share)}"
+    )
 
 
 def print_verification(result: "LfwResult", numbers: Sequence[int]) -> None:
@@ -25,43 +99,48 @@ def print_verification(result: "LfwResult", numbers: Sequence[int]) -> None:
     output.print_line(f"without a face: {count(result.missed, 'photograph')}")
 
 
-def print_comparison(first: "LfwResult", second: "LfwResult", *, as_json: bool) -> None:
+def print_comparison(first: ResultT, second: ResultT) -> None:
     """The figures of both, and the difference."""
-    from recognition.evaluation.figures import differences
-
-    found = differences(first.pairs, second.pairs)
-    if as_json:
-        output.print_json(
-            {
-                "first": first.to_json(),
-                "second": second.to_json(),
-                "difference": {
-                    name: {"value": difference.value, "interval": list(difference.interval)}
-                    for name, difference in found.items()
-                },
-            }
-        )
-        return
-    rows = []
-    for name, text in _figure_names(first).items():
-        difference = found.get(name)
-        shown = (
-            f"{output.percent(difference.value, 2)}{_bracketed(difference.interval)}"
-            if difference
-            else "–"
-        )
-        both = [
-            output.percent(result.figure(name), 2) + _bracketed(result.intervals.get(name))
-            for result in (first, second)
-        ]
-        rows.append([text, *both, shown])
+    found = _differences(first, second)
+    rows = [
+        [text, *_cells((first, second), name), _difference(found.get(name))]
+        for name, text in _figure_names(first).items()
+    ]
     missed = [first.missed, second.missed]
     rows.append(["without a face", *map(str, missed), str(missed[0] - missed[1])])
     output.print_table(["", "first", "second", "difference"], rows)
 
 
-def _figure_names(result: "LfwResult") -> dict[str, str]:
-    """What to call each figure of pairs, by its name."""
+def _differences(first: ResultT, second: ResultT) -> "Mapping[str, Difference]":
+    """How far the first one's figures are above the second one's, of the same kind."""
+    found: Mapping[str, Difference] = first.differences(second)  # type: ignore[arg-type]
+    return found
+
+
+def _cells(results: "Iterable[LfwResult | IdentificationResult]", name: str) -> list[str]:
+    """One figure of each result, with its interval."""
+    return [
+        output.percent(result.figure(name), 2) + _bracketed(result.intervals.get(name))
+        for result in results
+    ]
+
+
+def _difference(difference: "Difference | None") -> str:
+    if difference is None:
+        return "–"
+    return output.percent(difference.value, 2) + _bracketed(difference.interval)
+
+
+def _figure_names(result: "LfwResult | IdentificationResult") -> dict[str, str]:
+    """What to call each figure, by its name."""
+    from recognition.evaluation.identification import IdentificationResult
+
+    if isinstance(result, IdentificationResult):
+        return _names_of_searches(result)
+    return _names_of_pairs(result)
+
+
+def _names_of_pairs(result: "LfwResult") -> dict[str, str]:
     from recognition.evaluation.figures import SMALLEST, tar_name
 
     names = {
@@ -77,6 +156,19 @@ def _figure_names(result: "LfwResult") -> dict[str, str]:
     return names
 
 
+def _names_of_searches(result: "IdentificationResult") -> dict[str, str]:
+    from recognition.evaluation.identification import SMALLEST, fnir_name
+
+    names = {"rank_1": "rank-1"}
+    names |= {
+        fnir_name(fpir): f"FNIR at FPIR {output.percent(fpir)}" for fpir in result.fnir_at_fpir
+    }
+    if result.smallest_supported_fpir is not None:
+        smallest = output.percent(result.smallest_supported_fpir)
+        names[SMALLEST] = f"FNIR at the smallest FPIR that so many strangers support, {smallest}"
+    return names
+
+
 def _bracketed(interval: "Interval | None") -> str:
     """An interval behind its figure; nothing where there is none."""
     if interval is None:
@@ -87,26 +179,44 @@ def _bracketed(interval: "Interval | None") -> str:
 
 def print_identification(result: "IdentificationResult") -> None:
     """The figures for people, one a line."""
-    from recognition.evaluation.identification import SMALLEST
-
     output.print_line(
         f"{count(result.enrolled, 'person', 'people')} enrolled, "
         f"{count(round(result.known_probes), 'probe')} of them, "
         f"{round(result.stranger_probes)} of strangers; {count(result.draws, 'draw')}"
     )
-    lines = {"rank-1": ("rank_1", result.rank_1)}
-    for rank in (5, 10, 20):
-        if rank <= len(result.cumulative_match):
-            lines[f"within the first {rank}"] = ("", result.cumulative_match[rank - 1])
-    for fpir, fnir in result.fnir_at_fpir.items():
-        lines[f"FNIR at FPIR {output.percent(fpir)}"] = (f"fnir_at_fpir_{fpir:g}", fnir)
-    if result.smallest_supported_fpir is not None:
-        smallest = output.percent(result.smallest_supported_fpir)
-        lines[f"FNIR at the smallest FPIR that so many strangers support, {smallest}"] = (
-            SMALLEST,
-            result.fnir_at_smallest_supported_fpir,
-        )
-    for text, (name, value) in lines.items():
+    for name, text in _names_of_searches(result).items():
         interval = _bracketed(result.intervals.get(name))
-        output.print_line(f"{text}: {output.percent(value)}{interval}")
+        output.print_line(f"{text}: {output.percent(result.figure(name))}{interval}")
+        if name == "rank_1":
+            _print_ranks(result.cumulative_match)
     output.print_line(f"without a face: {count(result.missed, 'photograph')}")
+
+
+def _print_ranks(cumulative_match: Sequence[float]) -> None:
+    for rank in (5, 10, 20):
+        if rank <= len(cumulative_match):
+            share = output.percent(cumulative_match[rank - 1])
+            output.print_line(f"within the first {rank}: {share}")
+
+
+def draw_verification(measured: "Measured[LfwResult]", path: Path) -> None:
+    """The ROC curves and the similarities, into a picture."""
+    from recognition.evaluation.plots import save_figure, verification_figure
+
+    drawn = {}
+    for name, result in measured.by_name().items():
+        pairs = result.pairs.comparisons
+        threshold = sum(result.thresholds) / len(result.thresholds)
+        drawn[name] = ((pairs.genuine, pairs.impostor), threshold)
+    save_figure(verification_figure(drawn), path)
+
+
+def draw_identification(measured: "Measured[IdentificationResult]", path: Path) -> None:
+    """The cumulative match curves, misses and false alarms, into a picture."""
+    from recognition.evaluation.plots import identification_figure, save_figure
+
+    drawn = {
+        name: (result.cumulative_match, result.error_curve)
+        for name, result in measured.by_name().items()
+    }
+    save_figure(identification_figure(drawn), path)

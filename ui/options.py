@@ -93,7 +93,7 @@ class Settings:
             home=self.home, model=self.model, weights=self.weights, device=self.chosen_device
         )
 
-    def face_embedder(self, *, mirror: bool | None = None) -> "FaceEmbedder":
+    def face_embedder(self, *, mirror: bool | None = None, crops: int = 1) -> "FaceEmbedder":
         """The network that embeds faces: the one asked for, else the default one.
 
         Unlike a gallery, this takes networks that were not trained on faces: to measure how badly
@@ -102,9 +102,10 @@ class Settings:
         Args:
             mirror: Whether the mirrored face's embedding is appended; None does what the weights
                 ask for.
+            crops: How often each face is cut out, to average the crops' embeddings.
 
         Raises:
-            AppError: There is no such network, or no weights for it.
+            AppError: There is no such network, no weights for it, or no set of so many crops.
         """
         from backbones.weights import load_backbone
         from recognition.engine import DEFAULT_MODEL
@@ -114,7 +115,7 @@ class Settings:
         loaded = load_backbone(
             name, weights=self.weights, home=self.home, device=self.chosen_device
         )
-        return FaceEmbedder(loaded, mirror=mirror)
+        return FaceEmbedder(loaded, mirror=mirror, crops=crops)
 
 
 def remember_settings(

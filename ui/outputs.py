@@ -10,16 +10,23 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 """Suffixes of the formats in which `data.images.save_image` writes."""
 
 
-def check_picture(path: Path, *, inputs: Sequence[Path]) -> None:
+def check_picture(
+    path: Path, *, inputs: Sequence[Path], suffixes: Sequence[str] = PICTURE_SUFFIXES
+) -> None:
     """Refuse a picture that could not be saved, or would overwrite an input.
+
+    Args:
+        path: Where it is to be saved.
+        inputs: What it must not overwrite.
+        suffixes: Of the formats in which it can be saved.
 
     Raises:
         ArgumentError: The suffix names no format, the folder is not there or not writable, the
             path is a folder, or it is one of the inputs.
     """
-    if path.suffix.lower() not in PICTURE_SUFFIXES:
+    if path.suffix.lower() not in suffixes:
         raise ArgumentError(
-            f"{path} does not say in which format: end it in one of {', '.join(PICTURE_SUFFIXES)}"
+            f"{path} does not say in which format: end it in one of {', '.join(suffixes)}"
         )
     if path.is_dir():
         raise ArgumentError(f"{path} is a folder: give the name of a picture")

@@ -13,6 +13,7 @@ from data.lfw import LfwProtocol, PhotographKey
 
 from .embedding import Embedding
 from .metrics import Scores, best_threshold
+from .specialists import CONFUSABLE, fit_referral
 
 _INNER_PARTS = 10
 
@@ -25,10 +26,13 @@ class Comparisons:
         scores: Cosine similarities, (n,); -inf and +inf for a genuine and an impostor pair of which
             a face was not found.
         people: The number of each photograph's person, (n, 2).
+        second_opinion: What the scores would be if specialists were asked about every pair, (n,);
+            None where there are none to ask.
     """
 
     scores: Scores
     people: npt.NDArray[np.int64]
+    second_opinion: Scores | None = None
 
     @property
     def same(self) -> npt.NDArray[np.bool_]:
@@ -48,7 +52,8 @@ class Comparisons:
 
     def select(self, chosen: npt.NDArray[np.bool_]) -> "Comparisons":
         """Return some of the pairs, in their order."""
-        return Comparisons(self.scores[chosen], self.people[chosen])
+        second = None if self.second_opinion is None else self.second_opinion[chosen]
+        return Comparisons(self.scores[chosen], self.people[chosen], second)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,18 +63,22 @@ class Decisions:
     Attributes:
         right: Which were decided rightly, (n,).
         threshold: The cosine similarity; of pairs decided in parts, the parts' mean.
+        scores: The similarities that they were decided by, (n,).
+        asked: About which the specialists were asked, (n,).
     """
 
     right: npt.NDArray[np.bool_]
     threshold: float
+    scores: Scores
+    asked: npt.NDArray[np.bool_]
 
 
 def joined(parts: Sequence[Comparisons]) -> Comparisons:
     """Return all the parts' comparisons, one part after the other."""
-    return Comparisons(
-        np.concatenate([part.scores for part in parts]),
-        np.concatenate([part.people for part in parts]),
-    )
+    second: list[Scores] = [p.second_opinion for p in parts if p.second_opinion is not None]
+    opinions = np.concatenate(second).astype(np.float64) if second else None
+    scores = np.concatenate([part.scores for part in parts])
+    return Comparisons(scores, np.concatenate([part.people for part in parts]), opinions)
 
 
 def compare_pairs(
@@ -100,7 +109,9 @@ def compare_pairs(
     return folds
 
 
-def decide(folds: Sequence[Comparisons], *, false_accept_cost: float = 1) -> list[Decisions]:
+def decide(
+    folds: Sequence[Comparisons], *, false_accept_cost: float = 1, confusable: float = CONFUSABLE
+) -> list[Decisions]:
     """Decide each fold with the threshold that is best on the others.
 
     A fold that has no others is split into ten parts, each decided with the threshold of the
@@ -109,12 +120,14 @@ def decide(folds: Sequence[Comparisons], *, false_accept_cost: float = 1) -> lis
     Args:
         folds: At least one, none of them empty.
         false_accept_cost: Of a false accept, where a false reject costs 1.
+        confusable: The share of pairs, those nearest the others' threshold, about which specialists
+            are asked, where there are any.
 
     Raises:
         DatasetError: The only fold has a single pair.
     """
     if len(folds) > 1:
-        return _across(folds, false_accept_cost)
+        return _across(folds, false_accept_cost, confusable)
     fold = folds[0]
     count = len(fold.scores)
     parts = min(_INNER_PARTS, count)
@@ -123,17 +136,30 @@ def decide(folds: Sequence[Comparisons], *, false_accept_cost: float = 1) -> lis
     by_kind = list(chain(np.flatnonzero(fold.same), np.flatnonzero(~fold.same)))
     part_of = np.empty(count, dtype=np.int64)
     part_of[by_kind] = np.arange(count) % parts
-    decided = _across([fold.select(part_of == part) for part in range(parts)], false_accept_cost)
-    right = np.empty(count, dtype=np.bool_)
-    for part, decisions in enumerate(decided):
-        right[part_of == part] = decisions.right
-    return [Decisions(right, float(np.mean([decisions.threshold for decisions in decided])))]
+    chosen = [part_of == part for part in range(parts)]
+    decided = _across([fold.select(part) for part in chosen], false_accept_cost, confusable)
+    right, asked = np.empty(count, dtype=np.bool_), np.empty(count, dtype=np.bool_)
+    scores = np.empty(count)
+    for part, decisions in zip(chosen, decided, strict=True):
+        right[part], scores[part] = decisions.right, decisions.scores
+        asked[part] = decisions.asked
+    threshold = float(np.mean([decisions.threshold for decisions in decided]))
+    return [Decisions(right, threshold, scores, asked)]
 
 
-def _across(folds: Sequence[Comparisons], false_accept_cost: float) -> list[Decisions]:
+def _across(
+    folds: Sequence[Comparisons], false_accept_cost: float, confusable: float
+) -> list[Decisions]:
     decided = []
     for left_out, fold in enumerate(folds):
         others = joined([other for number, other in enumerate(folds) if number != left_out])
-        threshold = best_threshold(others.scores, others.same, false_accept_cost=false_accept_cost)
-        decided.append(Decisions((fold.scores >= threshold) == fold.same, threshold))
+        scores, of_others = fold.scores, others.scores
+        asked = np.zeros(len(scores), dtype=np.bool_)
+        if others.second_opinion is not None and fold.second_opinion is not None:
+            rule = fit_referral(of_others, others.second_opinion, others.same, confusable)
+            asked = rule.in_doubt(scores)
+            scores = rule.settle(scores, fold.second_opinion)
+            of_others = rule.settle(of_others, others.second_opinion)
+        threshold = best_threshold(of_others, others.same, false_accept_cost=false_accept_cost)
+        decided.append(Decisions((scores >= threshold) == fold.same, threshold, scores, asked))
     return decided

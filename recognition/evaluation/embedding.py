@@ -109,6 +109,15 @@ def already_aligned(embedder: FaceEmbedder, device: str = "cpu") -> Finder:
     return find
 
 
+def in_grey(find: Finder) -> Finder:
+    """Return a finder that sees photographs without their colours (ITU-R 601 luma)."""
+
+    def find_grey(images: Sequence[Image.Image]) -> Sequence[Sequence[Embedding]]:
+        return find([image.convert("L").convert("RGB") for image in images])
+
+    return find_grey
+
+
 def averaged(finders: Sequence[Finder]) -> Finder:
     """Return a finder whose cosine similarity is the mean of the others'.
 
@@ -124,15 +133,20 @@ def averaged(finders: Sequence[Finder]) -> Finder:
         by_finder = [finder(images) for finder in finders]
         found: list[list[Embedding]] = []
         for of_image in zip(*by_finder, strict=True):
-            if all(of_image):
-                parts = [embeddings[0] for embeddings in of_image]
-                joined = np.concatenate(parts) / np.sqrt(len(parts))
-                found.append([joined.astype(np.float32)])
-            else:
-                found.append([])
+            whole = _joined([embeddings[0] if embeddings else None for embeddings in of_image])
+            found.append([] if whole is None else [whole])
         return found
 
     return find
+
+
+def _joined(parts: Sequence[Embedding | None]) -> Embedding | None:
+    """Join unit vectors to one; None where one of them is missing."""
+    present = [part for part in parts if part is not None]
+    if len(present) < len(parts):
+        return None
+    whole: Embedding = (np.concatenate(present) / np.sqrt(len(parts))).astype(np.float32)
+    return whole
 
 
 def embed_photographs(
@@ -169,3 +183,37 @@ def embed_photographs(
             vectors.append(seen.faces[0] if seen.faces else None)
     check_corrupt(len(unreadable), len(paths), root=root)
     return Embedded(tuple(vectors), tuple(unreadable))
+
+
+def embed_with_each(
+    paths: Sequence[Path],
+    finders: Sequence[Finder],
+    *,
+    root: Path,
+    progress: ProgressCallback | None = None,
+) -> tuple[Embedded, Embedded]:
+    """Embed photographs with the first finder, and with all finders averaged.
+
+    Args:
+        paths: The photographs.
+        finders: At least one.
+        root: The data set, for messages.
+        progress: Called after each photograph of each finder.
+
+    Returns:
+        What the first gives, and what `averaged` would give.
+
+    Raises:
+        DatasetError: As `embed_photographs`.
+    """
+    by_finder = []
+    for number, find in enumerate(finders):
+
+        def advance(done: int, total: int, before: int = number) -> None:
+            if progress is not None:
+                progress(before * total + done, len(finders) * total)
+
+        by_finder.append(embed_photographs(paths, find, root=root, progress=advance))
+    rows = zip(*(embedded.vectors for embedded in by_finder), strict=True)
+    first = by_finder[0]
+    return first, Embedded(tuple(_joined(row) for row in rows), first.unreadable)

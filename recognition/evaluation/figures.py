@@ -12,6 +12,7 @@ from .intervals import (
     REPLICATES,
     Interval,
     difference_interval,
+    freedom_by_person,
     score_interval,
     variances_by_person,
 )
@@ -22,7 +23,7 @@ FAR_POINTS = (0.01, 0.001)
 
 SMALLEST = "tar_at_smallest_supported_far"
 
-_SHARE_OF_THE_AUC_MODEL = 1 / 3  # as simulated scores need it; the others are lower bounds
+_SHARE_OF_THE_AUC_MODEL = 0.15  # as simulated scores need it; the others are lower bounds
 
 
 def tar_name(far: float) -> str:
@@ -106,23 +107,25 @@ class DecidedPairs:
             between = (1 - share) * variance_of[name] + share * expected
             variance_of[name] = max(variance_of[name], between)
         count = len(np.unique(people))
+        freedom = map(float, freedom_by_person(self.weighted_values, people))
         return {
-            name: score_interval(value, variance_of[name], count) for name, value in values.items()
+            name: score_interval(value, variance_of[name], count, degrees)
+            for (name, value), degrees in zip(values.items(), freedom, strict=True)
         }
 
     def _variances_of_independent_pairs(self, values: Mapping[str, float]) -> dict[str, float]:
         """Return the variances that a model expects of figures which a few pairs decide.
 
-        The AUC's is that of exponential similarities; the weighted error's that of one more pair of
-        either kind decided rightly, and one wrongly (Laplace). A TAR varies at least as a share of
-        the genuine pairs does, the EER at least as a share of all of them.
+        The AUC's is that of exponential similarities; the weighted error's that of half a pair more
+        of either kind decided rightly, and half a pair wrongly (as by Jeffreys' prior). A TAR
+        varies at least as a share of the genuine pairs does, the EER at least as a share of all.
         """
         same = self.comparisons.same
         genuine, impostor = int(same.sum()), int((~same).sum())
         cost = self.false_accept_cost
         wrong = ~self.right_by_cost
-        rejected = (int(wrong[same].sum()) + 1) / (genuine + 2)
-        accepted = (int(wrong[~same].sum()) + 1) / (impostor + 2)
+        rejected = (int(wrong[same].sum()) + 0.5) / (genuine + 1)
+        accepted = (int(wrong[~same].sum()) + 0.5) / (impostor + 1)
         spread = genuine * rejected * (1 - rejected)
         spread += cost**2 * impostor * accepted * (1 - accepted)
         variances = {"weighted_error": spread / (genuine + cost * impostor) ** 2}
@@ -145,6 +148,10 @@ class Difference:
 
     value: float
     interval: Interval
+
+    def to_json(self) -> dict[str, object]:
+        """Return both as JSON's own types."""
+        return {"value": self.value, "interval": list(self.interval)}
 
 
 def differences(
@@ -169,11 +176,12 @@ def differences(
         return first.weighted_values(weights) - second.weighted_values(weights)
 
     variances = variances_by_person(difference, people, replicates=replicates, seed=seed)
+    freedom = freedom_by_person(difference, people)
     count = len(np.unique(people))
     found = {}
-    pairs = zip(first.values().items(), second.values().values(), variances, strict=True)
-    for (name, one), other, variance in pairs:
+    pairs = zip(first.values().items(), second.values().values(), variances, freedom, strict=True)
+    for (name, one), other, variance, degrees in pairs:
         value = one - other
-        interval = difference_interval(value, float(variance), count)
+        interval = difference_interval(value, float(variance), count, float(degrees))
         found[name] = Difference(value=value, interval=interval)
     return found

@@ -9,21 +9,30 @@ face recognition evaluation.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from data.datasets import Identity, only_listed, read_identities
+from data.datasets import Identity
 from data.errors import DatasetError
 
 from ..photographs import ProgressCallback
 from ..results import FailedImage
 from . import searches
 from .embedding import Embedding, Finder, embed_photographs
+from .figures import Difference
 from .intervals import Interval
 from .metrics import smallest_supported_far
+from .people import (
+    by_name,
+    missing,
+    numbered,
+    people_to_draw_from,
+    photographs_of,
+    two_folders,
+)
 from .searches import People, Search, search
+from .specialists import Panel
 
 FPIR_POINTS = (0.1, 0.01, 0.001)
 """The false positive identification rates at which the FNIR is quoted, where supported."""
@@ -32,6 +41,11 @@ MOST_RANKS = 20
 """How far the cumulative match curve goes."""
 
 SMALLEST = "fnir_at_smallest_supported_fpir"
+
+
+def fnir_name(fpir: float) -> str:
+    """Return the name of the FNIR at an FPIR among the rates, as `fnir_at_fpir_0.01`."""
+    return f"fnir_at_fpir_{fpir:g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +71,11 @@ class IdentificationResult:
         stranger_probes: Probes of strangers in a draw, on average.
         missed: Number of photographs in which no face was found, or that could not be read. An
             enrolled person's counts as an error; a stranger's raises no alarm.
+        error_curve: FPIR and FNIR, from the smallest FPIR that is supported up to 1; empty where
+            none is.
         unreadable: Those that could not be read.
+        searches: What was found in each draw.
+        people: How many people there are, enrolled or not.
     """
 
     rank_1: float | None
@@ -72,7 +90,36 @@ class IdentificationResult:
     known_probes: float
     stranger_probes: float
     missed: int
+    error_curve: tuple[tuple[float, float], ...]
     unreadable: tuple[FailedImage, ...] = field(default=())
+    searches: tuple[Search, ...] = field(repr=False, compare=False)
+    people: int = field(repr=False)
+
+    @property
+    def fpirs(self) -> dict[str, float]:
+        """The FPIR of each FNIR that is supported, by the name that its interval has."""
+        supported = {
+            fnir_name(fpir): fpir for fpir, fnir in self.fnir_at_fpir.items() if fnir is not None
+        }
+        if self.smallest_supported_fpir is not None and self.rank_1 is not None:
+            supported[SMALLEST] = self.smallest_supported_fpir
+        return supported
+
+    def figure(self, name: str) -> float | None:
+        """Return a rate by the name that its interval has; None where it is not supported."""
+        if name == "rank_1":
+            return self.rank_1
+        if name == SMALLEST:
+            return self.fnir_at_smallest_supported_fpir
+        return {fnir_name(fpir): fnir for fpir, fnir in self.fnir_at_fpir.items()}[name]
+
+    def differences(self, other: "IdentificationResult") -> dict[str, Difference]:
+        """Return how far the rates are above another recogniser's by the same searches.
+
+        Raises:
+            ValueError: The searches are not of the same probes.
+        """
+        return searches.differences(self.searches, other.searches, self.people, self.fpirs)
 
     def to_json(self) -> dict[str, object]:
         """Return the figures as JSON's own types; rates are fractions, null is not supported."""
@@ -89,6 +136,7 @@ class IdentificationResult:
             "known_probes": self.known_probes,
             "stranger_probes": self.stranger_probes,
             "missed": self.missed,
+            "error_curve": [list(point) for point in self.error_curve],
             "unreadable": [{"image": f.image, "error": f.error} for f in self.unreadable],
         }
 
@@ -98,6 +146,7 @@ def evaluate_identification(
     *,
     draws: int = 200,
     seed: int = 0,
+    panel: Panel | None = None,
     unreadable: Sequence[FailedImage] = (),
 ) -> IdentificationResult:
     """Draw again and again who is enrolled, and search for everyone else's photographs.
@@ -110,6 +159,7 @@ def evaluate_identification(
         people: At least two, one of whom has several photographs.
         draws: How many.
         seed: Fixes them all.
+        panel: Where specialists are asked: how their embeddings are joined to the generalist's.
         unreadable: Photographs that could not be read, to be named in the result.
 
     Raises:
@@ -123,19 +173,23 @@ def evaluate_identification(
         )
     rng = np.random.default_rng(seed)
     half = (len(several) + 1) // 2
-    number_of = _numbered(people)
+    number_of = numbered(people)
     found = []
     for _ in range(draws):
         drawn = [several[i] for i in sorted(rng.permutation(len(several))[:half])]
         gallery = {name: people[name][:1] for name in drawn}
         probes = {n: v[1:] if n in gallery else v for n, v in people.items()}
-        found.append(search(gallery, probes, number_of))
-    missed = _missing(people)
+        found.append(search(gallery, probes, number_of, panel))
+    missed = missing(people)
     return _summarise(found, number_of, enrolled=half, missed=missed, unreadable=unreadable)
 
 
 def evaluate_gallery(
-    gallery: People, probes: People, *, unreadable: Sequence[FailedImage] = ()
+    gallery: People,
+    probes: People,
+    *,
+    panel: Panel | None = None,
+    unreadable: Sequence[FailedImage] = (),
 ) -> IdentificationResult:
     """Search a given gallery for given probes.
 
@@ -143,14 +197,15 @@ def evaluate_gallery(
         gallery: Who is enrolled, by all their photographs.
         probes: Whose photographs are searched for; a name that is not in the gallery is a
             stranger's.
+        panel: As in `evaluate_identification`.
         unreadable: Photographs that could not be read, to be named in the result.
     """
-    number_of = _numbered(gallery, probes)
+    number_of = numbered(gallery, probes)
     return _summarise(
-        [search(gallery, probes, number_of)],
+        [search(gallery, probes, number_of, panel)],
         number_of,
         enrolled=len(gallery),
-        missed=_missing(gallery) + _missing(probes),
+        missed=missing(gallery) + missing(probes),
         unreadable=unreadable,
     )
 
@@ -178,9 +233,8 @@ def evaluate_people_folder(
         DatasetError: The folder or the list is unusable; see `read_identities`, `only_listed` and
             `embed_photographs`.
     """
-    everybody = read_identities(root)
-    chosen = everybody if listing is None else only_listed(everybody, listing)
-    (people,), unreadable = _embed([chosen], root, find, progress)
+    folders = [people_to_draw_from(root, listing)]
+    (people,), unreadable = _embed(folders, root, find, progress)
     return evaluate_identification(people, draws=draws, seed=seed, unreadable=unreadable)
 
 
@@ -192,7 +246,7 @@ def evaluate_two_folders(
     Raises:
         DatasetError: A folder is unusable; see `read_identities` and `embed_photographs`.
     """
-    folders = [read_identities(root, minimum_people=1) for root in (gallery, probes)]
+    folders = two_folders(gallery, probes)
     (enrolled, searched), unreadable = _embed(folders, gallery, find, progress)
     return evaluate_gallery(enrolled, searched, unreadable=unreadable)
 
@@ -204,24 +258,8 @@ def _embed(
     progress: ProgressCallback | None,
 ) -> tuple[list[dict[str, list[Embedding | None]]], tuple[FailedImage, ...]]:
     """Return each folder's people by name, and what could not be read."""
-    everyone: list[Identity] = list(chain.from_iterable(folders))
-    paths = [path for person in everyone for path in person.photographs]
-    embedded = embed_photographs(paths, find, root=root, progress=progress)
-    vectors = iter(embedded.vectors)
-    people = [
-        {person.name: [next(vectors) for _ in person.photographs] for person in folder}
-        for folder in folders
-    ]
-    return people, embedded.unreadable
-
-
-def _missing(people: People) -> int:
-    return sum(vector is None for vectors in people.values() for vector in vectors)
-
-
-def _numbered(*groups: People) -> dict[str, int]:
-    """Return a number for everybody in any of the groups."""
-    return {name: number for number, name in enumerate(sorted(set(chain.from_iterable(groups))))}
+    embedded = embed_photographs(photographs_of(folders), find, root=root, progress=progress)
+    return by_name(folders, embedded.vectors), embedded.unreadable
 
 
 def _summarise(
@@ -239,7 +277,7 @@ def _summarise(
         fpir: searches.mean_fnir(found, fpir) for fpir in FPIR_POINTS
     }
     at_smallest = searches.mean_fnir(found, smallest)
-    named = {f"fnir_at_fpir_{fpir:g}": (fpir, fnir) for fpir, fnir in fnir_at.items()}
+    named = {fnir_name(fpir): (fpir, fnir) for fpir, fnir in fnir_at.items()}
     if smallest is not None:
         named[SMALLEST] = (smallest, at_smallest)
     supported = {name: (fpir, fnir) for name, (fpir, fnir) in named.items() if fnir is not None}
@@ -256,5 +294,8 @@ def _summarise(
         known_probes=float(np.mean([len(s.known) for s in found])),
         stranger_probes=float(np.mean([len(s.strangers) for s in found])),
         missed=missed,
+        error_curve=searches.error_curve(found),
         unreadable=tuple(unreadable),
+        searches=tuple(found),
+        people=len(number_of),
     )

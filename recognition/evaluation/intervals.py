@@ -19,11 +19,15 @@ Political Analysis 23, 2015). It is kept at least as large as if all pairs were 
 A figure p within 0 … 1 whose variance is V is worth n = p (1 - p) / V independent trials, and gets
 the score interval of a share in n trials (Wilson, JASA 22, 1927; for clustered data Franco et al.,
 Journal of Survey Statistics and Methodology 7, 2019). Unlike p ± 1.96 √V it stays within 0 … 1, and
-it does not shrink to a point where no error was seen. Its quantile is Student's with one degree of
-freedom less than there are people, for the variance is an estimate too.
+it does not shrink to a point where no error was seen.
 
-How often the intervals hold the truth is measured in tests/recognition/evaluation/test_intervals.py
-and told in docs/evaluation.md.
+Its quantile is Student's, for the variance is an estimate too, and a poor one where few people make
+all the errors. The degrees of freedom are 2 V² / var V (Satterthwaite, "An approximate distribution
+of estimates of variance components", Biometrics Bulletin 2, 1946): with d_i the change of a figure
+when person i is left out, V is the sum of d_i², and its variance that of d_i⁴ less V² / P.
+
+How often the intervals hold the truth is measured by benchmarks/interval_coverage.py and told in
+docs/evaluation.md.
 """
 
 from collections.abc import Callable, Iterator
@@ -45,6 +49,7 @@ CONFIDENCE = 0.95
 REPLICATES = 1000
 
 _MOST_WEIGHTS = 2_000_000  # 16 MB at once
+_FEWEST_DEGREES = 4.0  # where Student's quantile is still approximated well
 _EXCESS = 2.0  # variance of a product of two weights, 3, less the 1 that a pair's own should have
 
 _Draw = Callable[[np.random.Generator, int], Weights]
@@ -92,6 +97,31 @@ def variances_by_person(
     return largest * _correction(len(np.unique(people)))
 
 
+def freedom_by_person(figures: Figures, people: npt.NDArray[np.int64]) -> Scores:
+    """Return how many degrees of freedom the variances of `variances_by_person` have.
+
+    Args:
+        figures: As in `variances_by_person`.
+        people: As in `variances_by_person`.
+
+    Returns:
+        (F,), less than there are people.
+    """
+    everybody = np.unique(people)
+    parts = []
+    most = max(1, _MOST_WEIGHTS // len(people))
+    for start in range(0, len(everybody), most):
+        left_out = everybody[start : start + most, None]
+        parts.append(figures((~(people[None] == left_out[:, None]).any(axis=2)).astype(np.float64)))
+    values = np.concatenate(parts)
+    squares = (values - values.mean(axis=0)) ** 2
+    total = squares.sum(axis=0)
+    spread = (squares**2).sum(axis=0) - total**2 / len(everybody)
+    most_freedom = float(max(len(everybody) - 1, _FEWEST_DEGREES))
+    freedom = 2 * total**2 / np.where(spread > 0, spread, 1)
+    return np.where(spread > 0, freedom, most_freedom).clip(_FEWEST_DEGREES, most_freedom)
+
+
 def variances_of_shares(
     figures: Figures, count: int, *, replicates: int = REPLICATES, seed: int = 0
 ) -> Scores:
@@ -114,7 +144,9 @@ def variances_of_shares(
     return _variances(figures, by_person, count, replicates, rng) * _correction(count)
 
 
-def score_interval(value: float, variance: float, people: int) -> Interval:
+def score_interval(
+    value: float, variance: float, people: int, freedom: float | None = None
+) -> Interval:
     """Return the interval of a figure within 0 … 1.
 
     Args:
@@ -122,10 +154,11 @@ def score_interval(value: float, variance: float, people: int) -> Interval:
         variance: Its variance.
         people: How many it was measured on; that many trials it counts for where the variance is 0
             because nothing went wrong, or nothing right.
+        freedom: Degrees of freedom of the variance; None for one less than there are people.
     """
     trials = value * (1 - value) / variance if variance > 0 else 0.0
     trials = trials if trials > 0 else float(people)
-    quantile = _quantile(people)
+    quantile = _quantile(people - 1 if freedom is None else freedom)
     square = quantile**2
     middle = (value + square / (2 * trials)) / (1 + square / trials)
     spread = value * (1 - value) / trials + square / (4 * trials**2)
@@ -133,22 +166,25 @@ def score_interval(value: float, variance: float, people: int) -> Interval:
     return max(0.0, min(value, middle - half)), min(1.0, max(value, middle + half))
 
 
-def difference_interval(value: float, variance: float, people: int) -> Interval:
+def difference_interval(
+    value: float, variance: float, people: int, freedom: float | None = None
+) -> Interval:
     """Return the interval of a difference of two figures, within -1 … 1.
 
     Args:
         value: The difference.
         variance: Its variance.
         people: How many it was measured on.
+        freedom: Degrees of freedom of the variance; None for one less than there are people.
     """
-    half = _quantile(people) * float(np.sqrt(variance))
+    half = _quantile(people - 1 if freedom is None else freedom) * float(np.sqrt(variance))
     return max(-1.0, value - half), min(1.0, value + half)
 
 
-def _quantile(people: int) -> float:
-    """Return Student's quantile for this many people, by Cornish and Fisher's expansion."""
+def _quantile(freedom: float) -> float:
+    """Return Student's quantile, by Cornish and Fisher's expansion."""
     normal = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    freedom = max(people - 1, 2)
+    freedom = max(freedom, 2)
     first = (normal**3 + normal) / 4
     second = (5 * normal**5 + 16 * normal**3 + 3 * normal) / 96
     return normal + first / freedom + second / freedom**2

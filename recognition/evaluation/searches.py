@@ -7,8 +7,16 @@ import numpy as np
 import numpy.typing as npt
 
 from .embedding import Embedding
-from .intervals import Interval, score_interval, variances_of_shares
-from .metrics import Scores, threshold_at_far
+from .figures import Difference
+from .intervals import (
+    Figures,
+    Interval,
+    difference_interval,
+    score_interval,
+    variances_of_shares,
+)
+from .metrics import Scores, smallest_supported_far, threshold_at_far
+from .specialists import Panel
 from .weighted import WeightedCurve, Weights, weighted_share
 
 People = Mapping[str, Sequence[Embedding | None]]
@@ -33,6 +41,8 @@ class Search:
         strangers: Similarity of whoever ranks first: (probes,).
         known_people: The number of each known probe's person: (probes,).
         stranger_people: The number of each stranger's probe's person: (probes,).
+        asked: About how many comparisons of a probe with a person specialists were asked.
+        comparisons: How many of them there were.
     """
 
     known: Scores
@@ -40,6 +50,8 @@ class Search:
     strangers: Scores
     known_people: Numbers
     stranger_people: Numbers
+    asked: int
+    comparisons: int
 
     def fnir(self, fpir: float) -> float | None:
         """Return the FNIR at an FPIR; None where the strangers do not support it."""
@@ -63,13 +75,19 @@ class Search:
         return missed
 
 
-def search(gallery: People, probes: People, number_of: Mapping[str, int]) -> Search:
+def search(
+    gallery: People,
+    probes: People,
+    number_of: Mapping[str, int],
+    panel: Panel | None = None,
+) -> Search:
     """Search all probes among the gallery; a person's best photograph counts.
 
     Args:
         gallery: Who is enrolled.
         probes: Whose photographs are searched for.
         number_of: Every probe's person's number.
+        panel: Where specialists are asked: how their embeddings are joined to the generalist's.
     """
     enrolled = {
         name: templates
@@ -79,6 +97,7 @@ def search(gallery: People, probes: People, number_of: Mapping[str, int]) -> Sea
     labelled = [(name, vector) for name, vectors in probes.items() for vector in vectors]
     similarity = np.full(len(labelled), -np.inf)
     ranks = np.full(len(labelled), np.inf)
+    found: list[int] = []
     if enrolled:
         found = [number for number, (_, vector) in enumerate(labelled) if vector is not None]
         column_of = {name: column for column, name in enumerate(enrolled)}
@@ -86,7 +105,7 @@ def search(gallery: People, probes: People, number_of: Mapping[str, int]) -> Sea
         for start in range(0, len(found), _PROBES_AT_ONCE):
             part = found[start : start + _PROBES_AT_ONCE]
             vectors = np.stack([v for _, v in (labelled[i] for i in part) if v is not None])
-            best = _best_of_each(vectors, list(enrolled.values()))
+            best = _best_of_each(vectors, list(enrolled.values()), panel)
             similarity[part] = best.max(axis=1)
             ranks[part] = _ranks(best, right[part])
     is_known = np.array([name in gallery for name, _ in labelled], dtype=np.bool_)
@@ -97,6 +116,8 @@ def search(gallery: People, probes: People, number_of: Mapping[str, int]) -> Sea
         strangers=similarity[~is_known],
         known_people=people[is_known],
         stranger_people=people[~is_known],
+        asked=0 if panel is None else len(found) * panel.candidates(len(enrolled)),
+        comparisons=len(found) * len(enrolled),
     )
 
 
@@ -121,6 +142,21 @@ def cumulative_match(searches: Sequence[Search], ranks: int) -> tuple[float, ...
     return tuple(map(float, np.mean(curves, axis=0))) if curves else ()
 
 
+def error_curve(searches: Sequence[Search], points: int = 40) -> tuple[tuple[float, float], ...]:
+    """Return FPIR and mean FNIR, from the smallest FPIR that every search supports up to 1.
+
+    Args:
+        searches: Those whose mean the rates are.
+        points: How many, evenly spread over the FPIR's logarithm.
+    """
+    smallest = smallest_supported_far(min(len(search.strangers) for search in searches))
+    if smallest is None:
+        return ()
+    fpirs = np.unique(np.geomspace(smallest, 1, points))
+    rates = [(float(fpir), mean_fnir(searches, float(fpir))) for fpir in fpirs]
+    return tuple((fpir, fnir) for fpir, fnir in rates if fnir is not None)
+
+
 def intervals(
     searches: Sequence[Search],
     people: int,
@@ -140,10 +176,65 @@ def intervals(
         replicates: Of the bootstrap.
         seed: Of the bootstrap.
     """
-    counted = [search for search in searches if len(search.known)]
-    if rank_1 is None or not counted:
+    if rank_1 is None or not any(len(search.known) for search in searches):
         return {}
-    fpirs = [fpir for fpir, _ in fnir_at.values()]
+    figures = _figures(searches, [fpir for fpir, _ in fnir_at.values()])
+    variances = variances_of_shares(figures, people, replicates=replicates, seed=seed)
+    values = {"rank_1": rank_1, **{name: fnir for name, (_, fnir) in fnir_at.items()}}
+    return {
+        name: score_interval(value, float(variance), people)
+        for (name, value), variance in zip(values.items(), variances, strict=True)
+    }
+
+
+def differences(
+    first: Sequence[Search],
+    second: Sequence[Search],
+    people: int,
+    fpirs: Mapping[str, float],
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> dict[str, Difference]:
+    """Compare two recognisers by the same searches; the same people are drawn for both.
+
+    Args:
+        first: One recogniser's searches.
+        second: The other's, of the same probes among the same people.
+        people: How many people there are.
+        fpirs: The FPIRs at which to compare the FNIR, by the name of the figure.
+        replicates: Of the bootstrap.
+        seed: Of the bootstrap.
+
+    Raises:
+        ValueError: The searches are not of the same probes.
+    """
+    if [_probes(search) for search in first] != [_probes(search) for search in second]:
+        raise ValueError("only searches of the same probes can be compared")
+    if not any(len(search.known) for search in first):
+        return {}
+    both = [_figures(searches, list(fpirs.values())) for searches in (first, second)]
+
+    def difference(weights: Weights) -> Weights:
+        return both[0](weights) - both[1](weights)
+
+    variances = variances_of_shares(difference, people, replicates=replicates, seed=seed)
+    values = difference(np.ones((1, people)))[0]
+    return {
+        name: Difference(
+            value=float(value), interval=difference_interval(value, float(variance), people)
+        )
+        for name, value, variance in zip(("rank_1", *fpirs), values, variances, strict=True)
+    }
+
+
+def _probes(search: Search) -> tuple[list[int], list[int]]:
+    return search.known_people.tolist(), search.stranger_people.tolist()
+
+
+def _figures(searches: Sequence[Search], fpirs: Sequence[float]) -> Figures:
+    """Return rank-1 and the FNIR at each FPIR as functions of the people's weights."""
+    counted = [search for search in searches if len(search.known)]
 
     def figures(weights: Weights) -> Weights:
         total = np.zeros((len(weights), 1 + len(fpirs)))
@@ -153,23 +244,25 @@ def intervals(
                 total[:, 1:] += one.weighted_fnir(weights, fpirs)
         return total / len(counted)
 
-    variances = variances_of_shares(figures, people, replicates=replicates, seed=seed)
-    values = {"rank_1": rank_1, **{name: fnir for name, (_, fnir) in fnir_at.items()}}
-    return {
-        name: score_interval(value, float(variance), people)
-        for (name, value), variance in zip(values.items(), variances, strict=True)
-    }
+    return figures
 
 
 def _best_of_each(
-    vectors: npt.NDArray[np.float32], enrolled: Sequence[Sequence[Embedding]]
+    vectors: Embedding, enrolled: Sequence[Sequence[Embedding]], panel: Panel | None
 ) -> Scores:
     """Return each probe's similarity to each person's best photograph: (probes, people)."""
     templates = np.stack([vector for of_person in enrolled for vector in of_person])
     counts = [len(of_person) for of_person in enrolled]
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    best: Scores = np.maximum.reduceat(vectors @ templates.T, starts, axis=1)
-    return best
+
+    def best(probes: Embedding, of_people: Embedding) -> Scores:
+        similarity: Scores = np.maximum.reduceat(probes @ of_people.T, starts, axis=1)
+        return similarity
+
+    if panel is None:
+        return best(vectors, templates)
+    alone = best(panel.generalist(vectors), panel.generalist(templates))
+    return panel.settle(alone, best(vectors, templates))
 
 
 def _ranks(best: Scores, right: Numbers) -> Scores:

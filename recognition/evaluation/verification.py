@@ -16,11 +16,12 @@ from data.lfw import LfwProtocol, PhotographKey, photograph_path
 
 from ..photographs import ProgressCallback
 from ..results import FailedImage
-from .comparisons import Decisions, compare_pairs, decide, joined
+from .comparisons import Comparisons, Decisions, compare_pairs, decide, joined
 from .embedding import Embedding, Finder, embed_photographs
-from .figures import FAR_POINTS, SMALLEST, DecidedPairs, tar_name
+from .figures import FAR_POINTS, SMALLEST, DecidedPairs, Difference, differences, tar_name
 from .intervals import REPLICATES, Interval
 from .metrics import smallest_supported_far
+from .specialists import CONFUSABLE
 
 FALSE_ACCEPT_COST = 10.0
 """How much worse it is to take two people for one than one for two."""
@@ -78,6 +79,14 @@ class LfwResult:
         """Return a figure by the name that its interval has; None where it is not supported."""
         return self.mean if name == "mean" else self.pairs.values().get(name)
 
+    def differences(self, other: "LfwResult") -> dict[str, Difference]:
+        """Return how far the figures are above another recogniser's on the same pairs.
+
+        Raises:
+            ValueError: The pairs are not the same.
+        """
+        return differences(self.pairs, other.pairs)
+
     def to_json(self) -> dict[str, object]:
         """Return the figures as JSON's own types; rates are fractions, null is not supported."""
         return {
@@ -125,36 +134,81 @@ def evaluate_lfw(
         KeyError: `embedding_of` lacks a photograph.
     """
     check_cost(false_accept_cost)
-    if not protocol.folds or min(map(len, protocol.folds)) == 0:
-        raise DatasetError("a fold without pairs cannot be evaluated; expected pairs in every fold")
     folds = compare_pairs(protocol, embedding_of)
-    decided = decide(folds)
-    accuracies = [float(np.mean(decisions.right)) for decisions in decided]
+    missed = sum(embedding_of[key] is None for key in protocol.photographs())
+    pairs, decided = decide_pairs(folds, false_accept_cost=false_accept_cost)
+    return summarise(pairs, decided, missed=missed, replicates=replicates, unreadable=unreadable)
+
+
+def decide_pairs(
+    folds: Sequence[Comparisons],
+    *,
+    false_accept_cost: float = FALSE_ACCEPT_COST,
+    confusable: float = CONFUSABLE,
+) -> tuple[DecidedPairs, list[Decisions]]:
+    """Decide folds that were compared, by most right decisions and by least cost.
+
+    Args:
+        folds: The comparisons of each.
+        false_accept_cost: As in `evaluate_lfw`.
+        confusable: As in `comparisons.decide`.
+
+    Returns:
+        All pairs, and how each fold was decided.
+
+    Raises:
+        DatasetError: A fold has no pairs, or the one fold fewer than two.
+    """
+    if not folds or min(len(fold.scores) for fold in folds) == 0:
+        raise DatasetError("a fold without pairs cannot be evaluated; expected pairs in every fold")
+    decided = decide(folds, confusable=confusable)
+    by_cost = decide(folds, false_accept_cost=false_accept_cost, confusable=confusable)
+    scores = np.concatenate([decisions.scores for decisions in decided])
     pairs = DecidedPairs(
-        comparisons=joined(folds),
+        comparisons=Comparisons(scores, joined(folds).people),
         right=_right(decided),
-        right_by_cost=_right(decide(folds, false_accept_cost=false_accept_cost)),
+        right_by_cost=_right(by_cost),
         false_accept_cost=false_accept_cost,
     )
+    return pairs, decided
+
+
+def summarise(
+    pairs: DecidedPairs,
+    decided: Sequence[Decisions],
+    *,
+    missed: int,
+    replicates: int = REPLICATES,
+    unreadable: Sequence[FailedImage] = (),
+) -> LfwResult:
+    """Return the figures of pairs that were decided fold by fold.
+
+    Args:
+        pairs: All of them.
+        decided: How each fold was decided.
+        missed: In how many photographs no face was found.
+        replicates: As in `evaluate_lfw`.
+        unreadable: As in `evaluate_lfw`.
+    """
+    accuracies = [float(np.mean(decisions.right)) for decisions in decided]
+    error = float(np.std(accuracies, ddof=1) / len(accuracies) ** 0.5) if len(decided) > 1 else None
     figures = pairs.values()
     return LfwResult(
         folds=tuple(accuracies),
         thresholds=tuple(decisions.threshold for decisions in decided),
         mean=float(np.mean(accuracies)),
-        standard_error=(
-            float(np.std(accuracies, ddof=1) / len(accuracies) ** 0.5) if len(folds) > 1 else None
-        ),
+        standard_error=error,
         auc=figures.get("auc"),
         tar_at_far={far: figures.get(tar_name(far)) for far in FAR_POINTS},
         smallest_supported_far=smallest_supported_far(len(pairs.comparisons.impostor)),
         tar_at_smallest_supported_far=figures.get(SMALLEST),
         eer=figures.get("eer"),
-        false_accept_cost=false_accept_cost,
+        false_accept_cost=pairs.false_accept_cost,
         weighted_error=figures["weighted_error"],
         intervals=pairs.intervals(replicates=replicates),
         genuine=len(pairs.comparisons.genuine),
         impostor=len(pairs.comparisons.impostor),
-        missed=sum(embedding_of[key] is None for key in protocol.photographs()),
+        missed=missed,
         unreadable=tuple(unreadable),
         pairs=pairs,
     )
@@ -185,10 +239,9 @@ def evaluate_lfw_folder(
     keys = protocol.photographs()
     paths = [photograph_path(root, name, number) for name, number in keys]
     embedded = embed_photographs(paths, find, root=root, progress=progress)
-    embedding_of = dict(zip(keys, embedded.vectors, strict=True))
     return evaluate_lfw(
         protocol,
-        embedding_of,
+        dict(zip(keys, embedded.vectors, strict=True)),
         false_accept_cost=false_accept_cost,
         unreadable=embedded.unreadable,
     )

@@ -11,6 +11,7 @@ from backbones.weights import LoadedBackbone
 from data.errors import WeightsError
 
 from .align import crop_size
+from .crops import check_crops, cut_several
 
 _BATCH = {"cpu": 16, "cuda": 256}  # on a processor, what its cache holds
 
@@ -23,15 +24,24 @@ class FaceEmbedder:
             layout, which leaves its numbers alone.
         mirror: Whether the mirrored face's embedding is appended; None does what the weights ask
             for, which is what their threshold was measured with.
+        crops: How often each face is cut out, one of `CROP_COUNTS`; the crops' embeddings are
+            averaged.
         batch: Images a pass of the network; None takes what suits the device.
 
     Raises:
+        ArgumentError: There is no set of so many crops.
         WeightsError: The network's input is wider than high.
     """
 
     def __init__(
-        self, loaded: LoadedBackbone, *, mirror: bool | None = None, batch: int | None = None
+        self,
+        loaded: LoadedBackbone,
+        *,
+        mirror: bool | None = None,
+        crops: int = 1,
+        batch: int | None = None,
     ) -> None:
+        check_crops(crops)
         height, width = loaded.input_size
         if width > height:
             raise WeightsError(
@@ -40,6 +50,7 @@ class FaceEmbedder:
             )
         self._loaded = loaded
         self._mirror = loaded.mirror if mirror is None else mirror
+        self._crops = crops
         self._backbone = loaded.backbone.to(memory_format=torch.channels_last)
         self._device = loaded.backbone.normalise.mean.device
         self._batch = batch or _BATCH.get(self._device.type, 64)
@@ -58,9 +69,11 @@ class FaceEmbedder:
     def threshold(self) -> float | None:
         """Cosine similarity from which on two faces count as one person's; None if not known.
 
-        It holds for embeddings mirrored as the weights ask, and is not known for others.
+        It holds for embeddings of one crop, mirrored as the weights ask, and is not known for
+        others.
         """
-        return self._loaded.threshold if self._mirror == self._loaded.mirror else None
+        as_measured = self._mirror == self._loaded.mirror and self._crops == 1
+        return self._loaded.threshold if as_measured else None
 
     @property
     def alignment(self) -> Alignment:
@@ -88,10 +101,20 @@ class FaceEmbedder:
         size = crop_size(self.alignment)
         if tuple(crops.shape[1:]) != (3, size, size):
             raise ValueError(f"expected crops (F, 3, {size}, {size}), got {tuple(crops.shape)}")
+        units = [self._unit(self._embed_all(cut)) for cut in cut_several(crops, self._crops)]
+        if len(units) == 1:
+            return units[0]
+        return self._unit(torch.from_numpy(np.mean(units, axis=0)))
+
+    def _embed_all(self, crops: Tensor) -> Tensor:
+        """As many passes as it takes: (F, 3, S, S) → (F, D), not normalised."""
         per_pass = max(1, self._batch // 2 if self._mirror else self._batch)
         parts = [torch.zeros(0, self.dimension)]
         parts += [self._embed(part).cpu() for part in torch.split(crops, per_pass)]
-        embeddings = torch.cat(parts)
+        return torch.cat(parts)
+
+    def _unit(self, embeddings: Tensor) -> npt.NDArray[np.float32]:
+        """(F, D) → (F, D), each of unit length."""
         lengths = embeddings.norm(dim=1, keepdim=True)
         if not bool((torch.isfinite(lengths) & (lengths > 0)).all()):
             raise WeightsError(

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from recognition.evaluation.embedding import Finder
+from ui import ways
 from ui.cli import main
-from ui.commands import evaluate
 from ui.options import Settings
 
 PEOPLE = {"Ann": (255, 0, 0), "Bob": (0, 255, 0), "Cy": (0, 0, 255), "Di": (200, 200, 0)}
@@ -25,7 +25,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
         colours = [np.array(image.getpixel((0, 0)), dtype=np.float32) for image in images]
         return [[c / np.linalg.norm(c)] if c.any() else [] for c in colours]
 
-    monkeypatch.setattr(evaluate, "_finder", lambda settings, *, aligned, mirror: find)
+    monkeypatch.setattr(ways, "plain_finder", lambda way, settings: find)
 
 
 def photographs(root: Path, name: str, count: int, first: int = 1) -> None:
@@ -75,15 +75,15 @@ def test_lfw_for_people_shows_a_dash_where_the_pairs_are_too_few(
 def test_lfw_compares_two_sets_of_weights(
     lfw: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    find = evaluate._finder
+    find = ways.plain_finder
 
-    def finder(settings: Settings, *, aligned: bool, mirror: bool | None) -> Finder:
+    def finder(way: ways.Way, settings: Settings) -> Finder:
         """The second weights find everybody alike."""
         if settings.weights == Path("b"):
             return lambda images: [[np.array([1, 0, 0], dtype=np.float32)] for _ in images]
-        return find(settings, aligned=aligned, mirror=mirror)
+        return find(way, settings)
 
-    monkeypatch.setattr(evaluate, "_finder", finder)
+    monkeypatch.setattr(ways, "plain_finder", finder)
     both = [*lfw, "--weights=a", "--compare=b"]
     assert main(["evaluate", "lfw", *both, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
@@ -101,14 +101,14 @@ def test_lfw_compares_two_sets_of_weights(
 def test_an_ensemble_and_mirroring_reach_every_network(
     lfw: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    find = evaluate._finder
+    find = ways.plain_finder
     asked: list[tuple[str, bool | None]] = []
 
-    def finder(settings: Settings, *, aligned: bool, mirror: bool | None) -> Finder:
-        asked.append((str(settings.weights), mirror))
-        return find(settings, aligned=aligned, mirror=mirror)
+    def finder(way: ways.Way, settings: Settings) -> Finder:
+        asked.append((str(settings.weights), way.mirror))
+        return find(way, settings)
 
-    monkeypatch.setattr(evaluate, "_finder", finder)
+    monkeypatch.setattr(ways, "plain_finder", finder)
     options = ["--weights=a", "--ensemble=b", "--ensemble=c", "--no-mirror", "--json"]
     assert main(["evaluate", "lfw", *lfw, *options]) == 0
     assert asked == [("a", False), ("b", False), ("c", False)]
@@ -118,14 +118,14 @@ def test_an_ensemble_and_mirroring_reach_every_network(
 def test_what_joins_an_ensemble_is_named_by_its_model_or_its_file(
     lfw: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    find = evaluate._finder
+    find = ways.plain_finder
     asked: list[tuple[str | None, Path | None]] = []
 
-    def finder(settings: Settings, *, aligned: bool, mirror: bool | None) -> Finder:
+    def finder(way: ways.Way, settings: Settings) -> Finder:
         asked.append((settings.model, settings.weights))
-        return find(settings, aligned=aligned, mirror=mirror)
+        return find(way, settings)
 
-    monkeypatch.setattr(evaluate, "_finder", finder)
+    monkeypatch.setattr(ways, "plain_finder", finder)
     options = ["--weights=a", "--ensemble=iresnet_se", "--ensemble=b", "--compare=mobilefacenet"]
     assert main(["evaluate", "lfw", *lfw, *options]) == 0
     capsys.readouterr()
@@ -227,3 +227,130 @@ def test_identify_needs_one_protocol(
 ) -> None:
     assert main(["evaluate", "identify", *options]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_specialists_are_compared_with_the_generalist_and_the_average(
+    lfw: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    options = ["--weights=a", "--specialist=b", "--specialist=c", "--confusable=0.5"]
+    assert main(["evaluate", "lfw", *lfw, *options, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    told = result["specialists"]
+    assert result["mean"] == told["generalist"]["mean"] == told["average"]["mean"] == 1
+    assert 0 < told["asked"] <= told["comparisons"] == 4
+    assert told["difference_to_average"]["auc"]["value"] == 0
+    assert main(["evaluate", "lfw", *lfw, *options]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(
+        "\tgeneralist\twith specialists\taverage\tless generalist\tless average\n"
+    )
+    assert "the specialists were asked about" in out
+    people = f"--people={tmp_path / 'lfw'}"
+    assert main(["evaluate", "identify", people, "--draws=3", *options, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["specialists"]
+    assert (told["average"]["rank_1"], told["asked"]) == (1, told["comparisons"])
+    assert main(["evaluate", "identify", people, "--draws=3", *options]) == 0
+
+
+def test_identify_compares_two_sets_of_weights(
+    lfw: tuple[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    options = [f"--people={tmp_path / 'lfw'}", "--draws=3", "--weights=a", "--compare=b"]
+    assert main(["evaluate", "identify", *options, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["first"] == result["second"]
+    assert result["difference"]["rank_1"] == {"value": 0, "interval": [0, 0]}
+    assert main(["evaluate", "identify", *options]) == 0
+    assert capsys.readouterr().out.startswith("\tfirst\tsecond\tdifference\nrank-1\t100.00 %")
+
+
+def test_grey_photographs_have_no_colour(
+    lfw: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from recognition.evaluation import embedding
+
+    aligned = [f"--images={lfw[0].removeprefix('--images=')}", lfw[1]]
+    seen: list[tuple[int, ...]] = []
+    find = ways.plain_finder
+
+    def finder(way: ways.Way, settings: Settings) -> Finder:
+        assert way.grey
+
+        def look(images: Sequence[Image.Image]) -> Sequence[Sequence[npt.NDArray[np.float32]]]:
+            seen.extend(image.getpixel((0, 0)) for image in images)
+            return find(way, settings)(images)
+
+        return embedding.in_grey(look)
+
+    monkeypatch.setattr(ways, "plain_finder", finder)
+    assert main(["evaluate", "lfw", *aligned, "--grey", "--json"]) == 0
+    assert len(seen) == 6
+    assert all(red == green == blue for red, green, blue in seen)
+    assert json.loads(capsys.readouterr().out)["auc"] == 0.5  # all grey is one direction
+
+
+@pytest.mark.parametrize("kind", ["pca", "zca"])
+def test_whitening_is_fitted_on_other_people(
+    lfw: tuple[str, str], tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(12):
+        folder = tmp_path / "train" / f"person{number}"
+        folder.mkdir(parents=True)
+        colour = tuple(np.random.default_rng(number).integers(1, 255, 3).tolist())
+        Image.new("RGB", (16, 16), colour).save(folder / "1.jpg")
+    options = [f"--whiten={kind}", f"--whiten-on={tmp_path / 'train'}"]
+    assert main(["evaluate", "lfw", *lfw, *options, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["mean"] == 1
+    (tmp_path / "train" / "person1").rename(tmp_path / "train" / "ANN")
+    assert main(["evaluate", "lfw", *lfw, *options]) == 2
+    assert "are in the test too, as ANN" in capsys.readouterr().err
+    (tmp_path / "list").write_text("person2\nperson3\nperson4\n")
+    assert (
+        main(["evaluate", "lfw", *lfw, *options, f"--whiten-identities={tmp_path / 'list'}"]) == 0
+    )
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_a_plot_is_drawn_beside_the_figures(
+    lfw: tuple[str, str], tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    starts = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+    plot = tmp_path / f"plot.{suffix}"
+    people = [f"--people={tmp_path / 'lfw'}", "--draws=2"]
+    for command in (["lfw", *lfw], ["lfw", *lfw, "--compare=b"], ["identify", *people]):
+        assert main(["evaluate", *command, f"--plot={plot}"]) == 0
+        assert plot.read_bytes().startswith(starts[suffix])
+        plot.unlink()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--plot=no-such-folder/a.png",
+        "--plot=a.txt",
+        "--plot=.png",
+        "--confusable=0",
+        "--confusable=nan",
+        "--whiten=pca",
+        "--whiten=ica",
+        "--whiten-on=.",
+        "--whiten-dimension=3",
+        "--whiten-identities=list",
+    ],
+)
+@pytest.mark.parametrize("command", ["lfw", "identify"])
+def test_options_that_cannot_be_are_refused_before_any_work(
+    lfw: tuple[str, str],
+    tmp_path: Path,
+    command: str,
+    option: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(ways, "plain_finder", lambda way, settings: pytest.fail("it began"))
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    data = list(lfw) if command == "lfw" else [f"--people={tmp_path / 'lfw'}"]
+    assert main(["evaluate", command, *data, option]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before

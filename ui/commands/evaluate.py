@@ -1,50 +1,61 @@
 """`evaluate`: how good recognition is, on photographs whose people are known."""
 
+import inspect
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from data.errors import ArgumentError
 
 from .. import output
-from ..figures import print_comparison, print_identification, print_verification
+from ..figures import (
+    Measured,
+    ResultT,
+    draw_identification,
+    draw_verification,
+    print_identification,
+    print_measured,
+    print_verification,
+)
 from ..options import JsonOption, Settings, command
+from ..outputs import check_picture
+from ..ways import Way, other_network
 
 if TYPE_CHECKING:
+    from recognition.evaluation.consultation import Consulted
     from recognition.evaluation.embedding import Finder
-    from recognition.results import FailedImage
+    from recognition.evaluation.verification import LfwResult
 
 app = typer.Typer()
 _group = typer.Typer(help="Measure how good recognition is.")
 app.add_typer(_group, name="evaluate")
 
-AlignedOption = Annotated[
-    bool,
-    typer.Option("--aligned", help="The photographs are faces aligned at five points, 112×112."),
-]
-MirrorOption = Annotated[
-    bool | None,
+WAY = tuple(inspect.signature(Way).parameters.values())
+
+CompareOption = Annotated[
+    str | None,
     typer.Option(
-        "--mirror/--no-mirror",
-        help="Join each face's embedding with that of its mirror image; else as the weights say.",
-    ),
-]
-EnsembleOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--ensemble",
+        "--compare",
         metavar="NAME|FILE",
-        help="Another model, or other weights, whose similarities are averaged with the first "
-        "one's; may be repeated.",
+        help="Another model, or other weights, to measure too, and the difference.",
     ),
+]
+PlotOption = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE", help="Draw the curves too, as .png, .svg or .pdf."),
 ]
 
 
-@command(_group, "lfw", example="likeness evaluate lfw --images lfw --pairs pairs.txt --folds 1-8")
+@command(
+    _group,
+    "lfw",
+    example="likeness evaluate lfw --images lfw --pairs pairs.txt --folds 1-8",
+    fields=WAY,
+)
 def lfw(
     settings: Settings,
     images: Annotated[
@@ -56,14 +67,7 @@ def lfw(
     folds: Annotated[
         str | None, typer.Option("--folds", metavar="N", help="Folds to use: 9, 1-8 or 1,3,5.")
     ] = None,
-    compare: Annotated[
-        str | None,
-        typer.Option(
-            "--compare",
-            metavar="NAME|FILE",
-            help="Another model, or other weights, to measure too, and the difference.",
-        ),
-    ] = None,
+    compare: CompareOption = None,
     false_accept_cost: Annotated[
         float,
         typer.Option(
@@ -72,10 +76,9 @@ def lfw(
             help="Of a false accept in the weighted error, where a false reject costs 1.",
         ),
     ] = 10.0,
-    aligned: AlignedOption = False,
-    mirror: MirrorOption = None,
-    ensemble: EnsembleOption = None,
+    plot: PlotOption = None,
     as_json: JsonOption = False,
+    **fields: Any,
 ) -> int:
     """Verify the pairs of Labeled Faces in the Wild, or of a list in its format.
 
@@ -84,41 +87,46 @@ def lfw(
     brackets are 95 % intervals, for other people than these.
     """
     from data.lfw import read_lfw_pairs
-    from recognition.evaluation.verification import evaluate_lfw_folder
+    from recognition.evaluation.consultation import consult_lfw_folder
+    from recognition.evaluation.verification import check_cost, evaluate_lfw_folder
 
+    way = _checked(fields, plot, inputs=[pairs])
+    check_cost(false_accept_cost)
     protocol = read_lfw_pairs(pairs)
     numbers: Sequence[int] = range(1, len(protocol.folds) + 1)
     if folds is not None:
         numbers = _numbers(folds)
         protocol = protocol.select(numbers)
-    finders = [_joint_finder(settings, ensemble, aligned=aligned, mirror=mirror)]
-    if compare is not None:
-        finders.append(_finder(_other(settings, compare), aligned=aligned, mirror=mirror))
-    results = []
-    for find in finders:
+    tested = {name for name, _ in protocol.photographs()}
+
+    def alone(find: "Finder") -> "LfwResult":
         with output.progress_bar("embedding") as progress:
-            results.append(
-                evaluate_lfw_folder(
-                    protocol,
-                    images,
-                    find,
-                    false_accept_cost=false_accept_cost,
-                    progress=progress,
-                )
+            return evaluate_lfw_folder(
+                protocol, images, find, false_accept_cost=false_accept_cost, progress=progress
             )
-    result = results[0]
-    if compare is None:
-        if as_json:
-            output.print_json(result.to_json())
-        else:
-            print_verification(result, numbers)
-    else:
-        print_comparison(result, results[1], as_json=as_json)
-    return _report_unreadable(result.unreadable)
+
+    def consulting(finders: "Sequence[Finder]") -> "Consulted[LfwResult]":
+        with output.progress_bar("embedding") as progress:
+            return consult_lfw_folder(
+                protocol,
+                images,
+                finders,
+                confusable=way.confusable,
+                false_accept_cost=false_accept_cost,
+                progress=progress,
+            )
+
+    measured = _measure(settings, way, compare, tested, alone, consulting)
+    if plot is not None:
+        draw_verification(measured, plot)
+    return _show(measured, lambda result: print_verification(result, numbers), as_json=as_json)
 
 
 @command(
-    _group, "identify", example="likeness evaluate identify --gallery enrolled --probes others"
+    _group,
+    "identify",
+    example="likeness evaluate identify --gallery enrolled --probes others",
+    fields=WAY,
 )
 def identify(
     settings: Settings,
@@ -142,34 +150,44 @@ def identify(
         int, typer.Option("--draws", metavar="N", min=1, help="How often to draw.")
     ] = 200,
     seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of the draws.")] = 0,
-    aligned: AlignedOption = False,
-    mirror: MirrorOption = None,
-    ensemble: EnsembleOption = None,
+    compare: CompareOption = None,
+    plot: PlotOption = None,
     as_json: JsonOption = False,
+    **fields: Any,
 ) -> int:
     """Search for people, and for strangers, among those enrolled.
 
     Give --gallery and --probes; or --people, of whom half are drawn to be enrolled with their
     first photograph, again and again.
     """
-    from recognition.evaluation.identification import evaluate_people_folder, evaluate_two_folders
+    from recognition.evaluation import consultation, identification
+    from recognition.evaluation.people import people_to_draw_from, two_folders
 
-    with output.progress_bar("embedding") as progress:
-        if people is not None and gallery is None and probes is None:
-            find = _joint_finder(settings, ensemble, aligned=aligned, mirror=mirror)
-            result = evaluate_people_folder(
-                people, find, listing=identities, draws=draws, seed=seed, progress=progress
-            )
-        elif people is None and gallery is not None and probes is not None and identities is None:
-            find = _joint_finder(settings, ensemble, aligned=aligned, mirror=mirror)
-            result = evaluate_two_folders(gallery, probes, find, progress=progress)
-        else:
-            raise ArgumentError("give either --gallery and --probes, or --people")
-    if as_json:
-        output.print_json(result.to_json())
+    way = _checked(fields, plot, inputs=[identities] if identities else [])
+    if people is not None and gallery is None and probes is None:
+        folders = [people_to_draw_from(people, identities)]
+        lots: dict[str, Any] = {"listing": identities, "draws": draws, "seed": seed}
+        alone = partial(identification.evaluate_people_folder, people, **lots)
+        consulting = partial(consultation.consult_people_folder, people, **lots)
+    elif people is None and gallery is not None and probes is not None and identities is None:
+        folders = two_folders(gallery, probes)
+        alone = partial(identification.evaluate_two_folders, gallery, probes)
+        consulting = partial(consultation.consult_two_folders, gallery, probes)
     else:
-        print_identification(result)
-    return _report_unreadable(result.unreadable)
+        raise ArgumentError("give either --gallery and --probes, or --people")
+    tested = {person.name for folder in folders for person in folder}
+    with output.progress_bar("embedding") as progress:
+        measured = _measure(
+            settings,
+            way,
+            compare,
+            tested,
+            partial(alone, progress=progress),
+            partial(consulting, confusable=way.confusable, progress=progress),
+        )
+    if plot is not None:
+        draw_identification(measured, plot)
+    return _show(measured, print_identification, as_json=as_json)
 
 
 def _numbers(text: str) -> list[int]:
@@ -183,39 +201,44 @@ def _numbers(text: str) -> list[int]:
     return numbers
 
 
-def _joint_finder(
-    settings: Settings, ensemble: Sequence[str] | None, *, aligned: bool, mirror: bool | None
-) -> "Finder":
-    """What the settings ask for, averaged with the ensemble's others."""
-    from recognition.evaluation.embedding import averaged
+def _checked(fields: dict[str, Any], plot: Path | None, *, inputs: Sequence[Path]) -> Way:
+    """The way that the options ask for, refused before any work where it cannot be gone."""
+    way = Way(**fields)
+    way.check()
+    if plot is not None:
+        from recognition.evaluation.plots import PLOT_SUFFIXES
 
-    others = [_other(settings, other) for other in ensemble or ()]
-    return averaged([_finder(one, aligned=aligned, mirror=mirror) for one in (settings, *others)])
-
-
-def _other(settings: Settings, name_or_file: str) -> Settings:
-    """The same settings for another network, with the weights at hand, or for a file of weights."""
-    from backbones.registry import available
-
-    if name_or_file in available():
-        return replace(settings, model=name_or_file, weights=None)
-    return replace(settings, model=None, weights=Path(name_or_file))
+        check_picture(plot, inputs=inputs, suffixes=PLOT_SUFFIXES)
+    return way
 
 
-def _finder(settings: Settings, *, aligned: bool, mirror: bool | None) -> "Finder":
-    """What finds and embeds the one face that counts in a photograph."""
-    from recognition.evaluation.embedding import already_aligned, in_the_middle
-    from recognition.faces.detect import FaceDetector
-    from recognition.faces.pipeline import FacePipeline
+def _measure(
+    settings: Settings,
+    way: Way,
+    compare: str | None,
+    tested: Collection[str],
+    alone: "Callable[[Finder], ResultT]",
+    consulting: "Callable[[Sequence[Finder]], Consulted[ResultT]]",
+) -> "Measured[ResultT]":
+    """Measure what the settings ask for, and the weights to compare it with."""
+    find, *specialists = way.finders(settings, tested=tested)
+    other = None  # found before the first ones are measured, so that a wrong path is told at once
+    if compare is not None:
+        other = way.finder(other_network(settings, compare), tested=tested)
+    consulted = consulting([find, *specialists]) if specialists else None
+    first = alone(find) if consulted is None else consulted.result
+    second = None if other is None else alone(other)
+    return Measured(first=first, consulted=consulted, second=second)
 
-    embedder = settings.face_embedder(mirror=mirror)
-    if aligned:
-        return already_aligned(embedder, settings.chosen_device)
-    return in_the_middle(FacePipeline(FaceDetector(settings.chosen_device), embedder))
 
-
-def _report_unreadable(images: "Sequence[FailedImage]") -> int:
-    """Name the photographs that could not be read; the exit code."""
-    for image in images:
+def _show(
+    measured: "Measured[ResultT]", print_one: "Callable[[ResultT], None]", *, as_json: bool
+) -> int:
+    """Print everything that was measured; the exit code."""
+    if as_json:
+        output.print_json(measured.to_json())
+    else:
+        print_measured(measured, print_one)
+    for image in measured.first.unreadable:
         output.print_failure(image.image, image.error)
-    return 1 if images else 0
+    return 1 if measured.first.unreadable else 0

@@ -11,7 +11,8 @@ from torch import Tensor
 from backbones.registry import create
 from backbones.spec import Alignment
 from backbones.weights import LoadedBackbone, WeightsFile
-from data.errors import WeightsError
+from data.errors import ArgumentError, WeightsError
+from recognition.faces.crops import cut_several
 from recognition.faces.embed import FaceEmbedder
 
 
@@ -108,3 +109,16 @@ def test_it_says_which_weights_it_runs_on() -> None:
     assert embedder.model_id == "mobilefacenet"
     assert embedder.weights_digest == "0" * 64
     assert embedder.alignment is Alignment.NONE
+
+
+def test_several_crops_are_averaged_as_unit_vectors(crops: Tensor) -> None:
+    loaded = _loaded(mirror=True)
+    one = FaceEmbedder(loaded)
+    total = np.sum([one.embed(cut) for cut in cut_several(crops, 5)], axis=0)
+    expected = total / np.linalg.norm(total, axis=1, keepdims=True)
+    several = FaceEmbedder(loaded, crops=5)
+    np.testing.assert_allclose(several.embed(crops), expected, atol=1e-5)
+    assert several.dimension == one.dimension
+    assert (one.threshold, several.threshold) == (0.3, None)
+    with pytest.raises(ArgumentError):
+        FaceEmbedder(loaded, crops=2)
