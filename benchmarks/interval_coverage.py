@@ -38,8 +38,8 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path, help="pairs in LFW's format, as a design of its own")
     parser.add_argument("--fold", type=int, default=9, help="which of its folds")
     parser.add_argument("--repetitions", type=int, default=1000)
-    parser.add_argument("--replicates", type=int, default=200, help="of each bootstrap")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--replicates", type=int, default=400, help="of each bootstrap")
+    parser.add_argument("--seed", type=int, default=5)
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args()
     designs = {
