@@ -148,9 +148,9 @@ def roc_curves(groups: Mapping[str, Comparisons]) -> Figure:
         axes.plot(grid, reached, color=colour, label=f"{name}: AUC {_percent(area, 2)}")
     if left <= FAR:
         axes.axvline(FAR, color="grey", linestyle=":", label=f"FAR {_percent(FAR)}")
-    axes.set_xscale("log")
+    axes.set_xscale("log" if left < 0.1 else "linear")
     axes.set_xlim(min(left, 0.5), 1)
-    axes.set_ylim(top=1.01)
+    axes.set_ylim(min(0.8, axes.get_ylim()[0]), 1.01)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: _percent(value)))
     axes.xaxis.set_minor_formatter(NullFormatter())
