@@ -16,7 +16,18 @@ import typer
 from data.errors import AppError, ArgumentError
 
 from . import output
-from .commands import align, doctor, evaluate, models, people, recognise, serve, stylize, train
+from .commands import (
+    align,
+    doctor,
+    evaluate,
+    models,
+    people,
+    recognise,
+    serve,
+    stylize,
+    train,
+    tune,
+)
 from .options import INTERRUPTED, remember_settings
 
 
@@ -28,7 +39,18 @@ def _application() -> typer.Typer:
         context_settings={"max_content_width": 100},
     )
     application.callback()(remember_settings)
-    for commands in (recognise, people, evaluate, align, train, stylize, models, doctor, serve):
+    for commands in (
+        recognise,
+        people,
+        evaluate,
+        align,
+        train,
+        tune,
+        stylize,
+        models,
+        doctor,
+        serve,
+    ):
         application.add_typer(commands.app)
     return application
 

@@ -8,9 +8,12 @@ from typing import Protocol
 
 
 class Advance(Protocol):
-    """Tells a progress bar how much is done, of how much, and of what if that changes."""
+    """Tells a progress bar how much is done, of how much, and of what if that changes.
 
-    def __call__(self, done: int, total: int, stage: str = "", /) -> None:
+    A note stands at the bar's end, such as how fast it goes.
+    """
+
+    def __call__(self, done: int, total: int, stage: str = "", note: str = "", /) -> None:
         """Draw the bar anew."""
 
 
@@ -80,6 +83,12 @@ def percent(fraction: float | None, decimals: int = 1) -> str:
     return "–" if fraction is None else f"{100 * fraction:.{decimals}f} %"
 
 
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds, as a clock shows them."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
 def megabytes(count: int) -> str:
     """A number of bytes in megabytes."""
     return f"{count / 1e6:.1f} MB"
@@ -97,7 +106,7 @@ def progress_bar(description: str, *, of_bytes: bool = False) -> Iterator[Advanc
         A function to call with what is done so far and the total.
     """
     if not sys.stderr.isatty():
-        yield lambda done, total, stage="": None
+        yield lambda done, total, stage="", note="": None
         return
     from rich import progress
     from rich.console import Console
@@ -120,11 +129,16 @@ def progress_bar(description: str, *, of_bytes: bool = False) -> Iterator[Advanc
         progress.BarColumn(),
         *counts,
         progress.TimeRemainingColumn(),
+        progress.TextColumn("{task.fields[note]}", markup=False),
         console=Console(stderr=True),
         transient=True,
     )
     with bar:
-        task = bar.add_task(one_line(description), total=None)
-        yield lambda done, total, stage="": bar.update(
-            task, completed=done, total=total, description=one_line(stage or description)
+        task = bar.add_task(one_line(description), total=None, note="")
+        yield lambda done, total, stage="", note="": bar.update(
+            task,
+            completed=done,
+            total=total,
+            description=one_line(stage or description),
+            note=one_line(note),
         )

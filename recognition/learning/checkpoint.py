@@ -72,6 +72,28 @@ def save_state(folder: Path, parts: Parts, position: Position, config_digest: st
         "average_steps": 0 if parts.average is None else parts.average.steps,
         "optimizer": numbers,
     }
+    _write_state(folder, tensors, document)
+
+
+def copy_state(source: Path, folder: Path, config_digest: str) -> None:
+    """Give a run's state to another run, whose settings may differ from now on.
+
+    Args:
+        source: The folder of the run that has it.
+        folder: Of the one that gets it.
+        config_digest: Of the latter's settings.
+
+    Raises:
+        WeightsError: The file is damaged.
+    """
+    file = read_tensors(source / STATE)
+    document = json.loads(file.metadata["state"]) | {"config": config_digest}
+    _write_state(folder, file.tensors, document)
+
+
+def _write_state(
+    folder: Path, tensors: Mapping[str, Tensor], document: Mapping[str, object]
+) -> None:
     text = json.dumps(document, indent=1, sort_keys=True)
     write_tensors(folder / STATE, tensors, {"state": text})
     write_atomic(folder / "state.json", text.encode() + b"\n")

@@ -1,4 +1,4 @@
-"""The names a run may be told: losses, mining, optimisers, schedules, sampling, precision."""
+"""The names a run may be told: losses, mining, optimisers, schedules, samplers, precision."""
 
 from enum import StrEnum
 
@@ -84,6 +84,16 @@ class Sampling(StrEnum):
 
     PEOPLE = "people"
     PHOTOGRAPHS = "photographs"
+
+
+class SamplerName(StrEnum):
+    """How a search draws its trials: at random, or from what the earlier ones taught.
+
+    `tpe` is the tree-structured Parzen estimator (Bergstra et al. 2011).
+    """
+
+    RANDOM = "random"
+    TPE = "tpe"
 
 
 class Precision(StrEnum):

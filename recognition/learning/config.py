@@ -240,6 +240,7 @@ class TrainingConfig:
             weights file says so.
         seed: Of the first weights, the split, the batches and the augmentation.
         device: auto, cpu or cuda.
+        tensorboard: Whether the run also writes TensorBoard's event files.
     """
 
     data: DataConfig
@@ -266,6 +267,7 @@ class TrainingConfig:
     mirror: bool = True
     seed: int = 0
     device: str = "auto"
+    tensorboard: bool = False
 
     def __post_init__(self) -> None:
         _check_count("epochs", self.epochs, 1, MOST_EPOCHS)

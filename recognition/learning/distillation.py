@@ -13,6 +13,8 @@ from data.errors import ArgumentError
 from data.files import sha256_of
 from data.tensors import read_tensors, write_tensors
 
+TARGETS = "teacher-targets.safetensors"
+"""The file in a run's folder that keeps the teacher's answers."""
 _BATCH = 64
 
 

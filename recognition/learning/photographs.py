@@ -46,14 +46,13 @@ class Photographs:
     def some_people(self, most: int) -> "Photographs":
         """So many people, spread evenly over all of them, with all their photographs."""
         count = min(most, len(self.people))
-        chosen = [index * len(self.people) // count for index in range(count)]
-        new_label = torch.full((len(self.people) + 1,), NOBODY)  # the last row is NOBODY's own
-        new_label[chosen] = torch.arange(count)
-        labels = new_label[self.labels]
-        kept = labels != NOBODY
-        return Photographs(
-            self.pixels[kept], labels[kept], tuple(self.people[index] for index in chosen)
-        )
+        return self._of([index * len(self.people) // count for index in range(count)])
+
+    def most_photographed(self, most: int) -> "Photographs":
+        """So many people of whom there are the most photographs, with all of these."""
+        counts = torch.bincount(self.labels, minlength=len(self.people)).tolist()
+        order = sorted(range(len(self.people)), key=lambda label: (-counts[label], label))
+        return self._of(sorted(order[:most]))
 
     def first_of_each(self, most: int) -> "Photographs":
         """At most so many photographs of each person, so that nobody outweighs the others."""
@@ -64,6 +63,16 @@ class Photographs:
             if seen[label] <= most:
                 kept.append(index)
         return Photographs(self.pixels[kept], self.labels[kept], self.people)
+
+    def _of(self, chosen: list[int]) -> "Photographs":
+        """The people at these indices, with all their photographs."""
+        new_label = torch.full((len(self.people) + 1,), NOBODY)  # the last row is NOBODY's own
+        new_label[chosen] = torch.arange(len(chosen))
+        labels = new_label[self.labels]
+        kept = labels != NOBODY
+        return Photographs(
+            self.pixels[kept], labels[kept], tuple(self.people[index] for index in chosen)
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

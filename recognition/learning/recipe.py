@@ -9,7 +9,7 @@ import json
 import os
 import tomllib
 import types
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -17,37 +17,75 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from data.errors import ArgumentError
 
 from .config import TrainingConfig
+from .overrides import Table, from_environment, from_setting, override
 
-Table = dict[str, Any]
 
-
-def configure(recipe: Path | None = None, **flags: object) -> TrainingConfig:
-    """Join a recipe with the flags of a command; a flag that is not None wins.
+def configure(
+    recipe: Path | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    settings: Iterable[str] = (),
+    **flags: object,
+) -> TrainingConfig:
+    """Join a recipe with the environment and the flags of a command, each winning over the last.
 
     Args:
         recipe: A TOML file; None: the defaults.
-        flags: Top-level keys of the recipe, and three of the command's own: `data` (a folder of
-            identities), `loss` (one name, in place of the recipe's sum) and `rate`. Paths among
-            them are relative to the working directory.
+        environment: Variables, of which those that begin with `LIKENESS_TRAIN_` are settings.
+        settings: `KEY=VALUE` as of `--set`: they win over all else.
+        flags: Top-level keys of the recipe, and those in `FLAGS`; None stands for a flag that was
+            not given. Paths among them are relative to the working directory.
 
     Raises:
         ArgumentError: A file that is missing or no TOML, an unknown key, a value out of range.
     """
     table = _read(recipe) if recipe is not None else {}
     base = recipe.parent if recipe is not None else Path()
-    given = {name: value for name, value in flags.items() if value is not None}
-    if (folder := given.pop("data", None)) is not None:
-        table.setdefault("data", {})["folder"] = Path(str(folder)).absolute()
-    if (loss := given.pop("loss", None)) is not None:
-        table["losses"] = [{"name": loss}]
-    if (rate := given.pop("rate", None)) is not None:
-        table.setdefault("optimizer", {})["rate"] = rate
-    for name, value in given.items():
-        table[name] = value.absolute() if isinstance(value, Path) else value
+    for path, value in from_environment(environment or {}):
+        override(table, path, value)
+    for name, given in flags.items():
+        if given is not None:
+            _put_flag(table, name, given)
+    for setting in settings:
+        override(table, *from_setting(setting))
     if not isinstance(table.get("data"), dict) or "folder" not in table["data"]:
         raise ArgumentError("no photographs to train on: give --data FOLDER or a recipe with data")
     if "out" not in table:
         raise ArgumentError("no folder for the run: give --out RUN")
+    return _config(table, base)
+
+
+def changed(config: TrainingConfig, values: Mapping[str, object]) -> TrainingConfig:
+    """The same run with other values at the paths of some keys.
+
+    Raises:
+        ArgumentError: An unknown key, a value of another type or out of range.
+    """
+    table = tomllib.loads(to_toml(config))
+    for path, value in values.items():
+        override(table, path, value)
+    return _config(table, Path())
+
+
+FLAGS = {
+    "data": "data.folder",
+    "rate": "optimizer.rate",
+    "optimizer": "optimizer.name",
+    "schedule": "schedule.name",
+    "warmup": "schedule.warmup",
+}
+"""Flags that are named otherwise than their keys; `loss` stands for a sum of that one alone."""
+
+
+def _put_flag(table: Table, name: str, given: object) -> None:
+    value = given.absolute() if isinstance(given, Path) else given
+    if name == "loss":
+        table["losses"] = [{"name": value}]
+    else:
+        override(table, FLAGS.get(name, name), value)
+
+
+def _config(table: Table, base: Path) -> TrainingConfig:
     config: TrainingConfig = _build(TrainingConfig, table, "", base)
     return config
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from torch import Tensor
 
@@ -9,6 +10,7 @@ from data.errors import ArgumentError, TrainingError
 from data.files import private_folder, sha256_of, write_atomic
 from data.tensors import write_tensors
 
+from .checkpoint import STATE, copy_state
 from .config import TrainingConfig
 from .recipe import to_toml
 from .reports import EpochReport
@@ -53,6 +55,19 @@ class RunFolder:
         if best:
             write_tensors(self.best, state, metadata)
 
+    def begin_as(self, other: Path, digest: str) -> None:
+        """Take another run's weights, metrics and state, unless this run has its own state.
+
+        Args:
+            other: The other run's folder.
+            digest: What the state shall say of its settings from now on.
+        """
+        if (self.path / STATE).is_file():
+            return
+        for mine in (self.best, self.last, self._metrics):
+            write_atomic(mine, (other / mine.name).read_bytes())
+        copy_state(other, self.path, digest)
+
     def append(self, report: EpochReport) -> None:
         """Add an epoch's line to `metrics.jsonl`."""
         reports = [*self.reports(report.epoch - 1), report]
@@ -82,16 +97,16 @@ class RunFolder:
 
 
 def fingerprint(config: TrainingConfig, *tensors: Tensor | None) -> str:
-    """Digest of what decides a run's result: settings but for places, and what lies there."""
-    settings = "".join(line for line in to_toml(config).splitlines() if not _names_place(line))
+    """Digest of what decides a run's result: settings that matter, and what lies at its places."""
+    settings = "".join(line for line in to_toml(config).splitlines() if not _is_outward(line))
     contents = [b"" if tensor is None else tensor.numpy().tobytes() for tensor in tensors]
     if (weights := initial_weights(config)) is not None:
         contents.append(sha256_of(weights).encode())
     return sha256_of("/".join(map(sha256_of, [settings.encode(), *contents])).encode())
 
 
-def _names_place(line: str) -> bool:
-    """Whether a line of the config only says where something is."""
+def _is_outward(line: str) -> bool:
+    """Whether a line of the config only says where something is, or what is shown."""
     places = {"out", "device", "folder", "cache", "identities", "unlabelled", "teacher", "init"}
-    places |= {"validation", "test"}
+    places |= {"validation", "test", "tensorboard"}
     return line.partition(" = ")[0] in places

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -19,14 +20,23 @@ from .aligned import Aligner, alignment_for
 from .batches import BatchStream, build_sampler
 from .checkpoint import Parts, Position, load_state, save_state
 from .config import TrainingConfig
-from .distillation import load_teacher, teacher_targets
+from .distillation import TARGETS, load_teacher, teacher_targets
+from .logbook import Logbook, check_tensorboard
 from .model_card import write_model_card
 from .photographs import TrainingData, load_data
+from .plots import weights_figures
 from .provenance import describe
 from .reports import EpochReport, Progress, TrainingResult
 from .runs import RunFolder, fingerprint
 from .steps import EpochLoop, EpochLosses, ProgressCallback, build_network, build_parts
-from .validation import MOST_PER_PERSON, Verification, check_metric, verify_people
+from .validation import (
+    MOST_PER_PERSON,
+    Verification,
+    check_metric,
+    compare,
+    compare_people,
+    verify_people,
+)
 from .verdict import verdict
 
 EpochCallback = Callable[[EpochReport], None]
@@ -38,6 +48,7 @@ def train(
     *,
     progress: ProgressCallback | None = None,
     command: str = "",
+    begin: Path | None = None,
 ) -> TrainingResult:
     """Train an embedding, or go on with a run that was interrupted.
 
@@ -46,6 +57,7 @@ def train(
         report: Told about each epoch.
         progress: Told about photographs and steps as they are done.
         command: What the weights' metadata gives as the command that made them.
+        begin: The folder of a run whose state a new run begins with; None: random weights.
 
     Raises:
         DatasetError: The photographs cannot be used.
@@ -54,11 +66,13 @@ def train(
         TrainingError: The loss is no finite number, the last good weights are untouched; or the
             folder holds a run with other settings.
     """
+    if config.tensorboard:
+        check_tensorboard()
     tell = progress or (lambda _: None)
     device = resolve_device(config.device)
     network = build_network(config, device)
     teacher = None if config.teacher is None else load_teacher(config.teacher, device)
-    data = _read(config, device, tell)
+    data = read_data(config, device, tell)
     sampler = build_sampler(data.training, config)
     run = RunFolder(config)  # nothing is written before everything has been checked
     targets = None if teacher is None else _targets(config, teacher, data, run, tell)
@@ -69,6 +83,9 @@ def train(
         target_size=None if targets is None else targets.shape[2],
     )
     batches = BatchStream(data.training, sampler, targets, config, device)
+    digest = fingerprint(config, data.training.pixels, data.training.labels, targets)
+    if begin is not None:
+        run.begin_as(begin, digest)
     trainer = Trainer(
         config,
         data,
@@ -76,13 +93,17 @@ def train(
         EpochLoop(config, parts, batches, device),
         run,
         prose=describe(config, data, command),
-        digest=fingerprint(config, data.training.pixels, data.training.labels, targets),
+        digest=digest,
     )
     return trainer.fit(report or (lambda _: None), tell)
 
 
-def _read(config: TrainingConfig, device: torch.device, tell: ProgressCallback) -> TrainingData:
-    """Align, split, and check that the people kept out can measure what is asked for."""
+def read_data(config: TrainingConfig, device: torch.device, tell: ProgressCallback) -> TrainingData:
+    """Align, split, and check that the people kept out can measure what is asked for.
+
+    Raises:
+        DatasetError: The photographs cannot be used.
+    """
     data = _aligned(config, alignment_for(config.backbone), device, tell)
     check_metric(config.metric, data.validation.first_of_each(MOST_PER_PERSON))
     return data
@@ -114,7 +135,7 @@ def _targets(
     return teacher_targets(
         teacher,
         data.training.pixels,
-        run.path / "teacher-targets.safetensors",
+        run.path / TARGETS,
         progress=lambda done, total: tell(Progress("teacher", done, total)),
     )
 
@@ -165,12 +186,14 @@ class Trainer:
         """Run the epochs that are left."""
         position = load_state(self._run.path, self._parts, self._digest)
         self._run.write_config(self._config)
-        while position.epoch < self._config.epochs and not self._is_idle(position):
-            started = time.perf_counter()
-            losses = self._loop.run(position.epoch + 1, progress)
-            position, done = self._complete(position, losses, started)
-            report(done)
-        return self._result(position)
+        with Logbook(self._config, self._run.reports(position.epoch)) as logbook:
+            while position.epoch < self._config.epochs and not self._is_idle(position):
+                started = time.perf_counter()
+                losses = self._loop.run(position.epoch + 1, progress)
+                position, done = self._complete(position, losses, started)
+                logbook.add(done)
+                report(done)
+            return self._result(position, logbook)
 
     def _is_idle(self, position: Position) -> bool:
         """Whether the metric has not risen for as long as the run would wait."""
@@ -227,8 +250,8 @@ class Trainer:
             **self._prose,
         )
 
-    def _result(self, position: Position) -> TrainingResult:
-        """Judge the best weights and write the model card."""
+    def _result(self, position: Position, logbook: Logbook) -> TrainingResult:
+        """Judge the best weights, draw them and write the model card."""
         device = self._parts.network.normalise.mean.device
         backbone = load_backbone(None, weights=self._run.best, device=device).backbone
         trained = self._data.training.some_people(len(self._held_out.people))
@@ -237,11 +260,14 @@ class Trainer:
             "validation": self._held_out,
             "test": self._data.test.first_of_each(MOST_PER_PERSON),
         }
-        measured = {
-            name: verify_people(backbone, people, mirror=self._config.mirror)
+        pairs = {
+            name: compare_people(backbone, people, mirror=self._config.mirror)
             for name, people in groups.items()
             if len(people) > 1
         }
+        measured = {name: compare(each.genuine, each.impostor) for name, each in pairs.items()}
+        held_out = self._data.validation
+        logbook.finish(weights_figures(backbone, pairs, held_out, mirror=self._config.mirror))
         result = TrainingResult(
             out=self._run.path,
             weights=self._run.best,

@@ -45,7 +45,26 @@ class Verification:
         return self.tar if metric is Metric.TAR else self.auc
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparisons:
+    """Cosine similarities of some people's photographs.
+
+    Attributes:
+        genuine: (G,) of one person.
+        impostor: (I,) of two people.
+    """
+
+    genuine: Scores
+    impostor: Scores
+
+
 def verify_people(backbone: Backbone, photographs: Photographs, *, mirror: bool) -> Verification:
+    """The figures of every pair of photographs; see `compare_people`."""
+    pairs = compare_people(backbone, photographs, mirror=mirror)
+    return compare(pairs.genuine, pairs.impostor)
+
+
+def compare_people(backbone: Backbone, photographs: Photographs, *, mirror: bool) -> Comparisons:
     """Compare every pair of photographs.
 
     Args:
@@ -58,7 +77,7 @@ def verify_people(backbone: Backbone, photographs: Photographs, *, mirror: bool)
     first, second = _pairs(photographs)
     scores = similarity[first, second].numpy()
     same = (photographs.labels[first] == photographs.labels[second]).numpy()
-    return compare(scores[same], scores[~same])
+    return Comparisons(scores[same], scores[~same])
 
 
 def compare(genuine: Scores, impostor: Scores) -> Verification:

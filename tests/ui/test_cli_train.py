@@ -1,5 +1,6 @@
 """`train`: flags and recipe reach the trainer, and what cannot be done is refused at once."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ import pytest
 
 import recognition.learning.trainer
 from recognition.learning.reports import EpochReport, Progress
+from recognition.learning.validation import Verification
 from ui.cli import main
 
 
@@ -25,7 +27,8 @@ def runs(monkeypatch: pytest.MonkeyPatch, home: Path) -> list[SimpleNamespace]:
         command: str,
     ) -> SimpleNamespace:
         calls.append(SimpleNamespace(config=config, command=command))
-        progress(Progress("epoch 1 of 2", 1, 10))
+        for step in range(1, 11):
+            progress(Progress("epoch 1 of 2", step, 10, 0.5, 120.0, 9.0))
         report(
             EpochReport(
                 epoch=1,
@@ -41,6 +44,9 @@ def runs(monkeypatch: pytest.MonkeyPatch, home: Path) -> list[SimpleNamespace]:
             )
         )
         return SimpleNamespace(
+            out=config.out,
+            epochs=(1, 2),
+            measured={"validation": Verification(0.9, None, None, 3, 4)},
             verdict="Both errors are small.",
             weights=config.out / "best.safetensors",
             best_epoch=1,
@@ -93,10 +99,67 @@ def test_flags_win_over_the_recipe(runs: list[SimpleNamespace], tmp_path: Path) 
     assert call.command == "likeness train recipe.toml --epochs 3"
 
 
+def test_every_option_reaches_its_key_and_the_environment_stands_below(
+    runs: list[SimpleNamespace], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIKENESS_TRAIN_EPOCHS", "7")
+    monkeypatch.setenv("LIKENESS_TRAIN_OPTIMIZER__CLIP", "2")
+    monkeypatch.setenv("LIKENESS_TRAIN_TEACHER", str(tmp_path / "teacher.safetensors"))
+    flags = ["--optimizer", "nesterov", "--schedule", "cosine", "--warmup", "0.1"]
+    flags += ["--precision", "bf16", "--metric", "val_tar", "--patience", "3"]
+    flags += ["--set", "optimizer.momentum=0.5", "--set", "losses.triplet.margin=0.3"]
+    flags += ["--set", f"data.identities={tmp_path / 'people.txt'}"]
+    assert main(["train", "--data", str(tmp_path), "--out", str(tmp_path / "run"), *flags]) == 0
+    [call] = runs
+    config = call.config
+    assert (config.optimizer.name, config.optimizer.momentum) == ("nesterov", 0.5)
+    assert (config.schedule.name, config.schedule.warmup) == ("cosine", 0.1)
+    assert (config.precision, config.metric, config.patience) == ("bf16", "val_tar", 3)
+    assert (config.epochs, config.optimizer.clip) == (7, 2)
+    assert config.losses[0].margin == 0.3
+    assert call.command.startswith("LIKENESS_TRAIN_EPOCHS=7 LIKENESS_TRAIN_OPTIMIZER__CLIP=2 ")
+    assert "--set optimizer.momentum=0.5" in call.command
+    assert str(tmp_path) not in call.command
+    assert main(["train", "--data", str(tmp_path), "--out", "run", "--epochs", "2"]) == 0
+    assert runs[1].config.epochs == 2
+
+
+def test_an_unknown_variable_is_refused(
+    runs: list[SimpleNamespace],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("LIKENESS_TRAIN_EPOCH", "7")
+    assert main(["train", "--data", str(tmp_path), "--out", str(tmp_path / "run")]) == 2
+    assert "LIKENESS_TRAIN_EPOCH: a recipe has no key 'epoch'" in capsys.readouterr().err
+    assert runs == []
+
+
+def test_programs_get_a_line_of_json_each_and_nothing_else(
+    runs: list[SimpleNamespace], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--data", str(tmp_path), "--out", str(tmp_path / "run"), "--json"]
+    assert main(["train", *flags]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    # Ten steps within a moment: the first and the last.
+    assert [line["kind"] for line in lines] == ["progress", "progress", "epoch", "result"]
+    assert [line["done"] for line in lines[:2]] == [1, 10]
+    assert lines[0]["images_per_second"] == 120
+    assert (lines[2]["epoch"], lines[2]["val_tar"]) == (1, None)
+    assert lines[3]["weights"] == str(tmp_path / "run" / "best.safetensors")
+    assert lines[3]["measured"]["validation"]["auc"] == 0.9
+    assert lines[3]["not_used"] == [{"image": "Ann/1.jpg", "error": "no face found"}]
+
+
 @pytest.mark.parametrize(
     "flags",
     [
         ["--rate", "nan"],
+        ["--optimizer", "hope"],
+        ["--warmup", "2"],
+        ["--set", "epochs"],
+        ["--set", "optimizer.rat=1"],
         ["--rate", "-1"],
         ["--rate", "inf"],
         ["--epochs", "0"],

@@ -37,6 +37,7 @@ def test_all_commands_are_there() -> None:
         "people restore",
         "stylize",
         "train",
+        "tune",
         "verify",
     }
 

@@ -1,82 +1,79 @@
 """`train`: photographs of people make a better embedding."""
 
-import shlex
-from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
+import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data.errors import ArgumentError
-from recognition.learning.choices import LossName
-
 from .. import output
 from ..options import Settings, command
-from ..outputs import check_folder
+from .training_options import (
+    CorruptOption,
+    DataOption,
+    EpochsOption,
+    FreezeOption,
+    InitOption,
+    LossOption,
+    MetricOption,
+    OptimizerOption,
+    OutOption,
+    PatienceOption,
+    PrecisionOption,
+    RateOption,
+    RecipeArgument,
+    ScheduleOption,
+    SeedOption,
+    SetOption,
+    TeacherOption,
+    WarmupOption,
+    command_line,
+    configured,
+    note,
+)
 
 if TYPE_CHECKING:
     from recognition.learning.config import TrainingConfig
-    from recognition.learning.reports import EpochReport, TrainingResult
+    from recognition.learning.reports import EpochReport, Progress, TrainingResult
 
 app = typer.Typer()
+
+SECONDS_BETWEEN_LINES = 0.5
+"""Progress as JSON comes no faster."""
 
 
 @command(app, "train", example="likeness train --data photographs --loss triplet --out runs/first")
 def train(
     settings: Settings,
-    recipe: Annotated[
-        Path | None,
-        typer.Argument(metavar="RECIPE", help="A TOML file of settings; options win over it."),
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option("--data", metavar="DIR", help="Folder with a folder for each person."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="RUN", help="Folder of the run; an unfinished one goes on."),
-    ] = None,
-    loss: Annotated[
-        LossName | None, typer.Option(help="What the embedding is trained for.")
-    ] = None,
-    teacher: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Weights whose embeddings the distillation aims at."),
-    ] = None,
-    init: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Weights to begin with, or the backbone's name; else random ones."
-        ),
-    ] = None,
-    freeze: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="With --init: let one stage more learn every N epochs, the head first.",
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(metavar="N", help="How often to go through the data.")
-    ] = None,
-    rate: Annotated[float | None, typer.Option(metavar="X", help="Largest learning rate.")] = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Of everything random.")] = None,
-    allow_corrupt: Annotated[
-        bool,
-        typer.Option("--allow-corrupt", help="Go on where over a fifth cannot be read."),
+    recipe: RecipeArgument = None,
+    data: DataOption = None,
+    out: OutOption = None,
+    loss: LossOption = None,
+    teacher: TeacherOption = None,
+    init: InitOption = None,
+    freeze: FreezeOption = None,
+    epochs: EpochsOption = None,
+    rate: RateOption = None,
+    optimizer: OptimizerOption = None,
+    schedule: ScheduleOption = None,
+    warmup: WarmupOption = None,
+    precision: PrecisionOption = None,
+    metric: MetricOption = None,
+    patience: PatienceOption = None,
+    seed: SeedOption = None,
+    set_: SetOption = None,
+    allow_corrupt: CorruptOption = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Report on stdout, a line of JSON each.")
     ] = False,
 ) -> int:
     """Train an embedding on photographs of people.
 
-    An interrupted run goes on where it was. Its folder gets metrics.jsonl, best.safetensors and
-    last.safetensors; either file serves as --weights. Some of the people are kept out, to choose
-    the best and to set its threshold.
+    An interrupted run goes on where it was. Its folder gets metrics.jsonl, plots,
+    best.safetensors and last.safetensors; either file serves as --weights. Some of the people are
+    kept out, to choose the best and to set its threshold. A recipe gives way to the environment
+    (LIKENESS_TRAIN_EPOCHS=3, LIKENESS_TRAIN_OPTIMIZER__RATE=0.01), and that to the options.
     """
-    if settings.weights is not None:
-        raise ArgumentError("--weights has no use here: --init FILE gives weights to begin with")
-    from recognition.learning.recipe import configure
-
     flags = {
         "data": data,
         "out": out,
@@ -86,54 +83,75 @@ def train(
         "freeze": freeze,
         "epochs": epochs,
         "rate": rate,
+        "optimizer": optimizer,
+        "schedule": schedule,
+        "warmup": warmup,
+        "precision": precision,
+        "metric": metric,
+        "patience": patience,
         "seed": seed,
-        "backbone": settings.model,
-        "device": settings.device and str(settings.device),
     }
-    config = _adapted(configure(recipe, **flags), settings, allow_corrupt=allow_corrupt)
-    check_folder(config.out)
-    result = _run(config, _command_line(recipe, flags))
+    config = configured(settings, recipe, flags, set_ or (), allow_corrupt=allow_corrupt)
+    words = command_line("train", settings, recipe, flags, set_ or ())
+    result = _run(config, words, as_json=as_json)
     for doubt in result.doubts:
         output.print_warning(doubt)
     for missed in result.missed:
         output.print_warning(f"not used: {missed.path}: {missed.reason}")
-    output.print_line(result.verdict)
-    output.print_line(f"{result.weights}: from epoch {result.best_epoch}")
+    if as_json:
+        output.print_json({"kind": "result", **_result_as_json(result)}, compact=True)
+    else:
+        output.print_line(result.verdict)
+        output.print_line(f"{result.weights}: from epoch {result.best_epoch}")
     return 0
 
 
-def _adapted(
-    config: "TrainingConfig", settings: Settings, *, allow_corrupt: bool
-) -> "TrainingConfig":
-    """The same with what the command line says of the data: a recipe has no flags for it."""
-    data = config.data
-    if allow_corrupt:
-        data = replace(data, allow_corrupt=True)
-    if settings.home is not None and data.cache is None:
-        data = replace(data, cache=settings.home.absolute() / "aligned")
-    return replace(config, data=data)
-
-
-def _command_line(recipe: Path | None, flags: Mapping[str, object]) -> str:
-    """What the weights will say about their making: paths by their last name alone."""
-    words = ["likeness", "train", *([recipe.name] if recipe else [])]
-    for name, value in flags.items():
-        if value is not None:
-            words += [f"--{name}", value.name if isinstance(value, Path) else str(value)]
-    return shlex.join(words)
-
-
-def _run(config: "TrainingConfig", command_line: str) -> "TrainingResult":
+def _run(config: "TrainingConfig", command_line: str, *, as_json: bool) -> "TrainingResult":
     """Train with a progress bar for each stage and a line for each epoch."""
     from recognition.learning.trainer import train as run
 
+    print_progress = _ProgressLines()
     with output.progress_bar("training") as advance:
-        return run(
-            config,
-            _print_epoch,
-            progress=lambda now: advance(now.done, now.total, now.stage),
-            command=command_line,
-        )
+
+        def tell(now: "Progress") -> None:
+            advance(now.done, now.total, now.stage, note(now))
+            if as_json:
+                print_progress(now)
+
+        report = _print_epoch_as_json if as_json else _print_epoch
+        return run(config, report, progress=tell, command=command_line)
+
+
+class _ProgressLines:
+    """Prints progress as JSON, not too often; the last step of a stage always."""
+
+    def __init__(self) -> None:
+        self._printed = 0.0
+
+    def __call__(self, now: "Progress") -> None:
+        moment = time.monotonic()
+        if now.done >= now.total or moment - self._printed >= SECONDS_BETWEEN_LINES:
+            self._printed = moment
+            output.print_json({"kind": "progress", **asdict(now)}, compact=True)
+
+
+def _print_epoch_as_json(epoch: "EpochReport") -> None:
+    output.print_json({"kind": "epoch", **epoch.as_json()}, compact=True)
+
+
+def _result_as_json(result: "TrainingResult") -> dict[str, object]:
+    return {
+        "run": str(result.out),
+        "weights": str(result.weights),
+        "best_epoch": result.best_epoch,
+        "epochs": len(result.epochs),
+        "measured": {name: asdict(figures) for name, figures in result.measured.items()},
+        "verdict": result.verdict,
+        "not_used": [
+            {"image": str(missed.path), "error": missed.reason} for missed in result.missed
+        ],
+        "doubts": list(result.doubts),
+    }
 
 
 def _print_epoch(epoch: "EpochReport") -> None:

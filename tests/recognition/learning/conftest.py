@@ -1,5 +1,6 @@
 """A tiny backbone and a tiny folder of people, so that whole runs take a second."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from backbones.network import Backbone
 from backbones.registry import available, register
 from backbones.spec import SIGNED, Alignment, BackboneSpec, Tap
 from recognition.learning.config import BatchConfig, DataConfig, OptimizerConfig, TrainingConfig
+from recognition.learning.reports import EpochReport
 
 SPEC = BackboneSpec(
     name="tiny",
@@ -71,6 +73,12 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs whose plots are empty files: to draw takes longer than to train them."""
+    monkeypatch.setattr("recognition.learning.plots.png", lambda figure: b"")
+
+
+@pytest.fixture
 def config(people: Path, tmp_path: Path) -> TrainingConfig:
     """A run of three epochs over seven people, four batches an epoch."""
     return TrainingConfig(
@@ -83,3 +91,25 @@ def config(people: Path, tmp_path: Path) -> TrainingConfig:
         optimizer=OptimizerConfig(rate=0.01),
         device="cpu",
     )
+
+
+@pytest.fixture
+def report() -> Callable[..., EpochReport]:
+    """Makes the report of an epoch, with other values where they are given."""
+
+    def make(epoch: int, **changes: object) -> EpochReport:
+        values: dict[str, object] = {
+            "epoch": epoch,
+            "epochs": 9,
+            "train_loss": 1 / epoch,
+            "losses": {"softmax": 2 / epoch, "triplet": 3 / epoch},
+            "val_auc": 0.5 + epoch / 100,
+            "val_tar": None,
+            "learning_rate": 0.01,
+            "seconds": 10.0,
+            "images_per_second": 100.0,
+            "best": True,
+        }
+        return EpochReport(**values | changes)  # type: ignore[arg-type]
+
+    return make

@@ -24,6 +24,8 @@ from recognition.learning.recipe import configure, to_toml
 from recognition.learning.reports import EpochReport, Progress
 from recognition.learning.trainer import train
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FILES = ("best.safetensors", "last.safetensors", "state.safetensors")
 
 
@@ -45,7 +47,8 @@ def test_a_run_leaves_what_it_promises(config: TrainingConfig) -> None:
         command="likeness train --data photographs",
     )
     names = {path.name for path in config.out.iterdir()}
-    assert names == {*FILES, "state.json", "metrics.jsonl", "config.toml", "model-card.md"}
+    others = {"state.json", "metrics.jsonl", "config.toml", "model-card.md", "plots"}
+    assert names == {*FILES, *others}
     lines = (config.out / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
     assert {"train_loss", "val_auc", "val_tar", "learning_rate", "seconds"} <= json.loads(
