@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from torch import Tensor
 
 from backbones.network import Backbone
 
-from ..evaluation.metrics import auc, roc, smallest_supported_far, threshold_at_far
+from ..evaluation.metrics import threshold_at_far
+from ..evaluation.plots import histogram_figure, roc_figure
 from .choices import Metric
 from .photographs import Photographs
 from .reports import EpochReport
@@ -25,10 +26,7 @@ from .validation import FAR, Comparisons, embed
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#8c564b")
 """Told apart by the colour-blind too (Okabe and Ito 2008), and one more."""
-_GENUINE, _IMPOSTOR = COLOURS[2], COLOURS[1]
 _MARKS = "os^DvP*X"
-_MOST_POINTS = 2000
-"""Of a line: more would not be seen."""
 _MOST_PEOPLE, _MOST_PHOTOGRAPHS = 16, 30
 """On the map, and of each of them."""
 
@@ -101,61 +99,12 @@ def weights_figures(
     vectors = embed(backbone, shown.pixels, mirror=mirror)
     validation = pairs["validation"]
     return {
-        "histogram": histogram(validation, threshold_at_far(validation.impostor, FAR)),
-        "roc": roc_curves(pairs),
+        "histogram": histogram_figure(
+            (validation.genuine, validation.impostor), threshold_at_far(validation.impostor, FAR)
+        ),
+        "roc": roc_figure({name: (some.genuine, some.impostor) for name, some in pairs.items()}),
         "embeddings": embedding_map(vectors, shown.labels, shown.people),
     }
-
-
-def histogram(pairs: Comparisons, threshold: float | None) -> Figure:
-    """Similarities of genuine and impostor pairs, each with an area of 1, and the threshold."""
-    figure = Figure(figsize=(7, 4.2), dpi=110, layout="constrained")
-    axes = figure.subplots()
-    everything = np.concatenate([pairs.genuine, pairs.impostor])
-    most = max(12, min(80, round(len(pairs.genuine) ** 0.5) * 2))
-    bins = np.linspace(everything.min(), everything.max() + 1e-6, most + 1).tolist()
-    for scores, name, colour in (
-        (pairs.impostor, "two people", _IMPOSTOR),
-        (pairs.genuine, "one person", _GENUINE),
-    ):
-        if len(scores):
-            label = f"{name}: {len(scores):,} pairs"
-            axes.hist(scores, bins, density=True, color=colour, alpha=0.35)
-            axes.hist(scores, bins, density=True, histtype="step", color=colour, label=label)
-    if threshold is not None and np.isfinite(threshold):
-        label = f"threshold {threshold:.3f}, FAR {_percent(FAR)}"
-        axes.axvline(threshold, color="black", linestyle="--", label=label)
-    axes.set_yticks([])
-    _finish(axes, xlabel="cosine similarity", ylabel="share of pairs", legend=True)
-    return figure
-
-
-def roc_curves(groups: Mapping[str, Comparisons]) -> Figure:
-    """True against false accepts, on a logarithmic axis, a line for each group of people."""
-    figure = Figure(figsize=(7, 4.8), dpi=110, layout="constrained")
-    axes = figure.subplots()
-    left = 1.0
-    for (name, pairs), colour in zip(groups.items(), COLOURS, strict=False):
-        area = auc(pairs.genuine, pairs.impostor)
-        if area is None:
-            continue
-        far, tar = roc(pairs.genuine, pairs.impostor)
-        # Left of this the line says nothing.
-        start = smallest_supported_far(len(pairs.impostor)) or 1 / len(pairs.impostor)
-        left = min(left, start)
-        grid = np.geomspace(start, 1, _MOST_POINTS)
-        reached = tar[np.searchsorted(far, grid, side="right") - 1]
-        axes.plot(grid, reached, color=colour, label=f"{name}: AUC {_percent(area, 2)}")
-    if left <= FAR:
-        axes.axvline(FAR, color="grey", linestyle=":", label=f"FAR {_percent(FAR)}")
-    axes.set_xscale("log" if left < 0.1 else "linear")
-    axes.set_xlim(min(left, 0.5), 1)
-    axes.set_ylim(min(0.8, axes.get_ylim()[0]), 1.01)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(FuncFormatter(lambda value, _: _percent(value)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    _finish(axes, xlabel="impostors accepted (FAR)", ylabel="genuine accepted (TAR)", legend=True)
-    return figure
 
 
 def embedding_map(vectors: Tensor, labels: Tensor, people: Sequence[str]) -> Figure:
