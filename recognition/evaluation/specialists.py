@@ -26,6 +26,7 @@ CONFUSABLE = 0.1
 """The share of comparisons that are in doubt, where nothing else is asked for."""
 
 _FEWEST_CANDIDATES = 2
+_MARGIN = 1e-4  # more than single precision's rounding
 
 
 def check_confusable(share: float) -> None:
@@ -131,8 +132,11 @@ class Panel:
         count = self.candidates(scores.shape[1])
         order = np.argsort(-scores, axis=1, kind="stable")
         rows = np.arange(len(scores))[:, None]
-        first = order[:, :count]
-        least = second_opinion[rows, first].min(axis=1, keepdims=True)
-        settled: Scores = np.minimum(scores, np.nextafter(least, -np.inf))
+        first, following = order[:, :count], order[:, count : count + 1]
+        settled = scores.copy()
+        if following.size:
+            # All others move down together, so that they keep their order.
+            behind = second_opinion[rows, first].min(axis=1, keepdims=True) - _MARGIN
+            settled -= np.maximum(scores[rows, following] - behind, 0)
         settled[rows, first] = second_opinion[rows, first]
         return settled

@@ -98,8 +98,11 @@ def test_candidates_are_ranked_anew_and_the_others_stay_behind():
     second = np.array([[0.3, 0.6, 0.9, 0.9, 0.9]])
     settled = panel.settle(scores, second)[0]
     assert settled[:2].tolist() == [0.3, 0.6]
-    assert (settled[2:] < 0.3).all()
-    assert settled[[3, 4]].tolist() == [0.1, 0.2]
+    assert settled[3] < settled[4] < settled[2] < 0.3  # in the generalist's order
+    # Where they lie behind anyhow, they stay where they are.
+    settled = panel.settle(scores, second + 1)[0]
+    assert settled.tolist() == pytest.approx([1.3, 1.6, 0.7, 0.1, 0.2])
+    assert panel.settle(scores[:, :2], second[:, :2]).tolist() == [[0.3, 0.6]]
 
 
 def test_the_generalists_vectors_are_the_first_of_the_joined():
