@@ -79,6 +79,16 @@ class ScheduleName(StrEnum):
     ONE_CYCLE = "one-cycle"
 
 
+class Targets(StrEnum):
+    """What the teacher looks at when its answer is a target."""
+
+    PHOTOGRAPHS = "photographs"
+    """Each photograph as it is, once: the student learns to see through the augmentation."""
+    VIEWS = "views"
+    """What the student sees, augmented, in every step (Beyer et al. 2022, *A good teacher is
+    patient and consistent*): each view is another example, which a small data set needs."""
+
+
 class Sampling(StrEnum):
     """What an epoch is: people drawn P×K, or every photograph once."""
 

@@ -16,6 +16,7 @@ from .choices import (
     Precision,
     Sampling,
     ScheduleName,
+    Targets,
 )
 
 MOST_EPOCHS = 100_000
@@ -221,6 +222,7 @@ class TrainingConfig:
         freeze: Epochs between two stages of unfreezing: at first only the head learns, then one
             stage more, from the output on; 0: everything learns from the start.
         teacher: A weights file whose embeddings the distillation losses aim at.
+        targets: Whether the teacher sees photographs as they are, or each augmented view.
         losses: The terms of the objective.
         batch: What a step sees.
         augment: How far a photograph is changed at random; all zero shows it as it is.
@@ -250,6 +252,7 @@ class TrainingConfig:
     init: Path | None = None
     freeze: int = 0
     teacher: Path | None = None
+    targets: Targets = Targets.PHOTOGRAPHS
     losses: tuple[LossConfig, ...] = (LossConfig(name=LossName.TRIPLET),)
     batch: BatchConfig = field(default_factory=BatchConfig)
     augment: Augmentation = field(default_factory=Augmentation)
@@ -306,6 +309,8 @@ class TrainingConfig:
         taught = [name for name in names if name.needs_teacher]
         if taught and self.teacher is None:
             raise ArgumentError(f"the loss {taught[0]} needs a teacher: give its weights file")
+        if self.targets is Targets.VIEWS and not taught:
+            raise ArgumentError(f"targets is {self.targets}, and no loss has a teacher")
         if self.data.unlabelled is not None and not taught:
             known = ", ".join(name for name in LossName if name.needs_teacher)
             raise ArgumentError(f"photographs without names teach only with one of: {known}")

@@ -13,6 +13,8 @@ from data.errors import ArgumentError
 from data.files import sha256_of
 from data.tensors import read_tensors, write_tensors
 
+from .quick import compiled
+
 TARGETS = "teacher-targets.safetensors"
 """The file in a run's folder that keeps the teacher's answers."""
 _BATCH = 64
@@ -106,11 +108,39 @@ def teacher_targets(
     return targets
 
 
+class Watching:
+    """A teacher that answers what the student sees, view by view."""
+
+    def __init__(self, teacher: LoadedBackbone, *, compile: bool) -> None:
+        """Prepare.
+
+        Args:
+            teacher: The network that teaches.
+            compile: Whether it is translated first, as `quick.compiled` does.
+
+        Raises:
+            ArgumentError: There is no C++ compiler.
+        """
+        self.size = teacher.backbone.spec.dimension
+        self._width = teacher.input_size[1]
+        self._embed = compiled(teacher.backbone) if compile else teacher.backbone
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        """(B, 3, 112, 112) in [0, 1] → (B, T) float32 of unit length, on the images' device."""
+        return F.normalize(self._embed(_middle(images, self._width)).float())
+
+
 @torch.inference_mode()
 def _embed(teacher: LoadedBackbone, images: Tensor) -> Tensor:
     """(B, 3, 112, 112) → (B, T) of unit length, on the CPU."""
     device = next(teacher.backbone.parameters()).device
-    margin = (images.shape[3] - teacher.input_size[1]) // 2
-    cut = images[..., margin : images.shape[3] - margin].to(device)
-    cut = cut.contiguous(memory_format=torch.channels_last)
+    cut = _middle(images.to(device), teacher.input_size[1])
     return F.normalize(teacher.backbone.embedding(cut)).cpu()
+
+
+def _middle(images: Tensor, width: int) -> Tensor:
+    """The middle columns: (B, 3, H, W) → (B, 3, H, width), channels last."""
+    margin = (images.shape[3] - width) // 2
+    cut = images[..., margin : images.shape[3] - margin]
+    return cut.contiguous(memory_format=torch.channels_last)

@@ -11,6 +11,7 @@ from data.files import private_folder, sha256_of, write_atomic
 from data.tensors import write_tensors
 
 from .checkpoint import STATE, copy_state
+from .choices import Targets
 from .config import TrainingConfig
 from .recipe import to_toml
 from .reports import EpochReport
@@ -102,6 +103,8 @@ def fingerprint(config: TrainingConfig, *tensors: Tensor | None) -> str:
     contents = [b"" if tensor is None else tensor.numpy().tobytes() for tensor in tensors]
     if (weights := initial_weights(config)) is not None:
         contents.append(sha256_of(weights).encode())
+    if config.teacher is not None and config.targets is Targets.VIEWS:
+        contents.append(sha256_of(config.teacher).encode())
     return sha256_of("/".join(map(sha256_of, [settings.encode(), *contents])).encode())
 
 

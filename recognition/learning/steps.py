@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ from .batches import Batch, BatchStream, epoch_seed
 from .checkpoint import Parts
 from .choices import Precision
 from .config import TrainingConfig
+from .distillation import Watching
 from .losses import build_objective
 from .mixup import Mixer, Mixture
 from .optimizers import build_optimizer
@@ -104,12 +105,27 @@ class EpochLoop:
     """Steps through epochs, changing the parts in place."""
 
     def __init__(
-        self, config: TrainingConfig, parts: Parts, batches: BatchStream, device: torch.device
+        self,
+        config: TrainingConfig,
+        parts: Parts,
+        batches: BatchStream,
+        device: torch.device,
+        watching: Watching | None = None,
     ) -> None:
+        """Put the loop together.
+
+        Args:
+            config: Of the run.
+            parts: What is trained.
+            batches: Of each epoch.
+            device: Where they are.
+            watching: Gives each view its target, in the place of those that come with the batch.
+        """
         self._config = config
         self._parts = parts
         self._batches = batches
         self._device = device
+        self._watching = watching
         self._taps = parts.network.spec.taps
         self._trained = [p for group in parts.optimizer.param_groups for p in group["params"]]
         self._embed = compiled(parts.network) if config.compile else parts.network
@@ -180,6 +196,8 @@ class EpochLoop:
             images = images.contiguous(memory_format=torch.channels_last)
         with self._autocast():
             embeddings = self._embed(images, self._alterations(mixture))
+            if self._watching is not None:
+                batch = replace(batch, targets=self._watching(images))
         # The losses are computed in float32: small differences of distances decide them.
         total, parts = self._compare(embeddings.float(), batch, mixture)
         losses = {"total": float(total.detach())} | {n: float(v) for n, v in parts.items()}
@@ -209,12 +227,17 @@ class EpochLoop:
     def _compare(
         self, embeddings: Tensor, batch: Batch, mixture: Mixture | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The objective: of the photographs, and of those mixed into them."""
+        """The objective: of the photographs, and of those mixed into them.
+
+        A teacher that watched a mixture of images has answered it, and that holds for both.
+        """
         total, parts = self._parts.objective(embeddings, batch.labels, batch.targets)
         if mixture is None:
             return total, parts
         partner = mixture.partner
-        targets = None if batch.targets is None else batch.targets[partner]
+        targets = batch.targets
+        if targets is not None and (self._watching is None or mixture.tap is not None):
+            targets = targets[partner]
         other, others = self._parts.objective(embeddings, batch.labels[partner], targets)
         share, rest = mixture.share, 1 - mixture.share
         mixed = {name: share * parts[name] + rest * others[name] for name in parts}

@@ -13,14 +13,15 @@ from backbones.metadata import weights_metadata
 from backbones.network import Backbone
 from backbones.spec import Alignment
 from backbones.weights import LoadedBackbone, load_backbone, resolve_device
-from data.errors import DatasetError
+from data.errors import ArgumentError, DatasetError
 from data.files import data_home
 
 from .aligned import Aligner, alignment_for
 from .batches import BatchStream, build_sampler
 from .checkpoint import Parts, Position, load_state, save_state
+from .choices import Targets
 from .config import TrainingConfig
-from .distillation import TARGETS, load_teacher, teacher_targets
+from .distillation import TARGETS, Watching, load_teacher, teacher_targets
 from .logbook import Logbook, check_tensorboard
 from .model_card import write_model_card
 from .photographs import TrainingData, load_data
@@ -75,12 +76,12 @@ def train(
     data = read_data(config, device, tell)
     sampler = build_sampler(data.training, config)
     run = RunFolder(config)  # nothing is written before everything has been checked
-    targets = None if teacher is None else _targets(config, teacher, data, run, tell)
+    watching, targets = _teaching(config, teacher, data, run, tell)
     parts = build_parts(
         config,
         network,
         people=len(data.training.people),
-        target_size=None if targets is None else targets.shape[2],
+        target_size=None if teacher is None else teacher.backbone.spec.dimension,
     )
     batches = BatchStream(data.training, sampler, targets, config, device)
     digest = fingerprint(config, data.training.pixels, data.training.labels, targets)
@@ -90,7 +91,7 @@ def train(
         config,
         data,
         parts,
-        EpochLoop(config, parts, batches, device),
+        EpochLoop(config, parts, batches, device, watching),
         run,
         prose=describe(config, data, command),
         digest=digest,
@@ -119,6 +120,30 @@ def _aligned(
         progress=lambda done, total: tell(Progress("photographs", done, total)),
     )
     return load_data(config.data, aligner, seed=config.seed)
+
+
+def _teaching(
+    config: TrainingConfig,
+    teacher: LoadedBackbone | None,
+    data: TrainingData,
+    run: RunFolder,
+    tell: ProgressCallback,
+) -> tuple[Watching | None, Tensor | None]:
+    """A teacher that watches every view, or one that has answered beforehand, or neither.
+
+    Raises:
+        ArgumentError: A teacher that shall watch wants faces aligned otherwise than the student.
+    """
+    if teacher is None:
+        return None, None
+    if config.targets is Targets.PHOTOGRAPHS:
+        return None, _targets(config, teacher, data, run, tell)
+    if alignment_for(config.backbone) is not teacher.alignment:
+        raise ArgumentError(
+            f"the teacher cannot watch {config.backbone}, which sees faces aligned otherwise: "
+            f"set targets to {Targets.PHOTOGRAPHS}"
+        )
+    return Watching(teacher, compile=config.compile), None
 
 
 def _targets(

@@ -1,3 +1,4 @@
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -6,14 +7,35 @@ import torch.nn.functional as F
 
 from backbones.metadata import weights_metadata
 from backbones.registry import create
+from data.augment import Augmentation
 from data.errors import ArgumentError
 from data.tensors import write_tensors
+from recognition.learning.choices import LossName, MixupPlace, Targets
+from recognition.learning.config import LossConfig, MixupConfig, TrainingConfig
 from recognition.learning.distillation import (
     CosineDistillation,
     RelationalDistillation,
+    Watching,
     load_teacher,
     teacher_targets,
 )
+from recognition.learning.trainer import train
+
+ZEROED = {
+    "mirror",
+    "rotation",
+    "crop",
+    "warp",
+    "brightness",
+    "contrast",
+    "saturation",
+    "grey",
+    "pca_colour",
+    "blur",
+    "low_resolution",
+    "jpeg",
+    "occlusion",
+}
 
 LABELS = torch.zeros(4, dtype=torch.int64)
 
@@ -88,3 +110,68 @@ def test_a_teacher_of_another_alignment_is_refused(tmp_path: Path) -> None:
     write_tensors(path, network.state_dict(), metadata)
     with pytest.raises(ArgumentError, match="five-point-112"):
         load_teacher(path, torch.device("cpu"))
+
+
+def test_a_watching_teacher_answers_each_view_without_learning(teacher: Path) -> None:
+    loaded = load_teacher(teacher, torch.device("cpu"))
+    views = torch.rand(3, 3, 112, 112, requires_grad=True)
+    answers = Watching(loaded, compile=False)(views)
+    assert not answers.requires_grad
+    torch.testing.assert_close(answers, F.normalize(loaded.backbone.embedding(views.detach())))
+
+
+def distilling(config: TrainingConfig, teacher: Path, **changes: object) -> TrainingConfig:
+    loss = (LossConfig(name=LossName.DISTILL),)
+    return replace(config, teacher=teacher, losses=loss, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_target_is_the_answer_to_the_view_or_to_the_photograph(
+    config: TrainingConfig, teacher: Path
+) -> None:
+    """To photographs shown as they are both answers are the same, to changed ones they are not."""
+    still = Augmentation(**{f.name: 0.0 for f in fields(Augmentation) if f.name in ZEROED})
+    losses = {}
+    for name, augment in (("still", still), ("changed", Augmentation())):
+        for targets in Targets:
+            run = distilling(
+                config,
+                teacher,
+                targets=targets,
+                augment=augment,
+                out=config.out.with_name(f"{name}-{targets}"),
+                epochs=1,
+            )
+            losses[name, targets] = train(run).epochs[0].train_loss
+    photographs, views = Targets.PHOTOGRAPHS, Targets.VIEWS
+    assert losses["still", views] == pytest.approx(losses["still", photographs], rel=1e-4)
+    assert losses["changed", views] != pytest.approx(losses["changed", photographs], rel=1e-3)
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_teacher_that_watches_answers_the_mixture_too(
+    config: TrainingConfig, teacher: Path
+) -> None:
+    runs = [
+        distilling(
+            config,
+            teacher,
+            targets=Targets.VIEWS,
+            mixup=MixupConfig(where=where, alpha=1.0),
+            out=config.out.with_name(str(where)),
+        )
+        for where in (MixupPlace.INPUT, MixupPlace.HIDDEN)
+    ]
+    for run in runs:
+        losses = [epoch.train_loss for epoch in train(run).epochs]
+        assert losses[-1] < losses[0]
+
+
+def test_a_teacher_cannot_watch_what_is_aligned_otherwise(
+    config: TrainingConfig, teacher: Path
+) -> None:
+    run = distilling(config, teacher, targets=Targets.VIEWS, backbone="iresnet_se")
+    with pytest.raises(ArgumentError, match="sees faces aligned otherwise"):
+        train(run)
+    with pytest.raises(ArgumentError, match="no loss has a teacher"):
+        replace(config, targets=Targets.VIEWS)
