@@ -165,6 +165,7 @@ def test_another_runs_folder_is_refused(config: TrainingConfig) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # each start of a process imports torch, which takes its time in company
 def test_kill_at_any_moment_and_resume_equals_uninterrupted(
     config: TrainingConfig, tmp_path: Path
 ) -> None:
