@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from backbones.spec import Norm
 from data.augment import Augmentation
 from data.errors import ArgumentError
 
@@ -189,6 +190,7 @@ class TrainingConfig:
         out: The run's folder; a run that is found unfinished there goes on.
         backbone: A name of `backbones.registry`.
         embedding_size: D.
+        norm: What the backbone's layers normalise over, in the place of batch norm.
         teacher: A weights file whose embeddings the distillation losses aim at.
         losses: The terms of the objective.
         batch: What a step sees.
@@ -213,6 +215,7 @@ class TrainingConfig:
     out: Path
     backbone: str = "mobilefacenet"
     embedding_size: int = 128
+    norm: Norm = Norm.BATCH
     teacher: Path | None = None
     losses: tuple[LossConfig, ...] = (LossConfig(name=LossName.TRIPLET),)
     batch: BatchConfig = field(default_factory=BatchConfig)

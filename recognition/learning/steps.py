@@ -75,13 +75,14 @@ def build_network(config: TrainingConfig, device: torch.device) -> Backbone:
     """Build what is trained, with random weights from the run's seed.
 
     Raises:
-        ArgumentError: No backbone of that name, or none that takes these sizes.
+        ArgumentError: No backbone of that name, or none that takes these sizes or this norm.
     """
     network = create(
         config.backbone,
         embedding_size=config.embedding_size,
         seed=config.seed,
         input_size=(SIDE, SIDE),
+        norm=config.norm,
     ).to(device)
     if device.type == "cpu":
         quicken(network)
