@@ -18,6 +18,7 @@ from .batches import Batch, BatchStream, epoch_seed
 from .checkpoint import Parts
 from .choices import Precision
 from .config import TrainingConfig
+from .distributed import Team
 from .losses import build_objective
 from .optimizers import build_optimizer
 from .quick import compiled, quicken
@@ -95,12 +96,27 @@ class EpochLoop:
     """Steps through epochs, changing the parts in place."""
 
     def __init__(
-        self, config: TrainingConfig, parts: Parts, batches: BatchStream, device: torch.device
+        self,
+        config: TrainingConfig,
+        parts: Parts,
+        batches: BatchStream,
+        device: torch.device,
+        team: Team | None = None,
     ) -> None:
+        """Put the loop together.
+
+        Args:
+            config: Of the run.
+            parts: What is trained.
+            batches: Of all processes together.
+            device: Of this process.
+            team: The processes; None: this one alone.
+        """
         self._config = config
         self._parts = parts
         self._batches = batches
         self._device = device
+        self._team = team or Team()
         self._trained = [p for group in parts.optimizer.param_groups for p in group["params"]]
         self._embed = compiled(parts.network) if config.compile else parts.network
 
@@ -124,7 +140,8 @@ class EpochLoop:
         images, started = 0, time.perf_counter()
         self._parts.network.train()
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(epoch_seed(self._config.seed, epoch))  # for dropout
+            # For dropout. Alike in all processes: another draw may be one that they must share.
+            torch.manual_seed(epoch_seed(self._config.seed, epoch))
             for number, batch in enumerate(self._batches.epoch(epoch), start=1):
                 self._set_rate((epoch - 1) * steps + number - 1)
                 losses = self._step(batch, f"epoch {epoch}, step {number}")
@@ -159,18 +176,20 @@ class EpochLoop:
 
     def _step(self, batch: Batch, where: str) -> dict[str, float]:
         """One step; the losses, the weighted sum as `total`."""
-        images = batch.images
+        images = self._team.own(batch.images)
         if self._config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         with self._autocast():
-            embeddings = self._embed(images)
+            own = self._embed(images)
         # The losses are computed in float32: small differences of distances decide them.
-        total, parts = self._parts.objective(embeddings.float(), batch.labels, batch.targets)
+        embeddings = self._team.gather(own.float())
+        total, parts = self._parts.objective(embeddings, batch.labels, batch.targets)
         losses = {"total": float(total.detach())} | {n: float(v) for n, v in parts.items()}
         if not math.isfinite(losses["total"]):
             raise _diverged(f"the loss is {losses['total']} in {where}")
         self._parts.optimizer.zero_grad()
         total.backward()
+        self._team.sum_gradients(self._parts)
         if self._config.optimizer.clip is not None:
             torch.nn.utils.clip_grad_norm_(self._trained, self._config.optimizer.clip)
         self._parts.optimizer.step()

@@ -11,7 +11,7 @@ from torch import Tensor
 from backbones.metadata import weights_metadata
 from backbones.network import Backbone
 from backbones.spec import Alignment
-from backbones.weights import LoadedBackbone, load_backbone, resolve_device
+from backbones.weights import LoadedBackbone, load_backbone
 from data.files import data_home
 
 from .aligned import Aligner
@@ -19,6 +19,7 @@ from .batches import BatchStream, build_sampler
 from .checkpoint import Parts, Position, load_state, save_state
 from .config import TrainingConfig
 from .distillation import load_teacher, teacher_targets
+from .distributed import Team, join_team
 from .model_card import write_model_card
 from .photographs import TrainingData, load_data
 from .provenance import describe
@@ -40,6 +41,9 @@ def train(
 ) -> TrainingResult:
     """Train an embedding, or go on with a run that was interrupted.
 
+    Started by `torchrun`, every process calls this with the same arguments, and every batch is
+    dealt out to them. The first one writes and reports; all get the result.
+
     Args:
         config: All settings.
         report: Told about each epoch.
@@ -48,19 +52,25 @@ def train(
 
     Raises:
         DatasetError: The photographs cannot be used.
-        ArgumentError: A batch over the data set, an unwritable folder, a missing device.
+        ArgumentError: A batch over the data set or not to be dealt out evenly, an unwritable
+            folder, a missing device.
         WeightsError: The teacher's file is no usable weights file.
         TrainingError: The loss is no finite number, the last good weights are untouched; or the
-            folder holds a run with other settings.
+            folder holds a run with other settings; or another process has ended.
     """
+    team, device = join_team(config.device)
+    if not team.first:
+        report = progress = None
     tell = progress or (lambda _: None)
-    device = resolve_device(config.device)
     network = build_network(config, device)
     teacher = None if config.teacher is None else load_teacher(config.teacher, device)
-    data = _read(config, device, tell)
+    with team.one_by_one():
+        data = _read(config, device, tell)
     sampler = build_sampler(data.training, config)
+    team.check_batch(config.batch, people=len(data.training.people), photographs=len(data.training))
     run = RunFolder(config)  # nothing is written before everything has been checked
-    targets = None if teacher is None else _targets(teacher, data, run, tell)
+    with team.one_by_one():
+        targets = None if teacher is None else _targets(teacher, data, run, tell)
     parts = build_parts(
         config,
         network,
@@ -72,8 +82,9 @@ def train(
         config,
         data,
         parts,
-        EpochLoop(config, parts, batches, device),
+        EpochLoop(config, parts, batches, device, team),
         run,
+        team,
         prose=describe(config, data, command),
         digest=fingerprint(config, data.training.pixels, data.training.labels, targets),
     )
@@ -113,6 +124,7 @@ class Trainer:
         parts: Parts,
         loop: EpochLoop,
         run: RunFolder,
+        team: Team,
         *,
         prose: dict[str, str],
         digest: str,
@@ -125,22 +137,27 @@ class Trainer:
             parts: What is trained.
             loop: Takes them through an epoch.
             run: Where results go.
+            team: The processes that take part.
             prose: What the weights' metadata says about their making.
             digest: Of what decides the result; a state with another one is not gone on with.
         """
         self._config, self._data, self._parts, self._loop = config, data, parts, loop
-        self._run, self._prose, self._digest = run, prose, digest
+        self._run, self._team, self._prose, self._digest = run, team, prose, digest
         self._held_out = data.validation.first_of_each(MOST_PER_PERSON)
 
     def fit(self, report: EpochCallback, progress: ProgressCallback) -> TrainingResult:
         """Run the epochs that are left."""
         position = load_state(self._run.path, self._parts, self._digest)
-        self._run.write_config(self._config)
+        self._team.check_alike(self._digest, position)
+        if self._team.first:
+            self._run.write_config(self._config)
         while position.epoch < self._config.epochs and not self._is_idle(position):
             started = time.perf_counter()
             losses = self._loop.run(position.epoch + 1, progress)
-            position, done = self._complete(position, losses, started)
-            report(done)
+            if self._team.first:
+                position, done = self._complete(position, losses, started)
+                report(done)
+            position = self._team.share(position)
         return self._result(position)
 
     def _is_idle(self, position: Position) -> bool:
@@ -223,5 +240,6 @@ class Trainer:
             missed=self._data.missed,
             doubts=self._data.doubts,
         )
-        write_model_card(self._config, result)
+        if self._team.first:
+            write_model_card(self._config, result)
         return result

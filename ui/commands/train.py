@@ -62,6 +62,7 @@ def train(
     """
     if settings.weights is not None:
         raise ArgumentError("training begins with random weights: --weights has no use here")
+    from recognition.learning.distributed import leads
     from recognition.learning.recipe import configure
 
     flags = {
@@ -78,6 +79,8 @@ def train(
     config = _adapted(configure(recipe, **flags), settings, allow_corrupt=allow_corrupt)
     check_folder(config.out)
     result = _run(config, _command_line(recipe, flags))
+    if not leads():
+        return 0
     for doubt in result.doubts:
         output.print_warning(doubt)
     for missed in result.missed:
@@ -110,8 +113,11 @@ def _command_line(recipe: Path | None, flags: Mapping[str, object]) -> str:
 
 def _run(config: "TrainingConfig", command_line: str) -> "TrainingResult":
     """Train with a progress bar for each stage and a line for each epoch."""
+    from recognition.learning.distributed import leads
     from recognition.learning.trainer import train as run
 
+    if not leads():
+        return run(config, command=command_line)
     with output.progress_bar("training") as advance:
         return run(
             config,
