@@ -10,6 +10,7 @@
   `box` or `none`.
 - `normalisation`: `RGB, (x - 127.5) / 128` on bytes, or, on 0 … 1,
   `RGB, mean 0.485 0.456 0.406, std 0.229 0.224 0.225`.
+- `norm`: a value of `Norm`, `group`: what the network has in the place of batch norm.
 - `threshold`: the cosine similarity from which on two faces are one person's, `0.267`.
 - `threshold_provenance`: what the threshold was measured on.
 - `source`, `training_data`, `licence` and anything else: prose for the reader.
@@ -26,7 +27,7 @@ from dataclasses import dataclass, replace
 from data.errors import WeightsError
 
 from .registry import available
-from .spec import Alignment, BackboneSpec, Normalisation
+from .spec import Alignment, BackboneSpec, Norm, Normalisation
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _SIZE = re.compile(r"\s*([1-9]\d{0,3})\s*[x×]\s*([1-9]\d{0,3})\b")
@@ -46,6 +47,7 @@ class WeightsMetadata:
         mirror: Whether the threshold holds for embeddings with the mirrored image's appended.
         alignment: How a face must lie in the input.
         normalisation: What is done to RGB in 0 … 1 first.
+        norm: What stands in the place of batch norm.
         threshold: Cosine similarity from which on two faces count as one person's, -1 … 1.
         threshold_provenance: What the threshold was measured on.
     """
@@ -56,6 +58,7 @@ class WeightsMetadata:
     mirror: bool = False
     alignment: Alignment | None = None
     normalisation: Normalisation | None = None
+    norm: Norm | None = None
     threshold: float | None = None
     threshold_provenance: str | None = None
 
@@ -74,6 +77,7 @@ class WeightsMetadata:
             embedding_size=self.embedding_size or spec.embedding_size,
             alignment=self.alignment or spec.alignment,
             normalisation=self.normalisation or spec.normalisation,
+            norm=self.norm or spec.norm,
         )
 
 
@@ -100,6 +104,7 @@ def parse_metadata(metadata: Mapping[str, str]) -> WeightsMetadata:
         mirror="mirror" in embedding if mirror is None else mirror == "yes",
         alignment=_alignment(metadata.get("alignment")),
         normalisation=_normalisation(metadata.get("normalisation")),
+        norm=_norm(metadata.get("norm")),
         threshold=_threshold(metadata.get("threshold")),
         threshold_provenance=metadata.get("threshold_provenance"),
     )
@@ -135,6 +140,8 @@ def weights_metadata(
         "normalisation": _describe_normalisation(spec.normalisation),
         "mirror": "yes" if mirror else "no",
     }
+    if spec.norm is not Norm.BATCH:
+        fields["norm"] = spec.norm.value
     if spec.embedding_size is not None:
         fields["embedding"] = str(spec.embedding_size)
     if threshold is not None:
@@ -195,6 +202,14 @@ def _normalisation(text: str | None) -> Normalisation | None:
     except ValueError:
         pass  # a deviation of 0 or below
     raise _not_understood("normalisation", text, "RGB, (x - 127.5) / 128, or RGB, mean …, std …")
+
+
+def _norm(text: str | None) -> Norm | None:
+    if text is None:
+        return None
+    if text not in set(Norm):
+        raise _not_understood("norm", text, " or ".join(Norm))
+    return Norm(text)
 
 
 def _describe_normalisation(normalisation: Normalisation) -> str:

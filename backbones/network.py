@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from data.errors import ArgumentError
 
+from .blocks.normalisation import exchange_norms
 from .spec import BackboneSpec, Normalisation
 
 Stage = tuple[str, tuple[nn.Module, ...]]
@@ -78,20 +79,25 @@ class Backbone(nn.Module):
         self._head: tuple[nn.Module, ...] = ()
 
     def chain(self, stages: Mapping[str, Sequence[nn.Module]], head: Sequence[nn.Module]) -> None:
-        """Say in which order the layers run.
+        """Say in which order the layers run, and exchange their norms if the spec wants others.
 
         Args:
             stages: The layers up to each tap from the tap before, in the order of the spec's taps.
             head: The layers from the last tap to the embedding (B, D).
 
         Raises:
+            ArgumentError: The spec wants other norms, and there are none.
             ValueError: The stages are not the spec's taps in their order.
         """
         declared = [tap.name for tap in self.spec.taps]
         if list(stages) != declared:
             raise ValueError(f"{self.spec.name} declares taps {declared}, is built {list(stages)}")
-        self._stages = tuple((name, tuple(layers)) for name, layers in stages.items())
-        self._head = tuple(head)
+        new = exchange_norms(self, self.spec.norm, head=head)
+        self._stages = tuple(
+            (name, tuple(new.get(layer, layer) for layer in layers))
+            for name, layers in stages.items()
+        )
+        self._head = tuple(new.get(layer, layer) for layer in head)
 
     def initialise_convolutions(self) -> None:
         """Draw the convolutions' weights by He et al. 2015, which suits rectified layers."""

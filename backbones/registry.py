@@ -9,7 +9,7 @@ import torch
 from data.errors import ArgumentError
 
 from .network import Backbone
-from .spec import BackboneSpec
+from .spec import BackboneSpec, Norm
 
 Builder = Callable[[BackboneSpec], Backbone]
 """Builds a network, with random weights, as the spec says."""
@@ -66,6 +66,7 @@ def create(
     embedding_size: int | None = None,
     seed: int | None = None,
     input_size: tuple[int, int] | None = None,
+    norm: Norm | None = None,
 ) -> Backbone:
     """Build a network with random weights, in eval mode.
 
@@ -75,18 +76,22 @@ def create(
         seed: Makes the weights repeatable without touching torch's global generator; None draws
             them from that generator.
         input_size: (H, W) of the images to embed; None takes the network's own.
+        norm: What stands in the place of batch norm; None takes the network's own.
 
     Returns:
         The network; its `spec` carries the sizes asked for.
 
     Raises:
-        ArgumentError: There is no network of that name, or it cannot be built in that size.
+        ArgumentError: There is no network of that name, or it cannot be built in that size or
+            with that norm.
     """
     spec = spec_of(name)
     if embedding_size is not None:
         spec = replace(spec, embedding_size=embedding_size)
     if input_size is not None:
         spec = replace(spec, input_size=input_size)
+    if norm is not None:
+        spec = replace(spec, norm=norm)
     if seed is None:
         return build(spec)
     with torch.random.fork_rng(devices=[]):
@@ -98,14 +103,15 @@ def build(spec: BackboneSpec) -> Backbone:
     """Build a network as a spec says: a registered one, or a variation of one.
 
     Args:
-        spec: Its name says which network; sizes, alignment and normalisation may differ from the
-            registered spec's.
+        spec: Its name says which network; sizes, alignment, normalisation and norm may differ from
+            the registered spec's.
 
     Returns:
         The network with random weights, in eval mode.
 
     Raises:
-        ArgumentError: There is no network of that name, or it cannot be built in that size.
+        ArgumentError: There is no network of that name, or it cannot be built in that size or
+            with that norm.
     """
     return _entry(spec.name)[1](spec).eval()
 

@@ -20,6 +20,15 @@ class Alignment(StrEnum):
     """Any image: the network was not trained on faces."""
 
 
+class Norm(StrEnum):
+    """Over what the layers inside a network normalise; `blocks.normalisation` tells them apart."""
+
+    BATCH = "batch"
+    GROUP = "group"
+    LAYER = "layer"
+    INSTANCE = "instance"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Normalisation:
     """What a network does first to RGB in 0 … 1: `(x - mean) / std`, a number a channel.
@@ -117,6 +126,7 @@ class BackboneSpec:
         embedding_size: D of `embedding`; None: the last tap's channels, averaged over the image.
         weights: What publishers offer for it, the best first.
         licence: The terms of the network's code.
+        norm: What stands where the network was published with batch norm.
     """
 
     name: str
@@ -131,6 +141,7 @@ class BackboneSpec:
     embedding_size: int | None
     weights: tuple[WeightsSource, ...]
     licence: str
+    norm: Norm = Norm.BATCH
 
     def __post_init__(self) -> None:
         """Check that the parts fit together.

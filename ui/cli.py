@@ -125,3 +125,7 @@ def run() -> None:
     if "--debug" not in sys.argv:
         warnings.simplefilter("ignore")  # those of libraries are for us, not for the user
     sys.exit(main(sys.argv[1:]))
+
+
+if __name__ == "__main__":  # `torchrun -m ui.cli train …`
+    run()

@@ -1,211 +1,41 @@
 """What a training run is told, checked before anything is read or written."""
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from backbones.spec import Norm
 from data.augment import Augmentation
 from data.errors import ArgumentError
 
 from .choices import (
     LossName,
     Metric,
-    Mining,
     MixupPlace,
-    OptimizerName,
     Precision,
     Sampling,
-    ScheduleName,
     Targets,
 )
+from .tables import (
+    MOST_EPOCHS,
+    BatchConfig,
+    DataConfig,
+    LossConfig,
+    MixupConfig,
+    OptimizerConfig,
+    ScheduleConfig,
+    check_count,
+    check_range,
+)
 
-MOST_EPOCHS = 100_000
-_PEOPLE = 16
-
-Point = tuple[float, float]
-
-
-def _check_range(
-    name: str, value: float, low: float, high: float, *, above_low: bool = False
-) -> None:
-    """Refuse NaN and whatever lies outside [low, high], or outside (low, high] with `above_low`."""
-    inside = low < value <= high if above_low else low <= value <= high
-    if math.isnan(value) or not inside:
-        bracket = "more than" if above_low else "at least"
-        raise ArgumentError(f"{name} is {value:g}: give {bracket} {low:g} and at most {high:g}")
-
-
-def _check_count(name: str, value: int, low: int, high: int) -> None:
-    """Refuse an integer outside [low, high]."""
-    if not low <= value <= high:
-        raise ArgumentError(f"{name} is {value}: give a whole number from {low} to {high}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataConfig:
-    """Which photographs, and which people are kept out.
-
-    Attributes:
-        folder: A folder of identities: `<name>/<photograph>`.
-        identities: A text file; the first word of a line is the name of a folder to use. None: all.
-        unlabelled: A folder of photographs without names, for the distillation losses.
-        unlabelled_landmarks: Where eyes, nose and mouth corners (x, y in pixels) lie in every
-            unlabelled photograph alike; None: each is searched for its face.
-        split: Shares of the people for training, validation and test; scaled to a sum of 1.
-        validation: A folder of other people for validation, who then get no share of `folder`.
-        test: The same for the test.
-        cache: Where photographs aligned by this run are kept; None: the user's data folder.
-        allow_corrupt: Go on where more than a fifth of the photographs cannot be read.
-    """
-
-    folder: Path
-    identities: Path | None = None
-    unlabelled: Path | None = None
-    unlabelled_landmarks: tuple[Point, Point, Point, Point, Point] | None = None
-    split: tuple[float, float, float] = (6.0, 2.0, 2.0)
-    validation: Path | None = None
-    test: Path | None = None
-    cache: Path | None = None
-    allow_corrupt: bool = False
-
-    def __post_init__(self) -> None:
-        for share in self.split:
-            _check_range("a share of data.split", share, 0, 1e6)
-        if self.split[0] == 0 or (self.split[1] == 0 and self.validation is None):
-            raise ArgumentError("data.split needs shares above 0 for training and validation")
-        folders = [f for f in (self.folder, self.validation, self.test) if f is not None]
-        if len(set(folders)) < len(folders):
-            raise ArgumentError(
-                "data.folder, data.validation and data.test must be different folders: nobody may "
-                "be in two parts"
-            )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BatchConfig:
-    """What one step sees.
-
-    Attributes:
-        sampling: An epoch draws P people × K photographs a batch, or takes every photograph once,
-            up to K of one person side by side.
-        people: P; None: 16, or everybody where there are fewer.
-        photographs: K.
-    """
-
-    sampling: Sampling = Sampling.PEOPLE
-    people: int | None = None
-    photographs: int = 4
-
-    def __post_init__(self) -> None:
-        if self.people is not None:
-            _check_count("batch.people", self.people, 1, 100_000)
-        _check_count("batch.photographs", self.photographs, 1, 1_000)
-        if self.people == self.photographs == 1:
-            raise ArgumentError("a batch of 1 photograph cannot be normalised: give 2 or more")
-
-    def people_of(self, available: int) -> int:
-        """P, where so many people are there; one that was asked for may be more than that."""
-        return min(_PEOPLE, available) if self.people is None else self.people
-
-    def size_of(self, available: int) -> int:
-        """Photographs a batch, where so many are there and they are not drawn by person."""
-        people = _PEOPLE if self.people is None else self.people
-        size = people * self.photographs
-        return min(size, available) if self.people is None else size
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LossConfig:
-    """One term of the objective.
-
-    Attributes:
-        name: Which loss.
-        weight: Its factor in the sum.
-        margin: α of the triplet (squared distance), the contrastive loss's distance, ArcFace's
-            angle in degrees, CosFace's cosine; None: the paper's.
-        scale: The factor before the softmax of the margin losses; None: the paper's.
-        mining: Which triplets count.
-    """
-
-    name: LossName
-    weight: float = 1.0
-    margin: float | None = None
-    scale: float | None = None
-    mining: Mining = Mining.SEMI_HARD
-
-    def __post_init__(self) -> None:
-        _check_range(f"the weight of {self.name}", self.weight, 0, 1e6, above_low=True)
-        if self.margin is not None:
-            _check_range(f"the margin of {self.name}", self.margin, 0, 180)
-        if self.scale is not None:
-            _check_range(f"the scale of {self.name}", self.scale, 0, 1e4, above_low=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MixupConfig:
-    """Photographs mixed in pairs, and what they should be with them.
-
-    Attributes:
-        where: In the image, or at a place drawn for each batch.
-        alpha: A batch's share is drawn from Beta(alpha, alpha): near 0 mixes little, 1 evenly.
-    """
-
-    where: MixupPlace = MixupPlace.NONE
-    alpha: float = 0.2
-
-    def __post_init__(self) -> None:
-        _check_range("mixup.alpha", self.alpha, 0, 100, above_low=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptimizerConfig:
-    """How a gradient becomes a step.
-
-    Attributes:
-        name: The rule.
-        rate: The largest learning rate of the run; the schedule scales it.
-        weight_decay: Applied to weight matrices alone, never to biases and norms.
-        momentum: Of SGD with momentum, and Nesterov.
-        clip: Largest norm of the whole gradient; None: as it is.
-    """
-
-    name: OptimizerName = OptimizerName.ADAMW
-    rate: float = 1e-3
-    weight_decay: float = 0.05
-    momentum: float = 0.9
-    clip: float | None = 5.0
-
-    def __post_init__(self) -> None:
-        _check_range("optimizer.rate", self.rate, 0, 100, above_low=True)
-        _check_range("optimizer.weight_decay", self.weight_decay, 0, 10)
-        _check_range("optimizer.momentum", self.momentum, 0, 0.9999)
-        if self.clip is not None:
-            _check_range("optimizer.clip", self.clip, 0, 1e9, above_low=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleConfig:
-    """How the learning rate changes, as a factor on `optimizer.rate`.
-
-    Attributes:
-        name: The curve.
-        warmup: The share of the run in which the rate climbs from 4 % of its value (one-cycle:
-            the rising half of the cycle).
-        decay: k of 1/(1 + k·epoch); the factor per epoch of `exponential`, and per step of `step`.
-        every: Epochs between two drops of `step`.
-    """
-
-    name: ScheduleName = ScheduleName.ONE_CYCLE
-    warmup: float = 0.2
-    decay: float = 0.5
-    every: int = 10
-
-    def __post_init__(self) -> None:
-        _check_range("schedule.warmup", self.warmup, 0, 0.9)
-        _check_range("schedule.decay", self.decay, 0, 1e3)
-        if self.name in {ScheduleName.EXPONENTIAL, ScheduleName.STEP}:
-            _check_range("schedule.decay", self.decay, 0, 1, above_low=True)
-        _check_count("schedule.every", self.every, 1, MOST_EPOCHS)
+__all__ = [
+    "BatchConfig",
+    "DataConfig",
+    "LossConfig",
+    "MixupConfig",
+    "OptimizerConfig",
+    "ScheduleConfig",
+    "TrainingConfig",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +51,7 @@ class TrainingConfig:
             published weights at hand; a head that does not fit begins at random. None: all does.
         freeze: Epochs between two stages of unfreezing: at first only the head learns, then one
             stage more, from the output on; 0: everything learns from the start.
+        norm: What the backbone's layers normalise over, in the place of batch norm.
         teacher: A weights file whose embeddings the distillation losses aim at.
         targets: Whether the teacher sees photographs as they are, or each augmented view.
         losses: The terms of the objective.
@@ -251,6 +82,7 @@ class TrainingConfig:
     embedding_size: int = 128
     init: Path | None = None
     freeze: int = 0
+    norm: Norm = Norm.BATCH
     teacher: Path | None = None
     targets: Targets = Targets.PHOTOGRAPHS
     losses: tuple[LossConfig, ...] = (LossConfig(name=LossName.TRIPLET),)
@@ -273,16 +105,16 @@ class TrainingConfig:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        _check_count("epochs", self.epochs, 1, MOST_EPOCHS)
-        _check_count("embedding_size", self.embedding_size, 2, 65_536)
-        _check_count("seed", self.seed, 0, 2**31 - 1)
-        _check_range("averaging", self.averaging, 0, 0.999999)
-        _check_range("dropout", self.dropout, 0, 0.99)
-        _check_count("freeze", self.freeze, 0, MOST_EPOCHS)
+        check_count("epochs", self.epochs, 1, MOST_EPOCHS)
+        check_count("embedding_size", self.embedding_size, 2, 65_536)
+        check_count("seed", self.seed, 0, 2**31 - 1)
+        check_range("averaging", self.averaging, 0, 0.999999)
+        check_range("dropout", self.dropout, 0, 0.99)
+        check_count("freeze", self.freeze, 0, MOST_EPOCHS)
         if self.freeze and self.init is None:
             raise ArgumentError("freeze keeps what is learnt, and nothing is: give weights to init")
         if self.patience is not None:
-            _check_count("patience", self.patience, 1, MOST_EPOCHS)
+            check_count("patience", self.patience, 1, MOST_EPOCHS)
         if self.out == self.data.folder:
             raise ArgumentError(f"{self.out} holds the photographs: give the run another folder")
         self._check_losses()

@@ -15,9 +15,9 @@ from data.errors import AppError, ArgumentError, TrainingError
 
 from .choices import Metric
 from .config import TrainingConfig
+from .preparation import read_data
 from .recipe import changed
 from .reports import EpochReport
-from .trainer import read_data
 from .tuning import MOST_WORKERS, value_of
 from .workers import Job, ProgressCallback, Workers
 

@@ -12,16 +12,17 @@ from torch import Tensor
 
 from backbones.network import Alteration, Backbone
 from backbones.registry import create
-from data.errors import TrainingError
+from data.errors import ArgumentError, TrainingError
 
 from ..faces.align import crop_size
 from .aligned import alignment_for
 from .averaging import WeightAverage
 from .batches import Batch, BatchStream, epoch_seed
 from .checkpoint import Parts
-from .choices import Precision
+from .choices import MixupPlace, Precision
 from .config import TrainingConfig
 from .distillation import Watching
+from .distributed import Team
 from .losses import build_objective
 from .mixup import Mixer, Mixture
 from .optimizers import build_optimizer
@@ -81,8 +82,8 @@ def build_network(config: TrainingConfig, device: torch.device) -> Backbone:
     """Build what is trained, with random weights from the run's seed, or those to begin with.
 
     Raises:
-        ArgumentError: No backbone of that name, or none that takes these sizes; no file to begin
-            with.
+        ArgumentError: No backbone of that name, or none that takes these sizes or this norm; no
+            file to begin with.
         WeightsError: That file is damaged or of another network.
     """
     side = crop_size(alignment_for(config.backbone))
@@ -91,6 +92,7 @@ def build_network(config: TrainingConfig, device: torch.device) -> Backbone:
         embedding_size=config.embedding_size,
         seed=config.seed,
         input_size=(side, side),
+        norm=config.norm,
     )
     begin(network, initial_weights(config))
     network = network.to(device)
@@ -111,21 +113,30 @@ class EpochLoop:
         batches: BatchStream,
         device: torch.device,
         watching: Watching | None = None,
+        team: Team | None = None,
     ) -> None:
         """Put the loop together.
 
         Args:
             config: Of the run.
             parts: What is trained.
-            batches: Of each epoch.
-            device: Where they are.
+            batches: Of each epoch, of all processes together.
+            device: Of this process.
             watching: Gives each view its target, in the place of those that come with the batch.
+            team: The processes; None: this one alone.
+
+        Raises:
+            ArgumentError: Feature maps shall be mixed, and they are in several processes; or there
+                is no C++ compiler.
         """
         self._config = config
         self._parts = parts
         self._batches = batches
         self._device = device
         self._watching = watching
+        self._team = team or Team()
+        if self._team.size > 1 and config.mixup.where is MixupPlace.HIDDEN:
+            raise ArgumentError("mixup at a hidden place needs the batch in one process")
         self._taps = parts.network.spec.taps
         self._trained = [p for group in parts.optimizer.param_groups for p in group["params"]]
         self._embed = compiled(parts.network) if config.compile else parts.network
@@ -153,7 +164,8 @@ class EpochLoop:
         self._parts.network.train()
         freeze_stages(self._parts.network, epoch, every=self._config.freeze)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)  # for dropout
+            # For dropout. Alike in all processes: another draw may be one that they must share.
+            torch.manual_seed(seed)
             for number, batch in enumerate(self._batches.epoch(epoch), start=1):
                 self._set_rate((epoch - 1) * steps + number - 1)
                 mixture = mixer.draw(len(batch.labels), self._device)
@@ -192,19 +204,22 @@ class EpochLoop:
         images = batch.images
         if mixture is not None and mixture.tap is None:
             images = mixture(images)
+        images = self._team.own(images)
         if self._config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         with self._autocast():
-            embeddings = self._embed(images, self._alterations(mixture))
+            own = self._embed(images, self._alterations(mixture))
             if self._watching is not None:
-                batch = replace(batch, targets=self._watching(images))
+                batch = replace(batch, targets=self._team.gather(self._watching(images)))
         # The losses are computed in float32: small differences of distances decide them.
-        total, parts = self._compare(embeddings.float(), batch, mixture)
+        embeddings = self._team.gather(own.float())
+        total, parts = self._compare(embeddings, batch, mixture)
         losses = {"total": float(total.detach())} | {n: float(v) for n, v in parts.items()}
         if not math.isfinite(losses["total"]):
             raise _diverged(f"the loss is {losses['total']} in {where}")
         self._parts.optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
+        self._team.sum_gradients(self._parts)
         if self._config.optimizer.clip is not None:
             torch.nn.utils.clip_grad_norm_(self._trained, self._config.optimizer.clip)
         self._parts.optimizer.step()

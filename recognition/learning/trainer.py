@@ -2,38 +2,33 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from backbones.metadata import weights_metadata
 from backbones.network import Backbone
-from backbones.spec import Alignment
-from backbones.weights import LoadedBackbone, load_backbone, resolve_device
-from data.errors import ArgumentError, DatasetError
-from data.files import data_home
+from backbones.weights import load_backbone
 
-from .aligned import Aligner, alignment_for
+from .aligned import alignment_for
 from .batches import BatchStream, build_sampler
 from .checkpoint import Parts, Position, load_state, save_state
-from .choices import Targets
 from .config import TrainingConfig
-from .distillation import TARGETS, Watching, load_teacher, teacher_targets
+from .distillation import load_teacher
+from .distributed import Team, join_team
 from .logbook import Logbook, check_tensorboard
 from .model_card import write_model_card
-from .photographs import TrainingData, load_data
+from .photographs import TrainingData
 from .plots import weights_figures
+from .preparation import read_data, teaching
 from .provenance import describe
-from .reports import EpochReport, Progress, TrainingResult
+from .reports import EpochReport, TrainingResult
 from .runs import RunFolder, fingerprint
 from .steps import EpochLoop, EpochLosses, ProgressCallback, build_network, build_parts
 from .validation import (
     MOST_PER_PERSON,
     Verification,
-    check_metric,
     compare,
     compare_people,
     verify_people,
@@ -53,6 +48,9 @@ def train(
 ) -> TrainingResult:
     """Train an embedding, or go on with a run that was interrupted.
 
+    Started by `torchrun`, every process calls this with the same arguments, and every batch is
+    dealt out to them. The first one writes and reports; all get the result.
+
     Args:
         config: All settings.
         report: Told about each epoch.
@@ -62,21 +60,27 @@ def train(
 
     Raises:
         DatasetError: The photographs cannot be used.
-        ArgumentError: A batch over the data set, an unwritable folder, a missing device.
+        ArgumentError: A batch over the data set or not to be dealt out evenly, an unwritable
+            folder, a missing device.
         WeightsError: The teacher's file is no usable weights file.
         TrainingError: The loss is no finite number, the last good weights are untouched; or the
-            folder holds a run with other settings.
+            folder holds a run with other settings; or another process has ended.
     """
     if config.tensorboard:
         check_tensorboard()
+    team, device = join_team(config.device)
+    if not team.first:
+        report = progress = None
     tell = progress or (lambda _: None)
-    device = resolve_device(config.device)
     network = build_network(config, device)
     teacher = None if config.teacher is None else load_teacher(config.teacher, device)
-    data = read_data(config, device, tell)
+    with team.one_by_one():
+        data = read_data(config, device, tell)
     sampler = build_sampler(data.training, config)
+    team.check_batch(config.batch, people=len(data.training.people), photographs=len(data.training))
     run = RunFolder(config)  # nothing is written before everything has been checked
-    watching, targets = _teaching(config, teacher, data, run, tell)
+    with team.one_by_one():
+        watching, targets = teaching(config, teacher, data, run, tell)
     parts = build_parts(
         config,
         network,
@@ -91,91 +95,13 @@ def train(
         config,
         data,
         parts,
-        EpochLoop(config, parts, batches, device, watching),
+        EpochLoop(config, parts, batches, device, watching, team),
         run,
+        team,
         prose=describe(config, data, command),
         digest=digest,
     )
     return trainer.fit(report or (lambda _: None), tell)
-
-
-def read_data(config: TrainingConfig, device: torch.device, tell: ProgressCallback) -> TrainingData:
-    """Align, split, and check that the people kept out can measure what is asked for.
-
-    Raises:
-        DatasetError: The photographs cannot be used.
-    """
-    data = _aligned(config, alignment_for(config.backbone), device, tell)
-    check_metric(config.metric, data.validation.first_of_each(MOST_PER_PERSON))
-    return data
-
-
-def _aligned(
-    config: TrainingConfig, alignment: Alignment, device: torch.device, tell: ProgressCallback
-) -> TrainingData:
-    aligner = Aligner(
-        config.data.cache or data_home() / "aligned",
-        alignment=alignment,
-        device=device.type,
-        progress=lambda done, total: tell(Progress("photographs", done, total)),
-    )
-    return load_data(config.data, aligner, seed=config.seed)
-
-
-def _teaching(
-    config: TrainingConfig,
-    teacher: LoadedBackbone | None,
-    data: TrainingData,
-    run: RunFolder,
-    tell: ProgressCallback,
-) -> tuple[Watching | None, Tensor | None]:
-    """A teacher that watches every view, or one that has answered beforehand, or neither.
-
-    Raises:
-        ArgumentError: A teacher that shall watch wants faces aligned otherwise than the student.
-    """
-    if teacher is None:
-        return None, None
-    if config.targets is Targets.PHOTOGRAPHS:
-        return None, _targets(config, teacher, data, run, tell)
-    if alignment_for(config.backbone) is not teacher.alignment:
-        raise ArgumentError(
-            f"the teacher cannot watch {config.backbone}, which sees faces aligned otherwise: "
-            f"set targets to {Targets.PHOTOGRAPHS}"
-        )
-    return Watching(teacher, compile=config.compile), None
-
-
-def _targets(
-    config: TrainingConfig,
-    teacher: LoadedBackbone,
-    data: TrainingData,
-    run: RunFolder,
-    tell: ProgressCallback,
-) -> Tensor:
-    """The teacher's answers; it sees the faces aligned as it was taught, not as the student."""
-    if alignment_for(config.backbone) is not teacher.alignment:
-        device = teacher.backbone.normalise.mean.device
-        data = _as_before(data, _aligned(config, teacher.alignment, device, tell))
-    return teacher_targets(
-        teacher,
-        data.training.pixels,
-        run.path / TARGETS,
-        progress=lambda done, total: tell(Progress("teacher", done, total)),
-    )
-
-
-def _as_before(before: TrainingData, again: TrainingData) -> TrainingData:
-    """What was read again, once it is known to show the same photographs in the same order.
-
-    Raises:
-        DatasetError: The folders changed in between.
-    """
-    paths = [[item.path for item in data.missed] for data in (before, again)]
-    labels = [data.training.labels for data in (before, again)]
-    if paths[0] != paths[1] or not torch.equal(labels[0], labels[1]):
-        raise DatasetError("the photographs changed while they were read: begin again")
-    return again
 
 
 class Trainer:
@@ -188,6 +114,7 @@ class Trainer:
         parts: Parts,
         loop: EpochLoop,
         run: RunFolder,
+        team: Team,
         *,
         prose: dict[str, str],
         digest: str,
@@ -200,25 +127,35 @@ class Trainer:
             parts: What is trained.
             loop: Takes them through an epoch.
             run: Where results go.
+            team: The processes that take part.
             prose: What the weights' metadata says about their making.
             digest: Of what decides the result; a state with another one is not gone on with.
         """
         self._config, self._data, self._parts, self._loop = config, data, parts, loop
-        self._run, self._prose, self._digest = run, prose, digest
+        self._run, self._team, self._prose, self._digest = run, team, prose, digest
         self._held_out = data.validation.first_of_each(MOST_PER_PERSON)
 
     def fit(self, report: EpochCallback, progress: ProgressCallback) -> TrainingResult:
         """Run the epochs that are left."""
         position = load_state(self._run.path, self._parts, self._digest)
-        self._run.write_config(self._config)
-        with Logbook(self._config, self._run.reports(position.epoch)) as logbook:
+        self._team.check_alike(self._digest, position)
+        with self._logbook(position) as logbook:
             while position.epoch < self._config.epochs and not self._is_idle(position):
                 started = time.perf_counter()
                 losses = self._loop.run(position.epoch + 1, progress)
-                position, done = self._complete(position, losses, started)
-                logbook.add(done)
-                report(done)
+                if logbook is not None:
+                    position, done = self._complete(position, losses, started)
+                    logbook.add(done)
+                    report(done)
+                position = self._team.share(position)
             return self._result(position, logbook)
+
+    def _logbook(self, position: Position) -> AbstractContextManager[Logbook | None]:
+        """What the first process writes, besides weights and state; None for the others."""
+        if not self._team.first:
+            return nullcontext()
+        self._run.write_config(self._config)
+        return Logbook(self._config, self._run.reports(position.epoch))
 
     def _is_idle(self, position: Position) -> bool:
         """Whether the metric has not risen for as long as the run would wait."""
@@ -275,7 +212,7 @@ class Trainer:
             **self._prose,
         )
 
-    def _result(self, position: Position, logbook: Logbook) -> TrainingResult:
+    def _result(self, position: Position, logbook: Logbook | None) -> TrainingResult:
         """Judge the best weights, draw them and write the model card."""
         device = self._parts.network.normalise.mean.device
         backbone = load_backbone(None, weights=self._run.best, device=device).backbone
@@ -291,8 +228,6 @@ class Trainer:
             if len(people) > 1
         }
         measured = {name: compare(each.genuine, each.impostor) for name, each in pairs.items()}
-        held_out = self._data.validation
-        logbook.finish(weights_figures(backbone, pairs, held_out, mirror=self._config.mirror))
         result = TrainingResult(
             out=self._run.path,
             weights=self._run.best,
@@ -303,5 +238,8 @@ class Trainer:
             missed=self._data.missed,
             doubts=self._data.doubts,
         )
-        write_model_card(self._config, result)
+        if logbook is not None:
+            held_out, mirror = self._data.validation, self._config.mirror
+            logbook.finish(weights_figures(backbone, pairs, held_out, mirror=mirror))
+            write_model_card(self._config, result)
         return result

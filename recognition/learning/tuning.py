@@ -20,10 +20,10 @@ from data.files import private_folder, sha256_of, write_atomic
 
 from .choices import Metric, SamplerName
 from .config import TrainingConfig
+from .preparation import read_data
 from .recipe import changed, to_toml
 from .reports import EpochReport
 from .search import Dimension
-from .trainer import read_data
 from .workers import Job, ProgressCallback, Workers
 
 if TYPE_CHECKING:

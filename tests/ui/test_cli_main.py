@@ -186,3 +186,12 @@ def test_a_closed_pipe_is_quiet() -> None:
     finally:
         os.close(writer)
     assert done.stderr == b""
+
+
+def test_the_module_runs_as_the_script_does() -> None:
+    """So that `torchrun -m ui.cli train …` starts it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ui.cli", "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert done.stdout.strip().startswith("Usage: likeness")

@@ -74,6 +74,8 @@ def train(
     kept out, to choose the best and to set its threshold. A recipe gives way to the environment
     (LIKENESS_TRAIN_EPOCHS=3, LIKENESS_TRAIN_OPTIMIZER__RATE=0.01), and that to the options.
     """
+    from recognition.learning.distributed import leads
+
     flags = {
         "data": data,
         "out": out,
@@ -94,6 +96,8 @@ def train(
     config = configured(settings, recipe, flags, set_ or (), allow_corrupt=allow_corrupt)
     words = command_line("train", settings, recipe, flags, set_ or ())
     result = _run(config, words, as_json=as_json)
+    if not leads():
+        return 0
     for doubt in result.doubts:
         output.print_warning(doubt)
     for missed in result.missed:
@@ -108,8 +112,11 @@ def train(
 
 def _run(config: "TrainingConfig", command_line: str, *, as_json: bool) -> "TrainingResult":
     """Train with a progress bar for each stage and a line for each epoch."""
+    from recognition.learning.distributed import leads
     from recognition.learning.trainer import train as run
 
+    if not leads():
+        return run(config, command=command_line)
     print_progress = _ProgressLines()
     with output.progress_bar("training") as advance:
 

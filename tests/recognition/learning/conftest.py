@@ -45,9 +45,18 @@ class Tiny(Backbone):
         )
 
 
+class Steady(Tiny):
+    """Without dropout, whose draws depend on how a batch is dealt out."""
+
+    def __init__(self, spec: BackboneSpec) -> None:
+        super().__init__(spec)
+        self.drop.p = 0.0
+
+
 if "tiny" not in available():
     register(SPEC)(Tiny)
     register(replace(SPEC, name="tiny_eyes", alignment=Alignment.EYES, input_size=(96, 96)))(Tiny)
+    register(replace(SPEC, name="steady"))(Steady)
 
 
 def make_people(

@@ -1,0 +1,1 @@
+"""What a network may be built with in place of its usual layers."""

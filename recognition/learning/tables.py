@@ -1,0 +1,204 @@
+"""The tables of a recipe: data, batch, losses, mixup, optimizer, schedule."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.errors import ArgumentError
+
+from .choices import (
+    LossName,
+    Mining,
+    MixupPlace,
+    OptimizerName,
+    Sampling,
+    ScheduleName,
+)
+
+MOST_EPOCHS = 100_000
+_PEOPLE = 16
+
+Point = tuple[float, float]
+
+
+def check_range(
+    name: str, value: float, low: float, high: float, *, above_low: bool = False
+) -> None:
+    """Refuse NaN and whatever lies outside [low, high], or outside (low, high] with `above_low`."""
+    inside = low < value <= high if above_low else low <= value <= high
+    if math.isnan(value) or not inside:
+        bracket = "more than" if above_low else "at least"
+        raise ArgumentError(f"{name} is {value:g}: give {bracket} {low:g} and at most {high:g}")
+
+
+def check_count(name: str, value: int, low: int, high: int) -> None:
+    """Refuse an integer outside [low, high]."""
+    if not low <= value <= high:
+        raise ArgumentError(f"{name} is {value}: give a whole number from {low} to {high}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """Which photographs, and which people are kept out.
+
+    Attributes:
+        folder: A folder of identities: `<name>/<photograph>`.
+        identities: A text file; the first word of a line is the name of a folder to use. None: all.
+        unlabelled: A folder of photographs without names, for the distillation losses.
+        unlabelled_landmarks: Where eyes, nose and mouth corners (x, y in pixels) lie in every
+            unlabelled photograph alike; None: each is searched for its face.
+        split: Shares of the people for training, validation and test; scaled to a sum of 1.
+        validation: A folder of other people for validation, who then get no share of `folder`.
+        test: The same for the test.
+        cache: Where photographs aligned by this run are kept; None: the user's data folder.
+        allow_corrupt: Go on where more than a fifth of the photographs cannot be read.
+    """
+
+    folder: Path
+    identities: Path | None = None
+    unlabelled: Path | None = None
+    unlabelled_landmarks: tuple[Point, Point, Point, Point, Point] | None = None
+    split: tuple[float, float, float] = (6.0, 2.0, 2.0)
+    validation: Path | None = None
+    test: Path | None = None
+    cache: Path | None = None
+    allow_corrupt: bool = False
+
+    def __post_init__(self) -> None:
+        for share in self.split:
+            check_range("a share of data.split", share, 0, 1e6)
+        if self.split[0] == 0 or (self.split[1] == 0 and self.validation is None):
+            raise ArgumentError("data.split needs shares above 0 for training and validation")
+        folders = [f for f in (self.folder, self.validation, self.test) if f is not None]
+        if len(set(folders)) < len(folders):
+            raise ArgumentError(
+                "data.folder, data.validation and data.test must be different folders: nobody may "
+                "be in two parts"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchConfig:
+    """What one step sees.
+
+    Attributes:
+        sampling: An epoch draws P people × K photographs a batch, or takes every photograph once,
+            up to K of one person side by side.
+        people: P; None: 16, or everybody where there are fewer.
+        photographs: K.
+    """
+
+    sampling: Sampling = Sampling.PEOPLE
+    people: int | None = None
+    photographs: int = 4
+
+    def __post_init__(self) -> None:
+        if self.people is not None:
+            check_count("batch.people", self.people, 1, 100_000)
+        check_count("batch.photographs", self.photographs, 1, 1_000)
+        if self.people == self.photographs == 1:
+            raise ArgumentError("a batch of 1 photograph cannot be normalised: give 2 or more")
+
+    def people_of(self, available: int) -> int:
+        """P, where so many people are there; one that was asked for may be more than that."""
+        return min(_PEOPLE, available) if self.people is None else self.people
+
+    def size_of(self, available: int) -> int:
+        """Photographs a batch, where so many are there and they are not drawn by person."""
+        people = _PEOPLE if self.people is None else self.people
+        size = people * self.photographs
+        return min(size, available) if self.people is None else size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossConfig:
+    """One term of the objective.
+
+    Attributes:
+        name: Which loss.
+        weight: Its factor in the sum.
+        margin: α of the triplet (squared distance), the contrastive loss's distance, ArcFace's
+            angle in degrees, CosFace's cosine; None: the paper's.
+        scale: The factor before the softmax of the margin losses; None: the paper's.
+        mining: Which triplets count.
+    """
+
+    name: LossName
+    weight: float = 1.0
+    margin: float | None = None
+    scale: float | None = None
+    mining: Mining = Mining.SEMI_HARD
+
+    def __post_init__(self) -> None:
+        check_range(f"the weight of {self.name}", self.weight, 0, 1e6, above_low=True)
+        if self.margin is not None:
+            check_range(f"the margin of {self.name}", self.margin, 0, 180)
+        if self.scale is not None:
+            check_range(f"the scale of {self.name}", self.scale, 0, 1e4, above_low=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixupConfig:
+    """Photographs mixed in pairs, and what they should be with them.
+
+    Attributes:
+        where: In the image, or at a place drawn for each batch.
+        alpha: A batch's share is drawn from Beta(alpha, alpha): near 0 mixes little, 1 evenly.
+    """
+
+    where: MixupPlace = MixupPlace.NONE
+    alpha: float = 0.2
+
+    def __post_init__(self) -> None:
+        check_range("mixup.alpha", self.alpha, 0, 100, above_low=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizerConfig:
+    """How a gradient becomes a step.
+
+    Attributes:
+        name: The rule.
+        rate: The largest learning rate of the run; the schedule scales it.
+        weight_decay: Applied to weight matrices alone, never to biases and norms.
+        momentum: Of SGD with momentum, and Nesterov.
+        clip: Largest norm of the whole gradient; None: as it is.
+    """
+
+    name: OptimizerName = OptimizerName.ADAMW
+    rate: float = 1e-3
+    weight_decay: float = 0.05
+    momentum: float = 0.9
+    clip: float | None = 5.0
+
+    def __post_init__(self) -> None:
+        check_range("optimizer.rate", self.rate, 0, 100, above_low=True)
+        check_range("optimizer.weight_decay", self.weight_decay, 0, 10)
+        check_range("optimizer.momentum", self.momentum, 0, 0.9999)
+        if self.clip is not None:
+            check_range("optimizer.clip", self.clip, 0, 1e9, above_low=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleConfig:
+    """How the learning rate changes, as a factor on `optimizer.rate`.
+
+    Attributes:
+        name: The curve.
+        warmup: The share of the run in which the rate climbs from 4 % of its value (one-cycle:
+            the rising half of the cycle).
+        decay: k of 1/(1 + k·epoch); the factor per epoch of `exponential`, and per step of `step`.
+        every: Epochs between two drops of `step`.
+    """
+
+    name: ScheduleName = ScheduleName.ONE_CYCLE
+    warmup: float = 0.2
+    decay: float = 0.5
+    every: int = 10
+
+    def __post_init__(self) -> None:
+        check_range("schedule.warmup", self.warmup, 0, 0.9)
+        check_range("schedule.decay", self.decay, 0, 1e3)
+        if self.name in {ScheduleName.EXPONENTIAL, ScheduleName.STEP}:
+            check_range("schedule.decay", self.decay, 0, 1, above_low=True)
+        check_count("schedule.every", self.every, 1, MOST_EPOCHS)

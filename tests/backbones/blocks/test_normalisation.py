@@ -1,0 +1,114 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from backbones.blocks.normalisation import exchange_norms
+from backbones.metadata import parse_metadata, weights_metadata
+from backbones.registry import create, spec_of
+from backbones.spec import Norm
+from backbones.weights import load_backbone
+from data.errors import ArgumentError, WeightsError
+from data.tensors import write_tensors
+
+OTHERS = [Norm.GROUP, Norm.LAYER, Norm.INSTANCE]
+
+
+def by_hand(x: Tensor, norm: Norm) -> Tensor:
+    """The definition, image by image and set of channels by set of channels."""
+    size = {Norm.GROUP: 16, Norm.LAYER: x.shape[1], Norm.INSTANCE: 1}[norm]
+    y = torch.empty_like(x)
+    for image in range(len(x)):
+        for first in range(0, x.shape[1], size):
+            part = x[image, first : first + size]
+            deviation = (part.var(correction=0) + 1e-5).sqrt()
+            y[image, first : first + size] = (part - part.mean()) / deviation
+    return y
+
+
+@pytest.mark.parametrize("norm", OTHERS)
+def test_each_norm_against_its_definition(norm: Norm) -> None:
+    network = nn.Sequential(nn.BatchNorm2d(48))
+    exchanged = exchange_norms(network, norm)
+    x = torch.randn(3, 48, 5, 4, generator=torch.Generator().manual_seed(0)) * 3 + 1
+    torch.testing.assert_close(network(x), by_hand(x, norm))
+    assert list(exchanged.values()) == [network[0]]
+    assert list(network.state_dict()) == ["0.weight", "0.bias"]
+
+
+def test_batch_norm_stays_what_it_is() -> None:
+    network = nn.Sequential(nn.BatchNorm2d(48))
+    assert exchange_norms(network, Norm.BATCH) == {}
+    assert type(network[0]) is nn.BatchNorm2d
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(8, 1), (64, 4), (100, 2), (97, 1), (512, 32)])
+def test_groups_divide_the_channels_and_have_sixteen_or_more(channels: int, groups: int) -> None:
+    network = nn.Sequential(nn.BatchNorm2d(channels))
+    exchange_norms(network, Norm.GROUP)
+    assert network[0].num_groups == groups
+    assert channels % groups == 0
+
+
+@pytest.mark.parametrize("norm", OTHERS)
+def test_in_the_head_every_norm_takes_all_channels(norm: Norm) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 32, 1), nn.Sequential(nn.BatchNorm2d(32)))
+    exchange_norms(network, norm, head=[network[1]])
+    assert network[1][0].num_groups == 1
+
+
+def test_a_network_without_norms_has_none_to_exchange() -> None:
+    with pytest.raises(ArgumentError, match="leave norm at batch"):
+        exchange_norms(nn.Sequential(nn.Conv2d(3, 4, 1)), Norm.GROUP)
+    with pytest.raises(ArgumentError, match="leave norm at batch"):
+        create("squeezenet1_0", norm=Norm.GROUP)
+
+
+@pytest.mark.parametrize("norm", OTHERS)
+@pytest.mark.parametrize(
+    ("name", "size"), [("mobilefacenet", 48), ("resnet18", 64), ("inception_resnet_v1", 112)]
+)
+def test_an_embedding_does_not_depend_on_the_rest_of_the_batch(
+    name: str, size: int, norm: Norm
+) -> None:
+    network = create(name, norm=norm, embedding_size=32, input_size=(size, size), seed=0).train()
+    for module in network.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    images = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        together = network(images)
+        alone = torch.cat([network(image[None]) for image in images])
+        used = network.eval()(images)
+    assert not any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in network.modules())
+    assert float(together.std(dim=0).min()) > 1e-4  # the images still make a difference
+    torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(used, together)
+
+
+def test_the_weights_beneath_are_those_of_the_same_seed() -> None:
+    group, batch = (create("mobilefacenet", norm=n, seed=3) for n in (Norm.GROUP, Norm.BATCH))
+    state = batch.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in group.state_dict().items())
+
+
+@pytest.mark.parametrize("norm", Norm)
+def test_a_weights_file_alone_rebuilds_the_network(norm: Norm, tmp_path: Path) -> None:
+    network = create("mobilefacenet", norm=norm, input_size=(48, 48), seed=0)
+    file = tmp_path / "weights.safetensors"
+    write_tensors(file, network.state_dict(), weights_metadata(network.spec))
+    loaded = load_backbone(None, weights=file).backbone
+    assert loaded.spec.norm is norm
+    images = torch.rand(2, 3, 48, 48)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(images), network(images), rtol=1e-2, atol=1e-3)
+
+
+def test_what_a_file_says_of_norms_must_be_understood() -> None:
+    spec = replace(spec_of("mobilefacenet"), norm=Norm.LAYER)
+    assert parse_metadata(weights_metadata(spec)).norm is Norm.LAYER
+    assert "norm" not in weights_metadata(spec_of("mobilefacenet"))
+    with pytest.raises(WeightsError, match="norm is 'switchable', expected batch or group or"):
+        parse_metadata({"norm": "switchable"})
