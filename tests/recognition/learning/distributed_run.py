@@ -23,6 +23,7 @@ from data.errors import AppError
 from data.files import sha256_of
 from recognition.learning.batches import Batch
 from recognition.learning.config import TrainingConfig
+from recognition.learning.mixup import Mixture
 from recognition.learning.recipe import configure
 from recognition.learning.steps import EpochLoop
 from recognition.learning.trainer import train
@@ -35,10 +36,12 @@ def record(config: TrainingConfig) -> dict[str, Any]:
     step = EpochLoop._step
     poisoned = config.out.name == "poisoned" and os.environ["RANK"] != "0"
 
-    def recorded(loop: EpochLoop, batch: Batch, where: str) -> dict[str, float]:
+    def recorded(
+        loop: EpochLoop, batch: Batch, mixture: Mixture | None, where: str
+    ) -> dict[str, float]:
         if poisoned and where.startswith("epoch 2"):
             _poison(loop._parts.network)
-        losses.append(step(loop, batch, where))
+        losses.append(step(loop, batch, mixture, where))
         loops[:] = [loop]
         return losses[-1]
 
