@@ -35,7 +35,7 @@ def start(folder: Path, *words: str, program: str = PAINTER) -> Job:
     return jobs.start(folder, command, kind="stylize", title="a title")
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
+def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
