@@ -158,9 +158,7 @@ def cutoff(
     return found
 
 
-def _highest(
-    impostors: Impostors, rate: float, count: int
-) -> tuple[npt.NDArray[np.bool_], float]:
+def _highest(impostors: Impostors, rate: float, count: int) -> tuple[npt.NDArray[np.bool_], float]:
     """Return which comparisons make the tail, and the similarity above which they lie.
 
     Raises:

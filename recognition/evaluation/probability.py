@@ -161,9 +161,7 @@ class Reliability:
     weights: tuple[float, ...]
 
 
-def reliability(
-    probabilities: Values, same: npt.NDArray[np.bool_], weights: Values
-) -> Reliability:
+def reliability(probabilities: Values, same: npt.NDArray[np.bool_], weights: Values) -> Reliability:
     """Measure how well probabilities hold.
 
     Args:
@@ -177,7 +175,11 @@ def reliability(
         for value in (1.0, probabilities, same)
     )
     filled = mass > 0
-    mass, said, observed = mass[filled], said[filled] / mass[filled], observed[filled] / mass[filled]
+    mass, said, observed = (
+        mass[filled],
+        said[filled] / mass[filled],
+        observed[filled] / mass[filled],
+    )
     parts = mass / mass.sum()
     return Reliability(
         error=float(parts @ np.abs(said - observed)),
@@ -187,9 +189,7 @@ def reliability(
     )
 
 
-def reliability_of(
-    ratio: LikelihoodRatio, pairs: Labelled, prior: float = PRIOR
-) -> Reliability:
+def reliability_of(ratio: LikelihoodRatio, pairs: Labelled, prior: float = PRIOR) -> Reliability:
     """Measure how well a ratio's probabilities hold for pairs as frequent as the prior says."""
     similarities = np.concatenate([pairs.genuine, pairs.impostor])
     same = np.arange(len(similarities)) < len(pairs.genuine)
