@@ -148,15 +148,22 @@ def calibrate(
             if use is Use.VERIFY
             else searches(enrolled, None if strangers is None else strangers.faces)
         )
+        measured = _measured(impostors, rate, among)
         found.append(
             Calibration(
                 use=use,
-                **_figures(impostors, rate, among),
-                rise=ratio and ratio.rise,
-                fall=ratio and ratio.fall,
-                offset=ratio and ratio.offset,
+                rate=rate,
+                threshold=measured.threshold,
+                threshold_low=measured.threshold_interval[0],
+                threshold_high=measured.threshold_interval[1],
+                rate_low=measured.rate_interval[0],
+                rate_high=measured.rate_interval[1],
+                comparisons=measured.comparisons,
+                rise=None if ratio is None else ratio.rise,
+                fall=None if ratio is None else ratio.fall,
+                offset=None if ratio is None else ratio.offset,
                 prior=prior,
-                calibration_error=held and held.error,
+                calibration_error=None if held is None else held.error,
                 weights_digest=gallery.model.weights_digest,
                 data="those enrolled themselves" if strangers is None else strangers.data,
                 calibrated_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -236,7 +243,7 @@ def _numbered(owners: npt.NDArray[np.int64], vectors: npt.NDArray[np.float32]) -
     return Faces(vectors, numbered.reshape(-1))
 
 
-def _figures(impostors: Impostors, rate: float, among: int | None) -> dict[str, float]:
+def _measured(impostors: Impostors, rate: float, among: int | None) -> Cutoff:
     """The threshold and its intervals.
 
     Args:
@@ -246,14 +253,6 @@ def _figures(impostors: Impostors, rate: float, among: int | None) -> dict[str, 
             are one person less than a stranger meets.
     """
     times = 1.0 if among is None else among / (among - 1)
-    found: Cutoff = cutoff(impostors, rate_among(rate, 1 / times))
-    low, high = found.rate_interval
-    return {
-        "rate": rate,
-        "threshold": found.threshold,
-        "threshold_low": found.threshold_interval[0],
-        "threshold_high": found.threshold_interval[1],
-        "rate_low": rate_among(low, times),
-        "rate_high": rate_among(high, times),
-        "comparisons": found.comparisons,
-    }
+    found = cutoff(impostors, rate_among(rate, 1 / times))
+    low, high = (rate_among(end, times) for end in found.rate_interval)
+    return replace(found, rate_interval=(low, high))

@@ -43,6 +43,7 @@ _TAIL = 100  # and at least so many comparisons, to be fitted
 _WIDEST = 0.2  # but no larger a part of all, or it is no tail
 _FEWEST = 20  # comparisons from which a tail is fitted at all
 _FEWEST_PEOPLE = 5
+_ALIKE = 1e-6  # similarities that differ by rounding alone
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -131,10 +132,6 @@ def cutoff(
     own = impostors.weights[chosen][order]
     people = impostors.people[chosen][order]
     values = impostors.similarities[chosen][order].astype(np.float64)
-    if not len(values) or values[-1] - level < 1e-6 or values[-1] - values[0] < 1e-6:
-        raise DatasetError(
-            "the highest similarities are all the same: these photographs cannot give a threshold"
-        )
     total = float(impostors.weights.sum())
 
     def thresholds(weights: Weights) -> Weights:
@@ -176,6 +173,10 @@ def _highest(impostors: Impostors, rate: float, count: int) -> tuple[npt.NDArray
     first_below = int(np.searchsorted(reached, share))
     level = float(similarities[order[min(first_below, len(order) - 1)]])
     chosen: npt.NDArray[np.bool_] = similarities > level
+    if not chosen.any() or np.ptp(similarities[chosen]) < _ALIKE:
+        raise DatasetError(
+            "the highest similarities are all the same: these photographs cannot give a threshold"
+        )
     people = len(np.unique(impostors.people[chosen]))
     if people < _FEWEST_PEOPLE:
         raise DatasetError(

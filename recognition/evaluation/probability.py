@@ -170,16 +170,13 @@ def reliability(probabilities: Values, same: npt.NDArray[np.bool_], weights: Val
         weights: What each counts for, (n,).
     """
     bins = np.minimum((probabilities * _RELIABILITY_BINS).astype(np.int64), _RELIABILITY_BINS - 1)
-    mass, said, observed = (
-        np.bincount(bins, weights * value, _RELIABILITY_BINS)
+    mass, sum_said, sum_same = (
+        np.bincount(bins, weights * value, _RELIABILITY_BINS).astype(np.float64)
         for value in (1.0, probabilities, same)
     )
     filled = mass > 0
-    mass, said, observed = (
-        mass[filled],
-        said[filled] / mass[filled],
-        observed[filled] / mass[filled],
-    )
+    mass = mass[filled]
+    said, observed = sum_said[filled] / mass, sum_same[filled] / mass
     parts = mass / mass.sum()
     return Reliability(
         error=float(parts @ np.abs(said - observed)),
