@@ -21,7 +21,7 @@ import numpy as np
 from data.datasets import Identity, only_listed, read_identities, split_identities
 from data.errors import DatasetError
 from recognition.engine import Choice, Engine
-from recognition.evaluation.calibration import cutoff
+from recognition.evaluation.calibration import cutoff, search_cutoff
 from recognition.evaluation.embedding import Finder, embed_photographs
 from recognition.evaluation.impostors import (
     MOST_PHOTOGRAPHS,
@@ -123,6 +123,7 @@ def identification(kept_out: Faces, tested: Faces, *, galleries: int) -> dict[st
     several = np.flatnonzero(counts > 1)
     rng = np.random.default_rng(0)
     rates, refused = [], 0
+    pairs = different_people(kept_out.at_most(MOST_PHOTOGRAPHS))
     for _ in range(galleries):
         drawn = np.sort(rng.permutation(several)[: (len(several) + 1) // 2])
         chosen = np.zeros(len(tested.people), dtype=np.bool_)
@@ -130,7 +131,7 @@ def identification(kept_out: Faces, tested: Faces, *, galleries: int) -> dict[st
         gallery = tested.select(chosen)
         strangers = tested.select(~np.isin(tested.people, drawn))
         try:
-            threshold = cutoff(searches(gallery, kept_out), FPIR).threshold
+            threshold = search_cutoff(searches(gallery, kept_out), pairs, FPIR).threshold
         except DatasetError:
             refused += 1
             continue

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from data.errors import ArgumentError, DatasetError
 
-from .evaluation.calibration import Cutoff, Impostors, check_rate, cutoff, rate_among
+from .evaluation.calibration import check_rate, cutoff, rate_among, search_cutoff
 from .evaluation.impostors import (
     MOST_PHOTOGRAPHS,
     Faces,
@@ -138,17 +138,18 @@ def calibrate(
     if strangers is None and people < 2:
         raise DatasetError("one person alone has nobody to be mistaken for: give --data DIR")
     faces = (enrolled if strangers is None else strangers.faces).at_most(MOST_PHOTOGRAPHS)
+    pairs = different_people(faces)
     fitted = fit_probabilities(faces, prior=prior)
     ratio, held = (None, None) if fitted is None else fitted
     found = []
     for use, rate in wanted.items():
-        among = people if strangers is None and use is Use.IDENTIFY else None
-        impostors = (
-            different_people(faces)
-            if use is Use.VERIFY
-            else searches(enrolled, None if strangers is None else strangers.faces)
-        )
-        measured = _measured(impostors, rate, among)
+        if use is Use.VERIFY:
+            measured = cutoff(pairs, rate)
+        elif strangers is None:  # each was searched among one person less than a stranger meets
+            among = people / (people - 1)
+            measured = search_cutoff(searches(enrolled, None), pairs, rate, times=among)
+        else:
+            measured = search_cutoff(searches(enrolled, strangers.faces), pairs, rate)
         found.append(
             Calibration(
                 use=use,
@@ -241,18 +242,3 @@ def _numbered(owners: npt.NDArray[np.int64], vectors: npt.NDArray[np.float32]) -
     """Those enrolled, numbered from 0."""
     _, numbered = np.unique(owners, return_inverse=True)
     return Faces(vectors, numbered.reshape(-1))
-
-
-def _measured(impostors: Impostors, rate: float, among: int | None) -> Cutoff:
-    """The threshold and its intervals.
-
-    Args:
-        impostors: What it is fitted on.
-        rate: The rate wanted.
-        among: How many people are enrolled, where each of them was searched among the others; they
-            are one person less than a stranger meets.
-    """
-    times = 1.0 if among is None else among / (among - 1)
-    found = cutoff(impostors, rate_among(rate, 1 / times))
-    low, high = (rate_among(end, times) for end in found.rate_interval)
-    return replace(found, rate_interval=(low, high))

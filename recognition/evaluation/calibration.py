@@ -1,8 +1,11 @@
 """Thresholds for a wanted rate of false accepts, from comparisons of people who are not the same.
 
-The rate is either that of single comparisons (FAR), or of searches (FPIR, false positive
-identification rate): then a comparison is a stranger's photograph with whoever in a gallery is most
-like them. Every person counts as much as any other, however many photographs there are of them.
+The rate is either that of single comparisons (FAR) or of searches (FPIR, false positive
+identification rate). A search of N people is 1 - (1 - FAR)^n, where n is how many independent
+comparisons it is worth: fewer than it makes, for photographs of one person are alike and some
+strangers are like everybody. n is measured at a threshold that a tenth of the searches reach, which
+few strangers suffice for; the FAR comes from pairs of strangers, of which there are many. Every
+person counts as much as any other, however many photographs there are of them.
 
 Rates of a size that can be counted are interpolated, smaller ones extrapolated, by a tail fitted to
 the highest similarities (`tails`). The interval says what would come out with other people
@@ -12,7 +15,7 @@ tail is at least as sure as so many errors would be: the upper end of its interv
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -111,8 +114,45 @@ def rate_among(rate: float, times: float) -> float:
     return -math.expm1(times * math.log1p(-rate)) if rate < 1 else 1.0
 
 
+def search_cutoff(
+    searches: Impostors, pairs: Impostors, fpir: float, *, times: float = 1.0, seed: int = 0
+) -> Cutoff:
+    """Return the threshold that searches reach at a rate.
+
+    Args:
+        searches: A comparison for each search, with whoever is most alike.
+        pairs: Single comparisons.
+        fpir: The rate, within 0 … `LARGEST_RATE`.
+        times: How many times as many people the searches shall be among.
+        seed: Of the intervals.
+
+    Raises:
+        DatasetError: The comparisons cannot support the rate.
+    """
+    check_rate("rate", fpir)
+    level = float(_highest(searches, LARGEST_RATE / _STEPS_ABOVE, searches.effective)[1])
+    reached, accepted = (_share_above(one, level) for one in (searches, pairs))
+    if is_supported(accepted, pairs.effective) and accepted < reached:
+        worth = times * math.log1p(-reached) / math.log1p(-accepted)
+        error = _relative_error(searches, level, reached, seed)
+        single = _fitted(pairs, rate_among(fpir, 1 / worth), error, seed)
+        found = _as_searches(single, fpir, worth)
+        if _is_sure(found) or (
+            is_supported(single.rate, pairs.effective) and is_supported(fpir, searches.effective)
+        ):
+            return found
+    # Single comparisons are too rare among so many people: the searches themselves are counted.
+    found = _as_searches(_fitted(searches, rate_among(fpir, 1 / times), 0.0, seed), fpir, times)
+    _check_supported(found)
+    return found
+
+
 def cutoff(
-    impostors: Impostors, rate: float, *, replicates: int = REPLICATES, seed: int = 0
+    impostors: Impostors,
+    rate: float,
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
 ) -> Cutoff:
     """Return the threshold that is reached at a rate.
 
@@ -126,6 +166,22 @@ def cutoff(
         DatasetError: The comparisons cannot support the rate.
     """
     check_rate("rate", rate)
+    found = _fitted(impostors, rate, 0.0, seed, replicates)
+    _check_supported(found)
+    return found
+
+
+def _fitted(
+    impostors: Impostors,
+    rate: float,
+    relative_error: float,
+    seed: int,
+    replicates: int = REPLICATES,
+) -> Cutoff:
+    """Return the threshold that is reached at a rate, whether or not it is sure enough.
+
+    `relative_error` is the standard error of the rate wanted, over the rate.
+    """
     count = impostors.effective
     chosen, level = _highest(impostors, rate, count)
     order = np.argsort(impostors.similarities[chosen], kind="stable")
@@ -140,9 +196,11 @@ def cutoff(
 
     tail = fit_tail(values, own[None], level=level, total=total)
     threshold = float(tail.threshold(rate)[0])
-    interval = _interval(thresholds, threshold, people, replicates, seed)
+    # How far the threshold moves where the rate is off by so much.
+    own_error = relative_error * float(tail.scale[0] + tail.shape[0] * (threshold - level))
+    interval = _interval(thresholds, threshold, people, own_error, replicates, seed)
     low, high = (float(tail.rate(end)[0]) for end in reversed(interval))
-    found = Cutoff(
+    return Cutoff(
         rate=rate,
         threshold=threshold,
         threshold_interval=interval,
@@ -151,8 +209,6 @@ def cutoff(
         comparisons=count,
         tail=tail,
     )
-    _check_supported(found)
-    return found
 
 
 def _highest(impostors: Impostors, rate: float, count: int) -> tuple[npt.NDArray[np.bool_], float]:
@@ -193,31 +249,68 @@ def _interval(
     thresholds: Figures,
     value: float,
     people: npt.NDArray[np.int64],
+    own_error: float,
     replicates: int,
     seed: int,
 ) -> Interval:
-    """Return the 95 % interval of a threshold, bootstrapped by identity."""
+    """Return the 95 % interval of a threshold, bootstrapped by identity.
+
+    `own_error` is what else moves the threshold, as a standard error.
+    """
     _, numbered = np.unique(people, return_inverse=True)
     pairs = numbered.reshape(people.shape)
     variance = variances_by_person(thresholds, pairs, replicates=replicates, seed=seed)
     freedom = freedom_by_person(thresholds, pairs)
     known = len(np.unique(pairs))
-    return difference_interval(value, float(variance[0]), known, float(freedom[0]))
+    total = float(variance[0]) + own_error**2
+    return difference_interval(value, total, known, float(freedom[0]))
+
+
+def _share_above(impostors: Impostors, level: float) -> float:
+    """Return the part of the comparisons that lie above a level."""
+    above = impostors.weights[impostors.similarities > level].sum()
+    return float(above / impostors.weights.sum())
+
+
+def _relative_error(impostors: Impostors, level: float, share: float, seed: int) -> float:
+    """Return the standard error of the share above a level, over the share."""
+    chosen = impostors.similarities > level
+    own, total = impostors.weights[chosen], float(impostors.weights.sum())
+    _, numbered = np.unique(impostors.people[chosen], return_inverse=True)
+
+    def shares(weights: Weights) -> Weights:
+        return (weights @ own)[:, None] / total
+
+    pairs = numbered.reshape(-1, 2)
+    variance = variances_by_person(shares, pairs, replicates=REPLICATES, seed=seed)
+    return math.sqrt(float(variance[0])) / share
+
+
+def _as_searches(found: Cutoff, fpir: float, times: float) -> Cutoff:
+    """Return the threshold of comparisons as that of searches worth so many of them."""
+    low, high = (rate_among(end, times) for end in found.rate_interval)
+    return replace(found, rate=fpir, rate_interval=(low, high))
+
+
+def _is_sure(found: Cutoff) -> bool:
+    """Return whether the threshold is at least as sure as ten counted errors would make it."""
+    return found.threshold <= 1 and found.rate_interval[1] <= MOST_OFF * found.rate
 
 
 def _check_supported(found: Cutoff) -> None:
     """Refuse a threshold that is neither counted nor sure.
 
     Raises:
-        DatasetError: It is not; the message says which rate can be counted.
+        DatasetError: It is not; the message says which rate so many comparisons can count.
     """
-    sure = found.rate_interval[1] <= MOST_OFF * found.rate
-    if found.threshold <= 1 and (is_supported(found.rate, found.comparisons) or sure):
+    count = found.comparisons
+    if _is_sure(found) or (found.threshold <= 1 and is_supported(found.rate, count)):
         return
-    smallest = smallest_supported_far(found.comparisons)
-    other = f", or ask for a rate of {smallest:.2g} or more" if smallest is not None else ""
+    smallest = smallest_supported_far(count)
+    larger = smallest is not None and smallest > found.rate
+    other = f", or ask for a rate of {smallest:.2g} or more" if larger else ""
     raise DatasetError(
-        f"a rate of {found.rate:g} is beyond {found.comparisons:,} comparisons, of which "
-        f"{found.expected_errors:.2g} would be errors; beyond these the rate may be anything up to "
+        f"a rate of {found.rate:g} is beyond {count:,} comparisons, of which "
+        f"{found.rate * count:.2g} would be errors; what is asked for may turn out as "
         f"{found.rate_interval[1]:.2g}: {_REMEDY}{other}"
     )

@@ -13,6 +13,7 @@ from recognition.evaluation.calibration import (
     check_rate,
     cutoff,
     rate_among,
+    search_cutoff,
 )
 
 NORMAL = NormalDist(0.0, 0.1)
@@ -47,7 +48,7 @@ def test_searches_among_n_find_someone_as_often_as_the_formula_says() -> None:
     assert found == pytest.approx(rate_among(0.002, 50), rel=0.05)
 
 
-@pytest.mark.parametrize(("rate", "count"), [(0.1, 4000), (0.01, 20_000), (0.001, 50_000)])
+@pytest.mark.parametrize(("rate", "count"), [(0.1, 2000), (0.01, 10_000), (0.001, 30_000)])
 def test_a_rate_that_can_be_counted_is_met(rate: float, count: int) -> None:
     found = cutoff(independent(normal(count)), rate, replicates=100)
     realised = 1 - NORMAL.cdf(found.threshold)
@@ -117,6 +118,41 @@ def test_degenerate_comparisons_are_refused_in_one_line(impostors: Impostors, re
     with pytest.raises(DatasetError, match=reason) as caught:
         cutoff(impostors, 0.05)
     assert "\n" not in str(caught.value)
+
+
+def searched(people: int, count: int, *, alike: float = 0.0) -> Impostors:
+    """Searches among so many people, whose similarities to a stranger are more or less alike."""
+    rng = np.random.default_rng(6)
+    own, common = rng.normal(size=(count, people)), rng.normal(size=(count, 1))
+    return independent(0.1 * (np.sqrt(1 - alike**2) * own + alike * common).max(axis=1))
+
+
+@pytest.mark.parametrize("fpir", [0.1, 0.02, 0.01])
+def test_searches_of_independent_people_are_as_many_comparisons(fpir: float) -> None:
+    pairs = independent(normal(60_000, 5))
+    found = search_cutoff(searched(50, 2000), pairs, fpir)
+    realised = 1 - NORMAL.cdf(found.threshold) ** 50
+    assert realised == pytest.approx(fpir, rel=0.3)
+    assert found.rate_interval[0] < fpir < found.rate_interval[1]
+    twice = search_cutoff(searched(50, 2000), pairs, fpir, times=2)
+    assert 1 - NORMAL.cdf(twice.threshold) ** 100 == pytest.approx(fpir, rel=0.3)
+
+
+def test_people_who_are_alike_are_worth_fewer_comparisons() -> None:
+    pairs = independent(normal(60_000, 5))
+    apart, alike = (search_cutoff(searched(50, 2000, alike=a), pairs, 0.02) for a in (0, 0.9))
+    assert alike.threshold < apart.threshold
+
+
+def test_searches_among_more_people_than_pairs_can_count_are_counted_themselves() -> None:
+    found = search_cutoff(searched(2000, 2000), independent(normal(500, 5)), 0.05)
+    assert 1 - NORMAL.cdf(found.threshold) ** 2000 == pytest.approx(0.05, rel=0.3)
+    assert found.comparisons == 2000
+
+
+def test_few_searches_are_refused_however_many_pairs_there_are() -> None:
+    with pytest.raises(DatasetError, match="too few"):
+        search_cutoff(searched(50, 90), independent(normal(60_000, 5)), 0.05)
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf"), 2 * LARGEST_RATE])
