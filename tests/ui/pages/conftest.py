@@ -187,3 +187,28 @@ def open_page(service: PlayedService) -> Callable[[str], AppTest]:
         return page
 
     return open_one
+
+
+@pytest.fixture
+def calibration() -> Calibration:
+    """A gallery's own threshold, such as `likeness calibrate` leaves it."""
+    return Calibration(
+        use=Use.IDENTIFY,
+        rate=0.01,
+        threshold=0.3,
+        threshold_low=0.29,
+        threshold_high=0.31,
+        rate_low=0.006,
+        rate_high=0.016,
+        comparisons=1000,
+        rise=0.0,
+        fall=20.0,
+        offset=-18.0,
+        prior=0.5,
+        calibration_error=0.01,
+        weights_digest="ab" * 32,
+        data="others",
+        calibrated_at="2026-03-01T10:00:00+00:00",
+        people=2,
+        templates=2,
+    )
