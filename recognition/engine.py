@@ -19,6 +19,7 @@ from .gallery.templates import EmbeddingModel
 from .results import Face
 
 if TYPE_CHECKING:
+    from .evaluation.embedding import Finder
     from .faces.detect import FaceDetector
     from .faces.pipeline import DetectedFace
 
@@ -132,6 +133,24 @@ class Engine:
                 f"a threshold of {threshold:g}: a cosine similarity lies between -1 and 1"
             )
         return threshold
+
+    def finder(self, *, aligned: bool) -> "Finder":
+        """What embeds the one face that counts in a photograph of a data set.
+
+        Args:
+            aligned: Whether the photographs are faces aligned at five points.
+
+        Raises:
+            WeightsError: No weights are at hand.
+            ArgumentError: The network cannot take faces aligned so.
+        """
+        from .evaluation.embedding import already_aligned, in_the_middle
+        from .faces.pipeline import FacePipeline
+
+        pipeline = self.pipeline
+        if aligned and isinstance(pipeline, FacePipeline):
+            return already_aligned(pipeline.embedder, self._choice.device)
+        return in_the_middle(pipeline)
 
     def find_faces(self, images: Sequence[Image.Image]) -> Sequence[Sequence[Face]]:
         """Find the faces of each image, largest first, without the weights that embed them."""

@@ -5,6 +5,7 @@ top left pixel: an image of W×H spans 0 … W by 0 … H, and its first pixel's
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 Point = tuple[float, float]
 """One place in an image, (x, y) in pixels."""
@@ -48,10 +49,12 @@ class Match:
     Attributes:
         person: The name under which the person is enrolled.
         cosine_similarity: That of the person's closest photograph, -1 … 1; higher is closer.
+        probability: That the face is this person's; None where the gallery is not calibrated.
     """
 
     person: str
     cosine_similarity: float
+    probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +119,13 @@ class Verification:
         same_person: True where the similarity reaches the threshold.
         cosine_similarity: Of the two largest faces, -1 … 1; higher is closer.
         threshold: The cosine similarity from which on two faces count as one person's.
+        probability: That they are one person; None where the gallery is not calibrated.
     """
 
     same_person: bool
     cosine_similarity: float
     threshold: float
+    probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,3 +177,64 @@ class PersonSummary:
     name: str
     photographs: int
     enrolled_at: str
+
+
+class Use(StrEnum):
+    """What a threshold decides."""
+
+    IDENTIFY = "identify"
+    VERIFY = "verify"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """A gallery's own threshold for one use, where it comes from, and how sure it is.
+
+    Intervals are 95 %, for other people than those it was measured on.
+
+    Attributes:
+        use: What it decides: a search among those enrolled, or one comparison.
+        rate: The rate of false accepts that was wanted: the FPIR of a search, the FAR of a
+            comparison.
+        threshold: The cosine similarity from which on a face is accepted.
+        threshold_low: The lower end of its interval.
+        threshold_high: The upper end of its interval.
+        rate_low: The lower end of the interval of the rate at which the threshold is reached.
+        rate_high: The upper end of that interval.
+        comparisons: How many comparisons of different people it was measured on, in such as count
+            alike.
+        rise: With `fall` and `offset` the likelihood ratio of a similarity; all three are None
+            where too few people have two photographs.
+        fall: See `rise`.
+        offset: See `rise`.
+        prior: How likely it is before looking that a face is of somebody enrolled, or that two
+            photographs show one person.
+        calibration_error: Expected calibration error of the probabilities, measured on people whom
+            they were not fitted on.
+        weights_digest: SHA-256 of the weights whose embeddings were compared.
+        data: What it was measured on.
+        calibrated_at: When: ISO 8601, UTC, to the second.
+        people: How many people were enrolled then.
+        templates: From how many photographs.
+        doubt: Why it no longer holds for the gallery, in one line; None while it does. Not kept.
+    """
+
+    use: Use
+    rate: float
+    threshold: float
+    threshold_low: float
+    threshold_high: float
+    rate_low: float
+    rate_high: float
+    comparisons: int
+    rise: float | None
+    fall: float | None
+    offset: float | None
+    prior: float
+    calibration_error: float | None
+    weights_digest: str
+    data: str
+    calibrated_at: str
+    people: int
+    templates: int
+    doubt: str | None = None

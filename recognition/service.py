@@ -7,29 +7,38 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
-
 from data.errors import ArgumentError, ImageError
 from data.files import data_home, printable
 
+from .calibrating import (
+    calibrate,
+    check_wanted,
+    embed_strangers,
+    probability_of,
+    still_holds,
+)
 from .engine import Choice, Engine, Pipeline
 from .enrolment import enrol, joined
+from .evaluation.probability import PRIOR
 from .gallery.gallery import Gallery, nobody_enrolled
 from .gallery.names import person_name
 from .gallery.templates import EmbeddingModel
+from .identifying import name_faces
 from .photographs import ProgressCallback, Seen, Source, look_at, read_photograph
 from .results import (
+    Calibration,
     Detection,
     Enrolment,
     FailedImage,
     Identification,
-    IdentifiedFace,
     PersonSummary,
     Skipped,
+    Use,
     Verification,
 )
 
 if TYPE_CHECKING:
+    from .calibrating import Calibrated
     from .faces.pipeline import DetectedFace
 
 
@@ -79,12 +88,77 @@ class RecognitionService:
 
     @property
     def threshold(self) -> float | None:
-        """From which cosine similarity on two faces are one person's; None: the weights have none.
+        """From which cosine similarity on two faces are one person's, as the weights say.
+
+        None: they have none. A calibrated gallery has its own; see `calibration`.
 
         Raises:
             WeightsError: No weights are at hand.
         """
         return self._engine.pipeline.threshold
+
+    def calibration(self, use: Use) -> Calibration | None:
+        """The gallery's own threshold for a use; None if there is none for this network.
+
+        Where the gallery has outgrown it, its `doubt` says so.
+
+        Raises:
+            WeightsError: No weights are at hand.
+            GalleryError: The gallery cannot be read.
+        """
+        if not Gallery.exists(self._folder):
+            return None
+        gallery = self._gallery()
+        found = gallery.calibration(use)
+        if found is None or found.weights_digest != self._engine.model.weights_digest:
+            return None
+        return still_holds(found, gallery.size[1])
+
+    def calibrate(
+        self,
+        *,
+        fpir: float | None = None,
+        far: float | None = None,
+        data: Path | None = None,
+        identities: Path | None = None,
+        aligned: bool = False,
+        prior: float = PRIOR,
+        progress: ProgressCallback | None = None,
+    ) -> "Calibrated":
+        """Give the gallery its own thresholds and probabilities.
+
+        Args:
+            fpir: The part of strangers who may be given a name; None leaves `identify` alone.
+            far: The part of pairs of two people who may pass for one; None leaves `verify` alone.
+            data: A folder of people whom the network was not trained on; None takes those who are
+                enrolled.
+            identities: A list of whom of them to take; None takes all.
+            aligned: Whether they are aligned at five points already.
+            prior: How likely it is before looking that a face is of somebody enrolled, or that two
+                photographs show one person.
+            progress: Called after each photograph.
+
+        Raises:
+            ArgumentError: A rate or the prior is out of range, or there is nothing to do.
+            DatasetError: The people cannot support a rate.
+            WeightsError: No weights are at hand.
+            GalleryError: Nobody is enrolled, or the gallery is another model's.
+        """
+        wanted = check_wanted(fpir, far, prior)
+        if data is None and (identities is not None or aligned):
+            raise ArgumentError("--identities and --aligned say how to read --data DIR: give it")
+        gallery = self._gallery()
+        if gallery.is_empty:
+            raise nobody_enrolled(self._folder)
+        gallery.require(self._engine.model)
+        strangers = None
+        if data is not None:
+            from .evaluation.people import people_to_draw_from  # brings torch
+
+            people = people_to_draw_from(data, identities)
+            find = self._engine.finder(aligned=aligned)
+            strangers = embed_strangers(data, people, gallery, find, progress)
+        return calibrate(gallery, wanted, strangers, prior)
 
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         """Everybody enrolled, by name; or those who were deleted and can be restored."""
@@ -181,7 +255,7 @@ class RecognitionService:
             images: The photographs.
             top_k: How many of the closest people to name for each face.
             threshold: Cosine similarity from which on a face is taken for the closest person's;
-                None takes the weights'.
+                None takes the gallery's own, or else the weights'.
             progress: Called after each photograph.
 
         Returns:
@@ -195,9 +269,12 @@ class RecognitionService:
         gallery = self._gallery()
         if gallery.is_empty:
             raise nobody_enrolled(self._folder)
-        limit = self._engine.threshold(threshold)
+        calibration = self.calibration(Use.IDENTIFY)
+        limit = self._limit(threshold, calibration)
         return [
-            item if isinstance(item, FailedImage) else _identify(gallery, item, top_k, limit)
+            item
+            if isinstance(item, FailedImage)
+            else name_faces(gallery, item, top_k, limit, calibration)
             for item in self._look_at(images, progress)
         ]
 
@@ -208,7 +285,7 @@ class RecognitionService:
             a: One photograph.
             b: The other.
             threshold: Cosine similarity from which on they are one person's; None takes the
-                weights'.
+                gallery's own, or else the weights'.
 
         Raises:
             ImageError: A photograph cannot be read, or there is no face in it.
@@ -217,7 +294,8 @@ class RecognitionService:
             WeightsError: No weights are at hand.
         """
         photographs = [read_photograph(a, 1), read_photograph(b, 2)]
-        limit = self._engine.threshold(threshold)
+        calibration = self.calibration(Use.VERIFY)
+        limit = self._limit(threshold, calibration)
         found = self._engine.pipeline.faces([photograph.image for photograph in photographs])
         for photograph, faces in zip(photographs, found, strict=True):
             if not faces:
@@ -227,7 +305,10 @@ class RecognitionService:
         first, second = (faces[0].embedding for faces in found)
         similarity = min(1.0, max(-1.0, float(first @ second)))
         return Verification(
-            same_person=similarity >= limit, cosine_similarity=similarity, threshold=limit
+            same_person=similarity >= limit,
+            cosine_similarity=similarity,
+            threshold=limit,
+            probability=probability_of(calibration, similarity),
         )
 
     def detect(
@@ -246,6 +327,12 @@ class RecognitionService:
             item if isinstance(item, FailedImage) else Detection(image=item.name, faces=item.faces)
             for item in look_at(images, self._engine.find_faces, progress)
         ]
+
+    def _limit(self, threshold: float | None, calibration: Calibration | None) -> float:
+        """What to decide by: what is asked for, the gallery's own, or else the weights'."""
+        if threshold is None and calibration is not None:
+            threshold = calibration.threshold
+        return self._engine.threshold(threshold)
 
     def _look_at(
         self, images: Sequence[Source], progress: ProgressCallback | None
@@ -275,18 +362,3 @@ class RecognitionService:
                 self.close()
                 self._open_gallery = Gallery.open(self._folder, model=model, create=True)
             return self._gallery()
-
-
-def _identify(
-    gallery: Gallery, photograph: "Seen[DetectedFace]", top_k: int, threshold: float
-) -> Identification:
-    """Name every face of a photograph, or say that nobody enrolled is close enough."""
-    if not photograph.faces:
-        return Identification(image=photograph.name, faces=())
-    found = gallery.search(np.stack([face.embedding for face in photograph.faces]), top_k)
-    faces = []
-    for face, matches in zip(photograph.faces, found, strict=True):
-        known = bool(matches) and matches[0].cosine_similarity >= threshold
-        person = matches[0].person if known else None
-        faces.append(IdentifiedFace(face=face.face, person=person, matches=tuple(matches)))
-    return Identification(image=photograph.name, faces=tuple(faces))

@@ -102,7 +102,8 @@ table { grid-column: 1 / -1; width: 100%; border-collapse: collapse; font-size: 
   margin-top: 0.35rem; table-layout: fixed; }
 th { font-weight: 400; text-align: left; padding: 0.2rem 0.6rem 0.2rem 0; width: 45%;
   overflow: hidden; text-overflow: ellipsis; white-space: nowrap; unicode-bidi: isolate; }
-td:last-child { width: 3.2rem; text-align: right; font-variant-numeric: tabular-nums; }
+.number { width: 3.2rem; text-align: right; font-variant-numeric: tabular-nums; }
+.likely { width: 5.8rem; opacity: 0.75; }
 """
 )
 MATCHES_JS: Final = (
@@ -122,7 +123,14 @@ export default function ({ data, parentElement }) {
       const row = table.insertRow();
       row.append(make("th", "", match.person));
       row.insertCell().append(scale(match.value, data.threshold));
-      row.insertCell().textContent = match.text;
+      const number = row.insertCell();
+      number.className = "number";
+      number.textContent = match.text;
+      if (match.likely) {
+        const likely = row.insertCell();
+        likely.className = "number likely";
+        likely.textContent = match.likely;
+      }
     }
     return card;
   }));

@@ -18,6 +18,7 @@ from data.errors import AppError, ArgumentError
 from . import output
 from .commands import (
     align,
+    calibrate,
     doctor,
     evaluate,
     models,
@@ -42,6 +43,7 @@ def _application() -> typer.Typer:
     for commands in (
         recognise,
         people,
+        calibrate,
         evaluate,
         align,
         train,

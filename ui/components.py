@@ -10,7 +10,7 @@ import streamlit as st
 from PIL import Image
 
 from data.errors import AppError, WeightsError
-from recognition.results import Box, Identification, IdentifiedFace, Verification
+from recognition.results import Box, Calibration, Identification, IdentifiedFace, Use, Verification
 from recognition.service import RecognitionService
 
 from . import browser, memory, resources, wording
@@ -108,6 +108,14 @@ def weights_at_hand(service: RecognitionService) -> bool:
     return False
 
 
+def calibration(service: RecognitionService, use: Use) -> Calibration | None:
+    """The gallery's own threshold, if it has one; where it is outgrown, a line says so."""
+    found = service.calibration(use)
+    if found is not None and found.doubt is not None:
+        st.warning(wording.literal(found.doubt), icon=":material/tune:")
+    return found
+
+
 def picture_with_faces(
     image: Image.Image, frames: Sequence[Frame], *, key: str, description: str
 ) -> None:
@@ -169,6 +177,8 @@ def match_cards(image: Image.Image, result: Identification, threshold: float, *,
 def verdict(result: Verification) -> None:
     """Whether two photographs show one person, the number, and the mark that it is held against."""
     numbers = wording.against(result.cosine_similarity, result.threshold)
+    if result.probability is not None:
+        numbers += f"; one person’s with probability {wording.likely(result.probability)}"
     _verdict(
         key="verdict",
         data={
@@ -204,6 +214,8 @@ def _card(
     """What the browser needs to know of one face."""
     best = face.matches[0] if face.matches else None
     numbers = wording.against(best.cosine_similarity, threshold) if best else ""
+    if best and best.probability is not None:
+        numbers += f", {wording.likely(best.probability)} likely"
     return {
         "picture": data_url(_cut_out(image, face.face.box)),
         "known": face.person is not None,
@@ -216,6 +228,7 @@ def _card(
                 "person": wording.shorten(match.person),
                 "value": match.cosine_similarity,
                 "text": wording.number(match.cosine_similarity),
+                "likely": "" if match.probability is None else wording.likely(match.probability),
             }
             for match in face.matches
         ],

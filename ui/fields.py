@@ -72,12 +72,15 @@ def photographs(*, key: str, several: bool = True) -> list[Upload]:
     return [Upload(id=shot.file_id, name="from the camera", content=shot.getvalue())]
 
 
-def threshold(measured: float | None, *, key: str) -> float | None:
+def threshold(
+    measured: float | None, *, key: str, origin: str = "as measured for the weights"
+) -> float | None:
     """A field for the cosine similarity from which on two faces count as one person's.
 
     Args:
-        measured: The threshold of the weights; None where they carry none.
+        measured: The threshold of the gallery or of the weights; None where there is none.
         key: Tells this field from those of other pages.
+        origin: Where the measured one comes from, in words.
 
     Returns:
         What to decide by: what was chosen, or else the measured one. None where there is neither,
@@ -91,7 +94,7 @@ def threshold(measured: float | None, *, key: str) -> float | None:
         step=0.01,
         placeholder="between −1 and 1"
         if measured is None
-        else f"{wording.number(measured)}, as measured for the weights",
+        else f"{wording.number(measured)}, {origin}",
         key=key,
         help="The cosine similarity from which on two faces count as one person's. "
         "A higher one takes fewer strangers for one another, and misses more of those who are "

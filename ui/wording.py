@@ -2,8 +2,12 @@
 
 import re
 import unicodedata
+from typing import TYPE_CHECKING
 
 from .output import similarity
+
+if TYPE_CHECKING:
+    from recognition.results import Calibration
 
 _LONGEST = 80  # characters of a stranger's text that a line of the page shows
 _JOINERS = "\u200c\u200d"  # part of Persian words and of emoji
@@ -45,6 +49,20 @@ def number(cosine_similarity: float) -> str:
 def against(cosine_similarity: float, threshold: float) -> str:
     """A similarity beside its threshold: `0.62 against 0.27`."""
     return f"{number(cosine_similarity)} against {number(threshold)}"
+
+
+def origin(calibration: "Calibration | None") -> str:
+    """Where a threshold comes from."""
+    if calibration is None:
+        return "as measured for the weights"
+    return f"calibrated for a false accept rate of {100 * calibration.rate:.3g} %"
+
+
+def likely(probability: float) -> str:
+    """A probability as people read it; never as if it were certain."""
+    if probability > 0.9995:
+        return "over 99.9 %"
+    return "under 0.1 %" if probability < 0.0005 else f"{100 * probability:.3g} %"
 
 
 def count(amount: int, noun: str, plural: str | None = None) -> str:

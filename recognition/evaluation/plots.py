@@ -14,6 +14,7 @@ import numpy as np
 from data.files import atomic_output
 
 from .metrics import Scores, roc, smallest_supported_far
+from .probability import Reliability
 
 _Place = Literal["lower right", "upper right"]
 
@@ -101,6 +102,13 @@ def identification_figure(recognisers: Mapping[str, tuple[Sequence[float], Point
     return figure
 
 
+def reliability_figure(held: Reliability) -> "Figure":
+    """Return how probabilities held, over the diagonal of those that hold exactly."""
+    figure, (axes,) = new_figure()
+    draw_reliability(axes, held)
+    return figure
+
+
 def draw_roc(axes: "Axes", recognisers: Mapping[str, Pairs]) -> None:
     """Draw TAR over FAR, whose axis is logarithmic, as far down as the impostor pairs support."""
     supported = [
@@ -174,6 +182,21 @@ def draw_error_curves(axes: "Axes", recognisers: Mapping[str, Points]) -> None:
     axes.set_ylabel("FNIR: known probes missed")
     axes.set_title("Misses and false alarms")
     _legend(axes, recognisers, "upper right")
+
+
+def draw_reliability(axes: "Axes", held: Reliability) -> None:
+    """Draw the share of one person's pairs over the probability said; dots as large as bins."""
+    axes.plot((0, 1), (0, 1), color="0.5", linestyle="--", linewidth=1)
+    axes.plot(held.said, held.observed, **_style(0))
+    sizes = [20 + 300 * weight for weight in held.weights]
+    axes.scatter(held.said, held.observed, s=sizes, color=_COLOURS[0], alpha=0.6)
+    axes.set_xlabel("probability said")
+    axes.set_ylabel("share of one person's pairs")
+    axes.xaxis.set_major_formatter(_percent)
+    axes.yaxis.set_major_formatter(_percent)
+    axes.set_title(f"Reliability: calibration error {100 * held.error:.2g} %")
+    axes.grid(visible=True, alpha=0.25)
+    axes.set_axisbelow(True)
 
 
 def _style(number: int) -> dict[str, Any]:

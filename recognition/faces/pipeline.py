@@ -39,6 +39,11 @@ class FacePipeline:
         self._embedder = embedder
 
     @property
+    def embedder(self) -> FaceEmbedder:
+        """What embeds the aligned faces."""
+        return self._embedder
+
+    @property
     def model_id(self) -> str:
         """The embedding network's name."""
         return self._embedder.model_id

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from data.errors import GalleryError
 
-from .schema import APPLICATION_ID, TABLES, VERSION
+from .schema import APPLICATION_ID, MIGRATIONS, TABLES, VERSION
 
 BUSY_SECONDS = 30.0
 """How long a change waits for another process's change to end."""
@@ -62,6 +62,7 @@ class Database:
                 # crops away with their person.
                 for setting in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
                     self._connection.execute(f"PRAGMA {setting}")
+            self._migrate()
             self._file = path.stat()
             weakref.finalize(self, self._connection.close)  # for those who forget to close
         except BaseException:
@@ -83,6 +84,23 @@ class Database:
                 f"the gallery {self._path} was written by a newer Likeness (schema {version}, "
                 f"this one knows up to {VERSION}): update Likeness"
             )
+
+    def _migrate(self) -> None:
+        """Bring an older gallery up to this version, in one transaction.
+
+        One that cannot be written now stays as it is, and can be read: what a newer version adds is
+        then absent.
+        """
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version == VERSION:
+            return
+        with suppress(GalleryError), self.writing() as connection:
+            # Asked again: another process may have been quicker.
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            for older in range(version, VERSION):
+                for statement in MIGRATIONS[older]:
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {VERSION}")
 
     @property
     def path(self) -> Path:

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from data.errors import AppError, ArgumentError, GalleryError
 from data.files import private_folder
 
-from ..results import Match, PersonSummary
+from ..results import Calibration, Match, PersonSummary, Use
 from .cache import IndexCache
 from .index import TemplateIndex
-from .snapshot import Snapshot
+from .snapshot import Roll, Snapshot
 from .store import Store
-from .templates import EmbeddingModel, Template, unit_vectors
+from .templates import EmbeddingModel, Embeddings, Template, unit_vectors
 from .view import View
 
 _DATABASE = "gallery.sqlite"
@@ -139,6 +139,28 @@ class Gallery:
         """Everybody enrolled, by name; or those who were deleted and can be restored."""
         with self._lock, self._store.reading() as snapshot:
             return snapshot.people(deleted=deleted)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many people are enrolled, and from how many photographs."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.size()
+
+    def templates(self) -> tuple[Roll, Embeddings]:
+        """Which template is whose, and the templates themselves, (N, D)."""
+        with self._lock, self._store.reading() as snapshot:
+            roll = snapshot.roll()
+            return roll, snapshot.embeddings(roll.ids)
+
+    def calibration(self, use: Use) -> Calibration | None:
+        """The gallery's own threshold for a use; None if there is none for its model."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.calibration(use)
+
+    def calibrate(self, calibrations: Sequence[Calibration]) -> None:
+        """Keep the gallery's own threshold for each use; see `Store.calibrate`."""
+        with self._lock:
+            self._store.calibrate(calibrations)
 
     def crop(self, person: str) -> bytes | None:
         """The aligned face of a person's first photograph as a picture file; None if none was kept.

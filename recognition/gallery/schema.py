@@ -1,10 +1,37 @@
 """The gallery's tables, as SQLite is told to make them."""
 
-VERSION = 1
+VERSION = 2
 """Kept as `user_version`; a file with a larger one was written by a newer Likeness."""
 
 APPLICATION_ID = 0x4C696B65
 """Kept as `application_id`: "Like". A database without it is somebody else's."""
+
+_CALIBRATION = """
+-- The gallery's own threshold for one use, and where it comes from; see `results.Calibration`.
+CREATE TABLE calibration (
+    use TEXT PRIMARY KEY CHECK (use IN ('identify', 'verify')),
+    rate REAL NOT NULL,
+    threshold REAL NOT NULL,
+    threshold_low REAL NOT NULL,
+    threshold_high REAL NOT NULL,
+    rate_low REAL NOT NULL,
+    rate_high REAL NOT NULL,
+    comparisons INTEGER NOT NULL,
+    rise REAL,
+    fall REAL,
+    offset REAL,
+    prior REAL NOT NULL,
+    calibration_error REAL,
+    weights_digest TEXT NOT NULL,
+    data TEXT NOT NULL,
+    calibrated_at TEXT NOT NULL,
+    people INTEGER NOT NULL,
+    templates INTEGER NOT NULL
+) STRICT
+"""
+
+MIGRATIONS = {1: (_CALIBRATION,)}
+"""A version → the statements that make the next one of it."""
 
 TABLES = f"""
 BEGIN;
@@ -54,5 +81,6 @@ CREATE TABLE crop (
     template_id INTEGER PRIMARY KEY REFERENCES template ON DELETE CASCADE,
     picture BLOB NOT NULL
 ) STRICT;
+{_CALIBRATION};
 COMMIT;
 """

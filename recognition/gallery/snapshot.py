@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from data.errors import GalleryError
 
-from ..results import PersonSummary
+from ..results import Calibration, PersonSummary, Use
 from .names import person_name
 from .templates import EmbeddingModel, Embeddings, from_blob, unit_vectors
 
@@ -21,6 +21,9 @@ Ids = npt.NDArray[np.int64]
 
 RESTORABLE_DAYS = 30
 """How long someone deleted can be restored; after that they are erased."""
+
+CALIBRATION_COLUMNS = tuple(one.name for one in fields(Calibration) if one.name != "doubt")
+"""What is kept of a calibration."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +98,32 @@ class Snapshot:
             (restorable_since(),) if deleted else (),
         )
         return tuple(PersonSummary(*row) for row in rows)
+
+    def size(self) -> tuple[int, int]:
+        """How many people are enrolled, and from how many photographs."""
+        people, templates = self._connection.execute(
+            "SELECT count(DISTINCT person.id), count(template.id)"
+            " FROM person LEFT JOIN template ON template.person_id = person.id"
+            " WHERE deleted_at IS NULL"
+        ).fetchone()
+        return int(people), int(templates)
+
+    def calibration(self, use: Use) -> Calibration | None:
+        """The gallery's own threshold for a use; None if there is none for its model."""
+        (present,) = self._connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'calibration')"
+        ).fetchone()
+        if not present:  # an older gallery that cannot be written
+            return None
+        row = self._connection.execute(
+            f"SELECT {', '.join(CALIBRATION_COLUMNS)} FROM calibration"
+            " WHERE use = ? AND weights_digest = ?",
+            (use, self.model.weights_digest),
+        ).fetchone()
+        if row is None:
+            return None
+        found = dict(zip(CALIBRATION_COLUMNS, row, strict=True))
+        return Calibration(**(found | {"use": use}))
 
     def crop(self, name: str) -> bytes | None:
         """The aligned face of a person's first photograph that was kept, as a picture file."""

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from data.errors import GalleryError
 
+from ..results import Calibration
 from .database import Database, create_database
 from .names import person_name
 from .snapshot import (
+    CALIBRATION_COLUMNS,
     RESTORABLE_DAYS,
     Snapshot,
     person_id,
@@ -217,6 +219,25 @@ class Store:
         with self._changing() as connection:
             if not _erase(connection, "name = ?", name):
                 raise GalleryError(f"nobody called '{name}' is enrolled or deleted")
+
+    def calibrate(self, calibrations: Sequence[Calibration]) -> None:
+        """Keep the gallery's own threshold for each use, in place of earlier ones.
+
+        Nobody is changed by this, so what has been read of the gallery stays true.
+
+        Raises:
+            GalleryError: The gallery is by now another model's, or cannot be written.
+        """
+        columns = ", ".join(CALIBRATION_COLUMNS)
+        places = ", ".join(f":{name}" for name in CALIBRATION_COLUMNS)
+        with self._database.writing() as connection:
+            model = Snapshot(connection).model
+            if any(one.weights_digest != model.weights_digest for one in calibrations):
+                raise GalleryError(f"the gallery is by now one of {model}: calibrate it again")
+            connection.executemany(
+                f"REPLACE INTO calibration ({columns}) VALUES ({places})",
+                [{n: getattr(one, n) for n in CALIBRATION_COLUMNS} for one in calibrations],
+            )
 
     def wipe_traces(self) -> None:
         """Leave no byte of those who were erased in the database's files.

@@ -164,7 +164,11 @@ def test_identify_names_the_known_and_not_the_stranger(
     assert known["person"] == "Ann"
     assert known["box"] == [0, 0, 32, 32]
     assert known["matches"] == [
-        {"person": "Ann", "cosine_similarity": pytest.approx(0.9636, abs=1e-3)}
+        {
+            "person": "Ann",
+            "cosine_similarity": pytest.approx(0.9636, abs=1e-3),
+            "probability": None,
+        }
     ]
     assert stranger["person"] is None
 
@@ -225,7 +229,8 @@ def test_verify_tells_one_person_from_two(
     blue = picture(tmp_path / "b.png", BLUE)
     assert main(["verify", red, pink, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert set(result) == {"same_person", "cosine_similarity", "threshold"}
+    assert set(result) == {"same_person", "cosine_similarity", "threshold", "probability"}
+    assert result["probability"] is None
     assert result["same_person"] is True
     assert result["threshold"] == 0.95
     assert main(["verify", red, blue]) == 3

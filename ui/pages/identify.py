@@ -5,7 +5,13 @@ from collections.abc import Sequence
 import streamlit as st
 
 from data.images import load_image
-from recognition.results import FailedImage, Identification, PersonSummary
+from recognition.results import (
+    Calibration,
+    FailedImage,
+    Identification,
+    PersonSummary,
+    Use,
+)
 from recognition.service import RecognitionService
 from ui import components, fields, memory, resources, wording
 from ui.fields import Upload
@@ -31,39 +37,45 @@ def page() -> None:
         if not components.weights_at_hand(service):
             return
         with settings:
-            top_k, threshold = _settings(service.threshold)
+            calibration = components.calibration(service, Use.IDENTIFY)
+            top_k, threshold = _settings(service.threshold, calibration)
         if given and threshold is not None:
-            _results(service, people, given, top_k, threshold)
+            _results(service, (people, calibration), given, top_k, threshold)
 
 
-def _settings(measured: float | None) -> tuple[int, float | None]:
+def _settings(
+    of_weights: float | None, calibration: Calibration | None
+) -> tuple[int, float | None]:
     """How many people to name for each face, and from which similarity on.
 
-    They are out of the way where the weights carry a threshold, in sight otherwise.
+    They are out of the way where the gallery or the weights have a threshold, in sight otherwise.
     """
+    measured = of_weights if calibration is None else calibration.threshold
     with st.expander("Settings", icon=":material/tune:", expanded=measured is None):
         left, right = st.columns(2)
         top_k = left.slider("Closest people to list", 1, 20, 5, key="top-k")
         with right:
-            threshold = fields.threshold(measured, key="threshold")
+            threshold = fields.threshold(
+                measured, key="threshold", origin=wording.origin(calibration)
+            )
     return top_k, threshold
 
 
 def _results(
     service: RecognitionService,
-    people: tuple[PersonSummary, ...],
+    state: tuple[tuple[PersonSummary, ...], Calibration | None],
     given: Sequence[Upload],
     top_k: int,
     threshold: float,
 ) -> None:
-    """Identify what has been given, once as long as the same people are enrolled, and show it."""
+    """Identify what has been given, once in a state of the gallery, and show it."""
 
     def identify() -> list[Identification | FailedImage]:
         with components.at_work(f"Looking at {wording.count(len(given), 'photograph')}"):
             contents = [upload.content for upload in given]
             return service.identify(contents, top_k=top_k, threshold=threshold)
 
-    question = (people, tuple(upload.id for upload in given), top_k, threshold)
+    question = (state, tuple(upload.id for upload in given), top_k, threshold)
     results = memory.remembered("identify", question, identify)
     pairs = list(zip(given, results, strict=True))
     for upload, result in memory.first_of(pairs, key="identify", size=_PAGE):

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from data.images import load_image
-from recognition.results import FailedImage, Verification
+from recognition.results import Calibration, FailedImage, Use, Verification
 from recognition.service import RecognitionService
-from ui import components, fields, memory, resources
+from ui import components, fields, memory, resources, wording
 from ui.components import Frame
 from ui.fields import Upload
 
@@ -29,16 +29,20 @@ def page() -> None:
     )
     if components.weights_at_hand(service):
         with settings:
-            threshold = _threshold(service.threshold)
+            calibration = components.calibration(service, Use.VERIFY)
+            threshold = _threshold(service.threshold, calibration)
         if first and second and threshold is not None:
             with verdict, components.refusals_shown():
-                components.verdict(_verify(service, (first, second), threshold))
+                components.verdict(_verify(service, (first, second), threshold, calibration))
 
 
-def _threshold(measured: float | None) -> float | None:
-    """From which similarity on: out of the way where the weights say it, in sight otherwise."""
+def _threshold(of_weights: float | None, calibration: Calibration | None) -> float | None:
+    """From which similarity on: out of the way where it was measured, in sight otherwise."""
+    measured = of_weights if calibration is None else calibration.threshold
     with st.expander("Settings", icon=":material/tune:", expanded=measured is None):
-        return fields.threshold(measured, key="verify-threshold")
+        return fields.threshold(
+            measured, key="verify-threshold", origin=wording.origin(calibration)
+        )
 
 
 def _photograph(service: RecognitionService, label: str, *, key: str) -> Upload | None:
@@ -68,7 +72,12 @@ def _frames(service: RecognitionService, upload: Upload) -> list[Frame]:
     ]
 
 
-def _verify(service: RecognitionService, pair: Sequence[Upload], threshold: float) -> Verification:
+def _verify(
+    service: RecognitionService,
+    pair: Sequence[Upload],
+    threshold: float,
+    calibration: Calibration | None,
+) -> Verification:
     """Compare two photographs, once."""
     first, second = pair
 
@@ -76,7 +85,7 @@ def _verify(service: RecognitionService, pair: Sequence[Upload], threshold: floa
         with components.at_work("Comparing"):
             return service.verify(first.content, second.content, threshold=threshold)
 
-    return memory.remembered("verify", (first.id, second.id, threshold), verify)
+    return memory.remembered("verify", (first.id, second.id, threshold, calibration), verify)
 
 
 page()

@@ -127,9 +127,9 @@ def test_a_database_cut_short_is_refused(path: Path) -> None:
 
 def test_a_newer_schema_is_refused_with_both_versions(path: Path) -> None:
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
-    assert "newer Likeness (schema 2, this one knows up to 1): update" in refused(path)
+    assert "newer Likeness (schema 3, this one knows up to 2): update" in refused(path)
 
 
 def test_a_missing_file_is_not_made(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 import ui
 from data.errors import AppError, ArgumentError, GalleryError
 from recognition.results import (
+    Calibration,
     Detection,
     Enrolled,
     Enrolment,
@@ -22,6 +23,7 @@ from recognition.results import (
     Match,
     PersonSummary,
     Skipped,
+    Use,
     Verification,
 )
 from ui import resources
@@ -48,12 +50,16 @@ class PlayedService:
     missing_weights: AppError | None = None
     similarity: float = 0.62
     limit: float | None = 0.27
+    own: Calibration | None = None
 
     @property
     def threshold(self) -> float | None:
         if self.missing_weights:
             raise self.missing_weights
         return self.limit
+
+    def calibration(self, use: Use) -> Calibration | None:
+        return self.own
 
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         return tuple(
@@ -114,7 +120,9 @@ class PlayedService:
     ) -> Identification | FailedImage:
         if not image.startswith(b"\x89PNG"):
             return FailedImage(image=name, error="cannot read this picture: no picture")
-        matches = tuple(Match(person=n, cosine_similarity=self.similarity) for n in self.names)
+        matches = tuple(
+            Match(n, self.similarity, None if self.own is None else 0.9876) for n in self.names
+        )
         known = self.names[0] if self.similarity >= threshold else None
         face = IdentifiedFace(face=FACE, person=known, matches=matches[:top_k])
         return Identification(image=name, faces=(face,))
@@ -129,6 +137,7 @@ class PlayedService:
             same_person=self.similarity >= threshold,
             cosine_similarity=self.similarity,
             threshold=threshold,
+            probability=None if self.own is None else 0.9876,
         )
 
 
@@ -178,3 +187,28 @@ def open_page(service: PlayedService) -> Callable[[str], AppTest]:
         return page
 
     return open_one
+
+
+@pytest.fixture
+def calibration() -> Calibration:
+    """A gallery's own threshold, such as `likeness calibrate` leaves it."""
+    return Calibration(
+        use=Use.IDENTIFY,
+        rate=0.01,
+        threshold=0.3,
+        threshold_low=0.29,
+        threshold_high=0.31,
+        rate_low=0.006,
+        rate_high=0.016,
+        comparisons=1000,
+        rise=0.0,
+        fall=20.0,
+        offset=-18.0,
+        prior=0.5,
+        calibration_error=0.01,
+        weights_digest="ab" * 32,
+        data="others",
+        calibrated_at="2026-03-01T10:00:00+00:00",
+        people=2,
+        templates=2,
+    )

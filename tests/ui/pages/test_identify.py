@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 from data.errors import WeightsError
 
@@ -135,3 +136,20 @@ def test_of_very_many_photographs_the_first_are_taken_and_a_line_says_so(
     (line,) = (warning.value for warning in page.warning)
     assert "100 pictures at once: only the first 50 are taken" in line
     assert any(button.label == "Show 5 more of 45" for button in page.button)
+
+
+def test_a_calibrated_gallery_names_by_its_own_threshold_and_says_when_it_is_outgrown(
+    open_page, service, picture, calibration, said
+):
+    service.names = ["Ann", "Bob"]
+    service.own = replace(
+        calibration, threshold=0.7, doubt="the gallery has grown: calibrate again"
+    )
+    page = open_page("identify")
+    page.file_uploader[0].upload("party.png", picture(), "image/png").run()
+    assert not page.exception
+    text = said(page)
+    assert "the gallery has grown" in text
+    assert "Unknown" in text
+    assert "98.8 % likely" in text
+    assert "closest: 0.62 against 0.70" in text

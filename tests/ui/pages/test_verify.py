@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -85,3 +86,16 @@ def test_a_measured_threshold_is_out_of_the_way_and_can_be_overruled(open_page, 
     compare(page, picture("red"), picture("blue"))
     page.number_input(key="verify-threshold").set_value(0.9).run()
     assert verdicts(page)[0]["title"] == "Two different people"
+
+
+def test_a_calibrated_gallery_s_threshold_and_probability_are_shown(
+    open_page, service, picture, calibration, said
+):
+    service.own = replace(calibration, threshold=0.7)
+    page = open_page("verify")
+    assert "calibrated for a false accept rate of 1 %" in page.number_input[0].placeholder
+    compare(page, picture("red"), picture("blue"))
+    assert not page.exception
+    (verdict,) = verdicts(page)
+    assert verdict["title"] == "Two different people"
+    assert verdict["note"] == ("Similarity 0.62 against 0.70; one person’s with probability 98.8 %")
