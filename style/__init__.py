@@ -3,6 +3,8 @@
     config      what to paint: size, steps, weights; refuses what makes no sense
     losses      content, Gram style, total variation: target → representation → score
     objective   the losses of one scale, weighted and summed
+    color, lab  the colours of the content kept
+    regions     masks: which style where
     pyramid     coarse to fine: the arithmetic of sizes and steps
     painters    how the picture moves: Adam with clamp and averaging, or L-BFGS
     optimize    stylize(), a generator of Progress

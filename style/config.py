@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from enum import StrEnum
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from data.errors import ArgumentError
 
@@ -13,6 +13,8 @@ MAX_SEED = 2**63 - 1
 MAX_WEIGHT = 1e6
 
 _Choice = TypeVar("_Choice", bound=StrEnum)
+Pixels_co = TypeVar("Pixels_co", covariant=True)
+"""A picture as a `Region` holds it: a path, a file's bytes, an image, or a tensor."""
 
 
 class Optimizer(StrEnum):
@@ -29,6 +31,63 @@ class InitialImage(StrEnum):
     NOISE = "noise"
 
 
+class Colors(StrEnum):
+    """Whose colours the picture has."""
+
+    STYLE = "style"
+    CONTENT = "content"
+
+
+class ColorMethod(StrEnum):
+    """How the content's colours are kept; `style.color` tells what each of them does."""
+
+    LUMINANCE = "luminance"
+    LAB = "lab"
+    LINEAR = "linear"
+    CHOLESKY = "cholesky"
+    TRANSPORT = "transport"
+    HISTOGRAM = "histogram"
+
+
+class Manner(StrEnum):
+    """What a region may take instead of a style picture of its own."""
+
+    NONE = "none"
+    MAIN = "main"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Region(Generic[Pixels_co]):
+    """A part of the photograph that is painted in its own way.
+
+    Attributes:
+        mask: Grey picture of the photograph's proportions, of any size: white belongs to the
+            region, black does not, and grey is a soft edge. Where regions overlap, the later one
+            covers the earlier one.
+        style: The style picture of the region; or none, and the photograph stays as it is; or
+            that of everything outside of the regions.
+        strength: As in `StyleConfig`; None takes the strength of the whole picture.
+
+    Raises:
+        ArgumentError: The strength is out of its range, or there is one although the photograph
+            stays.
+    """
+
+    mask: Pixels_co
+    style: Pixels_co | Manner
+    strength: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the strength."""
+        if self.strength is None:
+            return
+        _number("the strength of a region", self.strength, 0, 1)
+        if self.style is Manner.NONE:
+            raise ArgumentError(
+                "a region without a style has no strength: leave it out, or give the region a style"
+            )
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class StyleConfig:
     """The settings of one picture.
@@ -41,6 +100,9 @@ class StyleConfig:
         size: Longer side of the picture, px, 64 to 4096. The content is scaled to it, up or down.
         steps: Optimiser steps in all, shared out among the scales, 1 to 100,000.
         backbone: Name of the network that looks at the picture.
+        strength: How far the picture goes from the photograph to the style, 0 to 1: the share of
+            the style in the sum of both, so 0.5 leaves them in balance, 0 leaves the photograph,
+            and 1 asks for nothing but the style. It multiplies the weights below.
         content_weight: Weight of the content loss, at least 0. More of it keeps more of the
             photograph.
         style_weight: Weight of the style loss, above 0.
@@ -49,6 +111,8 @@ class StyleConfig:
             gives larger strokes. A style picture is never enlarged beyond its own pixels, for
             that would teach the picture to be blurred; nor shrunk below what the network needs.
         style_mix: One weight above 0 for each style picture, or empty for equal shares.
+        colors: Whether the picture takes the style's colours or keeps the content's.
+        color_method: How the content's colours are kept.
         optimizer: Adam or L-BFGS.
         learning_rate: Step length of Adam on pixels in [0, 1], above 0, at most 1. L-BFGS finds
             its own.
@@ -67,11 +131,14 @@ class StyleConfig:
     size: int = 512
     steps: int = 300
     backbone: str = "vgg19"
+    strength: float = 0.5
     content_weight: float = 1.0
     style_weight: float = 1.0
     tv_weight: float = 1.0
     style_scale: float = 1.0
     style_mix: tuple[float, ...] = ()
+    colors: Colors = Colors.STYLE
+    color_method: ColorMethod = ColorMethod.LUMINANCE
     optimizer: Optimizer = Optimizer.ADAM
     learning_rate: float = 0.02
     averaging: float = 0.99
@@ -86,6 +153,7 @@ class StyleConfig:
         _whole("steps", self.steps, 1, MAX_STEPS)
         _whole("seed", self.seed, 0, MAX_SEED)
         _whole("first_scale", self.first_scale, 32, MAX_SIZE)
+        _number("strength", self.strength, 0, 1)
         _number("content_weight", self.content_weight, 0, MAX_WEIGHT)
         _number("style_weight", self.style_weight, 0, MAX_WEIGHT, above=True)
         _number("tv_weight", self.tv_weight, 0, MAX_WEIGHT)
@@ -96,18 +164,24 @@ class StyleConfig:
         for weight in self.style_mix:
             _number("each weight of style_mix", weight, 0, MAX_WEIGHT, above=True)
         object.__setattr__(self, "style_mix", tuple(float(weight) for weight in self.style_mix))
-        object.__setattr__(self, "optimizer", _choice("optimizer", Optimizer, self.optimizer))
-        object.__setattr__(
-            self, "initial_image", _choice("initial_image", InitialImage, self.initial_image)
-        )
+        for name, choices in _CHOICES.items():
+            object.__setattr__(self, name, _choice(name, choices, getattr(self, name)))
 
     def settings(self) -> dict[str, object]:
         """Every value as plain JSON (numbers, text, lists), to be written into the picture."""
         values = dataclasses.asdict(self)
         values["style_mix"] = list(self.style_mix)
-        values["optimizer"] = self.optimizer.value
-        values["initial_image"] = self.initial_image.value
+        for name in _CHOICES:
+            values[name] = getattr(self, name).value
         return values
+
+
+_CHOICES: dict[str, type[StrEnum]] = {
+    "colors": Colors,
+    "color_method": ColorMethod,
+    "optimizer": Optimizer,
+    "initial_image": InitialImage,
+}
 
 
 def _whole(name: str, value: object, low: int, high: int) -> None:

@@ -12,6 +12,7 @@ from backbones.network import Backbone
 
 from .config import StyleConfig
 from .losses import ContentLoss, GramLoss, RelativeLoss, total_variation
+from .regions import Area, at_tap, photograph_stays
 
 _MARGIN = 8  # px that a picture is continued on every side
 _CONTENT, _STYLE, _VARIATION = 0.2, 1.0, 5.0  # at weights of 1, a balance found by looking
@@ -26,12 +27,14 @@ class StyleNetwork:
         content_taps: Taps at which the content is compared, each with the same share.
         style_taps: Taps at which the style is compared → weight; only the ratios matter.
         stride: Stride of the deepest of these taps, px.
+        margin: Pixels by which `extract` continues the picture on every side.
     """
 
     extract: Callable[[Tensor], Mapping[str, Tensor]]
     content_taps: tuple[str, ...]
     style_taps: Mapping[str, float]
     stride: int
+    margin: int = 0
 
     @classmethod
     def of(cls, backbone: Backbone) -> Self:
@@ -50,6 +53,7 @@ class StyleNetwork:
             content_taps=spec.content_taps,
             style_taps=dict(zip(spec.style_taps, spec.style_tap_weights, strict=True)),
             stride=max(spec.tap(tap).stride for tap in taps),
+            margin=_MARGIN,
         )
 
 
@@ -63,7 +67,7 @@ class Objective:
         self,
         network: StyleNetwork,
         content: Tensor,
-        styles: Sequence[Tensor],
+        areas: Sequence[Area],
         config: StyleConfig,
     ) -> None:
         """Look at the targets.
@@ -71,23 +75,21 @@ class Objective:
         Args:
             network: Its weights are frozen.
             content: (1, 3, H, W) in [0, 1], at the size of this scale.
-            styles: Each (1, 3, H, W) in [0, 1], at sizes of their own.
-            config: Weights of the losses and of the styles.
+            areas: What is painted where, at this size; one for the whole picture, or several that
+                share it out.
+            config: Weights of the losses.
         """
         self._network = network
-        self._config = config
-        mix = config.style_mix or (1.0,) * len(styles)
+        self._photograph = content
+        self._stays = photograph_stays(areas)
         with torch.no_grad():
             seen = network.extract(content)
-            self._content = _Weighted(
-                {tap: ContentLoss([seen[tap]]) for tap in network.content_taps},
-                dict.fromkeys(network.content_taps, 1.0),
-            )
-            looks = [network.extract(style) for style in styles]
-            self._style = _Weighted(
-                {tap: GramLoss([look[tap] for look in looks], mix) for tap in network.style_taps},
-                network.style_taps,
-            )
+            painted = [area for area in areas if area.styles]
+            self._areas = [_AreaLosses(network, seen, area) for area in painted]
+        strengths = content.new_tensor([area.strength for area in painted])
+        self._content_weights = 2 * _CONTENT * config.content_weight * (1 - strengths)
+        self._style_weights = 2 * _STYLE * config.style_weight * strengths
+        self._variation_weight = _VARIATION * config.tv_weight
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """The losses of a picture (1, 3, H, W).
@@ -96,16 +98,49 @@ class Objective:
             Scalars by name: "content", "style", "total_variation", and "total", which is the
             weighted sum and the only one to differentiate.
         """
+        image = self.shown(image)
         activations = self._network.extract(image)
-        content = self._content(activations)
-        style = self._style(activations)
+        contents = torch.stack([area.content(activations) for area in self._areas])
+        styles = torch.stack([area.style(activations) for area in self._areas])
         variation = total_variation(image)
         total = (
-            self._config.content_weight * _CONTENT * content
-            + self._config.style_weight * _STYLE * style
-            + self._config.tv_weight * _VARIATION * variation
+            self._content_weights @ contents
+            + self._style_weights @ styles
+            + self._variation_weight * variation
         )
-        return {"content": content, "style": style, "total_variation": variation, "total": total}
+        return {
+            "content": contents.sum(),
+            "style": styles.sum(),
+            "total_variation": variation,
+            "total": total,
+        }
+
+    def shown(self, image: Tensor) -> Tensor:
+        """A picture (1, 3, H, W) with the photograph in its place where that stays."""
+        return image if self._stays is None else image.lerp(self._photograph, self._stays)
+
+
+class _AreaLosses:
+    """Content and style of one area."""
+
+    def __init__(self, network: StyleNetwork, seen: Mapping[str, Tensor], area: Area) -> None:
+        """Look at its styles; `seen` are the activations of the content."""
+        shares = {
+            tap: None if area.share is None else at_tap(area.share, features, network.margin)
+            for tap, features in seen.items()
+        }
+        looks = [network.extract(style) for style in area.styles]
+        self.content = _Weighted(
+            {tap: ContentLoss([seen[tap]], share=shares[tap]) for tap in network.content_taps},
+            dict.fromkeys(network.content_taps, 1.0),
+        )
+        self.style = _Weighted(
+            {
+                tap: GramLoss([look[tap] for look in looks], area.mix, share=shares[tap])
+                for tap in network.style_taps
+            },
+            network.style_taps,
+        )
 
 
 class _Weighted:

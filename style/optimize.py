@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -11,10 +12,12 @@ from torch import Tensor
 from data.errors import ArgumentError
 from data.images import to_image
 
-from .config import InitialImage, StyleConfig
+from .color import Palette
+from .config import InitialImage, Manner, Region, StyleConfig
 from .objective import Objective, StyleNetwork
 from .painters import Painter, painter
 from .pyramid import fit, least_side, paintable, resize, scales, share_steps, shrink, size_of
+from .regions import Area, divide, photograph_stays
 from .results import Progress
 
 
@@ -24,6 +27,7 @@ def stylize(
     config: StyleConfig,
     network: StyleNetwork,
     *,
+    regions: Sequence[Region[Tensor]] = (),
     preview_every: int = 0,
 ) -> Generator[Progress, None, None]:
     """Paint `content` in the manner of `styles` (Gatys et al. 2016), coarse to fine (2017).
@@ -37,32 +41,37 @@ def stylize(
         styles: One or more such pictures.
         config: What to paint.
         network: What looks at the picture.
+        regions: Parts of the photograph that are painted in their own way: masks (1, H, W) or
+            (1, 1, H, W) in [0, 1], and styles like the others.
         preview_every: Every how many steps a `Progress` carries an image; 0 for the last only.
 
     Returns:
         A generator of one `Progress` a step.
 
     Raises:
-        ArgumentError: No style, a `style_mix` of another length, or a picture too small or too
-            elongated for the network.
+        ArgumentError: No style, a `style_mix` of another length, a picture too small or too
+            elongated for the network, or regions that make no sense (see `style.regions.divide`).
         StyleError: While painting, a loss became infinite or NaN.
     """
-    _check_styles(styles, config, network)
+    regions = [_batched_region(region) for region in regions]
+    _check_styles(styles, regions, config, network)
     sides = scales(config.size, config.first_scale, config.scale_factor)
     plan = share_steps(config.steps, paintable(size_of(content), sides, network.stride))
-    return _paint(
-        resize(_batched(content), fit(size_of(content), config.size)),
-        [_scaled_style(_batched(style), config.size, config, network) for style in styles],
-        plan,
-        config,
-        network,
-        preview_every,
+    photograph = resize(_batched(content), fit(size_of(content), config.size))
+    main = Area(
+        styles=tuple(map(_batched, styles)),
+        mix=config.style_mix or (1.0,) * len(styles),
+        strength=config.strength,
     )
+    areas = divide(main, regions, size_of(content), size_of(photograph))
+    palette = Palette(photograph, config)
+    prepared = [_prepared(area, palette, size_of(photograph), config, network) for area in areas]
+    return _paint(palette, prepared, plan, config, network, preview_every)
 
 
 def _paint(
-    content: Tensor,
-    styles: Sequence[Tensor],
+    palette: Palette,
+    areas: Sequence[Area],
     plan: Sequence[tuple[int, int]],
     config: StyleConfig,
     network: StyleNetwork,
@@ -71,13 +80,15 @@ def _paint(
     """Paint the scales of `plan`, (longer side, steps) each; the arguments are checked."""
     started = time.perf_counter()
     done = 0
+    content = palette.content
     picture = _initial(content, plan[0][0], config)
     for side, steps in plan:
         size = fit(size_of(content), side)
-        targets = [_scaled_style(style, side, config, network) for style in styles]
-        objective = Objective(network, resize(content, size), targets, config)
+        scaled = partial(_scaled_style, side=side, config=config, network=network)
+        here = [area.at(size, scaled) for area in areas]
+        objective = Objective(network, resize(content, size), here, config)
         easel = painter(resize(picture, size), objective, config)
-        render = partial(_render, easel, size_of(content))
+        render = partial(_render, easel, palette, photograph_stays(areas))
         for _ in range(steps):
             losses = easel.step()
             done += 1
@@ -95,11 +106,22 @@ def _paint(
 
 
 def _batched(picture: Tensor) -> Tensor:
-    """(1, 3, H, W) from that or from (3, H, W)."""
+    """(1, C, H, W) from that or from (C, H, W)."""
     return picture if picture.ndim == 4 else picture.unsqueeze(0)
 
 
-def _check_styles(styles: Sequence[Tensor], config: StyleConfig, network: StyleNetwork) -> None:
+def _batched_region(region: Region[Tensor]) -> Region[Tensor]:
+    """The region with its pictures as (1, C, H, W)."""
+    style = region.style if isinstance(region.style, Manner) else _batched(region.style)
+    return replace(region, mask=_batched(region.mask), style=style)
+
+
+def _check_styles(
+    styles: Sequence[Tensor],
+    regions: Sequence[Region[Tensor]],
+    config: StyleConfig,
+    network: StyleNetwork,
+) -> None:
     """Refuse no style, a `style_mix` of another length, and pictures too small to show one."""
     if not styles:
         raise ArgumentError("there is no style picture: give at least one")
@@ -108,16 +130,39 @@ def _check_styles(styles: Sequence[Tensor], config: StyleConfig, network: StyleN
             f"style_mix has {len(config.style_mix)} weights for {len(styles)} style picture(s): "
             "give one for each, or none"
         )
+    named = {f"style picture {number}": style for number, style in enumerate(styles, start=1)}
+    for number, region in enumerate(regions, start=1):
+        if not isinstance(region.style, Manner):
+            named[f"the style picture of region {number}"] = region.style
     least = least_side(network.stride)
-    for number, (height, width) in enumerate(map(size_of, styles), start=1):
+    for name, style in named.items():
+        height, width = size_of(style)
         if min(height, width) < least:
             raise ArgumentError(
-                f"style picture {number} of {width}×{height} px is too small for this network, "
+                f"{name} of {width}×{height} px is too small for this network, "
                 f"which needs {least} px on the shorter side: choose a larger one"
             )
 
 
-def _scaled_style(style: Tensor, side: int, config: StyleConfig, network: StyleNetwork) -> Tensor:
+def _prepared(
+    area: Area,
+    palette: Palette,
+    size: tuple[int, int],
+    config: StyleConfig,
+    network: StyleNetwork,
+) -> Area:
+    """An area with its styles as the finest scale, of `size` (H, W), is to see them."""
+
+    def style(given: Tensor) -> Tensor:
+        scaled = _scaled_style(given, side=max(size), config=config, network=network)
+        return palette.style(scaled, area.share)
+
+    return area.at(size, style)
+
+
+def _scaled_style(
+    style: Tensor, *, side: int, config: StyleConfig, network: StyleNetwork
+) -> Tensor:
     """A style picture (1, 3, H, W) as it is looked at in the scale of this longer side, px."""
     longer = round(side * config.style_scale)
     return shrink(style, longer, shorter=least_side(network.stride))
@@ -133,6 +178,11 @@ def _initial(content: Tensor, side: int, config: StyleConfig) -> Tensor:
     return noise.mul_(0.1).add_(0.5).clamp_(0, 1).to(content)
 
 
-def _render(easel: Painter, size: tuple[int, int]) -> Image:
-    """The picture so far, enlarged to `size` (H, W) while the scale is coarse."""
-    return to_image(resize(easel.picture(), size))
+def _render(easel: Painter, palette: Palette, stays: Tensor | None) -> Image:
+    """The picture so far, enlarged while the scale is coarse, in the colours it is to have.
+
+    `stays` (1, 1, H, W) tells how far each pixel is still the photograph's; None: nowhere.
+    """
+    content = palette.content
+    painted = resize(easel.picture(), size_of(content))
+    return to_image(palette.restored(painted if stays is None else painted.lerp(content, stays)))

@@ -8,9 +8,11 @@ import torch
 from PIL.Image import Image
 
 from backbones.weights import load_backbone, resolve_device
+from data.errors import ArgumentError, ImageError
 from data.images import load_image, to_tensor
 
-from .config import StyleConfig
+from .color import luminance
+from .config import Manner, Region, StyleConfig
 from .objective import StyleNetwork
 from .optimize import stylize
 from .results import Progress
@@ -40,6 +42,7 @@ class StyleService:
         styles: Sequence[Picture],
         config: StyleConfig,
         *,
+        regions: Sequence[Region[Picture]] = (),
         weights: Path | None = None,
         preview_every: int = 0,
     ) -> Generator[Progress, None, None]:
@@ -52,6 +55,7 @@ class StyleService:
             content: The photograph: a path, the bytes of a file, or a decoded RGB image.
             styles: One or more pictures to take the manner from.
             config: What to paint.
+            regions: Parts of the photograph that are painted in their own way.
             weights: A weights file for `config.backbone`; None for where they usually are.
             preview_every: Every how many steps a `Progress` carries an image; 0 for the last
                 only.
@@ -60,7 +64,8 @@ class StyleService:
             A generator of one `Progress` a step; the last one carries the picture.
 
         Raises:
-            ArgumentError: A missing file, an unknown backbone, a picture too small for it.
+            ArgumentError: A missing file, an unknown backbone, a picture too small for it, a mask
+                that cannot be read or does not suit the photograph.
             ImageError: A picture that cannot be read.
             WeightsError: No weights are at hand, or they are of another network.
             StyleError: While painting, a loss became infinite or NaN.
@@ -73,6 +78,7 @@ class StyleService:
             [self._read(style) for style in styles],
             config,
             StyleNetwork.of(loaded.backbone),
+            regions=[self._read_region(region) for region in regions],
             preview_every=preview_every,
         )
 
@@ -80,3 +86,15 @@ class StyleService:
         """A picture as (3, H, W) in [0, 1] on the device."""
         image = picture if isinstance(picture, Image) else load_image(picture)
         return to_tensor(image).to(self._device)
+
+    def _read_region(self, region: Region[Picture]) -> Region[torch.Tensor]:
+        """A region with its pictures on the device: the mask (1, 1, H, W), grey, in [0, 1]."""
+        try:
+            mask = self._read(region.mask)
+        except ImageError as error:
+            raise ArgumentError(f"a mask makes no sense: {error}") from error
+        return Region(
+            mask=luminance(mask.unsqueeze(0)),
+            style=region.style if isinstance(region.style, Manner) else self._read(region.style),
+            strength=region.strength,
+        )

@@ -6,7 +6,15 @@ import math
 import pytest
 
 from data.errors import ArgumentError
-from style.config import InitialImage, Optimizer, StyleConfig
+from style.config import (
+    ColorMethod,
+    Colors,
+    InitialImage,
+    Manner,
+    Optimizer,
+    Region,
+    StyleConfig,
+)
 
 
 @pytest.mark.parametrize(
@@ -20,10 +28,13 @@ from style.config import InitialImage, Optimizer, StyleConfig
         *[("content_weight", value) for value in (math.nan, -1, math.inf, None, True)],
         *[("style_weight", value) for value in (math.nan, -1, 0, math.inf)],
         *[("tv_weight", value) for value in (math.nan, -1, math.inf)],
+        *[("strength", value) for value in (math.nan, -0.1, 1.1, math.inf, None)],
         *[("style_scale", value) for value in (math.nan, 0, -1, math.inf, 100)],
         *[("averaging", value) for value in (math.nan, -0.1, 1, math.inf)],
         *[("scale_factor", value) for value in (math.nan, 1, 0.5, -2, math.inf)],
         *[("style_mix", value) for value in ((1, math.nan), (0.0, 1.0), (-1,), ("a",))],
+        ("colors", "grey"),
+        ("color_method", "magic"),
         ("optimizer", "sgd"),
         ("initial_image", "grey"),
     ],
@@ -42,7 +53,11 @@ def test_a_refused_choice_lists_the_known_ones() -> None:
 
 
 def test_choices_may_be_named() -> None:
-    config = StyleConfig(optimizer="lbfgs", initial_image="noise")  # type: ignore[arg-type]
+    named = {"optimizer": "lbfgs", "initial_image": "noise"}
+    named |= {"colors": "content", "color_method": "lab"}
+    config = StyleConfig(**named)  # type: ignore[arg-type]
+    assert config.colors is Colors.CONTENT
+    assert config.color_method is ColorMethod.LAB
     assert config.optimizer is Optimizer.LBFGS
     assert config.initial_image is InitialImage.NOISE
 
@@ -52,3 +67,15 @@ def test_settings_survive_json_and_make_the_same_configuration() -> None:
     told = json.loads(json.dumps(config.settings()))
     assert told == config.settings()
     assert StyleConfig(**{**told, "style_mix": tuple(told["style_mix"])}) == config
+
+
+@pytest.mark.parametrize("strength", [math.nan, -0.1, 1.1, "much"])
+def test_a_region_refuses_a_strength_out_of_range(strength: float) -> None:
+    with pytest.raises(ArgumentError, match="strength of a region"):
+        Region(mask=0, style=Manner.MAIN, strength=strength)
+
+
+def test_a_region_that_stays_takes_no_strength() -> None:
+    with pytest.raises(ArgumentError, match="no strength"):
+        Region(mask=0, style=Manner.NONE, strength=0.5)
+    assert Region(mask=0, style=Manner.NONE).strength is None

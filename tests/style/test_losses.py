@@ -124,3 +124,50 @@ def test_gradient_of_total_variation_equals_two_sided_differences() -> None:
 def test_targets_keep_no_gradient() -> None:
     target = _activations(15).requires_grad_(True)
     assert not GramLoss([target]).target.requires_grad
+
+
+def _share(seed: int = 20) -> Tensor:
+    source = torch.Generator().manual_seed(seed)
+    return torch.rand(1, 1, 4, 5, generator=source, dtype=torch.float64)
+
+
+def test_gram_matrix_of_an_area_is_the_loops_with_each_place_counted() -> None:
+    activations, share = _activations(16), _share()
+    expected = torch.zeros(3, 3, dtype=torch.float64)
+    for y in range(4):
+        for x in range(5):
+            place = activations[0, :, y, x]
+            expected += share[0, 0, y, x] * torch.outer(place, place)
+    expected /= 3 * share.sum()
+    torch.testing.assert_close(gram_matrix(activations, share), expected)
+
+
+def test_gram_matrices_of_areas_sum_to_that_of_the_whole() -> None:
+    activations, share = _activations(17), _share()
+    parts = [part.mean() * gram_matrix(activations, part) for part in (share, 1 - share)]
+    torch.testing.assert_close(parts[0] + parts[1], gram_matrix(activations))
+
+
+@pytest.mark.parametrize("kind", [ContentLoss, GramLoss])
+def test_an_area_of_everything_is_the_plain_loss(kind: type[RelativeLoss]) -> None:
+    target, picture = _activations(18), _activations(19)
+    everything = kind([target], share=torch.ones(1, 1, 4, 5, dtype=torch.float64))
+    torch.testing.assert_close(everything(picture), kind([target])(picture))
+
+
+@pytest.mark.parametrize("kind", [ContentLoss, GramLoss])
+def test_a_loss_of_an_area_does_not_see_beyond_it(kind: type[RelativeLoss]) -> None:
+    share = _share().round()
+    picture = _activations(20).requires_grad_(True)
+    kind([_activations(21)], share=share)(picture).backward()
+    assert picture.grad is not None
+    outside = picture.grad[:, :, share[0, 0] == 0]
+    assert outside.numel() > 0
+    assert outside.abs().max() == 0
+    assert picture.grad[:, :, share[0, 0] == 1].abs().min() > 0
+
+
+@pytest.mark.parametrize("kind", [ContentLoss, GramLoss])
+def test_gradients_of_an_area_equal_two_sided_differences(kind: type[RelativeLoss]) -> None:
+    loss = kind([_activations(22)], share=_share())
+    assert torch.autograd.gradcheck(loss, _activations(23).requires_grad_(True))

@@ -9,6 +9,7 @@ from backbones.registry import create
 from style.config import StyleConfig
 from style.losses import ContentLoss, GramLoss, total_variation
 from style.objective import Objective, StyleNetwork
+from style.regions import Area
 
 
 def _extract(image: Tensor) -> dict[str, Tensor]:
@@ -30,10 +31,22 @@ def _picture(seed: int, height: int = 8, width: int = 10) -> Tensor:
     return torch.rand(1, 3, height, width, generator=source, dtype=torch.float64)
 
 
+def _everywhere(*styles: Tensor, **fields: object) -> list[Area]:
+    """One area: the whole picture, in equal shares of the styles."""
+    return [Area(styles=styles, **{"mix": (1.0,) * len(styles)} | fields)]  # type: ignore[arg-type]
+
+
+def _half(height: int = 8, width: int = 10) -> Tensor:
+    """The share of the left half."""
+    share = torch.zeros(1, 1, height, width, dtype=torch.float64)
+    share[..., : width // 2] = 1
+    return share
+
+
 def test_losses_are_weighted_means_over_taps_and_their_sum() -> None:
     content, style, image = _picture(0), _picture(1, 6, 6), _picture(2)
     config = StyleConfig(content_weight=2, style_weight=3, tv_weight=5)
-    losses = Objective(NETWORK, content, [style], config)(image)
+    losses = Objective(NETWORK, content, _everywhere(style), config)(image)
 
     seen, wanted, look = _extract(image), _extract(content), _extract(style)
     of_content = sum(ContentLoss([wanted[tap]])(seen[tap]) for tap in ("coarse", "fine")) / 2
@@ -51,15 +64,16 @@ def test_losses_are_weighted_means_over_taps_and_their_sum() -> None:
 
 def test_the_content_itself_has_no_content_loss_and_the_style_no_style_loss() -> None:
     content, style = _picture(3), _picture(4)
-    objective = Objective(NETWORK, content, [style], StyleConfig())
+    objective = Objective(NETWORK, content, _everywhere(style), StyleConfig())
     assert objective(content)["content"] == 0
     assert objective(style)["style"] == 0
 
 
-def test_the_mix_of_styles_is_taken_from_the_configuration() -> None:
+def test_the_mix_of_styles_is_that_of_the_area() -> None:
     content, first, second = _picture(5), _picture(6), _picture(7)
-    nearly_first = Objective(NETWORK, content, [first, second], StyleConfig(style_mix=(1e6, 1e-6)))
-    equal = Objective(NETWORK, content, [first, second], StyleConfig())
+    config = StyleConfig()
+    nearly_first = Objective(NETWORK, content, _everywhere(first, second, mix=(1e6, 1e-6)), config)
+    equal = Objective(NETWORK, content, _everywhere(first, second), config)
     assert nearly_first(first)["style"].item() == pytest.approx(0, abs=1e-12)
     assert equal(first)["style"].item() > 1e-4
 
@@ -78,7 +92,8 @@ def test_targets_are_looked_at_once() -> None:
         style_taps=NETWORK.style_taps,
         stride=2,
     )
-    objective = Objective(network, _picture(8), [_picture(9), _picture(10)], StyleConfig())
+    areas = _everywhere(_picture(9), _picture(10))
+    objective = Objective(network, _picture(8), areas, StyleConfig())
     assert looks == 3
     objective(_picture(11))
     objective(_picture(12))
@@ -112,10 +127,80 @@ def test_gradients_reach_the_picture_and_no_weight() -> None:
     objective = Objective(
         StyleNetwork.of(backbone),
         _picture(15, 32, 32).float(),
-        [_picture(16, 32, 32).float()],
+        _everywhere(_picture(16, 32, 32).float()),
         StyleConfig(),
     )
     objective(image)["total"].backward()
     assert image.grad is not None
     assert image.grad.abs().min() > 0
     assert all(weight.grad is None for weight in backbone.parameters())
+
+
+@pytest.mark.parametrize(
+    ("strength", "of_content", "of_style"), [(0.0, 2.0, 0.0), (0.25, 1.5, 0.5), (1.0, 0.0, 2.0)]
+)
+def test_strength_is_the_share_of_the_style_in_the_sum_of_both(
+    strength: float, of_content: float, of_style: float
+) -> None:
+    areas = _everywhere(_picture(18), strength=strength)
+    losses = Objective(NETWORK, _picture(17), areas, StyleConfig(tv_weight=0))(_picture(19))
+    expected = of_content * 0.2 * losses["content"] + of_style * losses["style"]
+    torch.testing.assert_close(losses["total"], expected)
+
+
+def test_two_halves_in_one_way_are_nearly_the_whole() -> None:
+    """The content is the same sum; the styles of halves are compared one by one."""
+    content, style, image = _picture(20), _picture(21), _picture(22)
+    halves = [
+        Area(styles=(style,), share=_half()),
+        Area(styles=(style,), share=1 - _half()),
+    ]
+    shared = Objective(NETWORK, content, halves, StyleConfig())(image)
+    whole = Objective(NETWORK, content, _everywhere(style), StyleConfig())(image)
+    torch.testing.assert_close(shared["content"], whole["content"], rtol=1e-4, atol=0)
+    # The mean of squared distances is never below the squared distance of the mean.
+    assert shared["style"] >= whole["style"]
+
+
+def test_each_area_is_pulled_towards_its_own_style_at_its_own_strength() -> None:
+    left, right = _picture(23, 8, 5), _picture(24, 8, 5)
+    both = torch.cat([left, right], dim=3)
+    network = StyleNetwork(
+        extract=lambda image: {"fine": image},
+        content_taps=("fine",),
+        style_taps={"fine": 1},
+        stride=1,
+    )
+    areas = [
+        Area(styles=(left,), share=_half(), strength=1.0),
+        Area(styles=(right,), share=1 - _half(), strength=0.0),
+    ]
+    objective = Objective(network, both, areas, StyleConfig(tv_weight=0))
+    assert objective(both)["total"] < 1e-20
+    image = _picture(25).requires_grad_(True)
+    objective(image)["total"].backward()
+    assert image.grad is not None
+    # On the left nothing but the style pulls, on the right nothing but the content.
+    of_style = Objective(network, both, [areas[0]], StyleConfig(tv_weight=0))
+    alone = image.detach().clone().requires_grad_(True)
+    of_style(alone)["style"].backward()
+    assert alone.grad is not None
+    torch.testing.assert_close(image.grad[..., :5], 2 * alone.grad[..., :5])
+    pull = image.grad[..., 5:] / (image - both).detach()[..., 5:]
+    torch.testing.assert_close(pull, pull.mean().expand_as(pull))
+
+
+def test_where_the_photograph_stays_it_is_what_the_network_sees() -> None:
+    content, image = _picture(26), _picture(27).requires_grad_(True)
+    areas = [
+        Area(styles=(), share=_half()),
+        Area(styles=(_picture(28),), share=1 - _half()),
+    ]
+    objective = Objective(NETWORK, content, areas, StyleConfig())
+    shown = objective.shown(image)
+    torch.testing.assert_close(shown[..., :5], content[..., :5])
+    torch.testing.assert_close(shown[..., 5:], image[..., 5:])
+    objective(image)["total"].backward()
+    assert image.grad is not None
+    assert image.grad[..., :5].abs().max() == 0
+    assert image.grad[..., 5:].abs().max() > 0

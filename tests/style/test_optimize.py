@@ -11,7 +11,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from data.errors import ArgumentError, StyleError
-from style.config import InitialImage, Optimizer, StyleConfig
+from style.config import ColorMethod, Colors, InitialImage, Manner, Optimizer, Region, StyleConfig
 from style.objective import StyleNetwork
 from style.optimize import stylize
 
@@ -161,3 +161,31 @@ def test_between_steps_the_caller_has_its_gradients(
 ) -> None:
     for _ in stylize(picture(0), [picture(1)], replace(SMALL, steps=2), network):
         assert torch.is_grad_enabled()
+
+
+def test_where_a_region_has_no_style_the_photograph_stays_pixel_by_pixel(
+    network: StyleNetwork, picture: Picture
+) -> None:
+    mask = torch.zeros(1, 48, 64)
+    mask[..., :32] = 1
+    regions = [Region(mask=mask, style=Manner.NONE)]
+    config = replace(SMALL, initial_image=InitialImage.NOISE)
+    content = picture(0, 48, 64)
+    first, again = (
+        list(stylize(content, [picture(1)], config, network, regions=regions))[-1].render()
+        for _ in range(2)
+    )
+    assert np.array_equal(_pixels(first), _pixels(again))
+    kept = (
+        _pixels(first)[:, :32].astype(int)
+        - (content[0].permute(1, 2, 0) * 255).round().int().numpy()[:, :32]
+    )
+    assert abs(kept).max() <= 1
+
+
+@pytest.mark.parametrize("method", list(ColorMethod))
+def test_every_way_of_keeping_colours_paints(
+    network: StyleNetwork, picture: Picture, method: ColorMethod
+) -> None:
+    config = replace(SMALL, steps=2, colors=Colors.CONTENT, color_method=method)
+    assert _last(network, picture(0), picture(1), config).size == (64, 48)

@@ -237,3 +237,50 @@ def test_checking_a_place_leaves_nothing_behind(tmp_path: Path) -> None:
     check_picture(tmp_path / "out.png", inputs=(tmp_path / "absent.png",))
     check_folder(tmp_path / "run" / "one")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_regions_are_read_in_all_their_forms(pictures: tuple[str, str], tmp_path: Path) -> None:
+    content, style = pictures
+    words = [f"{content}={style}", f"{content}={style}:0.25", f"{content}=main:0.1"]
+    words.append(f"{content}=none")
+    options = [word for text in words for word in ("--region", text)]
+    assert (
+        main(["stylize", *pictures, "-o", str(tmp_path / "out.png"), "--steps", "1", *options]) == 0
+    )
+    [call] = FakeService.calls
+    assert [region.mask for region in call.regions] == [Path(content)] * 4
+    assert [region.style for region in call.regions] == [Path(style), Path(style), "main", "none"]
+    assert [region.strength for region in call.regions] == [None, 0.25, 0.1, None]
+
+
+@pytest.mark.parametrize(
+    "region",
+    [
+        "",
+        "{0}",
+        "={1}",
+        "{0}=",
+        "no.png={1}",
+        "{0}=no.png",
+        "{0}={1}:2",
+        "{0}={1}:nan",
+        "{0}={1}:much",
+        "{0}=none:0.5",
+    ],
+)
+def test_a_region_that_makes_no_sense_is_refused(
+    pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], region: str
+) -> None:
+    out = tmp_path / "out.png"
+    assert main(["stylize", *pictures, "-o", str(out), "--region", region.format(*pictures)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert FakeService.calls == []
+    assert not out.exists()
+
+
+def test_a_mask_is_an_input_that_is_not_overwritten(
+    pictures: tuple[str, str], tmp_path: Path
+) -> None:
+    mask = tmp_path / "mask.png"
+    Image.new("L", (80, 80), 255).save(mask)
+    assert main(["stylize", *pictures, "-o", str(mask), "--region", f"{mask}=none"]) == 2

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from style.config import StyleConfig
+from data.errors import ArgumentError
+from style.config import Manner, Region, StyleConfig
 
 from .. import output
 from ..options import INTERRUPTED, JsonLinesOption, Settings, command, options_of
@@ -25,11 +26,14 @@ _DEFAULTS = StyleConfig()
 _HELP = {
     "size": "Longer side of the picture in pixels.",
     "steps": "Steps over all scales.",
+    "strength": "From 0, the photograph, to 1, nothing but the style.",
     "content_weight": "More of it keeps more of the photograph.",
     "style_weight": "More of it takes more of the manner.",
     "tv_weight": "More of it gives a smoother picture.",
     "style_scale": "More of it gives larger strokes.",
     "style_mix": "Share of a style picture; once for each of them.",
+    "colors": "Whose colours the picture has.",
+    "color_method": "How the content's colours are kept.",
     "optimizer": "How the picture is moved towards lower loss.",
     "learning_rate": "Step length of Adam.",
     "initial_image": "What the picture starts from.",
@@ -56,6 +60,16 @@ def stylize(
         Path,
         typer.Option("--output", "-o", metavar="OUT", help="Where the picture goes."),
     ],
+    regions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--region",
+            metavar="MASK=STYLE[:STRENGTH]",
+            help="Where the mask, a grey picture, is white, paint in another style: a picture, "
+            "`main` for the style of the rest, or `none` to keep the photograph. May be repeated; "
+            "later ones cover earlier ones.",
+        ),
+    ] = None,
     preview: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Where to keep the picture so far while painting."),
@@ -71,8 +85,11 @@ def stylize(
     Ctrl-C stops and keeps the picture so far. A PNG carries its settings.
     """
     config = StyleConfig(backbone=_network(settings), **fields)
+    parts = [_region(text) for text in regions or ()]
+    pictures = [given for part in parts for given in (part.mask, part.style)]
+    inputs = (content, *styles, *(path for path in pictures if isinstance(path, Path)))
     for picture in (out, *([preview] if preview else [])):
-        check_picture(picture, inputs=(content, *styles))
+        check_picture(picture, inputs=inputs)
     from data.images import save_image
     from style.service import StyleService
 
@@ -80,6 +97,7 @@ def stylize(
         content,
         styles,
         config,
+        regions=parts,
         weights=settings.weights,
         preview_every=preview_every if preview else 0,
     )
@@ -95,6 +113,40 @@ def stylize(
     if not json_lines:
         output.print_line(f"{out}: {last.total} steps in {last.elapsed:.0f} s")
     return 0
+
+
+def _region(text: str) -> Region[Path]:
+    """The region that `MASK=STYLE` or `MASK=STYLE:STRENGTH` asks for.
+
+    Names that hold `=` or `:` themselves are understood where such files exist.
+
+    Raises:
+        ArgumentError: The text has no such form, a file does not exist, or the strength is none.
+    """
+    words = text.split("=")
+    ways = [("=".join(words[:cut]), "=".join(words[cut:])) for cut in range(1, len(words))]
+    mask, style = next((way for way in ways if Path(way[0]).is_file()), (ways or [("", "")])[0])
+    strength = None
+    if not Path(style).is_file() and ":" in style:
+        style, _, number = style.rpartition(":")
+        strength = _strength(number, text)
+    if not mask or not style:
+        raise ArgumentError(f"{text!r} is no region: expected MASK=STYLE or MASK=STYLE:STRENGTH")
+    for name in (mask, *([] if style in set(Manner) else [style])):
+        if not Path(name).is_file():
+            raise ArgumentError(f"there is no file {name} for the region {text!r}; check the path")
+    manner = Manner(style) if style in set(Manner) else Path(style)
+    return Region(mask=Path(mask), style=manner, strength=strength)
+
+
+def _strength(number: str, text: str) -> float:
+    """The number behind the colon of a region's `text`."""
+    try:
+        return float(number)
+    except ValueError:
+        raise ArgumentError(
+            f"{number!r} is no strength, in the region {text!r}: expected a number from 0 to 1"
+        ) from None
 
 
 def _network(settings: Settings) -> str:
