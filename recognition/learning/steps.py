@@ -230,10 +230,12 @@ class EpochLoop:
     def _alterations(self, mixture: Mixture | None) -> dict[str, Alteration]:
         """What is done to feature maps on their way, by tap."""
         found: dict[str, Alteration] = {}
-        if self._config.dropout:
-            found[self._taps[-1].name] = self._drop
         if mixture is not None and mixture.tap is not None:
             found[mixture.tap] = mixture
+        if self._config.dropout:
+            last = self._taps[-1].name
+            mixed = found.get(last)
+            found[last] = self._drop if mixed is None else lambda x: self._drop(mixed(x))
         return found
 
     def _drop(self, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from data.errors import ArgumentError
 from recognition.learning.choices import LossName, MixupPlace
 from recognition.learning.config import LossConfig, MixupConfig, TrainingConfig
 from recognition.learning.mixup import Mixer, Mixture
+from recognition.learning.reports import Progress
 from recognition.learning.trainer import train
 
 CPU = torch.device("cpu")
@@ -85,3 +86,22 @@ def test_a_mixture_has_no_person_to_compare(config: TrainingConfig) -> None:
         replace(config, losses=SOFTMAX, mixup=MixupConfig(where=MixupPlace.HIDDEN), compile=True)
     with pytest.raises(ArgumentError, match=r"mixup\.alpha"):
         MixupConfig(alpha=0.0)
+
+
+def test_dropout_and_a_mixture_at_the_same_place_both_happen(
+    config: TrainingConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tiny network has one tap: with dropout, a batch mixed there is dropped from too."""
+    dropped: list[float] = []
+    plain = torch.nn.functional.dropout
+
+    def noted(x: torch.Tensor, p: float = 0.5, *rest: bool, **named: bool) -> torch.Tensor:
+        dropped.append(p)  # the network's own dropout, of another share, passes here too
+        return plain(x, p, *rest, **named)
+
+    monkeypatch.setattr("recognition.learning.steps.F.dropout", noted)
+    mixup = MixupConfig(where=MixupPlace.HIDDEN)
+    run = replace(config, losses=SOFTMAX, mixup=mixup, dropout=0.3, epochs=2)
+    steps: list[Progress] = []
+    train(run, progress=lambda now: steps.append(now) if now.loss is not None else None)
+    assert dropped.count(0.3) == len(steps)
