@@ -12,6 +12,7 @@ from backbones.network import Backbone
 
 from .config import StyleConfig
 from .losses import ContentLoss, GramLoss, RelativeLoss, total_variation
+from .portraits import Penalty
 from .regions import Area, at_tap, photograph_stays
 
 _MARGIN = 8  # px that a picture is continued on every side
@@ -69,6 +70,7 @@ class Objective:
         content: Tensor,
         areas: Sequence[Area],
         config: StyleConfig,
+        penalty: Penalty | None = None,
     ) -> None:
         """Look at the targets.
 
@@ -78,6 +80,7 @@ class Objective:
             areas: What is painted where, at this size; one for the whole picture, or several that
                 share it out.
             config: Weights of the losses.
+            penalty: One more term.
         """
         self._network = network
         self._photograph = content
@@ -90,13 +93,15 @@ class Objective:
         self._content_weights = 2 * _CONTENT * config.content_weight * (1 - strengths)
         self._style_weights = 2 * _STYLE * config.style_weight * strengths
         self._variation_weight = _VARIATION * config.tv_weight
+        self._penalty = penalty
+        self._penalise = None if penalty is None else penalty.of(content)
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """The losses of a picture (1, 3, H, W).
 
         Returns:
             Scalars by name: "content", "style", "total_variation", and "total", which is the
-            weighted sum and the only one to differentiate.
+            weighted sum and the only one to differentiate; and the penalty's by its own name.
         """
         image = self.shown(image)
         activations = self._network.extract(image)
@@ -108,12 +113,16 @@ class Objective:
             + self._style_weights @ styles
             + self._variation_weight * variation
         )
-        return {
+        losses = {
             "content": contents.sum(),
             "style": styles.sum(),
             "total_variation": variation,
             "total": total,
         }
+        if self._penalty and self._penalise:
+            losses[self._penalty.name] = penalty = self._penalise(image)
+            losses["total"] = total + self._penalty.weight * penalty
+        return losses
 
     def shown(self, image: Tensor) -> Tensor:
         """A picture (1, 3, H, W) with the photograph in its place where that stays."""
