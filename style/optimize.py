@@ -14,9 +14,10 @@ from data.images import to_image
 
 from .color import Palette
 from .config import InitialImage, Manner, Region, StyleConfig
-from .objective import Objective, StyleNetwork
-from .painters import Painter, painter
-from .portraits import Care, gentler
+from .network import StyleNetwork
+from .objective import Objective
+from .painters import Losses, Painter, painter
+from .portraits import Care, Penalised, gentler
 from .pyramid import fit, least_side, paintable, resize, scales, share_steps, shrink, size_of
 from .regions import Area, divide, photograph_stays
 from .results import Progress
@@ -97,8 +98,9 @@ def _paint(
         size = fit(size_of(content), side)
         scaled = partial(_scaled_style, side=side, config=config, network=network)
         here = [area.at(size, scaled) for area in areas]
-        penalty = None if care is None else care.penalty
-        objective = Objective(network, resize(content, size), here, config, penalty)
+        objective: Losses = Objective(network, resize(content, size), here, config)
+        if care is not None:
+            objective = Penalised(objective, care.penalty, resize(content, size))
         easel = painter(resize(picture, size), objective, config)
         render = partial(_render, easel, palette, photograph_stays(areas))
         for _ in range(steps):

@@ -11,6 +11,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
+from .painters import Losses
 from .regions import INVISIBLE, Area
 from .results import Resemblance
 
@@ -59,6 +60,23 @@ class Penalty:
     name: str
     weight: float
     of: Callable[[Tensor], Callable[[Tensor], Tensor]]
+
+
+class Penalised:
+    """An objective with a penalty."""
+
+    def __init__(self, objective: Losses, penalty: Penalty, content: Tensor) -> None:
+        """Look at the content (1, 3, H, W) of the objective's scale."""
+        self._objective = objective
+        self._penalty = penalty
+        self._penalise = penalty.of(content)
+
+    def __call__(self, image: Tensor) -> dict[str, Tensor]:
+        """The losses of a picture (1, 3, H, W); the penalty is one of them, and in their total."""
+        losses = dict(self._objective(image))
+        losses[self._penalty.name] = penalty = self._penalise(image)
+        losses["total"] = losses["total"] + self._penalty.weight * penalty
+        return losses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from data.images import load_image, to_image, to_tensor
 
 from .color import luminance
 from .config import Manner, Region, StyleConfig
-from .objective import StyleNetwork
+from .network import StyleNetwork
 from .optimize import stylize
 from .portraits import Care, Portrait
 from .pyramid import fit, resize, size_of
@@ -88,7 +88,7 @@ class StyleService:
             stylize,
             photograph,
             [self._read(style) for style in styles],
-            network=StyleNetwork.of(loaded.backbone),
+            network=StyleNetwork.of(loaded.backbone, config),
             regions=[self._read_region(region) for region in regions],
             preview_every=preview_every,
         )
