@@ -14,8 +14,10 @@ from data.images import to_image
 
 from .color import Palette
 from .config import InitialImage, Manner, Region, StyleConfig
-from .objective import Objective, StyleNetwork
-from .painters import Painter, painter
+from .network import StyleNetwork
+from .objective import Objective
+from .painters import Losses, Painter, painter
+from .portraits import Care, Penalised, gentler
 from .pyramid import fit, least_side, paintable, resize, scales, share_steps, shrink, size_of
 from .regions import Area, divide, photograph_stays
 from .results import Progress
@@ -28,6 +30,8 @@ def stylize(
     network: StyleNetwork,
     *,
     regions: Sequence[Region[Tensor]] = (),
+    initial: Tensor | None = None,
+    care: Care | None = None,
     preview_every: int = 0,
 ) -> Generator[Progress, None, None]:
     """Paint `content` in the manner of `styles` (Gatys et al. 2016), coarse to fine (2017).
@@ -43,6 +47,9 @@ def stylize(
         network: What looks at the picture.
         regions: Parts of the photograph that are painted in their own way: masks (1, H, W) or
             (1, 1, H, W) in [0, 1], and styles like the others.
+        initial: What the picture starts from instead of what the config says, like the content
+            and of its proportions.
+        care: What holds parts of the picture to the photograph, at the size of the picture.
         preview_every: Every how many steps a `Progress` carries an image; 0 for the last only.
 
     Returns:
@@ -64,9 +71,12 @@ def stylize(
         strength=config.strength,
     )
     areas = divide(main, regions, size_of(content), size_of(photograph))
+    if care is not None:
+        areas = gentler(areas, care.relief.to(photograph))
     palette = Palette(photograph, config)
     prepared = [_prepared(area, palette, size_of(photograph), config, network) for area in areas]
-    return _paint(palette, prepared, plan, config, network, preview_every)
+    begin = None if initial is None else palette.seen(_batched(initial))
+    return _paint(palette, prepared, plan, config, network, begin, care, preview_every)
 
 
 def _paint(
@@ -75,18 +85,22 @@ def _paint(
     plan: Sequence[tuple[int, int]],
     config: StyleConfig,
     network: StyleNetwork,
+    begin: Tensor | None,
+    care: Care | None,
     preview_every: int,
 ) -> Generator[Progress, None, None]:
     """Paint the scales of `plan`, (longer side, steps) each; the arguments are checked."""
     started = time.perf_counter()
     done = 0
     content = palette.content
-    picture = _initial(content, plan[0][0], config)
+    picture = _initial(content, plan[0][0], config) if begin is None else begin
     for side, steps in plan:
         size = fit(size_of(content), side)
         scaled = partial(_scaled_style, side=side, config=config, network=network)
         here = [area.at(size, scaled) for area in areas]
-        objective = Objective(network, resize(content, size), here, config)
+        objective: Losses = Objective(network, resize(content, size), here, config)
+        if care is not None:
+            objective = Penalised(objective, care.penalty, resize(content, size))
         easel = painter(resize(picture, size), objective, config)
         render = partial(_render, easel, palette, photograph_stays(areas))
         for _ in range(steps):

@@ -1,6 +1,7 @@
 """How a picture moves towards lower loss, and stays a picture: every pixel in [0, 1]."""
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import torch
@@ -9,9 +10,11 @@ from torch import Tensor
 from data.errors import StyleError
 
 from .config import Optimizer, StyleConfig
-from .objective import Objective
 
 _HALF_LEVEL = 1 / 512  # of an 8-bit channel: what rounding hides
+
+Losses = Callable[[Tensor], Mapping[str, Tensor]]
+"""A picture (1, 3, H, W) → scalars by name, of which "total" is the one to lower: an objective."""
 
 
 class Painter(Protocol):
@@ -31,7 +34,7 @@ class Painter(Protocol):
         """The picture so far, (1, 3, H, W) in [0, 1], without gradient."""
 
 
-def painter(image: Tensor, objective: Objective, config: StyleConfig) -> Painter:
+def painter(image: Tensor, objective: Losses, config: StyleConfig) -> Painter:
     """The painter that `config` asks for, beginning from `image` (1, 3, H, W) in [0, 1]."""
     if config.optimizer is Optimizer.LBFGS:
         return LbfgsPainter(image, objective)
@@ -45,7 +48,7 @@ class AdamPainter:
     average of all of them, corrected for its start as Adam corrects its own moments.
     """
 
-    def __init__(self, image: Tensor, objective: Objective, config: StyleConfig) -> None:
+    def __init__(self, image: Tensor, objective: Losses, config: StyleConfig) -> None:
         """Begin from `image` (1, 3, H, W) in [0, 1]."""
         self._iterate = image.detach().clone().requires_grad_(True)
         self._objective = objective
@@ -84,7 +87,7 @@ class LbfgsPainter:
     the final clip. Without a line search it diverges on networks with large activations.
     """
 
-    def __init__(self, image: Tensor, objective: Objective) -> None:
+    def __init__(self, image: Tensor, objective: Losses) -> None:
         """Begin from `image` (1, 3, H, W) in [0, 1]; 0 and 1 themselves are out of reach."""
         self._iterate = torch.logit(image.detach(), eps=_HALF_LEVEL).requires_grad_(True)
         self._painted = self._iterate.detach().clone()
@@ -128,7 +131,7 @@ class LbfgsPainter:
         return self._scale * self._losses["total"]
 
 
-def _finite(losses: dict[str, Tensor]) -> dict[str, float]:
+def _finite(losses: Mapping[str, Tensor]) -> dict[str, float]:
     """The losses as numbers, fetched from the device at once.
 
     Raises:

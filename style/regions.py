@@ -13,7 +13,9 @@ from data.errors import ArgumentError
 from .config import Manner, Region
 from .pyramid import resize, size_of
 
-_INVISIBLE = 0.5 / 255  # of an 8-bit grey: what rounding hides
+INVISIBLE = 0.5 / 255
+"""A share below half a level of an 8-bit grey, which rounding hides."""
+
 _SHAPE_TOLERANCE = 0.01  # by which the proportions of mask and photograph may differ
 
 
@@ -71,14 +73,14 @@ def divide(
     areas = []
     for number in range(len(regions), 0, -1):  # from the top
         share = masks[number - 1] * left
-        if share.max() < _INVISIBLE:
+        if share.max() < INVISIBLE:
             raise ArgumentError(
                 f"nothing can be seen of region {number}: its mask is black, or later regions "
                 "cover it; expected white where the region is"
             )
         areas.append(_area(regions[number - 1], main, share))
         left = left - share
-    if left.max() >= _INVISIBLE:
+    if left.max() >= INVISIBLE:
         areas.append(replace(main, share=left))
     if not any(area.styles for area in areas):
         raise ArgumentError(
@@ -94,19 +96,13 @@ def photograph_stays(areas: Sequence[Area]) -> Tensor | None:
     return torch.stack(shares).sum(dim=0) if shares else None
 
 
-def at_tap(share: Tensor, tap: Tensor, margin: int) -> Tensor:
-    """An area's share of each place of a tap's map.
-
-    Args:
-        share: (1, 1, H, W), of each pixel.
-        tap: The tap's activations (1, C, H', W').
-        margin: Pixels by which the picture was continued on every side before the tap saw it.
+def at_tap(share: Tensor, tap: Tensor) -> Tensor:
+    """An area's share (1, 1, H, W) of each place of a tap's map (1, C, H', W').
 
     Returns:
         (1, 1, H', W'), the means of the shares under each place.
     """
-    continued = F.pad(share, (margin,) * 4, mode="replicate")
-    return F.adaptive_avg_pool2d(continued, size_of(tap))
+    return F.adaptive_avg_pool2d(share, size_of(tap))
 
 
 def _area(region: Region[Tensor], main: Area, share: Tensor) -> Area:

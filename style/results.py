@@ -7,6 +7,25 @@ from PIL.Image import Image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Resemblance:
+    """How much a face of the picture is still that of the photograph.
+
+    Attributes:
+        similarity: Cosine similarity, −1 … 1; higher is closer. None where no face is found any
+            more in that place.
+        threshold: From which similarity on they are one person's.
+    """
+
+    similarity: float | None
+    threshold: float
+
+    @property
+    def same_person(self) -> bool:
+        """Whether there is a face, and its similarity reaches the threshold."""
+        return self.similarity is not None and self.similarity >= self.threshold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """The state after one step.
 
@@ -21,6 +40,8 @@ class Progress:
         image: The picture so far, or None in steps that show none. The last step always does.
         render: Makes the picture so far, at its final size, at any moment until the next step
             begins or for good after the generator was closed: what a cancelled run saves.
+        faces: Where faces are kept, what was found of each when the picture was last judged, the
+            largest first; empty before that, and where none are kept.
     """
 
     step: int
@@ -30,3 +51,4 @@ class Progress:
     size: tuple[int, int]
     image: Image | None
     render: Callable[[], Image] = field(repr=False, compare=False)
+    faces: tuple[Resemblance, ...] = ()

@@ -1,6 +1,7 @@
 """One call that turns pictures on disk into a painting: for the command line and the page."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 
@@ -9,13 +10,16 @@ from PIL.Image import Image
 
 from backbones.weights import load_backbone, resolve_device
 from data.errors import ArgumentError, ImageError
-from data.images import load_image, to_tensor
+from data.images import load_image, to_image, to_tensor
 
 from .color import luminance
 from .config import Manner, Region, StyleConfig
-from .objective import StyleNetwork
+from .network import StyleNetwork
 from .optimize import stylize
+from .portraits import Care, Portrait
+from .pyramid import fit, resize, size_of
 from .results import Progress
+from .sittings import Terms, sit
 
 Picture = str | PathLike[str] | bytes | Image
 
@@ -44,6 +48,8 @@ class StyleService:
         *,
         regions: Sequence[Region[Picture]] = (),
         weights: Path | None = None,
+        portrait: Callable[[Image], Portrait] | None = None,
+        terms: Terms | None = None,
         preview_every: int = 0,
     ) -> Generator[Progress, None, None]:
         """Paint `content` in the manner of `styles`; see `style.optimize.stylize`.
@@ -57,6 +63,9 @@ class StyleService:
             config: What to paint.
             regions: Parts of the photograph that are painted in their own way.
             weights: A weights file for `config.backbone`; None for where they usually are.
+            portrait: Finds the faces of the photograph, handed over in the size of the picture, for
+                a config that keeps identities; it may raise errors of its own.
+            terms: How firmly faces are held then; None for what suits most pictures.
             preview_every: Every how many steps a `Progress` carries an image; 0 for the last
                 only.
 
@@ -65,7 +74,8 @@ class StyleService:
 
         Raises:
             ArgumentError: A missing file, an unknown backbone, a picture too small for it, a mask
-                that cannot be read or does not suit the photograph.
+                that cannot be read or does not suit the photograph; identities are to be kept
+                without a `portrait`.
             ImageError: A picture that cannot be read.
             WeightsError: No weights are at hand, or they are of another network.
             StyleError: While painting, a loss became infinite or NaN.
@@ -73,14 +83,28 @@ class StyleService:
         loaded = load_backbone(
             config.backbone, weights=weights, home=self._home, device=self._device
         )
-        return stylize(
-            self._read(content),
+        photograph = self._read(content)
+        paint = partial(
+            stylize,
+            photograph,
             [self._read(style) for style in styles],
-            config,
-            StyleNetwork.of(loaded.backbone),
+            network=StyleNetwork.of(loaded.backbone, config),
             regions=[self._read_region(region) for region in regions],
             preview_every=preview_every,
         )
+        if not config.keep_identity:
+            return paint(config=config)
+        if portrait is None:
+            raise ArgumentError("identities cannot be kept without somebody who recognises faces")
+
+        def sitting(
+            config: StyleConfig, care: Care, initial: Image | None
+        ) -> Generator[Progress, None, None]:
+            begin = None if initial is None else self._read(initial)
+            return paint(config=config, care=care, initial=begin)
+
+        seen = resize(photograph.unsqueeze(0), fit(size_of(photograph), config.size))
+        return sit(portrait(to_image(seen)), config, sitting, terms)
 
     def _read(self, picture: Picture) -> torch.Tensor:
         """A picture as (3, H, W) in [0, 1] on the device."""

@@ -18,6 +18,9 @@ Command = TypeVar("Command", bound=Callable[..., int])
 INTERRUPTED = 130
 """The exit code that a shell expects of a process that Ctrl-C ended."""
 
+OTHER_PEOPLE = 3
+"""The exit code that says: not the same person."""
+
 
 class Device(StrEnum):
     """Where networks run; `auto` takes the first CUDA device, if there is one."""

@@ -13,8 +13,8 @@ import typer
 from data.errors import ArgumentError
 from style.config import Manner, Region, StyleConfig
 
-from .. import output
-from ..options import INTERRUPTED, JsonLinesOption, Settings, command, options_of
+from .. import output, portraits
+from ..options import INTERRUPTED, OTHER_PEOPLE, JsonLinesOption, Settings, command, options_of
 from ..outputs import check_picture
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ _HELP = {
     "optimizer": "How the picture is moved towards lower loss.",
     "learning_rate": "Step length of Adam.",
     "initial_image": "What the picture starts from.",
+    "keep_identity": "Keep faces recognisable: paint them more gently, and go on until they are.",
     "seed": "Seed of the noise.",
 }
 
@@ -99,6 +100,7 @@ def stylize(
         config,
         regions=parts,
         weights=settings.weights,
+        portrait=portraits.Sitters(settings),
         preview_every=preview_every if preview else 0,
     )
     last = _paint(painting, preview=preview, json_lines=json_lines)
@@ -110,8 +112,13 @@ def stylize(
             f"interrupted at step {last.step} of {last.total}; the picture so far is in {out}"
         )
         return INTERRUPTED
+    kept = portraits.verdicts(last.faces)
+    if not all(face.same_person for face in last.faces):
+        output.print_error(f"{kept}; the picture is in {out}: try a lower --strength")
+        return OTHER_PEOPLE
     if not json_lines:
-        output.print_line(f"{out}: {last.total} steps in {last.elapsed:.0f} s")
+        done = f"{out}: {last.total} steps in {last.elapsed:.0f} s"
+        output.print_line(f"{done}; {kept}" if kept else done)
     return 0
 
 
@@ -186,6 +193,8 @@ def _as_json(progress: "Progress", preview: Path | None) -> dict[str, object]:
     }
     if preview and progress.image:
         line["preview"] = str(preview)
+    if progress.faces:
+        line["faces"] = portraits.as_json(progress.faces)
     return line
 
 
