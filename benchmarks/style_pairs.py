@@ -23,7 +23,7 @@ from data.files import sha256_of
 from data.images import load_image, save_image, to_image, to_tensor
 from style.config import StyleConfig
 from style.evaluation.judge import Judge, Verdict
-from style.objective import StyleNetwork
+from style.network import StyleNetwork
 from style.optimize import stylize
 
 PAIRS = {
@@ -155,7 +155,7 @@ class Bench:
         config = StyleConfig(size=size, backbone=name, **self.overrides)
         pictures = self.read("content", content), [self.read("style", style)]
         cpu, wall = time.process_time(), time.perf_counter()
-        *_, last = stylize(*pictures, config, StyleNetwork.of(network))
+        *_, last = stylize(*pictures, config, StyleNetwork.of(network, config))
         cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         image = last.render()
         saved = self.out / f"ours-{content}-{style}-{size}-{name}.png"

@@ -31,7 +31,7 @@ from style_pairs import PAIRS, Bench, Row
 from backbones.registry import available, create
 from backbones.weights import find_weights, load_backbone
 from style.config import StyleConfig
-from style.objective import StyleNetwork
+from style.network import StyleNetwork
 from style.optimize import stylize
 
 BUNDLED = "vgg_slim"
@@ -45,7 +45,7 @@ def step_ratio(name: str, steps: int, size: int = 512) -> float:
     content, style = (torch.rand(1, 3, size * 3 // 4, size, generator=source) for _ in range(2))
     config = StyleConfig(size=size, first_scale=size, steps=steps + 1)
     loops = [
-        stylize(content, [style], config, StyleNetwork.of(create(network, seed=0)))
+        stylize(content, [style], config, StyleNetwork.of(create(network, seed=0), config))
         for network in (name, "vgg19")
     ]
     ratios = []

@@ -62,6 +62,11 @@ JsonLinesOption = Annotated[
     bool, typer.Option("--json-lines", help="Report progress on stdout, a line of JSON each.")
 ]
 
+PlotOption = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE", help="Draw the curves too, as .png, .svg or .pdf."),
+]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
