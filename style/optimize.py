@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-from PIL.Image import Image
 from torch import Tensor
 
 from data.errors import ArgumentError
@@ -113,8 +112,8 @@ def _paint(
                 losses=losses,
                 elapsed=time.perf_counter() - started,
                 size=size,
-                image=render() if shows else None,
-                render=render,
+                image=to_image(render()) if shows else None,
+                render_tensor=render,
             )
         picture = easel.picture()
 
@@ -192,11 +191,11 @@ def _initial(content: Tensor, side: int, config: StyleConfig) -> Tensor:
     return noise.mul_(0.1).add_(0.5).clamp_(0, 1).to(content)
 
 
-def _render(easel: Painter, palette: Palette, stays: Tensor | None) -> Image:
+def _render(easel: Painter, palette: Palette, stays: Tensor | None) -> Tensor:
     """The picture so far, enlarged while the scale is coarse, in the colours it is to have.
 
     `stays` (1, 1, H, W) tells how far each pixel is still the photograph's; None: nowhere.
     """
     content = palette.content
     painted = resize(easel.picture(), size_of(content))
-    return to_image(palette.restored(painted if stays is None else painted.lerp(content, stays)))
+    return palette.restored(painted if stays is None else painted.lerp(content, stays))
