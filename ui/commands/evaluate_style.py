@@ -97,7 +97,7 @@ def style(
     finds again and takes for the same person.
     """
     inputs = [path for path in (content, manifest, *(styles or ())) if path is not None]
-    _check_outputs(out, plot, inputs=inputs)
+    _check(inputs, sources or (), out, plot)
     if (manifest is None) == (not pictures):
         raise ArgumentError("give either pictures to judge, or --manifest")
     failed: list[Judged] = []
@@ -121,13 +121,18 @@ def style(
     return 1 if any(each.error is not None for each in judged) else 0
 
 
-def _check_outputs(out: Path | None, plot: Path | None, *, inputs: Sequence[Path]) -> None:
-    """Refuse places that cannot be written, and inputs that are not there, before any work."""
+def _check(
+    inputs: Sequence[Path], sources: Sequence[Path], out: Path | None, plot: Path | None
+) -> None:
+    """Refuse inputs that are not there, and places that cannot be written, before any work."""
     from data.figures import PLOT_SUFFIXES
 
     for path in inputs:
         if not path.is_file():
             raise ArgumentError(f"there is no file {path}; check the path")
+    for path in sources:
+        if not path.is_dir():
+            raise ArgumentError(f"{path} is no folder: name one that holds photographs and styles")
     if out is not None:
         check_folder(out)
     if plot is not None:
