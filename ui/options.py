@@ -64,7 +64,7 @@ JsonLinesOption = Annotated[
 
 PlotOption = Annotated[
     Path | None,
-    typer.Option("--plot", metavar="FILE", help="Draw the curves too, as .png, .svg or .pdf."),
+    typer.Option("--plot", metavar="FILE", help="Draw the figures too, as .png, .svg or .pdf."),
 ]
 
 
