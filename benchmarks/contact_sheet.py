@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from data.files import write_atomic
 from data.images import find_images, load_image, read_settings, save_image
@@ -47,15 +47,20 @@ def cell(
     weights: Path | None,
     keep: Path,
 ) -> Image.Image:
-    """One picture, painted now or before."""
+    """One picture, painted now or before, cut to 4:3 about its middle."""
     path = keep / f"{content.stem}-{style.stem}.png"
     if path.is_file() and read_settings(path) == json.loads(json.dumps(config.settings())):
-        return load_image(path)
+        return cut(load_image(path), config.size)
     *_, last = service.stylize(content, [style], config, weights=weights)
     image = last.render()
     save_image(image, path, settings=config.settings())
     print(f"{path.stem}: {last.elapsed:.0f} s", file=sys.stderr, flush=True)
-    return image
+    return cut(image, config.size)
+
+
+def cut(image: Image.Image, width: int) -> Image.Image:
+    """A picture as wide as its neighbours, whatever its proportions."""
+    return ImageOps.fit(image, (width, 3 * width // 4), Image.Resampling.LANCZOS)
 
 
 def encoded(sheet: Image.Image, most: int) -> bytes:
