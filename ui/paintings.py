@@ -36,13 +36,14 @@ class Sources:
 
 
 def find_paintings(
-    paths: Sequence[Path], sources: Sources
+    paths: Sequence[Path], sources: Sources, *, apart: Path | None = None
 ) -> "tuple[list[Painting], list[Judged], set[str]]":
     """The paintings in files and folders.
 
     Args:
         paths: Pictures, and folders of them.
         sources: What they were painted from.
+        apart: A folder whose pictures are none: what was drawn of verdicts before.
 
     Returns:
         The paintings; those of which it is not known what they were painted from, with the
@@ -56,6 +57,8 @@ def find_paintings(
 
     paintings, failed, painters = [], [], set()
     for path in find_images(paths):
+        if apart is not None and path.parent.resolve() == apart.resolve():
+            continue
         try:
             record = _record(path)
             content, styles = _content(path, record, sources), _styles(path, record, sources)

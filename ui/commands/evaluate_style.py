@@ -107,7 +107,7 @@ def style(
         paintings, painters = read_manifest(manifest)
     else:
         named = Sources(content=content, styles=tuple(styles or ()), folders=tuple(sources or ()))
-        paintings, failed, painters = find_paintings(pictures or (), named)
+        paintings, failed, painters = find_paintings(pictures or (), named, apart=out)
     judged, name = _judged(settings, judge, paintings, painters, faces=faces)
     judged += failed
     _write(judged, name, out, plot)
