@@ -100,7 +100,8 @@ def _paint(
         here = [area.at(size, scaled) for area in areas]
         objective: Losses = Objective(network, resize(content, size), here, config)
         if care is not None:
-            objective = Penalised(objective, care.penalty, resize(content, size))
+            stays = photograph_stays(here)
+            objective = Penalised(objective, care.penalty, resize(content, size), stays)
         easel = painter(resize(picture, size), objective, config)
         render = partial(_render, easel, palette, photograph_stays(areas))
         for _ in range(steps):
