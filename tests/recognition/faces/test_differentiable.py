@@ -27,7 +27,9 @@ def detector() -> FaceDetector:
 
 
 @pytest.fixture(scope="module", params=["mobilefacenet", "iresnet_se"])
-def embedder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> FaceEmbedder:
+def embedder(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> FaceEmbedder:
     """A bundled recogniser; the two differ in alignment."""
     return FaceEmbedder(load_backbone(request.param, home=tmp_path_factory.mktemp("home")))
 
