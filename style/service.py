@@ -47,6 +47,7 @@ class StyleService:
         config: StyleConfig,
         *,
         regions: Sequence[Region[Picture]] = (),
+        initial: Picture | None = None,
         weights: Path | None = None,
         portrait: Callable[[Image], Portrait] | None = None,
         terms: Terms | None = None,
@@ -62,6 +63,7 @@ class StyleService:
             styles: One or more pictures to take the manner from.
             config: What to paint.
             regions: Parts of the photograph that are painted in their own way.
+            initial: The draft to begin from, where the configuration says so.
             weights: A weights file for `config.backbone`; None for where they usually are.
             portrait: Finds the faces of the photograph, handed over in the size of the picture, for
                 a config that keeps identities; it may raise errors of its own.
@@ -90,6 +92,7 @@ class StyleService:
             [self._read(style) for style in styles],
             network=StyleNetwork.of(loaded.backbone, config),
             regions=[self._read_region(region) for region in regions],
+            initial=None if initial is None else self._read(initial),
             preview_every=preview_every,
         )
         if not config.keep_identity:
@@ -98,10 +101,10 @@ class StyleService:
             raise ArgumentError("identities cannot be kept without somebody who recognises faces")
 
         def sitting(
-            config: StyleConfig, care: Care, initial: Image | None
+            config: StyleConfig, care: Care, draft: Image | None
         ) -> Generator[Progress, None, None]:
-            begin = None if initial is None else self._read(initial)
-            return paint(config=config, care=care, initial=begin)
+            over = {} if draft is None else {"initial": self._read(draft)}
+            return paint(config=config, care=care, **over)
 
         seen = resize(photograph.unsqueeze(0), fit(size_of(photograph), config.size))
         return sit(portrait(to_image(seen)), config, sitting, terms)

@@ -194,7 +194,7 @@ def test_a_painting_may_go_on_from_a_picture(
     network: StyleNetwork, picture: Callable[..., Tensor], colors: Colors
 ) -> None:
     content, style, begin = picture(1), picture(2), picture(3)
-    config = StyleConfig(size=96, first_scale=96, steps=1, colors=colors)
+    config = StyleConfig(size=96, first_scale=96, steps=1, colors=colors, initial_image="draft")
     *_, last = stylize(content, [style], config, network, initial=begin[0])
     assert last.image is not None
     gap = (luminance(to_tensor(last.image)[None]) - luminance(begin)).abs()
