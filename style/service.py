@@ -92,19 +92,19 @@ class StyleService:
             [self._read(style) for style in styles],
             network=StyleNetwork.of(loaded.backbone, config),
             regions=[self._read_region(region) for region in regions],
-            initial=None if initial is None else self._read(initial),
             preview_every=preview_every,
         )
+        first = None if initial is None else self._read(initial)
         if not config.keep_identity:
-            return paint(config=config)
+            return paint(config=config, initial=first)
         if portrait is None:
             raise ArgumentError("identities cannot be kept without somebody who recognises faces")
 
         def sitting(
             config: StyleConfig, care: Care, draft: Image | None
         ) -> Generator[Progress, None, None]:
-            over = {} if draft is None else {"initial": self._read(draft)}
-            return paint(config=config, care=care, **over)
+            over = first if draft is None else self._read(draft)
+            return paint(config=config, care=care, initial=over)
 
         seen = resize(photograph.unsqueeze(0), fit(size_of(photograph), config.size))
         return sit(portrait(to_image(seen)), config, sitting, terms)
