@@ -55,7 +55,9 @@ class Objective:
             self._shares = [shares_at_taps(area, seen) for area in painted]
             self._contents = [AreaContent(network, seen, shares) for shares in self._shares]
             self._styles = [
-                AreaStyle(network, area, [_look(network, style) for style in area.styles], config)
+                None
+                if _asks_no_style(area)
+                else AreaStyle(network, area, [_look(network, it) for it in area.styles], config)
                 for area in painted
             ]
         self._balance = Balance.of(painted, config, content)
@@ -66,7 +68,9 @@ class Objective:
         activations = self._network.extract(image)
         contents = [content(activations) for content in self._contents]
         styles = [
-            style(moments_at_taps(self._network, activations, shares))
+            image.new_zeros(())
+            if style is None
+            else style(moments_at_taps(self._network, activations, shares))
             for style, shares in zip(self._styles, self._shares, strict=True)
         ]
         return self._balance.losses(
@@ -98,7 +102,13 @@ class AreaContent:
         """
         weights = _shares_of_one(network.content_taps)
         self._parts = [
-            (tap, weight, ContentLoss(seen[tap], whole=whole and whole[tap], share=shares[tap]))
+            (
+                tap,
+                weight,
+                ContentLoss(
+                    seen[tap], whole=None if whole is None else whole[tap], share=shares[tap]
+                ),
+            )
             for tap, weight in weights.items()
         ]
 
@@ -188,7 +198,10 @@ def moments_at_taps(
     network: StyleNetwork, activations: Mapping[str, Tensor], shares: Shares | None = None
 ) -> dict[str, Moments]:
     """The moments by style tap: of everything, or of an area."""
-    return {tap: Moments.of(activations[tap], shares and shares[tap]) for tap in network.style_taps}
+    return {
+        tap: Moments.of(activations[tap], None if shares is None else shares[tap])
+        for tap in network.style_taps
+    }
 
 
 def shares_at_taps(area: Area, seen: Mapping[str, Tensor]) -> Shares:
@@ -196,6 +209,11 @@ def shares_at_taps(area: Area, seen: Mapping[str, Tensor]) -> Shares:
     if area.share is None:
         return dict.fromkeys(seen)
     return {tap: at_tap(area.share, features) for tap, features in seen.items()}
+
+
+def _asks_no_style(area: Area) -> bool:
+    """Whether a part of a picture is held to the photograph alone, and its style counts nothing."""
+    return area.share is not None and area.strength == 0
 
 
 def _look(network: StyleNetwork, style: Tensor) -> dict[str, Moments]:

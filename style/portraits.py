@@ -65,16 +65,28 @@ class Penalty:
 class Penalised:
     """An objective with a penalty."""
 
-    def __init__(self, objective: Losses, penalty: Penalty, content: Tensor) -> None:
-        """Look at the content (1, 3, H, W) of the objective's scale."""
+    def __init__(
+        self, objective: Losses, penalty: Penalty, content: Tensor, stays: Tensor | None = None
+    ) -> None:
+        """Look at the content.
+
+        Args:
+            objective: The other losses.
+            penalty: One more.
+            content: (1, 3, H, W) of the objective's scale.
+            stays: How far (1, 1, H, W) each pixel is the content's whatever is painted.
+        """
         self._objective = objective
+        self._content = content
+        self._stays = stays
         self._penalty = penalty
         self._penalise = penalty.of(content)
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """The losses of a picture (1, 3, H, W); the penalty is one of them, and in their total."""
         losses = dict(self._objective(image))
-        losses[self._penalty.name] = penalty = self._penalise(image)
+        shown = image if self._stays is None else image.lerp(self._content, self._stays)
+        losses[self._penalty.name] = penalty = self._penalise(shown)
         losses["total"] = losses["total"] + self._penalty.weight * penalty
         return losses
 

@@ -65,6 +65,7 @@ class StyleService:
         config: StyleConfig,
         *,
         regions: Sequence[Region[Picture]] = (),
+        initial: Picture | None = None,
         weights: Path | None = None,
         portrait: Callable[[Image], Portrait] | None = None,
         terms: Terms | None = None,
@@ -81,6 +82,7 @@ class StyleService:
             styles: One or more pictures to take the manner from.
             config: What to paint.
             regions: Parts of the photograph that are painted in their own way.
+            initial: The draft to begin from, where the configuration says so.
             weights: A weights file for `config.backbone`; None for where they usually are.
             portrait: Finds the faces of the photograph, handed over in the size of the picture, for
                 a config that keeps identities; it may raise errors of its own.
@@ -109,16 +111,17 @@ class StyleService:
             regions=[self._read_region(region) for region in regions],
             preview_every=preview_every,
         )
+        first = None if initial is None else self._read(initial)
         if not config.keep_identity:
-            return paint(config=config)
+            return paint(config=config, initial=first)
         if portrait is None:
             raise ArgumentError("identities cannot be kept without somebody who recognises faces")
 
         def sitting(
-            config: StyleConfig, care: Care, initial: Image | None
+            config: StyleConfig, care: Care, draft: Image | None
         ) -> Generator[Progress, None, None]:
-            begin = None if initial is None else self._read(initial)
-            return paint(config=config, care=care, initial=begin)
+            over = first if draft is None else self._read(draft)
+            return paint(config=config, care=care, initial=over)
 
         seen = resize(photograph.unsqueeze(0), fit(size_of(photograph), config.size))
         return sit(portrait(to_image(seen)), config, sitting, terms)

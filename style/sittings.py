@@ -8,16 +8,16 @@ from typing import Protocol
 
 from PIL.Image import Image
 
-from .config import StyleConfig
+from .config import InitialImage, StyleConfig
 from .portraits import Care, Portrait, care_for
 from .results import Progress, Resemblance
 
 
 class Paint(Protocol):
-    """Paints the photograph as a config says, from an initial picture if there is one."""
+    """Paints the photograph as a config says, over a draft where one is handed in."""
 
     def __call__(
-        self, config: StyleConfig, care: Care, initial: Image | None
+        self, config: StyleConfig, care: Care, draft: Image | None
     ) -> Generator[Progress, None, None]:
         """Check everything at once, and paint as the generator is asked for steps."""
 
@@ -96,7 +96,9 @@ def _sit(
     """All sittings; `painting` is the first, which has been checked."""
     started = time.perf_counter()
     steps = max(1, round(config.steps * hold.terms.steps))
-    later = replace(config, steps=steps, first_scale=config.size)
+    later = replace(
+        config, steps=steps, first_scale=config.size, initial_image=InitialImage.DRAFT
+    )
     done = 0
     faces: tuple[Resemblance, ...] = ()
     for left in range(hold.terms.more, -1, -1):

@@ -1,10 +1,10 @@
 """Portraits: the recognition wing's eyes for the style wing's hand; neither knows the other."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from .options import Settings
-from .output import similarity
+from .wording import against
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -55,7 +55,7 @@ def verdict(face: "Resemblance") -> str:
     """What became of a face, in words."""
     if face.similarity is None:
         return "no face found in the picture any more"
-    numbers = f"{similarity(face.similarity)} against {similarity(face.threshold)}"
+    numbers = against(face.similarity, face.threshold)
     return (
         f"same person, {numbers}"
         if face.same_person
@@ -71,12 +71,22 @@ def verdicts(faces: Sequence["Resemblance"]) -> str:
 
 
 def as_json(faces: Sequence["Resemblance"]) -> list[dict[str, object]]:
-    """The faces for a program, the largest first."""
+    """The faces for a program, the largest first; `from_json` reads them."""
     return [
         {
             "same_person": face.same_person,
             "cosine_similarity": face.similarity,
             "threshold": face.threshold,
         }
+        for face in faces
+    ]
+
+
+def from_json(faces: Sequence[Mapping[str, Any]]) -> list["Resemblance"]:
+    """The faces that `as_json` wrote."""
+    from style.results import Resemblance
+
+    return [
+        Resemblance(similarity=face["cosine_similarity"], threshold=face["threshold"])
         for face in faces
     ]

@@ -40,7 +40,7 @@ def stylize(
         settings: Data folder, weights and device.
         content: The photograph, as a picture file.
         styles: The pictures to take the manner from, likewise.
-        config: What to paint; its backbone, size, steps, weights and seed count.
+        config: What to paint; its backbone, size, steps, weights, seed and kept identities count.
 
     Raises:
         AppError: A picture cannot be read, enough jobs are running, or the disk does not take them.
@@ -62,6 +62,7 @@ def stylize(
         f"--style-weight={config.style_weight}",
         f"--content-weight={config.content_weight}",
         f"--seed={config.seed}",
+        *(["--keep-identity"] if config.keep_identity else []),
     ]
     return jobs.start(folder, command, kind=STYLIZE, title=f"{config.backbone}, {config.size} px")
 

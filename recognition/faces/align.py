@@ -111,7 +111,9 @@ def align_tensors(
     crops = images.new_zeros(len(transforms), images.shape[1], size, size)
     for factor in torch.unique(factors).tolist():
         mine = (factors == factor).nonzero()[:, 0]
-        smaller = F.avg_pool2d(images, factor, ceil_mode=True, count_include_pad=False)
+        smaller = images
+        if factor > 1:
+            smaller = F.avg_pool2d(images, factor, ceil_mode=True, count_include_pad=False)
         warped = warp(smaller[owners[mine]], smaller_transforms[mine], size)
         crops = crops.index_copy(0, mine, warped)
     return crops

@@ -15,7 +15,7 @@ from PIL import Image
 import style.service
 from data.images import read_settings, save_image
 from data.tensors import write_tensors
-from style.results import Progress
+from style.results import Progress, Resemblance
 from ui.cli import main
 from ui.outputs import PICTURE_SUFFIXES, check_folder, check_picture
 
@@ -26,6 +26,7 @@ class FakeService:
     calls: list[SimpleNamespace]
     interrupt_at: int | None
     closed: bool
+    faces: tuple[Resemblance, ...]
 
     def __init__(self, **settings: Any) -> None:
         self.settings = settings
@@ -52,6 +53,7 @@ class FakeService:
                     size=(8, 8),
                     image=picture if shown or step == call.config.steps else None,
                     render=lambda: picture,
+                    faces=FakeService.faces if step == call.config.steps else (),
                 )
         finally:
             FakeService.closed = True
@@ -60,6 +62,7 @@ class FakeService:
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     FakeService.calls, FakeService.interrupt_at, FakeService.closed = [], None, False
+    FakeService.faces = ()
     monkeypatch.setattr(style.service, "StyleService", FakeService)
 
 
@@ -284,3 +287,35 @@ def test_a_mask_is_an_input_that_is_not_overwritten(
     mask = tmp_path / "mask.png"
     Image.new("L", (80, 80), 255).save(mask)
     assert main(["stylize", *pictures, "-o", str(mask), "--region", f"{mask}=none"]) == 2
+
+
+def test_who_is_still_the_person_is_said(
+    pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    FakeService.faces = (Resemblance(similarity=0.62, threshold=0.39),)
+    out = tmp_path / "out.png"
+    assert main(["stylize", *pictures, "-o", str(out), "--steps", "2", "--keep-identity"]) == 0
+    assert capsys.readouterr().out.endswith("s; same person, 0.62 against 0.39\n")
+    [call] = FakeService.calls
+    assert call.config.keep_identity
+    assert callable(call.portrait)
+    assert read_settings(out) == call.config.settings()
+
+
+def test_who_is_not_the_person_any_more_has_an_exit_code_and_a_picture(
+    pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    FakeService.faces = (
+        Resemblance(similarity=0.62, threshold=0.39),
+        Resemblance(similarity=0.31, threshold=0.39),
+    )
+    out = tmp_path / "out.png"
+    options = ["--steps", "2", "--keep-identity", "--json-lines"]
+    assert main(["stylize", *pictures, "-o", str(out), *options]) == 3
+    printed = capsys.readouterr()
+    assert printed.err.count("\n") == 1
+    assert "face 2: not the same person any more: 0.31 against 0.39" in printed.err
+    first, last = (json.loads(line) for line in printed.out.splitlines())
+    assert "faces" not in first
+    assert [face["same_person"] for face in last["faces"]] == [True, False]
+    assert out.exists()

@@ -11,7 +11,7 @@ from PIL import Image
 from data.errors import AppError
 from data.images import load_image
 from style.config import StyleConfig
-from ui import components, fields, jobs, memory, resources, tasks, wording
+from ui import components, fields, jobs, memory, portraits, resources, tasks, wording
 from ui.fields import Upload
 from ui.jobs import Job, JobState
 
@@ -78,6 +78,11 @@ def _choices() -> tuple["BackboneDescription", StyleConfig]:
     strength = right.select_slider("Strength", list(tasks.STRENGTHS), value="even", key="strength")
     steps = left.slider("Steps", 50, 1000, 300, 50, key="steps")
     seed = right.number_input("Seed", min_value=0, max_value=2**31, value=0, key="seed")
+    keep = st.toggle(
+        "Keep faces recognisable",
+        key="keep",
+        help="Paints faces more gently, checks who is in the picture, and paints on if need be.",
+    )
     network = st.selectbox(
         "Network",
         painters,
@@ -90,6 +95,7 @@ def _choices() -> tuple["BackboneDescription", StyleConfig]:
         steps=steps,
         backbone=network.spec.name,
         style_weight=tasks.STRENGTHS[strength],
+        keep_identity=keep,
         seed=seed,
     )
     return network, config
@@ -176,6 +182,10 @@ def _ended(job: Job) -> None:
             else ""
         )
         st.caption(wording.literal(job.title) + steps)
+        if progress and progress.faces and finished:
+            faces = portraits.from_json(progress.faces)
+            show = st.caption if all(face.same_person for face in faces) else st.warning
+            show(wording.literal(portraits.verdicts(faces)))
     with st.container(horizontal=True):
         if picture:
             st.download_button(

@@ -179,3 +179,23 @@ def test_without_weights_the_page_opens_and_says_where_to_get_them(open_page, sa
     assert "has no weights yet" in said(page)
     assert page.get("page_link")
     assert next(button for button in page.button if button.label == "Paint").disabled
+
+
+@pytest.mark.parametrize(("similarity", "code"), [(0.62, 0), (0.31, 3)])
+def test_a_portrait_says_who_it_is(easel, picture, monkeypatch, said, similarity, code):
+    face = {"same_person": code == 0, "cosine_similarity": similarity, "threshold": 0.39}
+    line = '{"step": step, "total": 400, "losses": {}, "elapsed": step / 10'
+    program = PAINTER.replace("{pause}", "0").replace(line, f'{line}, "faces": [given_faces]')
+    program = program.replace("else 0)", f"else {code})")
+    program = f"given_faces = {face!r}\n" + program
+    monkeypatch.setattr(tasks, "_likeness", lambda *_: [sys.executable, "-c", program])
+    easel.toggle(key="keep").set_value(True).run()
+    order(easel, picture)
+    until(easel, lambda: easel.get("download_button"))
+    (job,) = jobs.all_jobs()
+    assert job.state is JobState.DONE
+    words = "same person, 0.62" if code == 0 else "not the same person any more"
+    shown = easel.caption if code == 0 else easel.warning
+    assert any(words in element.value.replace("\\", "") for element in shown)
+    record = json.loads((job.folder / "job.json").read_text())
+    assert "--keep-identity" in record["command"]
