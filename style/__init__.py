@@ -1,7 +1,9 @@
 """Content + style → picture, by optimisation: a photograph repainted in a painting's manner.
 
     config      what to paint: size, steps, weights; refuses what makes no sense
-    losses      content, Gram style, total variation: target → representation → score
+    network     what looks at the picture: a backbone cut off behind the last tap
+    moments     statistics of style, which add up over tiles
+    losses      content, style (Gram or Wasserstein-2), total variation; roots: of matrices
     objective   the losses of one scale, weighted and summed
     color, lab  the colours of the content kept
     regions     masks: which style where

@@ -24,6 +24,13 @@ class Optimizer(StrEnum):
     LBFGS = "lbfgs"
 
 
+class StyleLossKind(StrEnum):
+    """By which statistics of its taps a picture is compared with the style."""
+
+    GRAM = "gram"
+    MOMENTS = "moments"
+
+
 class InitialImage(StrEnum):
     """What the picture starts from at the coarsest scale."""
 
@@ -113,6 +120,7 @@ class StyleConfig:
         style_mix: One weight above 0 for each style picture, or empty for equal shares.
         colors: Whether the picture takes the style's colours or keeps the content's.
         color_method: How the content's colours are kept.
+        style_loss: Gram matrices, or the Wasserstein-2 distance of means and covariances.
         optimizer: Adam or L-BFGS.
         learning_rate: Step length of Adam on pixels in [0, 1], above 0, at most 1. L-BFGS finds
             its own.
@@ -139,6 +147,7 @@ class StyleConfig:
     style_mix: tuple[float, ...] = ()
     colors: Colors = Colors.STYLE
     color_method: ColorMethod = ColorMethod.LUMINANCE
+    style_loss: StyleLossKind = StyleLossKind.MOMENTS
     optimizer: Optimizer = Optimizer.ADAM
     learning_rate: float = 0.02
     averaging: float = 0.99
@@ -179,6 +188,7 @@ class StyleConfig:
 _CHOICES: dict[str, type[StrEnum]] = {
     "colors": Colors,
     "color_method": ColorMethod,
+    "style_loss": StyleLossKind,
     "optimizer": Optimizer,
     "initial_image": InitialImage,
 }

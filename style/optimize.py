@@ -14,7 +14,8 @@ from data.images import to_image
 
 from .color import Palette
 from .config import InitialImage, Manner, Region, StyleConfig
-from .objective import Objective, StyleNetwork
+from .network import StyleNetwork
+from .objective import Objective
 from .painters import Painter, painter
 from .pyramid import fit, least_side, paintable, resize, scales, share_steps, shrink, size_of
 from .regions import Area, divide, photograph_stays

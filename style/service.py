@@ -13,7 +13,7 @@ from data.images import load_image, to_tensor
 
 from .color import luminance
 from .config import Manner, Region, StyleConfig
-from .objective import StyleNetwork
+from .network import StyleNetwork
 from .optimize import stylize
 from .results import Progress
 

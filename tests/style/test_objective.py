@@ -8,7 +8,8 @@ from torch.nn import functional as F
 from backbones.registry import create
 from style.config import StyleConfig
 from style.losses import ContentLoss, GramLoss, total_variation
-from style.objective import Objective, StyleNetwork
+from style.network import StyleNetwork
+from style.objective import Objective
 from style.regions import Area
 
 
@@ -20,7 +21,7 @@ def _extract(image: Tensor) -> dict[str, Tensor]:
 
 NETWORK = StyleNetwork(
     extract=_extract,
-    content_taps=("coarse", "fine"),
+    content_taps={"coarse": 1.0, "fine": 1.0},
     style_taps={"fine": 3.0, "coarse": 1.0},
     stride=2,
 )
@@ -167,7 +168,7 @@ def test_each_area_is_pulled_towards_its_own_style_at_its_own_strength() -> None
     both = torch.cat([left, right], dim=3)
     network = StyleNetwork(
         extract=lambda image: {"fine": image},
-        content_taps=("fine",),
+        content_taps={"fine": 1},
         style_taps={"fine": 1},
         stride=1,
     )
