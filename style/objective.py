@@ -188,9 +188,7 @@ def moments_at_taps(
     network: StyleNetwork, activations: Mapping[str, Tensor], shares: Shares | None = None
 ) -> dict[str, Moments]:
     """The moments by style tap: of everything, or of an area."""
-    return {
-        tap: Moments.of(activations[tap], shares and shares[tap]) for tap in network.style_taps
-    }
+    return {tap: Moments.of(activations[tap], shares and shares[tap]) for tap in network.style_taps}
 
 
 def shares_at_taps(area: Area, seen: Mapping[str, Tensor], network: StyleNetwork) -> Shares:

@@ -90,7 +90,8 @@ class Overlap:
         views = tuple(views)
         before = max(view.before for view in views)
         after = max(view.after + 1 - view.stride for view in views)
-        return cls(_up(max(0, before), stride), _up(max(0, after), stride), stride)
+        # A pixel after it at least, with which the total variation compares the last one.
+        return cls(_up(max(0, before), stride), _up(max(1, after), stride), stride)
 
     @property
     def least_tile(self) -> int:

@@ -79,9 +79,7 @@ def _views(
         strip[..., :edge, :] = torch.nan
         above = {tap: _rows_reached(features) for tap, features in extract(strip).items()}
         if all(not below[tap][0] and not above[tap][-1] for tap in strides):
-            return {
-                tap: _view(step, edge, below[tap], above[tap]) for tap, step in strides.items()
-            }
+            return {tap: _view(step, edge, below[tap], above[tap]) for tap, step in strides.items()}
         factor *= 2
     raise StyleError(
         "every place of this network sees the whole picture, so that it cannot paint in tiles: "
