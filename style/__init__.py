@@ -12,6 +12,7 @@
     optimize    stylize(), a generator of Progress
     results     Progress
     service     one call for the command line and the page
+    evaluation  how good a picture is, by a network that was not optimised
 
 Shapes follow the legend of `backbones`. Pictures are RGB, float32, [0, 1], (1, 3, H, W).
 """

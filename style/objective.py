@@ -52,7 +52,7 @@ class Objective:
         painted = [area for area in areas if area.styles]
         with torch.no_grad():
             seen = network.extract(content)
-            self._shares = [shares_at_taps(area, seen, network) for area in painted]
+            self._shares = [shares_at_taps(area, seen) for area in painted]
             self._contents = [AreaContent(network, seen, shares) for shares in self._shares]
             self._styles = [
                 AreaStyle(network, area, [_look(network, style) for style in area.styles], config)
@@ -191,11 +191,11 @@ def moments_at_taps(
     return {tap: Moments.of(activations[tap], shares and shares[tap]) for tap in network.style_taps}
 
 
-def shares_at_taps(area: Area, seen: Mapping[str, Tensor], network: StyleNetwork) -> Shares:
+def shares_at_taps(area: Area, seen: Mapping[str, Tensor]) -> Shares:
     """What of each tap's map belongs to an area; `seen` are activations of the picture's size."""
     if area.share is None:
         return dict.fromkeys(seen)
-    return {tap: at_tap(area.share, features, network.margin) for tap, features in seen.items()}
+    return {tap: at_tap(area.share, features) for tap, features in seen.items()}
 
 
 def _look(network: StyleNetwork, style: Tensor) -> dict[str, Moments]:

@@ -77,7 +77,7 @@ class StyleService:
             self._read(content),
             [self._read(style) for style in styles],
             config,
-            StyleNetwork.of(loaded.backbone),
+            StyleNetwork.of(loaded.backbone, config),
             regions=[self._read_region(region) for region in regions],
             preview_every=preview_every,
         )
