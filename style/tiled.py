@@ -10,7 +10,7 @@ What is kept of the size of the picture: the content at its taps, and the areas'
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from typing import NamedTuple
 
 import torch
@@ -30,7 +30,7 @@ from .objective import (
 from .pyramid import size_of
 from .regions import Area, photograph_stays
 from .tiles import Overlap, Tile
-from .views import View
+from .views import View, measure_views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +73,36 @@ class Tiling:
         height, width = size_of(own)
         down, across = tile.rows.places(stride).start, tile.columns.places(stride).start
         return own.new_empty((1, 1, down + height, across + width), device="meta")
+
+
+class Cutter:
+    """Cuts pictures up for one network, whose views are measured when first they are needed."""
+
+    def __init__(self, network: StyleNetwork, like: Tensor) -> None:
+        """Remember the network, and a picture of the type and on the device that it wants."""
+        self._network = network
+        self._like = like.new_zeros(1)
+
+    @cached_property
+    def _views(self) -> dict[str, View]:
+        return measure_views(self._network.extract, self._network.stride, self._like)
+
+    @cached_property
+    def overlap(self) -> Overlap:
+        """What the network's tiles need.
+
+        Raises:
+            StyleError: The network cannot be looked at in tiles.
+        """
+        return Overlap.of(self._views.values(), self._network.stride)
+
+    def fitting(self, side: int) -> int:
+        """The longest side of a tile up to `side` px that wastes nothing; no less than possible."""
+        return max(self.overlap.least_tile, side // self._network.stride * self._network.stride)
+
+    def tiling(self, side: int) -> Tiling:
+        """Tiles whose longest side is `side` px with their overlap."""
+        return Tiling(views=self._views, overlap=self.overlap, side=side)
 
 
 class TiledObjective:
@@ -174,7 +204,7 @@ class TiledObjective:
             wholes.append({tap: Moments.of(target) for tap, target in targets[-1].items()})
             shapes = {tap: self._tiling.map_of_whole(tap, tile, it) for tap, it in seen.items()}
         whole = reduce(_both, wholes)
-        shares = [shares_at_taps(area, shapes, self._network) for area in painted]
+        shares = [shares_at_taps(area, shapes) for area in painted]
         parts = []
         for tile, target in zip(tiles, targets, strict=True):
             here = [self._tiling.of(of_area, tile) for of_area in shares]

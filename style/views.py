@@ -4,7 +4,9 @@ A NaN survives convolution, rectifier, pooling and normalisation, whatever the w
 arrives in a feature map tells which places see the pixels that it was put into.
 """
 
-from collections.abc import Callable, Mapping
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -46,8 +48,7 @@ def measure_views(
         StyleError: A tap sees farther than any tile could reach: normalisation over the picture,
             for example.
     """
-    # Fast algorithms for convolutions mix neighbours that have nothing to do with each other.
-    with torch.no_grad(), torch.backends.cudnn.flags(enabled=False):
+    with torch.no_grad(), _plain_convolutions():
         down = _views(extract, stride, like)
         across = _views(lambda strip: _turned(extract(strip.mT)), stride, like)
     return {
@@ -58,6 +59,19 @@ def measure_views(
         )
         for tap, view in down.items()
     }
+
+
+@contextlib.contextmanager
+def _plain_convolutions() -> Iterator[None]:
+    """Convolutions that touch what they see and nothing else.
+
+    The fast ones mix neighbours, or multiply what lies behind a row's end by 0, which is NaN again.
+    """
+    with warnings.catch_warnings():  # of a setting for Intel's GPUs, which is handed back unchanged
+        warnings.simplefilter("ignore")
+        with torch.backends.cudnn.flags(enabled=False):
+            with torch.backends.mkldnn.flags(enabled=False):
+                yield
 
 
 def _turned(activations: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from backbones.registry import create
 from data.errors import ArgumentError
-from style.objective import StyleNetwork
+from style.config import Precision, StyleConfig
+from style.network import StyleNetwork
 from style.tiles import Overlap
 from style.views import View, measure_views
 
@@ -53,14 +54,13 @@ def test_a_place_of_a_tile_sees_nothing_beyond_its_crop() -> None:
                 assert span.stop == 301 or seen[1] < span.stop
 
 
-@pytest.mark.parametrize("size", [(213, 150), (97, 331), (160, 160), (64, 401)])
+@pytest.mark.parametrize("size", [(213, 90), (65, 331)])
 @pytest.mark.parametrize("name", ["vgg19_quarter", "squeezenet1_0", "resnet18"])
 def test_put_together_tiles_are_the_map_of_the_whole(name: str, size: tuple[int, int]) -> None:
-    network = StyleNetwork.of(create(name, seed=0).double())
-    like = torch.zeros(1, dtype=torch.float64)
-    views = measure_views(network.extract, network.stride, like)
+    network = StyleNetwork.of(create(name, seed=0), StyleConfig(precision=Precision.FLOAT32))
+    views = measure_views(network.extract, network.stride, torch.zeros(1))
     overlap = Overlap.of(views.values(), network.stride)
-    picture = torch.rand(1, 3, *size, dtype=torch.float64)
+    picture = torch.rand(1, 3, *size)
     tiles = overlap.tiles(size, overlap.least_tile + network.stride)
     assert len(tiles) > 1 or max(size) <= overlap.least_tile + network.stride
     with torch.no_grad():
@@ -73,7 +73,7 @@ def test_put_together_tiles_are_the_map_of_the_whole(name: str, size: tuple[int,
                 assert target.isnan().all()  # no place twice
                 target.copy_(tile.own(crop[tap], view.stride))
     for tap, features in whole.items():
-        torch.testing.assert_close(found[tap], features, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(found[tap], features, rtol=1e-4, atol=1e-5)
 
 
 def test_too_small_tiles_are_refused_with_the_least_size() -> None:

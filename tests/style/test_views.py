@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from backbones.registry import create
 from data.errors import StyleError
-from style.objective import StyleNetwork
+from style.config import Precision, StyleConfig
+from style.network import StyleNetwork
 from style.views import View, measure_views
 
 LIKE = torch.zeros(1)
@@ -34,9 +35,9 @@ def test_what_sees_farther_one_way_counts_both_ways() -> None:
     assert measure_views(lambda image: {"wide": wide(image)}, 1, LIKE) == {"wide": View(1, 4, 4)}
 
 
-@pytest.mark.parametrize("name", ["vgg19_quarter", "squeezenet1_0", "resnet18"])
+@pytest.mark.parametrize("name", ["vgg19_quarter", "squeezenet1_0"])
 def test_no_pixel_outside_of_a_view_has_a_gradient(name: str) -> None:
-    network = StyleNetwork.of(create(name, seed=0))
+    network = StyleNetwork.of(create(name, seed=0), StyleConfig(precision=Precision.FLOAT32))
     image = torch.rand(1, 3, 40 * network.stride, 4 * network.stride, requires_grad=True)
     seen = network.extract(image)
     for tap, view in measure_views(network.extract, network.stride, LIKE).items():
