@@ -1,4 +1,4 @@
-"""The objective of a scale in as much memory as there is: in one piece, in tiles, in smaller ones."""
+"""The objective of a scale in as much memory as there is: in one piece, or in tiles."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -69,7 +69,7 @@ class ElasticObjective:
             self._give_way()
             evaluation = self._attempt(image.detach())
         losses, gradient = evaluation
-        total = _Total.apply(image, losses["total"].detach(), gradient)  # type: ignore[no-untyped-call]
+        total: Tensor = _Total.apply(image, losses["total"].detach(), gradient)
         return {name: loss.detach() for name, loss in losses.items()} | {"total": total}
 
     def _attempt(self, image: Tensor) -> Evaluation | None:

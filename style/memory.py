@@ -25,8 +25,8 @@ def memory_at_hand(device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return free + cached
-    limits = [psutil.virtual_memory().available, *left_in_groups()]
+        return int(free + cached)
+    limits: list[int] = [psutil.virtual_memory().available, *left_in_groups()]
     addresses, _ = resource.getrlimit(resource.RLIMIT_AS)
     if addresses != resource.RLIM_INFINITY:
         limits.append(addresses - psutil.Process().memory_info().vms)

@@ -9,6 +9,7 @@ every tap is owned by one tile.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import Tensor
 
@@ -55,6 +56,12 @@ class Tile:
 
     rows: Span
     columns: Span
+
+    @property
+    def pixels(self) -> int:
+        """How many are looked at."""
+        height, width = self.rows.stop - self.rows.start, self.columns.stop - self.columns.start
+        return height * width
 
     def crop(self, picture: Tensor) -> Tensor:
         """The part of a picture (..., H, W) that is looked at; a view of its memory."""
@@ -132,7 +139,7 @@ class Overlap:
                 last=last,
                 is_last=last == length,
             )
-            for first, last in zip(cuts, cuts[1:], strict=False)
+            for first, last in pairwise(cuts)
         ]
 
 

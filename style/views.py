@@ -21,7 +21,7 @@ _SHORTEST, _LONGEST = 16, 512  # of a strip, in strides
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a tap sees: place `i` looks at no pixel outside of [i·stride − before, i·stride + after].
+    """What a tap sees: place `i` looks at the pixels from i·stride − before to i·stride + after.
 
     Attributes:
         stride: Pixels between neighbouring places.
@@ -69,9 +69,9 @@ def _plain_convolutions() -> Iterator[None]:
     """
     with warnings.catch_warnings():  # of a setting for Intel's GPUs, which is handed back unchanged
         warnings.simplefilter("ignore")
-        with torch.backends.cudnn.flags(enabled=False):
-            with torch.backends.mkldnn.flags(enabled=False):
-                yield
+        cudnn, onednn = torch.backends.cudnn, torch.backends.mkldnn
+        with cudnn.flags(enabled=False), onednn.flags(enabled=False):
+            yield
 
 
 def _turned(activations: Mapping[str, Tensor]) -> dict[str, Tensor]:
