@@ -8,7 +8,9 @@
     color, lab  the colours of the content kept
     regions     masks: which style where
     pyramid     coarse to fine: the arithmetic of sizes and steps
-    painters    how the picture moves: Adam with clamp and averaging, or L-BFGS
+    initial     what the painting begins from
+    painters    how the picture moves: Adam with clamp and averaging, or L-BFGS (lbfgs)
+    replay      a step recorded once and launched as one, on a GPU
     optimize    stylize(), a generator of Progress
     results     Progress
     service     one call for the command line and the page

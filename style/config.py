@@ -44,7 +44,13 @@ class InitialImage(StrEnum):
     """What the picture starts from at the coarsest scale."""
 
     CONTENT = "content"
+    """The photograph."""
     NOISE = "noise"
+    """Seeded grey noise, which ends further from the photograph."""
+    STATISTICS = "statistics"
+    """The photograph in the mean and covariance of the style's colours."""
+    DRAFT = "draft"
+    """A picture that is handed in."""
 
 
 class Colors(StrEnum):
@@ -114,7 +120,8 @@ class StyleConfig:
 
     Attributes:
         size: Longer side of the picture, px, 64 to 4096. The content is scaled to it, up or down.
-        steps: Optimiser steps in all, shared out among the scales, 1 to 100,000.
+        steps: Optimiser steps in all, shared out among the scales, the coarse ones taking more,
+            1 to 100,000.
         backbone: Name of the network that looks at the picture.
         strength: How far the picture goes from the photograph to the style, 0 to 1: the share of
             the style in the sum of both, so 0.5 leaves them in balance, 0 leaves the photograph,
@@ -138,11 +145,12 @@ class StyleConfig:
         pooling: What stands in the place of the network's max pooling, rescaled.
         precision: In what the network computes; `auto`: bfloat16 where the processor has it.
         optimizer: Adam or L-BFGS.
-        learning_rate: Step length of Adam on pixels in [0, 1], above 0, at most 1. L-BFGS finds
-            its own.
+        learning_rate: Step length of Adam at the beginning of each scale, on pixels in [0, 1],
+            above 0, at most 1; it falls in a line to a twentieth. L-BFGS finds its own.
         averaging: Decay of the moving average of Adam's iterates that becomes the picture,
             0 (the last iterate) to below 1.
-        initial_image: The content, or seeded grey noise, which ends further from the photograph.
+        initial_image: The content, seeded grey noise, the content in the style's colours, or a
+            draft that is handed in.
         first_scale: Longer side of the coarsest scale, px, at least 32. As large as `size`: a
             single scale.
         scale_factor: How much each scale is larger than the one before, 1.1 to 4.
@@ -171,8 +179,8 @@ class StyleConfig:
     pooling: Pooling = Pooling.MAX
     precision: Precision = Precision.AUTO
     optimizer: Optimizer = Optimizer.ADAM
-    learning_rate: float = 0.02
-    averaging: float = 0.99
+    learning_rate: float = 0.05
+    averaging: float = 0.9
     initial_image: InitialImage = InitialImage.CONTENT
     first_scale: int = 128
     scale_factor: float = math.sqrt(2)

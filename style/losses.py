@@ -9,7 +9,7 @@ All of them are made of sums over places: a style loss sees nothing but `Moments
 over tiles, and the content losses of tiles add up themselves.
 """
 
-from abc import ABC, abstractmethod
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -54,18 +54,14 @@ class ContentLoss:
         return (difference.square() * self._share).sum() * self._scale
 
 
-class StyleLoss(ABC):
+class StyleLoss(Protocol):
     """What occurs how often, wherever it is: the distance of a picture's moments from a style's."""
 
-    def __init__(self, target: Moments) -> None:
-        """Remember what is needed of the style's moments, or of several styles' mixed ones."""
-
-    @abstractmethod
     def __call__(self, moments: Moments) -> Tensor:
         """The score of a picture's, or an area's, moments: a scalar, 0 at the target."""
 
 
-class GramLoss(StyleLoss):
+class GramLoss:
     """Squared distance of Gram matrices, the second moments (Gatys et al. 2016, equation 3).
 
     Departing from them, who divide by constants of the layer, it is relative to the squared norm
@@ -76,6 +72,7 @@ class GramLoss(StyleLoss):
     """
 
     def __init__(self, target: Moments) -> None:
+        """Remember the moments of a style, or the mixed ones of several."""
         with torch.no_grad():
             self._target = target.second
             energy = target.covariance.square().sum() + _FLOOR * self._target.square().sum()
@@ -86,7 +83,7 @@ class GramLoss(StyleLoss):
         return (moments.second - self._target).square().sum() * self._scale
 
 
-class WassersteinLoss(StyleLoss):
+class WassersteinLoss:
     """Squared Wasserstein-2 distance of normal distributions of the same mean and covariance.
 
     It is the work to carry one cloud of activations over to the other. Relative to the target's
@@ -94,6 +91,7 @@ class WassersteinLoss(StyleLoss):
     """
 
     def __init__(self, target: Moments) -> None:
+        """Remember the moments of a style, or the mixed ones of several."""
         with torch.no_grad():
             target = _exact(target)
             self._unit = _unit(target)

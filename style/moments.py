@@ -46,7 +46,7 @@ class Moments:
         else:
             share = share.to(places.dtype).reshape(-1, 1)  # (H*W, 1)
             count = share.sum()
-        total, products = _Sums.apply(places, share)  # type: ignore[no-untyped-call]
+        total, products = _Sums.apply(places, share)
         return cls(count=count, total=total, products=products)
 
     @classmethod

@@ -98,7 +98,13 @@ class AreaContent:
         """
         weights = _shares_of_one(network.content_taps)
         self._parts = [
-            (tap, weight, ContentLoss(seen[tap], whole=whole and whole[tap], share=shares[tap]))
+            (
+                tap,
+                weight,
+                ContentLoss(
+                    seen[tap], whole=None if whole is None else whole[tap], share=shares[tap]
+                ),
+            )
             for tap, weight in weights.items()
         ]
 
@@ -188,7 +194,10 @@ def moments_at_taps(
     network: StyleNetwork, activations: Mapping[str, Tensor], shares: Shares | None = None
 ) -> dict[str, Moments]:
     """The moments by style tap: of everything, or of an area."""
-    return {tap: Moments.of(activations[tap], shares and shares[tap]) for tap in network.style_taps}
+    return {
+        tap: Moments.of(activations[tap], None if shares is None else shares[tap])
+        for tap in network.style_taps
+    }
 
 
 def shares_at_taps(area: Area, seen: Mapping[str, Tensor]) -> Shares:

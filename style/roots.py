@@ -13,7 +13,8 @@ _SMALLEST = 1e-4  # of the largest root: smaller ones drown in float32
 def root(matrix: Tensor) -> Tensor:
     """The square root of a symmetric positive semidefinite matrix (C, C): exact, and slow."""
     values, vectors = torch.linalg.eigh(matrix.double())
-    return ((vectors * values.clamp_min(0).sqrt()) @ vectors.T).to(matrix)
+    square: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
+    return square.to(matrix)
 
 
 def trace_of_root(matrix: Tensor) -> Tensor:
@@ -23,7 +24,7 @@ def trace_of_root(matrix: Tensor) -> Tensor:
     differentiated. On a GPU both come from Newton and Schulz. On a CPU, the eigenvalues of 128
     channels take half as long, those of 512 a sixth.
     """
-    trace: Tensor = _TraceOfRoot.apply(matrix)  # type: ignore[no-untyped-call]
+    trace: Tensor = _TraceOfRoot.apply(matrix)
     return trace
 
 
@@ -37,7 +38,8 @@ class _TraceOfRoot(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (inverse,) = ctx.saved_tensors
-        return gradients[0] / 2 * inverse
+        half: Tensor = gradients[0] / 2
+        return half * inverse
 
 
 def eigenvalues(matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,7 +48,8 @@ def eigenvalues(matrix: Tensor) -> tuple[Tensor, Tensor]:
         return matrix.trace() * torch.nan, matrix * torch.nan
     values, vectors = torch.linalg.eigh(matrix)
     roots = values.clamp_min(float(values[-1]) * _SMALLEST**2).sqrt()
-    return roots.sum(), (vectors / roots) @ vectors.T
+    inverse: Tensor = (vectors / roots) @ vectors.T
+    return roots.sum(), inverse
 
 
 def newton_schulz(matrix: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,6 +43,7 @@ class StyleService:
         config: StyleConfig,
         *,
         regions: Sequence[Region[Picture]] = (),
+        initial: Picture | None = None,
         weights: Path | None = None,
         preview_every: int = 0,
     ) -> Generator[Progress, None, None]:
@@ -56,6 +57,7 @@ class StyleService:
             styles: One or more pictures to take the manner from.
             config: What to paint.
             regions: Parts of the photograph that are painted in their own way.
+            initial: The draft to begin from, where the configuration says so.
             weights: A weights file for `config.backbone`; None for where they usually are.
             preview_every: Every how many steps a `Progress` carries an image; 0 for the last
                 only.
@@ -79,6 +81,7 @@ class StyleService:
             config,
             StyleNetwork.of(loaded.backbone, config),
             regions=[self._read_region(region) for region in regions],
+            initial=None if initial is None else self._read(initial),
             preview_every=preview_every,
         )
 

@@ -38,8 +38,10 @@ class RescaledPool2d(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Pool a feature map (B, C, H, W) to (B, C, H/stride, W/stride)."""
         if not self._squares:
-            return _AVERAGE * self._windows(x)
-        return _L2 * self._windows(x.square()).clamp_min(_TINY).sqrt()
+            pooled: Tensor = self._windows(x)
+            return _AVERAGE * pooled
+        squares: Tensor = self._windows(x.square())
+        return _L2 * squares.clamp_min(_TINY).sqrt()
 
 
 def exchange_pooling(layer: nn.Module, pooling: Pooling) -> nn.Module:
@@ -47,4 +49,3 @@ def exchange_pooling(layer: nn.Module, pooling: Pooling) -> nn.Module:
     if pooling is Pooling.MAX or not isinstance(layer, nn.MaxPool2d):
         return layer
     return RescaledPool2d(layer, pooling)
-
