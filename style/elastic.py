@@ -79,7 +79,8 @@ class ElasticObjective:
                 self._evaluate = self._look()
             return self._evaluate(image)
         except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
+            recorded = image.is_cuda and torch.cuda.is_current_stream_capturing()
+            if recorded or not is_out_of_memory(error):
                 raise
         # Here the error is gone, and with it all that its frames held on to.
         self._evaluate = None

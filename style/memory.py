@@ -83,14 +83,15 @@ def peak_of(work: Callable[[], object]) -> int:
     """
     with _Watch() as watch:
         work()
-    return watch.peak
+    peak: int = watch.peak
+    return peak
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the memory of tensors as they come and go."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.peak = self._held = 0
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -107,7 +108,7 @@ class _Watch(TorchDispatchMode):
 
     def _add(self, storage: Any) -> None:
         self._known.add(storage)
-        size = storage.nbytes()
+        size: int = storage.nbytes()
         self._held += size
         self.peak = max(self.peak, self._held)
         weakref.finalize(storage, self._drop, size)

@@ -21,6 +21,9 @@ class Progress:
         image: The picture so far, or None in steps that show none. The last step always does.
         render: Makes the picture so far, at its final size, at any moment until the next step
             begins or for good after the generator was closed: what a cancelled run saves.
+        seconds_left: An estimate for the whole picture; None where there is none yet.
+        notes: What the user is to hear before the next step, a line each: that memory ran out and
+            tiles became smaller, for example.
     """
 
     step: int
@@ -30,3 +33,5 @@ class Progress:
     size: tuple[int, int]
     image: Image | None
     render: Callable[[], Image] = field(repr=False, compare=False)
+    seconds_left: float | None = None
+    notes: tuple[str, ...] = ()

@@ -13,11 +13,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from data.errors import ArgumentError, WeightsError
 from data.files import printable
-from data.tensors import read_tensors, write_tensors
+from data.tensors import read_tensors, stream_tensors
 
 EVERY = 30.0
 """Seconds between two states."""
@@ -34,15 +35,15 @@ class Position:
         taken: Steps done in it.
         done: Steps done in all.
         elapsed: Seconds that they took.
-        tile: Longest side of the tiles, px; None in one piece. The way a picture was cut up tells
-            in the last digits, so it goes on in the same.
+        tiles: By scale, the longest side of the tiles, px; None in one piece. How a picture is cut
+            up tells in the last digits, so it is gone on with in the same way.
     """
 
     scale: int
     taken: int
     done: int
     elapsed: float
-    tile: int | None
+    tiles: tuple[int | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class Unfinished:
         self._every = every
         self._fresh = fresh
         self._identity: dict[str, Any] = {}
-        self._written = time.monotonic()
+        self._written, self._took = time.monotonic(), 0.0
 
     def begin(self, settings: Mapping[str, object], inputs: Mapping[str, str]) -> Saved | None:
         """What is there of the picture of these settings and inputs; None: nothing yet.
@@ -96,7 +97,9 @@ class Unfinished:
             document = json.loads(file.metadata["painting"])
             if document["format"] != _FORMAT:
                 raise ValueError(document["format"])
-            position, identity = Position(**document["position"]), document["identity"]
+            place = document["position"]
+            position = Position(**place | {"tiles": tuple(place["tiles"])})
+            identity = document["identity"]
         except (WeightsError, LookupError, TypeError, ValueError) as error:
             raise ArgumentError(
                 f"{shown} is there already, and is no half-painted picture that can be gone on "
@@ -110,8 +113,9 @@ class Unfinished:
         return Saved(position, file.tensors)
 
     def is_due(self) -> bool:
-        """Whether it is time for a new state."""
-        return time.monotonic() - self._written >= self._every
+        """Whether it is time for a new state; writing takes a twentieth of the time at most."""
+        pause = max(self._every, 20 * self._took) if self._every > 0 else 0.0
+        return time.monotonic() - self._written >= pause
 
     def keep(self, position: Position, state: Mapping[str, Tensor]) -> None:
         """Write a state; a kill at any moment leaves the one before or this one.
@@ -124,8 +128,10 @@ class Unfinished:
             "position": asdict(position),
             "identity": self._identity,
         }
+        began = time.monotonic()
+        stream_tensors(self._path, state, {"painting": json.dumps(document, sort_keys=True)})
         self._written = time.monotonic()
-        write_tensors(self._path, state, {"painting": json.dumps(document, sort_keys=True)})
+        self._took = self._written - began
 
     def remove(self) -> None:
         """The picture is finished, and safe elsewhere."""
@@ -136,9 +142,9 @@ def digest_of(tensors: Iterable[Tensor]) -> str:
     """A digest of the shapes and values of tensors."""
     digest = hashlib.sha256()
     for tensor in tensors:
-        values = tensor.detach().cpu().contiguous()
-        digest.update(f"{values.dtype} {tuple(values.shape)}\n".encode())
-        digest.update(values.numpy())
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        values = tensor.detach().cpu().contiguous().flatten()
+        digest.update(values.view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
