@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from .errors import ArgumentError, WeightsError
-from .files import printable, write_atomic
+from .files import atomic_output, printable, write_atomic
 
 MAX_HEADER_BYTES = 1_000_000
 """The longest header that is read; a network of 10,000 tensors needs about a megabyte."""
@@ -94,6 +94,25 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     }
     encoded = safetensors.torch.save(own, dict(metadata) or None)
     write_atomic(path, _with_sorted_header(encoded))
+
+
+def stream_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """As `write_tensors`, without a copy of it all in memory; the header's order may vary.
+
+    Args:
+        path: The file; its folder must exist.
+        tensors: By name, on any device; no two may share memory.
+        metadata: Free text for the header.
+
+    Raises:
+        OSError: The folder cannot be written, or the disk is full.
+    """
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_output(path) as temporary:
+        try:
+            safetensors.torch.save_file(plain, temporary, dict(metadata) or None)
+        except safetensors.SafetensorError as error:
+            raise OSError(0, str(error)) from error
 
 
 def _with_sorted_header(encoded: bytes) -> bytes:

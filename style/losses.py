@@ -93,6 +93,7 @@ class WassersteinLoss:
     def __init__(self, target: Moments) -> None:
         """Remember the moments of a style, or the mixed ones of several."""
         with torch.no_grad():
+            target = _exact(target)
             self._unit = _unit(target)
             self._mean = target.mean
             covariance = self._conditioned(target)
@@ -101,10 +102,12 @@ class WassersteinLoss:
 
     def __call__(self, moments: Moments) -> Tensor:
         """(‖μ − ν‖² + tr(A + B − 2 (√A B √A)^½)) / tr A, of means and covariances."""
-        shifted = (moments.mean - self._mean).square().sum() / self._unit
-        covariance = self._conditioned(moments)
+        exact = _exact(moments)
+        shifted = (exact.mean - self._mean).square().sum() / self._unit
+        covariance = self._conditioned(exact)
         common = trace_of_root(self._root @ covariance @ self._root)
-        return (shifted + self._trace + covariance.trace() - 2 * common) / len(self._mean)
+        score = (shifted + self._trace + covariance.trace() - 2 * common) / len(self._mean)
+        return score.to(moments.total.dtype)
 
     def _conditioned(self, moments: Moments) -> Tensor:
         """The covariance in units of the target's mean variance, away from being singular."""
@@ -148,6 +151,20 @@ def _unit(moments: Moments, *, places: bool = False) -> float:
 def _positive(energy: Tensor) -> float:
     """The energy as a number; 1 where there is none."""
     return float(energy) if energy > 0 else 1.0
+
+
+def _exact(moments: Moments) -> Moments:
+    """The same in float64 on a CPU; a GPU may be slow at it.
+
+    Inverse roots make a thousandfold of what covariances lose to rounding.
+    """
+    if moments.total.device.type != "cpu":
+        return moments
+    return Moments(
+        count=moments.count.double(),
+        total=moments.total.double(),
+        products=moments.products.double(),
+    )
 
 
 def _raised(activations: Tensor) -> Tensor:

@@ -1,25 +1,24 @@
 """stylize(): paint a photograph in the manner of other pictures, step by step."""
 
-import time
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from data.errors import ArgumentError
 from data.images import to_image
 
 from .color import Palette
 from .config import Manner, Region, StyleConfig
-from .initial import check_draft, initial_image
+from .course import Course
+from .easel import Easel, set_up
 from .network import StyleNetwork
-from .objective import Objective
-from .painters import Losses, Painter, painter
-from .portraits import Care, Penalised, gentler
-from .pyramid import fit, least_side, paintable, resize, scales, share_steps, shrink, size_of
-from .regions import Area, divide, photograph_stays
+from .painters import Painter, painter
+from .planning import Plan, Room, make_plan, measure_cost
+from .portraits import Care
+from .pyramid import resize, size_of
+from .regions import photograph_stays
 from .results import Progress
+from .unfinished import Saved, Unfinished, digest_of
 
 
 def stylize(
@@ -32,12 +31,16 @@ def stylize(
     initial: Tensor | None = None,
     care: Care | None = None,
     preview_every: int = 0,
+    room: Room | None = None,
+    planned: Callable[[Plan], None] | None = None,
+    unfinished: Unfinished | None = None,
 ) -> Generator[Progress, None, None]:
     """Paint `content` in the manner of `styles` (Gatys et al. 2016), coarse to fine (2017).
 
     The arguments are checked at once; the work is done as the generator is asked for steps.
     Closing the generator cancels the run; the last `Progress` can still render its picture.
-    On one CPU, with one number of threads, the same seed gives the same picture.
+    On one CPU, with one number of threads, the same seed gives the same picture, also where it
+    was killed and gone on with.
 
     Args:
         content: (1, 3, H, W) or (3, H, W), RGB in [0, 1], any size, on the network's device.
@@ -49,146 +52,132 @@ def stylize(
         initial: The draft to begin from, a picture of any size, where the configuration says so.
         care: What holds parts of the picture to the photograph, at the size of the picture.
         preview_every: Every how many steps a `Progress` carries an image; 0 for the last only.
+        room: What memory there is, for which a plan is made first; None begins without one, in
+            one piece, and goes over to tiles where memory runs out.
+        planned: Told the plan before anything is painted.
+        unfinished: Where a half-painted picture is kept, and gone on with.
 
     Returns:
         A generator of one `Progress` a step.
 
     Raises:
         ArgumentError: No style, a `style_mix` of another length, a picture too small or too
-            elongated for the network, regions that make no sense (see `style.regions.divide`), or
-            a draft without being asked for one, or none.
-        StyleError: While painting, a loss became infinite or NaN.
+            elongated for the network, regions that make no sense (see `style.regions.divide`), a
+            draft without being asked for one, or none, a picture that does not fit the memory, or
+            another half-painted one.
+        StyleError: While painting, a loss became infinite or NaN, or memory ran out.
     """
-    regions = [_batched_region(region) for region in regions]
-    _check_styles(styles, regions, config, network)
-    check_draft(initial, config)
-    sides = scales(config.size, config.first_scale, config.scale_factor)
-    plan = share_steps(config.steps, paintable(size_of(content), sides, network.stride))
-    photograph = resize(_batched(content), fit(size_of(content), config.size))
-    main = Area(
-        styles=tuple(map(_batched, styles)),
-        mix=config.style_mix or (1.0,) * len(styles),
-        strength=config.strength,
-    )
-    areas = divide(main, regions, size_of(content), size_of(photograph))
-    if care is not None:
-        areas = gentler(areas, care.relief.to(photograph))
-    palette = Palette(photograph, config)
-    prepared = [_prepared(area, palette, size_of(photograph), config, network) for area in areas]
-    draft = None if initial is None else palette.seen(_batched(initial))
-    start = initial_image(palette.content, prepared, plan[0][0], config, draft)
-    return _paint(palette, prepared, start, plan, config, network, care, preview_every)
+    easel = set_up(content, styles, config, network, regions, initial, care)
+    plan = None if room is None else _plan(easel, room)
+    if plan is not None and planned is not None:
+        planned(plan)
+    saved = None
+    if unfinished is not None:
+        given = _given(content, styles, regions, initial)
+        saved = unfinished.begin(config.settings(), _digests(given, network))
+    return _paint(easel, plan, preview_every, unfinished, saved)
+
+
+def plan_painting(
+    content: Tensor,
+    styles: Sequence[Tensor],
+    config: StyleConfig,
+    network: StyleNetwork,
+    *,
+    regions: Sequence[Region[Tensor]] = (),
+    initial: Tensor | None = None,
+    room: Room,
+) -> Plan:
+    """What `stylize` would take with the same arguments; it raises the same errors."""
+    return _plan(set_up(content, styles, config, network, regions, initial), room)
+
+
+def _plan(easel: Easel, room: Room) -> Plan:
+    """What the painting will take."""
+    device = easel.start.device
+    painted = sum(1 for area in easel.areas if area.styles)
+    cost = measure_cost(easel.network, easel.config, device, areas=painted)
+    return make_plan(easel.sizes, cost, easel.cutter, room, device)
 
 
 def _paint(
-    palette: Palette,
-    areas: Sequence[Area],
-    picture: Tensor,
-    plan: Sequence[tuple[int, int]],
-    config: StyleConfig,
-    network: StyleNetwork,
-    care: Care | None,
+    easel: Easel,
+    plan: Plan | None,
     preview_every: int,
+    unfinished: Unfinished | None,
+    saved: Saved | None,
 ) -> Generator[Progress, None, None]:
-    """Paint over `picture` in the scales of `plan`, (longer side, steps) each."""
-    started = time.perf_counter()
-    done = 0
-    content = palette.content
+    """Paint the scales, from the beginning or from where a saved painting stands."""
+    config, palette = easel.config, easel.palette
+    course = Course(easel.sizes, plan, unfinished, saved)
+    picture: Tensor | None = easel.start
     before: Mapping[str, Tensor] | None = None
-    for side, steps in plan:
-        size = fit(size_of(content), side)
-        scaled = partial(_scaled_style, side=side, config=config, network=network)
-        here = [area.at(size, scaled) for area in areas]
-        objective: Losses = Objective(network, resize(content, size), here, config)
-        if care is not None:
-            stays = photograph_stays(here)
-            objective = Penalised(objective, care.penalty, resize(content, size), stays)
-        easel = painter(resize(picture, size), objective, config, steps=steps, before=before)
-        render = partial(_render, easel, palette, photograph_stays(areas))
-        for _ in range(steps):
-            losses = easel.step()
-            done += 1
+    for number, (side, steps) in enumerate(easel.schedule):
+        if number < course.scale:
+            continue
+        course.begin(number)
+        objective = easel.objective(side, course.tiles[number], course.tell)
+        image = resize(easel.start if picture is None else picture, easel.size(side))
+        asked = easel.with_care(objective, side)
+        brush = painter(image, asked, config, steps=steps, before=before)
+        picture = before = None  # they take as much room as those that follow from them
+        if saved is not None:
+            brush.restore(saved.state)
+            saved = None
+        render = partial(_render, brush, palette, photograph_stays(easel.areas))
+        for _ in range(course.taken, steps):
+            losses = brush.step()
+            course.step(objective, brush)
+            done = course.done
             shows = done == config.steps or (preview_every > 0 and done % preview_every == 0)
-            yield Progress(
+            progress = Progress(
                 step=done,
                 total=config.steps,
                 losses=losses,
-                elapsed=time.perf_counter() - started,
-                size=size,
+                elapsed=course.elapsed,
+                size=easel.size(side),
                 image=to_image(render()) if shows else None,
                 render_tensor=render,
+                seconds_left=course.seconds_left,
+                notes=course.new_notes(),
             )
-        picture, before = easel.picture(), easel.state()
+            try:
+                yield progress
+            except GeneratorExit:
+                course.keep(brush)
+                raise
+        picture, before = brush.picture(), brush.state()
 
 
-def _batched(picture: Tensor) -> Tensor:
-    """(1, C, H, W) from that or from (C, H, W)."""
-    return picture if picture.ndim == 4 else picture.unsqueeze(0)
-
-
-def _batched_region(region: Region[Tensor]) -> Region[Tensor]:
-    """The region with its pictures as (1, C, H, W)."""
-    style = region.style if isinstance(region.style, Manner) else _batched(region.style)
-    return replace(region, mask=_batched(region.mask), style=style)
-
-
-def _check_styles(
+def _given(
+    content: Tensor,
     styles: Sequence[Tensor],
     regions: Sequence[Region[Tensor]],
-    config: StyleConfig,
-    network: StyleNetwork,
-) -> None:
-    """Refuse no style, a `style_mix` of another length, and pictures too small to show one."""
-    if not styles:
-        raise ArgumentError("there is no style picture: give at least one")
-    if config.style_mix and len(config.style_mix) != len(styles):
-        raise ArgumentError(
-            f"style_mix has {len(config.style_mix)} weights for {len(styles)} style picture(s): "
-            "give one for each, or none"
-        )
-    named = {f"style picture {number}": style for number, style in enumerate(styles, start=1)}
+    initial: Tensor | None,
+) -> dict[str, Tensor]:
+    """All pictures by what they are called."""
+    given = {"photograph": content}
+    given |= {f"style picture {number}": style for number, style in enumerate(styles, start=1)}
     for number, region in enumerate(regions, start=1):
+        given[f"mask of region {number}"] = region.mask
         if not isinstance(region.style, Manner):
-            named[f"the style picture of region {number}"] = region.style
-    least = least_side(network.stride)
-    for name, style in named.items():
-        height, width = size_of(style)
-        if min(height, width) < least:
-            raise ArgumentError(
-                f"{name} of {width}×{height} px is too small for this network, "
-                f"which needs {least} px on the shorter side: choose a larger one"
-            )
+            given[f"style picture of region {number}"] = region.style
+    return given if initial is None else given | {"draft": initial}
 
 
-def _prepared(
-    area: Area,
-    palette: Palette,
-    size: tuple[int, int],
-    config: StyleConfig,
-    network: StyleNetwork,
-) -> Area:
-    """An area with its styles as the finest scale, of `size` (H, W), is to see them."""
-
-    def style(given: Tensor) -> Tensor:
-        scaled = _scaled_style(given, side=max(size), config=config, network=network)
-        return palette.style(scaled, area.share)
-
-    return area.at(size, style)
+def _digests(given: Mapping[str, Tensor], network: StyleNetwork) -> dict[str, str]:
+    """What the picture is made from and by, by name."""
+    digests = {name: digest_of([picture]) for name, picture in given.items()}
+    if isinstance(network.extract, nn.Module):
+        digests["network"] = digest_of(network.extract.state_dict().values())
+    return digests
 
 
-def _scaled_style(
-    style: Tensor, *, side: int, config: StyleConfig, network: StyleNetwork
-) -> Tensor:
-    """A style picture (1, 3, H, W) as it is looked at in the scale of this longer side, px."""
-    longer = round(side * config.style_scale)
-    return shrink(style, longer, shorter=least_side(network.stride))
-
-
-def _render(easel: Painter, palette: Palette, stays: Tensor | None) -> Tensor:
+def _render(brush: Painter, palette: Palette, stays: Tensor | None) -> Tensor:
     """The picture so far, enlarged while the scale is coarse, in the colours it is to have.
 
     `stays` (1, 1, H, W) tells how far each pixel is still the photograph's; None: nowhere.
     """
     content = palette.content
-    painted = resize(easel.picture(), size_of(content))
+    painted = resize(brush.picture(), size_of(content))
     return palette.restored(painted if stays is None else painted.lerp(content, stays))

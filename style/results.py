@@ -46,6 +46,9 @@ class Progress:
             what is saved, also of a cancelled run.
         faces: Where faces are kept, what was found of each when the picture was last judged, the
             largest first; empty before that, and where none are kept.
+        seconds_left: An estimate for the whole picture; None where there is none yet.
+        notes: What the user is to hear before the next step, a line each: that memory ran out and
+            tiles became smaller, for example.
     """
 
     step: int
@@ -55,6 +58,8 @@ class Progress:
     size: tuple[int, int]
     image: Image | None
     render_tensor: Callable[[], Tensor] = field(repr=False, compare=False)
+    seconds_left: float | None = None
+    notes: tuple[str, ...] = ()
     faces: tuple[Resemblance, ...] = ()
 
     def render(self) -> Image:
