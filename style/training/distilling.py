@@ -1,0 +1,200 @@
+"""A small network learns a larger one's feature maps, from random weights.
+
+Distillation of hidden layers as in FitNets (Romero et al. 2015): the small network's map at each
+tap, through a 1×1 convolution where the teacher has other channels, is to be the teacher's. Only
+what a painter needs is asked for, maps and Gram matrices, so that nothing has to be labelled.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from backbones.features import FeatureExtractor
+from backbones.metadata import weights_metadata
+from backbones.network import Backbone, Stage
+from backbones.registry import create
+from data.errors import ArgumentError
+
+from .config import TrainingConfig
+from .distances import feature_distance, gram_distance, gram_matrices, gram_scale
+from .lessons import convolutions
+from .pictures import Photographs, cut, estrange, generator, held_out_batches
+
+_MARGIN = 16  # px at a crop's border that are not compared: the networks may pad otherwise
+_SCALING = 4  # batches that the teacher's scale is measured on
+
+
+class Distillation:
+    """The lesson of a small network; see `lessons.Lesson`."""
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        photographs: Photographs,
+        teacher: Backbone,
+        prose: Mapping[str, str],
+        device: torch.device,
+    ) -> None:
+        """Put student and teacher together.
+
+        Args:
+            config: Of the run.
+            photographs: What is looked at.
+            teacher: Frozen, with trained weights.
+            prose: What the weights' header says about their making.
+            device: Where all of it runs.
+
+        Raises:
+            ArgumentError: The two have no tap in common, or `forced` and different channels.
+        """
+        self.seen = config.data.batch
+        self._config, self._photographs, self._device = config, photographs, device
+        self._prose = dict(prose)
+        student = create(config.backbone, seed=config.seed)
+        theirs = {tap.name: tap for tap in teacher.spec.taps}
+        self._taps = tuple(tap.name for tap in student.spec.taps if tap.name in theirs)
+        if not self._taps:
+            raise ArgumentError(
+                f"{config.backbone} and {teacher.spec.name} have no tap in common: name another "
+                "teacher"
+            )
+        self._style_taps = student.spec.style_taps
+        self._margins = {tap: _MARGIN // student.spec.tap(tap).stride for tap in self._taps}
+        self._look = FeatureExtractor(teacher, self._taps)
+        self.module: Student = Student(
+            student, {tap: theirs[tap].channels for tap in self._taps}, seed=config.seed
+        )
+        self.module.to(device, memory_format=torch.channels_last).train()
+        if config.forced > 0 and self.module.maps:
+            raise ArgumentError(
+                f"{teacher.spec.name} has other channels than {config.backbone}: set forced to 0"
+            )
+        self._held_out = held_out_batches(photographs, config.data)
+        self._scales = self._measured_scales()
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """Distances of maps and of Gram matrices, summed over the taps."""
+        forced = step < self._config.forced * self._config.steps
+        images = self._batch(step)
+        with convolutions(self._config, self._device):
+            targets = self._targets(images)
+            found = self.module(images, targets if forced else None)
+        maps, grams = self._distances(found, targets)
+        features = torch.stack(list(maps.values())).sum()
+        moments = torch.stack(list(grams.values())).sum()
+        total = features + self._config.moments * moments
+        return {"features": features, "moments": moments, "total": total}
+
+    @torch.no_grad()
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        """Distances by tap on photographs kept out; `distance` is the mean of all."""
+        found: dict[str, list[float]] = {}
+        for batch in self._held_out:
+            images = batch.to(self._device)
+            targets = self._targets(images)
+            maps, grams = self._distances(module(images), targets)
+            for name, values in (("features", maps), ("moments", grams)):
+                for tap, value in values.items():
+                    found.setdefault(f"{name}.{tap}", []).append(float(value))
+        figures = {name: sum(values) / len(values) for name, values in found.items()}
+        return {"distance": sum(figures.values()) / len(figures)} | figures
+
+    def weights(self, module: nn.Module) -> tuple[Mapping[str, Tensor], dict[str, str]]:
+        """The network without what maps it to its teacher."""
+        assert isinstance(module, Student)
+        student = module.network
+        return student.state_dict(), weights_metadata(student.spec, **self._prose)
+
+    def _batch(self, step: int) -> Tensor:
+        source = generator(self._config.seed, "step", step)
+        squares = cut(self._photographs.training, self._config.data, source)
+        return estrange(squares, source).to(self._device, memory_format=torch.channels_last)
+
+    def _targets(self, images: Tensor) -> dict[str, Tensor]:
+        """The teacher's maps, each tap scaled to a mean square of 1."""
+        with torch.no_grad():
+            return {
+                tap: found.float() * self._scales[tap] for tap, found in self._look(images).items()
+            }
+
+    def _measured_scales(self) -> dict[str, float]:
+        """By tap, what brings the teacher's maps to a mean square of 1.
+
+        A network of rectifiers may be scaled at each layer without any change but that of scale;
+        a scale near 1 is the one that random weights begin with.
+        """
+        self._scales = dict.fromkeys(self._taps, 1.0)
+        squares = dict.fromkeys(self._taps, 0.0)
+        for step in range(_SCALING):
+            for tap, found in self._targets(self._batch(step)).items():
+                squares[tap] += float(found.square().mean()) / _SCALING
+        return {tap: square**-0.5 if square > 0 else 1.0 for tap, square in squares.items()}
+
+    def _distances(
+        self, maps: Mapping[str, Tensor], targets: Mapping[str, Tensor]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Of the maps by tap, and of the Gram matrices by tap for style."""
+        features, moments = {}, {}
+        for tap in self._taps:
+            found = _inside(maps[tap].float(), self._margins[tap])
+            wanted = _inside(targets[tap], self._margins[tap])
+            features[tap] = feature_distance(found, wanted)
+            if tap in self._style_taps:
+                grams = gram_matrices(wanted)
+                apart = gram_distance(gram_matrices(found), grams, gram_scale(wanted, grams))
+                moments[tap] = apart.mean()
+        return features, moments
+
+
+class Student(nn.Module):
+    """A network, and what brings its feature maps to the teacher's channels."""
+
+    def __init__(self, network: Backbone, channels: Mapping[str, int], *, seed: int) -> None:
+        """Add a 1×1 convolution wherever the teacher has other channels.
+
+        Args:
+            network: With random weights.
+            channels: Of the teacher, by tap.
+            seed: Of the convolutions' weights.
+        """
+        super().__init__()
+        self.network = network
+        self._taps = tuple(channels)
+        other = {tap for tap, count in channels.items() if network.spec.tap(tap).channels != count}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed + 1)
+            self.maps = nn.ModuleDict(
+                {
+                    tap: nn.Conv2d(network.spec.tap(tap).channels, channels[tap], 1)
+                    for tap in channels
+                    if tap in other
+                }
+            )
+
+    def forward(
+        self, images: Tensor, forced: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """The feature maps by tap, in the teacher's channels.
+
+        Args:
+            images: (B, 3, H, W) in [0, 1].
+            forced: By tap, what the stage behind it sees in the place of its predecessor's map.
+        """
+        x, found = self.network.normalise(images), {}
+        for name, layers in self._stages():
+            for layer in layers:
+                x = layer(x)
+            if name in self._taps:
+                found[name] = self.maps[name](x) if name in self.maps else x
+                if forced is not None:
+                    x = forced[name]
+        return found
+
+    def _stages(self) -> list[Stage]:
+        return list(self.network.stages_through(self.network.last_of(self._taps)))
+
+
+def _inside(maps: Tensor, margin: int) -> Tensor:
+    """Maps (B, C, H, W) without a border of so many places."""
+    return maps[..., margin:-margin, margin:-margin] if margin else maps
