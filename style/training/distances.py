@@ -23,18 +23,20 @@ def feature_distance(maps: Tensor, targets: Tensor) -> Tensor:
     return (maps - targets).square().mean() / energy
 
 
-def gram_distance(grams: Tensor, wanted: Tensor, scale: Tensor) -> Tensor:
-    """Squared distance of Gram matrices, relative to `scale`.
+def gram_distance(grams: Tensor, wanted: Tensor, energy: Tensor) -> Tensor:
+    """Squared distance of Gram matrices, relative to the energy of all in the batch.
+
+    Relative to each one's own, the plainest picture would outweigh all others.
 
     Args:
         grams: (B, C, C).
         wanted: (B, C, C).
-        scale: (B,), of `gram_scale`.
+        energy: (B,), of `gram_energy`.
 
     Returns:
-        (B,).
+        A scalar.
     """
-    return (grams - wanted).square().sum(dim=(1, 2)) / scale
+    return (grams - wanted).square().sum() / energy.sum()
 
 
 def gram_matrices(maps: Tensor) -> Tensor:
@@ -43,7 +45,7 @@ def gram_matrices(maps: Tensor) -> Tensor:
     return places.transpose(1, 2) @ places / places.shape[1]
 
 
-def gram_scale(maps: Tensor, grams: Tensor) -> Tensor:
+def gram_energy(maps: Tensor, grams: Tensor) -> Tensor:
     """What a distance from these Gram matrices is measured by.
 
     Args:

@@ -17,11 +17,12 @@ from backbones.registry import create
 from data.errors import ArgumentError
 
 from .config import TrainingConfig
-from .distances import feature_distance, gram_distance, gram_matrices, gram_scale
+from .distances import feature_distance, gram_distance, gram_energy, gram_matrices
 from .lessons import convolutions
 from .pictures import Photographs, cut, estrange, generator, held_out_batches
 
 _MARGIN = 16  # px at a crop's border that are not compared: the networks may pad otherwise
+_WIDEST = 48  # places of a map a side that are compared: the finest maps say the same all over
 _SCALING = 4  # batches that the teacher's scale is measured on
 
 
@@ -60,7 +61,9 @@ class Distillation:
                 "teacher"
             )
         self._style_taps = student.spec.style_taps
-        self._margins = {tap: _MARGIN // student.spec.tap(tap).stride for tap in self._taps}
+        self._margins = {
+            tap: _margin(student.spec.tap(tap).stride, config.data.crop) for tap in self._taps
+        }
         self._look = FeatureExtractor(teacher, self._taps)
         self.module: Student = Student(
             student, {tap: theirs[tap].channels for tap in self._taps}, seed=config.seed
@@ -142,8 +145,8 @@ class Distillation:
             features[tap] = feature_distance(found, wanted)
             if tap in self._style_taps:
                 grams = gram_matrices(wanted)
-                apart = gram_distance(gram_matrices(found), grams, gram_scale(wanted, grams))
-                moments[tap] = apart.mean()
+                apart = gram_distance(gram_matrices(found), grams, gram_energy(wanted, grams))
+                moments[tap] = apart
         return features, moments
 
 
@@ -193,6 +196,11 @@ class Student(nn.Module):
 
     def _stages(self) -> list[Stage]:
         return list(self.network.stages_through(self.network.last_of(self._taps)))
+
+
+def _margin(stride: int, crop: int) -> int:
+    """Places that are left out on every side of a map of this stride, px."""
+    return max(_MARGIN // stride, (crop // stride - _WIDEST) // 2)
 
 
 def _inside(maps: Tensor, margin: int) -> Tensor:
