@@ -29,6 +29,7 @@ class InitialImage(StrEnum):
 
     CONTENT = "content"
     NOISE = "noise"
+    DRAFT = "draft"
 
 
 class Colors(StrEnum):
@@ -118,7 +119,8 @@ class StyleConfig:
             its own.
         averaging: Decay of the moving average of Adam's iterates that becomes the picture,
             0 (the last iterate) to below 1.
-        initial_image: The content, or seeded grey noise, which ends further from the photograph.
+        initial_image: The content; seeded grey noise, which ends further from the photograph; or
+            a draft (`style.draft`), which begins near the end.
         first_scale: Longer side of the coarsest scale, px, at least 32. As large as `size`: a
             single scale.
         scale_factor: How much each scale is larger than the one before, 1.1 to 4.
@@ -130,7 +132,7 @@ class StyleConfig:
 
     size: int = 512
     steps: int = 300
-    backbone: str = "vgg19"
+    backbone: str = "vgg_slim"
     strength: float = 0.5
     content_weight: float = 1.0
     style_weight: float = 1.0

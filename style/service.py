@@ -1,6 +1,7 @@
 """One call that turns pictures on disk into a painting: for the command line and the page."""
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
@@ -9,10 +10,11 @@ from PIL.Image import Image
 
 from backbones.weights import load_backbone, resolve_device
 from data.errors import ArgumentError, ImageError
-from data.images import load_image, to_tensor
+from data.images import load_image, to_image, to_tensor
 
 from .color import luminance
-from .config import Manner, Region, StyleConfig
+from .config import InitialImage, Manner, Region, StyleConfig
+from .draft import Draft, Drafter, draft
 from .objective import StyleNetwork
 from .optimize import stylize
 from .results import Progress
@@ -73,6 +75,7 @@ class StyleService:
         loaded = load_backbone(
             config.backbone, weights=weights, home=self._home, device=self._device
         )
+        drafted = config.initial_image is InitialImage.DRAFT
         return stylize(
             self._read(content),
             [self._read(style) for style in styles],
@@ -80,6 +83,55 @@ class StyleService:
             StyleNetwork.of(loaded.backbone),
             regions=[self._read_region(region) for region in regions],
             preview_every=preview_every,
+            initial=self._draft(content, styles, config, regions).painted if drafted else None,
+        )
+
+    def draft(
+        self,
+        content: Picture,
+        styles: Sequence[Picture],
+        config: StyleConfig,
+        *,
+        regions: Sequence[Region[Picture]] = (),
+    ) -> Image:
+        """Paint `content` in the manner of `styles` at once; see `style.draft`.
+
+        Args:
+            content: As for `stylize`.
+            styles: Likewise.
+            config: Its size, strength, colours, and the mix and the scale of the styles count.
+            regions: As for `stylize`.
+
+        Returns:
+            The picture.
+
+        Raises:
+            ArgumentError: A missing file, a picture too small, a mask that cannot be read or does
+                not suit the photograph.
+            ImageError: A picture that cannot be read.
+            WeightsError: The decoder's weights are missing, or do not fit those of the network.
+        """
+        return to_image(self._draft(content, styles, config, regions).picture)
+
+    def _draft(
+        self,
+        content: Picture,
+        styles: Sequence[Picture],
+        config: StyleConfig,
+        regions: Sequence[Region[Picture]],
+    ) -> Draft:
+        given = [self._read_region(region) for region in regions]
+        return draft(
+            self._read(content).unsqueeze(0),
+            [self._read(style).unsqueeze(0) for style in styles],
+            config,
+            Drafter.load(home=self._home, device=self._device),
+            regions=[
+                replace(each, style=each.style.unsqueeze(0))
+                if isinstance(each.style, torch.Tensor)
+                else each
+                for each in given
+            ],
         )
 
     def _read(self, picture: Picture) -> torch.Tensor:

@@ -37,6 +37,8 @@ class DataConfig:
         held_out: How many of them are kept out of training, for validation.
         crop: Side of the squares that are learnt from, px, a multiple of 16.
         batch: How many of them a step sees.
+        drawn: Variants of each preset that are drawn as style pictures for the decoder; 0: none,
+            its styles are recoloured photographs alone.
         least: The smallest square that is cut out of a photograph, as a share of `crop`; it is
             enlarged. The largest is as wide as the photograph's shorter side.
     """
@@ -45,12 +47,14 @@ class DataConfig:
     held_out: int = 50
     crop: int = 128
     batch: int = 16
+    drawn: int = 0
     least: float = 0.75
 
     def __post_init__(self) -> None:
         check_count("data.held_out", self.held_out, 1, 1_000_000)
         check_count("data.crop", self.crop, 64, 1024)
         check_count("data.batch", self.batch, 1, 1024)
+        check_count("data.drawn", self.drawn, 0, 1000)
         check_range("data.least", self.least, 0.1, 1)
         if self.crop % 16:
             raise ArgumentError(f"data.crop is {self.crop}: give a multiple of 16")
@@ -90,6 +94,8 @@ class TrainingConfig:
         backbone: The network that learns, or that looks at pictures for the decoder.
         teacher: The network that is learnt from; only for a network.
         teacher_weights: Its weights file; None: where they usually are.
+        encoder_weights: The weights file of `backbone` where that is the encoder of drafts;
+            None: where they usually are.
         forced: Share of the steps, at the beginning, in which each of the network's stages sees
             the teacher's feature map in the place of its own predecessor's, so that all learn at
             once; for a teacher of the same channels.
@@ -109,6 +115,7 @@ class TrainingConfig:
     backbone: str = "vgg_slim"
     teacher: str | None = None
     teacher_weights: Path | None = None
+    encoder_weights: Path | None = None
     forced: float = 0.0
     moments: float = 0.1
     steps: int = 10_000

@@ -107,7 +107,7 @@ class Distillation:
         """The network without what maps it to its teacher."""
         assert isinstance(module, Student)
         student = module.network
-        return student.state_dict(), weights_metadata(student.spec, **self._prose)
+        return student.state_dict(), weights_metadata(student.spec) | self._prose
 
     def _batch(self, step: int) -> Tensor:
         source = generator(self._config.seed, "step", step)

@@ -14,12 +14,14 @@ class Lesson(Protocol):
     """Something to learn: what changes, what it is judged by, and what is kept of it.
 
     Attributes:
-        module: What is trained.
         seen: Pictures that a step looks at.
     """
 
-    module: nn.Module
     seen: int
+
+    @property
+    def module(self) -> nn.Module:
+        """What is trained."""
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """The losses of one step, all scalars; `total` is the one to differentiate.

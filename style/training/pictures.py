@@ -19,13 +19,15 @@ from torch.nn import functional as F
 from data.colour import recolour
 from data.draws import Draws
 from data.errors import DatasetError, ImageError
-from data.files import printable
-from data.images import find_images, load_image
+from data.files import printable, private_folder
+from data.images import find_images, load_image, save_image
 from data.wear import blur, shrink
 
-from .config import DataConfig
+from ..presets.registry import PRESETS
+from .config import DataConfig, TrainingConfig
 
 _LONGEST = 640  # px, as which a photograph is kept in memory
+_DRAWN_SIZE = 384  # px a side of a drawn style picture
 _MOST_MISSED = 0.2  # of the photographs
 _MIXED, _STRANGE, _NOISY, _BLURRED, _COARSE = 0.15, 0.35, 0.35, 0.15, 0.15  # how often
 _NOISE = 0.25  # its largest standard deviation
@@ -95,6 +97,24 @@ def _pixels(path: Path, config: DataConfig) -> Tensor:
     if min(image.size) < config.least * config.crop:
         raise ImageError(f"{printable(path)} has {image.width}×{image.height} px, too few to crop")
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+
+
+def drawn_styles(config: TrainingConfig) -> list[Tensor]:
+    """Pictures drawn by this application, each (3, H, W) uint8; kept in the run's folder.
+
+    Args:
+        config: How many variants of each preset.
+    """
+    folder = config.out / "styles"
+    found = []
+    for preset in PRESETS:
+        for variant in range(config.data.drawn):
+            path = folder / f"{preset.name}-{variant}.png"
+            if not path.is_file():
+                private_folder(folder)
+                save_image(preset.draw(_DRAWN_SIZE, seed=preset.seed + variant), path)
+            found.append(torch.from_numpy(np.array(load_image(path))).permute(2, 0, 1))
+    return found
 
 
 def generator(seed: int, *place: object) -> torch.Generator:

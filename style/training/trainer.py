@@ -26,7 +26,7 @@ from .state import Parts, Position, load_state, save_state
 from .syllabus import lesson_of
 
 _RATE_BEGIN, _RATE_END = 0.04, 1e-3  # of the largest learning rate
-_OUTWARD = {"out", "device", "photographs", "teacher_weights", "every"}
+_OUTWARD = {"out", "device", "photographs", "teacher_weights", "encoder_weights", "every"}
 """Settings that say where something is, or how often it is looked at."""
 
 

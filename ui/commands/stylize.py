@@ -18,6 +18,8 @@ from ..options import INTERRUPTED, JsonLinesOption, Settings, command, options_o
 from ..outputs import check_picture
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from style.results import Progress
 
 app = typer.Typer()
@@ -77,6 +79,9 @@ def stylize(
     preview_every: Annotated[
         int, typer.Option(min=1, metavar="STEPS", help="How often the preview is renewed.")
     ] = 25,
+    draft: Annotated[
+        bool, typer.Option("--draft", help="Paint at once, in one go: a preview of the style.")
+    ] = False,
     json_lines: JsonLinesOption = False,
     **fields: Any,
 ) -> int:
@@ -93,7 +98,10 @@ def stylize(
     from data.images import save_image
     from style.service import StyleService
 
-    painting = StyleService(home=settings.home, device=settings.chosen_device).stylize(
+    service = StyleService(home=settings.home, device=settings.chosen_device)
+    if draft:
+        return _draft(service.draft(content, styles, config, regions=parts), config, out)
+    painting = service.stylize(
         content,
         styles,
         config,
@@ -112,6 +120,15 @@ def stylize(
         return INTERRUPTED
     if not json_lines:
         output.print_line(f"{out}: {last.total} steps in {last.elapsed:.0f} s")
+    return 0
+
+
+def _draft(picture: "Image", config: StyleConfig, out: Path) -> int:
+    """Save what was painted at once."""
+    from data.images import save_image
+
+    save_image(picture, out, settings=config.settings() | {"draft": True})
+    output.print_line(f"{out}: a draft")
     return 0
 
 
