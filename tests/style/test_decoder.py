@@ -36,7 +36,7 @@ def test_its_weights_stay_under_five_megabytes():
 
 
 def test_adapted_maps_have_the_means_and_deviations_of_the_style(maps):
-    style = torch.randn(2, 12, 9, 7).mul(3).add(1)
+    style = torch.randn(2, 12, 9, 7) * 3 + 1
     found = adapted(maps[TAPS[3]], Manner.of(style))
     torch.testing.assert_close(found.mean(dim=(2, 3)), style.mean(dim=(2, 3)))
     expected = style.std(dim=(2, 3), correction=0)
