@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from backbones.features import FeatureExtractor
 from backbones.metadata import weights_metadata
-from backbones.network import Backbone, Stage
+from backbones.network import Backbone
 from backbones.registry import create
 from data.errors import ArgumentError
 
@@ -20,10 +20,12 @@ from .config import TrainingConfig
 from .distances import feature_distance, gram_distance, gram_energy, gram_matrices
 from .lessons import convolutions
 from .pictures import Photographs, cut, estrange, generator, held_out_batches
+from .student import Student
 
 _MARGIN = 16  # px at a crop's border that are not compared: the networks may pad otherwise
 _WIDEST = 48  # places of a map a side that are compared: the finest maps say the same all over
-_SCALING = 4  # batches that the teacher's scale is measured on
+_MEASURED = 4  # batches that the teacher's statistics are measured on
+_DOUBT = 0.1  # noise on a forced map, as a share of its root mean square: its source will err
 
 
 class Distillation:
@@ -74,7 +76,11 @@ class Distillation:
                 f"{teacher.spec.name} has other channels than {config.backbone}: set forced to 0"
             )
         self._held_out = held_out_batches(photographs, config.data)
+        self._scales = dict.fromkeys(self._taps, 1.0)
         self._scales = self._measured_scales()
+        if not self.module.maps:
+            batches = [self._batch(step) for step in range(_MEASURED)]
+            self.module.measure([(batch, self._targets(batch)) for batch in batches])
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """Distances of maps and of Gram matrices, summed over the taps."""
@@ -82,7 +88,7 @@ class Distillation:
         images = self._batch(step)
         with convolutions(self._config, self._device):
             targets = self._targets(images)
-            found = self.module(images, targets if forced else None)
+            found = self.module(images, self._doubted(targets, step) if forced else None)
         maps, grams = self._distances(found, targets)
         features = torch.stack(list(maps.values())).sum()
         moments = torch.stack(list(grams.values())).sum()
@@ -106,8 +112,7 @@ class Distillation:
     def weights(self, module: nn.Module) -> tuple[Mapping[str, Tensor], dict[str, str]]:
         """The network without what maps it to its teacher."""
         assert isinstance(module, Student)
-        student = module.network
-        return student.state_dict(), weights_metadata(student.spec) | self._prose
+        return module.folded(), weights_metadata(module.network.spec) | self._prose
 
     def _batch(self, step: int) -> Tensor:
         source = generator(self._config.seed, "step", step)
@@ -121,17 +126,25 @@ class Distillation:
                 tap: found.float() * self._scales[tap] for tap, found in self._look(images).items()
             }
 
+    def _doubted(self, maps: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
+        """Maps as an imperfect predecessor may give them."""
+        source = generator(self._config.seed, "doubt", step)
+        noisy = {}
+        for tap, each in maps.items():
+            noise = torch.empty(each.shape).normal_(0, _DOUBT, generator=source)
+            noisy[tap] = each + noise.to(each)
+        return noisy
+
     def _measured_scales(self) -> dict[str, float]:
         """By tap, what brings the teacher's maps to a mean square of 1.
 
         A network of rectifiers may be scaled at each layer without any change but that of scale;
         a scale near 1 is the one that random weights begin with.
         """
-        self._scales = dict.fromkeys(self._taps, 1.0)
         squares = dict.fromkeys(self._taps, 0.0)
-        for step in range(_SCALING):
+        for step in range(_MEASURED):
             for tap, found in self._targets(self._batch(step)).items():
-                squares[tap] += float(found.square().mean()) / _SCALING
+                squares[tap] += float(found.square().mean()) / _MEASURED
         return {tap: square**-0.5 if square > 0 else 1.0 for tap, square in squares.items()}
 
     def _distances(
@@ -148,54 +161,6 @@ class Distillation:
                 apart = gram_distance(gram_matrices(found), grams, gram_energy(wanted, grams))
                 moments[tap] = apart
         return features, moments
-
-
-class Student(nn.Module):
-    """A network, and what brings its feature maps to the teacher's channels."""
-
-    def __init__(self, network: Backbone, channels: Mapping[str, int], *, seed: int) -> None:
-        """Add a 1×1 convolution wherever the teacher has other channels.
-
-        Args:
-            network: With random weights.
-            channels: Of the teacher, by tap.
-            seed: Of the convolutions' weights.
-        """
-        super().__init__()
-        self.network = network
-        self._taps = tuple(channels)
-        other = {tap for tap, count in channels.items() if network.spec.tap(tap).channels != count}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed + 1)
-            self.maps = nn.ModuleDict(
-                {
-                    tap: nn.Conv2d(network.spec.tap(tap).channels, channels[tap], 1)
-                    for tap in channels
-                    if tap in other
-                }
-            )
-
-    def forward(
-        self, images: Tensor, forced: Mapping[str, Tensor] | None = None
-    ) -> dict[str, Tensor]:
-        """The feature maps by tap, in the teacher's channels.
-
-        Args:
-            images: (B, 3, H, W) in [0, 1].
-            forced: By tap, what the stage behind it sees in the place of its predecessor's map.
-        """
-        x, found = self.network.normalise(images), {}
-        for name, layers in self._stages():
-            for layer in layers:
-                x = layer(x)
-            if name in self._taps:
-                found[name] = self.maps[name](x) if name in self.maps else x
-                if forced is not None:
-                    x = forced[name]
-        return found
-
-    def _stages(self) -> list[Stage]:
-        return list(self.network.stages_through(self.network.last_of(self._taps)))
 
 
 def _margin(stride: int, crop: int) -> int:

@@ -1,8 +1,8 @@
 """`stylize`: paint a photograph in the manner of other pictures."""
 
 import signal
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from threading import Event
 from types import FrameType
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from data.errors import ArgumentError
+from data.errors import AppError, ArgumentError
 from style.config import Manner, Region, StyleConfig
 
 from .. import output
@@ -74,7 +74,10 @@ def stylize(
     ] = None,
     preview: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Where to keep the picture so far while painting."),
+        typer.Option(
+            metavar="FILE",
+            help="Where to keep the picture so far while painting, a draft to begin with.",
+        ),
     ] = None,
     preview_every: Annotated[
         int, typer.Option(min=1, metavar="STEPS", help="How often the preview is renewed.")
@@ -101,6 +104,8 @@ def stylize(
     service = StyleService(home=settings.home, device=settings.chosen_device)
     if draft:
         return _draft(service.draft(content, styles, config, regions=parts), config, out)
+    if preview:
+        _preview_draft(lambda: service.draft(content, styles, config, regions=parts), preview)
     painting = service.stylize(
         content,
         styles,
@@ -130,6 +135,14 @@ def _draft(picture: "Image", config: StyleConfig, out: Path) -> int:
     save_image(picture, out, settings=config.settings() | {"draft": True})
     output.print_line(f"{out}: a draft")
     return 0
+
+
+def _preview_draft(paint: "Callable[[], Image]", preview: Path) -> None:
+    """Show a draft until the first steps are done; without one there is nothing to see so long."""
+    from data.images import save_image
+
+    with suppress(AppError):  # what is really wrong, the painting itself will say
+        save_image(paint(), preview)
 
 
 def _region(text: str) -> Region[Path]:
