@@ -25,7 +25,7 @@ from .student import Student
 _MARGIN = 16  # px at a crop's border that are not compared: the networks may pad otherwise
 _WIDEST = 48  # places of a map a side that are compared: the finest maps say the same all over
 _MEASURED = 4  # batches that the teacher's statistics are measured on
-_DOUBT = 0.1  # noise on a forced map, as a share of its root mean square: its source will err
+_DOUBT = 0.1  # noise on a forced map, as a share of its deviation: its source will err
 
 
 class Distillation:
@@ -131,8 +131,8 @@ class Distillation:
         source = generator(self._config.seed, "doubt", step)
         noisy = {}
         for tap, each in maps.items():
-            noise = torch.empty(each.shape).normal_(0, _DOUBT, generator=source)
-            noisy[tap] = each + noise.to(each)
+            noise = torch.empty(each.shape).normal_(0, _DOUBT, generator=source).to(each)
+            noisy[tap] = each + noise * each.std(dim=(0, 2, 3), keepdim=True)
         return noisy
 
     def _measured_scales(self) -> dict[str, float]:
