@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from backbones.network import Backbone, Stage
 
+_BEGINNING = 0.2  # of the random weights
 _LEAST = 1e-2  # deviation of a channel that never varies; maps have a root mean square of 1
 
 
@@ -73,6 +74,8 @@ class Student(nn.Module):
             )
             deviation = (square - mean.square()).clamp_min(_LEAST**2).sqrt()
             self._sizes[convolution] = (mean, deviation, output.clamp_min(_LEAST**2).sqrt())
+            # What begins small ends without what nothing asked for.
+            self.network.get_submodule(convolution).weight.mul_(_BEGINNING)  # type: ignore[operator]
 
     def forward(
         self, images: Tensor, forced: Mapping[str, Tensor] | None = None
