@@ -2,13 +2,15 @@
 
 Where it has its teacher's channels, its parameters are not its weights w and b, but v and c with
 
-    w = v · σ' / σ        b = c · σ' - Σ w · μ
+    w = σ' v Z        b = σ' c - Σ w μ
 
-where μ and σ are mean and deviation of each input channel and σ' the root mean square of each
-output channel, measured once on the teacher's maps. So every parameter sees inputs about 0 with a
-deviation of 1, and is to give outputs of size 1; a plain chain of rectified convolutions, whose
-maps are all positive and of very different sizes, is badly conditioned otherwise. It is what batch
-normalisation (Ioffe and Szegedy 2015) does, but with fixed numbers, and in the end nothing of it is
+where μ is the mean of each input channel, Z = (C + ridge)^-½ whitens the patches that the
+convolution sees, C being their covariance, and σ' is the root mean square of each output channel,
+all measured once on the teacher's maps. So every parameter sees uncorrelated inputs of deviation 1,
+and is to give outputs of size 1. Otherwise a plain chain of rectified convolutions is badly
+conditioned: neighbouring places of a map are nearly equal, all values are positive, and channels
+differ in size by orders of magnitude. It is the natural gradient's metric on the side of the inputs
+(Desjardins et al. 2015, Natural Neural Networks) with fixed numbers; in the end nothing of it is
 left in the network.
 """
 
@@ -20,8 +22,9 @@ from torch.nn import functional as F
 
 from backbones.network import Backbone, Stage
 
-_BEGINNING = 0.2  # of the random weights
-_LEAST = 1e-2  # deviation of a channel that never varies; maps have a root mean square of 1
+_BEGINNING = 0.2  # of the random weights: what begins small ends without what nobody asked for
+_RIDGE = 3e-3  # of the mean variance: what varies less is noise
+_LEAST = 1e-2  # root mean square of an output that is never there; whole maps have one of 1
 
 
 class Student(nn.Module):
@@ -48,7 +51,7 @@ class Student(nn.Module):
                     if tap in other
                 }
             )
-        self._sizes: dict[str, tuple[Tensor, Tensor, Tensor]] = {}  # by convolution: μ, σ, σ'
+        self._sizes: dict[str, tuple[Tensor, Tensor, Tensor]] = {}  # by convolution: μ, Z, σ'
 
     @torch.no_grad()
     def measure(self, batches: Sequence[tuple[Tensor, Mapping[str, Tensor]]]) -> None:
@@ -63,18 +66,16 @@ class Student(nn.Module):
             for name, convolution, before in self._plain():
                 for layer in before:
                     x = layer(x)
-                mean, square = x.mean(dim=(0, 2, 3)), x.square().mean(dim=(0, 2, 3))
+                mean, products = _patch_moments(x, self.network.get_submodule(convolution))
                 x = targets[name]
-                found.setdefault(convolution, []).append(
-                    (mean, square, x.square().mean(dim=(0, 2, 3)))
-                )
+                output = x.square().mean(dim=(0, 2, 3))
+                found.setdefault(convolution, []).append((mean, products, output))
         for convolution, moments in found.items():
-            mean, square, output = (
+            mean, products, output = (
                 torch.stack(each).mean(dim=0) for each in zip(*moments, strict=True)
             )
-            deviation = (square - mean.square()).clamp_min(_LEAST**2).sqrt()
-            self._sizes[convolution] = (mean, deviation, output.clamp_min(_LEAST**2).sqrt())
-            # What begins small ends without what nothing asked for.
+            whitener = _whitener(products - mean.outer(mean))
+            self._sizes[convolution] = (mean, whitener, output.clamp_min(_LEAST**2).sqrt())
             self.network.get_submodule(convolution).weight.mul_(_BEGINNING)  # type: ignore[operator]
 
     def forward(
@@ -113,12 +114,11 @@ class Student(nn.Module):
     def _weights(self, name: str) -> tuple[Tensor, Tensor]:
         """The w and b of a convolution."""
         convolution = self.network.get_submodule(name)
-        mean, deviation, output = self._sizes[name]
-        weight = convolution.weight * (output[:, None] / deviation).view(
-            *convolution.weight.shape[:2], 1, 1
-        )
-        bias = convolution.bias * output - (weight.sum(dim=(2, 3)) * mean).sum(dim=1)
-        return weight, bias
+        mean, whitener, output = self._sizes[name]
+        with torch.autocast(mean.device.type, enabled=False):
+            flat = output[:, None] * convolution.weight.flatten(1) @ whitener  # (C', C*3*3)
+            bias = convolution.bias * output - flat @ mean
+        return flat.view_as(convolution.weight), bias
 
     def _plain(self) -> Iterator[tuple[str, str, list[nn.Module]]]:
         """Stages of one convolution: tap, the convolution's name, and what lies before it.
@@ -144,3 +144,18 @@ def _is_plain(layer: nn.Module) -> bool:
         and layer.stride == (1, 1)
         and layer.bias is not None
     )
+
+
+def _patch_moments(maps: Tensor, convolution: nn.Module) -> tuple[Tensor, Tensor]:
+    """Mean (C*k*k) and mean products (C*k*k, C*k*k) of the patches that a convolution sees."""
+    assert isinstance(convolution, nn.Conv2d)
+    height, width = convolution.kernel_size
+    patches = F.unfold(maps, (height, width)).transpose(1, 2).flatten(0, 1)  # (places, C*k*k)
+    return patches.mean(dim=0), patches.T @ patches / len(patches)
+
+
+def _whitener(covariance: Tensor) -> Tensor:
+    """The inverse root of a covariance, small directions left small."""
+    values, vectors = torch.linalg.eigh(covariance.double())
+    ridge = _RIDGE * values.mean()
+    return (vectors * (values.clamp_min(0) + ridge).rsqrt() @ vectors.T).to(covariance)
