@@ -25,7 +25,7 @@ from .student import Student
 _MARGIN = 16  # px at a crop's border that are not compared: the networks may pad otherwise
 _WIDEST = 48  # places of a map a side that are compared: the finest maps say the same all over
 _MEASURED = 4  # batches that the teacher's statistics are measured on
-_DOUBT = 0.03  # noise on a forced map, as a share of its deviation: its source will err
+_DOUBT = 0.05  # noise on a forced map, as a share of its deviation: its source will err
 
 
 class Distillation:

@@ -2,12 +2,12 @@
 
 Where it has its teacher's channels, its parameters are not its weights w and b, but v and c with
 
-    w = σ' v Z        b = σ' c - Σ w μ
+    w = σ' v Z / √n        b = σ' c - Σ w μ
 
-where μ is the mean of each input channel, Z = (C + ridge)^-½ whitens the patches that the
-convolution sees, C being their covariance, and σ' is the root mean square of each output channel,
-all measured once on the teacher's maps. So every parameter sees uncorrelated inputs of deviation 1,
-and is to give outputs of size 1. Otherwise a plain chain of rectified convolutions is badly
+where n and μ are length and mean of the patches that the convolution sees, Z = (C + ridge)^-½
+whitens them, C being their covariance, and σ' is the root mean square of each output channel, all
+measured once on the teacher's maps. So every parameter is about 1, sees uncorrelated inputs of
+deviation 1, and gives outputs of size 1; c begins with the mean that the output is to have. Otherwise a plain chain of rectified convolutions is badly
 conditioned: neighbouring places of a map are nearly equal, all values are positive, and channels
 differ in size by orders of magnitude. It is the natural gradient's metric on the side of the inputs
 (Desjardins et al. 2015, Natural Neural Networks) with fixed numbers; in the end nothing of it is
@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from backbones.network import Backbone, Stage
 
 _BEGINNING = 0.2  # of the random weights: what begins small ends without what nobody asked for
-_RIDGE = 3e-3  # of the mean variance: what varies less is noise
+_RIDGE = 3e-2  # of the mean variance: what varies less is noise
 _LEAST = 1e-2  # root mean square of an output that is never there; whole maps have one of 1
 
 
@@ -60,7 +60,7 @@ class Student(nn.Module):
         Args:
             batches: Images (B, 3, H, W), and the teacher's maps by tap, in the student's channels.
         """
-        found: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
+        found: dict[str, list[tuple[Tensor, ...]]] = {}
         for images, targets in batches:
             x = self.network.normalise(images)
             for name, convolution, before in self._plain():
@@ -68,15 +68,17 @@ class Student(nn.Module):
                     x = layer(x)
                 mean, products = _patch_moments(x, self.network.get_submodule(convolution))
                 x = targets[name]
-                output = x.square().mean(dim=(0, 2, 3))
-                found.setdefault(convolution, []).append((mean, products, output))
+                levels = x.mean(dim=(0, 2, 3)), x.square().mean(dim=(0, 2, 3))
+                found.setdefault(convolution, []).append((mean, products, *levels))
         for convolution, moments in found.items():
-            mean, products, output = (
+            mean, products, level, output = (
                 torch.stack(each).mean(dim=0) for each in zip(*moments, strict=True)
             )
             whitener = _whitener(products - mean.outer(mean))
             self._sizes[convolution] = (mean, whitener, output.clamp_min(_LEAST**2).sqrt())
-            self.network.get_submodule(convolution).weight.mul_(_BEGINNING)  # type: ignore[operator]
+            layer = self.network.get_submodule(convolution)
+            layer.weight.mul_(_BEGINNING * len(mean) ** 0.5)  # type: ignore[operator]
+            layer.bias.copy_(level / self._sizes[convolution][2])  # type: ignore[operator]
 
     def forward(
         self, images: Tensor, forced: Mapping[str, Tensor] | None = None
@@ -116,7 +118,8 @@ class Student(nn.Module):
         convolution = self.network.get_submodule(name)
         mean, whitener, output = self._sizes[name]
         with torch.autocast(mean.device.type, enabled=False):
-            flat = output[:, None] * convolution.weight.flatten(1) @ whitener  # (C', C*3*3)
+            scale = output[:, None] / len(mean) ** 0.5
+            flat = scale * convolution.weight.flatten(1) @ whitener  # (C', n)
             bias = convolution.bias * output - flat @ mean
         return flat.view_as(convolution.weight), bias
 
