@@ -112,6 +112,22 @@ def cached_weights(name: str, home: Path | None = None) -> Path:
     return data_home(home) / "weights" / f"{name}{_SUFFIX}"
 
 
+def bundled_or_own(name: str, home: Path | None = None) -> Path | None:
+    """Look for weights that belong to no registered network, by their file's name.
+
+    Args:
+        name: Of the file, without its suffix.
+        home: The application's data folder; None takes the user's.
+
+    Returns:
+        The first file of that name, in the order above; None where there is none.
+
+    Raises:
+        ArgumentError: `LIKENESS_WEIGHTS` is no folder.
+    """
+    return next(iter(_candidates(name, home)), None)
+
+
 def _candidates(name: str, home: Path | None) -> Iterator[Path]:
     """Files that may hold a network's weights, the preferred one first."""
     if folder := os.environ.get("LIKENESS_WEIGHTS"):

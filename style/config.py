@@ -164,7 +164,7 @@ class StyleConfig:
 
     size: int = 512
     steps: int = 300
-    backbone: str = "vgg19"
+    backbone: str = "vgg_slim"
     strength: float = 0.5
     content_weight: float = 1.0
     style_weight: float = 1.0

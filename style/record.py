@@ -69,6 +69,7 @@ class Record:
         regions: What was painted in another way.
         weights: Digest of the network's weights, or None.
         depth: Bits of a channel of the file, or None.
+        draft: Whether it was painted at once, as a draft.
         steps_done: How far the painting came where it was interrupted; None where it is whole.
         grid: For a contact sheet, the values of one or two settings: the first one's grow from
             left to right, the second one's from top to bottom.
@@ -80,6 +81,7 @@ class Record:
     regions: tuple[Region[Source], ...] = ()
     weights: str | None = None
     depth: Depth | None = None
+    draft: bool = False
     steps_done: int | None = None
     grid: Mapping[str, tuple[Any, ...]] | None = None
 
@@ -92,6 +94,7 @@ class Record:
             "regions": [_plain_region(region) for region in self.regions] or None,
             "weights": self.weights,
             "depth": int(self.depth) if self.depth else None,
+            "draft": self.draft or None,
             "steps_done": self.steps_done,
             "grid": [{"setting": name, "values": list(v)} for name, v in self.grid.items()]
             if self.grid
@@ -122,6 +125,7 @@ class Record:
                 regions=tuple(_region(region) for region in settings.get("regions", ())),
                 weights=settings.get("weights"),
                 depth=Depth(str(settings["depth"])) if "depth" in settings else None,
+                draft=bool(settings.get("draft", False)),
                 steps_done=settings.get("steps_done"),
                 grid={axis["setting"]: tuple(axis["values"]) for axis in settings["grid"]}
                 if "grid" in settings

@@ -1,6 +1,7 @@
 """One call that turns pictures on disk into a painting: for the command line and the page."""
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -13,7 +14,8 @@ from data.errors import ArgumentError, ImageError
 from data.images import load_picture, to_image, to_tensor
 
 from .color import luminance
-from .config import Manner, Region, StyleConfig
+from .config import InitialImage, Manner, Region, StyleConfig
+from .draft import Draft, Drafter, draft
 from .network import StyleNetwork
 from .optimize import stylize
 from .portraits import Care, Portrait
@@ -111,7 +113,12 @@ class StyleService:
             regions=[self._read_region(region) for region in regions],
             preview_every=preview_every,
         )
-        first = None if initial is None else self._read(initial)
+        if initial is not None:
+            first: torch.Tensor | None = self._read(initial)
+        elif config.initial_image is InitialImage.DRAFT:
+            first = self._draft(content, styles, config, regions).painted
+        else:
+            first = None
         if not config.keep_identity:
             return paint(config=config, initial=first)
         if portrait is None:
@@ -125,6 +132,54 @@ class StyleService:
 
         seen = resize(photograph.unsqueeze(0), fit(size_of(photograph), config.size))
         return sit(portrait(to_image(seen)), config, sitting, terms)
+
+    def draft(
+        self,
+        content: Picture,
+        styles: Sequence[Picture],
+        config: StyleConfig,
+        *,
+        regions: Sequence[Region[Picture]] = (),
+    ) -> torch.Tensor:
+        """Paint `content` in the manner of `styles` at once; see `style.draft`.
+
+        Args:
+            content: As for `stylize`.
+            styles: Likewise.
+            config: Its size, strength, colours, and the mix and the scale of the styles count.
+            regions: As for `stylize`.
+
+        Returns:
+            The picture, (1, 3, H, W) in [0, 1].
+
+        Raises:
+            ArgumentError: A missing file, a picture too small, a mask that cannot be read or does
+                not suit the photograph.
+            ImageError: A picture that cannot be read.
+            WeightsError: The decoder's weights are missing, or do not fit those of the network.
+        """
+        return self._draft(content, styles, config, regions).picture
+
+    def _draft(
+        self,
+        content: Picture,
+        styles: Sequence[Picture],
+        config: StyleConfig,
+        regions: Sequence[Region[Picture]],
+    ) -> Draft:
+        given = [self._read_region(region) for region in regions]
+        return draft(
+            self._read(content).unsqueeze(0),
+            [self._read(style).unsqueeze(0) for style in styles],
+            config,
+            Drafter.load(home=self._home, device=self._device),
+            regions=[
+                replace(each, style=each.style.unsqueeze(0))
+                if isinstance(each.style, torch.Tensor)
+                else each
+                for each in given
+            ],
+        )
 
     def _read(self, picture: Picture) -> torch.Tensor:
         """A picture as (3, H, W) in [0, 1] on the device."""

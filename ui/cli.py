@@ -27,6 +27,7 @@ from .commands import (
     serve,
     stylize,
     train,
+    train_style_net,
     tune,
 )
 from .options import INTERRUPTED, remember_settings
@@ -47,6 +48,7 @@ def _application() -> typer.Typer:
         evaluate,
         align,
         train,
+        train_style_net,
         tune,
         stylize,
         models,

@@ -105,7 +105,7 @@ def paint_sheet(settings: Settings, order: Order, grid: Grid, out: Path) -> int:
         if last.step < last.total:
             break
     assert last is not None
-    record = easel.record(order.content, last, Depth.EIGHT)
+    record = easel.record(order.content, Depth.EIGHT, last)
     whole = last.step == last.total
     record = dataclasses.replace(record, grid=grid, steps_done=None if whole else steps)
     save_image(_drawn(images, order, grid), out, settings=record.settings())

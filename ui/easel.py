@@ -2,14 +2,14 @@
 
 import signal
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from data.errors import ArgumentError
+from data.errors import AppError, ArgumentError
 from data.formats import Depth, holds, holds_alpha, usual_depth
 from style.config import Region, StyleConfig
 from style.record import Record, Source
@@ -35,6 +35,7 @@ class Order:
         config: The settings.
         depth: Bits of a channel; None for what is usual in the format.
         repeats: The record of the picture that is repeated, for its weights are to be the same.
+        draft: Whether it is painted at once, in one go.
         preview: Where to keep the picture so far.
         preview_every: How often that is renewed, in steps.
         json_lines: Whether progress is reported on stdout.
@@ -46,6 +47,7 @@ class Order:
     config: StyleConfig
     depth: Depth | None = None
     repeats: Record | None = None
+    draft: bool = False
     preview: Path | None = None
     preview_every: int = 25
     json_lines: bool = False
@@ -101,6 +103,9 @@ class Easel:
             told: What each line of JSON says besides the step.
         """
         order = self._order
+        if order.preview:
+            with suppress(AppError):  # what is really wrong, the painting itself will say
+                self._keep_preview(self.draft(photograph, config))
         painting = self._service.stylize(
             photograph,
             self._styles,
@@ -112,8 +117,23 @@ class Easel:
         )
         return _paint(painting, order, title=title, told=told or {})
 
-    def record(self, content: Path, last: "Progress", depth: Depth) -> Record:
-        """How the picture that `content` became was painted."""
+    def draft(self, photograph: "Tensor", config: StyleConfig) -> "Tensor":
+        """Paint at once; the picture (1, 3, H, W).
+
+        Args:
+            photograph: (3, H, W) in [0, 1].
+            config: The settings.
+        """
+        return self._service.draft(photograph, self._styles, config, regions=self._order.regions)
+
+    def _keep_preview(self, picture: "Tensor") -> None:
+        from data.images import save_image
+
+        if self._order.preview:
+            save_image(picture, self._order.preview)
+
+    def record(self, content: Path, depth: Depth, last: "Progress | None" = None) -> Record:
+        """How the picture that `content` became was painted; as a draft, without a last step."""
         return Record(
             config=self._order.config,
             content=Source.of(content),
@@ -121,20 +141,34 @@ class Easel:
             regions=tuple(_remembered(region) for region in self._order.regions),
             weights=self._digest,
             depth=depth,
-            steps_done=last.step if last.step < last.total else None,
+            draft=last is None,
+            steps_done=last.step if last and last.step < last.total else None,
         )
 
-    def save(self, picture: "Picture", content: Path, last: "Progress", out: Path) -> None:
-        """Write the picture that was painted of `picture`, as transparent as that, to `out`."""
+    def save(
+        self, picture: "Picture", content: Path, painted: "Progress | Tensor", out: Path
+    ) -> None:
+        """Write what was painted of `picture`, as transparent as that, to `out`.
+
+        Args:
+            picture: The photograph.
+            content: Where that was read.
+            painted: The last step, or a draft.
+            out: Where to.
+        """
+        from torch import Tensor
+
         from data.images import save_image
 
         depth = depth_of(self._order.depth, out)
         save_image(
-            last.render_tensor(),
+            painted if isinstance(painted, Tensor) else painted.render_tensor(),
             out,
             depth=depth,
             alpha=picture.alpha if holds_alpha(out.suffix) else None,
-            settings=self.record(content, last, depth).settings(),
+            settings=self.record(
+                content, depth, None if isinstance(painted, Tensor) else painted
+            ).settings(),
         )
 
 

@@ -1,6 +1,7 @@
 """Painting for the command line: one picture, or a folder of them."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data.errors import AppError, ArgumentError
 from data.formats import PICTURE_SUFFIXES, Depth, holds, holds_alpha
@@ -9,6 +10,11 @@ from . import output, portraits
 from .easel import Easel, Order, depth_of, tell
 from .options import INTERRUPTED, OTHER_PEOPLE, Settings
 from .outputs import check_folder, check_not_input
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from style.results import Progress
 
 
 def paint_picture(settings: Settings, order: Order, out: Path) -> int:
@@ -20,6 +26,11 @@ def paint_picture(settings: Settings, order: Order, out: Path) -> int:
     if picture.alpha is not None and not holds_alpha(out.suffix):
         output.print_warning(f"{out.name} cannot be transparent: the picture will stand on white")
     easel = Easel(settings, order)
+    if order.draft:
+        easel.save(picture, order.content, easel.draft(picture.colours, order.config), out)
+        if not order.json_lines:
+            output.print_line(f"{out}: a draft")
+        return 0
     last = easel.paint(picture.colours, order.config)
     easel.save(picture, order.content, last, out)
     if last.step < last.total:
@@ -119,13 +130,16 @@ def _paint_into(easel: Easel, order: Order, path: Path, name: str, target: Path)
 
     check_not_input(target, (path, *order.inputs))
     picture = load_picture(path)
-    last = easel.paint(picture.colours, order.config, title=name, told={"image": name})
-    if last.step < last.total:
-        return False
+    if order.draft:
+        painted: Progress | Tensor = easel.draft(picture.colours, order.config)
+    else:
+        painted = easel.paint(picture.colours, order.config, title=name, told={"image": name})
+        if painted.step < painted.total:
+            return False
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ArgumentError(f"cannot make the folder {target.parent}: {error.strerror}") from error
-    easel.save(picture, path, last, target)
+    easel.save(picture, path, painted, target)
     tell(order, {"image": name, "output": str(target)})
     return True

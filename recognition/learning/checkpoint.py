@@ -9,18 +9,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from backbones.averaging import WeightAverage
 from backbones.network import Backbone
+from backbones.stepping import flatten, restore, under
 from data.errors import TrainingError
 from data.files import write_atomic
 from data.tensors import read_tensors, write_tensors
 
-from .averaging import WeightAverage
 from .losses import Objective
 
 STATE = "state.safetensors"
@@ -60,8 +59,7 @@ def save_state(folder: Path, parts: Parts, position: Position, config_digest: st
         position: After which epoch.
         config_digest: Tells whether a run found later has the same settings.
     """
-    state = parts.optimizer.state_dict()
-    tensors, numbers = _flatten(state["state"])
+    tensors, numbers = flatten(parts.optimizer)
     tensors |= {f"network.{name}": value for name, value in parts.network.state_dict().items()}
     tensors |= {f"objective.{name}": value for name, value in parts.objective.state_dict().items()}
     if parts.average is not None:
@@ -118,45 +116,11 @@ def load_state(folder: Path, parts: Parts, config_digest: str) -> Position:
             f"{folder} holds a run with other settings or photographs: give another folder for "
             "this run, or repeat that one's settings to go on with it"
         )
-    parts.network.load_state_dict(_under("network.", file.tensors))
-    parts.objective.load_state_dict(_under("objective.", file.tensors))
-    _restore_optimizer(parts.optimizer, file.tensors, document["optimizer"])
+    parts.network.load_state_dict(under("network.", file.tensors))
+    parts.objective.load_state_dict(under("objective.", file.tensors))
+    restore(parts.optimizer, file.tensors, document["optimizer"])
     if parts.average is not None:
         parts.average.steps = document["average_steps"]
-        for name, value in _under("average.", file.tensors).items():
+        for name, value in under("average.", file.tensors).items():
             parts.average.sums[name].copy_(value)
     return Position(document["epoch"], document["best"], document["best_epoch"])
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in tensors.items()
-        if name.startswith(prefix)
-    }
-
-
-def _flatten(state: Mapping[int, Mapping[str, Any]]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimiser's state by parameter, as named tensors and plain values."""
-    tensors: dict[str, Tensor] = {}
-    plain: dict[str, Any] = {}
-    for index, entries in state.items():
-        for key, value in entries.items():
-            target = tensors if isinstance(value, Tensor) else plain
-            target[f"optimizer.{index}.{key}"] = value
-    return tensors, plain
-
-
-def _restore_optimizer(
-    optimizer: Optimizer, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]
-) -> None:
-    """Give an optimiser its state by parameter; its groups are made from the config."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    saved: dict[str, Any] = {**_under("optimizer.", tensors), **_under("optimizer.", plain)}
-    for name, value in saved.items():
-        index, _, key = name.partition(".")
-        parameter = parameters[int(index)]
-        if isinstance(value, Tensor) and value.shape == parameter.shape:
-            # In the parameter's own memory order: another order may round differently.
-            value = torch.empty_like(parameter).copy_(value)
-        optimizer.state[parameter][key] = value

@@ -6,6 +6,7 @@ from pathlib import Path
 from backbones.spec import Norm
 from data.augment import Augmentation
 from data.errors import ArgumentError
+from data.ranges import check_count, check_range
 
 from .choices import (
     LossName,
@@ -23,8 +24,6 @@ from .tables import (
     MixupConfig,
     OptimizerConfig,
     ScheduleConfig,
-    check_count,
-    check_range,
 )
 
 __all__ = [

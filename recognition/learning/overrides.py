@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from data.errors import ArgumentError
+from data.recipes import Table
 
 from .config import LossConfig, TrainingConfig
 
 PREFIX = "LIKENESS_TRAIN_"
 """What the name of an environment variable that is a setting begins with."""
 _LOSSES = "losses"
-
-Table = dict[str, Any]
 
 
 def from_environment(environment: Mapping[str, str]) -> Iterator[tuple[str, object]]:

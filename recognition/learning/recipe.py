@@ -1,23 +1,14 @@
-"""TOML recipes: read into a checked `TrainingConfig`, and written beside a run's checkpoints.
+"""Recipes of a training: joined with the environment and flags into a `TrainingConfig`."""
 
-The tables and keys are the fields of `config.py`; nothing is named twice. Paths in a recipe are
-relative to the recipe's own folder.
-"""
-
-import dataclasses
-import json
-import os
 import tomllib
-import types
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from data.errors import ArgumentError
+from data.recipes import Table, build, read_recipe, to_toml
 
 from .config import TrainingConfig
-from .overrides import Table, from_environment, from_setting, override
+from .overrides import from_environment, from_setting, override
 
 
 def configure(
@@ -39,7 +30,7 @@ def configure(
     Raises:
         ArgumentError: A file that is missing or no TOML, an unknown key, a value out of range.
     """
-    table = _read(recipe) if recipe is not None else {}
+    table = read_recipe(recipe) if recipe is not None else {}
     base = recipe.parent if recipe is not None else Path()
     for path, value in from_environment(environment or {}):
         override(table, path, value)
@@ -52,7 +43,7 @@ def configure(
         raise ArgumentError("no photographs to train on: give --data FOLDER or a recipe with data")
     if "out" not in table:
         raise ArgumentError("no folder for the run: give --out RUN")
-    return _config(table, base)
+    return build(TrainingConfig, table, base)
 
 
 def changed(config: TrainingConfig, values: Mapping[str, object]) -> TrainingConfig:
@@ -64,7 +55,7 @@ def changed(config: TrainingConfig, values: Mapping[str, object]) -> TrainingCon
     table = tomllib.loads(to_toml(config))
     for path, value in values.items():
         override(table, path, value)
-    return _config(table, Path())
+    return build(TrainingConfig, table, Path())
 
 
 FLAGS = {
@@ -83,115 +74,3 @@ def _put_flag(table: Table, name: str, given: object) -> None:
         table["losses"] = [{"name": value}]
     else:
         override(table, FLAGS.get(name, name), value)
-
-
-def _config(table: Table, base: Path) -> TrainingConfig:
-    config: TrainingConfig = _build(TrainingConfig, table, "", base)
-    return config
-
-
-def _read(recipe: Path) -> Table:
-    try:
-        return tomllib.loads(recipe.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ArgumentError(f"no recipe at {recipe}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ArgumentError(f"the recipe {recipe} cannot be read as text") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ArgumentError(f"the recipe {recipe} is not TOML: {error}") from error
-
-
-def _build(kind: type[Any], table: Mapping[str, object], where: str, base: Path) -> Any:
-    """Make the dataclass `kind` from a table; `where` is the table's name, for messages."""
-    hints = get_type_hints(kind)
-    place = f"[{where}]" if where else "the recipe"
-    for key in table:
-        if key not in hints:
-            raise ArgumentError(f"{place} has no key {key!r}: known are {', '.join(sorted(hints))}")
-    for item in dataclasses.fields(kind):
-        required = (
-            item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-        )
-        if required and item.name not in table:
-            raise ArgumentError(f"{place} lacks the key {item.name!r}")
-    prefix = f"{where}." if where else ""
-    values = {key: _value(hints[key], value, prefix + key, base) for key, value in table.items()}
-    try:
-        return kind(**values)
-    except ValueError as error:  # a range checked below the border, in `data`
-        raise ArgumentError(f"{place}: {error}") from error
-
-
-def _value(hint: Any, value: object, where: str, base: Path) -> Any:
-    """Convert one TOML value to the type that the field declares."""
-    if get_origin(hint) in {types.UnionType, Union}:
-        hint = next(option for option in get_args(hint) if option is not type(None))
-    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
-        return _build(hint, value, where, base)  # type: ignore[arg-type]
-    if get_origin(hint) is tuple and isinstance(value, list | tuple):
-        return _tuple(get_args(hint), value, where, base)
-    if isinstance(hint, type) and issubclass(hint, StrEnum) and isinstance(value, str):
-        if value not in set(hint):
-            raise ArgumentError(f"{where} is {value!r}: choose from {', '.join(hint)}")
-        return hint(value)
-    if hint is Path and isinstance(value, str | Path):
-        return Path(os.path.normpath(base.absolute() / Path(value).expanduser()))
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if hint in {int, bool, str} and type(value) is hint:
-        return value
-    raise ArgumentError(f"{where} is {value!r}: expected {_name(hint)}")
-
-
-def _tuple(kinds: tuple[Any, ...], values: Any, where: str, base: Path) -> tuple[Any, ...]:
-    if kinds[-1] is Ellipsis:
-        kinds = (kinds[0],) * len(values)
-    if len(values) != len(kinds):
-        raise ArgumentError(f"{where} has {len(values)} values: expected {len(kinds)}")
-    return tuple(
-        _value(kind, value, where, base) for kind, value in zip(kinds, values, strict=True)
-    )
-
-
-def _name(hint: Any) -> str:
-    """A type in a user's words."""
-    if dataclasses.is_dataclass(hint):
-        return "a table"
-    if get_origin(hint) is tuple:
-        return "a list"
-    if isinstance(hint, type) and issubclass(hint, StrEnum):
-        return f"one of {', '.join(hint)}"
-    words = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
-    return words.get(hint, "text")
-
-
-def to_toml(config: TrainingConfig) -> str:
-    """Write a config as TOML, every value spelled out, so that it repeats the run as it was."""
-    return "\n".join(_lines(config, "")) + "\n"
-
-
-def _lines(config: Any, where: str) -> list[str]:
-    """A dataclass as lines: first its plain keys, then its tables, as TOML demands."""
-    plain: list[str] = []
-    tables: list[str] = []
-    for item in dataclasses.fields(config):
-        value, name = getattr(config, item.name), f"{where}{item.name}"
-        if dataclasses.is_dataclass(value):
-            tables += ["", f"[{name}]", *_lines(value, f"{name}.")]
-        elif isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
-            for entry in value:
-                tables += ["", f"[[{name}]]", *_lines(entry, f"{name}.")]
-        elif value is not None:
-            plain.append(f"{item.name} = {_literal(value)}")
-    return plain + tables
-
-
-def _literal(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, tuple):
-        return f"[{', '.join(_literal(part) for part in value)}]"
-    # A JSON string is a TOML basic string, but for the one control character JSON leaves bare.
-    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from data.errors import ArgumentError, TrainingError
 from data.files import private_folder, sha256_of, write_atomic
+from data.recipes import to_toml
 from data.tensors import write_tensors
 
 from .checkpoint import STATE, copy_state
 from .choices import Targets
 from .config import TrainingConfig
-from .recipe import to_toml
 from .reports import EpochReport
 from .transfer import initial_weights
 

@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from backbones.averaging import WeightAverage
 from backbones.network import Alteration, Backbone
 from backbones.registry import create
 from data.errors import ArgumentError, TrainingError
 
 from ..faces.align import crop_size
 from .aligned import alignment_for
-from .averaging import WeightAverage
 from .batches import Batch, BatchStream, epoch_seed
 from .checkpoint import Parts
 from .choices import MixupPlace, Precision

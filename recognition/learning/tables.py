@@ -1,10 +1,10 @@
 """The tables of a recipe: data, batch, losses, mixup, optimizer, schedule."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from data.errors import ArgumentError
+from data.ranges import check_count, check_range
 
 from .choices import (
     LossName,
@@ -19,22 +19,6 @@ MOST_EPOCHS = 100_000
 _PEOPLE = 16
 
 Point = tuple[float, float]
-
-
-def check_range(
-    name: str, value: float, low: float, high: float, *, above_low: bool = False
-) -> None:
-    """Refuse NaN and whatever lies outside [low, high], or outside (low, high] with `above_low`."""
-    inside = low < value <= high if above_low else low <= value <= high
-    if math.isnan(value) or not inside:
-        bracket = "more than" if above_low else "at least"
-        raise ArgumentError(f"{name} is {value:g}: give {bracket} {low:g} and at most {high:g}")
-
-
-def check_count(name: str, value: int, low: int, high: int) -> None:
-    """Refuse an integer outside [low, high]."""
-    if not low <= value <= high:
-        raise ArgumentError(f"{name} is {value}: give a whole number from {low} to {high}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

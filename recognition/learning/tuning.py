@@ -17,11 +17,12 @@ import numpy as np
 from backbones.weights import resolve_device
 from data.errors import AppError, ArgumentError, TrainingError
 from data.files import private_folder, sha256_of, write_atomic
+from data.recipes import to_toml
 
 from .choices import Metric, SamplerName
 from .config import TrainingConfig
 from .preparation import read_data
-from .recipe import changed, to_toml
+from .recipe import changed
 from .reports import EpochReport
 from .search import Dimension
 from .workers import Job, ProgressCallback, Workers

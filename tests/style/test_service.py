@@ -98,7 +98,7 @@ def test_everything_is_refused_before_the_first_step(
 def test_without_weights_the_message_names_the_network(
     service: StyleService, photograph: Image.Image, painting: Image.Image, home: Path
 ) -> None:
-    with pytest.raises(WeightsError, match="vgg19"):
+    with pytest.raises(WeightsError, match="vgg_slim"):
         service.stylize(photograph, [painting], StyleConfig(size=64, steps=1))
     assert not home.exists()
 

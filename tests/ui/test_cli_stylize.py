@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 import style.service
+from data.errors import WeightsError
 from data.images import read_settings, save_image
 from data.tensors import write_tensors
 from style.results import Progress, Resemblance
@@ -24,6 +25,8 @@ class FakeService:
     """Paints a red picture in as many steps as asked for; remembers how it was called."""
 
     calls: list[SimpleNamespace]
+    drafts: list[SimpleNamespace]
+    no_decoder: bool
     interrupt_at: int | None
     closed: bool
     faces: tuple[Resemblance, ...]
@@ -37,6 +40,14 @@ class FakeService:
         call = SimpleNamespace(content=content, styles=styles, config=config, **options)
         FakeService.calls.append(call)
         return self._steps(call)
+
+    def draft(self, content: Path, styles: list[Path], config: Any, **options: Any) -> Image.Image:
+        if FakeService.no_decoder:
+            raise WeightsError("there is no decoder")
+        FakeService.drafts.append(
+            SimpleNamespace(content=content, styles=styles, config=config, **options)
+        )
+        return Image.new("RGB", (8, 8), "green")
 
     def _steps(self, call: SimpleNamespace) -> Iterator[Progress]:
         picture = Image.new("RGB", (8, 8), "red")
@@ -61,6 +72,7 @@ class FakeService:
 
 @pytest.fixture(autouse=True)
 def stand_in(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    FakeService.drafts, FakeService.no_decoder = [], False
     FakeService.calls, FakeService.interrupt_at, FakeService.closed = [], None, False
     FakeService.faces = ()
     monkeypatch.setattr(style.service, "StyleService", FakeService)
@@ -319,3 +331,37 @@ def test_who_is_not_the_person_any_more_has_an_exit_code_and_a_picture(
     assert "faces" not in first
     assert [face["same_person"] for face in last["faces"]] == [True, False]
     assert out.exists()
+def test_a_draft_is_one_pass_and_says_so(
+    pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.png"
+    assert main(["stylize", *pictures, "-o", str(out), "--draft", "--strength", "0.3"]) == 0
+    assert capsys.readouterr().out == f"{out}: a draft\n"
+    assert not FakeService.calls
+    [call] = FakeService.drafts
+    assert call.config.strength == 0.3
+    settings = read_settings(out)
+    assert settings is not None
+    assert settings["draft"] is True
+
+
+def test_without_a_decoder_a_draft_is_refused(
+    pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    FakeService.no_decoder = True
+    out = tmp_path / "out.png"
+    assert main(["stylize", *pictures, "-o", str(out), "--draft"]) == 1
+    assert capsys.readouterr().err == "error: there is no decoder\n"
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("no_decoder", [False, True])
+def test_the_first_preview_is_a_draft_where_there_can_be_one(
+    pictures: tuple[str, str], tmp_path: Path, no_decoder: bool
+) -> None:
+    FakeService.no_decoder = no_decoder
+    preview = tmp_path / "preview.png"
+    words = ["stylize", *pictures, "-o", str(tmp_path / "out.png"), "--steps", "3"]
+    assert main([*words, "--preview", str(preview), "--preview-every", "5"]) == 0
+    assert preview.exists()
+    assert len(FakeService.drafts) == (0 if no_decoder else 1)

@@ -64,7 +64,7 @@ def test_only_one_session_computes_at_a_time() -> None:
 
 def test_networks_with_weights_come_first_and_new_ones_are_noticed_when_told(home: Path) -> None:
     assert all(network.weights is None for network in resources.networks())
-    assert resources.networks()[0].spec.name == "vgg19"  # the one that style asks for by default
+    assert resources.networks()[0].spec.name == "vgg_slim"  # the one that style asks for by default
     (home / "weights").mkdir(parents=True)
     from safetensors.torch import save_file
     from torch import zeros

@@ -105,7 +105,7 @@ def test_a_picture_that_cannot_be_read_is_refused_before_a_job_is_made(home: Pat
 
 
 def test_without_weights_a_stylisation_fails_with_the_line_that_says_why(home: Path) -> None:
-    config = StyleConfig(size=64, steps=1)
+    config = StyleConfig(size=64, steps=1, backbone="vgg19")
     job = tasks.stylize(Settings(home=home), picture("red"), [picture("blue")], config)
     failed = ended(job, home)
     assert failed.state is JobState.FAILED

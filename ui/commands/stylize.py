@@ -101,11 +101,17 @@ def stylize(
     ] = False,
     preview: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Where to keep the picture so far while painting."),
+        typer.Option(
+            metavar="FILE",
+            help="Where to keep the picture so far while painting, a draft to begin with.",
+        ),
     ] = None,
     preview_every: Annotated[
         int, typer.Option(min=1, metavar="STEPS", help="How often the preview is renewed.")
     ] = 25,
+    draft: Annotated[
+        bool, typer.Option("--draft", help="Paint at once, in one go: a preview of the style.")
+    ] = False,
     json_lines: JsonLinesOption = False,
     **fields: Any,
 ) -> int:
@@ -129,6 +135,7 @@ def stylize(
         regions=parts,
         config=config,
         depth=depth,
+        draft=draft or bool(record and record.draft),
         repeats=record,
         preview=preview,
         preview_every=preview_every,

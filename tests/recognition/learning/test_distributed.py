@@ -16,6 +16,7 @@ from backbones.registry import create
 from backbones.spec import Norm
 from backbones.weights import load_backbone
 from data.errors import ArgumentError
+from data.recipes import to_toml
 from data.tensors import read_metadata, write_tensors
 from recognition.learning.choices import LossName, OptimizerName, Sampling
 from recognition.learning.config import (
@@ -26,7 +27,6 @@ from recognition.learning.config import (
     TrainingConfig,
 )
 from recognition.learning.distributed import Team, join_team, leads
-from recognition.learning.recipe import to_toml
 from recognition.learning.reports import EpochReport, Progress
 from recognition.learning.trainer import train
 

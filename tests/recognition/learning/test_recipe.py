@@ -5,6 +5,7 @@ import pytest
 
 from data.augment import Augmentation
 from data.errors import ArgumentError
+from data.recipes import to_toml
 from recognition.learning.choices import LossName, Mining, Sampling
 from recognition.learning.config import (
     BatchConfig,
@@ -13,7 +14,7 @@ from recognition.learning.config import (
     OptimizerConfig,
     TrainingConfig,
 )
-from recognition.learning.recipe import configure, to_toml
+from recognition.learning.recipe import configure
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -16,11 +16,12 @@ from backbones.spec import Alignment
 from backbones.weights import load_backbone
 from data.errors import AppError, ArgumentError, DatasetError, TrainingError
 from data.files import sha256_of
+from data.recipes import to_toml
 from data.tensors import read_metadata, read_tensors, write_tensors
 from recognition.faces.embed import FaceEmbedder
 from recognition.learning.choices import LossName, Metric, OptimizerName, Precision, Sampling
 from recognition.learning.config import BatchConfig, LossConfig, OptimizerConfig, TrainingConfig
-from recognition.learning.recipe import configure, to_toml
+from recognition.learning.recipe import configure
 from recognition.learning.reports import EpochReport, Progress
 from recognition.learning.trainer import train
 

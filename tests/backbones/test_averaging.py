@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from recognition.learning.averaging import WeightAverage
+from backbones.averaging import WeightAverage
 
 
 def test_the_first_average_is_the_weights_themselves() -> None:
