@@ -45,7 +45,7 @@ def _channels(pixels: Pixels) -> Array:
     """(H, W, 3 or 4)."""
     if pixels.alpha is None:
         return np.ascontiguousarray(pixels.colours)
-    return np.concatenate([pixels.colours, pixels.alpha[..., None]], axis=2)
+    return np.ascontiguousarray(np.concatenate([pixels.colours, pixels.alpha[..., None]], axis=2))
 
 
 def _png_chunks(settings: Mapping[str, object] | None) -> PngImagePlugin.PngInfo:

@@ -52,9 +52,11 @@ def read_grid(text: str, config: StyleConfig, settings: Sequence[str]) -> Grid:
     for part in text.split(","):
         word, _, values = part.strip().partition("=")
         name = word.strip().removeprefix("--").replace("-", "_")
-        if name not in known or name in grid:
+        if name in grid:
+            raise ArgumentError(f"--grid names {_option(name)} twice: name two settings, or one")
+        if name not in known:
             names = ", ".join(map(_option, known))
-            raise ArgumentError(f"{part!r} is no setting for --grid: expected two of {names}")
+            raise ArgumentError(f"{part!r} is no setting for --grid: expected one or two of {names}")
         grid[name] = (
             tuple(_value(value, getattr(config, name), name) for value in values.split(":"))
             if values

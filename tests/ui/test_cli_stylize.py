@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 import style.service
+from data.files import sha256_of
+from data.formats import PICTURE_SUFFIXES
 from data.images import read_settings, save_image
 from data.tensors import write_tensors
 from style.results import Progress
 from ui.cli import main
-from ui.outputs import PICTURE_SUFFIXES, check_folder, check_picture
+from ui.outputs import check_folder, check_picture
 
 
 class FakeService:
@@ -30,14 +33,18 @@ class FakeService:
     def __init__(self, **settings: Any) -> None:
         self.settings = settings
 
+    def load(self, backbone: str, *, weights: Path | None = None) -> SimpleNamespace:
+        return SimpleNamespace(weights=SimpleNamespace(sha256=64 * "0"))
+
     def stylize(
-        self, content: Path, styles: list[Path], config: Any, **options: Any
+        self, content: Tensor, styles: list[Tensor], config: Any, **options: Any
     ) -> Iterator[Progress]:
         call = SimpleNamespace(content=content, styles=styles, config=config, **options)
         FakeService.calls.append(call)
         return self._steps(call)
 
     def _steps(self, call: SimpleNamespace) -> Iterator[Progress]:
+        red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 8, 8)
         picture = Image.new("RGB", (8, 8), "red")
         try:
             for step in range(1, call.config.steps + 1):
@@ -51,7 +58,7 @@ class FakeService:
                     elapsed=step / 10,
                     size=(8, 8),
                     image=picture if shown or step == call.config.steps else None,
-                    render=lambda: picture,
+                    render_tensor=lambda: red,
                 )
         finally:
             FakeService.closed = True
@@ -93,8 +100,13 @@ def test_a_picture_is_painted_with_the_settings_given(
         }
         == call.config.settings()
     )
-    assert call.styles == [Path(pictures[1]), Path(pictures[0])]
-    assert read_settings(out) == call.config.settings()
+    assert [tuple(style.shape) for style in call.styles] == [(3, 80, 80)] * 2
+    written = read_settings(out)
+    assert written is not None
+    assert written == written | call.config.settings()
+    assert [source["name"] for source in written["styles"]] == ["style.png", "content.png"]
+    assert written["content"]["sha256"] == sha256_of(Path(pictures[0]))
+    assert str(tmp_path) not in json.dumps(written)
     captured = capsys.readouterr()
     assert captured.out == f"{out}: 7 steps in 1 s\n"
     assert captured.err == ""
@@ -162,7 +174,9 @@ def test_stopping_keeps_the_picture_so_far(
     err = capsys.readouterr().err
     assert err == f"error: interrupted at step 3 of 100; the picture so far is in {out}\n"
     [call] = FakeService.calls
-    assert read_settings(out) == call.config.settings() | {"steps": 100, "steps_done": 3}
+    written = read_settings(out)
+    assert written is not None
+    assert written == written | call.config.settings() | {"steps": 100, "steps_done": 3}
     assert FakeService.closed
     assert signal.getsignal(signal.SIGTERM) is before
 
