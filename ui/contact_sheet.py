@@ -56,7 +56,9 @@ def read_grid(text: str, config: StyleConfig, settings: Sequence[str]) -> Grid:
             raise ArgumentError(f"--grid names {_option(name)} twice: name two settings, or one")
         if name not in known:
             names = ", ".join(map(_option, known))
-            raise ArgumentError(f"{part!r} is no setting for --grid: expected one or two of {names}")
+            raise ArgumentError(
+                f"{part!r} is no setting for --grid: expected one or two of {names}"
+            )
         grid[name] = (
             tuple(_value(value, getattr(config, name), name) for value in values.split(":"))
             if values

@@ -121,9 +121,7 @@ def test_a_fourth_channel_that_is_no_alpha_is_left_out():
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_deep_picture_is_turned_upright_like_a_shallow_one(
-    corpus: ModuleType, orientation: int
-):
+def test_a_deep_picture_is_turned_upright_like_a_shallow_one(corpus: ModuleType, orientation: int):
     deep = values(3)
     exif = Image.Exif()
     exif[corpus.ORIENTATION] = orientation

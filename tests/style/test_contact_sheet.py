@@ -33,7 +33,9 @@ def test_every_cell_is_there_whole_and_in_order(size: tuple[int, int]) -> None:
     assert all(len({top for _, top in row}) == 1 for row in corners)
     assert [x for x, _ in corners[0]] == sorted({x for x, _ in corners[0]})
     pixels = np.asarray(sheet)
-    assert sum((pixels == c).all(axis=2).sum() for row in COLOURS for c in row) == 12 * np.prod(size)
+    assert sum((pixels == c).all(axis=2).sum() for row in COLOURS for c in row) == 12 * np.prod(
+        size
+    )
 
 
 def test_the_margins_stay_white_and_the_labels_are_dark() -> None:
