@@ -26,6 +26,7 @@ CELL_SIZE = 256
 """Longer side of a cell, px, where the user names no size: a sheet is many pictures."""
 
 _MOST_CELLS = 100
+_LONGEST, _MOST_PIXELS = 15_000, 45_000_000  # of a sheet, which every format must hold
 _USUAL: Mapping[str, tuple[Any, ...]] = {
     "size": (256, 384, 512),
     "steps": (50, 150, 500),
@@ -72,7 +73,8 @@ def check_grid(grid: Grid, config: StyleConfig) -> None:
     """Refuse a grid that cannot be painted.
 
     Raises:
-        ArgumentError: It has three settings, too many cells, or a value that makes no sense.
+        ArgumentError: It has three settings, too many cells or too large ones, or a value that
+            makes no sense.
     """
     if not 1 <= len(grid) <= 2:
         raise ArgumentError(f"a contact sheet has one or two settings, not {len(grid)}")
@@ -81,8 +83,13 @@ def check_grid(grid: Grid, config: StyleConfig) -> None:
         raise ArgumentError(
             f"a contact sheet has 1 to {_MOST_CELLS} cells, not {len(cells)}: name fewer values"
         )
-    for cell in cells:
-        _varied(config, cell)
+    side = max(_varied(config, cell).size for cell in cells)
+    across, *down = (side * len(values) for values in grid.values())
+    if max([across, *down]) > _LONGEST or across * (down or [side])[0] > _MOST_PIXELS:
+        raise ArgumentError(
+            f"{len(cells)} cells of {side} px are too large a sheet: name fewer values, or a "
+            "smaller --size"
+        )
 
 
 def paint_sheet(settings: Settings, order: Order, grid: Grid, out: Path) -> int:

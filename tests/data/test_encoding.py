@@ -118,6 +118,12 @@ def test_what_formats_hold():
     assert [usual_depth(s) for s in (".PNG", ".TIF")] == [Depth.EIGHT, Depth.SIXTEEN]
 
 
+def test_settings_that_a_jpeg_has_no_room_for_cost_no_picture(tmp_path: Path):
+    for name in ("a.jpg", "a.webp", "a.png", "a.tif"):
+        save_image(picture(3, 20, 30), tmp_path / name, settings={"long": "x" * 70_000})
+        assert (read_settings(tmp_path / name) is None) == (name == "a.jpg")
+
+
 def test_a_strangers_description_is_no_settings(corpus: ModuleType, tmp_path: Path):
     pixels = np.zeros((16, 16, 3), np.uint8)
     for number, text in enumerate(('{"shape": [16, 16, 3]}', "a view", '{"likeness": 3}', "[1]")):

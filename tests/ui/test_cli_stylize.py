@@ -335,6 +335,8 @@ def test_without_pictures_it_says_which_are_missing(
         ("strength=nan", "strength must be"),
         ("colors=red", "'red' is no value of colors: expected style, content"),
         ("seed=" + ":".join(map(str, range(101))), "1 to 100 cells, not 101"),
+        ("size=64:4096,seed=0:1:2:3", "8 cells of 4096 px are too large a sheet"),
+        ("seed=" + ":".join(map(str, range(100))), "100 cells of 256 px are too large a sheet"),
     ],
 )
 def test_a_grid_that_makes_no_sense_is_refused(
