@@ -110,8 +110,8 @@ class Easel:
         )
         return _paint(painting, order, title=title, told=told or {})
 
-    def record(self, content: Path, last: "Progress", depth: Depth) -> Record:
-        """How the picture that `content` became was painted."""
+    def record(self, content: Path, depth: Depth, steps_done: int | None) -> Record:
+        """How the picture that `content` became was painted; None: to the end."""
         return Record(
             config=self._order.config,
             content=Source.of(content),
@@ -119,7 +119,7 @@ class Easel:
             regions=tuple(_remembered(region) for region in self._order.regions),
             weights=self._digest,
             depth=depth,
-            steps_done=last.step if last.step < last.total else None,
+            steps_done=steps_done,
         )
 
     def save(self, picture: "Picture", content: Path, last: "Progress", out: Path) -> None:
@@ -127,12 +127,13 @@ class Easel:
         from data.images import save_image
 
         depth = depth_of(self._order.depth, out)
+        steps_done = last.step if last.step < last.total else None
         save_image(
             last.render_tensor(),
             out,
             depth=depth,
             alpha=picture.alpha if holds_alpha(out.suffix) else None,
-            settings=self.record(content, last, depth).settings(),
+            settings=self.record(content, depth, steps_done).settings(),
         )
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor
 
 import style.service
+from data.errors import StyleError
 from data.files import sha256_of
 from data.formats import PICTURE_SUFFIXES
 from data.images import read_settings, save_image
@@ -375,6 +377,36 @@ def test_a_sheet_that_is_stopped_keeps_its_cells(
     written = read_settings(out)
     assert written is not None
     assert written["steps_done"] == 3
+
+
+def test_a_cell_that_fails_stays_empty_and_the_rest_goes_on(
+    pictures: tuple[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = FakeService.stylize
+
+    def stylize(self: FakeService, *arguments: Any, **options: Any) -> Iterator[Progress]:
+        if arguments[2].seed in failing:
+            raise StyleError("the content loss became nan")
+        return whole(self, *arguments, **options)
+
+    monkeypatch.setattr(FakeService, "stylize", stylize)
+    out = tmp_path / "out.png"
+    words = ["stylize", *pictures, "-o", str(out), "--grid", "seed=0:1:2", "--steps", "2"]
+    failing = {0, 1, 2}
+    assert main(words) == 1
+    assert not out.exists()
+    failing = {1}
+    capsys.readouterr()
+    assert main(words) == 1
+    printed, err = capsys.readouterr()
+    assert err == "error: cell 2 of 3: the content loss became nan\n"
+    assert printed == f"{out}: 3 cells, 4 steps\n"
+    pixels = np.asarray(Image.open(out))
+    assert (pixels == (255, 0, 0)).all(axis=2).sum() == 2 * 8 * 8
+    assert (pixels == (239, 239, 241)).all(axis=2).sum() >= 8 * 8
 
 
 @pytest.fixture
