@@ -132,8 +132,10 @@ class Easel:
         if self._order.preview:
             save_image(picture, self._order.preview)
 
-    def record(self, content: Path, depth: Depth, last: "Progress | None" = None) -> Record:
-        """How the picture that `content` became was painted; as a draft, without a last step."""
+    def record(
+        self, content: Path, depth: Depth, steps_done: int | None, *, draft: bool = False
+    ) -> Record:
+        """How the picture that `content` became was painted; None: to the end."""
         return Record(
             config=self._order.config,
             content=Source.of(content),
@@ -141,8 +143,8 @@ class Easel:
             regions=tuple(_remembered(region) for region in self._order.regions),
             weights=self._digest,
             depth=depth,
-            draft=last is None,
-            steps_done=last.step if last and last.step < last.total else None,
+            draft=draft,
+            steps_done=steps_done,
         )
 
     def save(
@@ -161,14 +163,14 @@ class Easel:
         from data.images import save_image
 
         depth = depth_of(self._order.depth, out)
+        draft = isinstance(painted, Tensor)
+        steps_done = None if draft or painted.step == painted.total else painted.step
         save_image(
-            painted if isinstance(painted, Tensor) else painted.render_tensor(),
+            painted if draft else painted.render_tensor(),
             out,
             depth=depth,
             alpha=picture.alpha if holds_alpha(out.suffix) else None,
-            settings=self.record(
-                content, depth, None if isinstance(painted, Tensor) else painted
-            ).settings(),
+            settings=self.record(content, depth, steps_done, draft=draft).settings(),
         )
 
 
