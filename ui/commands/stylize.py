@@ -12,10 +12,12 @@ import typer
 
 from data.errors import ArgumentError
 from style.config import Manner, Region, StyleConfig
+from style.quality import Quality, settings_of
 
 from .. import output
 from ..options import INTERRUPTED, JsonLinesOption, Settings, command, options_of
 from ..outputs import check_picture
+from ..styles import is_preset, style_file
 
 if TYPE_CHECKING:
     from style.results import Progress
@@ -46,6 +48,7 @@ _HELP = {
     "stylize",
     example="likeness stylize harbour.jpg starry_night.jpg -o painted.png --size 768",
     fields=options_of(_DEFAULTS, _HELP),
+    given_alone=True,
 )
 def stylize(
     settings: Settings,
@@ -53,8 +56,11 @@ def stylize(
         Path, typer.Argument(metavar="CONTENT", exists=True, help="The photograph to paint.")
     ],
     styles: Annotated[
-        list[Path],
-        typer.Argument(metavar="STYLE", exists=True, help="Pictures to take the manner from."),
+        list[str],
+        typer.Argument(
+            metavar="STYLE",
+            help="Pictures to take the manner from, or presets (preset:mosaic; see styles).",
+        ),
     ],
     out: Annotated[
         Path,
@@ -65,10 +71,14 @@ def stylize(
         typer.Option(
             "--region",
             metavar="MASK=STYLE[:STRENGTH]",
-            help="Where the mask, a grey picture, is white, paint in another style: a picture, "
+            help="Where the mask, a grey picture, is white, paint in another style: a STYLE, "
             "`main` for the style of the rest, or `none` to keep the photograph. May be repeated; "
             "later ones cover earlier ones.",
         ),
+    ] = None,
+    quality: Annotated[
+        Quality | None,
+        typer.Option(help="Size and steps, by one word; options beside it go before it."),
     ] = None,
     preview: Annotated[
         Path | None,
@@ -84,10 +94,12 @@ def stylize(
 
     Ctrl-C stops and keeps the picture so far. A PNG carries its settings.
     """
-    config = StyleConfig(backbone=_network(settings), **fields)
-    parts = [_region(text) for text in regions or ()]
+    named = {} if quality is None else settings_of(quality)
+    config = StyleConfig(backbone=_network(settings), **(named | fields))
+    chosen = [style_file(text, settings.home) for text in styles]
+    parts = [_region(text, settings.home) for text in regions or ()]
     pictures = [given for part in parts for given in (part.mask, part.style)]
-    inputs = (content, *styles, *(path for path in pictures if isinstance(path, Path)))
+    inputs = (content, *chosen, *(path for path in pictures if isinstance(path, Path)))
     for picture in (out, *([preview] if preview else [])):
         check_picture(picture, inputs=inputs)
     from data.images import save_image
@@ -95,7 +107,7 @@ def stylize(
 
     painting = StyleService(home=settings.home, device=settings.chosen_device).stylize(
         content,
-        styles,
+        chosen,
         config,
         regions=parts,
         weights=settings.weights,
@@ -115,7 +127,7 @@ def stylize(
     return 0
 
 
-def _region(text: str) -> Region[Path]:
+def _region(text: str, home: Path | None) -> Region[Path]:
     """The region that `MASK=STYLE` or `MASK=STYLE:STRENGTH` asks for.
 
     Names that hold `=` or `:` themselves are understood where such files exist.
@@ -127,15 +139,16 @@ def _region(text: str) -> Region[Path]:
     ways = [("=".join(words[:cut]), "=".join(words[cut:])) for cut in range(1, len(words))]
     mask, style = next((way for way in ways if Path(way[0]).is_file()), (ways or [("", "")])[0])
     strength = None
-    if not Path(style).is_file() and ":" in style:
+    if not Path(style).is_file() and style.count(":") > is_preset(style):
         style, _, number = style.rpartition(":")
         strength = _strength(number, text)
     if not mask or not style:
         raise ArgumentError(f"{text!r} is no region: expected MASK=STYLE or MASK=STYLE:STRENGTH")
-    for name in (mask, *([] if style in set(Manner) else [style])):
+    own = style not in set(Manner)
+    for name in (mask, *([style] if own and not is_preset(style) else [])):
         if not Path(name).is_file():
             raise ArgumentError(f"there is no file {name} for the region {text!r}; check the path")
-    manner = Manner(style) if style in set(Manner) else Path(style)
+    manner = style_file(style, home) if own else Manner(style)
     return Region(mask=Path(mask), style=manner, strength=strength)
 
 
