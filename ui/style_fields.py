@@ -206,12 +206,11 @@ def _region(number: int, strength: float) -> Region[Given] | None:
     if not given:
         return None
     thumbnails(given)
-    left, right = st.columns(2, gap="medium")
     options = [_STAYS, _REST, _OWN, *components.style_names()]
-    manner = left.selectbox(f"Style of region {number}", options, key=f"manner-{number}")
+    manner = st.selectbox(f"Style of region {number}", options, key=f"manner-{number}")
     own_strength = None
     if manner != _STAYS:
-        own_strength = right.slider(
+        own_strength = st.slider(
             f"Strength in region {number}", 0.0, 1.0, strength, 0.05, key=f"strength-{number}"
         )
     return Region(mask=given[0].content, style=_manner(manner, number), strength=own_strength)
