@@ -4,6 +4,7 @@
     network     what looks at the picture: a backbone cut off behind the last tap
     moments     statistics of style, which add up over tiles
     losses      content, style (Gram or Wasserstein-2), total variation; roots: of matrices
+    quality     named settings: draft, balanced, fine, print
     objective   the losses of one scale, weighted and summed
     color, lab  the colours of the content kept
     regions     masks: which style where
@@ -13,6 +14,8 @@
     replay      a step recorded once and launched as one, on a GPU
     optimize    stylize(), a generator of Progress
     results     Progress
+    presets     style pictures drawn by code
+    presets     style pictures drawn by code
     service     one call for the command line and the page
     evaluation  how good a picture is, by a network that was not optimised
 

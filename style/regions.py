@@ -67,7 +67,7 @@ def divide(
     if not regions:
         return [replace(main, share=None)]
     for number, region in enumerate(regions, start=1):
-        _check_proportions(size_of(region.mask), number, photograph)
+        check_proportions(size_of(region.mask), number, photograph)
     masks = [resize(region.mask, size) for region in regions]
     left = torch.ones_like(masks[0])
     areas = []
@@ -114,8 +114,12 @@ def _area(region: Region[Tensor], main: Area, share: Tensor) -> Area:
     return Area(styles=styles, strength=strength, share=share)
 
 
-def _check_proportions(mask: tuple[int, int], number: int, photograph: tuple[int, int]) -> None:
-    """Refuse a mask whose (H, W) has other proportions than the photograph's."""
+def check_proportions(mask: tuple[int, int], number: int, photograph: tuple[int, int]) -> None:
+    """Refuse a mask whose (H, W) has other proportions than the photograph's.
+
+    Raises:
+        ArgumentError: It has; the message calls it that of region `number`.
+    """
     (height, width), (tall, wide) = mask, photograph
     tolerance = _SHAPE_TOLERANCE + 1 / min(height, width)  # sides are whole pixels
     if abs(math.log(width * tall / (height * wide))) > tolerance:

@@ -9,6 +9,7 @@ from style.config import Region
 from style.record import Record, Source
 
 from . import output
+from .styles import shelf_folder
 
 
 def record_of(like: Path) -> Record:
@@ -40,10 +41,10 @@ def content_of(record: Record, like: Path) -> Path:
     """
     if record.content is None:
         raise ArgumentError(f"{printable(like)} does not name its photograph: give CONTENT")
-    return _found(record.content, like, "give it as CONTENT")
+    return _found(record.content, like, None, "give it as CONTENT")
 
 
-def styles_of(record: Record, like: Path) -> tuple[Path, ...]:
+def styles_of(record: Record, like: Path, home: Path | None) -> tuple[Path, ...]:
     """The style pictures that a picture was painted from.
 
     Raises:
@@ -53,10 +54,13 @@ def styles_of(record: Record, like: Path) -> tuple[Path, ...]:
         raise ArgumentError(
             f"{printable(like)} does not name its style pictures: give CONTENT and STYLE"
         )
-    return tuple(_found(style, like, "give CONTENT and every STYLE") for style in record.styles)
+    hint = "give CONTENT and every STYLE"
+    return tuple(_found(style, like, home, hint) for style in record.styles)
 
 
-def regions_of(record: Record, like: Path, content: Path) -> tuple[Region[Path], ...]:
+def regions_of(
+    record: Record, like: Path, content: Path, home: Path | None
+) -> tuple[Region[Path], ...]:
     """The regions of a picture, which belong to its photograph; none where that is another one.
 
     Raises:
@@ -70,27 +74,27 @@ def regions_of(record: Record, like: Path, content: Path) -> tuple[Region[Path],
             "--region gives others"
         )
         return ()
-    return tuple(_region(region, like) for region in record.regions)
+    return tuple(_region(region, like, home) for region in record.regions)
 
 
-def _region(region: Region[Source], like: Path) -> Region[Path]:
+def _region(region: Region[Source], like: Path, home: Path | None) -> Region[Path]:
     """A region with its files."""
     hint = "give every --region"
     style = region.style
     return Region(
-        mask=_found(region.mask, like, hint),
-        style=_found(style, like, hint) if isinstance(style, Source) else style,
+        mask=_found(region.mask, like, home, hint),
+        style=_found(style, like, home, hint) if isinstance(style, Source) else style,
         strength=region.strength,
     )
 
 
-def _found(source: Source, like: Path, hint: str) -> Path:
-    """The file, beside the picture or where the user is.
+def _found(source: Source, like: Path, home: Path | None, hint: str) -> Path:
+    """The file, beside the picture, where the user is, or among the presets that were drawn.
 
     Raises:
         ArgumentError: It is in neither place, or not as it was.
     """
-    places: Sequence[Path] = (like.parent, Path())
+    places: Sequence[Path] = (like.parent, Path(), shelf_folder(home))
     if path := source.find(places):
         return path
     changed = any((place / source.name).exists() for place in places)

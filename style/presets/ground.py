@@ -6,13 +6,14 @@ size. All chance comes from the generator handed over.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
 Random = np.random.Generator
 
 
@@ -43,7 +44,7 @@ def mix(first: Array, second: Array, share: Array | float) -> Array:
     return (first * (1 - part) + second * part).astype(np.float32)
 
 
-def rise(value: Array, low: float, high: float) -> Array:
+def rise(value: Array, low: Array | float, high: Array | float) -> Array:
     """A smooth step: 0 below `low`, 1 above `high`; falling where `low` is above `high`."""
     part = np.clip((value - low) / (high - low), 0, 1)
     return (part * part * (3 - 2 * part)).astype(np.float32)

@@ -2,6 +2,7 @@
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
 from .ground import Array, Random, blurred, colours, grid, image, lit, mix, noise, papered, rise
 
@@ -20,7 +21,7 @@ def paper_collage(size: int, random: Random) -> Image.Image:
         inner = _torn(random, x, y, 0.36 * 0.965**step + 0.05)
         shift = max(1, round(0.006 * size))
         shadow = blurred(rise(inner, -0.002, 0.002), 0.006)
-        shadow = np.roll(shadow, (shift, shift), (0, 1))
+        shadow = ndimage.shift(shadow, shift, order=0, mode="nearest")
         colour = colour * (1 - 0.4 * shadow)[..., None]
         sheet = _sheet(random, x, y)
         ragged = 0.007 * noise(random, size, 0.03, octaves=3)

@@ -33,13 +33,17 @@ def cubist_planes(size: int, random: Random) -> Image.Image:
     drawn = np.zeros_like(x)
     clouds = [noise(random, size, 0.03, octaves=3) - 0.5 for _ in range(6)]
     for step in range(90):
-        inside, edge, sweep = _plane(random, x, y, 0.45 * 0.984**step)
+        side = 0.45 * 0.984**step * random.uniform(0.25, 1)
+        middle = 0.5 + 0.3 * random.standard_normal(2)
+        low, high = (np.clip((middle + part) * size, 0, size) for part in (-1.4 * side, 1.4 * side))
+        part = (slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0])))
+        inside, edge, sweep = _plane(random, x[part] - middle[0], y[part] - middle[1], side, size)
         palette = (_EARTH, _SLATE, _RUST)[random.choice(3, p=(0.5, 0.28, 0.22))]
         begin, end = sorted(random.uniform(0.05, 1, 2))
-        tone = begin + (end - begin) * sweep + 0.12 * clouds[step % 6]
+        tone = begin + (end - begin) * sweep + 0.12 * clouds[step % 6][part]
         cover = inside * (0.35 + 0.6 * rise(sweep, -0.1, 0.9))
-        colour = mix(colour, ramp(tone, palette), cover)
-        drawn = np.maximum(drawn * (1 - 0.75 * inside), edge)
+        colour[part] = mix(colour[part], ramp(tone, palette), cover)
+        drawn[part] = np.maximum(drawn[part] * (1 - 0.75 * inside), edge)
     for curve in _outlines(x, y):
         broken = rise(noise(random, size, 0.12), 0.42, 0.52)
         drawn = np.maximum(drawn, rise(curve, 0.0042, 0.0014) * broken)
@@ -53,20 +57,20 @@ def cubist_planes(size: int, random: Random) -> Image.Image:
     return image(lit(colour, 0.0035 * scumble, 0.8, gloss=0.05))
 
 
-def _plane(random: Random, x: Array, y: Array, reach: float) -> tuple[Array, Array, Array]:
-    """A plane with three to five straight sides: where it is, its outline, its gradient."""
-    cx, cy = 0.5 + 0.42 * random.standard_normal(2) * (0.7, 0.7)
-    side = random.uniform(0.25, 1) * reach
-    inner = np.full_like(x, 9.0)
+def _plane(
+    random: Random, x: Array, y: Array, side: float, size: int
+) -> tuple[Array, Array, Array]:
+    """A plane with some straight sides around (0, 0): where it is, its outline, its gradient."""
+    inner = 1.39 * side - np.maximum(np.abs(x), np.abs(y))
     sides = random.integers(3, 6)
     turn = random.choice([0.0, 0.35, -0.3, 0.8, 1.2]) + random.normal(0, 0.08)
     for number in range(sides):
         angle = turn + 2 * np.pi * number / sides + random.normal(0, 0.3)
         far = side * random.uniform(0.35, 1)
-        inner = np.minimum(inner, far - (x - cx) * np.cos(angle) - (y - cy) * np.sin(angle))
-    soft = 1.2 / len(x)
+        inner = np.minimum(inner, far - x * np.cos(angle) - y * np.sin(angle))
+    soft = 1.2 / size
     wide = random.uniform(0.0008, 0.0026)
-    sweep = 0.5 + ((x - cx) * np.cos(turn) + (y - cy) * np.sin(turn)) / (1.6 * side)
+    sweep = 0.5 + (x * np.cos(turn) + y * np.sin(turn)) / (1.6 * side)
     edge = rise(np.abs(inner), wide + soft, wide) * random.uniform(0.3, 1)
     return rise(inner, -soft, soft), edge, np.clip(sweep, 0, 1).astype(np.float32)
 

@@ -49,16 +49,24 @@ class Preset:
         Raises:
             ArgumentError: The size or the seed is out of its range.
         """
-        if not SMALLEST <= size <= LARGEST:
-            raise ArgumentError(
-                f"a preset is drawn {SMALLEST} to {LARGEST} px large, not {size}: choose another "
-                "size"
-            )
+        check_drawing(size, seed)
         chosen = self.seed if seed is None else seed
-        if chosen < 0:
-            raise ArgumentError(f"a seed is a whole number from 0 on, not {chosen}")
         # PCG64 by name: what numpy takes by default may change.
         return self.painter(size, np.random.Generator(np.random.PCG64(chosen)))
+
+
+def check_drawing(size: int, seed: int | None) -> None:
+    """Refuse a side in px or a seed with which no preset is drawn.
+
+    Raises:
+        ArgumentError: The size is none from 64 to 2048, or the seed is negative.
+    """
+    if not SMALLEST <= size <= LARGEST:
+        raise ArgumentError(
+            f"the size of a preset must be {SMALLEST} to {LARGEST} px, not {size}: choose another"
+        )
+    if seed is not None and seed < 0:
+        raise ArgumentError(f"a seed is a whole number from 0 on, not {seed}")
 
 
 PRESETS: tuple[Preset, ...] = (
@@ -72,9 +80,11 @@ PRESETS: tuple[Preset, ...] = (
     Preset(name="engraving", about="folds in lines of the burin", painter=ink.engraving),
     Preset(name="ink-wash", about="bamboo and mist in black ink", painter=ink.ink_wash),
     Preset(name="pointillism", about="a river in dots of pure colour", painter=dots.pointillism),
-    Preset(name="cubist", about="a still life in broken planes", painter=planes.cubist_planes),
+    Preset(
+        name="cubist", about="a still life in broken planes", painter=planes.cubist_planes, seed=5
+    ),
     Preset(name="art-deco", about="rays and fans in gold on lacquer", painter=planes.art_deco_rays),
-    Preset(name="collage", about="torn and printed papers", painter=paper.paper_collage),
+    Preset(name="collage", about="torn and printed papers", painter=paper.paper_collage, seed=3),
     Preset(name="marbling", about="inks combed on water", painter=paper.marbled_paper),
     Preset(name="batik", about="indigo cloth with cracked wax", painter=cloth.batik),
     Preset(name="terrazzo", about="chips of marble in cement", painter=stones.terrazzo),

@@ -1,4 +1,4 @@
-"""Presets at hand: full pictures drawn once and kept, thumbnails bundled."""
+"""Presets at hand: full pictures drawn once and kept, a contact sheet bundled."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,63 +6,68 @@ from pathlib import Path
 from PIL import Image
 
 import data.assets
-from data.errors import AppError
-from data.files import atomic_output, data_home, private_folder
-from data.images import load_image
+from data.errors import ArgumentError
+from data.files import atomic_output, data_home, printable, private_folder, sha256_of
 
 from .registry import PRESETS, Preset
 
 SHEET = Path(str(data.assets.__file__)).with_name("presets.webp")
-"""All presets in one picture, in the order of `PRESETS`; `likeness styles --sheet` made it."""
+"""All presets, in the order of `PRESETS`; `python -m style.presets.shelf` draws it anew."""
 
 TILE = 256
 """Side of a picture on the sheet in px."""
 
-_COLUMNS = 4
-_EDITION = 1  # of the drawings: raise it when one of them changes, and kept ones are drawn anew
+COLUMNS = 4
+"""Pictures in a row of the sheet."""
 
 
-def preset_picture(preset: Preset, home: Path | None = None) -> Image.Image:
-    """The picture of a preset: the kept one, or else drawn in about a second, and kept.
+def preset_file(preset: Preset, home: Path | None = None) -> Path:
+    """The picture of a preset as a file: the kept one, or else drawn in a second or two, and kept.
 
     Args:
         preset: Which.
-        home: The user's data folder; None for the usual one. Where it cannot be written, the
-            picture is drawn every time.
+        home: The user's data folder; None for the usual one.
 
     Raises:
-        ArgumentError: The data folder is a file, or lies below one.
+        ArgumentError: The data folder cannot be made or written.
     """
-    kept = data_home(home) / "presets" / f"{preset.name}-{_EDITION}.png"
+    # Where a drawing changed, so did the sheet: what an older version kept is not taken for it.
+    kept = data_home(home) / "presets" / f"{preset.name}-{sha256_of(SHEET)[:8]}.png"
+    if _is_whole(kept):
+        return kept
+    picture = preset.draw()
+    private_folder(kept.parent)
     try:
-        return load_image(kept)
-    except AppError:  # not there, or damaged
-        picture = preset.draw()
-    try:
-        private_folder(kept.parent)
         with atomic_output(kept) as temporary:
             picture.save(temporary, "PNG")
-    except (OSError, AppError):
-        pass  # it is a convenience, and the picture is there
-    return picture
+    except OSError as error:
+        raise ArgumentError(
+            f"cannot keep the preset {preset.name} in {printable(kept.parent)}: {error.strerror}; "
+            "name another folder with --home, or draw it with `likeness styles --draw DIR`"
+        ) from error
+    return kept
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether there is a picture that can be read to its end."""
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+    except (OSError, SyntaxError):  # the latter is Pillow's word for a damaged PNG
+        return False
+    return True
 
 
 def contact_sheet(pictures: Sequence[Image.Image]) -> Image.Image:
     """Pictures in rows of four, each scaled to a square of 256 px."""
-    rows = -(-len(pictures) // _COLUMNS)
-    sheet = Image.new("RGB", (_COLUMNS * TILE, rows * TILE), "white")
+    rows = -(-len(pictures) // COLUMNS)
+    sheet = Image.new("RGB", (COLUMNS * TILE, rows * TILE), "white")
     for number, picture in enumerate(pictures):
         small = picture.resize((TILE, TILE), Image.Resampling.LANCZOS)
-        sheet.paste(small, (number % _COLUMNS * TILE, number // _COLUMNS * TILE))
+        sheet.paste(small, (number % COLUMNS * TILE, number // COLUMNS * TILE))
     return sheet
 
 
-def thumbnails() -> dict[str, Image.Image]:
-    """A small picture of every preset by its name, cut out of the bundled sheet."""
-    with Image.open(SHEET) as opened:
-        sheet = opened.convert("RGB")
-    corners = [(n % _COLUMNS * TILE, n // _COLUMNS * TILE) for n in range(len(PRESETS))]
-    return {
-        preset.name: sheet.crop((left, top, left + TILE, top + TILE))
-        for preset, (left, top) in zip(PRESETS, corners, strict=True)
-    }
+if __name__ == "__main__":
+    drawn = contact_sheet([preset.draw() for preset in PRESETS])
+    drawn.save(SHEET, "WEBP", quality=80, method=6)

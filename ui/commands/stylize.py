@@ -11,6 +11,7 @@ from data.errors import ArgumentError
 from data.formats import Depth, holds
 from style.config import Manner, Region, StyleConfig
 from style.record import Record
+from style.quality import Quality, settings_of
 
 from .. import repeating
 from ..contact_sheet import CELL_SIZE, Grid, check_grid, paint_sheet, read_grid
@@ -18,6 +19,10 @@ from ..easel import Order
 from ..options import JsonLinesOption, Settings, command, options_of
 from ..outputs import check_picture
 from ..painting import paint_folder, paint_picture
+from ..styles import is_preset, style_file
+
+if TYPE_CHECKING:
+    from style.results import Progress
 
 app = typer.Typer()
 
@@ -61,15 +66,18 @@ def stylize(
         ),
     ] = None,
     styles: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="STYLE", exists=True, help="Pictures to take the manner from."),
+        list[str] | None,
+        typer.Argument(
+            metavar="STYLE",
+            help="Pictures to take the manner from, or presets (preset:mosaic; see styles).",
+        ),
     ] = None,
     regions: Annotated[
         list[str] | None,
         typer.Option(
             "--region",
             metavar="MASK=STYLE[:STRENGTH]",
-            help="Where the mask, a grey picture, is white, paint in another style: a picture, "
+            help="Where the mask, a grey picture, is white, paint in another style: a STYLE, "
             "`main` for the style of the rest, or `none` to keep the photograph. May be repeated; "
             "later ones cover earlier ones.",
         ),
@@ -99,6 +107,10 @@ def stylize(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="In a folder, paint again what is there already.")
     ] = False,
+    quality: Annotated[
+        Quality | None,
+        typer.Option(help="Size and steps, by one word; options beside it go before it."),
+    ] = None,
     preview: Annotated[
         Path | None,
         typer.Option(
@@ -121,12 +133,14 @@ def stylize(
     folder, what is painted already is passed over.
     """
     record = None if like is None else repeating.record_of(like)
-    content, chosen = _inputs(content, styles or (), record, like)
+    given = [style_file(text, settings.home) for text in styles or ()]
+    content, chosen = _inputs(content, given, record, like, settings.home)
     if regions or record is None or like is None:
-        parts = tuple(_region(text) for text in regions or ())
+        parts = tuple(_region(text, settings.home) for text in regions or ())
     else:
-        parts = repeating.regions_of(record, like, content)
-    config = _config(settings, record, fields, small=grid is not None)
+        parts = repeating.regions_of(record, like, content, settings.home)
+    named = {} if quality is None else settings_of(quality)
+    config = _config(settings, record, named | fields, small=grid is not None)
     if depth is None and record is not None and record.depth and holds(out.suffix, record.depth):
         depth = record.depth
     order = Order(
@@ -161,7 +175,11 @@ def _painted(
 
 
 def _inputs(
-    content: Path | None, styles: Sequence[Path], record: Record | None, like: Path | None
+    content: Path | None,
+    styles: Sequence[Path],
+    record: Record | None,
+    like: Path | None,
+    home: Path | None,
 ) -> tuple[Path, tuple[Path, ...]]:
     """The photograph and the style pictures: those given, else those of the picture repeated.
 
@@ -175,7 +193,7 @@ def _inputs(
         return content, tuple(styles)
     return (
         content or repeating.content_of(record, like),
-        tuple(styles) or repeating.styles_of(record, like),
+        tuple(styles) or repeating.styles_of(record, like, home),
     )
 
 
@@ -199,7 +217,7 @@ def _grid(text: str | None, record: Record | None, config: StyleConfig) -> Grid 
     return record.grid
 
 
-def _region(text: str) -> Region[Path]:
+def _region(text: str, home: Path | None) -> Region[Path]:
     """The region that `MASK=STYLE` or `MASK=STYLE:STRENGTH` asks for.
 
     Names that hold `=` or `:` themselves are understood where such files exist.
@@ -211,15 +229,16 @@ def _region(text: str) -> Region[Path]:
     ways = [("=".join(words[:cut]), "=".join(words[cut:])) for cut in range(1, len(words))]
     mask, style = next((way for way in ways if Path(way[0]).is_file()), (ways or [("", "")])[0])
     strength = None
-    if not Path(style).is_file() and ":" in style:
+    if not Path(style).is_file() and style.count(":") > is_preset(style):
         style, _, number = style.rpartition(":")
         strength = _strength(number, text)
     if not mask or not style:
         raise ArgumentError(f"{text!r} is no region: expected MASK=STYLE or MASK=STYLE:STRENGTH")
-    for name in (mask, *([] if style in set(Manner) else [style])):
+    own = style not in set(Manner)
+    for name in (mask, *([style] if own and not is_preset(style) else [])):
         if not Path(name).is_file():
             raise ArgumentError(f"there is no file {name} for the region {text!r}; check the path")
-    manner = Manner(style) if style in set(Manner) else Path(style)
+    manner = style_file(style, home) if own else Manner(style)
     return Region(mask=Path(mask), style=manner, strength=strength)
 
 

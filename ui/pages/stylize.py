@@ -1,25 +1,31 @@
 """Stylize: paint a photograph in the manner of other pictures, in the background."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 from PIL import Image
 
 from data.errors import AppError
 from data.images import load_image
-from style.config import StyleConfig
-from ui import components, fields, jobs, memory, portraits, resources, tasks, wording
+from style.config import Region, StyleConfig
+from ui import (
+    components,
+    fields,
+    jobs,
+    memory,
+    portraits,
+    resources,
+    style_fields,
+    tasks,
+    wording,
+)
 from ui.fields import Upload
 from ui.jobs import Job, JobState
+from ui.style_fields import Style
+from ui.tasks import Given
 
-if TYPE_CHECKING:
-    from backbones.catalogue import BackboneDescription
-
-_SIZES = (256, 384, 512, 768, 1024, 1536)
-_MOST_STYLES = 4
 _RECENT = 6
 _EVERY = 1.0  # seconds between two looks at a running job
 
@@ -37,11 +43,10 @@ def page() -> None:
 def _order() -> None:
     """What to paint, and the button that starts it."""
     content = fields.uploads("Photograph", key="content")
-    styles = fields.uploads(
-        "Style pictures", key="styles", several=True, help="Several are mixed in equal shares."
-    )
-    _thumbnails([*content, *styles])
-    network, config = _choices()
+    style_fields.thumbnails(content)
+    styles = style_fields.styles()
+    network, config = style_fields.painting(styles)
+    regions = style_fields.regions(config.strength)
     clicked = st.button(
         "Paint", type="primary", key="paint", width="stretch", disabled=network.weights is None
     )
@@ -49,70 +54,26 @@ def _order() -> None:
         st.caption(f"{wording.literal(network.spec.name)} has no weights yet.")
         st.page_link("ui/pages/models.py", label="Get them", icon=":material/download:")
     if clicked:
-        if not content or not 1 <= len(styles) <= _MOST_STYLES:
-            raise AppError(f"add one photograph, and one to {_MOST_STYLES} style pictures")
-        _attach(_start(content[0], styles, config))
+        if not content or not 1 <= len(styles) <= style_fields.MOST_STYLES:
+            raise AppError(f"choose one photograph, and one to {style_fields.MOST_STYLES} styles")
+        _attach(_start(content[0], styles, config, regions))
 
 
-def _start(content: Upload, styles: Sequence[Upload], config: StyleConfig) -> Job:
+def _start(
+    content: Upload, styles: Sequence[Style], config: StyleConfig, regions: Sequence[Region[Given]]
+) -> Job:
     """Start painting once, however often the button was clicked."""
-    order = (content.id, *(style.id for style in styles), config)
+    order = (content.id, *(style.id for style in styles), config, *regions)
     # A plain dictionary: what is written into it stays even when a second click ends this run.
     desk: dict[str, Any] = st.session_state.setdefault("orders", {"order": None, "job": None})
     with components.at_work("Starting"):
         running = desk["job"] and jobs.find(desk["job"], home=resources.settings().home)
         if running and running.state is JobState.RUNNING and desk["order"] == order:
             return running
-        job = tasks.stylize(
-            resources.settings(), content.content, [style.content for style in styles], config
-        )
+        given = [style.given for style in styles]
+        job = tasks.stylize(resources.settings(), content.content, given, config, regions)
         desk["order"], desk["job"] = order, job.id
         return job
-
-
-def _choices() -> tuple["BackboneDescription", StyleConfig]:
-    """The network and the settings of the picture."""
-    painters = [network for network in resources.networks() if network.spec.style_taps]
-    left, right = st.columns(2, gap="medium")
-    size = left.select_slider("Size in pixels", _SIZES, value=512, key="size")
-    strength = right.select_slider("Strength", list(tasks.STRENGTHS), value="even", key="strength")
-    steps = left.slider("Steps", 50, 1000, 300, 50, key="steps")
-    seed = right.number_input("Seed", min_value=0, max_value=2**31, value=0, key="seed")
-    keep = st.toggle(
-        "Keep faces recognisable",
-        key="keep",
-        help="Paints faces more gently, checks who is in the picture, and paints on if need be.",
-    )
-    network = st.selectbox(
-        "Network",
-        painters,
-        key="network",
-        format_func=lambda it: it.spec.name if it.weights else f"{it.spec.name} (no weights yet)",
-        help="What looks at the pictures; each has another idea of style.",
-    )
-    config = StyleConfig(
-        size=size,
-        steps=steps,
-        backbone=network.spec.name,
-        style_weight=tasks.STRENGTHS[strength],
-        keep_identity=keep,
-        seed=seed,
-    )
-    return network, config
-
-
-def _thumbnails(given: Sequence[Upload]) -> None:
-    """What has been handed over, small; a picture that cannot be read is refused here."""
-    with st.container(horizontal=True, gap="small"):
-        for upload in given:
-            st.image(memory.remembered(upload.id, upload.id, partial(_small, upload)))
-
-
-def _small(upload: Upload) -> Image.Image:
-    """A picture of at most 96 pixels."""
-    image = load_image(upload.content)
-    image.thumbnail((96, 96))
-    return image
 
 
 def _easel() -> None:
@@ -226,7 +187,7 @@ def _recent() -> None:
         with st.container(border=True, gap=None):
             st.markdown("**The picture appears here.**")
             st.caption(
-                "Add a photograph and a painting, and choose Paint. It is painted in the "
+                "Add a photograph, choose a style, and press Paint. It is painted in the "
                 "background: you may close this page, and come back to it."
             )
         return

@@ -1,0 +1,21 @@
+import pytest
+
+from style.config import StyleConfig
+from style.quality import Quality, settings_of
+
+
+@pytest.mark.parametrize("quality", Quality)
+def test_every_quality_makes_a_config(quality: Quality) -> None:
+    settings = settings_of(quality)
+    config = StyleConfig(**settings)  # type: ignore[arg-type]
+    assert {"size", "steps"} <= set(settings)
+    assert {name: getattr(config, name) for name in settings} == settings
+
+
+def test_balanced_is_what_is_painted_without_a_word() -> None:
+    assert StyleConfig(**settings_of(Quality.BALANCED)) == StyleConfig()  # type: ignore[arg-type]
+
+
+def test_each_takes_more_than_the_one_before() -> None:
+    work = [settings_of(q)["size"] ** 2 * settings_of(q)["steps"] for q in Quality]
+    assert work == sorted(set(work))
