@@ -1,5 +1,6 @@
 # make app    install and serve the page on http://127.0.0.1:8501
 # make test   install and pass the tests
+# make torture  every fault of docs/reliability.md, made on purpose and counted: an hour or two
 # make check  formatting, lint, types, and who may import whom
 #
 # TORCH=cpu   takes PyTorch's small build, for a machine without an NVIDIA GPU
@@ -15,7 +16,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PORT   ?= 8501
 
-.PHONY: app test check clean
+.PHONY: app test torture check clean
 .DEFAULT_GOAL := app
 
 app: $(READY)
@@ -23,6 +24,9 @@ app: $(READY)
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(TESTS)
+
+torture: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/torture/run.py --table docs/reliability.md $(ROWS)
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -214,15 +214,18 @@ def create_database(path: Path, first_row: dict[str, str | int | None]) -> None:
         os.close(handle)
         try:
             with closing(sqlite3.connect(name, isolation_level=None)) as connection:
-                connection.execute("PRAGMA journal_mode=WAL")
                 connection.executescript(TABLES)
                 connection.execute(
                     f"INSERT INTO gallery (only_row, {columns}) VALUES (1, {values})", first_row
                 )
+                # Last: what is in a log when a connection closes may fail to reach the file, and
+                # SQLite does not say so.
+                connection.execute("PRAGMA journal_mode=WAL")
             with suppress(FileExistsError):
                 os.link(name, path)
         finally:
-            Path(name).unlink()
+            for beside in ("", "-journal", "-wal", "-shm"):
+                Path(f"{name}{beside}").unlink(missing_ok=True)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

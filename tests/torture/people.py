@@ -1,0 +1,54 @@
+"""Made-up people whose templates follow from their names, and what a gallery says of them."""
+
+from pathlib import Path
+
+import numpy as np
+
+from recognition.gallery.gallery import Gallery
+from recognition.gallery.templates import EmbeddingModel, Template
+
+MODEL = EmbeddingModel("net", "ab" * 32, 64)
+CROP_BYTES = 5000
+
+State = dict[str, int]
+"""Who is enrolled, and from how many photographs."""
+
+
+def templates_of(name: str, crop_bytes: int = CROP_BYTES) -> list[Template]:
+    """Two to four photographs that follow from the name."""
+    rng = np.random.default_rng(list(name.encode()))
+    photographs = []
+    for _ in range(rng.integers(2, 5)):
+        vector = rng.normal(size=MODEL.dimension)
+        unit = (vector / np.linalg.norm(vector)).astype(np.float32)
+        crop = np.random.default_rng(rng.integers(2**32)).bytes(crop_bytes)
+        photographs.append(Template(unit, rng.bytes(32).hex(), crop=crop))
+    return photographs
+
+
+def photographs(name: str) -> int:
+    """How many photographs a person has."""
+    return len(templates_of(name, crop_bytes=0))
+
+
+def query_of(name: str) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
+    """One more look at a person, (1, D): their last photograph."""
+    return templates_of(name)[-1].embedding[np.newaxis]
+
+
+def open_gallery(folder: Path) -> Gallery:
+    """The gallery of a folder, made if there is none."""
+    return Gallery.open(folder, model=MODEL, create=True)
+
+
+def state_of(gallery: Gallery) -> State:
+    """Everybody enrolled."""
+    return {person.name: person.photographs for person in gallery.people()}
+
+
+def state_in(folder: Path) -> State:
+    """Everybody enrolled in a folder, where nobody may ever have been."""
+    if not Gallery.exists(folder):
+        return {}
+    with Gallery.open(folder) as gallery:
+        return state_of(gallery)

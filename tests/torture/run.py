@@ -1,0 +1,159 @@
+"""Every fault of the fault table, made on purpose and counted.
+
+    python tests/torture/run.py [ROW…] [--few] [--seed N] [--json] [--table FILE]
+
+Without arguments every row runs at its full number of trials; `--few` takes those that run with the
+tests. The exit code is 1 if any promise was broken. `--table` writes what came of it into a page of
+the documentation, between its two marks.
+"""
+
+import argparse
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the corpus
+
+import crowd
+import disks
+import erasure
+import indexes
+import kills
+import learning
+import pictures
+import strangers
+import writes
+from trial import Outcome, Row
+
+from data.files import write_atomic
+
+ROWS = {
+    "kill-enrolling": Row(
+        "kill −9 while enrolling",
+        "acknowledged and lost: 0; half present: 0",
+        3000, 40, kills.kill_enrolments,
+    ),
+    "kill-reopening": Row(
+        "kill −9 while reopening after one", "the second reopen succeeds", 500, 15,
+        kills.kill_reopening,
+    ),
+    "failing-writes": Row(
+        "each write, sync, rename failing once, and from then on",
+        "old state or new state, never another; a retry succeeds",
+        0, 40, writes.fail_each_write,
+    ),
+    "power-cuts": Row(
+        "power cut: unsynced writes dropped, torn or reordered",
+        "acknowledged and lost: 0",
+        10_000, 150, writes.cut_the_power,
+    ),
+    "full-disks": Row(
+        "disk full", "one line; the old gallery readable; a retry succeeds", 50, 5,
+        disks.fill_disks,
+    ),
+    "broken-indexes": Row(
+        "index stale, foreign, missing, bit-flipped, cut",
+        "rebuilt or refused; a wrong person: 0",
+        5000, 100, indexes.break_indexes,
+    ),
+    "crowd": Row(
+        "8 processes enrolling, 2 reading, 1 deleting",
+        "rows = enrolments − deletions, exactly",
+        2000, 80, crowd.work_together,
+    ),
+    "vectors": Row(
+        "NaN, infinite, zero, wrong-length vector; under `python -O` too", "typed refusal",
+        50, 20, strangers.hand_in_vectors,
+    ),
+    "other-models": Row(
+        "another model's gallery", "refused, also at the same dimension", 10, 10,
+        strangers.open_with_other_models,
+    ),
+    "pickles": Row(
+        "pickles handed in as anything", "code run: 0", 30, 12, strangers.hand_in_pickles
+    ),
+    "names": Row(
+        "hostile names", "files outside the data folder: 0", 500, 60, strangers.hand_in_names
+    ),
+    "kill-training": Row(
+        "kill −9 while training", "resumed = uninterrupted, byte for byte", 50, 1,
+        learning.kill_training,
+    ),
+    "nan-loss": Row(
+        "NaN loss", "stops at that step; the last good checkpoint untouched", 20, 3,
+        learning.break_losses,
+    ),
+    "erasure": Row(
+        "erasure of a person", "bytes left in any file: 0", 100, 8, erasure.erase_people
+    ),
+    "pictures": Row(
+        "mutated pictures", "crash 0, p99 ≤ 1 s, ≤ 300 MB a file", 100_000, 1000,
+        pictures.mutate_pictures,
+    ),
+}  # fmt: skip
+
+BEGIN, END = "<!-- torture -->\n", "<!-- /torture -->"
+
+
+def tried(name: str, *, few: bool, seed: int) -> tuple[Outcome, float]:
+    """What came of a row, and the seconds it took.
+
+    The folder is in memory where there is one: every sync of a disk would be waited for, and a
+    process that is killed leaves the same behind on both.
+    """
+    row = ROWS[name]
+    memory = Path("/dev/shm")
+    place = memory if os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="torture-", dir=place) as folder:
+        began = time.monotonic()
+        outcome = row.run(
+            row.few if few else row.trials, Path(folder) / "home", random.Random(seed)
+        )
+        return outcome, time.monotonic() - began
+
+
+def lines(results: dict[str, tuple[Outcome, float]]) -> str:
+    """The results as a table in Markdown."""
+    text = "| row | fault | promise | trials | broken | time | |\n|---|---|---|---|---|---|---|\n"
+    for name, (outcome, seconds) in results.items():
+        row = ROWS[name]
+        notes = "; ".join(outcome.notes)
+        text += (
+            f"| `{name}` | {row.fault} | {row.promise} | {outcome.trials:,} | "
+            f"{len(outcome.broken)} | {seconds:.0f} s | {notes} |\n"
+        )
+    return text
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("rows", nargs="*", choices=[[], *ROWS], metavar="ROW")
+    parser.add_argument("--few", action="store_true", help="as many as run with the tests")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--table", type=Path, help="the page that gets the table")
+    given = parser.parse_args()
+    results = {}
+    for name in given.rows or ROWS:
+        results[name] = outcome, seconds = tried(name, few=given.few, seed=given.seed)
+        if not given.json:
+            state = "kept" if not outcome.broken else f"BROKEN {len(outcome.broken)}×"
+            print(f"{name:16} {outcome.trials:>7,} in {seconds:6.1f} s  {state}", flush=True)
+            for text in [*outcome.broken[:5], *outcome.notes]:
+                print(f"    {text}", flush=True)
+    if given.json:
+        print(json.dumps({name: asdict(outcome) for name, (outcome, _) in results.items()}))
+    if given.table:
+        before, _, rest = given.table.read_text().partition(BEGIN)
+        page = before + BEGIN + lines(results) + END + rest.partition(END)[2]
+        write_atomic(given.table, page.encode(), mode=0o644)
+    return int(any(outcome.broken for outcome, _ in results.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
