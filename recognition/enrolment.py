@@ -3,13 +3,17 @@
 import io
 from collections.abc import Callable, Iterable
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from data.errors import ArgumentError
+
 from .gallery.gallery import Gallery
+from .gallery.names import person_name
 from .gallery.templates import Template
 from .photographs import Seen
 from .results import Enrolled, Enrolment, FailedImage, Skipped
@@ -56,6 +60,32 @@ def enrol(
         enrolled=(Enrolled(person=name, photographs=enrolled),) if enrolled else (),
         skipped=tuple(skipped[position] for position in sorted(skipped)),
     )
+
+
+def photographs_in(root: Path) -> tuple[list[str], list[Path], tuple[Skipped, ...]]:
+    """List a folder of folders, each named like the person on its photographs.
+
+    Args:
+        root: The folder.
+
+    Returns:
+        The photographs' people, the photographs, and those of folders whose name is none.
+
+    Raises:
+        DatasetError: The folder is not one of people's photographs.
+    """
+    from data.datasets import read_identities  # brings torch
+
+    owners: list[str] = []
+    images: list[Path] = []
+    skipped: list[Skipped] = []
+    for identity in read_identities(root, minimum_people=1):
+        try:
+            owners += [person_name(identity.name)] * len(identity.photographs)
+            images += identity.photographs
+        except ArgumentError as error:
+            skipped += [Skipped(str(path), str(error)) for path in identity.photographs]
+    return owners, images, tuple(skipped)
 
 
 def joined(enrolments: Iterable[Enrolment]) -> Enrolment:

@@ -1,14 +1,13 @@
 """Recognition for both front doors: one call for each thing that a user wants done."""
 
-import threading
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from data.errors import ArgumentError, ImageError
-from data.files import data_home, printable
+from data.files import printable
 
 from .calibrating import (
     calibrate,
@@ -18,12 +17,12 @@ from .calibrating import (
     still_holds,
 )
 from .engine import Choice, Engine, Pipeline
-from .enrolment import enrol, joined
+from .enrolment import enrol, joined, photographs_in
 from .evaluation.probability import PRIOR
 from .gallery.gallery import Gallery, nobody_enrolled
 from .gallery.names import person_name
-from .gallery.templates import EmbeddingModel
 from .identifying import name_faces
+from .keeper import PeopleKeeper
 from .photographs import ProgressCallback, Seen, Source, look_at, read_photograph
 from .results import (
     Calibration,
@@ -31,8 +30,6 @@ from .results import (
     Enrolment,
     FailedImage,
     Identification,
-    PersonSummary,
-    Skipped,
     Use,
     Verification,
 )
@@ -42,7 +39,7 @@ if TYPE_CHECKING:
     from .faces.pipeline import DetectedFace
 
 
-class RecognitionService:
+class RecognitionService(PeopleKeeper):
     """Enrols, identifies and verifies, in one data folder and with one network.
 
     Nothing is loaded before it is needed; the network and the gallery then stay. Safe for several
@@ -66,25 +63,9 @@ class RecognitionService:
         device: str = "auto",
         pipeline: Pipeline | None = None,
     ) -> None:
-        home = data_home(home)
-        self._folder = home / "gallery"
-        self._lock = threading.RLock()
-        self._open_gallery: Gallery | None = None
-        choice = Choice(home=home, model=model, weights=weights, device=device)
+        super().__init__(home)
+        choice = Choice(home=self._home, model=model, weights=weights, device=device)
         self._engine = Engine(choice, self._remembered_model, pipeline)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the gallery, and keep its index for the next process."""
-        with self._lock:
-            if self._open_gallery is not None:
-                self._open_gallery.close()
-                self._open_gallery = None
 
     @property
     def threshold(self) -> float | None:
@@ -160,32 +141,6 @@ class RecognitionService:
             strangers = embed_strangers(data, people, gallery, find, progress)
         return calibrate(gallery, wanted, strangers, prior)
 
-    def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
-        """Everybody enrolled, by name; or those who were deleted and can be restored."""
-        if not Gallery.exists(self._folder):
-            return ()
-        return self._gallery().people(deleted=deleted)
-
-    def rename(self, old: str, new: str) -> None:
-        """Give a person another name; see `Gallery.rename`."""
-        self._gallery().rename(old, new)
-
-    def delete(self, name: str) -> None:
-        """Hide a person for 30 days, in which `restore` undoes it, then erase them."""
-        self._gallery().delete(name)
-
-    def restore(self, name: str) -> None:
-        """Bring back whoever was deleted last under a name; see `Gallery.restore`."""
-        self._gallery().restore(name)
-
-    def erase(self, name: str) -> None:
-        """Remove a person, enrolled or deleted, for good; see `Gallery.erase`."""
-        self._gallery().erase(name)
-
-    def thumbnail(self, person: str) -> bytes | None:
-        """The aligned face of a person's first photograph as a PNG; None if none was kept."""
-        return self._gallery().crop(person)
-
     def enroll(
         self,
         person: str,
@@ -211,7 +166,7 @@ class RecognitionService:
         name = person_name(person)
         if face is not None and face < 1:
             raise ArgumentError(f"face {face}: faces are counted from 1, the largest")
-        return enrol(self._gallery_to_enrol_in, name, self._look_at(images, progress), face)
+        return enrol(self._to_enrol_in, name, self._look_at(images, progress), face)
 
     def enroll_folder(self, root: Path, *, progress: ProgressCallback | None = None) -> Enrolment:
         """Enrol a folder of folders, each named like the person on its photographs.
@@ -223,23 +178,13 @@ class RecognitionService:
             WeightsError: No weights are at hand.
             GalleryError: The gallery is another model's, or cannot be written.
         """
-        from data.datasets import read_identities  # brings torch
-
-        owners: list[str] = []
-        images: list[Path] = []
-        skipped: list[Skipped] = []
-        for identity in read_identities(root, minimum_people=1):
-            try:
-                owners += [person_name(identity.name)] * len(identity.photographs)
-                images += identity.photographs
-            except ArgumentError as error:
-                skipped += [Skipped(str(path), str(error)) for path in identity.photographs]
+        owners, images, skipped = photographs_in(root)
         seen = zip(owners, self._look_at(images, progress), strict=True)
         done = [
-            enrol(self._gallery_to_enrol_in, name, (item for _, item in group), face=None)
+            enrol(self._to_enrol_in, name, (item for _, item in group), face=None)
             for name, group in groupby(seen, key=itemgetter(0))
         ]
-        return joined([*done, Enrolment(enrolled=(), skipped=tuple(skipped))])
+        return joined([*done, Enrolment(enrolled=(), skipped=skipped)])
 
     def identify(
         self,
@@ -334,6 +279,10 @@ class RecognitionService:
             threshold = calibration.threshold
         return self._engine.threshold(threshold)
 
+    def _to_enrol_in(self) -> Gallery:
+        # The model comes before the gallery's lock: the engine takes both in this order.
+        return self._gallery_for(self._engine.model)
+
     def _look_at(
         self, images: Sequence[Source], progress: ProgressCallback | None
     ) -> "Iterator[Seen[DetectedFace] | FailedImage]":
@@ -341,24 +290,3 @@ class RecognitionService:
         if Gallery.exists(self._folder):
             self._gallery().require(self._engine.model, adopt=True)
         return look_at(images, self._engine.pipeline.faces, progress)
-
-    def _remembered_model(self) -> EmbeddingModel | None:
-        return self._gallery().model if Gallery.exists(self._folder) else None
-
-    def _gallery(self) -> Gallery:
-        """The gallery, opened when it is first needed, and anew when it has been replaced."""
-        with self._lock:
-            if self._open_gallery is not None and not self._open_gallery.is_in_place:
-                self.close()
-            if self._open_gallery is None:
-                self._open_gallery = Gallery.open(self._folder)
-            return self._open_gallery
-
-    def _gallery_to_enrol_in(self) -> Gallery:
-        """The gallery, made where there is none."""
-        model = self._engine.model  # before the lock: the engine takes both the other way round
-        with self._lock:
-            if not Gallery.exists(self._folder):
-                self.close()
-                self._open_gallery = Gallery.open(self._folder, model=model, create=True)
-            return self._gallery()

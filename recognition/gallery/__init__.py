@@ -9,6 +9,7 @@
     index       FAISS: the closest templates of a query
     cache       the index on disk, believed only when it fits the store
     view        one state of the store with its index: who is closest
+    views       the newest of them, and the index kept for the next process
     gallery     the store and the index as one thing
 
 Nothing here needs torch.

@@ -10,16 +10,15 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from data.errors import AppError, ArgumentError, GalleryError
+from data.errors import ArgumentError, GalleryError
 from data.files import private_folder
 
 from ..results import Calibration, Match, PersonSummary, Use
 from .cache import IndexCache
-from .index import TemplateIndex
-from .snapshot import Roll, Snapshot
+from .snapshot import Roll
 from .store import Store
 from .templates import EmbeddingModel, Embeddings, Template, unit_vectors
-from .view import View
+from .views import Views
 
 _DATABASE = "gallery.sqlite"
 
@@ -37,8 +36,7 @@ class Gallery:
         self._lock = threading.RLock()
         self._store = Store(folder / _DATABASE)
         self._cache = IndexCache(folder / "index")
-        self._view: View | None = None
-        self._cache_is_behind = False
+        self._views = Views(self._store, self._cache)
 
     @classmethod
     def open(
@@ -227,7 +225,7 @@ class Gallery:
         with self._store.reading() as snapshot:
             if not snapshot.traces_remain:
                 return
-        # No process writes an index that still holds them after this: `_keep` would notice.
+        # No process writes an index that still holds them after this: `Views` would notice.
         try:
             with self._store.unchanging():
                 self._cache.clear()
@@ -256,49 +254,14 @@ class Gallery:
         if k < 1:
             raise ArgumentError(f"asked for the best {k} people: ask for at least 1")
         with self._lock:
-            is_first = self._view is None
-            view = self._current_view()
-            if is_first:
-                self._keep(view)
+            view = self._views.current()
             queries = unit_vectors(vectors, view.index.dimension)
             return [view.best_people(query, k) for query in queries]
-
-    def _current_view(self) -> View:
-        with self._store.reading() as snapshot:
-            if self._view is None or self._view.revision != snapshot.revision:
-                self._view = self._view_of(snapshot)
-        return self._view
-
-    def _view_of(self, snapshot: Snapshot) -> View:
-        revision, dimension, roll = snapshot.revision, snapshot.model.dimension, snapshot.roll()
-        index = self._view.index if self._view else None
-        if index is None:
-            index = self._cache.read(roll.ids, dimension, revision)
-        if index is None or index.dimension != dimension:
-            index = TemplateIndex(dimension)
-        if index.follow(roll.ids, snapshot.embeddings):
-            self._cache_is_behind = True
-        return View(revision=revision, roll=roll, index=index)
-
-    def _keep(self, view: View) -> None:
-        """Write the index for the next process, unless the gallery has changed since.
-
-        Nobody can change it while the file is written, so an index on disk never outlives the
-        erasure of someone who is in it. A cache that cannot be written costs time and nothing else.
-        """
-        if not (self._cache_is_behind and self._store.is_in_place):
-            return
-        with suppress(OSError, AppError), self._store.unchanging() as snapshot:
-            if snapshot.revision == view.revision:
-                self._cache.write(view.index, view.revision)
-                self._cache_is_behind = False
 
     def close(self) -> None:
         """Keep the index for the next process and close the database."""
         with self._lock:
-            if self._view is not None:
-                self._keep(self._view)
-                self._view = None
+            self._views.close()
             self._store.close()
 
 
