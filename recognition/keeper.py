@@ -1,17 +1,21 @@
 """The people of one data folder: who they are, and what is done with them by hand."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from data.files import data_home
 
+from .gallery.editing import Editable, Editor
 from .gallery.gallery import Gallery
 from .gallery.templates import EmbeddingModel
+from .inventory import Operation, PhotographSummary
 from .results import PersonSummary
 
 
-class PeopleKeeper:
+class PeopleKeeper(Editable):
     """Opens the gallery when it is first needed, and changes who is in it.
 
     Nothing here needs a network. Safe for several threads.
@@ -45,25 +49,36 @@ class PeopleKeeper:
             return ()
         return self._gallery().people(deleted=deleted)
 
-    def rename(self, old: str, new: str) -> None:
-        """Give a person another name; see `Gallery.rename`."""
-        self._gallery().rename(old, new)
-
-    def delete(self, name: str) -> None:
-        """Hide a person for 30 days, in which `restore` undoes it, then erase them."""
-        self._gallery().delete(name)
-
-    def restore(self, name: str) -> None:
-        """Bring back whoever was deleted last under a name; see `Gallery.restore`."""
-        self._gallery().restore(name)
+    @contextmanager
+    def editing(self) -> Iterator[Editor]:
+        """See `Editable.editing`."""
+        with self._gallery().editing() as editor:
+            yield editor
 
     def erase(self, name: str) -> None:
         """Remove a person, enrolled or deleted, for good; see `Gallery.erase`."""
         self._gallery().erase(name)
 
-    def thumbnail(self, person: str) -> bytes | None:
-        """The aligned face of a person's first photograph as a PNG; None if none was kept."""
-        return self._gallery().crop(person)
+    def thumbnail(self, person: str, photograph: int | None = None) -> bytes | None:
+        """The aligned face of a person's photograph as a PNG; None if none was kept.
+
+        Args:
+            person: The name.
+            photograph: The photograph's number; None takes the first one.
+        """
+        return self._gallery().crop(person, photograph)
+
+    def photographs(self, person: str) -> tuple[PhotographSummary, ...]:
+        """The photographs that somebody is enrolled by, in the order of their numbers.
+
+        Raises:
+            GalleryError: Nobody has that name.
+        """
+        return self._gallery().photographs(person)
+
+    def operations(self) -> tuple[Operation, ...]:
+        """What `undo` would take back, the latest first."""
+        return self._gallery().operations() if Gallery.exists(self._folder) else ()
 
     def _remembered_model(self) -> EmbeddingModel | None:
         return self._gallery().model if Gallery.exists(self._folder) else None

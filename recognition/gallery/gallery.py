@@ -13,8 +13,11 @@ import numpy.typing as npt
 from data.errors import ArgumentError, GalleryError
 from data.files import private_folder
 
+from ..inventory import Operation, PhotographSummary
 from ..results import Calibration, Match, PersonSummary, Use
 from .cache import IndexCache
+from .editing import Editable, Editor
+from .matching import Matching
 from .snapshot import Roll
 from .store import Store
 from .templates import EmbeddingModel, Embeddings, Template, unit_vectors
@@ -23,7 +26,7 @@ from .views import Views
 _DATABASE = "gallery.sqlite"
 
 
-class Gallery:
+class Gallery(Editable):
     """People enrolled with one model's embeddings. Safe for several threads and processes at once.
 
     Every search first asks the store whether anything has changed, by this process or another.
@@ -150,6 +153,18 @@ class Gallery:
             roll = snapshot.roll()
             return roll, snapshot.embeddings(roll.ids)
 
+    def templates_of(self, person: str) -> tuple[list[str], Embeddings]:
+        """The SHA-256 of a person's photographs, and their templates (N, D) in that order.
+
+        Raises:
+            GalleryError: Nobody has that name.
+        """
+        with self._lock, self._store.reading() as snapshot:
+            own = snapshot.photographs(person)
+            numbers = np.array([photograph.number for photograph in own], np.int64)
+            digests = [photograph.photograph_sha256 for photograph in own]
+            return digests, snapshot.embeddings(numbers)
+
     def calibration(self, use: Use) -> Calibration | None:
         """The gallery's own threshold for a use; None if there is none for its model."""
         with self._lock, self._store.reading() as snapshot:
@@ -160,34 +175,31 @@ class Gallery:
         with self._lock:
             self._store.calibrate(calibrations)
 
-    def crop(self, person: str) -> bytes | None:
-        """The aligned face of a person's first photograph as a picture file; None if none was kept.
-
-        Raises:
-            GalleryError: Nobody has that name.
-        """
+    def crop(self, person: str, photograph: int | None = None) -> bytes | None:
+        """The aligned face of a person's photograph; see `Snapshot.crop`."""
         with self._lock, self._store.reading() as snapshot:
-            return snapshot.crop(person)
+            return snapshot.crop(person, photograph)
+
+    def photographs(self, person: str) -> tuple[PhotographSummary, ...]:
+        """What somebody is enrolled by; see `Snapshot.photographs`."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.photographs(person)
+
+    def operations(self) -> tuple[Operation, ...]:
+        """What can be undone, the latest first."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.operations()
 
     def enrol(self, person: str, templates: Sequence[Template]) -> dict[int, str]:
         """Enrol photographs under a name; see `Store.enrol`."""
         with self._changing():
             return self._store.enrol(person, templates)
 
-    def rename(self, old: str, new: str) -> None:
-        """Give a person another name; see `Store.rename`."""
-        with self._changing():
-            self._store.rename(old, new)
-
-    def delete(self, name: str) -> None:
-        """Hide a person for 30 days, then erase them; see `Store.delete`."""
-        with self._changing():
-            self._store.delete(name)
-
-    def restore(self, name: str) -> None:
-        """Undo `delete`; see `Store.restore`."""
-        with self._changing():
-            self._store.restore(name)
+    @contextmanager
+    def editing(self) -> Iterator[Editor]:
+        """See `Editable.editing`."""
+        with self._changing(), self._store.editing() as editor:
+            yield editor
 
     def erase(self, name: str) -> None:
         """Remove a person for good: when this returns no byte of them is left in any file.
@@ -236,12 +248,18 @@ class Gallery:
             ) from error
         self._store.wipe_traces()
 
-    def search(self, vectors: npt.NDArray[np.floating], k: int) -> list[list[Match]]:
-        """Find the people closest to each query; a person's best photograph counts.
+    def search(
+        self,
+        vectors: npt.NDArray[np.floating],
+        k: int,
+        matching: Matching = Matching.BEST,
+    ) -> list[list[Match]]:
+        """Find the people closest to each query, without those who are excluded from it.
 
         Args:
             vectors: (Q, D) unit vectors.
             k: How many people to find, at least 1.
+            matching: How a person's photographs are compared.
 
         Returns:
             For each query at most k people, best first, those of equal similarity by name.
@@ -256,7 +274,7 @@ class Gallery:
         with self._lock:
             view = self._views.current()
             queries = unit_vectors(vectors, view.index.dimension)
-            return [view.best_people(query, k) for query in queries]
+            return [view.best_people(query, k, matching) for query in queries]
 
     def close(self) -> None:
         """Keep the index for the next process and close the database."""

@@ -54,7 +54,7 @@ class Views:
             index = TemplateIndex(dimension)
         if index.follow(roll.ids, snapshot.embeddings):
             self._cache_is_behind = True
-        return View(revision=revision, roll=roll, index=index)
+        return View(revision=revision, roll=roll, index=index, excluded=snapshot.exclusions())
 
     def _keep(self, view: View) -> None:
         """Write the index for the next process, unless the gallery has changed since.
