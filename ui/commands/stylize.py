@@ -10,8 +10,8 @@ import typer
 from data.errors import ArgumentError
 from data.formats import Depth, holds
 from style.config import Manner, Region, StyleConfig
-from style.record import Record
 from style.quality import Quality, settings_of
+from style.record import Record
 
 from .. import repeating
 from ..contact_sheet import CELL_SIZE, Grid, check_grid, paint_sheet, read_grid
@@ -22,7 +22,7 @@ from ..painting import paint_folder, paint_picture
 from ..styles import is_preset, style_file
 
 if TYPE_CHECKING:
-    from style.results import Progress
+    pass
 
 app = typer.Typer()
 
