@@ -1,5 +1,6 @@
 """The one call: pictures in any form, a network from a file, errors before the first step."""
 
+import dataclasses
 import io
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from data.errors import ArgumentError, ImageError, WeightsError
 from data.images import read_settings, save_image
 from data.tensors import write_tensors
 from style.config import StyleConfig
+from style.portraits import Portrait
 from style.service import StyleService
 
 SMALL = StyleConfig(size=64, steps=2, first_scale=64, backbone="squeezenet1_0")
@@ -131,3 +133,26 @@ def test_one_set_of_weights_suits_every_trained_network(
     first, last = steps[0].losses, steps[-1].losses
     assert last["style"] < 0.1 * first["style"]  # the manner has come
     assert 0.1 < last["content"] < 1.0  # and the photograph is not gone
+
+
+def test_identities_are_not_kept_by_somebody_blind(
+    service: StyleService, random_weights: Path, photograph: Image.Image, painting: Image.Image
+) -> None:
+    config = dataclasses.replace(SMALL, keep_identity=True)
+    with pytest.raises(ArgumentError, match="without somebody who recognises faces"):
+        service.stylize(photograph, [painting], config, weights=random_weights)
+
+
+def test_faces_are_looked_for_in_the_size_of_the_picture_and_before_the_first_step(
+    service: StyleService, random_weights: Path, photograph: Image.Image, painting: Image.Image
+) -> None:
+    config = dataclasses.replace(SMALL, keep_identity=True)
+    seen: list[tuple[int, int]] = []
+
+    def portrait(image: Image.Image) -> Portrait:
+        seen.append(image.size)
+        raise ArgumentError("nobody")
+
+    with pytest.raises(ArgumentError, match="nobody"):
+        service.stylize(photograph, [painting], config, weights=random_weights, portrait=portrait)
+    assert seen == [(64, 48)]

@@ -21,9 +21,6 @@ from ..outputs import check_picture
 from ..painting import paint_folder, paint_picture
 from ..styles import is_preset, style_file
 
-if TYPE_CHECKING:
-    pass
-
 app = typer.Typer()
 
 _DEFAULTS = StyleConfig()
