@@ -29,7 +29,6 @@ def stylize(
     *,
     regions: Sequence[Region[Tensor]] = (),
     preview_every: int = 0,
-    initial: Tensor | None = None,
 ) -> Generator[Progress, None, None]:
     """Paint `content` in the manner of `styles` (Gatys et al. 2016), coarse to fine (2017).
 
@@ -45,8 +44,6 @@ def stylize(
         regions: Parts of the photograph that are painted in their own way: masks (1, H, W) or
             (1, 1, H, W) in [0, 1], and styles like the others.
         preview_every: Every how many steps a `Progress` carries an image; 0 for the last only.
-        initial: (1, 3, H, W) in [0, 1], any size: what the picture starts from, instead of what
-            the config says.
 
     Returns:
         A generator of one `Progress` a step.
@@ -69,8 +66,7 @@ def stylize(
     areas = divide(main, regions, size_of(content), size_of(photograph))
     palette = Palette(photograph, config)
     prepared = [_prepared(area, palette, size_of(photograph), config, network) for area in areas]
-    begun = _initial(palette.content, plan[0][0], config) if initial is None else initial
-    return _paint(palette, prepared, plan, config, network, preview_every, begun)
+    return _paint(palette, prepared, plan, config, network, preview_every)
 
 
 def _paint(
@@ -80,12 +76,12 @@ def _paint(
     config: StyleConfig,
     network: StyleNetwork,
     preview_every: int,
-    picture: Tensor,
 ) -> Generator[Progress, None, None]:
-    """Paint `picture` at the scales of `plan`, (longer side, steps) each; all is checked."""
+    """Paint the scales of `plan`, (longer side, steps) each; the arguments are checked."""
     started = time.perf_counter()
     done = 0
     content = palette.content
+    picture = _initial(content, plan[0][0], config)
     for side, steps in plan:
         size = fit(size_of(content), side)
         scaled = partial(_scaled_style, side=side, config=config, network=network)
@@ -176,8 +172,6 @@ def _initial(content: Tensor, side: int, config: StyleConfig) -> Tensor:
     """Where the coarsest scale, of this longer side in px, begins: the content, or grey noise."""
     if config.initial_image is InitialImage.CONTENT:
         return content
-    if config.initial_image is InitialImage.DRAFT:
-        raise ArgumentError("a draft to start from is asked for, and none is given")
     # Drawn on the CPU, so that one seed is one picture on every device.
     source = torch.Generator().manual_seed(config.seed)
     noise = torch.randn(1, 3, *fit(size_of(content), side), generator=source)
