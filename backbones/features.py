@@ -1,36 +1,59 @@
 """Feature maps by tap, from a network cut off behind the last one."""
 
+import copy
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
-from .network import Backbone, run_stages
+from .blocks.padding import continue_picture
+from .blocks.pooling import exchange_pooling
+from .network import Backbone, Stage, run_stages
+from .spec import Pooling
 
 
 class FeatureExtractor(nn.Module):
     """A frozen network as far as the last tap asked for, in eval mode.
 
     What lies behind that tap is not held: once the backbone itself is let go, its memory is free.
-    The layers are shared with the backbone, not copied, and are frozen with it. Gradients flow to
-    the images, never to the weights.
+    The layers are shared with the backbone, not copied, and are frozen with it, except where they
+    are altered. Gradients flow to the images, never to the weights.
 
     Attributes:
         taps: The names of the taps, in the order asked for.
     """
 
-    def __init__(self, backbone: Backbone, taps: Sequence[str]) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        taps: Sequence[str],
+        *,
+        pooling: Pooling = Pooling.MAX,
+        continued: bool = False,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
         """Cut a network off.
 
         Args:
             backbone: Where the layers come from.
             taps: Names of its taps.
+            pooling: What stands in the place of max pooling.
+            continued: Whether the first convolution sees pictures continued beyond their borders.
+            dtype: In what the layers compute; the feature maps are of it.
 
         Raises:
             ArgumentError: `taps` is empty, or names a tap that is not there.
         """
         super().__init__()
         self.taps = tuple(taps)
-        self._stages = tuple(backbone.stages_through(backbone.last_of(taps)))
+        stages = list(backbone.stages_through(backbone.last_of(taps)))
+        if continued:
+            stages = _with_pictures_continued(stages)
+        self._stages = tuple(
+            (name, tuple(_in(dtype, exchange_pooling(layer, pooling)) for layer in layers))
+            for name, layers in stages
+        )
+        self._dtype = dtype
         self.normalise = backbone.normalise
         self.layers = nn.ModuleList(layer for _, layers in self._stages for layer in layers)
         self.eval().requires_grad_(False)
@@ -51,5 +74,26 @@ class FeatureExtractor(nn.Module):
         Raises:
             ValueError: The images are not (B, 3, H, W) floating point.
         """
-        found = run_stages(self.normalise(images), self._stages, self.taps)
+        found = run_stages(self.normalise(images).to(self._dtype), self._stages, self.taps)
         return {tap: found[tap] for tap in self.taps}
+
+
+def _with_pictures_continued(stages: Sequence[Stage]) -> list[Stage]:
+    """The stages, of which the first convolution pads by repeating the outermost pixels."""
+    altered: list[Stage] = []
+    found = False
+    for name, layers in stages:
+        kept: list[nn.Module] = []
+        for layer in layers:
+            new = None if found else continue_picture(layer)
+            found = found or new is not None
+            kept.append(layer if new is None else new)
+        altered.append((name, tuple(kept)))
+    return altered
+
+
+def _in(dtype: torch.dtype, layer: nn.Module) -> nn.Module:
+    """The layer, or a copy of it whose weights are of another precision."""
+    if all(weight.dtype == dtype for weight in layer.parameters()):
+        return layer
+    return copy.deepcopy(layer).to(dtype)

@@ -29,6 +29,14 @@ class Norm(StrEnum):
     INSTANCE = "instance"
 
 
+class Pooling(StrEnum):
+    """What a window of cells becomes; `blocks.pooling` tells them apart."""
+
+    MAX = "max"
+    AVERAGE = "average"
+    L2 = "l2"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Normalisation:
     """What a network does first to RGB in 0 … 1: `(x - mean) / std`, a number a channel.

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from backbones.network import Backbone
 from backbones.registry import create
 from style.config import StyleConfig
-from style.objective import StyleNetwork
+from style.network import StyleNetwork
 from style.optimize import stylize
 
 NETWORKS = ("vgg19", "vgg19_quarter", "squeezenet1_0")

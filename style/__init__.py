@@ -1,15 +1,20 @@
 """Content + style → picture, by optimisation: a photograph repainted in a painting's manner.
 
     config      what to paint: size, steps, weights; refuses what makes no sense
-    losses      content, Gram style, total variation: target → representation → score
+    network     what looks at the picture: a backbone cut off behind the last tap
+    moments     statistics of style, which add up over tiles
+    losses      content, style (Gram or Wasserstein-2), total variation; roots: of matrices
     objective   the losses of one scale, weighted and summed
     color, lab  the colours of the content kept
     regions     masks: which style where
     pyramid     coarse to fine: the arithmetic of sizes and steps
-    painters    how the picture moves: Adam with clamp and averaging, or L-BFGS
+    initial     what the painting begins from
+    painters    how the picture moves: Adam with clamp and averaging, or L-BFGS (lbfgs)
+    replay      a step recorded once and launched as one, on a GPU
     optimize    stylize(), a generator of Progress
     results     Progress
     service     one call for the command line and the page
+    evaluation  how good a picture is, by a network that was not optimised
 
 Shapes follow the legend of `backbones`. Pictures are RGB, float32, [0, 1], (1, 3, H, W).
 """

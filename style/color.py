@@ -52,7 +52,7 @@ class Palette:
         """
         if self._method is None or self._method is ColorMethod.LAB:
             return style
-        reference = _colours(self._photograph)
+        reference = colours(self._photograph)
         if share is not None:
             inside = share.flatten() >= 0.5
             reference = reference[inside] if inside.sum() >= _LEAST_COLOURS else reference
@@ -60,9 +60,7 @@ class Palette:
             return match_luminance(style, reference)
         if self._method is ColorMethod.HISTOGRAM:
             return match_histogram(style, reference)
-        matrix, shift = linear_map(_colours(style), reference, self._method)
-        moved = torch.einsum("ij,bjhw->bihw", matrix, style) + shift.view(1, 3, 1, 1)
-        return moved.clamp_(0, 1)
+        return recoloured(style, reference, self._method)
 
     def restored(self, painted: Tensor) -> Tensor:
         """What was painted, (1, 3, H, W) at the photograph's size, in the colours it is to have."""
@@ -123,6 +121,13 @@ def with_lab_chroma(painted: Tensor, photograph: Tensor) -> Tensor:
     return from_lab(torch.cat([lightness, low * chroma], dim=1)).clamp_(0, 1)
 
 
+def recoloured(picture: Tensor, reference: Tensor, method: ColorMethod) -> Tensor:
+    """A picture (1, 3, H, W) with the mean and covariance of the colours `reference` (N, 3)."""
+    matrix, shift = linear_map(colours(picture), reference, method)
+    moved = torch.einsum("ij,bjhw->bihw", matrix, picture) + shift.view(1, 3, 1, 1)
+    return moved.clamp_(0, 1)
+
+
 def linear_map(source: Tensor, target: Tensor, method: ColorMethod) -> tuple[Tensor, Tensor]:
     """The linear map after which `source` has the mean and the covariance of `target`.
 
@@ -160,25 +165,25 @@ def match_histogram(style: Tensor, reference: Tensor) -> Tensor:
         style: (1, 3, H, W).
         reference: Colours (N, 3).
     """
-    colours, wanted = _colours(style).cpu().numpy(), reference.cpu().numpy()
-    matched = np.empty_like(colours)
+    given, wanted = colours(style).cpu().numpy(), reference.cpu().numpy()
+    matched = np.empty_like(given)
     ranks = (np.arange(len(wanted)) + 0.5) / len(wanted)
     for channel in range(3):
-        _, place, counts = np.unique(colours[:, channel], return_inverse=True, return_counts=True)
-        rank = (counts.cumsum() - counts / 2) / len(colours)
+        _, place, counts = np.unique(given[:, channel], return_inverse=True, return_counts=True)
+        rank = (counts.cumsum() - counts / 2) / len(given)
         values = np.interp(rank, ranks, np.sort(wanted[:, channel]))
         matched[:, channel] = values[place]
     return torch.from_numpy(matched).to(style).T.reshape(style.shape)
 
 
-def _colours(picture: Tensor) -> Tensor:
+def colours(picture: Tensor) -> Tensor:
     """The colours (H*W, 3) of a picture (1, 3, H, W)."""
     return picture[0].flatten(1).T
 
 
-def _moments(colours: Tensor) -> tuple[Tensor, Tensor]:
+def _moments(given: Tensor) -> tuple[Tensor, Tensor]:
     """Mean (3,) and covariance (3, 3) of colours (N, 3) in float64, no variance all but zero."""
-    exact = colours.double()
+    exact = given.double()
     mean = exact.mean(dim=0)
     deviations = exact - mean
     values, vectors = torch.linalg.eigh(deviations.T @ deviations / len(exact))

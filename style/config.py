@@ -5,6 +5,7 @@ import math
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from backbones.spec import Pooling
 from data.errors import ArgumentError
 
 MIN_SIZE, MAX_SIZE = 64, 4096  # px; beyond it one picture no longer fits a usual memory
@@ -24,12 +25,32 @@ class Optimizer(StrEnum):
     LBFGS = "lbfgs"
 
 
+class StyleLossKind(StrEnum):
+    """By which statistics of its taps a picture is compared with the style."""
+
+    GRAM = "gram"
+    MOMENTS = "moments"
+
+
+class Precision(StrEnum):
+    """In what the network computes; statistics and the picture itself are float32 always."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
 class InitialImage(StrEnum):
     """What the picture starts from at the coarsest scale."""
 
     CONTENT = "content"
+    """The photograph."""
     NOISE = "noise"
+    """Seeded grey noise, which ends further from the photograph."""
+    STATISTICS = "statistics"
+    """The photograph in the mean and covariance of the style's colours."""
     DRAFT = "draft"
+    """A draft (`style.draft`), or another picture that is handed in."""
 
 
 class Colors(StrEnum):
@@ -99,7 +120,8 @@ class StyleConfig:
 
     Attributes:
         size: Longer side of the picture, px, 64 to 4096. The content is scaled to it, up or down.
-        steps: Optimiser steps in all, shared out among the scales, 1 to 100,000.
+        steps: Optimiser steps in all, shared out among the scales, the coarse ones taking more,
+            1 to 100,000.
         backbone: Name of the network that looks at the picture.
         strength: How far the picture goes from the photograph to the style, 0 to 1: the share of
             the style in the sum of both, so 0.5 leaves them in balance, 0 leaves the photograph,
@@ -114,13 +136,21 @@ class StyleConfig:
         style_mix: One weight above 0 for each style picture, or empty for equal shares.
         colors: Whether the picture takes the style's colours or keeps the content's.
         color_method: How the content's colours are kept.
+        style_loss: Gram matrices, or the Wasserstein-2 distance of means and covariances.
+        style_taps: Names of the taps at which the style is compared; none: the network's own.
+        style_tap_weights: A weight above 0 for each of them; none: the network's own, or equal
+            ones for taps that the network does not call for.
+        content_taps: Names of the taps at which the content is compared; none: the network's own.
+        content_tap_weights: A weight above 0 for each of them; none: equal ones.
+        pooling: What stands in the place of the network's max pooling, rescaled.
+        precision: In what the network computes; `auto`: bfloat16 where the processor has it.
         optimizer: Adam or L-BFGS.
-        learning_rate: Step length of Adam on pixels in [0, 1], above 0, at most 1. L-BFGS finds
-            its own.
+        learning_rate: Step length of Adam at the beginning of each scale, on pixels in [0, 1],
+            above 0, at most 1; it falls in a line to a twentieth. L-BFGS finds its own.
         averaging: Decay of the moving average of Adam's iterates that becomes the picture,
             0 (the last iterate) to below 1.
-        initial_image: The content; seeded grey noise, which ends further from the photograph; or
-            a draft (`style.draft`), which begins near the end.
+        initial_image: The content, seeded grey noise, the content in the style's colours, or a
+            draft that is handed in.
         first_scale: Longer side of the coarsest scale, px, at least 32. As large as `size`: a
             single scale.
         scale_factor: How much each scale is larger than the one before, 1.1 to 4.
@@ -141,9 +171,16 @@ class StyleConfig:
     style_mix: tuple[float, ...] = ()
     colors: Colors = Colors.STYLE
     color_method: ColorMethod = ColorMethod.LUMINANCE
+    style_loss: StyleLossKind = StyleLossKind.MOMENTS
+    style_taps: tuple[str, ...] = ()
+    style_tap_weights: tuple[float, ...] = ()
+    content_taps: tuple[str, ...] = ()
+    content_tap_weights: tuple[float, ...] = ()
+    pooling: Pooling = Pooling.MAX
+    precision: Precision = Precision.AUTO
     optimizer: Optimizer = Optimizer.ADAM
-    learning_rate: float = 0.02
-    averaging: float = 0.99
+    learning_rate: float = 0.05
+    averaging: float = 0.9
     initial_image: InitialImage = InitialImage.CONTENT
     first_scale: int = 128
     scale_factor: float = math.sqrt(2)
@@ -163,16 +200,20 @@ class StyleConfig:
         _number("learning_rate", self.learning_rate, 0, 1, above=True)
         _number("averaging", self.averaging, 0, 0.9999)
         _number("scale_factor", self.scale_factor, 1.1, 4)
-        for weight in self.style_mix:
-            _number("each weight of style_mix", weight, 0, MAX_WEIGHT, above=True)
-        object.__setattr__(self, "style_mix", tuple(float(weight) for weight in self.style_mix))
+        for name in ("style_mix", "style_tap_weights", "content_tap_weights"):
+            weights = getattr(self, name)
+            for weight in weights:
+                _number(f"each weight of {name}", weight, 0, MAX_WEIGHT, above=True)
+            object.__setattr__(self, name, tuple(float(weight) for weight in weights))
+        for name in ("style_taps", "content_taps"):
+            object.__setattr__(self, name, tuple(str(tap) for tap in getattr(self, name)))
         for name, choices in _CHOICES.items():
             object.__setattr__(self, name, _choice(name, choices, getattr(self, name)))
 
     def settings(self) -> dict[str, object]:
         """Every value as plain JSON (numbers, text, lists), to be written into the picture."""
         values = dataclasses.asdict(self)
-        values["style_mix"] = list(self.style_mix)
+        values |= {name: list(value) for name, value in values.items() if isinstance(value, tuple)}
         for name in _CHOICES:
             values[name] = getattr(self, name).value
         return values
@@ -181,6 +222,9 @@ class StyleConfig:
 _CHOICES: dict[str, type[StrEnum]] = {
     "colors": Colors,
     "color_method": ColorMethod,
+    "style_loss": StyleLossKind,
+    "pooling": Pooling,
+    "precision": Precision,
     "optimizer": Optimizer,
     "initial_image": InitialImage,
 }

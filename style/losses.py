@@ -1,129 +1,122 @@
 """Content, style and smoothness as numbers.
 
 A comparison is three steps: a target's activations become a representation, once and without
-gradient; the picture's activations become one too; the two are scored. Scores are relative,
-‖R(x) − R(t)‖² / ‖R(t − mean t)‖²: 0 is the target itself, 1 is as far away as the target varies
-about its channels' means. So one weight means the same to every network, tap and size.
+gradient; the picture's activations become one too; the two are scored. Scores are relative: 0 is
+the target itself, 1 is as far away as the target varies about its channels' means. So one weight
+means the same to every network, tap, size and kind of loss.
+
+All of them are made of sums over places: a style loss sees nothing but `Moments`, which add up
+over tiles, and the content losses of tiles add up themselves.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from .config import StyleLossKind
+from .moments import Moments
+from .roots import root, trace_of_root
+
 _FLOOR = 1e-5  # of the whole energy: a target of one plain colour varies by rounding alone
+_EPSILON = 1e-4  # of the mean variance of a channel, added to all: keeps roots differentiable
 
 
-class RelativeLoss(ABC):
-    """Squared distance to a target's representation, relative to what varies in that target.
+class ContentLoss:
+    """What is where: squared distance of activations (Gatys et al. 2016, equation 1).
 
-    Several targets are mixed: their representations are averaged by weight. Departing from
-    Gatys et al. (2016), who divide by constants of the layer: the activations of different
-    networks differ by orders of magnitude, and so does the share of them that never varies (99 %
-    of the energy of a small network's deep Gram matrices is the channels' means, and says nothing
-    about strokes).
-
-    A loss of an area looks at some places of the picture alone. It is worth as much as its area,
-    so that each place is pulled as hard as if the whole picture were to be like the target.
+    Relative to what varies in the target, ‖x − t‖² / ‖t − mean t‖²: the activations of different
+    networks differ by orders of magnitude.
     """
 
     def __init__(
-        self,
-        targets: Sequence[Tensor],
-        mix: Sequence[float] = (1.0,),
-        *,
-        share: Tensor | None = None,
+        self, target: Tensor, *, whole: Moments | None = None, share: Tensor | None = None
     ) -> None:
-        """Remember the mixed representation.
+        """Remember the target.
 
         Args:
-            targets: Activations (1, C, H, W) of each target; H and W may differ among them
-                where the representation allows it.
-            mix: One weight for each target; only their ratios matter.
-            share: (1, 1, H, W) in [0, 1], how far each place of the picture belongs to the area,
-                somewhere above 0; None where all places do.
+            target: Activations (1, C, H, W) of the content.
+            whole: Of the whole content, where `target` is but a tile of it: the losses of the
+                tiles then sum to that of the whole. None: the target is all there is.
+            share: (1, 1, H, W) in [0, 1], how far each place belongs to the area that is looked
+                at; None where all do. An area is worth as much as its size, so that each place
+                is pulled as hard as if it belonged to all.
         """
+        self._target = target.detach()
         self._share = share
-        with torch.no_grad():
-            self.target = self._mixed(targets, mix)
-            varying = [target - target.mean(dim=(2, 3), keepdim=True) for target in targets]
-            energy = _energy(self._mixed(varying, mix)) + _FLOOR * _energy(self.target)
-        # A target without any energy (a dead tap) has no scale of its own.
-        self._scale = 1.0 / energy if energy > 0 else 1.0
+        self._scale = 1 / _unit(Moments.of(self._target) if whole is None else whole, places=True)
 
     def __call__(self, activations: Tensor) -> Tensor:
         """The score of a picture's activations (1, C, H, W): a scalar, 0 at the target."""
-        return self._difference(activations).square().sum() * self._scale
-
-    @abstractmethod
-    def _difference(self, activations: Tensor) -> Tensor:
-        """Of a picture's representation in the area from the target, times √area."""
-
-    @staticmethod
-    @abstractmethod
-    def represent(activations: Tensor) -> Tensor:
-        """What is compared, from activations (1, C, H, W)."""
-
-    def _mixed(self, targets: Sequence[Tensor], mix: Sequence[float]) -> Tensor:
-        """The weighted mean of the representations of `targets`."""
-        parts = [
-            self.represent(target) * (weight / sum(mix))
-            for target, weight in zip(targets, mix, strict=True)
-        ]
-        return torch.stack(parts).sum(dim=0)
+        difference = _raised(activations) - _raised(self._target)
+        if self._share is None:
+            return difference.square().sum() * self._scale
+        return (difference.square() * self._share).sum() * self._scale
 
 
-class ContentLoss(RelativeLoss):
-    """What is where: the activations themselves (Gatys et al. 2016, equation 1)."""
+class StyleLoss(Protocol):
+    """What occurs how often, wherever it is: the distance of a picture's moments from a style's."""
 
-    @staticmethod
-    def represent(activations: Tensor) -> Tensor:
-        """The activations as they are."""
-        return activations
-
-    def _difference(self, activations: Tensor) -> Tensor:
-        difference = activations - self.target
-        return difference if self._share is None else difference * self._share.sqrt()
+    def __call__(self, moments: Moments) -> Tensor:
+        """The score of a picture's, or an area's, moments: a scalar, 0 at the target."""
 
 
-class GramLoss(RelativeLoss):
-    """What occurs together, wherever it is: the Gram matrix (Gatys et al. 2016, equation 3).
+class GramLoss:
+    """Squared distance of Gram matrices, the second moments (Gatys et al. 2016, equation 3).
 
-    In an area it is the guided Gram matrix of Gatys et al. 2017 (section 4), guided by √share, so
-    that the matrices of several areas, weighted by their area, sum to that of the whole picture.
+    Departing from them, who divide by constants of the layer, it is relative to the squared norm
+    of the target's covariance: 99 % of the energy of a small network's deep Gram matrices is the
+    channels' means, and says nothing about strokes.
+
+    In an area it is the guided Gram matrix of Gatys et al. 2017 (section 4), guided by √share.
     """
 
-    @staticmethod
-    def represent(activations: Tensor) -> Tensor:
-        """The Gram matrix (C, C) of `gram_matrix`."""
-        return gram_matrix(activations)
+    def __init__(self, target: Moments) -> None:
+        """Remember the moments of a style, or the mixed ones of several."""
+        with torch.no_grad():
+            self._target = target.second
+            energy = target.covariance.square().sum() + _FLOOR * self._target.square().sum()
+        self._scale = 1 / _positive(energy)
 
-    def _difference(self, activations: Tensor) -> Tensor:
-        difference = gram_matrix(activations, self._share) - self.target
-        return difference if self._share is None else difference * self._share.mean().sqrt()
+    def __call__(self, moments: Moments) -> Tensor:
+        """‖S − T‖² / ‖cov T‖²."""
+        return (moments.second - self._target).square().sum() * self._scale
 
 
-def gram_matrix(activations: Tensor, share: Tensor | None = None) -> Tensor:
-    """Mean products of all pairs of channels over all places.
+class WassersteinLoss:
+    """Squared Wasserstein-2 distance of normal distributions of the same mean and covariance.
 
-    Args:
-        activations: (1, C, H, W). Lower precision is raised to float32 first: sums over many
-            places overflow in half precision.
-        share: (1, 1, H, W), how much each place counts; None where all count alike.
-
-    Returns:
-        (C, C), divided by C·H·W, or by C times the sum of the shares, so that it does not depend
-        on the picture's size.
+    It is the work to carry one cloud of activations over to the other. Relative to the target's
+    variance, which is the work to carry its cloud into its mean.
     """
-    _, channels, height, width = activations.shape
-    if activations.dtype in (torch.float16, torch.bfloat16):
-        activations = activations.float()
-    places = activations.reshape(channels, height * width)  # (C, H*W)
-    if share is None:
-        return places @ places.T / (channels * height * width)  # (C, C)
-    counted = places * share.reshape(1, height * width)
-    return counted @ places.T / (channels * share.sum())
+
+    def __init__(self, target: Moments) -> None:
+        """Remember the moments of a style, or the mixed ones of several."""
+        with torch.no_grad():
+            self._unit = _unit(target)
+            self._mean = target.mean
+            covariance = self._conditioned(target)
+            self._root = root(covariance)
+            self._trace = covariance.trace()
+
+    def __call__(self, moments: Moments) -> Tensor:
+        """(‖μ − ν‖² + tr(A + B − 2 (√A B √A)^½)) / tr A, of means and covariances."""
+        shifted = (moments.mean - self._mean).square().sum() / self._unit
+        covariance = self._conditioned(moments)
+        common = trace_of_root(self._root @ covariance @ self._root)
+        return (shifted + self._trace + covariance.trace() - 2 * common) / len(self._mean)
+
+    def _conditioned(self, moments: Moments) -> Tensor:
+        """The covariance in units of the target's mean variance, away from being singular."""
+        covariance = moments.covariance / self._unit
+        return covariance + _EPSILON * torch.eye(
+            len(covariance), dtype=covariance.dtype, device=covariance.device
+        )
+
+
+def style_loss(kind: StyleLossKind, target: Moments) -> StyleLoss:
+    """The style loss of a kind, towards a target."""
+    return WassersteinLoss(target) if kind is StyleLossKind.MOMENTS else GramLoss(target)
 
 
 def total_variation(image: Tensor) -> Tensor:
@@ -141,6 +134,23 @@ def total_variation(image: Tensor) -> Tensor:
     return across.square().mean() + down.square().mean()
 
 
-def _energy(tensor: Tensor) -> float:
-    """The sum of squares."""
-    return float(tensor.square().sum())
+def _unit(moments: Moments, *, places: bool = False) -> float:
+    """What varies: a channel's mean variance; or, of `places`, all squares in all of them.
+
+    A target without any energy (a dead tap) has no scale of its own: 1.
+    """
+    with torch.no_grad():
+        varying = moments.covariance.trace() + _FLOOR * moments.second.trace()
+        scale = moments.count if places else 1 / len(moments.total)
+        return _positive(varying * scale)
+
+
+def _positive(energy: Tensor) -> float:
+    """The energy as a number; 1 where there is none."""
+    return float(energy) if energy > 0 else 1.0
+
+
+def _raised(activations: Tensor) -> Tensor:
+    """In float32 at least."""
+    half = activations.dtype in (torch.float16, torch.bfloat16)
+    return activations.float() if half else activations

@@ -1,60 +1,30 @@
-"""What a picture is asked to be: the losses of one scale, weighted and summed."""
+"""What a picture is asked to be: the losses of one scale, weighted and summed.
 
-from collections.abc import Callable, Mapping, Sequence
+The parts are there one by one too, for a picture that is looked at tile by tile: `AreaContent` of
+each tile sums to that of the picture, moments of tiles add up to what `AreaStyle` wants, and
+`Balance` makes one sum of all.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from backbones.features import FeatureExtractor
-from backbones.network import Backbone
-
-from .config import StyleConfig
-from .losses import ContentLoss, GramLoss, RelativeLoss, total_variation
+from .config import StyleConfig, StyleLossKind
+from .losses import ContentLoss, style_loss, total_variation
+from .moments import Moments
+from .network import StyleNetwork
 from .regions import Area, at_tap, photograph_stays
 
-_MARGIN = 8  # px that a picture is continued on every side
-_CONTENT, _STYLE, _VARIATION = 0.2, 1.0, 5.0  # at weights of 1, a balance found by looking
+# At weights of 1, a balance found by looking: photograph and style are both there at a strength of
+# a half. Gram matrices are products of activations, so their distances fall twice as fast.
+_CONTENT, _VARIATION = 1 / 60, 0.15
+_STYLE = {StyleLossKind.MOMENTS: 1.0, StyleLossKind.GRAM: 1 / 30}
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StyleNetwork:
-    """A frozen network as a painter needs it.
-
-    Attributes:
-        extract: Picture (1, 3, H, W) in [0, 1] → activations (1, C, H', W') by tap name.
-        content_taps: Taps at which the content is compared, each with the same share.
-        style_taps: Taps at which the style is compared → weight; only the ratios matter.
-        stride: Stride of the deepest of these taps, px.
-        margin: Pixels by which `extract` continues the picture on every side.
-    """
-
-    extract: Callable[[Tensor], Mapping[str, Tensor]]
-    content_taps: tuple[str, ...]
-    style_taps: Mapping[str, float]
-    stride: int
-    margin: int = 0
-
-    @classmethod
-    def of(cls, backbone: Backbone) -> Self:
-        """The network of a backbone, cut off behind the last tap that its spec calls for.
-
-        Pictures are continued beyond their borders first. Otherwise the outermost pixels lie
-        under fewer filters than all others, and under filters that see padding: they drift away
-        and frame the picture in strange colours.
-        """
-        spec = backbone.spec
-        taps = tuple(dict.fromkeys((*spec.content_taps, *spec.style_taps)))
-        extractor = FeatureExtractor(backbone, taps)
-        extractor.to(memory_format=torch.channels_last)  # the faster order for convolutions
-        return cls(
-            extract=nn.Sequential(nn.ReplicationPad2d(_MARGIN), extractor),
-            content_taps=spec.content_taps,
-            style_taps=dict(zip(spec.style_taps, spec.style_tap_weights, strict=True)),
-            stride=max(spec.tap(tap).stride for tap in taps),
-            margin=_MARGIN,
-        )
+Shares = Mapping[str, Tensor | None]
+"""By tap, how far each of its places belongs to an area, (1, 1, H', W'); None where all do."""
 
 
 class Objective:
@@ -77,37 +47,144 @@ class Objective:
             content: (1, 3, H, W) in [0, 1], at the size of this scale.
             areas: What is painted where, at this size; one for the whole picture, or several that
                 share it out.
-            config: Weights of the losses.
+            config: Weights and kinds of the losses.
         """
         self._network = network
         self._photograph = content
         self._stays = photograph_stays(areas)
+        painted = [area for area in areas if area.styles]
         with torch.no_grad():
             seen = network.extract(content)
-            painted = [area for area in areas if area.styles]
-            self._areas = [_AreaLosses(network, seen, area) for area in painted]
-        strengths = content.new_tensor([area.strength for area in painted])
-        self._content_weights = 2 * _CONTENT * config.content_weight * (1 - strengths)
-        self._style_weights = 2 * _STYLE * config.style_weight * strengths
-        self._variation_weight = _VARIATION * config.tv_weight
+            self._shares = [shares_at_taps(area, seen) for area in painted]
+            self._contents = [AreaContent(network, seen, shares) for shares in self._shares]
+            self._styles = [
+                AreaStyle(network, area, [_look(network, style) for style in area.styles], config)
+                for area in painted
+            ]
+        self._balance = Balance.of(painted, config, content)
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
-        """The losses of a picture (1, 3, H, W).
+        """The losses of a picture (1, 3, H, W), as `Balance.losses` names them."""
+        image = self.shown(image)
+        activations = self._network.extract(image)
+        contents = [content(activations) for content in self._contents]
+        styles = [
+            style(moments_at_taps(self._network, activations, shares))
+            for style, shares in zip(self._styles, self._shares, strict=True)
+        ]
+        return self._balance.losses(
+            torch.stack(contents), torch.stack(styles), total_variation(image)
+        )
+
+    def shown(self, image: Tensor) -> Tensor:
+        """A picture (1, 3, H, W) with the photograph in its place where that stays."""
+        return image if self._stays is None else image.lerp(self._photograph, self._stays)
+
+
+class AreaContent:
+    """The content loss of an area, or of a tile of it: the weighted mean over the taps."""
+
+    def __init__(
+        self,
+        network: StyleNetwork,
+        seen: Mapping[str, Tensor],
+        shares: Shares,
+        whole: Mapping[str, Moments] | None = None,
+    ) -> None:
+        """Remember the content.
+
+        Args:
+            network: Which taps count how much.
+            seen: The content's activations by tap.
+            shares: The area's.
+            whole: The moments of the whole content by content tap, where `seen` is of a tile.
+        """
+        weights = _shares_of_one(network.content_taps)
+        self._parts = [
+            (
+                tap,
+                weight,
+                ContentLoss(
+                    seen[tap], whole=None if whole is None else whole[tap], share=shares[tap]
+                ),
+            )
+            for tap, weight in weights.items()
+        ]
+
+    def __call__(self, activations: Mapping[str, Tensor]) -> Tensor:
+        """The loss of a picture's activations: a scalar."""
+        return torch.stack([w * loss(activations[tap]) for tap, w, loss in self._parts]).sum()
+
+
+class AreaStyle:
+    """The style loss of an area: the weighted mean over the taps, times the area's size.
+
+    So each place is pulled as hard as if the whole picture were to be like the style.
+    """
+
+    def __init__(
+        self,
+        network: StyleNetwork,
+        area: Area,
+        looks: Sequence[Mapping[str, Moments]],
+        config: StyleConfig,
+    ) -> None:
+        """Mix the area's styles.
+
+        Args:
+            network: Which taps count how much.
+            area: Its mix and its share count, its styles are not looked at.
+            looks: Moments by style tap of each of its styles.
+            config: The kind of the loss.
+        """
+        size = 1.0 if area.share is None else float(area.share.mean())
+        self._parts = []
+        for tap, weight in _shares_of_one(network.style_taps).items():
+            target = Moments.mixed([look[tap] for look in looks], area.mix)
+            self._parts.append((tap, size * weight, style_loss(config.style_loss, target)))
+
+    def __call__(self, moments: Mapping[str, Moments]) -> Tensor:
+        """The loss of the area's moments by style tap: a scalar."""
+        return torch.stack([w * loss(moments[tap]) for tap, w, loss in self._parts]).sum()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """How the losses are weighed against each other.
+
+    Attributes:
+        contents: A weight for each area's content loss, (A,).
+        styles: A weight for each area's style loss, (A,).
+        variation: The weight of the total variation.
+    """
+
+    contents: Tensor
+    styles: Tensor
+    variation: float
+
+    @classmethod
+    def of(cls, painted: Sequence[Area], config: StyleConfig, like: Tensor) -> Self:
+        """The balance of areas that have styles, on the device and in the precision of `like`."""
+        strengths = like.new_tensor([area.strength for area in painted])
+        return cls(
+            contents=2 * _CONTENT * config.content_weight * (1 - strengths),
+            styles=2 * _STYLE[config.style_loss] * config.style_weight * strengths,
+            variation=_VARIATION * config.tv_weight,
+        )
+
+    def losses(self, contents: Tensor, styles: Tensor, variation: Tensor) -> dict[str, Tensor]:
+        """The losses by name.
+
+        Args:
+            contents: Of each area, (A,).
+            styles: Of each area, (A,).
+            variation: A scalar.
 
         Returns:
             Scalars by name: "content", "style", "total_variation", and "total", which is the
             weighted sum and the only one to differentiate.
         """
-        image = self.shown(image)
-        activations = self._network.extract(image)
-        contents = torch.stack([area.content(activations) for area in self._areas])
-        styles = torch.stack([area.style(activations) for area in self._areas])
-        variation = total_variation(image)
-        total = (
-            self._content_weights @ contents
-            + self._style_weights @ styles
-            + self._variation_weight * variation
-        )
+        total = self.contents @ contents + self.styles @ styles + self.variation * variation
         return {
             "content": contents.sum(),
             "style": styles.sum(),
@@ -115,41 +192,29 @@ class Objective:
             "total": total,
         }
 
-    def shown(self, image: Tensor) -> Tensor:
-        """A picture (1, 3, H, W) with the photograph in its place where that stays."""
-        return image if self._stays is None else image.lerp(self._photograph, self._stays)
+
+def moments_at_taps(
+    network: StyleNetwork, activations: Mapping[str, Tensor], shares: Shares | None = None
+) -> dict[str, Moments]:
+    """The moments by style tap: of everything, or of an area."""
+    return {
+        tap: Moments.of(activations[tap], None if shares is None else shares[tap])
+        for tap in network.style_taps
+    }
 
 
-class _AreaLosses:
-    """Content and style of one area."""
-
-    def __init__(self, network: StyleNetwork, seen: Mapping[str, Tensor], area: Area) -> None:
-        """Look at its styles; `seen` are the activations of the content."""
-        shares = {
-            tap: None if area.share is None else at_tap(area.share, features, network.margin)
-            for tap, features in seen.items()
-        }
-        looks = [network.extract(style) for style in area.styles]
-        self.content = _Weighted(
-            {tap: ContentLoss([seen[tap]], share=shares[tap]) for tap in network.content_taps},
-            dict.fromkeys(network.content_taps, 1.0),
-        )
-        self.style = _Weighted(
-            {
-                tap: GramLoss([look[tap] for look in looks], area.mix, share=shares[tap])
-                for tap in network.style_taps
-            },
-            network.style_taps,
-        )
+def shares_at_taps(area: Area, seen: Mapping[str, Tensor]) -> Shares:
+    """What of each tap's map belongs to an area; `seen` are activations of the picture's size."""
+    if area.share is None:
+        return dict.fromkeys(seen)
+    return {tap: at_tap(area.share, features) for tap, features in seen.items()}
 
 
-class _Weighted:
-    """The weighted mean of one loss a tap."""
+def _look(network: StyleNetwork, style: Tensor) -> dict[str, Moments]:
+    """The moments of a style picture (1, 3, h, w)."""
+    return moments_at_taps(network, network.extract(style))
 
-    def __init__(self, losses: Mapping[str, RelativeLoss], weights: Mapping[str, float]) -> None:
-        whole = sum(weights.values())
-        self._parts = [(tap, loss, weights[tap] / whole) for tap, loss in losses.items()]
 
-    def __call__(self, activations: Mapping[str, Tensor]) -> Tensor:
-        scores = [share * loss(activations[tap]) for tap, loss, share in self._parts]
-        return torch.stack(scores).sum()
+def _shares_of_one(weights: Mapping[str, float]) -> dict[str, float]:
+    """Weights that sum to 1, in the same ratios."""
+    return {tap: weight / sum(weights.values()) for tap, weight in weights.items()}

@@ -1,11 +1,10 @@
 """stylize(): paint a photograph in the manner of other pictures, step by step."""
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-import torch
 from PIL.Image import Image
 from torch import Tensor
 
@@ -13,8 +12,10 @@ from data.errors import ArgumentError
 from data.images import to_image
 
 from .color import Palette
-from .config import InitialImage, Manner, Region, StyleConfig
-from .objective import Objective, StyleNetwork
+from .config import Manner, Region, StyleConfig
+from .initial import check_draft, initial_image
+from .network import StyleNetwork
+from .objective import Objective
 from .painters import Painter, painter
 from .pyramid import fit, least_side, paintable, resize, scales, share_steps, shrink, size_of
 from .regions import Area, divide, photograph_stays
@@ -28,6 +29,7 @@ def stylize(
     network: StyleNetwork,
     *,
     regions: Sequence[Region[Tensor]] = (),
+    initial: Tensor | None = None,
     preview_every: int = 0,
 ) -> Generator[Progress, None, None]:
     """Paint `content` in the manner of `styles` (Gatys et al. 2016), coarse to fine (2017).
@@ -43,6 +45,7 @@ def stylize(
         network: What looks at the picture.
         regions: Parts of the photograph that are painted in their own way: masks (1, H, W) or
             (1, 1, H, W) in [0, 1], and styles like the others.
+        initial: The draft to begin from, a picture of any size, where the configuration says so.
         preview_every: Every how many steps a `Progress` carries an image; 0 for the last only.
 
     Returns:
@@ -50,11 +53,13 @@ def stylize(
 
     Raises:
         ArgumentError: No style, a `style_mix` of another length, a picture too small or too
-            elongated for the network, or regions that make no sense (see `style.regions.divide`).
+            elongated for the network, regions that make no sense (see `style.regions.divide`), or
+            a draft without being asked for one, or none.
         StyleError: While painting, a loss became infinite or NaN.
     """
     regions = [_batched_region(region) for region in regions]
     _check_styles(styles, regions, config, network)
+    check_draft(initial, config)
     sides = scales(config.size, config.first_scale, config.scale_factor)
     plan = share_steps(config.steps, paintable(size_of(content), sides, network.stride))
     photograph = resize(_batched(content), fit(size_of(content), config.size))
@@ -66,28 +71,31 @@ def stylize(
     areas = divide(main, regions, size_of(content), size_of(photograph))
     palette = Palette(photograph, config)
     prepared = [_prepared(area, palette, size_of(photograph), config, network) for area in areas]
-    return _paint(palette, prepared, plan, config, network, preview_every)
+    draft = None if initial is None else _batched(initial)
+    start = initial_image(palette.content, prepared, plan[0][0], config, draft)
+    return _paint(palette, prepared, start, plan, config, network, preview_every)
 
 
 def _paint(
     palette: Palette,
     areas: Sequence[Area],
+    picture: Tensor,
     plan: Sequence[tuple[int, int]],
     config: StyleConfig,
     network: StyleNetwork,
     preview_every: int,
 ) -> Generator[Progress, None, None]:
-    """Paint the scales of `plan`, (longer side, steps) each; the arguments are checked."""
+    """Paint over `picture` in the scales of `plan`, (longer side, steps) each."""
     started = time.perf_counter()
     done = 0
     content = palette.content
-    picture = _initial(content, plan[0][0], config)
+    before: Mapping[str, Tensor] | None = None
     for side, steps in plan:
         size = fit(size_of(content), side)
         scaled = partial(_scaled_style, side=side, config=config, network=network)
         here = [area.at(size, scaled) for area in areas]
         objective = Objective(network, resize(content, size), here, config)
-        easel = painter(resize(picture, size), objective, config)
+        easel = painter(resize(picture, size), objective, config, steps=steps, before=before)
         render = partial(_render, easel, palette, photograph_stays(areas))
         for _ in range(steps):
             losses = easel.step()
@@ -102,7 +110,7 @@ def _paint(
                 image=render() if shows else None,
                 render=render,
             )
-        picture = easel.picture()
+        picture, before = easel.picture(), easel.state()
 
 
 def _batched(picture: Tensor) -> Tensor:
@@ -166,16 +174,6 @@ def _scaled_style(
     """A style picture (1, 3, H, W) as it is looked at in the scale of this longer side, px."""
     longer = round(side * config.style_scale)
     return shrink(style, longer, shorter=least_side(network.stride))
-
-
-def _initial(content: Tensor, side: int, config: StyleConfig) -> Tensor:
-    """Where the coarsest scale, of this longer side in px, begins: the content, or grey noise."""
-    if config.initial_image is InitialImage.CONTENT:
-        return content
-    # Drawn on the CPU, so that one seed is one picture on every device.
-    source = torch.Generator().manual_seed(config.seed)
-    noise = torch.randn(1, 3, *fit(size_of(content), side), generator=source)
-    return noise.mul_(0.1).add_(0.5).clamp_(0, 1).to(content)
 
 
 def _render(easel: Painter, palette: Palette, stays: Tensor | None) -> Image:

@@ -4,6 +4,8 @@ Large shapes are cheap to move in a small picture and nearly impossible in a lar
 network sees only a few strokes at once (Gatys et al. 2017, section 6).
 """
 
+from itertools import accumulate
+
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -34,14 +36,17 @@ def scales(size: int, first: int, factor: float) -> tuple[int, ...]:
 
 
 def share_steps(steps: int, sides: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
-    """(longer side, steps) for each scale, the finer ones taking what does not divide evenly.
+    """(longer side, steps) for each scale, in inverse proportion to the side.
 
-    With fewer steps than scales the coarsest are left out; the steps always sum to `steps`.
+    Where the strokes lie is decided in the coarse scales, whose steps are cheap; the fine ones
+    add detail to what lies there. Every scale has a step at least; with fewer steps than scales
+    the coarsest are left out. The steps always sum to `steps`.
     """
     used = sides[-steps:]
-    each, left = divmod(steps, len(used))
-    extra_from = len(used) - left
-    return tuple((side, each + (i >= extra_from)) for i, side in enumerate(used))
+    free = steps - len(used)
+    parts = list(accumulate(1 / side for side in used))
+    ends = [round(free * part / parts[-1]) for part in parts]
+    return tuple((side, 1 + b - a) for side, a, b in zip(used, [0, *ends], ends, strict=False))
 
 
 def least_side(stride: int) -> int:

@@ -94,19 +94,13 @@ def photograph_stays(areas: Sequence[Area]) -> Tensor | None:
     return torch.stack(shares).sum(dim=0) if shares else None
 
 
-def at_tap(share: Tensor, tap: Tensor, margin: int) -> Tensor:
-    """An area's share of each place of a tap's map.
-
-    Args:
-        share: (1, 1, H, W), of each pixel.
-        tap: The tap's activations (1, C, H', W').
-        margin: Pixels by which the picture was continued on every side before the tap saw it.
+def at_tap(share: Tensor, tap: Tensor) -> Tensor:
+    """An area's share (1, 1, H, W) of each place of a tap's map (1, C, H', W').
 
     Returns:
         (1, 1, H', W'), the means of the shares under each place.
     """
-    continued = F.pad(share, (margin,) * 4, mode="replicate")
-    return F.adaptive_avg_pool2d(continued, size_of(tap))
+    return F.adaptive_avg_pool2d(share, size_of(tap))
 
 
 def _area(region: Region[Tensor], main: Area, share: Tensor) -> Area:

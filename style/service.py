@@ -15,7 +15,7 @@ from data.images import load_image, to_image, to_tensor
 from .color import luminance
 from .config import InitialImage, Manner, Region, StyleConfig
 from .draft import Draft, Drafter, draft
-from .objective import StyleNetwork
+from .network import StyleNetwork
 from .optimize import stylize
 from .results import Progress
 
@@ -45,6 +45,7 @@ class StyleService:
         config: StyleConfig,
         *,
         regions: Sequence[Region[Picture]] = (),
+        initial: Picture | None = None,
         weights: Path | None = None,
         preview_every: int = 0,
     ) -> Generator[Progress, None, None]:
@@ -58,6 +59,8 @@ class StyleService:
             styles: One or more pictures to take the manner from.
             config: What to paint.
             regions: Parts of the photograph that are painted in their own way.
+            initial: The picture to begin from, where the configuration says draft; None: a draft
+                of its own.
             weights: A weights file for `config.backbone`; None for where they usually are.
             preview_every: Every how many steps a `Progress` carries an image; 0 for the last
                 only.
@@ -75,15 +78,17 @@ class StyleService:
         loaded = load_backbone(
             config.backbone, weights=weights, home=self._home, device=self._device
         )
-        drafted = config.initial_image is InitialImage.DRAFT
+        begun = None if initial is None else self._read(initial)
+        if begun is None and config.initial_image is InitialImage.DRAFT:
+            begun = self._draft(content, styles, config, regions).painted
         return stylize(
             self._read(content),
             [self._read(style) for style in styles],
             config,
-            StyleNetwork.of(loaded.backbone),
+            StyleNetwork.of(loaded.backbone, config),
             regions=[self._read_region(region) for region in regions],
+            initial=begun,
             preview_every=preview_every,
-            initial=self._draft(content, styles, config, regions).painted if drafted else None,
         )
 
     def draft(

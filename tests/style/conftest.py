@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from style.objective import StyleNetwork
+from style.network import StyleNetwork
 
 Seen = list[tuple[int, int]]
 
@@ -34,7 +34,7 @@ def network(seen: Seen) -> StyleNetwork:
         return {"fine": first, "coarse": coarse(first).relu()}
 
     return StyleNetwork(
-        extract=extract, content_taps=("coarse",), style_taps={"fine": 1, "coarse": 1}, stride=4
+        extract=extract, content_taps={"coarse": 1}, style_taps={"fine": 1, "coarse": 1}, stride=4
     )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from data.errors import ArgumentError, StyleError
 from style.config import ColorMethod, Colors, InitialImage, Manner, Optimizer, Region, StyleConfig
-from style.objective import StyleNetwork
+from style.network import StyleNetwork
 from style.optimize import stylize
 
 Picture = Callable[..., Tensor]

@@ -98,7 +98,7 @@ def test_a_share_at_a_tap_is_the_mean_of_the_pixels_under_each_place() -> None:
             for x in range(3)
         ]
     )
-    torch.testing.assert_close(at_tap(share, tap, 0), expected.view(1, 1, 2, 3))
+    torch.testing.assert_close(at_tap(share, tap), expected.view(1, 1, 2, 3))
 
 
 def test_beyond_its_border_a_picture_belongs_to_what_is_nearest() -> None:
@@ -115,4 +115,4 @@ def test_one_white_pixel_of_a_large_mask_is_still_there_at_a_coarse_scale() -> N
     _, area = divide(MAIN, [_region(mask)], (768, 1024), (768, 1024))
     coarse = area.at((96, 128), lambda style: style)
     assert coarse.share is not None
-    assert at_tap(coarse.share, torch.zeros(1, 1, 6, 8), 8).sum() > 0
+    assert at_tap(coarse.share, torch.zeros(1, 1, 6, 8)).sum() > 0

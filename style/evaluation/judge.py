@@ -1,0 +1,218 @@
+"""A painted picture beside its photograph and its style, seen by a network not optimised."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from backbones.features import FeatureExtractor
+from backbones.network import Backbone
+from data.errors import ArgumentError
+
+from ..pyramid import fit, least_side, resize, shrink, size_of
+from .statistics import (
+    Moments,
+    correlation,
+    feature_distance,
+    gram_distance,
+    similarity_matrix,
+    wasserstein_distance,
+)
+
+JUDGED_SIZE = 1024  # px on the longer side beyond which pictures are looked at smaller
+_LEAST = 0.02  # of the style's own energy: a photograph as near as that to a style has its manner
+_PLACES = 32  # a side, at which self-similarity is compared
+_SHAPE_TOLERANCE = 0.01  # by which the proportions of picture and photograph may differ
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a judge says about one picture.
+
+    The distances are squared ones, as the losses are.
+
+    Attributes:
+        style_distance: The mean of `gram_distance` and `moment_distance`.
+        gram_distance: Of the Gram matrices from the style's, over the photograph's distance from
+            them, averaged over the judge's style taps: 0 the style itself, 1 the untouched
+            photograph; above 1, the picture went elsewhere.
+        moment_distance: The same for Wasserstein distances of means and covariances.
+        content_distance: Of the activations at the judge's content taps, over how far the
+            photograph's vary within themselves: 0 the photograph itself, 1 as far from it as a
+            picture of its mean activations; two unrelated pictures are near 2.
+        self_similarity: Correlation of which places are alike, picture against photograph, at the
+            content taps: 1 is the photograph's structure, 0 is none of it.
+    """
+
+    style_distance: float
+    gram_distance: float
+    moment_distance: float
+    content_distance: float
+    self_similarity: float
+
+    def to_json(self) -> dict[str, float]:
+        """Every number by its name."""
+        return asdict(self)
+
+
+class Judge:
+    """Looks at pictures with a frozen network."""
+
+    def __init__(
+        self,
+        extract: Callable[[Tensor], Mapping[str, Tensor]],
+        *,
+        content_taps: Sequence[str],
+        style_taps: Sequence[str],
+        stride: int,
+    ) -> None:
+        """Remember the network.
+
+        Args:
+            extract: Picture (1, 3, H, W) in [0, 1] → activations (1, C, H', W') by tap name.
+            content_taps: Taps at which the content is compared, each with the same say.
+            style_taps: Taps at which the style is compared, each with the same say.
+            stride: Stride of the deepest of these taps, px.
+        """
+        self._extract = extract
+        self.content_taps = tuple(content_taps)
+        self.style_taps = tuple(style_taps)
+        self.stride = stride
+
+    @classmethod
+    def of(cls, backbone: Backbone) -> Self:
+        """A judge that looks at the taps which the backbone's spec calls for."""
+        spec = backbone.spec
+        taps = tuple(dict.fromkeys((*spec.content_taps, *spec.style_taps)))
+        return cls(
+            FeatureExtractor(backbone, taps),
+            content_taps=spec.content_taps,
+            style_taps=spec.style_taps,
+            stride=max(spec.tap(tap).stride for tap in taps),
+        )
+
+    @torch.no_grad()
+    def look(self, picture: Tensor) -> Mapping[str, Tensor]:
+        """Activations by tap of a picture (1, 3, H, W) in [0, 1]."""
+        return self._extract(picture)
+
+    def case(
+        self,
+        content: Tensor,
+        styles: Sequence[Tensor],
+        *,
+        size: int,
+        style_scale: float = 1.0,
+        mix: Sequence[float] = (),
+    ) -> "Case":
+        """Look at a photograph and its style, to judge any number of pictures made of them.
+
+        Args:
+            content: The photograph, (1, 3, H, W) in [0, 1], of any size.
+            styles: One or more style pictures like it.
+            size: Longer side of the pictures to be judged, px. At most `JUDGED_SIZE` is looked at.
+            style_scale: As the pictures were painted, see `StyleConfig`.
+            mix: One weight for each style, or empty for equal shares.
+
+        Raises:
+            ArgumentError: No style, a mix of another length, or a picture too small for the judge.
+        """
+        if not styles:
+            raise ArgumentError("there is no style picture to judge by: give at least one")
+        if mix and len(mix) != len(styles):
+            raise ArgumentError(
+                f"{len(mix)} weights of a mix for {len(styles)} style picture(s): give one for each"
+            )
+        longer = min(size, JUDGED_SIZE)
+        least = least_side(self.stride)
+        photograph = resize(content, fit(size_of(content), longer))
+        scaled = [shrink(style, round(longer * style_scale), shorter=least) for style in styles]
+        for name, picture in [("the picture", photograph), *(("a style", one) for one in scaled)]:
+            height, width = size_of(picture)
+            if min(height, width) < least:
+                raise ArgumentError(
+                    f"{name} of {width}×{height} px is too small for this judge, which needs "
+                    f"{least} px on the shorter side: choose larger pictures"
+                )
+        return Case(self, photograph, scaled, mix or (1.0,) * len(styles))
+
+
+class Case:
+    """A photograph and its style, as a judge sees them; called with a picture, the verdict."""
+
+    def __init__(
+        self, judge: Judge, content: Tensor, styles: Sequence[Tensor], mix: Sequence[float]
+    ) -> None:
+        """Look at the pictures; `Judge.case` scales them first."""
+        self._judge = judge
+        self._size = size_of(content)
+        seen = judge.look(content)
+        looks = [judge.look(style) for style in styles]
+        self._content = {tap: seen[tap] for tap in judge.content_taps}
+        self._alike = {tap: similarity_matrix(seen[tap], _PLACES) for tap in judge.content_taps}
+        self._style: dict[str, Moments] = {}
+        self._whole: dict[str, tuple[float, float]] = {}  # the photograph's way to the style
+        for tap in judge.style_taps:
+            target = Moments.mixed([Moments.of(look[tap]) for look in looks], mix)
+            self._style[tap] = target
+            self._whole[tap] = _whole_way(Moments.of(seen[tap]), target)
+
+    def __call__(self, picture: Tensor) -> Verdict:
+        """Judge a picture (1, 3, H, W) in [0, 1], which is scaled to the size of the case.
+
+        Raises:
+            ArgumentError: It has other proportions than the photograph.
+        """
+        _check_proportions(size_of(picture), self._size)
+        seen = self._judge.look(resize(picture, self._size))
+        ways = {tap: _way(Moments.of(seen[tap]), target) for tap, target in self._style.items()}
+        gram, moment = (
+            _mean([way[kind] / self._whole[tap][kind] for tap, way in ways.items()])
+            for kind in (0, 1)
+        )
+        return Verdict(
+            style_distance=(gram + moment) / 2,
+            gram_distance=gram,
+            moment_distance=moment,
+            content_distance=_mean(
+                [feature_distance(seen[tap], target) for tap, target in self._content.items()]
+            ),
+            self_similarity=_mean(
+                [
+                    correlation(similarity_matrix(seen[tap], _PLACES), alike)
+                    for tap, alike in self._alike.items()
+                ]
+            ),
+        )
+
+
+def _way(moments: Moments, target: Moments) -> tuple[float, float]:
+    """The distances from the target: of Gram matrices, and Wasserstein's."""
+    return gram_distance(moments, target), wasserstein_distance(moments, target)
+
+
+def _whole_way(photograph: Moments, style: Moments) -> tuple[float, float]:
+    """The photograph's distances from the style, which count as 1; both above 0."""
+    covariance = style.covariance
+    energies = float(covariance.square().sum()), float(covariance.trace())
+    way, floor = _way(photograph, style), [_LEAST * energy for energy in energies]
+    # A tap that sees nothing in either picture has no scale of its own.
+    return (max(way[0], floor[0]) or 1.0, max(way[1], floor[1]) or 1.0)
+
+
+def _mean(numbers: Sequence[float]) -> float:
+    return sum(numbers) / len(numbers)
+
+
+def _check_proportions(picture: tuple[int, int], photograph: tuple[int, int]) -> None:
+    """Refuse a picture whose (H, W) has other proportions than the photograph's."""
+    (height, width), (tall, wide) = picture, photograph
+    tolerance = _SHAPE_TOLERANCE + 1 / min(height, width) + 1 / min(tall, wide)
+    if abs(math.log(width * tall / (height * wide))) > tolerance:
+        raise ArgumentError(
+            f"the picture has {width}×{height} px, and its photograph the proportions of "
+            f"{wide}×{tall}: expected the photograph that it was painted from"
+        )
