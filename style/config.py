@@ -50,7 +50,7 @@ class InitialImage(StrEnum):
     STATISTICS = "statistics"
     """The photograph in the mean and covariance of the style's colours."""
     DRAFT = "draft"
-    """A picture that is handed in."""
+    """A draft (`style.draft`), or another picture that is handed in."""
 
 
 class Colors(StrEnum):

@@ -84,7 +84,8 @@ class StyleService:
             styles: One or more pictures to take the manner from.
             config: What to paint.
             regions: Parts of the photograph that are painted in their own way.
-            initial: The draft to begin from, where the configuration says so.
+            initial: The picture to begin from, where the configuration says draft; None: a draft
+                of its own.
             weights: A weights file for `config.backbone`; None for where they usually are.
             portrait: Finds the faces of the photograph, handed over in the size of the picture, for
                 a config that keeps identities; it may raise errors of its own.

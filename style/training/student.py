@@ -7,11 +7,12 @@ Where it has its teacher's channels, its parameters are not its weights w and b,
 where n and μ are length and mean of the patches that the convolution sees, Z = (C + ridge)^-½
 whitens them, C being their covariance, and σ' is the root mean square of each output channel, all
 measured once on the teacher's maps. So every parameter is about 1, sees uncorrelated inputs of
-deviation 1, and gives outputs of size 1; c begins with the mean that the output is to have. Otherwise a plain chain of rectified convolutions is badly
-conditioned: neighbouring places of a map are nearly equal, all values are positive, and channels
-differ in size by orders of magnitude. It is the natural gradient's metric on the side of the inputs
-(Desjardins et al. 2015, Natural Neural Networks) with fixed numbers; in the end nothing of it is
-left in the network.
+deviation 1, and gives outputs of size 1; c begins with the mean that the output is to have.
+
+Otherwise a plain chain of rectified convolutions is badly conditioned: neighbouring places of a map
+are nearly equal, all values are positive, and channels differ in size by orders of magnitude. It is
+the natural gradient's metric on the side of the inputs (Desjardins et al. 2015, Natural Neural
+Networks) with fixed numbers; in the end nothing of it is left in the network.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
