@@ -1,8 +1,9 @@
 """One call that turns pictures on disk into a painting: for the command line and the page."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import TypedDict
 
 import torch
 from PIL.Image import Image
@@ -14,10 +15,21 @@ from data.images import load_image, to_tensor
 from .color import luminance
 from .config import Manner, Region, StyleConfig
 from .network import StyleNetwork
-from .optimize import stylize
+from .optimize import plan_painting, stylize
+from .planning import Plan, Room
 from .results import Progress
+from .unfinished import Unfinished
 
 Picture = str | PathLike[str] | bytes | Image
+
+
+class _Pictures(TypedDict):
+    """What a painting is made from, as `style.optimize.stylize` takes it."""
+
+    content: torch.Tensor
+    styles: list[torch.Tensor]
+    regions: list[Region[torch.Tensor]]
+    initial: torch.Tensor | None
 
 
 class StyleService:
@@ -46,6 +58,9 @@ class StyleService:
         initial: Picture | None = None,
         weights: Path | None = None,
         preview_every: int = 0,
+        room: Room | None = None,
+        planned: Callable[[Plan], None] | None = None,
+        unfinished: Unfinished | None = None,
     ) -> Generator[Progress, None, None]:
         """Paint `content` in the manner of `styles`; see `style.optimize.stylize`.
 
@@ -61,29 +76,69 @@ class StyleService:
             weights: A weights file for `config.backbone`; None for where they usually are.
             preview_every: Every how many steps a `Progress` carries an image; 0 for the last
                 only.
+            room: What memory there is; None for most of what is at hand.
+            planned: Told what the picture will take, before anything is painted.
+            unfinished: Where a half-painted picture is kept, and gone on with; None keeps none.
 
         Returns:
             A generator of one `Progress` a step; the last one carries the picture.
 
         Raises:
             ArgumentError: A missing file, an unknown backbone, a picture too small for it, a mask
-                that cannot be read or does not suit the photograph.
+                that cannot be read or does not suit the photograph, a picture that does not fit the
+                memory, another one half painted.
             ImageError: A picture that cannot be read.
             WeightsError: No weights are at hand, or they are of another network.
             StyleError: While painting, a loss became infinite or NaN.
         """
+        pictures = self._pictures(content, styles, regions, initial)
+        return stylize(
+            config=config,
+            network=self._network(config, weights),
+            preview_every=preview_every,
+            room=room or Room(),
+            planned=planned,
+            unfinished=unfinished,
+            **pictures,
+        )
+
+    def plan(
+        self,
+        content: Picture,
+        styles: Sequence[Picture],
+        config: StyleConfig,
+        *,
+        regions: Sequence[Region[Picture]] = (),
+        initial: Picture | None = None,
+        weights: Path | None = None,
+        room: Room | None = None,
+    ) -> Plan:
+        """What `stylize` would take with the same arguments; it raises the same errors."""
+        pictures = self._pictures(content, styles, regions, initial)
+        network = self._network(config, weights)
+        return plan_painting(config=config, network=network, room=room or Room(), **pictures)
+
+    def _network(self, config: StyleConfig, weights: Path | None) -> StyleNetwork:
+        """What looks at the picture."""
         loaded = load_backbone(
             config.backbone, weights=weights, home=self._home, device=self._device
         )
-        return stylize(
-            self._read(content),
-            [self._read(style) for style in styles],
-            config,
-            StyleNetwork.of(loaded.backbone, config),
-            regions=[self._read_region(region) for region in regions],
-            initial=None if initial is None else self._read(initial),
-            preview_every=preview_every,
-        )
+        return StyleNetwork.of(loaded.backbone, config)
+
+    def _pictures(
+        self,
+        content: Picture,
+        styles: Sequence[Picture],
+        regions: Sequence[Region[Picture]],
+        initial: Picture | None,
+    ) -> _Pictures:
+        """All pictures on the device."""
+        return {
+            "content": self._read(content),
+            "styles": [self._read(style) for style in styles],
+            "regions": [self._read_region(region) for region in regions],
+            "initial": None if initial is None else self._read(initial),
+        }
 
     def _read(self, picture: Picture) -> torch.Tensor:
         """A picture as (3, H, W) in [0, 1] on the device."""

@@ -13,12 +13,13 @@ import typer
 from data.errors import ArgumentError
 from style.config import Manner, Region, StyleConfig
 
-from .. import output
-from ..options import INTERRUPTED, JsonLinesOption, Settings, command, options_of
+from .. import output, plans
+from ..options import INTERRUPTED, JsonLinesOption, JsonOption, Settings, command, options_of
 from ..outputs import check_picture
 
 if TYPE_CHECKING:
     from style.results import Progress
+    from style.unfinished import Unfinished
 
 app = typer.Typer()
 
@@ -57,9 +58,9 @@ def stylize(
         typer.Argument(metavar="STYLE", exists=True, help="Pictures to take the manner from."),
     ],
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option("--output", "-o", metavar="OUT", help="Where the picture goes."),
-    ],
+    ] = None,
     regions: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,39 +78,90 @@ def stylize(
     preview_every: Annotated[
         int, typer.Option(min=1, metavar="STEPS", help="How often the preview is renewed.")
     ] = 25,
+    tile: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|none|PIXELS",
+            help="Longest side of what the network looks at: as the memory allows, the whole "
+            "picture, or so many pixels. Tiles give the same picture.",
+        ),
+    ] = "auto",
+    memory: Annotated[
+        float | None,
+        typer.Option(metavar="GB", help="What may be taken; without it, most of what is at hand."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what memory and time it will take, and end.")
+    ] = False,
+    as_json: JsonOption = False,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Begin anew where the picture is half painted already."),
+    ] = False,
     json_lines: JsonLinesOption = False,
     **fields: Any,
 ) -> int:
     """Paint a photograph in the manner of other pictures.
 
-    Ctrl-C stops and keeps the picture so far. A PNG carries its settings.
+    Ctrl-C stops and keeps the picture so far. A PNG carries its settings. What was interrupted or
+    killed goes on from OUT.part with the same command.
     """
     config = StyleConfig(backbone=_network(settings), **fields)
     parts = [_region(text) for text in regions or ()]
     pictures = [given for part in parts for given in (part.mask, part.style)]
     inputs = (content, *styles, *(path for path in pictures if isinstance(path, Path)))
-    for picture in (out, *([preview] if preview else [])):
+    if out is None and not plan:
+        raise ArgumentError("where the picture goes is missing: name it with --output")
+    for picture in filter(None, (out, preview)):
         check_picture(picture, inputs=inputs)
-    from data.images import save_image
+    from style.planning import Room
     from style.service import StyleService
 
-    painting = StyleService(home=settings.home, device=settings.chosen_device).stylize(
+    service = StyleService(home=settings.home, device=settings.chosen_device)
+    room = Room(tile=tile, memory=memory)  # type: ignore[arg-type]  # Room reads text
+    if plan or out is None:
+        found = service.plan(
+            content, styles, config, regions=parts, weights=settings.weights, room=room
+        )
+        plans.show(found, as_json=as_json)
+        return 0
+    from style.unfinished import Unfinished
+
+    unfinished = Unfinished(out.with_name(f"{out.name}.part"), fresh=fresh)
+    painting = service.stylize(
         content,
         styles,
         config,
         regions=parts,
         weights=settings.weights,
         preview_every=preview_every if preview else 0,
+        room=room,
+        planned=None if json_lines else plans.tell,
+        unfinished=unfinished,
     )
     last = _paint(painting, preview=preview, json_lines=json_lines)
+    return _finish(last, out, config, unfinished, json_lines=json_lines)
+
+
+def _finish(
+    last: "Progress",
+    out: Path,
+    config: StyleConfig,
+    unfinished: "Unfinished",
+    *,
+    json_lines: bool,
+) -> int:
+    """Save the picture, finished or as far as it got, and say so; the exit code."""
+    from data.images import save_image
+
     interrupted = last.step < last.total
     made_with = config.settings() | ({"steps_done": last.step} if interrupted else {})
     save_image(last.render(), out, settings=made_with)
     if interrupted:
-        output.print_error(
-            f"interrupted at step {last.step} of {last.total}; the picture so far is in {out}"
-        )
+        line = f"interrupted at step {last.step} of {last.total}; the picture so far is in {out}"
+        output.print_error(line + ("; the same command goes on" if unfinished.is_there else ""))
         return INTERRUPTED
+    unfinished.remove()
     if not json_lines:
         output.print_line(f"{out}: {last.total} steps in {last.elapsed:.0f} s")
     return 0
@@ -166,7 +218,9 @@ def _paint(
 
     with closing(painting), _stop_signals() as stop, output.progress_bar("painting") as advance:
         for progress in painting:
-            advance(progress.step, progress.total)
+            advance(progress.step, progress.total, "", plans.time_left(progress.seconds_left))
+            for note in () if json_lines else progress.notes:
+                output.print_warning(note)
             if preview and progress.image:
                 save_image(progress.image, preview)
             if json_lines:
@@ -184,6 +238,10 @@ def _as_json(progress: "Progress", preview: Path | None) -> dict[str, object]:
         "losses": dict(progress.losses),
         "elapsed": round(progress.elapsed, 3),
     }
+    if progress.seconds_left is not None:
+        line["seconds_left"] = round(progress.seconds_left, 1)
+    if progress.notes:
+        line["notes"] = list(progress.notes)
     if preview and progress.image:
         line["preview"] = str(preview)
     return line
