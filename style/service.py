@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
+from typing import TypedDict
 
 import torch
 from PIL.Image import Image
@@ -17,13 +18,24 @@ from .color import luminance
 from .config import InitialImage, Manner, Region, StyleConfig
 from .draft import Draft, Drafter, draft
 from .network import StyleNetwork
-from .optimize import stylize
+from .optimize import plan_painting, stylize
+from .planning import Plan, Room
 from .portraits import Care, Portrait
 from .pyramid import fit, resize, size_of
 from .results import Progress
 from .sittings import Terms, sit
+from .unfinished import Unfinished
 
 Picture = str | PathLike[str] | bytes | Image | torch.Tensor
+
+
+class _Pictures(TypedDict):
+    """What a painting is made from, as `style.optimize.stylize` takes it."""
+
+    content: torch.Tensor
+    styles: list[torch.Tensor]
+    regions: list[Region[torch.Tensor]]
+    initial: torch.Tensor | None
 
 
 class StyleService:
@@ -72,6 +84,9 @@ class StyleService:
         portrait: Callable[[Image], Portrait] | None = None,
         terms: Terms | None = None,
         preview_every: int = 0,
+        room: Room | None = None,
+        planned: Callable[[Plan], None] | None = None,
+        unfinished: Unfinished | None = None,
     ) -> Generator[Progress, None, None]:
         """Paint `content` in the manner of `styles`; see `style.optimize.stylize`.
 
@@ -92,6 +107,10 @@ class StyleService:
             terms: How firmly faces are held then; None for what suits most pictures.
             preview_every: Every how many steps a `Progress` carries an image; 0 for the last
                 only.
+            room: What memory there is; None for most of what is at hand.
+            planned: Told what the picture will take, before anything is painted.
+            unfinished: Where a half-painted picture is kept, and gone on with; None keeps none.
+                Where identities are kept none is kept either.
 
         Returns:
             A generator of one `Progress` a step; the last one carries the picture.
@@ -99,40 +118,51 @@ class StyleService:
         Raises:
             ArgumentError: A missing file, an unknown backbone, a picture too small for it, a mask
                 that cannot be read or does not suit the photograph; identities are to be kept
-                without a `portrait`.
+                without a `portrait`; a picture that does not fit the memory, another one half
+                painted.
             ImageError: A picture that cannot be read.
             WeightsError: No weights are at hand, or they are of another network.
             StyleError: While painting, a loss became infinite or NaN.
         """
-        loaded = self.load(config.backbone, weights=weights)
-        photograph = self._read(content)
+        pictures = self._pictures(content, styles, config, regions, initial)
         paint = partial(
             stylize,
-            photograph,
-            [self._read(style) for style in styles],
-            network=StyleNetwork.of(loaded.backbone, config),
-            regions=[self._read_region(region) for region in regions],
+            network=self._network(config, weights),
             preview_every=preview_every,
+            room=room or Room(),
+            **pictures,
         )
-        if initial is not None:
-            first: torch.Tensor | None = self._read(initial)
-        elif config.initial_image is InitialImage.DRAFT:
-            first = self._draft(content, styles, config, regions).painted
-        else:
-            first = None
         if not config.keep_identity:
-            return paint(config=config, initial=first)
+            return paint(config=config, planned=planned, unfinished=unfinished)
         if portrait is None:
             raise ArgumentError("identities cannot be kept without somebody who recognises faces")
 
         def sitting(
             config: StyleConfig, care: Care, draft: Image | None
         ) -> Generator[Progress, None, None]:
-            over = first if draft is None else self._read(draft)
-            return paint(config=config, care=care, initial=over)
+            if draft is None:
+                return paint(config=config, care=care, planned=planned)
+            return paint(config=config, care=care, initial=self._read(draft))
 
+        photograph = pictures["content"]
         seen = resize(photograph.unsqueeze(0), fit(size_of(photograph), config.size))
         return sit(portrait(to_image(seen)), config, sitting, terms)
+
+    def plan(
+        self,
+        content: Picture,
+        styles: Sequence[Picture],
+        config: StyleConfig,
+        *,
+        regions: Sequence[Region[Picture]] = (),
+        initial: Picture | None = None,
+        weights: Path | None = None,
+        room: Room | None = None,
+    ) -> Plan:
+        """What `stylize` would take with the same arguments; it raises the same errors."""
+        pictures = self._pictures(content, styles, config, regions, initial)
+        network = self._network(config, weights)
+        return plan_painting(config=config, network=network, room=room or Room(), **pictures)
 
     def draft(
         self,
@@ -181,6 +211,29 @@ class StyleService:
                 for each in given
             ],
         )
+
+    def _network(self, config: StyleConfig, weights: Path | None) -> StyleNetwork:
+        """What looks at the picture."""
+        return StyleNetwork.of(self.load(config.backbone, weights=weights).backbone, config)
+
+    def _pictures(
+        self,
+        content: Picture,
+        styles: Sequence[Picture],
+        config: StyleConfig,
+        regions: Sequence[Region[Picture]],
+        initial: Picture | None,
+    ) -> _Pictures:
+        """All pictures on the device; a draft is painted where one is asked for and none given."""
+        first = None if initial is None else self._read(initial)
+        if first is None and config.initial_image is InitialImage.DRAFT:
+            first = self._draft(content, styles, config, regions).painted
+        return {
+            "content": self._read(content),
+            "styles": [self._read(style) for style in styles],
+            "regions": [self._read_region(region) for region in regions],
+            "initial": first,
+        }
 
     def _read(self, picture: Picture) -> torch.Tensor:
         """A picture as (3, H, W) in [0, 1] on the device."""

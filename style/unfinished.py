@@ -112,6 +112,11 @@ class Unfinished:
             )
         return Saved(position, file.tensors)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a file."""
+        return self._path.exists()
+
     def is_due(self) -> bool:
         """Whether it is time for a new state; writing takes a twentieth of the time at most."""
         pause = max(self._every, 20 * self._took) if self._every > 0 else 0.0

@@ -14,14 +14,16 @@ from data.formats import Depth, holds, holds_alpha, usual_depth
 from style.config import Region, StyleConfig
 from style.record import Record, Source
 
-from . import output, portraits
+from . import output, plans, portraits
 from .options import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from data.images import Picture
+    from style.planning import Plan, Room
     from style.results import Progress
+    from style.unfinished import Unfinished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,9 @@ class Order:
         draft: Whether it is painted at once, in one go.
         preview: Where to keep the picture so far.
         preview_every: How often that is renewed, in steps.
+        tile: `auto`, `none`, or the longest side of what the network looks at, px.
+        memory: GB that may be taken; None for most of what is at hand.
+        fresh: Whether a half-painted picture is begun anew.
         json_lines: Whether progress is reported on stdout.
     """
 
@@ -50,6 +55,9 @@ class Order:
     draft: bool = False
     preview: Path | None = None
     preview_every: int = 25
+    tile: str = "auto"
+    memory: float | None = None
+    fresh: bool = False
     json_lines: bool = False
 
     @property
@@ -91,6 +99,7 @@ class Easel:
         photograph: "Tensor",
         config: StyleConfig,
         *,
+        out: Path | None = None,
         title: str = "painting",
         told: Mapping[str, object] | None = None,
     ) -> "Progress":
@@ -99,6 +108,7 @@ class Easel:
         Args:
             photograph: (3, H, W) in [0, 1].
             config: The settings.
+            out: Where the picture goes: half painted it is kept beside that, and gone on with.
             title: What the progress bar says.
             told: What each line of JSON says besides the step.
         """
@@ -114,8 +124,45 @@ class Easel:
             weights=self._weights,
             portrait=self._portrait,
             preview_every=order.preview_every if order.preview else 0,
+            room=self._room(),
+            planned=None if order.json_lines else plans.tell,
+            unfinished=out and self._unfinished(out),
         )
         return _paint(painting, order, title=title, told=told or {})
+
+    def plan(self) -> "Plan":
+        """What painting the order's photograph will take.
+
+        Raises:
+            ArgumentError: It is a folder.
+        """
+        from data.images import load_picture
+
+        order = self._order
+        if order.content.is_dir():
+            raise ArgumentError("a plan is of one photograph: give no folder with --plan")
+        return self._service.plan(
+            load_picture(order.content).colours,
+            self._styles,
+            order.config,
+            regions=order.regions,
+            weights=self._weights,
+            room=self._room(),
+        )
+
+    def _room(self) -> "Room":
+        from style.planning import Room
+
+        return Room(tile=self._order.tile, memory=self._order.memory)  # type: ignore[arg-type]  # it reads text
+
+    def _unfinished(self, out: Path) -> "Unfinished":
+        from style.unfinished import Unfinished
+
+        return Unfinished(out.with_name(f"{out.name}.part"), fresh=self._order.fresh)
+
+    def goes_on(self, out: Path) -> bool:
+        """Whether the picture is kept half painted, so that the same command goes on."""
+        return self._unfinished(out).is_there
 
     def draft(self, photograph: "Tensor", config: StyleConfig) -> "Tensor":
         """Paint at once; the picture (1, 3, H, W).
@@ -172,6 +219,8 @@ class Easel:
             alpha=picture.alpha if holds_alpha(out.suffix) else None,
             settings=self.record(content, depth, steps_done, draft=draft).settings(),
         )
+        if steps_done is None:
+            self._unfinished(out).remove()
 
 
 def depth_of(asked: Depth | None, path: Path) -> Depth:
@@ -207,7 +256,9 @@ def _paint(
 
     with closing(painting), _stop_signals() as stop, output.progress_bar(title) as advance:
         for progress in painting:
-            advance(progress.step, progress.total)
+            advance(progress.step, progress.total, "", plans.time_left(progress.seconds_left))
+            for note in () if order.json_lines else progress.notes:
+                output.print_warning(note)
             if order.preview and progress.image:
                 save_image(progress.image, order.preview)
             tell(order, {**told, **_as_json(progress, order.preview)})
@@ -230,6 +281,10 @@ def _as_json(progress: "Progress", preview: Path | None) -> dict[str, object]:
         "losses": dict(progress.losses),
         "elapsed": round(progress.elapsed, 3),
     }
+    if progress.seconds_left is not None:
+        line["seconds_left"] = round(progress.seconds_left, 1)
+    if progress.notes:
+        line["notes"] = list(progress.notes)
     if preview and progress.image:
         line["preview"] = str(preview)
     if progress.faces:

@@ -91,7 +91,7 @@ class Progress:
         total: Steps in all.
         losses: The named losses of that step; empty for work that has none.
         elapsed: Seconds since the first step began.
-        seconds_left: An estimate from the speed of the newest steps; None before there is one.
+        seconds_left: The job's own estimate, or one by its newest steps; None before there is one.
         faces: What became of each face, as `ui.portraits` writes it; empty where none are kept.
     """
 
@@ -186,12 +186,13 @@ def progress(job: Job) -> Progress | None:
         return None
     first, last = lines[0], lines[-1]
     steps, seconds = last["step"] - first["step"], last["elapsed"] - first["elapsed"]
+    by_speed = (last["total"] - last["step"]) * seconds / steps if steps > 0 else None
     return Progress(
         step=last["step"],
         total=last["total"],
         losses=last.get("losses", {}),
         elapsed=last["elapsed"],
-        seconds_left=(last["total"] - last["step"]) * seconds / steps if steps > 0 else None,
+        seconds_left=last.get("seconds_left", by_speed),
         faces=last.get("faces", ()),
     )
 

@@ -40,6 +40,11 @@ def print_warning(message: str) -> None:
     print(f"warning: {one_line(message)}", file=sys.stderr)
 
 
+def print_note(message: str) -> None:
+    """One line on stderr that neither fails nor warns."""
+    print(one_line(message), file=sys.stderr)
+
+
 def print_failure(image: str, reason: str) -> None:
     """One line on stderr about an image that failed; a reason that names it says enough."""
     print_error(reason if one_line(image) in one_line(reason) else f"{image}: {reason}")
@@ -92,6 +97,11 @@ def duration(seconds: float) -> str:
 def megabytes(count: int) -> str:
     """A number of bytes in megabytes."""
     return f"{count / 1e6:.1f} MB"
+
+
+def gigabytes(count: int) -> str:
+    """A number of bytes in gigabytes."""
+    return f"{count / 1e9:.1f} GB"
 
 
 @contextmanager

@@ -31,12 +31,11 @@ def paint_picture(settings: Settings, order: Order, out: Path) -> int:
         if not order.json_lines:
             output.print_line(f"{out}: a draft")
         return 0
-    last = easel.paint(picture.colours, order.config)
+    last = easel.paint(picture.colours, order.config, out=out)
     easel.save(picture, order.content, last, out)
     if last.step < last.total:
-        output.print_error(
-            f"interrupted at step {last.step} of {last.total}; the picture so far is in {out}"
-        )
+        line = f"interrupted at step {last.step} of {last.total}; the picture so far is in {out}"
+        output.print_error(line + ("; the same command goes on" if easel.goes_on(out) else ""))
         return INTERRUPTED
     kept = portraits.verdicts(last.faces)
     if not all(face.same_person for face in last.faces):

@@ -13,10 +13,10 @@ from style.config import Manner, Region, StyleConfig
 from style.quality import Quality, settings_of
 from style.record import Record
 
-from .. import repeating
+from .. import plans, repeating
 from ..contact_sheet import CELL_SIZE, Grid, check_grid, paint_sheet, read_grid
-from ..easel import Order
-from ..options import JsonLinesOption, Settings, command, options_of
+from ..easel import Easel, Order
+from ..options import JsonLinesOption, JsonOption, Settings, command, options_of
 from ..outputs import check_picture
 from ..painting import paint_folder, paint_picture
 from ..styles import is_preset, style_file
@@ -53,9 +53,9 @@ _HELP = {
 def stylize(
     settings: Settings,
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option("--output", "-o", metavar="OUT", help="Where the picture goes."),
-    ],
+    ] = None,
     content: Annotated[
         Path | None,
         typer.Argument(
@@ -121,13 +121,34 @@ def stylize(
     draft: Annotated[
         bool, typer.Option("--draft", help="Paint at once, in one go: a preview of the style.")
     ] = False,
+    tile: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|none|PIXELS",
+            help="Longest side of what the network looks at: as the memory allows, the whole "
+            "picture, or so many pixels. Tiles give the same picture.",
+        ),
+    ] = "auto",
+    memory: Annotated[
+        float | None,
+        typer.Option(metavar="GB", help="What may be taken; without it, most of what is at hand."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what memory and time it will take, and end.")
+    ] = False,
+    as_json: JsonOption = False,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Begin anew where the picture is half painted already."),
+    ] = False,
     json_lines: JsonLinesOption = False,
     **fields: Any,
 ) -> int:
     """Paint a photograph in the manner of other pictures, or every photograph of a folder.
 
     Ctrl-C stops and keeps the picture so far. A picture carries its settings, for --like. In a
-    folder, what is painted already is passed over.
+    folder, what is painted already is passed over. What was interrupted or killed goes on from
+    OUT.part with the same command.
     """
     record = None if like is None else repeating.record_of(like)
     given = [style_file(text, settings.home) for text in styles or ()]
@@ -138,7 +159,7 @@ def stylize(
         parts = repeating.regions_of(record, like, content, settings.home)
     named = {} if quality is None else settings_of(quality)
     config = _config(settings, record, named | fields, small=grid is not None)
-    if depth is None and record is not None and record.depth and holds(out.suffix, record.depth):
+    if depth is None and record and record.depth and out and holds(out.suffix, record.depth):
         depth = record.depth
     order = Order(
         content=content,
@@ -150,8 +171,16 @@ def stylize(
         repeats=record,
         preview=preview,
         preview_every=preview_every,
+        tile=tile,
+        memory=memory,
+        fresh=fresh,
         json_lines=json_lines,
     )
+    if plan:
+        plans.show(Easel(settings, order).plan(), as_json=as_json)
+        return 0
+    if out is None:
+        raise ArgumentError("where the picture goes is missing: name it with --output")
     return _painted(settings, order, _grid(grid, record, config), out, overwrite=overwrite)
 
 
