@@ -126,7 +126,7 @@ class Easel:
             preview_every=order.preview_every if order.preview else 0,
             room=self._room(),
             planned=None if order.json_lines else plans.tell,
-            unfinished=out and self._unfinished(out),
+            unfinished=self._unfinished(out) if out else None,
         )
         return _paint(painting, order, title=title, told=told or {})
 
@@ -210,10 +210,14 @@ class Easel:
         from data.images import save_image
 
         depth = depth_of(self._order.depth, out)
-        draft = isinstance(painted, Tensor)
-        steps_done = None if draft or painted.step == painted.total else painted.step
+        steps_done: int | None = None
+        if isinstance(painted, Tensor):
+            shown, draft = painted, True
+        else:
+            shown, draft = painted.render_tensor(), False
+            steps_done = painted.step if painted.step < painted.total else None
         save_image(
-            painted if draft else painted.render_tensor(),
+            shown,
             out,
             depth=depth,
             alpha=picture.alpha if holds_alpha(out.suffix) else None,

@@ -87,6 +87,7 @@ def _pictures(
     for number, region in enumerate(regions, 1):
         mask = load_image(region.mask, name=f"the mask of region {number}")
         check_proportions((mask.height, mask.width), number, (height, width))
+        assert isinstance(region.mask, bytes)  # a mask has no presets
         pictures[f"mask-{number}.png"] = as_png(region.mask)
         if isinstance(region.style, bytes):
             named = f"the style picture of region {number}"
