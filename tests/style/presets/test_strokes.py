@@ -16,7 +16,9 @@ def test_paths_follow_the_flow_with_their_middles_where_they_start() -> None:
     assert paths.shape == (20, 7, 2)
     assert paths[:, 3] == pytest.approx(starts)
     steps = np.diff(paths, axis=1)
-    assert np.arctan2(steps[..., 1], steps[..., 0]) == pytest.approx(np.full((20, 6), angle), abs=1e-4)
+    assert np.arctan2(steps[..., 1], steps[..., 0]) == pytest.approx(
+        np.full((20, 6), angle), abs=1e-4
+    )
     lengths = np.linalg.norm(paths[:, -1] - paths[:, 0], axis=1)
     assert lengths.min() >= 0.059
     assert lengths.max() <= 0.131
