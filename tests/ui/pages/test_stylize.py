@@ -239,7 +239,7 @@ def test_a_preset_is_enough_of_a_style(easel, picture, choose, asked_for):
 def test_a_quality_brings_its_size_and_steps(easel, picture, choose, asked_for, quality):
     choose("waves")
     photograph(easel, picture)
-    easel.button_group(key="quality").set_value([quality]).run()
+    easel.button_group(key="quality").set_value(quality).run()
     press(easel, "Paint")
     ((_, config, _),) = asked_for
     assert {name: getattr(config, name) for name in ("size", "steps")} == settings_of(quality)
@@ -250,7 +250,7 @@ def test_every_control_reaches_the_settings(easel, picture, choose, asked_for):
     photograph(easel, picture)
     easel.slider(key="share-waves").set_value(80)
     easel.slider(key="strength").set_value(0.7)
-    easel.button_group(key="colours").set_value([Colors.CONTENT])
+    easel.button_group(key="colours").set_value(Colors.CONTENT)
     easel.selectbox(key="color-method").set_value(ColorMethod.LAB)
     easel.slider(key="style-scale").set_value(1.5)
     easel.number_input(key="seed").set_value(9)
