@@ -281,6 +281,8 @@ PAGE_CSS: Final = """
 .stMainBlockContainer { max-width: 76rem; padding-top: 5.5rem; }
 .stMain h1 { padding-bottom: 0; }
 [data-testid="stImage"] img { border-radius: 0.4rem; }
+/* What is painted stays in sight beside a long form. */
+.stMain [data-testid="stLayoutWrapper"]:has(> .st-key-easel) { position: sticky; top: 4.5rem; }
 [data-testid="stText"] { overflow-wrap: anywhere; white-space: pre-wrap; }
 </style>
 """

@@ -164,3 +164,26 @@ def test_a_double_click_enrols_once(browser: Any, home: Path, tmp_path: Path) ->
         settled(page)
         page.close()
     assert notes.read_text() == "Ann\n"
+
+
+def test_styles_are_chosen_by_clicks_and_stay_chosen(browser: Any, home: Path) -> None:
+    with served(home, "-m", "streamlit") as address:
+        page = browser.new_page()
+        page.goto(f"{address}/stylize")
+        settled(page)
+
+        def tile(name: str) -> Any:
+            return page.get_by_role("button", name=name, exact=True)
+
+        for name in ("waves", "mosaic", "batik", "cubist"):
+            tile(name).click()
+        page.get_by_text("Share of cubist").wait_for(timeout=60_000)
+        settled(page)
+        assert tile("terrazzo").is_disabled()  # four are as many as are mixed
+        tile("batik").click()
+        page.get_by_text("Share of batik").wait_for(state="detached", timeout=60_000)
+        settled(page)
+        assert tile("terrazzo").is_enabled()
+        pressed = page.locator("button[aria-pressed=true] .name").all_inner_texts()
+        page.close()
+    assert pressed == ["mosaic", "waves", "cubist"]

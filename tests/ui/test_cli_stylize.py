@@ -20,6 +20,9 @@ from data.files import sha256_of
 from data.formats import PICTURE_SUFFIXES
 from data.images import read_settings, save_image
 from data.tensors import write_tensors
+from style.config import StyleConfig
+from style.presets import registry
+from style.quality import Quality, settings_of
 from style.results import Progress, Resemblance
 from ui.cli import main
 from ui.commands.stylize import _HELP
@@ -592,3 +595,86 @@ def test_an_input_is_never_painted_over(
     assert main(words) == 1
     assert "a.jpg is also an input" in capsys.readouterr().err
     assert style.read_bytes() == before
+
+
+@pytest.fixture
+def woodcut(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Presets are drawn small."""
+    monkeypatch.setattr(registry.Preset.draw, "__defaults__", (64, None))
+
+
+def test_a_preset_is_a_style_and_a_regions_style(
+    pictures: tuple[str, str], tmp_path: Path, home: Path, woodcut: None
+) -> None:
+    mask = pictures[1]
+    command = ["stylize", pictures[0], "preset:woodcut", pictures[1], "-o", str(tmp_path / "o.png")]
+    command += ["--region", f"{mask}=preset:engraving", "--region", f"{mask}=preset:woodcut:0.3"]
+    assert main([*command, "--steps", "1"]) == 0
+    [call] = FakeService.calls
+    drawn, other = call.styles
+    assert other == Path(pictures[1])
+    assert drawn.parent == home / "presets"
+    assert drawn.name.startswith("woodcut-")
+    with Image.open(drawn) as picture:
+        assert picture.size == (64, 64)
+    first, second = call.regions
+    assert (first.style.name[:10], first.strength) == ("engraving-", None)
+    assert (second.style, second.strength) == (drawn, 0.3)
+
+
+def test_a_file_that_is_called_like_a_preset_is_named_by_a_path(
+    pictures: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(pictures[1]).rename("preset:mine")
+    assert main(["stylize", pictures[0], "./preset:mine", "-o", "out.png", "--steps", "1"]) == 0
+    assert FakeService.calls[0].styles == [Path("preset:mine")]
+    assert main(["stylize", pictures[0], "preset:mine", "-o", "out.png", "--steps", "1"]) == 2
+
+
+@pytest.mark.parametrize("name", ["preset:", "preset:moasic", "preset:../mosaic", "absent.png"])
+def test_a_style_that_is_not_there_is_refused_in_one_line(
+    pictures: tuple[str, str],
+    tmp_path: Path,
+    home: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    out = tmp_path / "out.png"
+    for words in ([name], [pictures[1], "--region", f"{pictures[1]}={name}"]):
+        assert main(["stylize", pictures[0], *words, "-o", str(out)]) == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert ("expected one of mosaic, " in error) == name.startswith("preset:")
+    assert FakeService.calls == []
+    assert not out.exists()
+    assert not home.exists()
+
+
+def test_a_quality_sets_size_and_steps_and_options_beside_it_win(
+    pictures: tuple[str, str], tmp_path: Path
+) -> None:
+    command = ["stylize", *pictures, "-o", str(tmp_path / "out.png")]
+    assert main([*command, "--quality", "draft"]) == 0
+    assert main([*command, "--quality", "draft", "--steps", "3"]) == 0
+    assert (
+        main([*command, "--steps", "300", "--quality", "draft"]) == 0
+    )  # the usual number, asked for
+    assert main([*command, "--quality", "balanced"]) == 0
+    draft = settings_of(Quality.DRAFT)
+    usual = StyleConfig()
+    assert [(call.config.size, call.config.steps) for call in FakeService.calls] == [
+        (draft["size"], draft["steps"]),
+        (draft["size"], 3),
+        (draft["size"], 300),
+        (usual.size, usual.steps),
+    ]
+
+
+def test_an_unknown_quality_is_refused(
+    pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["stylize", *pictures, "-o", str(tmp_path / "o.png"), "--quality", "best"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "balanced" in error

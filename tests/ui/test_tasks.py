@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from PIL import ExifTags, Image
 
-from data.errors import ImageError
+from data.errors import AppError, ImageError
 from data.images import load_image, read_settings
-from style.config import StyleConfig
+from style.config import Colors, Manner, Region, StyleConfig
 from ui import jobs, tasks
 from ui.jobs import Job, JobState
 from ui.options import Device, Settings
@@ -101,6 +101,62 @@ def test_a_picture_that_cannot_be_read_is_refused_before_a_job_is_made(home: Pat
     for content, manner in ((b"no picture", picture("red")), (picture("red"), b"no picture")):
         with pytest.raises(ImageError, match="cannot read this picture"):
             tasks.stylize(Settings(home=home), content, [manner], StyleConfig())
+    assert not (home / "jobs").exists()
+
+
+def test_a_stylisation_asks_for_what_was_chosen_and_for_nothing_else(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[list[str]] = []
+    monkeypatch.setattr(jobs, "start", lambda folder, command, **_: given.append(command))
+    monkeypatch.setattr(tasks, "_likeness", lambda settings, verb: [verb])
+    config = StyleConfig(
+        backbone="vgg16", strength=0.7, style_mix=(2, 1), colors=Colors.CONTENT, steps=90
+    )
+    regions: list[Region[str | bytes]] = [
+        Region(mask=picture("white"), style=Manner.NONE),
+        Region(mask=picture("white"), style="preset:waves", strength=0.2),
+        Region(mask=picture("white"), style=picture("blue")),
+    ]
+    styles = ["preset:mosaic", picture("blue")]
+    tasks.stylize(Settings(home=home), picture("red"), styles, config, regions)
+    ((verb, content, *rest),) = given
+    folder = Path(content).parent
+    assert verb == "stylize"
+    words = [word.replace(str(folder), "…") for word in rest if not word.startswith("--preview")]
+    assert words == [
+        "preset:mosaic",
+        "…/style-2.png",
+        "--region=…/mask-1.png=none",
+        "--region=…/mask-2.png=preset:waves:0.2",
+        "--region=…/mask-3.png=…/region-3.png",
+        "--output=…/picture.png",
+        "--json-lines",
+        "--backbone=vgg16",
+        "--size=512",
+        "--steps=90",
+        "--strength=0.7",
+        "--style-mix=2.0",
+        "--style-mix=1.0",
+        "--colors=content",
+    ]
+    made = {path.name for path in folder.iterdir()}
+    assert made == {
+        "content.png", "style-2.png", "mask-1.png", "mask-2.png", "mask-3.png", "region-3.png"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("mask", [b"no picture", None])
+def test_a_bad_mask_is_refused_before_a_job_is_made(home: Path, mask: bytes | None) -> None:
+    if mask is None:
+        file = io.BytesIO()
+        Image.new("L", (96, 96), 255).save(file, "PNG")
+        mask = file.getvalue()
+    region: Region[str | bytes] = Region(mask=mask, style=Manner.MAIN)
+    with pytest.raises(AppError, match="mask of region 1"):
+        tasks.stylize(
+            Settings(home=home), picture("red"), ["preset:mosaic"], StyleConfig(), [region]
+        )
     assert not (home / "jobs").exists()
 
 

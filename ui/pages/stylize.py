@@ -36,7 +36,7 @@ def page() -> None:
     left, right = st.columns([2, 3], gap="large")
     with left, st.container(border=True), components.refusals_shown():
         _order()
-    with right, components.refusals_shown():
+    with right, st.container(key="easel"), components.refusals_shown():
         _easel()
 
 

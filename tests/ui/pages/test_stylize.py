@@ -4,7 +4,11 @@ import time
 
 import pytest
 
-from ui import jobs, tasks
+from data.errors import AppError
+from style.config import ColorMethod, Colors, Manner, StyleConfig
+from style.presets.registry import PRESETS
+from style.quality import Quality, settings_of
+from ui import components, jobs, tasks
 from ui.jobs import JobState
 
 PAINTER = """
@@ -49,6 +53,29 @@ def easel(home, monkeypatch, open_page):
     return open_page("stylize")
 
 
+@pytest.fixture
+def asked_for(monkeypatch):
+    """What the page asks the tasks for; nothing is painted."""
+    orders = []
+
+    def stylize(settings, content, styles, config, regions):
+        orders.append((styles, config, regions))
+        raise AppError("not today")
+
+    monkeypatch.setattr(tasks, "stylize", stylize)
+    return orders
+
+
+@pytest.fixture
+def choose(monkeypatch):
+    """Chooses presets, as a click in the browser would."""
+
+    def choose(*names):
+        monkeypatch.setattr(components, "style_gallery", lambda *_, **__: list(names))
+
+    return choose
+
+
 def press(page, label):
     next(button for button in page.button if button.label == label).click().run()
     assert not page.exception
@@ -72,9 +99,10 @@ def until(page, condition):
 
 def test_the_empty_page_says_what_to_do_and_offers_what_is_at_hand_first(easel, said):
     assert "The picture appears here" in said(easel)
-    assert easel.selectbox[0].value.spec.name == "squeezenet1_0"
-    assert easel.selectbox[0].options[0] == "squeezenet1_0"
-    assert "vgg19 (no weights yet)" in easel.selectbox[0].options
+    network = easel.selectbox(key="network")
+    assert network.value.spec.name == "squeezenet1_0"
+    assert network.options[0] == "squeezenet1_0"
+    assert "vgg19 (no weights yet)" in network.options
 
 
 def test_painting_shows_progress_then_the_picture_beside_the_photograph(easel, picture, painter):
@@ -85,7 +113,8 @@ def test_painting_shows_progress_then_the_picture_beside_the_photograph(easel, p
     assert job.id in easel.query_params["job"]
     until(easel, lambda: any("of 400" in (bar.proto.text or "") for bar in easel.get("progress")))
     until(easel, lambda: easel.get("download_button"))
-    (shown,) = (element.proto for element in easel.get("bidi_component"))
+    gallery, shown = (element.proto for element in easel.get("bidi_component"))
+    assert gallery.component_name == "likeness.gallery"
     assert shown.component_name == "likeness.compare"
     assert json.loads(shown.json)["size"] == [64, 64]
 
@@ -95,7 +124,7 @@ def test_a_second_press_starts_no_second_picture(easel, picture, painter):
     order(easel, picture)
     press(easel, "Paint")
     assert len(jobs.all_jobs()) == 1
-    easel.slider(key="steps").set_value(100).run()
+    easel.number_input(key="steps-balanced").set_value(100).run()
     press(easel, "Paint")  # another order
     assert len(jobs.all_jobs()) == 2
     for job in jobs.all_jobs():
@@ -147,7 +176,8 @@ def test_a_cancelled_job_that_could_not_finish_shows_its_last_preview(
     press(easel, "Cancel")
     until(easel, lambda: "Cancelled. This is what was painted so far." in said(easel))
     assert not job.read(tasks.PICTURE)
-    (shown,) = (element.proto for element in easel.get("bidi_component"))
+    gallery, shown = (element.proto for element in easel.get("bidi_component"))
+    assert gallery.component_name == "likeness.gallery"
     assert shown.component_name == "likeness.compare"
     (download,) = easel.get("download_button")
     assert download.proto.url.endswith(".jpg")
@@ -199,3 +229,118 @@ def test_a_portrait_says_who_it_is(easel, picture, monkeypatch, said, similarity
     assert any(words in element.value.replace("\\", "") for element in shown)
     record = json.loads((job.folder / "job.json").read_text())
     assert "--keep-identity" in record["command"]
+
+
+def photograph(page, picture):
+    page.file_uploader(key="content").set_value(("c.png", picture("red"), "image/png")).run()
+    assert not page.exception
+
+
+def test_all_presets_are_shown_to_choose_from(easel):
+    (gallery,) = (json.loads(element.proto.json) for element in easel.get("bidi_component"))
+    assert [style["name"] for style in gallery["styles"]] == [preset.name for preset in PRESETS]
+    assert gallery["sheet"].startswith("data:image/jpeg;base64,")
+    assert len(gallery["sheet"]) < 200_000  # it is sent with every change
+    assert gallery["chosen"] == []
+
+
+def test_a_preset_is_enough_of_a_style(easel, picture, choose, asked_for):
+    choose("mosaic")
+    photograph(easel, picture)
+    press(easel, "Paint")
+    ((styles, config, regions),) = asked_for
+    assert styles == ["preset:mosaic"]
+    assert config == StyleConfig(backbone="squeezenet1_0")
+    assert list(regions) == []
+    assert "not today" in easel.error[0].value
+
+
+@pytest.mark.parametrize("quality", Quality)
+def test_a_quality_brings_its_size_and_steps(easel, picture, choose, asked_for, quality):
+    choose("waves")
+    photograph(easel, picture)
+    easel.button_group(key="quality").set_value(quality).run()
+    press(easel, "Paint")
+    ((_, config, _),) = asked_for
+    assert {name: getattr(config, name) for name in ("size", "steps")} == settings_of(quality)
+
+
+def test_every_control_reaches_the_settings(easel, picture, choose, asked_for):
+    choose("waves", "woodcut")
+    photograph(easel, picture)
+    easel.slider(key="share-waves").set_value(80)
+    easel.slider(key="strength").set_value(0.7)
+    easel.button_group(key="colours").set_value(Colors.CONTENT)
+    easel.selectbox(key="color-method").set_value(ColorMethod.LAB)
+    easel.slider(key="style-scale").set_value(1.5)
+    easel.number_input(key="seed").set_value(9)
+    easel.select_slider(key="size-balanced").set_value(384)
+    easel.number_input(key="steps-balanced").set_value(70).run()
+    press(easel, "Paint")
+    ((styles, config, _),) = asked_for
+    assert styles == ["preset:waves", "preset:woodcut"]
+    assert config == StyleConfig(
+        backbone="squeezenet1_0",
+        style_mix=(80, 50),
+        strength=0.7,
+        colors=Colors.CONTENT,
+        color_method=ColorMethod.LAB,
+        style_scale=1.5,
+        seed=9,
+        size=384,
+        steps=70,
+    )
+
+
+def test_more_styles_than_are_mixed_are_refused(easel, picture, choose, asked_for):
+    choose("mosaic", "waves", "batik")
+    photograph(easel, picture)
+    own = [(f"{n}.png", picture("blue"), "image/png") for n in range(2)]
+    easel.file_uploader(key="styles").set_value(own).run()
+    press(easel, "Paint")
+    assert "one to 4 styles" in easel.error[0].value
+    assert not asked_for
+
+
+def test_regions_have_a_style_or_none_and_their_own_strength(easel, picture, choose, asked_for):
+    choose("mosaic")
+    photograph(easel, picture)
+    assert [it.key for it in easel.file_uploader if it.key.startswith("mask")] == ["mask-1"]
+    for number in (1, 2, 3):
+        mask = (f"{number}.png", picture("white"), "image/png")
+        easel.file_uploader(key=f"mask-{number}").set_value(mask).run()
+    easel.selectbox(key="manner-2").set_value("waves").run()
+    easel.slider(key="strength-2").set_value(0.25)
+    easel.selectbox(key="manner-3").set_value("A picture of its own").run()
+    assert "add the picture of region 3" in easel.error[0].value
+    own = ("own.png", picture("green"), "image/png")
+    easel.file_uploader(key="picture-3").set_value(own).run()
+    assert not easel.error
+    press(easel, "Paint")
+    ((_, _, regions),) = asked_for
+    assert [region.style for region in regions] == [
+        Manner.NONE,
+        "preset:waves",
+        picture("green"),
+    ]
+    assert [region.strength for region in regions] == [None, 0.25, 0.5]
+    assert [it.key for it in easel.file_uploader if it.key.startswith("mask")][-1] == "mask-4"
+
+
+def test_a_mask_of_other_proportions_is_refused_before_anything_starts(easel, picture, choose):
+    choose("mosaic")
+    photograph(easel, picture)
+    mask = ("m.png", picture("white", (64, 32)), "image/png")
+    easel.file_uploader(key="mask-1").set_value(mask).run()
+    press(easel, "Paint")
+    assert "the mask of region 1 has 64×32 px" in easel.error[0].value
+    assert not jobs.all_jobs()
+
+
+def test_a_mask_that_is_no_picture_is_refused_and_the_form_stays(easel, picture, choose):
+    choose("mosaic")
+    photograph(easel, picture)
+    easel.file_uploader(key="mask-1").set_value(("m.png", b"no picture", "image/png")).run()
+    assert not easel.exception
+    assert len(easel.error) == 1
+    assert any(button.label == "Paint" for button in easel.button)
