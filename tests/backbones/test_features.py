@@ -6,6 +6,7 @@ import torch
 
 from backbones.features import FeatureExtractor
 from backbones.registry import create
+from backbones.spec import Pooling
 from data.errors import ArgumentError
 
 TAPS = ("relu2_1", "relu1_1")
@@ -53,3 +54,27 @@ def test_it_is_frozen_and_stays_in_eval_mode() -> None:
 def test_unknown_taps_are_refused(taps: tuple[str, ...]) -> None:
     with pytest.raises(ArgumentError, match="choose from relu1_1"):
         FeatureExtractor(create("vgg19_quarter", seed=0), taps)
+
+
+def test_pooling_and_precision_are_the_extractor_s_own() -> None:
+    network = create("vgg19_quarter", seed=0)
+    expected = network.features(_images(), TAPS)
+    altered = FeatureExtractor(network, TAPS, pooling=Pooling.AVERAGE)(_images())
+    assert torch.equal(altered["relu1_1"], expected["relu1_1"])  # no pooling before it
+    assert not torch.allclose(altered["relu2_1"], expected["relu2_1"], rtol=0.01)
+    half = FeatureExtractor(network, TAPS, dtype=torch.bfloat16)(_images())
+    for tap in TAPS:
+        assert half[tap].dtype == torch.bfloat16
+        error = (half[tap].float() - expected[tap]).norm() / expected[tap].norm()
+        assert error < 0.02
+    for tap, features in network.features(_images(), TAPS).items():
+        assert torch.equal(features, expected[tap])  # the network itself is as it was
+
+
+def test_pictures_are_continued_under_the_first_convolution_alone() -> None:
+    network = create("vgg19_quarter", seed=0)
+    images = _images()
+    seen = FeatureExtractor(network, ["relu1_1"], continued=True)(images)["relu1_1"]
+    larger = torch.nn.functional.pad(images, (1, 1, 1, 1), mode="replicate")
+    expected = network.features(larger, ["relu1_1"])["relu1_1"][..., 1:-1, 1:-1]
+    torch.testing.assert_close(seen, expected)

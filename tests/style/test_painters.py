@@ -47,7 +47,9 @@ def test_pixels_never_leave_the_range(optimizer: Optimizer) -> None:
 @pytest.mark.parametrize("optimizer", list(Optimizer))
 def test_a_step_tells_the_losses_from_before_it(optimizer: Optimizer) -> None:
     start, target = _start().clamp(0.1, 0.9), torch.zeros(1, 3, 5, 6)
-    easel = painter(start, _towards(target), StyleConfig(optimizer=optimizer, averaging=0), steps=200)
+    easel = painter(
+        start, _towards(target), StyleConfig(optimizer=optimizer, averaging=0), steps=200
+    )
     first = easel.step()
     expected = 0.5 * start.square().mean().item()
     assert first["total"] == pytest.approx(expected, rel=1e-5)

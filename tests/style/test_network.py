@@ -1,0 +1,93 @@
+"""A backbone as a painter sees it."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from backbones.registry import create
+from backbones.spec import Pooling
+from data.errors import ArgumentError
+from style.config import Precision, StyleConfig
+from style.network import StyleNetwork
+from style.objective import Objective
+from style.regions import Area
+
+
+def _picture(seed: int, height: int = 40, width: int = 48) -> Tensor:
+    source = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(1, 3, 5, 6, generator=source)
+    return F.interpolate(coarse, (height, width), mode="bilinear")
+
+
+def test_it_has_the_taps_of_the_spec() -> None:
+    backbone = create("squeezenet1_0", seed=0)
+    network = StyleNetwork.of(backbone)
+    spec = backbone.spec
+    assert tuple(network.content_taps) == spec.content_taps
+    assert tuple(network.style_taps) == spec.style_taps
+    assert tuple(network.style_taps.values()) == spec.style_tap_weights
+    assert network.stride == 16
+    assert set(network.extract(_picture(0, 64))) == {*spec.content_taps, *spec.style_taps}
+
+
+def test_taps_and_weights_may_be_chosen_and_nothing_behind_is_computed() -> None:
+    backbone = create("vgg19_quarter", seed=0)
+    config = StyleConfig(
+        style_taps=("relu2_2", "relu1_1"),
+        style_tap_weights=(2, 1),
+        content_taps=("relu2_1", "relu3_1"),
+    )
+    network = StyleNetwork.of(backbone, config)
+    assert network.style_taps == {"relu2_2": 2, "relu1_1": 1}
+    assert network.content_taps == {"relu2_1": 1, "relu3_1": 1}
+    assert network.stride == 4
+    assert not any(name.startswith("layers.20") for name in network.extract.state_dict())  # type: ignore[attr-defined]
+    known = StyleNetwork.of(backbone, StyleConfig(style_taps=("relu1_1", "relu3_1")))
+    assert known.style_taps["relu1_1"] == pytest.approx(16 * known.style_taps["relu3_1"])
+    strange = StyleNetwork.of(backbone, StyleConfig(style_taps=("relu1_1", "relu3_2")))
+    assert set(strange.style_taps.values()) == {1.0}
+
+
+def test_taps_that_are_not_there_and_weights_too_many_are_refused() -> None:
+    backbone = create("vgg19_quarter", seed=0)
+    with pytest.raises(ArgumentError, match="no tap 'relu9_1'; choose from"):
+        StyleNetwork.of(backbone, StyleConfig(content_taps=("relu9_1",)))
+    with pytest.raises(ArgumentError, match=r"style_tap_weights has 2 weights for 5 taps"):
+        StyleNetwork.of(backbone, StyleConfig(style_tap_weights=(1, 2)))
+
+
+def test_the_network_sees_pictures_continued_beyond_their_borders() -> None:
+    """No frame of zeros: a plain picture looks plain everywhere to the first layer."""
+    config = StyleConfig(precision=Precision.FLOAT32)
+    network = StyleNetwork.of(create("vgg19", seed=0), config)
+    seen = network.extract(torch.full((1, 3, 32, 40), 0.7))["relu1_1"]
+    torch.testing.assert_close(seen, seen[..., :1, :1].expand_as(seen))
+    assert seen.shape[-2:] == (32, 40)
+
+
+def test_pooling_is_the_one_asked_for() -> None:
+    backbone = create("vgg19_quarter", seed=0)
+    pictures = [
+        StyleNetwork.of(backbone, StyleConfig(pooling=pooling)).extract(_picture(1))["relu2_1"]
+        for pooling in Pooling
+    ]
+    assert not torch.allclose(pictures[0], pictures[1], rtol=0.01)
+    assert not torch.allclose(pictures[0], pictures[2], rtol=0.01)
+
+
+def test_in_bfloat16_losses_and_gradient_are_close_to_those_of_float32() -> None:
+    """Statistics are float32 in any case; the gradient's noise is what a step can bear."""
+    backbone = create("vgg19_quarter", seed=0)
+    image = _picture(2).requires_grad_(True)
+    losses, gradients = [], []
+    for precision in (Precision.FLOAT32, Precision.BFLOAT16):
+        config = StyleConfig(precision=precision)
+        network = StyleNetwork.of(backbone, config)
+        areas = [Area(styles=(_picture(3),))]
+        found = Objective(network, _picture(4), areas, config)(image)
+        assert all(loss.dtype == torch.float32 for loss in found.values())
+        losses.append(found["total"].item())
+        gradients.append(torch.autograd.grad(found["total"], image)[0].flatten())
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    assert F.cosine_similarity(gradients[0], gradients[1], dim=0) > 0.9
