@@ -27,15 +27,13 @@ from typing import Any
 from data.errors import AppError
 from data.files import data_home, private_folder, write_atomic
 
-from .options import OTHER_PEOPLE
-from .supervise import COMPLAINTS, ENDED, LINES, RECORD
+from .supervise import COMPLAINTS, DONE, ENDED, LINES, RECORD
 
 MOST_RUNNING = 2
 """Jobs that may run at once; each may take all the cores and some gigabytes of memory."""
 KEPT_DAYS = 7
 """How long the folder of a job that has ended is kept."""
 
-_DONE = (0, OTHER_PEOPLE)  # the second one's work is done as well, and its lines say what came out
 _ID = re.compile(r"[0-9a-f]{16}")
 _LOCK, _CANCELLED = "lock", "cancelled"
 _TAIL = 8192  # bytes of the newest lines, some thirty of them
@@ -100,7 +98,6 @@ class Progress:
     losses: Mapping[str, float]
     elapsed: float
     seconds_left: float | None
-    faces: Sequence[Mapping[str, Any]] = ()
 
 
 def prepare(files: Mapping[str, bytes], *, home: Path | None = None) -> Path:
@@ -254,7 +251,7 @@ def _state(folder: Path) -> tuple[JobState, str | None]:
         exit_code = json.loads((folder / ENDED).read_text(encoding="utf-8"))["exit_code"]
     except (OSError, ValueError):
         exit_code = None
-    if exit_code in _DONE:
+    if exit_code in DONE:
         return JobState.DONE, None
     if (folder / _CANCELLED).exists():
         return JobState.CANCELLED, None

@@ -1,9 +1,12 @@
 """Portraits: the recognition wing's eyes for the style wing's hand; neither knows the other."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from .options import Settings
+from .supervise import LINES
 from .wording import against
 
 if TYPE_CHECKING:
@@ -12,6 +15,8 @@ if TYPE_CHECKING:
     from recognition.portraits import PortraitRecogniser
     from style.portraits import Portrait
     from style.results import Resemblance
+
+    from .jobs import Job
 
 
 class Sitters:
@@ -71,7 +76,7 @@ def verdicts(faces: Sequence["Resemblance"]) -> str:
 
 
 def as_json(faces: Sequence["Resemblance"]) -> list[dict[str, object]]:
-    """The faces for a program, the largest first; `from_json` reads them."""
+    """The faces for a program, the largest first; `told_by` reads them."""
     return [
         {
             "same_person": face.same_person,
@@ -82,11 +87,14 @@ def as_json(faces: Sequence["Resemblance"]) -> list[dict[str, object]]:
     ]
 
 
-def from_json(faces: Sequence[Mapping[str, Any]]) -> list["Resemblance"]:
-    """The faces that `as_json` wrote."""
+def told_by(job: "Job") -> list["Resemblance"]:
+    """The faces in a job's last line of progress; none where it keeps none, or has not ended."""
     from style.results import Resemblance
 
-    return [
-        Resemblance(similarity=face["cosine_similarity"], threshold=face["threshold"])
-        for face in faces
-    ]
+    lines = (job.read(LINES) or b"").splitlines()
+    with suppress(ValueError):  # the last line may be a piece
+        return [
+            Resemblance(similarity=face["cosine_similarity"], threshold=face["threshold"])
+            for face in json.loads(lines[-1] if lines else b"{}").get("faces", ())
+        ]
+    return []

@@ -19,6 +19,9 @@ from data.files import write_atomic
 RECORD, LINES, COMPLAINTS, ENDED = "job.json", "progress.jsonl", "complaints.txt", "ended.json"
 """The files of a job's folder: what is run, what it prints on stdout and stderr, how it ended."""
 
+DONE = (0, 3)
+"""Exit codes of a command that has done its work; after 3 it tells of other people."""
+
 _NICENESS = 10
 # Seconds that a cancelled command has for the step that it is in, and for saving what it has done.
 # On few cores a step of a large picture takes the better part of a minute.

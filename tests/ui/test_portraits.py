@@ -14,8 +14,10 @@ from data.images import save_image, to_tensor
 from data.tensors import write_tensors
 from style.results import Resemblance
 from ui.cli import main
+from ui.jobs import Job, JobState
 from ui.options import Device, Settings
-from ui.portraits import Sitters, as_json, from_json, verdict, verdicts
+from ui.portraits import Sitters, as_json, told_by, verdict, verdicts
+from ui.supervise import LINES
 
 SAME = Resemblance(similarity=0.62, threshold=0.39)
 OTHER = Resemblance(similarity=0.311, threshold=0.39)
@@ -35,12 +37,30 @@ def test_several_faces_are_numbered() -> None:
     assert verdicts([]) == ""
 
 
-def test_json_holds_everything() -> None:
+def _job(folder: Path, lines: str) -> Job:
+    (folder / LINES).write_text(lines)
+    return Job(
+        id="0" * 16,
+        folder=folder,
+        kind="stylize",
+        title="",
+        created=0,
+        state=JobState.DONE,
+        cancelled=False,
+        error=None,
+    )
+
+
+def test_json_holds_everything_and_a_job_tells_it(tmp_path: Path) -> None:
     faces = [SAME, OTHER, GONE]
-    written = json.loads(json.dumps(as_json(faces)))
-    assert from_json(written) == faces
+    written = as_json(faces)
     assert [face["same_person"] for face in written] == [True, False, False]
     assert written[2]["cosine_similarity"] is None
+    line = json.dumps({"step": 2, "faces": written})
+    assert told_by(_job(tmp_path, f'{{"step": 1}}\n{line}\n')) == faces
+    assert told_by(_job(tmp_path, '{"step": 1}\n')) == []
+    assert told_by(_job(tmp_path, line[:-9])) == []
+    assert told_by(_job(tmp_path, "")) == []
 
 
 @pytest.fixture

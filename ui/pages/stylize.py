@@ -143,8 +143,7 @@ def _ended(job: Job) -> None:
             else ""
         )
         st.caption(wording.literal(job.title) + steps)
-        if progress and progress.faces and finished:
-            faces = portraits.from_json(progress.faces)
+        if finished and (faces := portraits.told_by(job)):
             show = st.caption if all(face.same_person for face in faces) else st.warning
             show(wording.literal(portraits.verdicts(faces)))
     with st.container(horizontal=True):
