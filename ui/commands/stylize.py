@@ -35,8 +35,16 @@ _HELP = {
     "style_mix": "Share of a style picture; once for each of them.",
     "colors": "Whose colours the picture has.",
     "color_method": "How the content's colours are kept.",
+    "style_loss": "By which statistics the picture is compared with the style.",
+    "style_taps": "Tap of the network at which the style is compared, instead of its own; "
+    "once for each of them.",
+    "style_tap_weights": "Weight of a style tap; once for each of them.",
+    "content_taps": "Tap at which the photograph is compared, instead of the network's own.",
+    "content_tap_weights": "Weight of a content tap; once for each of them.",
+    "pooling": "What stands in the place of the network's max pooling.",
+    "precision": "In what the network computes; auto is bfloat16 where the processor has it.",
     "optimizer": "How the picture is moved towards lower loss.",
-    "learning_rate": "Step length of Adam.",
+    "learning_rate": "Step length with which Adam begins each scale.",
     "initial_image": "What the picture starts from.",
     "seed": "Seed of the noise.",
 }
