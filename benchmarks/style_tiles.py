@@ -1,11 +1,11 @@
 """Whether a picture that is looked at in tiles is the one that is looked at whole.
 
-    gradient   of the losses at 1024 px: relative distance of the tiled one from the whole one, in
-               float32 and in float64
+    float32    gradient of the losses at 1024 px: relative distance of the tiled one from the whole
+    float64    the same in float64
     picture    after 50 steps at 1024 px: PSNR of the tiled one against the whole one
     large      five steps at 4096 px: the process's peak of memory, and the steps' seconds
 
-    python benchmarks/style_tiles.py --images DIR --weights FILE [--part gradient] …
+    python benchmarks/style_tiles.py --images DIR --weights FILE [--part float32] …
 
 DIR holds `content/tubingen.jpg` and `style/starry_night.jpg`; FILE is of `vgg19_quarter`.
 """
@@ -16,6 +16,7 @@ import math
 import resource
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,7 +26,7 @@ from backbones.features import FeatureExtractor
 from backbones.network import Backbone
 from backbones.weights import load_backbone
 from data.images import load_image, to_tensor
-from style.config import Precision, StyleConfig
+from style.config import Precision, StyleConfig, StyleLossKind
 from style.network import StyleNetwork
 from style.objective import Objective
 from style.optimize import stylize
@@ -35,30 +36,34 @@ from style.regions import Area
 from style.tiled import Cutter, TiledObjective
 
 NETWORK = "vgg19_quarter"
-PARTS = ("gradient", "picture", "large")
+PARTS = ("float32", "float64", "picture", "large")
 FLOAT32 = {"backbone": NETWORK, "precision": Precision.FLOAT32}
 
 
-def gradient(backbone: Backbone, content: Tensor, style: Tensor, tile: int) -> dict[str, float]:
-    """Relative L2 distance of the gradients, by precision."""
+def gradient(
+    backbone: Backbone, content: Tensor, style: Tensor, tile: int, dtype: torch.dtype
+) -> dict[str, float]:
+    """Relative L2 distance of the gradients, by kind of style loss."""
     source = torch.Generator().manual_seed(0)
     content = resize(content, fit(size_of(content), 1024))
     noise = torch.randn(content.shape, generator=source)
-    config = StyleConfig(**FLOAT32)
-    network = StyleNetwork.of(backbone, config)
+    image, content, style = (
+        it.to(dtype) for it in ((content + 0.1 * noise).clamp(0, 1), content, style)
+    )
+    network = StyleNetwork.of(backbone, StyleConfig(**FLOAT32))
+    backbone.normalise.to(dtype)
+    taps = tuple(dict.fromkeys((*network.content_taps, *network.style_taps)))
+    extract = FeatureExtractor(backbone, taps, continued=True, dtype=dtype)
+    network = replace(network, extract=extract)
+    tiling = Cutter(network, image).tiling(tile)
     distances = {}
-    for dtype in (torch.float32, torch.float64):
-        backbone.normalise.to(dtype)
-        taps = tuple(dict.fromkeys((*network.content_taps, *network.style_taps)))
-        extract = FeatureExtractor(backbone, taps, continued=True, dtype=dtype)
-        exact = replace(network, extract=extract)
-        image = (content + 0.1 * noise).clamp(0, 1).to(dtype)
-        parts = (exact, content.to(dtype), [Area(styles=(style.to(dtype),))], config)
-        tiled = TiledObjective(*parts, Cutter(exact, image).tiling(tile))(image)[1]
+    for kind in StyleLossKind:
+        config = StyleConfig(style_loss=kind, **FLOAT32)
+        parts = (network, content, [Area(styles=(style,))], config)
+        tiled = TiledObjective(*parts, tiling)(image)[1]
         leaf = image.clone().requires_grad_(True)
         (whole,) = torch.autograd.grad(Objective(*parts)(leaf)["total"], leaf)
-        distances[str(dtype)] = float((tiled - whole).norm() / whole.norm())
-    backbone.normalise.float()
+        distances[str(kind)] = float((tiled - whole).norm() / whole.norm())
     return distances
 
 
@@ -98,7 +103,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--part", action="append", choices=PARTS)
-    parser.add_argument("--tile", type=int, default=512)
+    parser.add_argument("--tile", type=int, default=512, help="not of the large picture")
     given = parser.parse_args()
     content = to_tensor(load_image(given.images / "content" / "tubingen.jpg")).unsqueeze(0)
     style = to_tensor(load_image(given.images / "style" / "starry_night.jpg")).unsqueeze(0)
@@ -106,7 +111,12 @@ def main() -> None:
         backbone = load_backbone(NETWORK, weights=given.weights, device="cpu").backbone
         if part == "large":  # square, so that there are 16.8 million pixels
             content = content[..., : min(size_of(content)), : min(size_of(content))]
-        measure = {"gradient": gradient, "picture": picture, "large": large}[part]
+        measure = {
+            "float32": partial(gradient, dtype=torch.float32),
+            "float64": partial(gradient, dtype=torch.float64),
+            "picture": picture,
+            "large": large,
+        }[part]
         print(json.dumps({part: measure(backbone, content, style, given.tile)}), flush=True)
 
 

@@ -7,11 +7,19 @@
     quality     named settings: draft, balanced, fine, print
     objective   the losses of one scale, weighted and summed
     color, lab  the colours of the content kept
+    views       how far each tap of a network sees
+    tiles       a picture cut up so that each place is owned once
+    tiled       the objective tile by tile; elastic: in smaller ones where memory runs out
+    memory      how much there is, and how much some work takes
+    planning    memory, time and tiles of a picture, before it is painted
     regions     masks: which style where
     pyramid     coarse to fine: the arithmetic of sizes and steps
     initial     what the painting begins from
     painters    how the picture moves: Adam with clamp and averaging, or L-BFGS (lbfgs)
     replay      a step recorded once and launched as one, on a GPU
+    easel       everything that is there before the first step
+    course      how far a painting is
+    unfinished  a half-painted picture on disk
     optimize    stylize(), a generator of Progress
     results     Progress
     presets     style pictures drawn by code

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from backbones.spec import Pooling
 from data.errors import ArgumentError
 
-MIN_SIZE, MAX_SIZE = 64, 4096  # px; beyond it one picture no longer fits a usual memory
+MIN_SIZE, MAX_SIZE = 64, 16_384  # px; beyond it the optimiser alone takes more than 40 GB
 MAX_STEPS = 100_000
 MAX_SEED = 2**63 - 1
 MAX_WEIGHT = 1e6
@@ -119,7 +119,7 @@ class StyleConfig:
     ratios of the three weights matter.
 
     Attributes:
-        size: Longer side of the picture, px, 64 to 4096. The content is scaled to it, up or down.
+        size: Longer side of the picture, px, 64 to 16,384. The content is scaled to it, up or down.
         steps: Optimiser steps in all, shared out among the scales, the coarse ones taking more,
             1 to 100,000.
         backbone: Name of the network that looks at the picture.

@@ -90,7 +90,6 @@ class Progress:
         losses: The named losses of that step; empty for work that has none.
         elapsed: Seconds since the first step began.
         seconds_left: The job's own estimate, or one by its newest steps; None before there is one.
-        faces: What became of each face, as `ui.portraits` writes it; empty where none are kept.
     """
 
     step: int
@@ -190,7 +189,6 @@ def progress(job: Job) -> Progress | None:
         losses=last.get("losses", {}),
         elapsed=last["elapsed"],
         seconds_left=last.get("seconds_left", by_speed),
-        faces=last.get("faces", ()),
     )
 
 

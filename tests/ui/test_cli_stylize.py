@@ -21,12 +21,24 @@ from data.formats import PICTURE_SUFFIXES
 from data.images import read_settings, save_image
 from data.tensors import write_tensors
 from style.config import StyleConfig
+from style.planning import Plan, Room, ScalePlan
 from style.presets import registry
 from style.quality import Quality, settings_of
 from style.results import Progress, Resemblance
 from ui.cli import main
 from ui.commands.stylize import _HELP
 from ui.outputs import check_folder, check_picture
+
+PLAN = Plan(
+    scales=(
+        ScalePlan(size=(60, 80), steps=9, tile=None, memory=3 * 10**8, seconds=5.0),
+        ScalePlan(size=(600, 800), steps=1, tile=512, memory=21 * 10**8, seconds=75.0),
+    ),
+    limit=25 * 10**8,
+)
+TOLD = (
+    "takes about 0:01:20 and 2.1 GB of memory, of 2.5 GB at most; in tiles of 512 px from 800 px on"
+)
 
 
 class FakeService:
@@ -38,6 +50,7 @@ class FakeService:
     interrupt_at: int | None
     closed: bool
     faces: tuple[Resemblance, ...]
+    notes: tuple[str, ...]
 
     def __init__(self, **settings: Any) -> None:
         self.settings = settings
@@ -50,6 +63,8 @@ class FakeService:
     ) -> Iterator[Progress]:
         call = SimpleNamespace(content=content, styles=styles, config=config, **options)
         FakeService.calls.append(call)
+        if call.planned:
+            call.planned(PLAN)
         return self._steps(call)
 
     def draft(self, content: Path, styles: list[Path], config: Any, **options: Any) -> Tensor:
@@ -59,6 +74,10 @@ class FakeService:
             SimpleNamespace(content=content, styles=styles, config=config, **options)
         )
         return torch.tensor([0.0, 0.5, 0.0]).view(1, 3, 1, 1).expand(1, 3, 8, 8)
+
+    def plan(self, content: Path, styles: list[Path], config: Any, **options: Any) -> Plan:
+        FakeService.calls.append(SimpleNamespace(config=config, **options))
+        return PLAN
 
     def _steps(self, call: SimpleNamespace) -> Iterator[Progress]:
         red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 8, 8)
@@ -77,6 +96,7 @@ class FakeService:
                     image=picture if shown or step == call.config.steps else None,
                     render_tensor=lambda: red,
                     faces=FakeService.faces if step == call.config.steps else (),
+                    notes=FakeService.notes,
                 )
         finally:
             FakeService.closed = True
@@ -87,6 +107,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     FakeService.drafts, FakeService.no_decoder = [], False
     FakeService.calls, FakeService.interrupt_at, FakeService.closed = [], None, False
     FakeService.faces = ()
+    FakeService.notes = ()
     monkeypatch.setattr(style.service, "StyleService", FakeService)
 
 
@@ -129,7 +150,61 @@ def test_a_picture_is_painted_with_the_settings_given(
     assert str(tmp_path) not in json.dumps(written)
     captured = capsys.readouterr()
     assert captured.out == f"{out}: 7 steps in 1 s\n"
+    assert captured.err == f"{TOLD}\n"
+    assert call.room == Room()
+
+
+def test_the_plan_is_told_and_nothing_is_painted(
+    pictures: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--plan", "--tile", "512", "--memory", "2.5"]
+    assert main(["stylize", *pictures, *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
+        "size\tsteps\ttiles\tmemory\ttime",
+        "80×60\t9\t–\t0.3 GB\t0:00:05",
+        "800×600\t1\t512 px\t2.1 GB\t0:01:15",
+        TOLD,
+    ]
+    [call] = FakeService.calls
+    assert call.room == Room(tile=512, memory=2.5)
+    assert main(["stylize", *pictures, "--plan", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == PLAN.as_json()
+
+
+def test_without_a_plan_asked_for_the_picture_needs_a_place(
+    pictures: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["stylize", *pictures]) == 2
+    assert "name it with --output" in capsys.readouterr().err
+    assert not FakeService.calls
+
+
+def test_what_the_painter_says_is_a_warning_or_part_of_the_line(
+    pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    FakeService.notes = ("painting in tiles of 512 px",)
+    out = str(tmp_path / "out.png")
+    assert main(["stylize", *pictures, "-o", out, "--steps", "1"]) == 0
+    assert capsys.readouterr().err == f"{TOLD}\nwarning: painting in tiles of 512 px\n"
+    assert main(["stylize", *pictures, "-o", out, "--steps", "1", "--json-lines"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["notes"] == ["painting in tiles of 512 px"]
     assert captured.err == ""
+
+
+def test_the_finished_picture_leaves_no_half_painted_one(
+    pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, part = tmp_path / "out.png", tmp_path / "out.png.part"
+    part.write_bytes(b"half")
+    FakeService.interrupt_at = 2
+    assert main(["stylize", *pictures, "-o", str(out), "--steps", "9", "--json-lines"]) == 130
+    assert capsys.readouterr().err.endswith(f"is in {out}; the same command goes on\n")
+    assert part.exists()
+    FakeService.interrupt_at = None
+    assert main(["stylize", *pictures, "-o", str(out), "--steps", "9"]) == 0
+    assert not part.exists()
 
 
 def weights_of(network: str | None, path: Path) -> str:
@@ -192,7 +267,7 @@ def test_stopping_keeps_the_picture_so_far(
     out = tmp_path / "out.png"
     assert main(["stylize", *pictures, "-o", str(out), "--steps", "100"]) == 130
     err = capsys.readouterr().err
-    assert err == f"error: interrupted at step 3 of 100; the picture so far is in {out}\n"
+    assert err == f"{TOLD}\nerror: interrupted at step 3 of 100; the picture so far is in {out}\n"
     [call] = FakeService.calls
     written = read_settings(out)
     assert written is not None
