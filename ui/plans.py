@@ -40,7 +40,7 @@ def time_left(seconds: float | None) -> str:
 def _summary(plan: "Plan") -> str:
     """Memory, time and tiles in one line."""
     line = (
-        f"takes about {output.duration(plan.seconds)} and {output.gigabytes(plan.memory)} of memory, "
+        fx
         f"of {output.gigabytes(plan.limit)} at most"
     )
     in_tiles = [scale for scale in plan.scales if scale.tile is not None]
