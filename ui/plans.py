@@ -40,8 +40,8 @@ def time_left(seconds: float | None) -> str:
 def _summary(plan: "Plan") -> str:
     """Memory, time and tiles in one line."""
     line = (
-        fx
-        f"of {output.gigabytes(plan.limit)} at most"
+        f"takes about {output.duration(plan.seconds)} and {output.gigabytes(plan.memory)} "
+        f"of memory, of {output.gigabytes(plan.limit)} at most"
     )
     in_tiles = [scale for scale in plan.scales if scale.tile is not None]
     if not in_tiles:
