@@ -18,7 +18,7 @@ from ui.jobs import Job, JobState
 if TYPE_CHECKING:
     from backbones.catalogue import BackboneDescription
 
-_SIZES = (256, 384, 512, 768, 1024, 1536)
+_SIZES = (256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
 _MOST_STYLES = 4
 _RECENT = 6
 _EVERY = 1.0  # seconds between two looks at a running job
