@@ -33,9 +33,9 @@ from style.unfinished import Unfinished
 
 WAYS: dict[str, tuple[Optimizer, int | TileChoice]] = {
     "adam": (Optimizer.ADAM, TileChoice.NONE),
-    "adam in tiles": (Optimizer.ADAM, 192),
+    "adam in tiles": (Optimizer.ADAM, 64),
     "lbfgs": (Optimizer.LBFGS, TileChoice.NONE),
-    "lbfgs in tiles": (Optimizer.LBFGS, 192),
+    "lbfgs in tiles": (Optimizer.LBFGS, 64),
 }
 EVERY = 0.05  # seconds between two states
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -46,7 +46,15 @@ def paint(way: str, out: Path, sender: Connection) -> None:
     """What each process does; it says when its first step is done, and after which one."""
     torch.set_num_threads(1)
     optimizer, tile = WAYS[way]
-    config = StyleConfig(size=208, steps=24, first_scale=104, scale_factor=2, optimizer=optimizer)
+    config = StyleConfig(
+        size=96,
+        steps=24,
+        first_scale=48,
+        scale_factor=2,
+        optimizer=optimizer,
+        style_taps=("relu1_1", "relu2_1", "relu3_1"),  # which see little, so that tiles are small
+        content_taps=("relu3_1",),
+    )
     source = torch.Generator().manual_seed(0)
     content, style = torch.rand(2, 1, 3, 52, 40, generator=source)
     network = StyleNetwork.of(create("vgg19_quarter", seed=0), config)

@@ -110,7 +110,8 @@ class Unfinished:
                 f"{shown} holds a half-painted picture with {', '.join(differences)}: repeat its "
                 "settings and pictures to go on with it, or begin anew with --fresh"
             )
-        return Saved(position, file.tensors)
+        # In memory of their own, laid out as always: sums over what lies elsewhere round otherwise.
+        return Saved(position, {name: tensor.clone() for name, tensor in file.tensors.items()})
 
     @property
     def is_there(self) -> bool:
@@ -157,10 +158,10 @@ def _differences(
     was: Mapping[str, Mapping[str, object]], asked: Mapping[str, Mapping[str, object]]
 ) -> Iterable[str]:
     """What is not as it was, in words."""
-    for name in dict.fromkeys((*was["settings"], *asked["settings"])):
+    for name in dict.fromkeys((*asked["settings"], *was["settings"])):
         old, new = was["settings"].get(name), asked["settings"].get(name)
         if old != new:
             yield f"{name} {json.dumps(old)}, not {json.dumps(new)}"
-    for name in dict.fromkeys((*was["inputs"], *asked["inputs"])):
+    for name in dict.fromkeys((*asked["inputs"], *was["inputs"])):
         if was["inputs"].get(name) != asked["inputs"].get(name):
             yield f"another {name}"

@@ -24,7 +24,7 @@ MOST_STYLES = 4
 """Styles that are mixed at most."""
 
 _MOST_REGIONS = 4
-_SIZES = (256, 384, 512, 768, 1024, 1536, 2048)
+_SIZES = (256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
 _PREFIX = "preset:"
 _QUALITIES = {
     Quality.DRAFT: "a first look",
