@@ -67,10 +67,11 @@ def _in_style_colours(content: Tensor, areas: Sequence[Area]) -> Tensor:
     """The content in each area's style's colours; those of several styles are averaged."""
     picture = torch.zeros_like(content)
     for area in areas:
+        share = 1.0 if area.share is None else area.share
+        if not area.styles:
+            picture += content * share
+            continue
         for style, weight in zip(area.styles, area.mix, strict=True):
             moved = recoloured(content, colours(style), ColorMethod.TRANSPORT)
-            share = 1.0 if area.share is None else area.share
             picture += moved * share * (weight / sum(area.mix))
-        if not area.styles and area.share is not None:
-            picture += content * area.share
     return picture.clamp_(0, 1)

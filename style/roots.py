@@ -37,9 +37,8 @@ class _TraceOfRoot(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (inverse,) = ctx.saved_tensors
-        half: Tensor = gradients[0] / 2
-        return half * inverse
+        inverse: Tensor = ctx.saved_tensors[0]
+        return gradients[0] / 2 * inverse
 
 
 def eigenvalues(matrix: Tensor) -> tuple[Tensor, Tensor]:

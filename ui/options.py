@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hints
 
 import typer
 
@@ -142,13 +142,13 @@ def options_of(defaults: object, helps: Mapping[str, str]) -> tuple[inspect.Para
         helps: What the help says about each field that becomes an option.
     """
     parameters = []
+    hints = get_type_hints(type(defaults))
     for name, text in helps.items():
         default = getattr(defaults, name)
         several = isinstance(default, tuple)  # the option may be given again and again
-        kind: Any = list[float] if several else type(default)
-        option = typer.Option(
-            metavar={int: "N", float: "X", tuple: "X"}.get(type(default)), help=text
-        )
+        each = get_args(hints[name])[0] if several else type(default)
+        kind: Any = list[each] if several else each  # type: ignore[valid-type]
+        option = typer.Option(metavar={int: "N", float: "X", str: "NAME"}.get(each), help=text)
         parameters.append(
             inspect.Parameter(
                 name,

@@ -33,6 +33,11 @@ from style.config import (
         *[("averaging", value) for value in (math.nan, -0.1, 1, math.inf)],
         *[("scale_factor", value) for value in (math.nan, 1, 0.5, -2, math.inf)],
         *[("style_mix", value) for value in ((1, math.nan), (0.0, 1.0), (-1,), ("a",))],
+        *[("style_tap_weights", value) for value in ((1, 0), (math.inf,), ("a",))],
+        *[("content_tap_weights", value) for value in ((-1,), (math.nan,))],
+        ("style_loss", "l1"),
+        ("pooling", "min"),
+        ("precision", "float8"),
         ("colors", "grey"),
         ("color_method", "magic"),
         ("optimizer", "sgd"),
@@ -63,10 +68,17 @@ def test_choices_may_be_named() -> None:
 
 
 def test_settings_survive_json_and_make_the_same_configuration() -> None:
-    config = StyleConfig(size=300, style_mix=(1, 2.5), optimizer=Optimizer.LBFGS, seed=7)
+    config = StyleConfig(
+        size=300,
+        style_mix=(1, 2.5),
+        style_taps=("relu1_1", "relu2_1"),
+        style_tap_weights=(2, 1),
+        optimizer=Optimizer.LBFGS,
+        seed=7,
+    )
     told = json.loads(json.dumps(config.settings()))
     assert told == config.settings()
-    assert StyleConfig(**{**told, "style_mix": tuple(told["style_mix"])}) == config
+    assert StyleConfig(**told) == config
 
 
 @pytest.mark.parametrize("strength", [math.nan, -0.1, 1.1, "much"])

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,12 @@ from torch import Tensor
 
 from data.errors import ArgumentError, StyleError
 from style.config import ColorMethod, Colors, InitialImage, Manner, Optimizer, Region, StyleConfig
+from style.initial import initial_image
 from style.network import StyleNetwork
 from style.optimize import stylize
+from style.painters import painter
+from style.pyramid import resize
+from style.regions import Area
 
 Picture = Callable[..., Tensor]
 
@@ -33,7 +38,7 @@ def test_every_step_is_reported(network: StyleNetwork, picture: Picture) -> None
     steps = list(stylize(picture(0), [picture(1)], SMALL, network, preview_every=5))
     assert [progress.step for progress in steps] == list(range(1, 13))
     assert {progress.total for progress in steps} == {12}
-    assert [progress.size for progress in steps] == [(24, 32)] * 6 + [(48, 64)] * 6
+    assert [progress.size for progress in steps] == [(24, 32)] * 8 + [(48, 64)] * 4
     assert [p.step for p in steps if p.image is not None] == [5, 10, 12]
     assert all(p.image is None or p.image.size == (64, 48) for p in steps)
     assert all(a.elapsed <= b.elapsed for a, b in pairwise(steps))
@@ -55,7 +60,8 @@ def test_the_style_comes_closer(
 def test_without_a_say_for_the_style_the_content_stays(
     network: StyleNetwork, picture: Picture
 ) -> None:
-    config = replace(SMALL, style_weight=1e-6, tv_weight=0, content_weight=1e3, first_scale=64)
+    config = replace(SMALL, steps=60, style_weight=1e-6, tv_weight=0, content_weight=1e3)
+    network = replace(network, content_taps={"fine": 1})  # the coarse tap leaves pixels free
     content = picture(0, 48, 64)
     painted = torch.from_numpy(_pixels(_last(network, content, picture(1), config)).copy()) / 255
     assert (painted.permute(2, 0, 1) - content[0]).abs().mean() < 0.02
@@ -71,6 +77,74 @@ def test_the_same_seed_gives_the_same_picture(
     other = _last(network, picture(0), picture(1), replace(config, seed=4))
     assert np.array_equal(_pixels(first), _pixels(again))
     assert not np.array_equal(_pixels(first), _pixels(other))
+
+
+def test_the_next_scale_goes_on_with_the_moments_of_the_one_before(
+    network: StyleNetwork, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    befores = []
+
+    def spied(*arguments: Any, before: Any, **keywords: Any) -> Any:
+        befores.append(before)
+        return painter(*arguments, before=before, **keywords)
+
+    monkeypatch.setattr("style.optimize.painter", spied)
+    list(stylize(picture(0), [picture(1)], SMALL, network))
+    first, second = befores
+    assert first is None
+    assert second["exp_avg"].shape == (1, 3, 24, 32)
+
+
+@pytest.mark.parametrize("choice", list(InitialImage))
+def test_every_initial_image_is_what_the_first_step_sees(
+    network: StyleNetwork, picture: Picture, choice: InitialImage
+) -> None:
+    shown: list[Tensor] = []
+
+    def spied(image: Tensor) -> Any:
+        shown.append(image.detach().clone())
+        return network.extract(image)
+
+    config = replace(SMALL, steps=1, initial_image=choice)
+    draft = picture(7, 30, 40) if choice is InitialImage.DRAFT else None
+    content, style = picture(0, 48, 64), picture(1, 48, 64)
+    list(stylize(content, [style], config, replace(network, extract=spied), initial=draft))
+    begun = shown[-1]
+    if choice is InitialImage.CONTENT:
+        torch.testing.assert_close(begun, content)
+    elif choice is InitialImage.DRAFT and draft is not None:
+        torch.testing.assert_close(begun, resize(draft, (48, 64)))
+    elif choice is InitialImage.NOISE:
+        assert begun.mean() == pytest.approx(0.5, abs=0.02)
+        assert begun.std() == pytest.approx(0.1, abs=0.02)
+    else:
+        colours, wanted = begun[0].flatten(1), style[0].flatten(1)
+        torch.testing.assert_close(colours.mean(dim=1), wanted.mean(dim=1), atol=0.02, rtol=0)
+        torch.testing.assert_close(torch.cov(colours), torch.cov(wanted), atol=0.01, rtol=0)
+
+
+def test_a_draft_is_there_exactly_where_it_is_asked_for(
+    network: StyleNetwork, picture: Picture
+) -> None:
+    asked = replace(SMALL, initial_image=InitialImage.DRAFT)
+    with pytest.raises(ArgumentError, match="no draft was handed in"):
+        stylize(picture(0), [picture(1)], asked, network)
+    with pytest.raises(ArgumentError, match="initial_image is content: expected draft"):
+        stylize(picture(0), [picture(1)], SMALL, network, initial=picture(2))
+
+
+def test_the_statistics_of_areas_begin_each_in_its_own_colours(
+    network: StyleNetwork, picture: Picture
+) -> None:
+    share = torch.zeros(1, 1, 48, 64)
+    share[..., :32] = 1
+    areas = [Area(styles=(picture(1),), share=share), Area(styles=(), share=1 - share)]
+    config = replace(SMALL, initial_image=InitialImage.STATISTICS)
+    content = picture(0, 48, 64)
+    begun = initial_image(content, areas, 32, config)
+    torch.testing.assert_close(begun[..., 32:], content[..., 32:])
+    alone = initial_image(content, [Area(styles=(picture(1),))], 32, config)
+    torch.testing.assert_close(begun[..., :32], alone[..., :32])
 
 
 def test_a_cancelled_run_keeps_its_picture(network: StyleNetwork, picture: Picture) -> None:

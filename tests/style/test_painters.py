@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 import torch
@@ -76,6 +77,78 @@ def test_adam_shows_the_weighted_mean_of_its_iterates(decay: float) -> None:
     weights = [decay**age for age in reversed(range(7))]
     expected = sum(w * i for w, i in zip(weights, iterates, strict=True)) / sum(weights)
     torch.testing.assert_close(mean.picture(), expected, atol=1e-5, rtol=0)
+
+
+def test_the_step_length_falls_in_a_line_to_a_twentieth() -> None:
+    """Under a constant gradient Adam moves by the step length itself."""
+    easel = AdamPainter(
+        torch.full((1, 3, 5, 6), 0.5),
+        lambda image: {"total": image.mean()},
+        StyleConfig(learning_rate=0.01, averaging=0),
+        steps=4,
+    )
+    pictures = [easel.picture()]
+    for _ in range(5):
+        easel.step()
+        pictures.append(easel.picture())
+    lengths = [(a - b).mean().item() for a, b in pairwise(pictures)]
+    expected = [0.01 * (0.05 + 0.95 * left) for left in (1, 0.75, 0.5, 0.25, 0)]
+    assert lengths == pytest.approx(expected, rel=1e-3)
+
+
+def _awkward(image: Tensor) -> Losses:
+    """Badly conditioned along the width, and not quadratic."""
+    stretch = torch.linspace(1, 7, image.shape[-1])
+    return {"total": (stretch * (image - 0.4)).pow(4).mean() + (image - 0.3).square().mean()}
+
+
+@pytest.mark.parametrize("optimizer", list(Optimizer))
+@pytest.mark.parametrize("stop", [0, 1, 6])
+def test_a_restored_painter_goes_on_as_if_nothing_had_happened(
+    optimizer: Optimizer, stop: int
+) -> None:
+    config = StyleConfig(optimizer=optimizer)
+    easel = painter(_start(), _awkward, config, steps=20)
+    for _ in range(stop):
+        easel.step()
+    state = {name: tensor.clone() for name, tensor in easel.state().items()}
+    expected = [easel.step() for _ in range(8)]
+    again = painter(_start(), _awkward, config, steps=20)
+    again.restore(state)
+    assert [again.step() for _ in range(8)] == expected
+    assert torch.equal(again.picture(), easel.picture())
+
+
+def test_a_larger_scale_begins_with_adam_s_moments_enlarged() -> None:
+    """With moments of its own the first step of Adam has full length in every pixel."""
+    config = StyleConfig(averaging=0)
+    small = AdamPainter(_start(), _towards(torch.zeros(1, 3, 5, 6)), config, steps=9)
+    for _ in range(5):
+        small.step()
+    before = small.state()
+    image = torch.full((1, 3, 10, 12), 0.5)
+    large = AdamPainter(image, _towards(image), config, steps=9, before=before)
+    inherited = large.state()
+    assert inherited["step"] == 5
+    for name, mode in (("exp_avg", "bicubic"), ("exp_avg_sq", "bilinear")):
+        expected = torch.nn.functional.interpolate(before[name], (10, 12), mode=mode)
+        torch.testing.assert_close(inherited[name], expected)
+    assert inherited["exp_avg_sq"].min() >= 0
+    large.step()  # no gradient of its own here: what moves it is the momentum alone
+    assert (large.picture() - image).abs().max() > 1e-4
+
+
+def test_steps_do_not_depend_on_how_many_places_share_the_loss() -> None:
+    """A picture of a thousand times the places has gradients a thousand times smaller."""
+    moved = []
+    for repeats in (1, 200):
+        start = _start().repeat(1, 1, repeats, 1)
+        easel = AdamPainter(
+            start, lambda image: {"total": 1e-7 * image.mean()}, StyleConfig(averaging=0), steps=9
+        )
+        easel.step()
+        moved.append((easel.picture() - start)[..., :5, :])
+    torch.testing.assert_close(moved[0], moved[1])
 
 
 def test_lbfgs_evaluates_about_once_a_step() -> None:

@@ -46,16 +46,23 @@ def test_one_scale_when_the_first_is_the_size_or_larger() -> None:
 
 @given(
     steps=st.integers(min_value=1, max_value=10_000),
-    count=st.integers(min_value=1, max_value=12),
+    sides=st.lists(st.integers(64, 4096), min_size=1, max_size=12, unique=True),
 )
-def test_shared_steps_sum_up_and_the_finest_has_most(steps: int, count: int) -> None:
-    sides = tuple(range(100, 100 + count))
-    plan = share_steps(steps, sides)
-    each = [share for _, share in plan]
-    assert sum(each) == steps
-    assert plan[-1] == (sides[-1], max(each))
-    assert min(each) >= max(1, max(each) - 1)
-    assert len(plan) == min(steps, count)
+def test_shared_steps_sum_up_and_fall_as_the_sides_rise(steps: int, sides: list[int]) -> None:
+    sides = sorted(sides)
+    plan = share_steps(steps, tuple(sides))
+    assert sum(share for _, share in plan) == steps
+    assert [side for side, _ in plan] == sides[-len(plan) :]
+    assert len(plan) == min(steps, len(sides))
+    whole = sum(1 / side for side, _ in plan)
+    for side, share in plan:
+        assert share >= 1
+        assert abs(share - 1 - (steps - len(plan)) / side / whole) <= 1
+
+
+def test_each_scale_takes_fewer_steps_than_the_one_before() -> None:
+    plan = share_steps(300, scales(512, 128, math.sqrt(2)))
+    assert plan == ((128, 106), (181, 75), (256, 54), (362, 38), (512, 27))
 
 
 def test_scales_too_small_for_the_network_are_left_out() -> None:
