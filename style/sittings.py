@@ -35,8 +35,8 @@ class Terms:
         steps: Of each of them, as a share of the first one's.
     """
 
-    weight: float = 2.0
-    relief: float = 0.5
+    weight: float = 0.3
+    relief: float = 0.3
     raised: float = 3.0
     lowered: float = 0.6
     more: int = 4
