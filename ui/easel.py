@@ -125,7 +125,7 @@ class Easel:
             portrait=self._portrait,
             preview_every=order.preview_every if order.preview else 0,
             room=self._room(),
-            planned=None if order.json_lines else plans.tell,
+            planned=plans.tell if out and not order.json_lines else None,
             unfinished=self._unfinished(out) if out else None,
         )
         return _paint(painting, order, title=title, told=told or {})
