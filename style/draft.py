@@ -32,7 +32,7 @@ NAME = "draft_decoder"
 """What the decoder's weights file is called."""
 
 _STRIDE = 8  # of the coarsest maps, px
-_MARGIN = 16  # px that a picture is continued on every side, at least
+_MARGIN = 32  # px that a picture is continued on every side, at least
 
 
 class Drafter:

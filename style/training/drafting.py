@@ -1,8 +1,8 @@
 """A decoder learns to paint: its pictures are looked at by the network that it is made for.
 
 As in Huang and Belongie 2017: the picture's deep maps are to be the maps that it was made of, and
-its statistics at each style tap those of the style. Departing from them, Gram matrices count
-beside means, so that strokes matter and not only the palette.
+its statistics at each style tap those of the style. Departing from them, covariances count beside
+means, so that strokes matter and not only the palette.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,13 @@ from backbones.network import Backbone
 from ..decoder import TAPS, DraftDecoder, Manner, adapted
 from ..losses import total_variation
 from .config import TrainingConfig
-from .distances import feature_distance, gram_distance, gram_energy, gram_matrices
+from .distances import feature_distance, gram_matrices
 from .lessons import convolutions
 from .pictures import Photographs, cut, estrange, generator, held_out_batches
 
-_CONTENT = 0.4  # beside the style at 1
+_CONTENT = 0.3  # beside the style at 1
 _VARIATION = 2.0
+_LEAST = 1e-6  # of a variance that something is divided by
 _FAINT = 0.25  # share of the pictures that are made at less than full strength
 _DRAWN = 0.6  # share of the styles that are drawn ones, where there are any
 
@@ -143,8 +144,22 @@ def _plain(maps: Tensor) -> Tensor:
 
 
 def _style_distance(seen: Tensor, own: Tensor, wanted: Tensor, strength: Tensor) -> Tensor:
-    """Of Gram matrices from those between the photograph's and the style's: a scalar."""
+    """Of means and covariances from those between the photograph's and the style's: a scalar.
+
+    Apart, since the means would outweigh the covariances, which are what strokes are, in a Gram
+    matrix. Raw moments are mixed, as for several styles.
+    """
     share = strength[:, :, 0]  # (B, 1, 1)
-    grams = gram_matrices(wanted)
-    target = gram_matrices(own).lerp(grams, share)
-    return gram_distance(gram_matrices(seen), target, gram_energy(wanted, grams))
+    means = [maps.mean(dim=(2, 3)) for maps in (seen, own, wanted)]
+    grams = [gram_matrices(maps) for maps in (seen, own, wanted)]
+    mean = means[1].lerp(means[2], share[..., 0])  # (B, C)
+    covariance = _centred(grams[1].lerp(grams[2], share), mean)
+    spread = covariance.diagonal(dim1=1, dim2=2).sum().clamp_min(_LEAST)
+    energy = covariance.square().sum().clamp_min(_LEAST)
+    apart = (_centred(grams[0], means[0]) - covariance).square().sum() / energy
+    return (means[0] - mean).square().sum() / spread + apart
+
+
+def _centred(gram: Tensor, mean: Tensor) -> Tensor:
+    """Covariances (B, C, C) of raw second moments and means (B, C)."""
+    return gram - mean[:, :, None] * mean[:, None, :]
