@@ -61,6 +61,7 @@ def test_without_a_say_for_the_style_the_content_stays(
     network: StyleNetwork, picture: Picture
 ) -> None:
     config = replace(SMALL, steps=60, style_weight=1e-6, tv_weight=0, content_weight=1e3)
+    network = replace(network, content_taps={"fine": 1})  # the coarse tap leaves pixels free
     content = picture(0, 48, 64)
     painted = torch.from_numpy(_pixels(_last(network, content, picture(1), config)).copy()) / 255
     assert (painted.permute(2, 0, 1) - content[0]).abs().mean() < 0.02

@@ -101,14 +101,6 @@ def test_a_share_at_a_tap_is_the_mean_of_the_pixels_under_each_place() -> None:
     torch.testing.assert_close(at_tap(share, tap), expected.view(1, 1, 2, 3))
 
 
-def test_beyond_its_border_a_picture_belongs_to_what_is_nearest() -> None:
-    share = _mask(slice(0, 8))
-    seen = at_tap(share, torch.zeros(1, 1, 12 + 8, 16 + 8), margin=4)
-    torch.testing.assert_close(seen[..., 4:-4, 4:-4], share)
-    assert seen[..., :4].min() == 1
-    assert seen[..., -4:].max() == 0
-
-
 def test_one_white_pixel_of_a_large_mask_is_still_there_at_a_coarse_scale() -> None:
     mask = torch.zeros(1, 1, 768, 1024)
     mask[..., 400, 500] = 1
