@@ -39,10 +39,8 @@ def time_left(seconds: float | None) -> str:
 
 def _summary(plan: "Plan") -> str:
     """Memory, time and tiles in one line."""
-    line = (
-        f"takes about {output.duration(plan.seconds)} and {output.gigabytes(plan.memory)} "
-        f"of memory, of {output.gigabytes(plan.limit)} at most"
-    )
+    memory, limit = output.gigabytes(plan.memory), output.gigabytes(plan.limit)
+    line = f"takes about {output.duration(plan.seconds)} and {memory} of memory, of {limit} at most"
     in_tiles = [scale for scale in plan.scales if scale.tile is not None]
     if not in_tiles:
         return line
