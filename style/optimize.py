@@ -5,7 +5,6 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from PIL.Image import Image
 from torch import Tensor
 
 from data.errors import ArgumentError
@@ -16,7 +15,8 @@ from .config import Manner, Region, StyleConfig
 from .initial import check_draft, initial_image
 from .network import StyleNetwork
 from .objective import Objective
-from .painters import Painter, painter
+from .painters import Losses, Painter, painter
+from .portraits import Care, Penalised, gentler
 from .pyramid import fit, least_side, paintable, resize, scales, share_steps, shrink, size_of
 from .regions import Area, divide, photograph_stays
 from .results import Progress
@@ -30,6 +30,7 @@ def stylize(
     *,
     regions: Sequence[Region[Tensor]] = (),
     initial: Tensor | None = None,
+    care: Care | None = None,
     preview_every: int = 0,
 ) -> Generator[Progress, None, None]:
     """Paint `content` in the manner of `styles` (Gatys et al. 2016), coarse to fine (2017).
@@ -45,7 +46,9 @@ def stylize(
         network: What looks at the picture.
         regions: Parts of the photograph that are painted in their own way: masks (1, H, W) or
             (1, 1, H, W) in [0, 1], and styles like the others.
-        initial: The draft to begin from, a picture of any size, where the configuration says so.
+        initial: What the picture starts from instead of what the config says, of any size: a
+            draft, or a picture to go on with.
+        care: What holds parts of the picture to the photograph, at the size of the picture.
         preview_every: Every how many steps a `Progress` carries an image; 0 for the last only.
 
     Returns:
@@ -54,7 +57,7 @@ def stylize(
     Raises:
         ArgumentError: No style, a `style_mix` of another length, a picture too small or too
             elongated for the network, regions that make no sense (see `style.regions.divide`), or
-            a draft without being asked for one, or none.
+            no draft where the configuration asks for one.
         StyleError: While painting, a loss became infinite or NaN.
     """
     regions = [_batched_region(region) for region in regions]
@@ -69,11 +72,13 @@ def stylize(
         strength=config.strength,
     )
     areas = divide(main, regions, size_of(content), size_of(photograph))
+    if care is not None:
+        areas = gentler(areas, care.relief.to(photograph))
     palette = Palette(photograph, config)
     prepared = [_prepared(area, palette, size_of(photograph), config, network) for area in areas]
-    draft = None if initial is None else _batched(initial)
-    start = initial_image(palette.content, prepared, plan[0][0], config, draft)
-    return _paint(palette, prepared, start, plan, config, network, preview_every)
+    begin = None if initial is None else palette.seen(_batched(initial))
+    start = initial_image(palette.content, prepared, plan[0][0], config, begin)
+    return _paint(palette, prepared, start, plan, config, network, care, preview_every)
 
 
 def _paint(
@@ -83,6 +88,7 @@ def _paint(
     plan: Sequence[tuple[int, int]],
     config: StyleConfig,
     network: StyleNetwork,
+    care: Care | None,
     preview_every: int,
 ) -> Generator[Progress, None, None]:
     """Paint over `picture` in the scales of `plan`, (longer side, steps) each."""
@@ -94,7 +100,9 @@ def _paint(
         size = fit(size_of(content), side)
         scaled = partial(_scaled_style, side=side, config=config, network=network)
         here = [area.at(size, scaled) for area in areas]
-        objective = Objective(network, resize(content, size), here, config)
+        objective: Losses = Objective(network, resize(content, size), here, config)
+        if care is not None:
+            objective = Penalised(objective, care.penalty, resize(content, size))
         easel = painter(resize(picture, size), objective, config, steps=steps, before=before)
         render = partial(_render, easel, palette, photograph_stays(areas))
         for _ in range(steps):
@@ -107,8 +115,8 @@ def _paint(
                 losses=losses,
                 elapsed=time.perf_counter() - started,
                 size=size,
-                image=render() if shows else None,
-                render=render,
+                image=to_image(render()) if shows else None,
+                render_tensor=render,
             )
         picture, before = easel.picture(), easel.state()
 
@@ -176,11 +184,11 @@ def _scaled_style(
     return shrink(style, longer, shorter=least_side(network.stride))
 
 
-def _render(easel: Painter, palette: Palette, stays: Tensor | None) -> Image:
+def _render(easel: Painter, palette: Palette, stays: Tensor | None) -> Tensor:
     """The picture so far, enlarged while the scale is coarse, in the colours it is to have.
 
     `stays` (1, 1, H, W) tells how far each pixel is still the photograph's; None: nowhere.
     """
     content = palette.content
     painted = resize(easel.picture(), size_of(content))
-    return to_image(palette.restored(painted if stays is None else painted.lerp(content, stays)))
+    return palette.restored(painted if stays is None else painted.lerp(content, stays))
