@@ -49,7 +49,8 @@ def stylize(
         network: What looks at the picture.
         regions: Parts of the photograph that are painted in their own way: masks (1, H, W) or
             (1, 1, H, W) in [0, 1], and styles like the others.
-        initial: The draft to begin from, a picture of any size, where the configuration says so.
+        initial: What the picture starts from instead of what the config says, of any size: a
+            draft, or a picture to go on with.
         care: What holds parts of the picture to the photograph, at the size of the picture.
         preview_every: Every how many steps a `Progress` carries an image; 0 for the last only.
         room: What memory there is, for which a plan is made first; None begins without one, in
