@@ -227,7 +227,7 @@ button:focus-visible .picture { outline: 2px solid var(--st-text-color); outline
 button[aria-pressed=true] { font-weight: 600; }
 button[aria-pressed=true] .picture { outline: 3px solid var(--st-primary-color);
   outline-offset: 2px; }
-button[aria-pressed=true] .picture::after { content: "✓"; position: absolute; right: 0.25rem;
+button[aria-pressed=true] .picture::after { content: "✓" / ""; position: absolute; right: 0.25rem;
   top: 0.25rem; width: 1.25rem; height: 1.25rem; border-radius: 50%; display: grid;
   place-items: center; background: var(--st-primary-color); color: #fff;
   font: 700 0.8rem/1 var(--st-font); }
@@ -237,7 +237,8 @@ GALLERY_JS: Final = (
     _MAKE
     + """
 export default function ({ data, parentElement, setStateValue }) {
-  const chosen = [...data.chosen];
+  // The element remembers: what the server sends may be older than the last click.
+  const chosen = (parentElement.chosen ??= [...data.chosen]);
   const rows = Math.ceil(data.styles.length / data.columns);
   const place = parentElement.querySelector(".styles");
   place.setAttribute("aria-label", data.label);
