@@ -1,4 +1,4 @@
-"""What the page runs in the browser: five small pieces of HTML, CSS and JavaScript.
+"""What the page runs in the browser: four small pieces of HTML, CSS and JavaScript.
 
 All text and pictures come as data and are put in as `textContent` and `src`, never as HTML, so a
 person's name stays a name whatever it contains.
@@ -6,7 +6,7 @@ person's name stays a name whatever it contains.
 
 from typing import Final
 
-_MAKE = """
+MAKE: Final = """
 function make(tag, className, text) {
   const element = document.createElement(tag);
   if (className) element.className = className;
@@ -58,7 +58,7 @@ img { width: 100%; border-radius: var(--st-base-radius); }
 .box:hover { z-index: 1; }
 """
 FACES_JS: Final = (
-    _MAKE
+    MAKE
     + """
 export default function ({ data, parentElement }) {
   const figure = parentElement.querySelector("figure");
@@ -107,7 +107,7 @@ th { font-weight: 400; text-align: left; padding: 0.2rem 0.6rem 0.2rem 0; width:
 """
 )
 MATCHES_JS: Final = (
-    _MAKE
+    MAKE
     + _SCALE
     + """
 export default function ({ data, parentElement }) {
@@ -151,7 +151,7 @@ VERDICT_CSS: Final = (
 """
 )
 VERDICT_JS: Final = (
-    _MAKE
+    MAKE
     + _SCALE
     + """
 export default function ({ data, parentElement }) {
@@ -206,75 +206,6 @@ export default function ({ data, parentElement }) {
   range.oninput = () => figure.style.setProperty("--at", `${range.value}%`);
 }
 """
-
-GALLERY_HTML: Final = """
-<div class="head"><span class="label"></span><span class="hint"></span></div>
-<div class="styles" role="group"></div>
-"""
-GALLERY_CSS: Final = """
-.head { display: flex; justify-content: space-between; font: 0.875rem/1.4 var(--st-font);
-  color: var(--st-text-color); margin-bottom: 0.35rem; }
-.hint { opacity: 0.65; }
-.styles { display: grid; grid-template-columns: repeat(auto-fill, minmax(4.6rem, 1fr));
-  gap: 0.55rem 0.5rem; }
-button { all: unset; display: block; cursor: pointer; min-width: 0; text-align: center;
-  color: var(--st-text-color); font: 0.75rem/1.3 var(--st-font); }
-.picture { display: block; position: relative; aspect-ratio: 1; background-repeat: no-repeat;
-  border-radius: var(--st-base-radius); margin-bottom: 0.2rem; }
-.name { display: block; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-button:hover .picture { filter: brightness(1.08); }
-button:focus-visible .picture { outline: 2px solid var(--st-text-color); outline-offset: 2px; }
-button[aria-pressed=true] { font-weight: 600; }
-button[aria-pressed=true] .picture { outline: 3px solid var(--st-primary-color);
-  outline-offset: 2px; }
-button[aria-pressed=true] .picture::after { content: "✓"; position: absolute; right: 0.25rem;
-  top: 0.25rem; width: 1.25rem; height: 1.25rem; border-radius: 50%; display: grid;
-  place-items: center; background: var(--st-primary-color); color: #fff;
-  font: 700 0.8rem/1 var(--st-font); }
-button:disabled { cursor: default; opacity: 0.4; }
-"""
-GALLERY_JS: Final = (
-    _MAKE
-    + """
-export default function ({ data, parentElement, setStateValue }) {
-  const chosen = [...data.chosen];
-  const rows = Math.ceil(data.styles.length / data.columns);
-  const place = parentElement.querySelector(".styles");
-  place.setAttribute("aria-label", data.label);
-  parentElement.querySelector(".label").textContent = data.label;
-  const buttons = data.styles.map((style, number) => {
-    const button = make("button");
-    button.type = "button";
-    button.title = style.about;
-    const picture = button.appendChild(make("span", "picture"));
-    const [column, row] = [number % data.columns, Math.floor(number / data.columns)];
-    picture.style.backgroundImage = `url(${data.sheet})`;
-    picture.style.backgroundSize = `${100 * data.columns}% ${100 * rows}%`;
-    picture.style.backgroundPosition =
-      `${(100 * column) / (data.columns - 1)}% ${(100 * row) / (rows - 1)}%`;
-    button.append(make("span", "name", style.name));
-    button.onclick = () => {
-      const place = chosen.indexOf(style.name);
-      if (place < 0) chosen.push(style.name); else chosen.splice(place, 1);
-      show();
-      setStateValue("chosen", [...chosen]);
-    };
-    return button;
-  });
-  function show() {
-    data.styles.forEach((style, number) => {
-      const taken = chosen.includes(style.name);
-      buttons[number].setAttribute("aria-pressed", taken);
-      buttons[number].disabled = !taken && chosen.length >= data.most;
-    });
-    parentElement.querySelector(".hint").textContent =
-      chosen.length ? `${chosen.length} of ${data.most}` : data.hint;
-  }
-  place.replaceChildren(...buttons);
-  show();
-}
-"""
-)
 
 PAGE_CSS: Final = """
 <style>

@@ -1,4 +1,4 @@
-"""What pages show: refusals, pictures with face boxes, cards, a before/after slider, styles."""
+"""What pages show: refusals, pictures with face boxes, cards, a before/after slider."""
 
 import base64
 import io
@@ -29,9 +29,6 @@ _verdict = st.components.v2.component(
 )
 _compare = st.components.v2.component(
     "likeness.compare", html=browser.COMPARE_HTML, css=browser.COMPARE_CSS, js=browser.COMPARE_JS
-)
-_gallery = st.components.v2.component(
-    "likeness.gallery", html=browser.GALLERY_HTML, css=browser.GALLERY_CSS, js=browser.GALLERY_JS
 )
 
 
@@ -200,55 +197,6 @@ def before_and_after(before: Image.Image, after: Image.Image) -> None:
         key="before-and-after",
         data={"before": data_url(before), "after": data_url(after), "size": list(after.size)},
     )
-
-
-def style_gallery(label: str, *, key: str, most: int) -> list[str]:
-    """All presets as small pictures to choose from.
-
-    Args:
-        label: What stands above them.
-        key: Tells this gallery from others.
-        most: How many may be chosen.
-
-    Returns:
-        The names of those that are chosen, in the order in which they were.
-    """
-    from style.presets.registry import PRESETS
-    from style.presets.shelf import COLUMNS, SHEET
-
-    chosen = (st.session_state.get(key) or {}).get("chosen") or []
-    result = _gallery(
-        key=key,
-        data={
-            "label": label,
-            "hint": f"up to {most} are mixed",
-            "most": most,
-            "columns": COLUMNS,
-            "sheet": _sheet_url(str(SHEET)),
-            "styles": [{"name": preset.name, "about": preset.about} for preset in PRESETS],
-            "chosen": chosen,
-        },
-        default={"chosen": chosen},
-        on_chosen_change=lambda: None,
-    )
-    known = {preset.name for preset in PRESETS}
-    named = [name for name in result.get("chosen") or [] if name in known]  # a browser's word
-    return list(dict.fromkeys(named))[:most]
-
-
-def style_names() -> list[str]:
-    """The names of all presets."""
-    from style.presets.registry import PRESETS
-
-    return [preset.name for preset in PRESETS]
-
-
-@st.cache_data(show_spinner=False)
-def _sheet_url(path: str) -> str:
-    """All presets as one picture of half its size, for the browser to cut up."""
-    with Image.open(path) as opened:
-        sheet = opened.convert("RGB").reduce(2)
-    return data_url(sheet)
 
 
 def data_url(image: Image.Image) -> str:

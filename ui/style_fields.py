@@ -13,7 +13,7 @@ from data.images import load_image
 from style.config import ColorMethod, Colors, Manner, Region, StyleConfig
 from style.quality import Quality, settings_of
 
-from . import components, fields, memory, resources, wording
+from . import components, fields, memory, preset_gallery, resources, wording
 from .fields import Upload
 from .tasks import Given
 
@@ -70,7 +70,7 @@ def thumbnails(given: Sequence[Upload]) -> None:
 
 def styles() -> list[Style]:
     """Presets and pictures of one's own, in any mixture."""
-    presets = components.style_gallery("Style", key="presets", most=MOST_STYLES)
+    presets = preset_gallery.choose("Style", key="presets", most=MOST_STYLES)
     own = fields.uploads("Or pictures of your own", key="styles", several=True)
     thumbnails(own)
     return [
@@ -82,17 +82,8 @@ def styles() -> list[Style]:
 def painting(chosen: Sequence[Style]) -> tuple["BackboneDescription", StyleConfig]:
     """The network and the settings of the picture; the rarer ones are folded away."""
     mix = _shares(chosen)
-    quality = st.segmented_control(
-        "Quality",
-        list(Quality),
-        default=Quality.BALANCED,
-        key="quality",
-        format_func=str.capitalize,
-        width="stretch",
-    )
-    quality = quality or Quality.BALANCED  # a second click on it takes it back
+    quality = _quality()
     usual = settings_of(quality)
-    st.caption(f"{usual['size']:,} pixels: {_QUALITIES[quality]}.")
     strength = st.slider(
         "Strength",
         min_value=0.0,
@@ -126,6 +117,21 @@ def painting(chosen: Sequence[Style]) -> tuple["BackboneDescription", StyleConfi
         keep_identity=keep,
     )
     return network, config
+
+
+def _quality() -> Quality:
+    """How much time the picture may take."""
+    chosen = st.segmented_control(
+        "Quality",
+        list(Quality),
+        default=Quality.BALANCED,
+        key="quality",
+        format_func=str.capitalize,
+        width="stretch",
+    )
+    quality = chosen or Quality.BALANCED  # a second click on it takes it back
+    st.caption(f"{settings_of(quality)['size']:,} pixels: {_QUALITIES[quality]}.")
+    return quality
 
 
 def _advanced(quality: Quality) -> tuple["BackboneDescription", dict[str, object]]:
@@ -211,7 +217,7 @@ def _region(number: int, strength: float) -> Region[Given] | None:
     if not given:
         return None
     thumbnails(given)
-    options = [_STAYS, _REST, _OWN, *components.style_names()]
+    options = [_STAYS, _REST, _OWN, *preset_gallery.names()]
     manner = st.selectbox(f"Style of region {number}", options, key=f"manner-{number}")
     own_strength = None
     if manner != _STAYS:

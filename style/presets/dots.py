@@ -94,6 +94,12 @@ def _riverside(random: Random, x: Array, y: Array) -> Array:
     shade = noise(random, size, 0.16, octaves=3, stretch=(3, 0.7)) + 0.25 * (x - 0.4)
     grass = mix(grass, colours("#24506a")[0], 0.75 * rise(shade, 0.55, 0.68))
     scene = np.where(bank[..., None], grass, scene)
+    return _trees(random, x, y, scene)
+
+
+def _trees(random: Random, x: Array, y: Array, scene: Array) -> Array:
+    """Three trees with sun on their left sides, in front of the scene."""
+    size = len(x)
     for cx, base, tall, wide in (
         (0.86, 0.72, 0.62, 0.25),
         (0.62, 0.6, 0.36, 0.12),

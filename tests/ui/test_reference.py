@@ -38,6 +38,7 @@ def test_all_commands_are_there() -> None:
         "people rename",
         "people restore",
         "stylize",
+        "styles",
         "train",
         "tune",
         "verify",

@@ -46,9 +46,7 @@ def styles(
     if draw is None and (only or size is not None or seed is not None):
         raise ArgumentError("--only, --size and --seed go with --draw: name a folder")
     chosen = [find_preset(name) for name in only or ()] or list(PRESETS)
-    files = {}
-    if draw is not None:
-        files = _drawn(chosen, draw, SIZE if size is None else size, seed)
+    files = {} if draw is None else _drawn(chosen, draw, SIZE if size is None else size, seed)
     if as_json:
         rows = [{"name": PREFIX + preset.name, "about": preset.about} for preset in chosen]
         for row, preset in zip(rows, chosen, strict=True):

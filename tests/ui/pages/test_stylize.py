@@ -8,7 +8,7 @@ from data.errors import AppError
 from style.config import ColorMethod, Colors, Manner, StyleConfig
 from style.presets.registry import PRESETS
 from style.quality import Quality, settings_of
-from ui import components, jobs, tasks
+from ui import jobs, preset_gallery, tasks
 from ui.jobs import JobState
 
 PAINTER = """
@@ -71,7 +71,7 @@ def choose(monkeypatch):
     """Chooses presets, as a click in the browser would."""
 
     def choose(*names):
-        monkeypatch.setattr(components, "style_gallery", lambda *_, **__: list(names))
+        monkeypatch.setattr(preset_gallery, "choose", lambda *_, **__: list(names))
 
     return choose
 
