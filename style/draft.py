@@ -81,7 +81,7 @@ class Drafter:
                 f"{printable(encoder.weights.path)}: train it anew, or remove the latter"
             )
         extract = FeatureExtractor(encoder.backbone, TAPS)
-        return cls(extract, decoder.to(device, memory_format=torch.channels_last))
+        return cls(extract, decoder.to(device).to(memory_format=torch.channels_last))
 
     @torch.no_grad()
     def paint(self, photograph: Tensor, areas: Sequence[Area]) -> Tensor:
@@ -104,7 +104,7 @@ class Drafter:
             mixed = {tap: _mixed([each[tap] for each in painted], shares) for tap in TAPS}
         else:
             [mixed] = painted
-        picture = self._decoder(mixed)[..., _MARGIN:-below, _MARGIN:-right]
+        picture: Tensor = self._decoder(mixed)[..., _MARGIN:-below, _MARGIN:-right]
         stays = photograph_stays(areas)
         return picture if stays is None else picture.lerp(photograph, stays)
 

@@ -63,7 +63,7 @@ class Drafting:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.module: nn.Module = DraftDecoder([spec.tap(tap).channels for tap in TAPS])
-        self.module.to(device, memory_format=torch.channels_last).train()
+        self.module.to(device).to(memory_format=torch.channels_last).train()
         self._held_out = [each.to(device) for each in held_out_batches(photographs, config.data)]
 
     def losses(self, step: int) -> dict[str, Tensor]:

@@ -201,7 +201,7 @@ def held_out_batches(photographs: Photographs, config: DataConfig) -> list[Tenso
     Half of them are changed as training's are, since paintings are what counts.
     """
     squares = [square(each, config, 0.6, 0.5, 0.5, 0.9) for each in photographs.held_out]
-    batches = list(torch.cat(squares).split(config.batch))
+    batches = list(torch.split(torch.cat(squares), config.batch))
     source = generator(_HELD_OUT_SEED)
     return [
         estrange(batch, source) if number % 2 else batch for number, batch in enumerate(batches)

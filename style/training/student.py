@@ -96,7 +96,8 @@ class Student(nn.Module):
             for layer in layers:
                 name = names[id(layer)]
                 if name in self._sizes:
-                    x = F.conv2d(x, *self._weights(name), padding=layer.padding)  # type: ignore[arg-type]
+                    weight, bias = self._weights(name)
+                    x = F.conv2d(x, weight, bias, padding=self._convolution(name).padding)
                 else:
                     x = layer(x)
             if tap in self._taps:
@@ -114,9 +115,15 @@ class Student(nn.Module):
             state |= {f"{name}.weight": weight, f"{name}.bias": bias}
         return state
 
+    def _convolution(self, name: str) -> nn.Conv2d:
+        found = self.network.get_submodule(name)
+        assert isinstance(found, nn.Conv2d)
+        return found
+
     def _weights(self, name: str) -> tuple[Tensor, Tensor]:
         """The w and b of a convolution."""
-        convolution = self.network.get_submodule(name)
+        convolution = self._convolution(name)
+        assert convolution.bias is not None
         mean, whitener, output = self._sizes[name]
         with torch.autocast(mean.device.type, enabled=False):
             scale = output[:, None] / len(mean) ** 0.5
@@ -162,4 +169,5 @@ def _whitener(covariance: Tensor) -> Tensor:
     """The inverse root of a covariance, small directions left small."""
     values, vectors = torch.linalg.eigh(covariance.double())
     ridge = _RIDGE * values.mean()
-    return (vectors * (values.clamp_min(0) + ridge).rsqrt() @ vectors.T).to(covariance)
+    root: Tensor = vectors * (values.clamp_min(0) + ridge).rsqrt() @ vectors.T
+    return root.to(covariance)
