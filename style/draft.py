@@ -22,7 +22,7 @@ from data.tensors import read_tensors
 
 from .color import Palette
 from .config import Region, StyleConfig
-from .decoder import TAPS, DraftDecoder, Manner, adapted
+from .decoder import TAPS, DraftDecoder, Manner, adapted, softened
 from .pyramid import fit, least_side, resize, shrink, size_of
 from .regions import Area, divide, photograph_stays
 
@@ -81,7 +81,7 @@ class Drafter:
                 f"{printable(encoder.weights.path)}: train it anew, or remove the latter"
             )
         extract = FeatureExtractor(encoder.backbone, TAPS)
-        return cls(extract, decoder.to(device, memory_format=torch.channels_last))
+        return cls(extract, decoder.to(device).to(memory_format=torch.channels_last))
 
     @torch.no_grad()
     def paint(self, photograph: Tensor, areas: Sequence[Area]) -> Tensor:
@@ -97,14 +97,14 @@ class Drafter:
         height, width = size_of(photograph)
         right, below = (-width) % _STRIDE + _MARGIN, (-height) % _STRIDE + _MARGIN
         margins = (_MARGIN, right, _MARGIN, below)
-        maps = self._extract(F.pad(photograph, margins, mode="replicate"))
+        maps = softened(self._extract(F.pad(photograph, margins, mode="replicate")))
         painted = [self._in_manner(maps, replace(area, share=None)) for area in areas]
         if len(areas) > 1:
             shares = [F.pad(_share(area), margins, mode="replicate") for area in areas]
             mixed = {tap: _mixed([each[tap] for each in painted], shares) for tap in TAPS}
         else:
             [mixed] = painted
-        picture = self._decoder(mixed)[..., _MARGIN:-below, _MARGIN:-right]
+        picture: Tensor = self._decoder(mixed)[..., _MARGIN:-below, _MARGIN:-right]
         stays = photograph_stays(areas)
         return picture if stays is None else picture.lerp(photograph, stays)
 

@@ -70,7 +70,7 @@ class Distillation:
         self.module: Student = Student(
             student, {tap: theirs[tap].channels for tap in self._taps}, seed=config.seed
         )
-        self.module.to(device, memory_format=torch.channels_last).train()
+        self.module.to(device).to(memory_format=torch.channels_last).train()
         if config.forced > 0 and self.module.maps:
             raise ArgumentError(
                 f"{teacher.spec.name} has other channels than {config.backbone}: set forced to 0"
