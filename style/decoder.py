@@ -4,7 +4,7 @@ AdaIN (Huang and Belongie 2017, Arbitrary Style Transfer in Real-time with Adapt
 Normalization): each channel of the photograph's maps is given the mean and the deviation that it
 has in the style, and a decoder, trained once for all styles, turns the maps into a picture.
 Departing from the paper, whose decoder sees the deepest maps alone, the finer ones come in by skips
-(Ronneberger et al. 2015, U-Net), normalised likewise so that they bring contours and no colours.
+(Ronneberger et al. 2015, U-Net), normalised likewise and softened, so that they bring contours and neither colours nor texture.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
 """Of the encoder, from fine to coarse; each has half the height and width of the one before."""
+_BLURS = {"relu1_1": 4, "relu2_1": 2}  # places over which the finest maps are averaged
 
 _FLOOR = 1e-2  # deviation of a channel that varies by rounding alone
 _DEEP = 4  # convolutions on the coarsest maps
@@ -55,6 +56,22 @@ class Manner:
     def deviation(self) -> Tensor:
         """(B, C, 1, 1), above 0."""
         return (self.square - self.mean.square()).clamp_min(_FLOOR**2).sqrt()
+
+
+def softened(maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Maps by tap, the finest ones without what is smaller than 4 px: strokes are to replace it.
+
+    With every hair of the photograph at hand, a decoder paints the photograph.
+    """
+    return {tap: _averaged(each, _BLURS.get(tap, 1)) for tap, each in maps.items()}
+
+
+def _averaged(maps: Tensor, places: int) -> Tensor:
+    """Maps (B, C, H, W) averaged over squares of so many places a side, and enlarged again."""
+    if places == 1:
+        return maps
+    coarse = F.avg_pool2d(maps, places, ceil_mode=True, count_include_pad=False)
+    return F.interpolate(coarse, maps.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def adapted(maps: Tensor, manner: Manner, strength: Tensor | float = 1.0) -> Tensor:

@@ -22,7 +22,7 @@ from data.tensors import read_tensors
 
 from .color import Palette
 from .config import Region, StyleConfig
-from .decoder import TAPS, DraftDecoder, Manner, adapted
+from .decoder import TAPS, DraftDecoder, Manner, adapted, softened
 from .pyramid import fit, least_side, resize, shrink, size_of
 from .regions import Area, divide, photograph_stays
 
@@ -97,7 +97,7 @@ class Drafter:
         height, width = size_of(photograph)
         right, below = (-width) % _STRIDE + _MARGIN, (-height) % _STRIDE + _MARGIN
         margins = (_MARGIN, right, _MARGIN, below)
-        maps = self._extract(F.pad(photograph, margins, mode="replicate"))
+        maps = softened(self._extract(F.pad(photograph, margins, mode="replicate")))
         painted = [self._in_manner(maps, replace(area, share=None)) for area in areas]
         if len(areas) > 1:
             shares = [F.pad(_share(area), margins, mode="replicate") for area in areas]

@@ -16,10 +16,10 @@ class Quality(StrEnum):
 
 
 _CHANGES: Mapping[Quality, Mapping[str, int | float]] = {
-    Quality.DRAFT: {"size": 256, "steps": 60},
+    Quality.DRAFT: {"size": 256, "steps": 100},
     Quality.BALANCED: {},
-    Quality.FINE: {"size": 768, "steps": 500},
-    Quality.PRINT: {"size": 2048, "steps": 500},
+    Quality.FINE: {"size": 768, "steps": 800},
+    Quality.PRINT: {"size": 2048, "steps": 800},
 }
 """What each of them alters in the defaults of `StyleConfig`, which are the balanced ones."""
 

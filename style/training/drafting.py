@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from backbones.features import FeatureExtractor
 from backbones.network import Backbone
 
-from ..decoder import TAPS, DraftDecoder, Manner, adapted
+from ..decoder import TAPS, DraftDecoder, Manner, adapted, softened
 from ..losses import total_variation
 from .config import TrainingConfig
 from .distances import feature_distance, gram_matrices
 from .lessons import convolutions
-from .pictures import Photographs, cut, estrange, generator, held_out_batches
+from .pictures import Photographs, cut, generator, held_out_batches, recoloured
 
-_CONTENT = 0.3  # beside the style at 1
+_CONTENT = 0.15  # beside the style at 1
 _VARIATION = 2.0
 _LEAST = 1e-6  # of a variance that something is divided by
 _FAINT = 0.25  # share of the pictures that are made at less than full strength
@@ -93,13 +93,13 @@ class Drafting:
         return module.state_dict(), dict(self._prose)
 
     def _styles(self, source: torch.Generator) -> Tensor:
-        """Pictures to take the manner from: drawn ones and photographs, strongly changed."""
+        """Pictures to take the manner from: drawn ones and photographs, strongly recoloured."""
         photographs = cut(self._photographs.training, self._config.data, source)
         if not self._drawn:
-            return estrange(photographs, source)
+            return recoloured(photographs, source)
         drawn = cut(self._drawn, self._config.data, source)
         chosen = torch.rand(len(drawn), 1, 1, 1, generator=source) < _DRAWN
-        return estrange(torch.where(chosen, drawn, photographs), source)
+        return recoloured(torch.where(chosen, drawn, photographs), source)
 
     def _placed(self, pictures: Tensor) -> Tensor:
         return pictures.to(self._device, memory_format=torch.channels_last)
@@ -112,10 +112,8 @@ class Drafting:
             with torch.no_grad():
                 own = self._floats(self._encode(content))
                 wanted = self._floats(self._encode(styles))
-            made_of = {
-                tap: adapted(own[tap], Manner.of(wanted[tap]), strength)
-                for tap in dict.fromkeys((*TAPS, *self._content_taps))
-            }
+            soft = softened({tap: own[tap] for tap in TAPS})
+            made_of = {tap: adapted(soft[tap], Manner.of(wanted[tap]), strength) for tap in TAPS}
             painted = module(made_of)
             seen = self._encode(painted)
         seen = self._floats(seen)

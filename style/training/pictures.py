@@ -168,13 +168,10 @@ def estrange(squares: Tensor, source: torch.Generator) -> Tensor:
         (B, 3, H, W) in [0, 1], new.
     """
     draws = Draws(len(squares), source)
-    changed = recolour(
-        squares, draws, brightness=0.4, contrast=0.5, saturation=0.8, grey=0.08, pca_colour=0.5
-    ).clone()
+    changed = _recoloured(squares, draws)
     mixed = draws.chosen("mixed", _MIXED)
     share = draws.shares("share")[mixed].view(-1, 1, 1, 1)
     changed[mixed] = changed[mixed].lerp(changed[mixed - 1], share)
-    _colour_strangely(changed, draws)
     blur(changed, draws, probability=_BLURRED, sigma=2.0)
     shrink(changed, draws, probability=_COARSE, least=0.3)
     noisy = draws.chosen("noisy", _NOISY)
@@ -182,6 +179,19 @@ def estrange(squares: Tensor, source: torch.Generator) -> Tensor:
     strength = draws.shares("strength")[noisy].view(-1, 1, 1, 1).square()
     changed[noisy] += _NOISE * strength * noise
     return changed.clamp_(0, 1)
+
+
+def recoloured(squares: Tensor, source: torch.Generator) -> Tensor:
+    """Pictures (B, 3, H, W) in other colours, many in strange ones, and otherwise as they are."""
+    return _recoloured(squares, Draws(len(squares), source)).clamp_(0, 1)
+
+
+def _recoloured(squares: Tensor, draws: Draws) -> Tensor:
+    changed = recolour(
+        squares, draws, brightness=0.4, contrast=0.5, saturation=0.8, grey=0.08, pca_colour=0.5
+    ).clone()
+    _colour_strangely(changed, draws)
+    return changed
 
 
 def _colour_strangely(pictures: Tensor, draws: Draws) -> None:

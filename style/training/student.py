@@ -67,7 +67,7 @@ class Student(nn.Module):
             for name, convolution, before in self._plain():
                 for layer in before:
                     x = layer(x)
-                mean, products = _patch_moments(x, self.network.get_submodule(convolution))
+                mean, products = _patch_moments(x, self._convolution(convolution))
                 x = targets[name]
                 levels = x.mean(dim=(0, 2, 3)), x.square().mean(dim=(0, 2, 3))
                 found.setdefault(convolution, []).append((mean, products, *levels))
@@ -77,9 +77,10 @@ class Student(nn.Module):
             )
             whitener = _whitener(products - mean.outer(mean))
             self._sizes[convolution] = (mean, whitener, output.clamp_min(_LEAST**2).sqrt())
-            layer = self.network.get_submodule(convolution)
-            layer.weight.mul_(_BEGINNING * len(mean) ** 0.5)  # type: ignore[operator]
-            layer.bias.copy_(level / self._sizes[convolution][2])  # type: ignore[operator]
+            layer = self._convolution(convolution)
+            assert layer.bias is not None  # a plain one, see below
+            layer.weight.mul_(_BEGINNING * len(mean) ** 0.5)
+            layer.bias.copy_(level / self._sizes[convolution][2])
 
     def forward(
         self, images: Tensor, forced: Mapping[str, Tensor] | None = None
@@ -95,11 +96,7 @@ class Student(nn.Module):
         for tap, layers in self._stages():
             for layer in layers:
                 name = names[id(layer)]
-                if name in self._sizes:
-                    weight, bias = self._weights(name)
-                    x = F.conv2d(x, weight, bias, padding=self._convolution(name).padding)
-                else:
-                    x = layer(x)
+                x = self._convolved(x, name) if name in self._sizes else layer(x)
             if tap in self._taps:
                 found[tap] = self.maps[tap](x) if tap in self.maps else x
                 if forced is not None:
@@ -115,15 +112,20 @@ class Student(nn.Module):
             state |= {f"{name}.weight": weight, f"{name}.bias": bias}
         return state
 
+    def _convolved(self, x: Tensor, name: str) -> Tensor:
+        """What a convolution gives."""
+        weight, bias = self._weights(name)
+        return F.conv2d(x, weight, bias, padding=self._convolution(name).padding)
+
     def _convolution(self, name: str) -> nn.Conv2d:
-        found = self.network.get_submodule(name)
-        assert isinstance(found, nn.Conv2d)
-        return found
+        layer = self.network.get_submodule(name)
+        assert isinstance(layer, nn.Conv2d)
+        return layer
 
     def _weights(self, name: str) -> tuple[Tensor, Tensor]:
         """The w and b of a convolution."""
         convolution = self._convolution(name)
-        assert convolution.bias is not None
+        assert convolution.bias is not None  # a plain one, see below
         mean, whitener, output = self._sizes[name]
         with torch.autocast(mean.device.type, enabled=False):
             scale = output[:, None] / len(mean) ** 0.5
@@ -157,9 +159,8 @@ def _is_plain(layer: nn.Module) -> bool:
     )
 
 
-def _patch_moments(maps: Tensor, convolution: nn.Module) -> tuple[Tensor, Tensor]:
+def _patch_moments(maps: Tensor, convolution: nn.Conv2d) -> tuple[Tensor, Tensor]:
     """Mean (C*k*k) and mean products (C*k*k, C*k*k) of the patches that a convolution sees."""
-    assert isinstance(convolution, nn.Conv2d)
     height, width = convolution.kernel_size
     patches = F.unfold(maps, (height, width)).transpose(1, 2).flatten(0, 1)  # (places, C*k*k)
     return patches.mean(dim=0), patches.T @ patches / len(patches)
