@@ -26,7 +26,7 @@ from style.config import StyleConfig
 from style.network import StyleNetwork
 from style.optimize import stylize
 
-NETWORKS = ("vgg19", "vgg19_quarter", "squeezenet1_0")
+NETWORKS = ("vgg19", "vgg_slim", "squeezenet1_0")
 MARGIN = 8  # px of replicated border, as in style.objective
 
 
