@@ -27,7 +27,7 @@ from style.config import Precision, StyleConfig, StyleLossKind
 from style.network import StyleNetwork
 from style.optimize import stylize
 
-NETWORKS = ("vgg19", "vgg19_quarter", "squeezenet1_0")
+NETWORKS = ("vgg19", "vgg_slim", "squeezenet1_0")
 CONTENT, STYLE, VARIATION = 1 / 60, 1 / 30, 0.15  # as in style.objective, for Gram matrices
 
 

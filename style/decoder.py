@@ -4,7 +4,8 @@ AdaIN (Huang and Belongie 2017, Arbitrary Style Transfer in Real-time with Adapt
 Normalization): each channel of the photograph's maps is given the mean and the deviation that it
 has in the style, and a decoder, trained once for all styles, turns the maps into a picture.
 Departing from the paper, whose decoder sees the deepest maps alone, the finer ones come in by skips
-(Ronneberger et al. 2015, U-Net), normalised likewise and softened, so that they bring contours and neither colours nor texture.
+(Ronneberger et al. 2015, U-Net), normalised likewise and softened, so that they bring contours and
+neither colours nor texture.
 """
 
 from collections.abc import Mapping, Sequence

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from backbones.places import find_weights
+from backbones.places import bundled_or_own, find_weights
 from backbones.weights import load_backbone
 from data.images import save_image
 from recognition.engine import DEFAULT_MODEL
 from recognition.service import RecognitionService
+from style.config import StyleConfig
 from ui.cli import main
 
 
@@ -79,3 +80,26 @@ def test_strangers_stay_unknown(
         answers = service.identify(strangers)
     named = sum(face.person is not None for answer in answers for face in answer.faces)  # type: ignore[union-attr]
     assert named <= 4
+
+
+def test_the_networks_for_style_come_with_the_application(first_home: Path) -> None:
+    for name, most in (("vgg_slim", 4_000_000), ("draft_decoder", 5_000_000)):
+        path = bundled_or_own(name)
+        assert path is not None
+        assert path.parent.name == "assets"
+        assert path.stat().st_size <= most
+        assert path.with_suffix(".md").is_file()  # its model card
+    assert StyleConfig().backbone == "vgg_slim"
+    assert not first_home.exists()
+
+
+def test_a_draft_and_a_picture_need_no_download(
+    first_home: Path, photographs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    first, second = map(str, photographs)
+    draft, painted = tmp_path / "draft.png", tmp_path / "painted.png"
+    assert main(["stylize", first, second, "-o", str(draft), "--size", "96", "--draft"]) == 0
+    words = ["stylize", first, second, "-o", str(painted), "--size", "96", "--steps", "3"]
+    assert main([*words, "--initial-image", "draft"]) == 0
+    assert draft.is_file()
+    assert painted.is_file()

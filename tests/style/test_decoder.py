@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from style.decoder import TAPS, DraftDecoder, Manner, adapted
+from style.decoder import TAPS, DraftDecoder, Manner, adapted, softened
 
 CHANNELS = (4, 6, 8, 12)
 
@@ -66,3 +66,21 @@ def test_manners_mix_by_their_moments():
     together = torch.cat([first, first, first, second], dim=3)
     torch.testing.assert_close(mixed.mean, Manner.of(together).mean)
     torch.testing.assert_close(mixed.deviation, Manner.of(together).deviation)
+
+
+def test_only_the_finest_maps_are_softened_and_keep_their_means(maps):
+    soft = softened(maps)
+    for tap in TAPS:
+        assert soft[tap].shape == maps[tap].shape
+        if tap in TAPS[2:]:
+            assert torch.equal(soft[tap], maps[tap])
+        else:
+            assert soft[tap].std() < 0.5 * maps[tap].std()
+            torch.testing.assert_close(
+                soft[tap].mean(dim=(2, 3)), maps[tap].mean(dim=(2, 3)), rtol=0.05, atol=0.01
+            )
+
+
+def test_odd_sizes_are_softened(maps):
+    odd = {tap: each[..., :-1, :-1] for tap, each in maps.items()}
+    assert all(each.shape == odd[tap].shape for tap, each in softened(odd).items())
