@@ -39,8 +39,12 @@ class Palette:
         """Remember the photograph (1, 3, H, W) and what was chosen."""
         self._method = config.color_method if config.colors is Colors.CONTENT else None
         self._photograph = content
+        self.content = self.seen(content)
+
+    def seen(self, picture: Tensor) -> Tensor:
+        """A picture (1, 3, H, W) that is to be painted on, as the network is to see it."""
         greyed = self._method is ColorMethod.LUMINANCE
-        self.content = luminance(content).expand_as(content) if greyed else content
+        return luminance(picture).expand_as(picture) if greyed else picture
 
     def style(self, style: Tensor, share: Tensor | None = None) -> Tensor:
         """A style picture as the network is to see it.

@@ -154,6 +154,8 @@ class StyleConfig:
         first_scale: Longer side of the coarsest scale, px, at least 32. As large as `size`: a
             single scale.
         scale_factor: How much each scale is larger than the one before, 1.1 to 4.
+        keep_identity: Whether faces are painted more gently, and held until they are judged to be
+            still those people's. It takes somebody who can recognise them (`style.portraits`).
         seed: Seed of the noise, 0 to 2⁶³ − 1.
 
     Raises:
@@ -184,6 +186,7 @@ class StyleConfig:
     initial_image: InitialImage = InitialImage.CONTENT
     first_scale: int = 128
     scale_factor: float = math.sqrt(2)
+    keep_identity: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -200,6 +203,8 @@ class StyleConfig:
         _number("learning_rate", self.learning_rate, 0, 1, above=True)
         _number("averaging", self.averaging, 0, 0.9999)
         _number("scale_factor", self.scale_factor, 1.1, 4)
+        if not isinstance(self.keep_identity, bool):
+            raise ArgumentError(f"keep_identity is true or false, not {self.keep_identity!r}")
         for name in ("style_mix", "style_tap_weights", "content_tap_weights"):
             weights = getattr(self, name)
             for weight in weights:

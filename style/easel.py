@@ -13,6 +13,8 @@ from .config import Manner, Region, StyleConfig
 from .elastic import ElasticObjective
 from .initial import check_draft, initial_image
 from .network import StyleNetwork
+from .painters import Losses
+from .portraits import Care, Penalised, gentler
 from .pyramid import fit, least_side, paintable, resize, scales, share_steps, shrink, size_of
 from .regions import Area, divide
 from .tiled import Cutter
@@ -30,6 +32,7 @@ class Easel:
         config: What to paint.
         network: What looks at the picture.
         cutter: Cuts pictures up for it.
+        care: What holds parts of the picture to the photograph; None: nothing.
     """
 
     palette: Palette
@@ -39,6 +42,7 @@ class Easel:
     config: StyleConfig
     network: StyleNetwork
     cutter: Cutter
+    care: Care | None
 
     @property
     def sizes(self) -> list[tuple[tuple[int, int], int]]:
@@ -65,6 +69,13 @@ class Easel:
             tell=tell,
         )
 
+    def with_care(self, objective: Losses, side: int) -> Losses:
+        """The objective of that scale, with what holds parts of the picture to the photograph."""
+        if self.care is None:
+            return objective
+        content = resize(self.palette.content, self.size(side))
+        return Penalised(objective, self.care.penalty, content)
+
 
 def set_up(
     content: Tensor,
@@ -73,6 +84,7 @@ def set_up(
     network: StyleNetwork,
     regions: Sequence[Region[Tensor]],
     initial: Tensor | None,
+    care: Care | None,
 ) -> Easel:
     """Check everything, and put the pictures in order; see `style.optimize.stylize`."""
     regions = [_batched_region(region) for region in regions]
@@ -87,17 +99,20 @@ def set_up(
         strength=config.strength,
     )
     areas = divide(main, regions, size_of(content), size_of(photograph))
+    if care is not None:
+        areas = gentler(areas, care.relief.to(photograph))
     palette = Palette(photograph, config)
     prepared = [_prepared(area, palette, size_of(photograph), config, network) for area in areas]
-    draft = None if initial is None else _batched(initial)
+    begin = None if initial is None else palette.seen(_batched(initial))
     return Easel(
         palette=palette,
         areas=prepared,
-        start=initial_image(palette.content, prepared, schedule[0][0], config, draft),
+        start=initial_image(palette.content, prepared, schedule[0][0], config, begin),
         schedule=schedule,
         config=config,
         network=network,
         cutter=Cutter(network, photograph),
+        care=care,
     )
 
 

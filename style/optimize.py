@@ -3,7 +3,6 @@
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 
-from PIL.Image import Image
 from torch import Tensor, nn
 
 from data.images import to_image
@@ -15,6 +14,7 @@ from .easel import Easel, set_up
 from .network import StyleNetwork
 from .painters import Painter, painter
 from .planning import Plan, Room, make_plan, measure_cost
+from .portraits import Care
 from .pyramid import resize, size_of
 from .regions import photograph_stays
 from .results import Progress
@@ -29,6 +29,7 @@ def stylize(
     *,
     regions: Sequence[Region[Tensor]] = (),
     initial: Tensor | None = None,
+    care: Care | None = None,
     preview_every: int = 0,
     room: Room | None = None,
     planned: Callable[[Plan], None] | None = None,
@@ -48,7 +49,9 @@ def stylize(
         network: What looks at the picture.
         regions: Parts of the photograph that are painted in their own way: masks (1, H, W) or
             (1, 1, H, W) in [0, 1], and styles like the others.
-        initial: The draft to begin from, a picture of any size, where the configuration says so.
+        initial: What the picture starts from instead of what the config says, of any size: a
+            draft, or a picture to go on with.
+        care: What holds parts of the picture to the photograph, at the size of the picture.
         preview_every: Every how many steps a `Progress` carries an image; 0 for the last only.
         room: What memory there is, for which a plan is made first; None begins without one, in
             one piece, and goes over to tiles where memory runs out.
@@ -60,12 +63,12 @@ def stylize(
 
     Raises:
         ArgumentError: No style, a `style_mix` of another length, a picture too small or too
-            elongated for the network, regions that make no sense (see `style.regions.divide`), a
-            draft without being asked for one, or none, a picture that does not fit the memory, or
+            elongated for the network, regions that make no sense (see `style.regions.divide`), no
+            draft where the configuration asks for one, a picture that does not fit the memory, or
             another half-painted one.
         StyleError: While painting, a loss became infinite or NaN, or memory ran out.
     """
-    easel = set_up(content, styles, config, network, regions, initial)
+    easel = set_up(content, styles, config, network, regions, initial, care)
     plan = None if room is None else _plan(easel, room)
     if plan is not None and planned is not None:
         planned(plan)
@@ -87,7 +90,7 @@ def plan_painting(
     room: Room,
 ) -> Plan:
     """What `stylize` would take with the same arguments; it raises the same errors."""
-    return _plan(set_up(content, styles, config, network, regions, initial), room)
+    return _plan(set_up(content, styles, config, network, regions, initial, None), room)
 
 
 def _plan(easel: Easel, room: Room) -> Plan:
@@ -116,7 +119,8 @@ def _paint(
         course.begin(number)
         objective = easel.objective(side, course.tiles[number], course.tell)
         image = resize(easel.start if picture is None else picture, easel.size(side))
-        brush = painter(image, objective, config, steps=steps, before=before)
+        asked = easel.with_care(objective, side)
+        brush = painter(image, asked, config, steps=steps, before=before)
         picture = before = None  # they take as much room as those that follow from them
         if saved is not None:
             brush.restore(saved.state)
@@ -133,8 +137,8 @@ def _paint(
                 losses=losses,
                 elapsed=course.elapsed,
                 size=easel.size(side),
-                image=render() if shows else None,
-                render=render,
+                image=to_image(render()) if shows else None,
+                render_tensor=render,
                 seconds_left=course.seconds_left,
                 notes=course.new_notes(),
             )
@@ -170,11 +174,11 @@ def _digests(given: Mapping[str, Tensor], network: StyleNetwork) -> dict[str, st
     return digests
 
 
-def _render(brush: Painter, palette: Palette, stays: Tensor | None) -> Image:
+def _render(brush: Painter, palette: Palette, stays: Tensor | None) -> Tensor:
     """The picture so far, enlarged while the scale is coarse, in the colours it is to have.
 
     `stays` (1, 1, H, W) tells how far each pixel is still the photograph's; None: nowhere.
     """
     content = palette.content
     painted = resize(brush.picture(), size_of(content))
-    return to_image(palette.restored(painted if stays is None else painted.lerp(content, stays)))
+    return palette.restored(painted if stays is None else painted.lerp(content, stays))

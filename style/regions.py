@@ -13,7 +13,9 @@ from data.errors import ArgumentError
 from .config import Manner, Region
 from .pyramid import resize, size_of
 
-_INVISIBLE = 0.5 / 255  # of an 8-bit grey: what rounding hides
+INVISIBLE = 0.5 / 255
+"""A share below half a level of an 8-bit grey, which rounding hides."""
+
 _SHAPE_TOLERANCE = 0.01  # by which the proportions of mask and photograph may differ
 
 
@@ -71,14 +73,14 @@ def divide(
     areas = []
     for number in range(len(regions), 0, -1):  # from the top
         share = masks[number - 1] * left
-        if share.max() < _INVISIBLE:
+        if share.max() < INVISIBLE:
             raise ArgumentError(
                 f"nothing can be seen of region {number}: its mask is black, or later regions "
                 "cover it; expected white where the region is"
             )
         areas.append(_area(regions[number - 1], main, share))
         left = left - share
-    if left.max() >= _INVISIBLE:
+    if left.max() >= INVISIBLE:
         areas.append(replace(main, share=left))
     if not any(area.styles for area in areas):
         raise ArgumentError(

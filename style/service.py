@@ -1,6 +1,7 @@
 """One call that turns pictures on disk into a painting: for the command line and the page."""
 
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TypedDict
@@ -8,19 +9,22 @@ from typing import TypedDict
 import torch
 from PIL.Image import Image
 
-from backbones.weights import load_backbone, resolve_device
+from backbones.weights import LoadedBackbone, load_backbone, resolve_device
 from data.errors import ArgumentError, ImageError
-from data.images import load_image, to_tensor
+from data.images import load_picture, to_image, to_tensor
 
 from .color import luminance
 from .config import Manner, Region, StyleConfig
 from .network import StyleNetwork
 from .optimize import plan_painting, stylize
 from .planning import Plan, Room
+from .portraits import Care, Portrait
+from .pyramid import fit, resize, size_of
 from .results import Progress
+from .sittings import Terms, sit
 from .unfinished import Unfinished
 
-Picture = str | PathLike[str] | bytes | Image
+Picture = str | PathLike[str] | bytes | Image | torch.Tensor
 
 
 class _Pictures(TypedDict):
@@ -47,6 +51,24 @@ class StyleService:
         """
         self._home = home
         self._device = resolve_device(device)
+        self._loaded: tuple[tuple[str, Path | None], LoadedBackbone] | None = None
+
+    def load(self, backbone: str, *, weights: Path | None = None) -> LoadedBackbone:
+        """Get a network ready; it is kept for the pictures that follow.
+
+        Args:
+            backbone: Its name.
+            weights: A file of its weights; None for where they usually are.
+
+        Raises:
+            ArgumentError: There is no such network, or no such file.
+            WeightsError: No weights are at hand, or they are of another network.
+        """
+        asked_for = (backbone, weights)
+        if self._loaded is None or self._loaded[0] != asked_for:
+            loaded = load_backbone(backbone, weights=weights, home=self._home, device=self._device)
+            self._loaded = asked_for, loaded
+        return self._loaded[1]
 
     def stylize(
         self,
@@ -57,6 +79,8 @@ class StyleService:
         regions: Sequence[Region[Picture]] = (),
         initial: Picture | None = None,
         weights: Path | None = None,
+        portrait: Callable[[Image], Portrait] | None = None,
+        terms: Terms | None = None,
         preview_every: int = 0,
         room: Room | None = None,
         planned: Callable[[Plan], None] | None = None,
@@ -68,17 +92,22 @@ class StyleService:
         generator is asked for steps.
 
         Args:
-            content: The photograph: a path, the bytes of a file, or a decoded RGB image.
+            content: The photograph: a path, the bytes of a file, a decoded RGB image, or its
+                pixels (3, H, W) in [0, 1]. What is transparent is painted as it is seen on white.
             styles: One or more pictures to take the manner from.
             config: What to paint.
             regions: Parts of the photograph that are painted in their own way.
             initial: The draft to begin from, where the configuration says so.
             weights: A weights file for `config.backbone`; None for where they usually are.
+            portrait: Finds the faces of the photograph, handed over in the size of the picture, for
+                a config that keeps identities; it may raise errors of its own.
+            terms: How firmly faces are held then; None for what suits most pictures.
             preview_every: Every how many steps a `Progress` carries an image; 0 for the last
                 only.
             room: What memory there is; None for most of what is at hand.
             planned: Told what the picture will take, before anything is painted.
             unfinished: Where a half-painted picture is kept, and gone on with; None keeps none.
+                Not where identities are kept, for that is a matter of several sittings.
 
         Returns:
             A generator of one `Progress` a step; the last one carries the picture.
@@ -86,21 +115,34 @@ class StyleService:
         Raises:
             ArgumentError: A missing file, an unknown backbone, a picture too small for it, a mask
                 that cannot be read or does not suit the photograph, a picture that does not fit the
-                memory, another one half painted.
+                memory, another one half painted; identities are to be kept without a `portrait`.
             ImageError: A picture that cannot be read.
             WeightsError: No weights are at hand, or they are of another network.
             StyleError: While painting, a loss became infinite or NaN.
         """
         pictures = self._pictures(content, styles, regions, initial)
-        return stylize(
-            config=config,
+        photograph = pictures["content"]
+        paint = partial(
+            stylize,
+            **pictures,
             network=self._network(config, weights),
             preview_every=preview_every,
             room=room or Room(),
-            planned=planned,
-            unfinished=unfinished,
-            **pictures,
         )
+        if not config.keep_identity:
+            return paint(config=config, planned=planned, unfinished=unfinished)
+        if portrait is None:
+            raise ArgumentError("identities cannot be kept without somebody who recognises faces")
+
+        def sitting(
+            config: StyleConfig, care: Care, initial: Image | None
+        ) -> Generator[Progress, None, None]:
+            if initial is None:
+                return paint(config=config, care=care, planned=planned)
+            return paint(config=config, care=care, initial=self._read(initial))
+
+        seen = resize(photograph.unsqueeze(0), fit(size_of(photograph), config.size))
+        return sit(portrait(to_image(seen)), config, sitting, terms)
 
     def plan(
         self,
@@ -113,17 +155,17 @@ class StyleService:
         weights: Path | None = None,
         room: Room | None = None,
     ) -> Plan:
-        """What `stylize` would take with the same arguments; it raises the same errors."""
+        """What `stylize` would take with the same arguments; it raises the same errors.
+
+        Where identities are kept it is that of the first sitting.
+        """
         pictures = self._pictures(content, styles, regions, initial)
         network = self._network(config, weights)
         return plan_painting(config=config, network=network, room=room or Room(), **pictures)
 
     def _network(self, config: StyleConfig, weights: Path | None) -> StyleNetwork:
         """What looks at the picture."""
-        loaded = load_backbone(
-            config.backbone, weights=weights, home=self._home, device=self._device
-        )
-        return StyleNetwork.of(loaded.backbone, config)
+        return StyleNetwork.of(self.load(config.backbone, weights=weights).backbone, config)
 
     def _pictures(
         self,
@@ -142,8 +184,11 @@ class StyleService:
 
     def _read(self, picture: Picture) -> torch.Tensor:
         """A picture as (3, H, W) in [0, 1] on the device."""
-        image = picture if isinstance(picture, Image) else load_image(picture)
-        return to_tensor(image).to(self._device)
+        if isinstance(picture, torch.Tensor):
+            return picture.to(self._device)
+        if isinstance(picture, Image):
+            return to_tensor(picture).to(self._device)
+        return load_picture(picture).colours.to(self._device)
 
     def _read_region(self, region: Region[Picture]) -> Region[torch.Tensor]:
         """A region with its pictures on the device: the mask (1, 1, H, W), grey, in [0, 1]."""

@@ -18,6 +18,9 @@ Command = TypeVar("Command", bound=Callable[..., int])
 INTERRUPTED = 130
 """The exit code that a shell expects of a process that Ctrl-C ended."""
 
+OTHER_PEOPLE = 3
+"""The exit code that says: not the same person."""
+
 
 class Device(StrEnum):
     """Where networks run; `auto` takes the first CUDA device, if there is one."""
@@ -57,6 +60,11 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback o
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 JsonLinesOption = Annotated[
     bool, typer.Option("--json-lines", help="Report progress on stdout, a line of JSON each.")
+]
+
+PlotOption = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE", help="Draw the figures too, as .png, .svg or .pdf."),
 ]
 
 
@@ -158,7 +166,12 @@ def options_of(defaults: object, helps: Mapping[str, str]) -> tuple[inspect.Para
 
 
 def command(
-    app: typer.Typer, name: str, *, example: str, fields: Sequence[inspect.Parameter] = ()
+    app: typer.Typer,
+    name: str,
+    *,
+    example: str,
+    fields: Sequence[inspect.Parameter] = (),
+    given_alone: bool = False,
 ) -> Callable[[Command], Command]:
     """Register a function as a command that also takes the shared options.
 
@@ -170,12 +183,18 @@ def command(
         name: What the user types.
         example: A command line, shown at the end of the command's help.
         fields: More options, which the function takes as `**fields`.
+        given_alone: Whether of those it gets none but the ones that the user gave.
     """
 
     def register(function: Command) -> Command:
         def wrapper(context: typer.Context, **values: Any) -> int:
             given = {key: values.pop(key) for key in ("home", "model", "weights", "device")}
             del values["debug"]  # read by main(), which must know it even where parsing fails
+            if given_alone:
+                for field in fields:
+                    source = context.get_parameter_source(field.name)
+                    if source is not None and source.name == "DEFAULT":
+                        del values[field.name]
             return function(context.obj.overridden_by(given), **values)
 
         own = [

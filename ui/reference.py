@@ -17,7 +17,7 @@ takes `--json`. A name or a path that begins with `-` goes behind `--`.
 | 0 | done |
 | 1 | something failed, be it one item of a batch |
 | 2 | bad arguments, a missing path, a data set that cannot be used; nothing was done |
-| 3 | `verify`: two people |
+| 3 | `verify`: two people; `stylize --keep-identity`: not the person any more, although painted |
 | 130 | interrupted |
 
 In JSON a list is an array of objects with `name`; an image that failed is `{"image", "error"}`;

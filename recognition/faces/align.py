@@ -53,7 +53,8 @@ def align_faces(
     crops = [torch.zeros(0, 3, size, size)]
     for start in range(0, len(pairs), _FACES_PER_PASS):
         part = pairs[start : start + _FACES_PER_PASS]
-        transforms = _transforms(part, alignment)
+        sizes = [image.size for image, _ in part]
+        transforms = transforms_to_crops([face for _, face in part], sizes, alignment)
         tiles, transforms = _tiles([image for image, _ in part], transforms, size)
         crops.append(warp(tiles, transforms, size))
     return torch.cat(crops)
@@ -63,6 +64,31 @@ def crop_size(alignment: Alignment) -> int:
     """Side in pixels of the crops that an alignment gives."""
     sizes = {Alignment.BOX: BOX_CROP_SIZE, Alignment.EYES: EYES_CROP_SIZE}
     return sizes.get(alignment, CROP_SIZE)
+
+
+def transforms_to_crops(
+    faces: Sequence[Face], sizes: Sequence[tuple[int, int]], alignment: Alignment
+) -> Tensor:
+    """Where an alignment puts faces.
+
+    Args:
+        faces: The faces.
+        sizes: Width and height of each face's image in pixels.
+        alignment: As in `align_faces`.
+
+    Returns:
+        (F, 2, 3) float32 from the images to the crops, in pixels.
+
+    Raises:
+        ImageError: A face's landmarks coincide.
+    """
+    landmarks = torch.tensor([face.landmarks for face in faces], dtype=torch.float32)
+    if alignment is Alignment.EYES:
+        return similarity_transforms(landmarks[:, :2], eyes_template())
+    if alignment is not Alignment.BOX:
+        return similarity_transforms(landmarks)
+    boxes = torch.tensor([face.box for face in faces], dtype=torch.float32)
+    return box_transforms(boxes, landmarks, torch.tensor(sizes))
 
 
 def align_tensors(
@@ -115,17 +141,6 @@ def warp(images: Tensor, transforms: Tensor, size: int) -> Tensor:
     return F.grid_sample(
         images, grid.to(images), mode="bilinear", padding_mode="zeros", align_corners=False
     )
-
-
-def _transforms(faces: Sequence[tuple[Image.Image, Face]], alignment: Alignment) -> Tensor:
-    landmarks = torch.tensor([face.landmarks for _, face in faces], dtype=torch.float32)
-    if alignment is Alignment.EYES:
-        return similarity_transforms(landmarks[:, :2], eyes_template())
-    if alignment is not Alignment.BOX:
-        return similarity_transforms(landmarks)
-    boxes = torch.tensor([face.box for _, face in faces], dtype=torch.float32)
-    sizes = torch.tensor([image.size for image, _ in faces])
-    return box_transforms(boxes, landmarks, sizes)
 
 
 def _reduction(transforms: Tensor) -> Tensor:

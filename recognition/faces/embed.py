@@ -98,13 +98,34 @@ class FaceEmbedder:
             WeightsError: The network gives numbers that are not finite, or nothing but zeros.
             ValueError: The crops are of another size.
         """
-        size = crop_size(self.alignment)
-        if tuple(crops.shape[1:]) != (3, size, size):
-            raise ValueError(f"expected crops (F, 3, {size}, {size}), got {tuple(crops.shape)}")
+        self._check_size(crops)
         units = [self._unit(self._embed_all(cut)) for cut in cut_several(crops, self._crops)]
         if len(units) == 1:
             return units[0]
         return self._unit(torch.from_numpy(np.mean(units, axis=0)))
+
+    def differentiable(self, crops: Tensor) -> Tensor:
+        """Embed faces in one pass, so that gradients flow back to them.
+
+        Each is cut out once, and mirrored as in `embed`.
+
+        Args:
+            crops: (F, 3, S, S) floating point, 0 … 1, aligned as `alignment` says.
+
+        Returns:
+            (F, D) on the crops' device, each of unit length; zeros where the network's are.
+
+        Raises:
+            ValueError: The crops are of another size.
+        """
+        self._check_size(crops)
+        return F.normalize(self._raw(crops.to(self._device)).to(crops.device))
+
+    def _check_size(self, crops: Tensor) -> None:
+        """Refuse crops that another alignment made."""
+        size = crop_size(self.alignment)
+        if tuple(crops.shape[1:]) != (3, size, size):
+            raise ValueError(f"expected crops (F, 3, {size}, {size}), got {tuple(crops.shape)}")
 
     def _embed_all(self, crops: Tensor) -> Tensor:
         """As many passes as it takes: (F, 3, S, S) → (F, D), not normalised."""
@@ -126,8 +147,12 @@ class FaceEmbedder:
 
     @torch.inference_mode()
     def _embed(self, crops: Tensor) -> Tensor:
+        """One pass without gradient: (F, 3, S, S) → (F, D), not normalised."""
+        return self._raw(crops.to(self._device))
+
+    def _raw(self, crops: Tensor) -> Tensor:
         """One pass: (F, 3, S, S) → (F, D), not normalised."""
-        inputs = self._fitted(crops.to(self._device))
+        inputs = self._fitted(crops)
         if not self._mirror:
             return self._backbone.embedding(inputs)
         both = self._backbone.embedding(torch.cat([inputs, inputs.flip(3)]))

@@ -19,12 +19,10 @@ from recognition.results import (
 )
 
 from .. import output
-from ..options import JsonOption, Settings, command
+from ..options import OTHER_PEOPLE, JsonOption, Settings, command
 from ..wording import count, likely
 
 app = typer.Typer()
-
-OTHER_PEOPLE = 3  # the exit code of `verify`
 
 ImagesArgument = Annotated[
     list[Path], typer.Argument(metavar="IMAGE", help="Photographs, or folders of them.")
