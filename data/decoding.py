@@ -145,7 +145,7 @@ def _read(
         image.load()
         late = _turn(image)
         if deep:
-            return convert(deep.turned(early or late))
+            return convert(deep.turned(late if early is None else early))
         return convert(image if late is None else _turned(image, late))
 
 

@@ -12,6 +12,7 @@ from .pixels import Array, Pixels, srgb_profile
 _PNG_HEADER = 33  # bytes of signature and header, behind which other chunks may stand
 _JPEG = {"quality": 95, "subsampling": 0}
 _WEBP = {"quality": 95}
+_MOST_XMP = 65_502  # bytes that a segment of a JPEG has room for
 
 
 def encode(pixels: Pixels, suffix: str, settings: Mapping[str, object] | None) -> bytes:
@@ -33,10 +34,13 @@ def encode(pixels: Pixels, suffix: str, settings: Mapping[str, object] | None) -
             return _deep_png(values, chunks)
         Image.fromarray(values).save(encoded, "PNG", pnginfo=chunks)
         return encoded.getvalue()
-    options: dict[str, object] = {**(_WEBP if suffix == ".webp" else _JPEG)}
-    if settings is not None:
-        options |= {"xmp": as_xmp(settings), "icc_profile": srgb_profile()}
     encoding = "WEBP" if suffix == ".webp" else "JPEG"
+    options: dict[str, object] = {**(_WEBP if encoding == "WEBP" else _JPEG)}
+    if settings is not None:
+        packet = as_xmp(settings)
+        options["icc_profile"] = srgb_profile()
+        if encoding == "WEBP" or len(packet) <= _MOST_XMP:  # better a picture without than none
+            options["xmp"] = packet
     Image.fromarray(values).save(encoded, encoding, **options)
     return encoded.getvalue()
 
@@ -45,7 +49,7 @@ def _channels(pixels: Pixels) -> Array:
     """(H, W, 3 or 4)."""
     if pixels.alpha is None:
         return np.ascontiguousarray(pixels.colours)
-    return np.concatenate([pixels.colours, pixels.alpha[..., None]], axis=2)
+    return np.ascontiguousarray(np.concatenate([pixels.colours, pixels.alpha[..., None]], axis=2))
 
 
 def _png_chunks(settings: Mapping[str, object] | None) -> PngImagePlugin.PngInfo:

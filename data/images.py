@@ -25,6 +25,7 @@ __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
     "Picture",
+    "as_png",
     "find_images",
     "load_image",
     "load_picture",
@@ -101,6 +102,18 @@ def load_picture(source: str | os.PathLike[str] | bytes) -> Picture:
         return Picture(colours=colours, alpha=None)
     alpha = _as_tensor(pixels.alpha[..., None])
     return Picture(colours=on_white(colours, alpha), alpha=alpha)
+
+
+def as_png(content: bytes) -> bytes:
+    """A stranger's picture as an upright PNG that carries nothing but its pixels, all their bits.
+
+    Raises:
+        ImageError: As `load_image`.
+    """
+    try:
+        return encode(decode_pixels(content), ".png", None)
+    except ImageError as error:
+        raise ImageError(f"cannot read this picture: {error}") from error
 
 
 def _opened(

@@ -16,7 +16,7 @@ from .modes import DEEP_MODES, float_values, integer_values, straight_alpha, to_
 
 Array = np.ndarray[Any, Any]
 
-_PNG_DEPTH, _PNG_COLOURS = 24, 25  # where the header of a PNG says them
+_PNG_DEPTH, _PNG_COLOURS = 24, 25  # where a PNG's header says them
 _GREY_ALPHA, _RGB, _RGBA = 4, 2, 6  # PNG's words for what a pixel consists of
 _SAMPLES, _DEPTHS, _PHOTOMETRIC, _EXTRA = 277, 258, 262, 338  # TIFF's tags
 _PREMULTIPLIED, _STRAIGHT = 1, 2  # TIFF's words for a fourth channel that is alpha
@@ -89,32 +89,25 @@ def read_deep(content: bytes, image: Image.Image) -> Pixels | None:
     Raises:
         ImageError: They are not what the header promises.
     """
-    deep_png = content[_PNG_DEPTH] == 16 and content[_PNG_COLOURS] in (_GREY_ALPHA, _RGB, _RGBA)
-    if image.format == "PNG" and deep_png:
+    if image.format == "PNG" and _is_deep_png(content):
         import imagecodecs
 
-        values = imagecodecs.png_decode(content)  # (H, W, 2 to 4)
-        extra = _STRAIGHT
-    elif image.format == "TIFF" and _deep_colours(image):
+        values, extra = imagecodecs.png_decode(content), _STRAIGHT
+    elif image.format == "TIFF" and _is_deep_tiff(image):
         values = _tiff_values(content)
         extra = next(iter(image.tag_v2.get(_EXTRA, ())), _STRAIGHT)  # type: ignore[attr-defined]
     else:
         return None
-    if values.dtype != np.uint16 or values.ndim != 3 or values.shape[:2] != image.size[::-1]:
+    # Pillow already gives the upright size of a TIFF.
+    if values.dtype != np.uint16 or sorted(values.shape[:2]) != sorted(image.size):
         raise ImageError("its pixels are not what its header says; save it again")
-    colours, alpha = (
-        (values[..., :-1], values[..., -1])
-        if values.shape[2] in (2, 4)
-        else (
-            values,
-            None,
-        )
-    )
-    if alpha is not None and extra == _PREMULTIPLIED:
+    if values.shape[2] == 3:
+        return _deep(values, None, image.info.get("icc_profile"))
+    colours, alpha = values[..., :-1], values[..., -1]
+    if extra == _PREMULTIPLIED:
         colours = _divided(colours, alpha)
-    elif extra != _STRAIGHT:
-        alpha = None  # a fourth channel that is no alpha
-    return _deep(colours, alpha, image.info.get("icc_profile"))
+    known = extra in (_PREMULTIPLIED, _STRAIGHT)  # else the last channel is something else
+    return _deep(colours, alpha if known else None, image.info.get("icc_profile"))
 
 
 def srgb_profile() -> bytes:
@@ -124,7 +117,12 @@ def srgb_profile() -> bytes:
     return bytes(content)
 
 
-def _deep_colours(image: Image.Image) -> bool:
+def _is_deep_png(content: bytes) -> bool:
+    """Whether a PNG has 16 bit a channel, and more than one channel."""
+    return content[_PNG_DEPTH] == 16 and content[_PNG_COLOURS] in (_GREY_ALPHA, _RGB, _RGBA)
+
+
+def _is_deep_tiff(image: Image.Image) -> bool:
     """Whether a TIFF has three or four channels of 16 bit, red, green and blue among them."""
     tags = image.tag_v2  # type: ignore[attr-defined]
     samples, depths = tags.get(_SAMPLES, 1), tags.get(_DEPTHS, (1,))

@@ -8,12 +8,12 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.errors import ArgumentError
+from data.errors import AppError, ArgumentError
 from data.formats import Depth
 from style.config import StyleConfig
 
 from . import output
-from .easel import Easel, Order
+from .easel import Easel, Order, tell
 from .options import INTERRUPTED, Settings
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ CELL_SIZE = 256
 """Longer side of a cell, px, where the user names no size: a sheet is many pictures."""
 
 _MOST_CELLS = 100
+_LONGEST, _MOST_PIXELS = 15_000, 45_000_000  # of a sheet, which every format must hold
 _USUAL: Mapping[str, tuple[Any, ...]] = {
     "size": (256, 384, 512),
     "steps": (50, 150, 500),
@@ -52,9 +53,13 @@ def read_grid(text: str, config: StyleConfig, settings: Sequence[str]) -> Grid:
     for part in text.split(","):
         word, _, values = part.strip().partition("=")
         name = word.strip().removeprefix("--").replace("-", "_")
-        if name not in known or name in grid:
+        if name in grid:
+            raise ArgumentError(f"--grid names {_option(name)} twice: name two settings, or one")
+        if name not in known:
             names = ", ".join(map(_option, known))
-            raise ArgumentError(f"{part!r} is no setting for --grid: expected two of {names}")
+            raise ArgumentError(
+                f"{part!r} is no setting for --grid: expected one or two of {names}"
+            )
         grid[name] = (
             tuple(_value(value, getattr(config, name), name) for value in values.split(":"))
             if values
@@ -68,7 +73,8 @@ def check_grid(grid: Grid, config: StyleConfig) -> None:
     """Refuse a grid that cannot be painted.
 
     Raises:
-        ArgumentError: It has three settings, too many cells, or a value that makes no sense.
+        ArgumentError: It has three settings, too many cells or too large ones, or a value that
+            makes no sense.
     """
     if not 1 <= len(grid) <= 2:
         raise ArgumentError(f"a contact sheet has one or two settings, not {len(grid)}")
@@ -77,46 +83,57 @@ def check_grid(grid: Grid, config: StyleConfig) -> None:
         raise ArgumentError(
             f"a contact sheet has 1 to {_MOST_CELLS} cells, not {len(cells)}: name fewer values"
         )
-    for cell in cells:
-        _varied(config, cell)
+    side = max(_varied(config, cell).size for cell in cells)
+    across, *down = (side * len(values) for values in grid.values())
+    if max([across, *down]) > _LONGEST or across * (down or [side])[0] > _MOST_PIXELS:
+        raise ArgumentError(
+            f"{len(cells)} cells of {side} px are too large a sheet: name fewer values, or a "
+            "smaller --size"
+        )
 
 
 def paint_sheet(settings: Settings, order: Order, grid: Grid, out: Path) -> int:
     """Paint a contact sheet; what is to be returned to the shell.
 
-    Ctrl-C keeps the cells so far.
+    Ctrl-C keeps the cells so far; the place of a cell that fails stays empty.
+
+    Raises:
+        AppError: What would fail for every cell, or all of them did.
     """
     from data.images import load_picture, save_image
 
-    picture = load_picture(order.content)
+    photograph = load_picture(order.content).colours
     easel = Easel(settings, order)
-    images: list[Image] = []
-    steps, last = 0, None
+    images: list[Image | None] = []
+    steps, whole, failure = 0, True, None
     cells = list(_cells(grid))
     for number, cell in enumerate(cells, start=1):
-        last = easel.paint(
-            picture.colours,
-            _varied(order.config, cell),
-            title=f"cell {number} of {len(cells)}",
-            told={"cell": cell, "cells": len(cells)},
-        )
+        title = f"cell {number} of {len(cells)}"
+        told = {"cell": cell, "cells": len(cells)}
+        try:
+            last = easel.paint(photograph, _varied(order.config, cell), title=title, told=told)
+        except AppError as error:
+            failure = error
+            images.append(None)
+            tell(order, told | {"error": str(error)})
+            output.print_failure(title, str(error))
+            continue
         steps += last.step
         images.append(last.render())
-        if last.step < last.total:
+        whole = last.step == last.total
+        if not whole:
             break
-    assert last is not None
-    record = easel.record(order.content, last, Depth.EIGHT)
-    whole = last.step == last.total
-    record = dataclasses.replace(record, grid=grid, steps_done=None if whole else steps)
-    save_image(_drawn(images, order, grid), out, settings=record.settings())
+    if failure and not any(images):
+        raise failure
+    record = easel.record(order.content, Depth.EIGHT, None if whole else steps)
+    settings_told = dataclasses.replace(record, grid=grid).settings()
+    save_image(_drawn(images, order, grid), out, settings=settings_told)
     if not whole:
-        output.print_error(
-            f"interrupted in cell {len(images)} of {len(cells)}; the sheet so far is in {out}"
-        )
+        output.print_error(f"interrupted in {title}; the sheet so far is in {out}")
         return INTERRUPTED
     if not order.json_lines:
         output.print_line(f"{out}: {len(cells)} cells, {steps} steps")
-    return 0
+    return 1 if failure else 0
 
 
 def _cells(grid: Grid) -> list[dict[str, Any]]:
@@ -126,7 +143,7 @@ def _cells(grid: Grid) -> list[dict[str, Any]]:
     return [dict(reversed(list(zip(names, values, strict=True)))) for values in orders]
 
 
-def _drawn(images: Sequence["Image"], order: Order, grid: Grid) -> "Image":
+def _drawn(images: Sequence["Image | None"], order: Order, grid: Grid) -> "Image":
     """The sheet; places of cells that were not painted are empty."""
     from style.contact_sheet import Axis, contact_sheet
 

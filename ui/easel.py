@@ -14,14 +14,16 @@ from data.formats import Depth, holds, holds_alpha, usual_depth
 from style.config import Region, StyleConfig
 from style.record import Record, Source
 
-from . import output, portraits
+from . import output, plans, portraits
 from .options import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from data.images import Picture
+    from style.planning import Plan
     from style.results import Progress
+    from style.unfinished import Unfinished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,9 @@ class Order:
         preview: Where to keep the picture so far.
         preview_every: How often that is renewed, in steps.
         json_lines: Whether progress is reported on stdout.
+        tile: Longest side of what is looked at, as `style.planning.Room` reads it.
+        memory: What may be taken, GB; None for most of what is at hand.
+        fresh: Whether half-painted pictures are forgotten.
     """
 
     content: Path
@@ -49,6 +54,9 @@ class Order:
     preview: Path | None = None
     preview_every: int = 25
     json_lines: bool = False
+    tile: str = "auto"
+    memory: float | None = None
+    fresh: bool = False
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -67,9 +75,11 @@ class Easel:
             AppError: A style picture cannot be read, or there are no weights.
         """
         from data.images import load_picture
+        from style.planning import Room
         from style.service import StyleService
 
         self._order = order
+        self._room = Room(tile=order.tile, memory=order.memory)  # type: ignore[arg-type]
         self._weights = settings.weights
         self._portrait = portraits.Sitters(settings)
         self._service = StyleService(home=settings.home, device=settings.chosen_device)
@@ -91,6 +101,8 @@ class Easel:
         *,
         title: str = "painting",
         told: Mapping[str, object] | None = None,
+        unfinished: "Unfinished | None" = None,
+        says_plan: bool = False,
     ) -> "Progress":
         """Paint until the last step, or until the user stops; the last step done.
 
@@ -99,6 +111,8 @@ class Easel:
             config: The settings.
             title: What the progress bar says.
             told: What each line of JSON says besides the step.
+            unfinished: Where the half-painted picture is kept; None keeps none.
+            says_plan: Whether a line tells first what it will take.
         """
         order = self._order
         painting = self._service.stylize(
@@ -109,11 +123,32 @@ class Easel:
             weights=self._weights,
             portrait=self._portrait,
             preview_every=order.preview_every if order.preview else 0,
+            room=self._room,
+            planned=plans.tell if says_plan and not order.json_lines else None,
+            unfinished=unfinished,
         )
         return _paint(painting, order, title=title, told=told or {})
 
-    def record(self, content: Path, last: "Progress", depth: Depth) -> Record:
-        """How the picture that `content` became was painted."""
+    def plan(self, photograph: "Tensor") -> "Plan":
+        """What the order's picture of a photograph (3, H, W) will take."""
+        order = self._order
+        return self._service.plan(
+            photograph,
+            self._styles,
+            order.config,
+            regions=order.regions,
+            weights=self._weights,
+            room=self._room,
+        )
+
+    def unfinished(self, out: Path) -> "Unfinished":
+        """Where the picture that goes to `out` is kept while it is painted."""
+        from style.unfinished import Unfinished
+
+        return Unfinished(out.with_name(f"{out.name}.part"), fresh=self._order.fresh)
+
+    def record(self, content: Path, depth: Depth, steps_done: int | None) -> Record:
+        """How the picture that `content` became was painted; None: to the end."""
         return Record(
             config=self._order.config,
             content=Source.of(content),
@@ -121,7 +156,7 @@ class Easel:
             regions=tuple(_remembered(region) for region in self._order.regions),
             weights=self._digest,
             depth=depth,
-            steps_done=last.step if last.step < last.total else None,
+            steps_done=steps_done,
         )
 
     def save(self, picture: "Picture", content: Path, last: "Progress", out: Path) -> None:
@@ -129,12 +164,13 @@ class Easel:
         from data.images import save_image
 
         depth = depth_of(self._order.depth, out)
+        steps_done = last.step if last.step < last.total else None
         save_image(
             last.render_tensor(),
             out,
             depth=depth,
             alpha=picture.alpha if holds_alpha(out.suffix) else None,
-            settings=self.record(content, last, depth).settings(),
+            settings=self.record(content, depth, steps_done).settings(),
         )
 
 
@@ -171,7 +207,9 @@ def _paint(
 
     with closing(painting), _stop_signals() as stop, output.progress_bar(title) as advance:
         for progress in painting:
-            advance(progress.step, progress.total)
+            advance(progress.step, progress.total, "", plans.time_left(progress.seconds_left))
+            for note in () if order.json_lines else progress.notes:
+                output.print_warning(note)
             if order.preview and progress.image:
                 save_image(progress.image, order.preview)
             tell(order, {**told, **_as_json(progress, order.preview)})
@@ -196,6 +234,10 @@ def _as_json(progress: "Progress", preview: Path | None) -> dict[str, object]:
     }
     if preview and progress.image:
         line["preview"] = str(preview)
+    if progress.seconds_left is not None:
+        line["seconds_left"] = round(progress.seconds_left, 1)
+    if progress.notes:
+        line["notes"] = list(progress.notes)
     if progress.faces:
         line["faces"] = portraits.as_json(progress.faces)
     return line

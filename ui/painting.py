@@ -5,7 +5,7 @@ from pathlib import Path
 from data.errors import AppError, ArgumentError
 from data.formats import PICTURE_SUFFIXES, Depth, holds, holds_alpha
 
-from . import output, portraits
+from . import output, plans, portraits
 from .easel import Easel, Order, depth_of, tell
 from .options import INTERRUPTED, OTHER_PEOPLE, Settings
 from .outputs import check_folder, check_not_input
@@ -20,13 +20,14 @@ def paint_picture(settings: Settings, order: Order, out: Path) -> int:
     if picture.alpha is not None and not holds_alpha(out.suffix):
         output.print_warning(f"{out.name} cannot be transparent: the picture will stand on white")
     easel = Easel(settings, order)
-    last = easel.paint(picture.colours, order.config)
+    unfinished = easel.unfinished(out)
+    last = easel.paint(picture.colours, order.config, unfinished=unfinished, says_plan=True)
     easel.save(picture, order.content, last, out)
     if last.step < last.total:
-        output.print_error(
-            f"interrupted at step {last.step} of {last.total}; the picture so far is in {out}"
-        )
+        line = f"interrupted at step {last.step} of {last.total}; the picture so far is in {out}"
+        output.print_error(line + ("; the same command goes on" if unfinished.is_there else ""))
         return INTERRUPTED
+    unfinished.remove()
     kept = portraits.verdicts(last.faces)
     if not all(face.same_person for face in last.faces):
         output.print_error(f"{kept}; the picture is in {out}: try a lower --strength")
@@ -34,6 +35,15 @@ def paint_picture(settings: Settings, order: Order, out: Path) -> int:
     if not order.json_lines:
         done = f"{out}: {last.total} steps in {last.elapsed:.0f} s"
         output.print_line(f"{done}; {kept}" if kept else done)
+    return 0
+
+
+def plan_picture(settings: Settings, order: Order, *, as_json: bool) -> int:
+    """Say what a picture will take; what is to be returned to the shell."""
+    from data.images import load_picture
+
+    picture = load_picture(order.content)
+    plans.show(Easel(settings, order).plan(picture.colours), as_json=as_json)
     return 0
 
 
@@ -119,13 +129,17 @@ def _paint_into(easel: Easel, order: Order, path: Path, name: str, target: Path)
 
     check_not_input(target, (path, *order.inputs))
     picture = load_picture(path)
-    last = easel.paint(picture.colours, order.config, title=name, told={"image": name})
-    if last.step < last.total:
-        return False
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ArgumentError(f"cannot make the folder {target.parent}: {error.strerror}") from error
+    unfinished = easel.unfinished(target)
+    last = easel.paint(
+        picture.colours, order.config, title=name, told={"image": name}, unfinished=unfinished
+    )
+    if last.step < last.total:
+        return False
     easel.save(picture, path, last, target)
+    unfinished.remove()
     tell(order, {"image": name, "output": str(target)})
     return True

@@ -1,6 +1,5 @@
 """The jobs that the page starts: each is a command line of this application."""
 
-import io
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -93,11 +92,9 @@ def latest(settings: Settings, kind: str) -> list[Job]:
 
 def _pixels(content: bytes) -> bytes:
     """A stranger's picture as an upright PNG that carries nothing but its pixels."""
-    from data.images import load_image  # brings torch
+    from data.images import as_png  # brings torch
 
-    file = io.BytesIO()
-    load_image(content).save(file, "PNG", compress_level=1)  # quick; it is kept for days at most
-    return file.getvalue()
+    return as_png(content)
 
 
 def _likeness(settings: Settings, *words: str) -> list[str]:

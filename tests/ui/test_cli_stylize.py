@@ -8,17 +8,23 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 import style.service
+from data.errors import StyleError
+from data.files import sha256_of
+from data.formats import PICTURE_SUFFIXES
 from data.images import read_settings, save_image
 from data.tensors import write_tensors
 from style.planning import Plan, Room, ScalePlan
 from style.results import Progress
 from ui.cli import main
-from ui.outputs import PICTURE_SUFFIXES, check_folder, check_picture
+from ui.commands.stylize import _HELP
+from ui.outputs import check_folder, check_picture
 
 PLAN = Plan(
     scales=(
@@ -43,8 +49,11 @@ class FakeService:
     def __init__(self, **settings: Any) -> None:
         self.settings = settings
 
+    def load(self, backbone: str, *, weights: Path | None = None) -> SimpleNamespace:
+        return SimpleNamespace(weights=SimpleNamespace(sha256=64 * "0"))
+
     def stylize(
-        self, content: Path, styles: list[Path], config: Any, **options: Any
+        self, content: Tensor, styles: list[Tensor], config: Any, **options: Any
     ) -> Iterator[Progress]:
         call = SimpleNamespace(content=content, styles=styles, config=config, **options)
         FakeService.calls.append(call)
@@ -57,6 +66,7 @@ class FakeService:
         return PLAN
 
     def _steps(self, call: SimpleNamespace) -> Iterator[Progress]:
+        red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 8, 8)
         picture = Image.new("RGB", (8, 8), "red")
         try:
             for step in range(1, call.config.steps + 1):
@@ -70,7 +80,7 @@ class FakeService:
                     elapsed=step / 10,
                     size=(8, 8),
                     image=picture if shown or step == call.config.steps else None,
-                    render=lambda: picture,
+                    render_tensor=lambda: red,
                     notes=FakeService.notes,
                 )
         finally:
@@ -114,8 +124,13 @@ def test_a_picture_is_painted_with_the_settings_given(
         }
         == call.config.settings()
     )
-    assert call.styles == [Path(pictures[1]), Path(pictures[0])]
-    assert read_settings(out) == call.config.settings()
+    assert [tuple(style.shape) for style in call.styles] == [(3, 80, 80)] * 2
+    written = read_settings(out)
+    assert written is not None
+    assert written == written | call.config.settings()
+    assert [source["name"] for source in written["styles"]] == ["style.png", "content.png"]
+    assert written["content"]["sha256"] == sha256_of(Path(pictures[0]))
+    assert str(tmp_path) not in json.dumps(written)
     captured = capsys.readouterr()
     assert captured.out == f"{out}: 7 steps in 1 s\n"
     assert captured.err == f"{TOLD}\n"
@@ -237,7 +252,9 @@ def test_stopping_keeps_the_picture_so_far(
     err = capsys.readouterr().err
     assert err == f"{TOLD}\nerror: interrupted at step 3 of 100; the picture so far is in {out}\n"
     [call] = FakeService.calls
-    assert read_settings(out) == call.config.settings() | {"steps": 100, "steps_done": 3}
+    written = read_settings(out)
+    assert written is not None
+    assert written == written | call.config.settings() | {"steps": 100, "steps_done": 3}
     assert FakeService.closed
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -359,3 +376,212 @@ def test_a_mask_is_an_input_that_is_not_overwritten(
     mask = tmp_path / "mask.png"
     Image.new("L", (80, 80), 255).save(mask)
     assert main(["stylize", *pictures, "-o", str(mask), "--region", f"{mask}=none"]) == 2
+
+
+def test_a_depth_that_the_format_cannot_hold_is_refused(
+    pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("out.jpg", "out.webp"):
+        assert main(["stylize", *pictures, "-o", str(tmp_path / name), "--depth", "16"]) == 2
+        assert f"{name} cannot hold 16 bits a channel" in capsys.readouterr().err
+    assert FakeService.calls == []
+
+
+def test_without_pictures_it_says_which_are_missing(
+    pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "out.png")
+    for given, missing in (([], "CONTENT"), ([pictures[0]], "STYLE")):
+        assert main(["stylize", *given, "-o", out]) == 2
+        assert capsys.readouterr().err == (
+            f"error: missing argument '{missing}'; see likeness stylize --help\n"
+        )
+
+
+@pytest.mark.parametrize(
+    ("grid", "says"),
+    [
+        ("strengh", "is no setting for --grid: expected one or two of size, steps"),
+        ("style-mix", "is no setting"),
+        ("backbone", "is no setting"),
+        ("", "is no setting"),
+        ("strength,strength=1", "names strength twice"),
+        ("strength,seed,steps", "one or two settings, not 3"),
+        ("strength=7", "strength must be a number from 0 to 1"),
+        ("strength=x", "'x' is no value of strength"),
+        ("strength=nan", "strength must be"),
+        ("colors=red", "'red' is no value of colors: expected style, content"),
+        ("seed=" + ":".join(map(str, range(101))), "1 to 100 cells, not 101"),
+        ("size=64:4096,seed=0:1:2:3", "8 cells of 4096 px are too large a sheet"),
+        ("seed=" + ":".join(map(str, range(100))), "100 cells of 256 px are too large a sheet"),
+    ],
+)
+def test_a_grid_that_makes_no_sense_is_refused(
+    pictures: tuple[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    grid: str,
+    says: str,
+) -> None:
+    assert main(["stylize", *pictures, "-o", str(tmp_path / "out.png"), "--grid", grid]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert says in line
+    assert FakeService.calls == []
+
+
+def test_every_setting_has_values_of_its_own_for_a_sheet(
+    pictures: tuple[str, str], tmp_path: Path
+) -> None:
+    for name in _HELP.keys() - {"style_mix"}:
+        FakeService.calls.clear()
+        out, grid = str(tmp_path / "out.png"), name.replace("_", "-")
+        assert main(["stylize", *pictures, "-o", out, "--grid", grid]) == 0
+        values = [getattr(call.config, name) for call in FakeService.calls]
+        assert len(set(values)) == len(values) >= 2
+        assert name == "size" or {call.config.size for call in FakeService.calls} == {256}
+
+
+def test_a_sheet_that_is_stopped_keeps_its_cells(
+    pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    FakeService.interrupt_at = 3
+    out = tmp_path / "out.png"
+    options = ["--grid", "seed=0:1:2", "--steps", "5"]
+    assert main(["stylize", *pictures, "-o", str(out), *options]) == 130
+    assert "interrupted in cell 1 of 3" in capsys.readouterr().err
+    written = read_settings(out)
+    assert written is not None
+    assert written["steps_done"] == 3
+
+
+def test_a_cell_that_fails_stays_empty_and_the_rest_goes_on(
+    pictures: tuple[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = FakeService.stylize
+
+    def stylize(self: FakeService, *arguments: Any, **options: Any) -> Iterator[Progress]:
+        if arguments[2].seed in failing:
+            raise StyleError("the content loss became nan")
+        return whole(self, *arguments, **options)
+
+    monkeypatch.setattr(FakeService, "stylize", stylize)
+    out = tmp_path / "out.png"
+    words = ["stylize", *pictures, "-o", str(out), "--grid", "seed=0:1:2", "--steps", "2"]
+    failing = {0, 1, 2}
+    assert main(words) == 1
+    assert not out.exists()
+    failing = {1}
+    capsys.readouterr()
+    assert main(words) == 1
+    printed, err = capsys.readouterr()
+    assert err == "error: cell 2 of 3: the content loss became nan\n"
+    assert printed == f"{out}: 3 cells, 4 steps\n"
+    pixels = np.asarray(Image.open(out))
+    assert (pixels == (255, 0, 0)).all(axis=2).sum() == 2 * 8 * 8
+    assert (pixels == (239, 239, 241)).all(axis=2).sum() >= 8 * 8
+
+
+@pytest.fixture
+def album(pictures: tuple[str, str], tmp_path: Path) -> Path:
+    """A folder of five photographs of several formats; one is broken."""
+    folder = tmp_path / "album"
+    (folder / "deep").mkdir(parents=True)
+    for name in ("a.jpg", "b.png", "c.bmp", "deep/d.webp"):
+        Image.new("RGB", (80, 80), "blue").save(folder / name)
+    (folder / "broken.jpg").write_bytes(b"<html>")
+    return folder
+
+
+PAINTED = ["a.jpg", "b.png", "c.bmp.png", "deep/d.webp"]
+
+
+def below(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_a_folder_is_painted_and_a_bad_picture_is_listed(
+    album: Path, pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new" / "out"
+    words = ["stylize", str(album), pictures[1], "-o", str(out), "--steps", "2"]
+    assert main([*words, "--json-lines"]) == 1
+    printed, err = capsys.readouterr()
+    assert below(out) == PAINTED
+    assert err.count("\n") == 1
+    assert "broken.jpg" in err
+    lines = [json.loads(line) for line in printed.splitlines()]
+    assert {line["image"] for line in lines} == set(below(album))
+    assert [line["image"] for line in lines if "error" in line] == ["broken.jpg"]
+    assert [line["output"] for line in lines if "output" in line] == [str(out / n) for n in PAINTED]
+    written = read_settings(out / "a.jpg")
+    assert written is not None
+    assert written["content"]["name"] == "a.jpg"
+    assert len(FakeService.calls) == 4
+
+
+def test_what_is_painted_already_is_passed_over(
+    album: Path, pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (album / "broken.jpg").unlink()
+    out = album / "painted"  # what lies there is no photograph of the folder
+    words = ["stylize", str(album), pictures[1], "-o", str(out), "--steps", "2"]
+    FakeService.interrupt_at = 1
+    assert main(words) == 130
+    assert "the same command goes on from there" in capsys.readouterr().err
+    assert not out.exists()
+    FakeService.interrupt_at = None
+    assert main(words) == 0
+    assert capsys.readouterr().out == f"{out}: 4 painted, 0 there already, 0 failed\n"
+    (out / "b.png").unlink()
+    FakeService.calls.clear()
+    assert main(words) == 0
+    assert capsys.readouterr().out == f"{out}: 1 painted, 3 there already, 0 failed\n"
+    assert len(FakeService.calls) == 1
+    assert main([*words, "--overwrite"]) == 0
+    assert len(FakeService.calls) == 5
+
+
+def test_in_a_folder_sixteen_bits_take_a_format_that_holds_them(
+    album: Path, pictures: tuple[str, str], tmp_path: Path
+) -> None:
+    (album / "broken.jpg").unlink()
+    out = tmp_path / "out"
+    words = ["stylize", str(album), pictures[1], "-o", str(out), "--steps", "1", "--depth", "16"]
+    assert main(words) == 0
+    assert below(out) == ["a.jpg.png", "b.png", "c.bmp.png", "deep/d.webp.png"]
+    assert all((out / name).read_bytes()[24] == 16 for name in below(out))
+
+
+def test_folders_that_make_no_sense_are_refused(
+    album: Path, pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = below(tmp_path)
+    (tmp_path / "empty").mkdir()
+    for content, *more in (
+        [str(tmp_path / "empty"), "-o", str(tmp_path / "out")],
+        [str(album), "-o", str(album)],
+        [str(album), "-o", pictures[0]],
+        [str(album), "-o", str(tmp_path / "out"), "--grid", "strength"],
+        [str(album), "-o", str(tmp_path / "out"), "--preview", str(album / "a.jpg")],
+    ):
+        assert main(["stylize", content, pictures[1], *more]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+    assert below(tmp_path) == before
+    assert FakeService.calls == []
+
+
+def test_an_input_is_never_painted_over(
+    album: Path, pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    style = out / "a.jpg"
+    Image.new("RGB", (80, 80), "red").save(style)
+    before = style.read_bytes()
+    words = ["stylize", str(album), str(style), "-o", str(out), "--steps", "1", "--overwrite"]
+    assert main(words) == 1
+    assert "a.jpg is also an input" in capsys.readouterr().err
+    assert style.read_bytes() == before

@@ -15,9 +15,9 @@ from style.record import Record
 from .. import repeating
 from ..contact_sheet import CELL_SIZE, Grid, check_grid, paint_sheet, read_grid
 from ..easel import Order
-from ..options import JsonLinesOption, Settings, command, options_of
+from ..options import JsonLinesOption, JsonOption, Settings, command, options_of
 from ..outputs import check_picture
-from ..painting import paint_folder, paint_picture
+from ..painting import paint_folder, paint_picture, plan_picture
 
 app = typer.Typer()
 
@@ -58,10 +58,6 @@ _HELP = {
 )
 def stylize(
     settings: Settings,
-    out: Annotated[
-        Path,
-        typer.Option("--output", "-o", metavar="OUT", help="Where the picture goes."),
-    ],
     content: Annotated[
         Path | None,
         typer.Argument(
@@ -71,6 +67,10 @@ def stylize(
     styles: Annotated[
         list[Path] | None,
         typer.Argument(metavar="STYLE", exists=True, help="Pictures to take the manner from."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="OUT", help="Where the picture goes."),
     ] = None,
     regions: Annotated[
         list[str] | None,
@@ -114,13 +114,34 @@ def stylize(
     preview_every: Annotated[
         int, typer.Option(min=1, metavar="STEPS", help="How often the preview is renewed.")
     ] = 25,
+    tile: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|none|PIXELS",
+            help="Longest side of what the network looks at: as the memory allows, the whole "
+            "picture, or so many pixels. Tiles give the same picture.",
+        ),
+    ] = "auto",
+    memory: Annotated[
+        float | None,
+        typer.Option(metavar="GB", help="What may be taken; without it, most of what is at hand."),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what memory and time it will take, and end.")
+    ] = False,
+    as_json: JsonOption = False,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Begin anew where the picture is half painted already."),
+    ] = False,
     json_lines: JsonLinesOption = False,
     **fields: Any,
 ) -> int:
     """Paint a photograph in the manner of other pictures, or every photograph of a folder.
 
     Ctrl-C stops and keeps the picture so far. A picture carries its settings, for --like. In a
-    folder, what is painted already is passed over.
+    folder, what is painted already is passed over. What was interrupted or killed goes on from
+    OUT.part with the same command.
     """
     record = None if like is None else repeating.record_of(like)
     content, chosen = _inputs(content, styles or (), record, like)
@@ -129,7 +150,13 @@ def stylize(
     else:
         parts = repeating.regions_of(record, like, content)
     config = _config(settings, record, fields, small=grid is not None)
-    if depth is None and record is not None and record.depth and holds(out.suffix, record.depth):
+    if (
+        depth is None
+        and record is not None
+        and record.depth
+        and out
+        and holds(out.suffix, record.depth)
+    ):
         depth = record.depth
     order = Order(
         content=content,
@@ -141,7 +168,16 @@ def stylize(
         preview=preview,
         preview_every=preview_every,
         json_lines=json_lines,
+        tile=tile,
+        memory=memory,
+        fresh=fresh,
     )
+    if plan:
+        if grid is not None or content.is_dir():
+            raise ArgumentError("a plan is of one picture: give no folder and no --grid with it")
+        return plan_picture(settings, order, as_json=as_json)
+    if out is None:
+        raise ArgumentError("where the picture goes is missing: name it with --output")
     return _painted(settings, order, _grid(grid, record, config), out, overwrite=overwrite)
 
 
