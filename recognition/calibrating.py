@@ -21,7 +21,7 @@ from .evaluation.impostors import (
 )
 from .evaluation.probability import LikelihoodRatio, Reliability, check_prior
 from .gallery.gallery import Gallery
-from .gallery.store import SAME_FACE
+from .gallery.templates import SAME_FACE
 from .photographs import ProgressCallback
 from .results import Calibration, FailedImage, Use
 

@@ -2,27 +2,49 @@
 
 import io
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from data.errors import ArgumentError
+
+from .faces.quality import measure, shortcomings
 from .gallery.gallery import Gallery
+from .gallery.names import person_name
 from .gallery.templates import Template
+from .noticing import Watch, noticed
 from .photographs import Seen
-from .results import Enrolled, Enrolment, FailedImage, Skipped
+from .results import Enrolled, Enrolment, FailedImage, Kept, Skipped
 
 if TYPE_CHECKING:
     from .faces.pipeline import DetectedFace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """On which terms photographs are enrolled.
+
+    Attributes:
+        face: Which face to take of each photograph, from 1; None takes the only one.
+        any_quality: Whether a face may be too poor to know somebody by.
+        watch: What to say of those enrolled.
+    """
+
+    face: int | None
+    any_quality: bool
+    watch: Watch
 
 
 def enrol(
     gallery: Callable[[], Gallery],
     name: str,
     photographs: "Iterable[Seen[DetectedFace] | FailedImage]",
-    face: int | None,
+    terms: Terms,
 ) -> Enrolment:
     """Enrol what can be of one person's photographs, in one transaction.
 
@@ -31,7 +53,7 @@ def enrol(
             attempt in vain leaves no gallery behind.
         name: The person.
         photographs: What has been seen of them.
-        face: Which face to take of each photograph, from 1; None takes the only one.
+        terms: On which terms.
 
     Raises:
         GalleryError: The gallery refuses.
@@ -41,7 +63,7 @@ def enrol(
     skipped: dict[int, Skipped] = {}
     for position, photograph in enumerate(photographs):
         names.append(photograph.image if isinstance(photograph, FailedImage) else photograph.name)
-        outcome = _template(photograph, face)
+        outcome = _template(photograph, terms)
         if isinstance(outcome, Template):
             templates[position] = outcome
         else:
@@ -51,11 +73,54 @@ def enrol(
         for index, owner in gallery().enrol(name, list(templates.values())).items():
             position = positions[index]
             skipped[position] = _known_already(names[position], name, owner)
-    enrolled = len(names) - len(skipped)
+            del templates[position]
     return Enrolment(
-        enrolled=(Enrolled(person=name, photographs=enrolled),) if enrolled else (),
+        enrolled=(Enrolled(person=name, photographs=len(templates)),) if templates else (),
         skipped=tuple(skipped[position] for position in sorted(skipped)),
+        kept=_kept(
+            gallery, name, {names[at]: template for at, template in templates.items()}, terms
+        )
+        if templates
+        else (),
     )
+
+
+def _kept(
+    gallery: Callable[[], Gallery], name: str, templates: dict[str, Template], terms: Terms
+) -> tuple[Kept, ...]:
+    """Tell of the photographs that were enrolled, by what they are called."""
+    warnings = noticed(gallery(), name, list(templates.values()), terms.watch)
+    return tuple(
+        Kept(image=image, person=name, quality=template.quality, warnings=lines)
+        for (image, template), lines in zip(templates.items(), warnings, strict=True)
+        if template.quality is not None
+    )
+
+
+def photographs_in(root: Path) -> tuple[list[str], list[Path], tuple[Skipped, ...]]:
+    """List a folder of folders, each named like the person on its photographs.
+
+    Args:
+        root: The folder.
+
+    Returns:
+        The photographs' people, the photographs, and those of folders whose name is none.
+
+    Raises:
+        DatasetError: The folder is not one of people's photographs.
+    """
+    from data.datasets import read_identities  # brings torch
+
+    owners: list[str] = []
+    images: list[Path] = []
+    skipped: list[Skipped] = []
+    for identity in read_identities(root, minimum_people=1):
+        try:
+            owners += [person_name(identity.name)] * len(identity.photographs)
+            images += identity.photographs
+        except ArgumentError as error:
+            skipped += [Skipped(str(path), str(error)) for path in identity.photographs]
+    return owners, images, tuple(skipped)
 
 
 def joined(enrolments: Iterable[Enrolment]) -> Enrolment:
@@ -64,6 +129,7 @@ def joined(enrolments: Iterable[Enrolment]) -> Enrolment:
     return Enrolment(
         enrolled=tuple(chain.from_iterable(part.enrolled for part in parts)),
         skipped=tuple(chain.from_iterable(part.skipped for part in parts)),
+        kept=tuple(chain.from_iterable(part.kept for part in parts)),
     )
 
 
@@ -74,8 +140,30 @@ def _known_already(image: str, name: str, owner: str) -> Skipped:
     return Skipped(image=image, reason=reason, enrolled_before=owner == name)
 
 
-def _template(photograph: "Seen[DetectedFace] | FailedImage", face: int | None) -> Template | str:
+def _template(photograph: "Seen[DetectedFace] | FailedImage", terms: Terms) -> Template | str:
     """Make a template of the one face that is meant, or say why there is none."""
+    chosen = face_meant(photograph, terms.face)
+    if isinstance(chosen, str) or isinstance(photograph, FailedImage):
+        return str(chosen)
+    template = template_of(photograph, chosen)
+    poor = () if template.quality is None else shortcomings(template.quality)
+    if poor and not terms.any_quality:
+        return (
+            f"the face is {', '.join(poor)}: take another photograph, or --any-quality takes this "
+            "one"
+        )
+    return template
+
+
+def face_meant(
+    photograph: "Seen[DetectedFace] | FailedImage", face: int | None
+) -> "DetectedFace | str":
+    """Return the one face of a photograph that is meant, or why there is none.
+
+    Args:
+        photograph: What was seen.
+        face: Which face, from 1, the largest; None takes the only one.
+    """
     if isinstance(photograph, FailedImage):
         return photograph.error
     faces = photograph.faces
@@ -85,11 +173,16 @@ def _template(photograph: "Seen[DetectedFace] | FailedImage", face: int | None) 
         return f"{len(faces)} faces in it: choose one of them (--face N; 1 is the largest)"
     if face is not None and face > len(faces):
         return f"{len(faces)} face(s) in it, so there is no face {face}"
-    chosen = faces[(face or 1) - 1]
+    return faces[(face or 1) - 1]
+
+
+def template_of(photograph: "Seen[DetectedFace]", face: "DetectedFace") -> Template:
+    """Make a template of a photograph's face."""
     return Template(
-        embedding=chosen.embedding,
+        embedding=face.embedding,
         photograph_sha256=photograph.sha256,
-        crop=_png(chosen.crop),
+        crop=_png(face.crop),
+        quality=measure(face.face, face.crop),
     )
 
 

@@ -1,12 +1,15 @@
 """Faces of a photograph get a name each, or none."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .calibrating import ratio_of
+from .faces.quality import measure
 from .gallery.gallery import Gallery
+from .gallery.matching import Matching
 from .photographs import Seen
 from .results import Calibration, Identification, IdentifiedFace, Match
 
@@ -16,42 +19,93 @@ if TYPE_CHECKING:
 _RIVALS = 5  # people whom a face may be besides, and who make the closest one less likely
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """How a search is asked.
+
+    Attributes:
+        top_k: How many of the closest people to name for each face.
+        threshold: The cosine similarity from which on a face is taken for the closest person's.
+        calibration: Where probabilities come from, if there are any.
+        matching: How a face is compared with a person of several photographs.
+        repeats: Whether a person may be in one photograph more than once, as in a collage.
+    """
+
+    top_k: int
+    threshold: float
+    calibration: Calibration | None
+    matching: Matching = Matching.BEST
+    repeats: bool = False
+
+
 def name_faces(
-    gallery: Gallery,
-    photograph: "Seen[DetectedFace]",
-    top_k: int,
-    threshold: float,
-    calibration: Calibration | None,
+    gallery: Gallery, photograph: "Seen[DetectedFace]", question: Question
 ) -> Identification:
     """Name every face of a photograph, or say that nobody enrolled is close enough.
 
     Args:
         gallery: Who is enrolled.
         photograph: What was seen.
-        top_k: How many of the closest people to name for each face.
-        threshold: The cosine similarity from which on a face is taken for the closest person's.
-        calibration: Where probabilities come from, if there are any.
+        question: How to search.
     """
     if not photograph.faces:
         return Identification(image=photograph.name, faces=())
-    ratio = ratio_of(calibration)
-    looked_at = max(top_k, _RIVALS) if ratio and top_k > 0 else top_k
-    found = gallery.search(np.stack([face.embedding for face in photograph.faces]), looked_at)
-    if ratio and calibration:
-        enrolled, _ = gallery.size
-        found = [
-            _with_probabilities(
-                matches,
-                ratio.among([m.cosine_similarity for m in matches], enrolled, calibration.prior),
-            )
-            for matches in found
-        ]
+    found = _search(gallery, photograph.faces, question)
+    names = _names(found, question)
     faces = []
-    for face, matches in zip(photograph.faces, found, strict=True):
-        known = bool(matches) and matches[0].cosine_similarity >= threshold
-        person = matches[0].person if known else None
-        faces.append(IdentifiedFace(face=face.face, person=person, matches=tuple(matches[:top_k])))
+    for seen, matches, name in zip(photograph.faces, found, names, strict=True):
+        closest = matches[0] if matches else None
+        would_be = closest is not None and closest.cosine_similarity >= question.threshold
+        faces.append(
+            IdentifiedFace(
+                face=seen.face,
+                person=name,
+                matches=tuple(matches[: question.top_k]),
+                quality=measure(seen.face, seen.crop),
+                named_elsewhere=closest.person
+                if closest is not None and would_be and closest.person != name
+                else None,
+            )
+        )
     return Identification(image=photograph.name, faces=tuple(faces))
+
+
+def _search(
+    gallery: Gallery, faces: "Sequence[DetectedFace]", question: Question
+) -> list[list[Match]]:
+    """The people closest to each face: as many as are asked for, or as may have to be looked at."""
+    calibration, ratio = question.calibration, ratio_of(question.calibration)
+    looked_at = question.top_k
+    if looked_at > 0:
+        # A face whose closest person is another face may still be the next one.
+        looked_at = max(looked_at, len(faces), _RIVALS if ratio else 1)
+    vectors = np.stack([face.embedding for face in faces])
+    found = gallery.search(vectors, looked_at, question.matching)
+    if not ratio or not calibration:
+        return found
+    enrolled, _ = gallery.size
+    return [
+        _with_probabilities(
+            matches,
+            ratio.among([m.cosine_similarity for m in matches], enrolled, calibration.prior),
+        )
+        for matches in found
+    ]
+
+
+def _names(found: Sequence[Sequence[Match]], question: Question) -> list[str | None]:
+    """Give each face a name, the surest first; in one photograph nobody is named twice."""
+    names: list[str | None] = [None] * len(found)
+    candidates = [
+        (-match.cosine_similarity, face, rank, match.person)
+        for face, matches in enumerate(found)
+        for rank, match in enumerate(matches)
+        if match.cosine_similarity >= question.threshold
+    ]
+    for _, face, _, person in sorted(candidates):
+        if names[face] is None and (question.repeats or person not in names):
+            names[face] = person
+    return names
 
 
 def _with_probabilities(matches: list[Match], probabilities: list[float]) -> list[Match]:

@@ -42,13 +42,37 @@ class Face:
         return (x1 + x2) / 2, (y1 + y2) / 2
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """How well a face can be recognised, as far as its picture tells.
+
+    Attributes:
+        size: Distance between the eyes in pixels of the photograph; of a face turned aside, what it
+            would be from the front.
+        sharpness: Standard deviation of the aligned face's Laplacian over that of the face itself:
+            about 0.3 for a sharp face, 0.1 and less for a blurred one.
+        turn: How far it is turned aside, from the nose's place between the eyes: 0 looks straight
+            at the camera; at -1 and 1 the nose is below an eye.
+        nod: How far it looks up (below 0) or down, from the nose's place between eyes and mouth: at
+            -1 it is level with the eyes, at 1 with the mouth.
+        brightness: The mean of the aligned face's middle, 0 … 1.
+    """
+
+    size: float
+    sharpness: float
+    turn: float
+    nod: float
+    brightness: float
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """One enrolled person compared with a face.
 
     Attributes:
         person: The name under which the person is enrolled.
-        cosine_similarity: That of the person's closest photograph, -1 … 1; higher is closer.
+        cosine_similarity: That of the person's photographs by the rule of `Matching`, by default
+            of the closest one, -1 … 1; higher is closer.
         probability: That the face is this person's; None where the gallery is not calibrated.
     """
 
@@ -65,11 +89,15 @@ class IdentifiedFace:
         face: Where it is.
         person: The closest person's name, or None where no match reaches the threshold.
         matches: The closest people, best first, whether or not they reach the threshold.
+        quality: How well it can be recognised, where that was measured.
+        named_elsewhere: Whoever would be closer, but is another face of this photograph.
     """
 
     face: Face
     person: str | None
     matches: tuple[Match, ...]
+    quality: Quality | None = None
+    named_elsewhere: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +179,24 @@ class Skipped:
     enrolled_before: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A photograph that was enrolled.
+
+    Attributes:
+        image: The photograph's name as it was given.
+        person: Whose it is now.
+        quality: How well its face can be recognised.
+        warnings: What is odd about it, a line each: unlike the person's others, almost the same as
+            one of them, more like somebody else, or of poor quality.
+    """
+
+    image: str
+    person: str
+    quality: Quality
+    warnings: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Enrolment:
     """What one call of enrolment did.
@@ -158,10 +204,12 @@ class Enrolment:
     Attributes:
         enrolled: One entry a person, in the order given.
         skipped: The photographs that were left out.
+        kept: The photographs that were not.
     """
 
     enrolled: tuple[Enrolled, ...]
     skipped: tuple[Skipped, ...]
+    kept: tuple[Kept, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

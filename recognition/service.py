@@ -1,190 +1,44 @@
 """Recognition for both front doors: one call for each thing that a user wants done."""
 
-import threading
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from data.errors import ArgumentError, ImageError
-from data.files import data_home, printable
+from data.files import printable
 
-from .calibrating import (
-    calibrate,
-    check_wanted,
-    embed_strangers,
-    probability_of,
-    still_holds,
-)
-from .engine import Choice, Engine, Pipeline
-from .enrolment import enrol, joined
-from .evaluation.probability import PRIOR
+from .calibrating import probability_of
+from .enrolment import Terms, enrol, face_meant, joined, photographs_in, template_of
 from .gallery.gallery import Gallery, nobody_enrolled
+from .gallery.matching import Matching
 from .gallery.names import person_name
-from .gallery.templates import EmbeddingModel
-from .identifying import name_faces
+from .identifying import Question, name_faces
+from .noticing import Watch
 from .photographs import ProgressCallback, Seen, Source, look_at, read_photograph
 from .results import (
-    Calibration,
     Detection,
     Enrolment,
     FailedImage,
     Identification,
-    PersonSummary,
-    Skipped,
     Use,
     Verification,
 )
+from .thresholds import ThresholdKeeper
 
 if TYPE_CHECKING:
-    from .calibrating import Calibrated
     from .faces.pipeline import DetectedFace
 
 
-class RecognitionService:
+class RecognitionService(ThresholdKeeper):
     """Enrols, identifies and verifies, in one data folder and with one network.
 
     Nothing is loaded before it is needed; the network and the gallery then stay. Safe for several
     threads.
 
-    Args:
-        home: The data folder; None takes LIKENESS_HOME or the user's own.
-        model: The network's name. None takes the gallery's; without a gallery, the weights' or the
-            default one.
-        weights: A file of weights; None looks in the known places.
-        device: `auto`, `cpu` or `cuda`.
-        pipeline: Takes the place of detector and network.
+    See `ThresholdKeeper` for what it is made of.
     """
-
-    def __init__(
-        self,
-        *,
-        home: Path | None = None,
-        model: str | None = None,
-        weights: Path | None = None,
-        device: str = "auto",
-        pipeline: Pipeline | None = None,
-    ) -> None:
-        home = data_home(home)
-        self._folder = home / "gallery"
-        self._lock = threading.RLock()
-        self._open_gallery: Gallery | None = None
-        choice = Choice(home=home, model=model, weights=weights, device=device)
-        self._engine = Engine(choice, self._remembered_model, pipeline)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the gallery, and keep its index for the next process."""
-        with self._lock:
-            if self._open_gallery is not None:
-                self._open_gallery.close()
-                self._open_gallery = None
-
-    @property
-    def threshold(self) -> float | None:
-        """From which cosine similarity on two faces are one person's, as the weights say.
-
-        None: they have none. A calibrated gallery has its own; see `calibration`.
-
-        Raises:
-            WeightsError: No weights are at hand.
-        """
-        return self._engine.pipeline.threshold
-
-    def calibration(self, use: Use) -> Calibration | None:
-        """The gallery's own threshold for a use; None if there is none for this network.
-
-        Where the gallery has outgrown it, its `doubt` says so.
-
-        Raises:
-            WeightsError: No weights are at hand.
-            GalleryError: The gallery cannot be read.
-        """
-        if not Gallery.exists(self._folder):
-            return None
-        gallery = self._gallery()
-        found = gallery.calibration(use)
-        if found is None or found.weights_digest != self._engine.model.weights_digest:
-            return None
-        return still_holds(found, gallery.size[1])
-
-    def calibrate(
-        self,
-        *,
-        fpir: float | None = None,
-        far: float | None = None,
-        data: Path | None = None,
-        identities: Path | None = None,
-        aligned: bool = False,
-        prior: float = PRIOR,
-        progress: ProgressCallback | None = None,
-    ) -> "Calibrated":
-        """Give the gallery its own thresholds and probabilities.
-
-        Args:
-            fpir: The part of strangers who may be given a name; None leaves `identify` alone.
-            far: The part of pairs of two people who may pass for one; None leaves `verify` alone.
-            data: A folder of people whom the network was not trained on; None takes those who are
-                enrolled.
-            identities: A list of whom of them to take; None takes all.
-            aligned: Whether they are aligned at five points already.
-            prior: How likely it is before looking that a face is of somebody enrolled, or that two
-                photographs show one person.
-            progress: Called after each photograph.
-
-        Raises:
-            ArgumentError: A rate or the prior is out of range, or there is nothing to do.
-            DatasetError: The people cannot support a rate.
-            WeightsError: No weights are at hand.
-            GalleryError: Nobody is enrolled, or the gallery is another model's.
-        """
-        wanted = check_wanted(fpir, far, prior)
-        if data is None and (identities is not None or aligned):
-            raise ArgumentError("--identities and --aligned say how to read --data DIR: give it")
-        gallery = self._gallery()
-        if gallery.is_empty:
-            raise nobody_enrolled(self._folder)
-        gallery.require(self._engine.model)
-        strangers = None
-        if data is not None:
-            from .evaluation.people import people_to_draw_from  # brings torch
-
-            people = people_to_draw_from(data, identities)
-            find = self._engine.finder(aligned=aligned)
-            strangers = embed_strangers(data, people, gallery, find, progress)
-        return calibrate(gallery, wanted, strangers, prior)
-
-    def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
-        """Everybody enrolled, by name; or those who were deleted and can be restored."""
-        if not Gallery.exists(self._folder):
-            return ()
-        return self._gallery().people(deleted=deleted)
-
-    def rename(self, old: str, new: str) -> None:
-        """Give a person another name; see `Gallery.rename`."""
-        self._gallery().rename(old, new)
-
-    def delete(self, name: str) -> None:
-        """Hide a person for 30 days, in which `restore` undoes it, then erase them."""
-        self._gallery().delete(name)
-
-    def restore(self, name: str) -> None:
-        """Bring back whoever was deleted last under a name; see `Gallery.restore`."""
-        self._gallery().restore(name)
-
-    def erase(self, name: str) -> None:
-        """Remove a person, enrolled or deleted, for good; see `Gallery.erase`."""
-        self._gallery().erase(name)
-
-    def thumbnail(self, person: str) -> bytes | None:
-        """The aligned face of a person's first photograph as a PNG; None if none was kept."""
-        return self._gallery().crop(person)
 
     def enroll(
         self,
@@ -192,15 +46,19 @@ class RecognitionService:
         images: Sequence[Source],
         *,
         face: int | None = None,
+        any_quality: bool = False,
         progress: ProgressCallback | None = None,
     ) -> Enrolment:
         """Enrol photographs of one person; those that cannot be used are skipped with a reason.
+
+        What is odd about one that was enrolled is told beside it.
 
         Args:
             person: The name, known or new.
             images: The photographs.
             face: Which face to take of each photograph, 1 being the largest; None takes the only
                 one and skips photographs of several people.
+            any_quality: Whether to take faces that are too small, blurred, turned, dark or bright.
             progress: Called after each photograph.
 
         Raises:
@@ -209,37 +67,40 @@ class RecognitionService:
             GalleryError: The gallery is another model's, or cannot be written.
         """
         name = person_name(person)
-        if face is not None and face < 1:
-            raise ArgumentError(f"face {face}: faces are counted from 1, the largest")
-        return enrol(self._gallery_to_enrol_in, name, self._look_at(images, progress), face)
+        _check_face(face)
+        photographs = self._look_at(images, progress)
+        return enrol(self._to_enrol_in, name, photographs, self._terms(face, any_quality))
 
-    def enroll_folder(self, root: Path, *, progress: ProgressCallback | None = None) -> Enrolment:
+    def enroll_folder(
+        self,
+        root: Path,
+        *,
+        any_quality: bool = False,
+        progress: ProgressCallback | None = None,
+    ) -> Enrolment:
         """Enrol a folder of folders, each named like the person on its photographs.
 
-        Each person is enrolled as soon as their photographs have been seen.
+        Each person is enrolled as soon as their photographs have been seen. They are not compared
+        with everybody else: `look_alikes` does that once for all.
+
+        Args:
+            root: The folder.
+            any_quality: As in `enroll`.
+            progress: Called after each photograph.
 
         Raises:
             DatasetError: The folder is not one of people's photographs.
             WeightsError: No weights are at hand.
             GalleryError: The gallery is another model's, or cannot be written.
         """
-        from data.datasets import read_identities  # brings torch
-
-        owners: list[str] = []
-        images: list[Path] = []
-        skipped: list[Skipped] = []
-        for identity in read_identities(root, minimum_people=1):
-            try:
-                owners += [person_name(identity.name)] * len(identity.photographs)
-                images += identity.photographs
-            except ArgumentError as error:
-                skipped += [Skipped(str(path), str(error)) for path in identity.photographs]
+        owners, images, skipped = photographs_in(root)
+        terms = self._terms(None, any_quality, others=False)
         seen = zip(owners, self._look_at(images, progress), strict=True)
         done = [
-            enrol(self._gallery_to_enrol_in, name, (item for _, item in group), face=None)
+            enrol(self._to_enrol_in, name, (item for _, item in group), terms)
             for name, group in groupby(seen, key=itemgetter(0))
         ]
-        return joined([*done, Enrolment(enrolled=(), skipped=tuple(skipped))])
+        return joined([*done, Enrolment(enrolled=(), skipped=skipped)])
 
     def identify(
         self,
@@ -247,6 +108,8 @@ class RecognitionService:
         *,
         top_k: int = 5,
         threshold: float | None = None,
+        matching: Matching = Matching.BEST,
+        repeats: bool = False,
         progress: ProgressCallback | None = None,
     ) -> list[Identification | FailedImage]:
         """Say who is in photographs, among the people enrolled.
@@ -256,6 +119,9 @@ class RecognitionService:
             top_k: How many of the closest people to name for each face.
             threshold: Cosine similarity from which on a face is taken for the closest person's;
                 None takes the gallery's own, or else the weights'.
+            matching: How a face is compared with a person of several photographs. No rule is above
+                the default, so that a threshold lets no more strangers pass by another one.
+            repeats: Whether a person may be named twice in one photograph, as in a collage.
             progress: Called after each photograph.
 
         Returns:
@@ -270,13 +136,38 @@ class RecognitionService:
         if gallery.is_empty:
             raise nobody_enrolled(self._folder)
         calibration = self.calibration(Use.IDENTIFY)
-        limit = self._limit(threshold, calibration)
+        question = Question(
+            top_k=top_k,
+            threshold=self._limit(threshold, calibration),
+            calibration=calibration,
+            matching=matching,
+            repeats=repeats,
+        )
         return [
-            item
-            if isinstance(item, FailedImage)
-            else name_faces(gallery, item, top_k, limit, calibration)
+            item if isinstance(item, FailedImage) else name_faces(gallery, item, question)
             for item in self._look_at(images, progress)
         ]
+
+    def not_this_person(self, person: str, image: Source, *, face: int | None = None) -> None:
+        """Remember of a photograph's face that it is not a person's; see `exclude`.
+
+        Args:
+            person: Who it is not.
+            image: The photograph.
+            face: Which face of it, 1 being the largest; None takes the only one.
+
+        Raises:
+            ImageError: The photograph cannot be read, or the face that is meant is not in it.
+            GalleryError: Nobody has that name, or this very face is enrolled under it.
+            WeightsError: No weights are at hand.
+        """
+        _check_face(face)
+        [seen] = self._look_at([image], None)
+        chosen = face_meant(seen, face)
+        if isinstance(chosen, str):
+            raise ImageError(chosen if isinstance(seen, FailedImage) else f"{seen.name}: {chosen}")
+        if not isinstance(seen, FailedImage):
+            self.exclude(person, template_of(seen, chosen))
 
     def verify(self, a: Source, b: Source, *, threshold: float | None = None) -> Verification:
         """Compare the largest faces of two photographs.
@@ -328,11 +219,18 @@ class RecognitionService:
             for item in look_at(images, self._engine.find_faces, progress)
         ]
 
-    def _limit(self, threshold: float | None, calibration: Calibration | None) -> float:
-        """What to decide by: what is asked for, the gallery's own, or else the weights'."""
-        if threshold is None and calibration is not None:
-            threshold = calibration.threshold
-        return self._engine.threshold(threshold)
+    def _terms(self, face: int | None, any_quality: bool, *, others: bool = True) -> Terms:
+        calibration = self.calibration(Use.VERIFY)
+        threshold = self.threshold if calibration is None else calibration.threshold
+        return Terms(
+            face=face,
+            any_quality=any_quality,
+            watch=Watch(threshold=threshold, others=others),
+        )
+
+    def _to_enrol_in(self) -> Gallery:
+        # The model comes before the gallery's lock: the engine takes both in this order.
+        return self._gallery_for(self._engine.model)
 
     def _look_at(
         self, images: Sequence[Source], progress: ProgressCallback | None
@@ -342,23 +240,7 @@ class RecognitionService:
             self._gallery().require(self._engine.model, adopt=True)
         return look_at(images, self._engine.pipeline.faces, progress)
 
-    def _remembered_model(self) -> EmbeddingModel | None:
-        return self._gallery().model if Gallery.exists(self._folder) else None
 
-    def _gallery(self) -> Gallery:
-        """The gallery, opened when it is first needed, and anew when it has been replaced."""
-        with self._lock:
-            if self._open_gallery is not None and not self._open_gallery.is_in_place:
-                self.close()
-            if self._open_gallery is None:
-                self._open_gallery = Gallery.open(self._folder)
-            return self._open_gallery
-
-    def _gallery_to_enrol_in(self) -> Gallery:
-        """The gallery, made where there is none."""
-        model = self._engine.model  # before the lock: the engine takes both the other way round
-        with self._lock:
-            if not Gallery.exists(self._folder):
-                self.close()
-                self._open_gallery = Gallery.open(self._folder, model=model, create=True)
-            return self._gallery()
+def _check_face(face: int | None) -> None:
+    if face is not None and face < 1:
+        raise ArgumentError(f"face {face}: faces are counted from 1, the largest")

@@ -20,6 +20,7 @@ from .commands import (
     align,
     calibrate,
     doctor,
+    enroll,
     evaluate,
     models,
     people,
@@ -41,6 +42,7 @@ def _application() -> typer.Typer:
     )
     application.callback()(remember_settings)
     for commands in (
+        enroll,
         recognise,
         people,
         calibrate,

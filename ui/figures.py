@@ -11,7 +11,7 @@ from .wording import count
 if TYPE_CHECKING:
     from recognition.evaluation.consultation import Consulted
     from recognition.evaluation.figures import Difference
-    from recognition.evaluation.identification import IdentificationResult
+    from recognition.evaluation.identified import IdentificationResult
     from recognition.evaluation.intervals import Interval
     from recognition.evaluation.verification import LfwResult
 
@@ -133,7 +133,7 @@ def _difference(difference: "Difference | None") -> str:
 
 def _figure_names(result: "LfwResult | IdentificationResult") -> dict[str, str]:
     """What to call each figure, by its name."""
-    from recognition.evaluation.identification import IdentificationResult
+    from recognition.evaluation.identified import IdentificationResult
 
     if isinstance(result, IdentificationResult):
         return _names_of_searches(result)
@@ -157,7 +157,7 @@ def _names_of_pairs(result: "LfwResult") -> dict[str, str]:
 
 
 def _names_of_searches(result: "IdentificationResult") -> dict[str, str]:
-    from recognition.evaluation.identification import SMALLEST, fnir_name
+    from recognition.evaluation.identified import SMALLEST, fnir_name
 
     names = {"rank_1": "rank-1"}
     names |= {

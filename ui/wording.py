@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .output import similarity
 
 if TYPE_CHECKING:
-    from recognition.results import Calibration
+    from recognition.results import Calibration, Quality
 
 _LONGEST = 80  # characters of a stranger's text that a line of the page shows
 _JOINERS = "\u200c\u200d"  # part of Persian words and of emoji
@@ -63,6 +63,15 @@ def likely(probability: float) -> str:
     if probability > 0.9995:
         return "over 99.9 %"
     return "under 0.1 %" if probability < 0.0005 else f"{100 * probability:.3g} %"
+
+
+def quality_words(quality: "Quality | None") -> str:
+    """In what a face is too poor to know somebody by, or `good`; a dash where nobody measured."""
+    if quality is None:
+        return "–"
+    from recognition.faces.quality import shortcomings  # brings NumPy
+
+    return ", ".join(shortcomings(quality)) or "good"
 
 
 def count(amount: int, noun: str, plural: str | None = None) -> str:

@@ -15,7 +15,8 @@ from ..results import FailedImage
 from .comparisons import compare_pairs
 from .embedding import Embedding, Finder, embed_with_each
 from .figures import Difference
-from .identification import IdentificationResult, evaluate_gallery, evaluate_identification
+from .identification import evaluate_gallery, evaluate_identification
+from .identified import IdentificationResult
 from .intervals import REPLICATES
 from .people import by_name, people_to_draw_from, photographs_of, two_folders
 from .searches import People

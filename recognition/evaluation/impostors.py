@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .calibration import Impostors
+from .cutoffs import Impostors
 from .probability import (
     PRIOR,
     Labelled,

@@ -10,21 +10,23 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from data.errors import AppError, ArgumentError, GalleryError
+from data.errors import ArgumentError, GalleryError
 from data.files import private_folder
 
+from ..inventory import Operation, PhotographSummary
 from ..results import Calibration, Match, PersonSummary, Use
 from .cache import IndexCache
-from .index import TemplateIndex
-from .snapshot import Roll, Snapshot
+from .editing import Editable, Editor
+from .matching import Matching
+from .snapshot import Roll
 from .store import Store
 from .templates import EmbeddingModel, Embeddings, Template, unit_vectors
-from .view import View
+from .views import Views
 
 _DATABASE = "gallery.sqlite"
 
 
-class Gallery:
+class Gallery(Editable):
     """People enrolled with one model's embeddings. Safe for several threads and processes at once.
 
     Every search first asks the store whether anything has changed, by this process or another.
@@ -37,8 +39,7 @@ class Gallery:
         self._lock = threading.RLock()
         self._store = Store(folder / _DATABASE)
         self._cache = IndexCache(folder / "index")
-        self._view: View | None = None
-        self._cache_is_behind = False
+        self._views = Views(self._store, self._cache)
 
     @classmethod
     def open(
@@ -152,6 +153,18 @@ class Gallery:
             roll = snapshot.roll()
             return roll, snapshot.embeddings(roll.ids)
 
+    def templates_of(self, person: str) -> tuple[list[str], Embeddings]:
+        """The SHA-256 of a person's photographs, and their templates (N, D) in that order.
+
+        Raises:
+            GalleryError: Nobody has that name.
+        """
+        with self._lock, self._store.reading() as snapshot:
+            own = snapshot.photographs(person)
+            numbers = np.array([photograph.number for photograph in own], np.int64)
+            digests = [photograph.photograph_sha256 for photograph in own]
+            return digests, snapshot.embeddings(numbers)
+
     def calibration(self, use: Use) -> Calibration | None:
         """The gallery's own threshold for a use; None if there is none for its model."""
         with self._lock, self._store.reading() as snapshot:
@@ -162,34 +175,31 @@ class Gallery:
         with self._lock:
             self._store.calibrate(calibrations)
 
-    def crop(self, person: str) -> bytes | None:
-        """The aligned face of a person's first photograph as a picture file; None if none was kept.
-
-        Raises:
-            GalleryError: Nobody has that name.
-        """
+    def crop(self, person: str, photograph: int | None = None) -> bytes | None:
+        """The aligned face of a person's photograph; see `Snapshot.crop`."""
         with self._lock, self._store.reading() as snapshot:
-            return snapshot.crop(person)
+            return snapshot.crop(person, photograph)
+
+    def photographs(self, person: str) -> tuple[PhotographSummary, ...]:
+        """What somebody is enrolled by; see `Snapshot.photographs`."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.photographs(person)
+
+    def operations(self) -> tuple[Operation, ...]:
+        """What can be undone, the latest first."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.operations()
 
     def enrol(self, person: str, templates: Sequence[Template]) -> dict[int, str]:
         """Enrol photographs under a name; see `Store.enrol`."""
         with self._changing():
             return self._store.enrol(person, templates)
 
-    def rename(self, old: str, new: str) -> None:
-        """Give a person another name; see `Store.rename`."""
-        with self._changing():
-            self._store.rename(old, new)
-
-    def delete(self, name: str) -> None:
-        """Hide a person for 30 days, then erase them; see `Store.delete`."""
-        with self._changing():
-            self._store.delete(name)
-
-    def restore(self, name: str) -> None:
-        """Undo `delete`; see `Store.restore`."""
-        with self._changing():
-            self._store.restore(name)
+    @contextmanager
+    def editing(self) -> Iterator[Editor]:
+        """See `Editable.editing`."""
+        with self._changing(), self._store.editing() as editor:
+            yield editor
 
     def erase(self, name: str) -> None:
         """Remove a person for good: when this returns no byte of them is left in any file.
@@ -227,7 +237,7 @@ class Gallery:
         with self._store.reading() as snapshot:
             if not snapshot.traces_remain:
                 return
-        # No process writes an index that still holds them after this: `_keep` would notice.
+        # No process writes an index that still holds them after this: `Views` would notice.
         try:
             with self._store.unchanging():
                 self._cache.clear()
@@ -238,12 +248,18 @@ class Gallery:
             ) from error
         self._store.wipe_traces()
 
-    def search(self, vectors: npt.NDArray[np.floating], k: int) -> list[list[Match]]:
-        """Find the people closest to each query; a person's best photograph counts.
+    def search(
+        self,
+        vectors: npt.NDArray[np.floating],
+        k: int,
+        matching: Matching = Matching.BEST,
+    ) -> list[list[Match]]:
+        """Find the people closest to each query, without those who are excluded from it.
 
         Args:
             vectors: (Q, D) unit vectors.
             k: How many people to find, at least 1.
+            matching: How a person's photographs are compared.
 
         Returns:
             For each query at most k people, best first, those of equal similarity by name.
@@ -256,49 +272,14 @@ class Gallery:
         if k < 1:
             raise ArgumentError(f"asked for the best {k} people: ask for at least 1")
         with self._lock:
-            is_first = self._view is None
-            view = self._current_view()
-            if is_first:
-                self._keep(view)
+            view = self._views.current()
             queries = unit_vectors(vectors, view.index.dimension)
-            return [view.best_people(query, k) for query in queries]
-
-    def _current_view(self) -> View:
-        with self._store.reading() as snapshot:
-            if self._view is None or self._view.revision != snapshot.revision:
-                self._view = self._view_of(snapshot)
-        return self._view
-
-    def _view_of(self, snapshot: Snapshot) -> View:
-        revision, dimension, roll = snapshot.revision, snapshot.model.dimension, snapshot.roll()
-        index = self._view.index if self._view else None
-        if index is None:
-            index = self._cache.read(roll.ids, dimension, revision)
-        if index is None or index.dimension != dimension:
-            index = TemplateIndex(dimension)
-        if index.follow(roll.ids, snapshot.embeddings):
-            self._cache_is_behind = True
-        return View(revision=revision, roll=roll, index=index)
-
-    def _keep(self, view: View) -> None:
-        """Write the index for the next process, unless the gallery has changed since.
-
-        Nobody can change it while the file is written, so an index on disk never outlives the
-        erasure of someone who is in it. A cache that cannot be written costs time and nothing else.
-        """
-        if not (self._cache_is_behind and self._store.is_in_place):
-            return
-        with suppress(OSError, AppError), self._store.unchanging() as snapshot:
-            if snapshot.revision == view.revision:
-                self._cache.write(view.index, view.revision)
-                self._cache_is_behind = False
+            return [view.best_people(query, k, matching) for query in queries]
 
     def close(self) -> None:
         """Keep the index for the next process and close the database."""
         with self._lock:
-            if self._view is not None:
-                self._keep(self._view)
-                self._view = None
+            self._views.close()
             self._store.close()
 
 

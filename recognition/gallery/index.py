@@ -72,6 +72,10 @@ class TemplateIndex:
             similarities, ids = self._faiss.search(queries, count)
         return similarities, ids
 
+    def embeddings(self, ids: Ids) -> Embeddings:
+        """The templates (n, D) of some ids (n,), in their order; each must be held."""
+        return np.stack([self._faiss.reconstruct(number) for number in ids.tolist()])
+
     def to_bytes(self) -> bytes:
         """FAISS's own form of the index, for `from_bytes`."""
         content: bytes = faiss.serialize_index(self._faiss).tobytes()

@@ -1,6 +1,6 @@
 """The gallery's tables, as SQLite is told to make them."""
 
-VERSION = 2
+VERSION = 3
 """Kept as `user_version`; a file with a larger one was written by a newer Likeness."""
 
 APPLICATION_ID = 0x4C696B65
@@ -30,7 +30,53 @@ CREATE TABLE calibration (
 ) STRICT
 """
 
-MIGRATIONS = {1: (_CALIBRATION,)}
+_QUALITY = """
+-- How well a template's face can be recognised; see `results.Quality`.
+CREATE TABLE quality (
+    template_id INTEGER PRIMARY KEY REFERENCES template ON DELETE CASCADE,
+    size REAL NOT NULL,
+    sharpness REAL NOT NULL,
+    turn REAL NOT NULL,
+    nod REAL NOT NULL,
+    brightness REAL NOT NULL
+) STRICT
+"""
+
+_EXCLUSION = """
+-- A face of a photograph that is known not to be a person's. `embedding` as in `template`.
+CREATE TABLE exclusion (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    person_id INTEGER NOT NULL REFERENCES person ON DELETE CASCADE,
+    photograph_sha256 TEXT NOT NULL CHECK (length(photograph_sha256) = 64),
+    embedding BLOB NOT NULL
+) STRICT
+"""
+
+_OPERATION = """
+-- What has been done to the people by hand, the latest last; see `journal`.
+CREATE TABLE operation (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    what TEXT NOT NULL,
+    done_at TEXT NOT NULL
+) STRICT
+"""
+
+_REVERSAL = """
+-- A row as it was before an operation, its columns as JSON; NULL where it was not there.
+CREATE TABLE reversal (
+    id INTEGER PRIMARY KEY,
+    operation_id INTEGER NOT NULL REFERENCES operation ON DELETE CASCADE,
+    kind TEXT NOT NULL CHECK (kind IN ('person', 'template', 'exclusion')),
+    row INTEGER NOT NULL,
+    before TEXT
+) STRICT
+"""
+
+_REVERSAL_INDEX = "CREATE INDEX reversal_operation ON reversal (operation_id)"
+
+_JOURNAL = (_QUALITY, _EXCLUSION, _OPERATION, _REVERSAL, _REVERSAL_INDEX)
+
+MIGRATIONS = {1: (_CALIBRATION,), 2: _JOURNAL}
 """A version → the statements that make the next one of it."""
 
 TABLES = f"""
@@ -82,5 +128,6 @@ CREATE TABLE crop (
     picture BLOB NOT NULL
 ) STRICT;
 {_CALIBRATION};
+{";".join(_JOURNAL)};
 COMMIT;
 """

@@ -13,7 +13,9 @@ import numpy.typing as npt
 
 from data.errors import GalleryError
 
-from ..results import Calibration, PersonSummary, Use
+from ..inventory import Operation, PhotographSummary
+from ..results import Calibration, PersonSummary, Quality, Use
+from .alike import closest_other
 from .names import person_name
 from .templates import EmbeddingModel, Embeddings, from_blob, unit_vectors
 
@@ -24,6 +26,9 @@ RESTORABLE_DAYS = 30
 
 CALIBRATION_COLUMNS = tuple(one.name for one in fields(Calibration) if one.name != "doubt")
 """What is kept of a calibration."""
+
+QUALITY_COLUMNS = tuple(one.name for one in fields(Quality))
+"""What is kept of a face's quality."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +93,13 @@ class Snapshot:
             raise GalleryError("the gallery does not say what it is: restore it from a backup")
         return row
 
+    def _has_table(self, name: str) -> bool:
+        """Whether there is a table; an older gallery that cannot be written lacks newer ones."""
+        (present,) = self._connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?)", (name,)
+        ).fetchone()
+        return bool(present)
+
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         """Everybody enrolled, or those who can be restored, by name."""
         condition = "deleted_at >= ?" if deleted else "deleted_at IS NULL"
@@ -110,10 +122,7 @@ class Snapshot:
 
     def calibration(self, use: Use) -> Calibration | None:
         """The gallery's own threshold for a use; None if there is none for its model."""
-        (present,) = self._connection.execute(
-            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'calibration')"
-        ).fetchone()
-        if not present:  # an older gallery that cannot be written
+        if not self._has_table("calibration"):
             return None
         row = self._connection.execute(
             f"SELECT {', '.join(CALIBRATION_COLUMNS)} FROM calibration"
@@ -125,12 +134,77 @@ class Snapshot:
         found = dict(zip(CALIBRATION_COLUMNS, row, strict=True))
         return Calibration(**(found | {"use": use}))
 
-    def crop(self, name: str) -> bytes | None:
-        """The aligned face of a person's first photograph that was kept, as a picture file."""
+    def operations(self) -> tuple[Operation, ...]:
+        """What can be undone, the latest first."""
+        if not self._has_table("operation"):
+            return ()
+        rows = self._connection.execute(
+            "SELECT what, done_at FROM operation WHERE done_at >= ? ORDER BY id DESC",
+            (restorable_since(),),
+        )
+        return tuple(Operation(*row) for row in rows)
+
+    def exclusions(self) -> dict[int, Embeddings]:
+        """A person's id → faces that are known not to be theirs, (n, D).
+
+        Raises:
+            GalleryError: One of them is damaged.
+        """
+        found: dict[int, list[Embeddings]] = {}
+        if self._has_table("exclusion"):
+            dimension = self.model.dimension
+            for person, blob in self._connection.execute(
+                "SELECT person_id, embedding FROM exclusion ORDER BY id"
+            ):
+                found.setdefault(person, []).append(from_blob(blob, dimension))
+        return {person: np.concatenate(vectors) for person, vectors in found.items()}
+
+    def photographs(self, name: str) -> tuple[PhotographSummary, ...]:
+        """What somebody is enrolled by, in the order of their numbers.
+
+        Raises:
+            GalleryError: Nobody has that name, or a template is damaged.
+        """
+        person = require_person(self._connection, person_name(name))
+        rows = self._connection.execute(
+            "SELECT id, photograph_sha256 FROM template WHERE person_id = ? ORDER BY id", (person,)
+        ).fetchall()
+        closest = closest_other(self.embeddings(np.array([row[0] for row in rows], np.int64)))
+        qualities = self._qualities(person)
+        return tuple(
+            PhotographSummary(
+                number=number,
+                photograph_sha256=digest,
+                cosine_similarity=similarity,
+                quality=qualities.get(number),
+            )
+            for (number, digest), similarity in zip(rows, closest, strict=True)
+        )
+
+    def _qualities(self, person: int) -> dict[int, Quality]:
+        if not self._has_table("quality"):
+            return {}
+        rows = self._connection.execute(
+            f"SELECT template_id, {', '.join(QUALITY_COLUMNS)} FROM quality"
+            " JOIN template ON template.id = template_id WHERE person_id = ?",
+            (person,),
+        )
+        return {
+            number: Quality(**dict(zip(QUALITY_COLUMNS, values, strict=True)))
+            for number, *values in rows
+        }
+
+    def crop(self, name: str, photograph: int | None = None) -> bytes | None:
+        """The aligned face of a person's photograph as a picture file; None if none was kept.
+
+        Args:
+            name: The person.
+            photograph: Its number; None takes the first one whose face was kept.
+        """
         row = self._connection.execute(
             "SELECT picture FROM crop JOIN template ON template.id = template_id"
-            " WHERE person_id = ? ORDER BY template_id",
-            (require_person(self._connection, person_name(name)),),
+            " WHERE person_id = ? AND ifnull(template_id = ?, TRUE) ORDER BY template_id",
+            (require_person(self._connection, person_name(name)), photograph),
         ).fetchone()
         return None if row is None else bytes(row[0])
 

@@ -10,23 +10,16 @@ from pathlib import Path
 from data.errors import GalleryError
 
 from ..results import Calibration
+from . import journal
 from .database import Database, create_database
+from .editing import Editable, Editor
+from .journal import Journal, Row
 from .names import person_name
-from .snapshot import (
-    CALIBRATION_COLUMNS,
-    RESTORABLE_DAYS,
-    Snapshot,
-    person_id,
-    require_person,
-    restorable_since,
-)
-from .templates import EmbeddingModel, Embeddings, Template, from_blob, to_blob
-
-SAME_FACE = 0.99
-"""Cosine similarity from which on two faces of one photograph are one and the same."""
+from .snapshot import CALIBRATION_COLUMNS, QUALITY_COLUMNS, Snapshot, person_id, restorable_since
+from .templates import EmbeddingModel, Template, from_blob, is_same_face, to_blob
 
 
-class Store:
+class Store(Editable):
     """People, photographs' hashes, templates and crops in one SQLite file.
 
     Args:
@@ -153,61 +146,21 @@ class Store:
         with self._changing() as connection:
             dimension = Snapshot(connection).model.dimension
             blobs = [to_blob(template.embedding, dimension) for template in templates]
+            entry: Journal | None = None
             for position, (template, blob) in enumerate(zip(templates, blobs, strict=True)):
                 owner = _enrolled_as(connection, name, template, dimension)
-                if owner is None:
-                    _insert(connection, name, template, blob)
-                else:
+                if owner is not None:
                     left_out[position] = owner
+                    continue
+                entry = entry or Journal(connection, f"photographs of '{name}' enrolled")
+                _insert(connection, entry, name, template, blob)
         return left_out
 
-    def rename(self, old: str, new: str) -> None:
-        """Give a person another name.
-
-        Raises:
-            ArgumentError: The new name cannot be one.
-            GalleryError: Nobody has the old name, or somebody else has the new one.
-        """
-        old, new = person_name(old), person_name(new)
+    @contextmanager
+    def editing(self) -> Iterator[Editor]:
+        """See `Editable.editing`."""
         with self._changing() as connection:
-            person = require_person(connection, old)
-            if new != old and person_id(connection, new) is not None:
-                raise GalleryError(f"'{new}' is enrolled already: choose another name")
-            connection.execute("UPDATE person SET name = ? WHERE id = ?", (new, person))
-
-    def delete(self, name: str) -> None:
-        """Hide a person; `restore` undoes it for `RESTORABLE_DAYS` days.
-
-        Raises:
-            GalleryError: Nobody has that name.
-        """
-        with self._changing() as connection:
-            person = require_person(connection, person_name(name))
-            # To the microsecond, so that `restore` knows who was deleted last.
-            deleted_at = _now("microseconds")
-            connection.execute(
-                "UPDATE person SET deleted_at = ? WHERE id = ?", (deleted_at, person)
-            )
-
-    def restore(self, name: str) -> None:
-        """Bring back whoever was deleted last under a name.
-
-        Raises:
-            GalleryError: Nobody was, or the name has been given to somebody else since.
-        """
-        name = person_name(name)
-        with self._changing() as connection:
-            if person_id(connection, name) is not None:
-                raise GalleryError(f"'{name}' is enrolled: rename that person before restoring")
-            restored = connection.execute(
-                "UPDATE person SET deleted_at = NULL WHERE id = (SELECT id FROM person"
-                " WHERE name = ? AND deleted_at >= ? ORDER BY deleted_at DESC, id DESC)",
-                (name, restorable_since()),
-            ).rowcount
-            if not restored:
-                raise GalleryError(
-                    f"nobody called '{name}' was deleted in the last {RESTORABLE_DAYS} days"
-                )
+            yield Editor(connection)
 
     def erase(self, name: str) -> None:
         """Remove everybody of a name, deleted ones too. Traces remain until `wipe_traces`.
@@ -250,8 +203,8 @@ class Store:
             connection.execute("UPDATE gallery SET traces_remain = 0")
 
 
-def _now(precision: str = "seconds") -> str:
-    return datetime.now(UTC).isoformat(timespec=precision)
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _enrolled_as(
@@ -264,31 +217,40 @@ def _enrolled_as(
         (template.photograph_sha256,),
     ).fetchall()
     for owner, blob in rows:
-        if owner == name or _is_same_face(from_blob(blob, dimension), template):
+        if owner == name or is_same_face(from_blob(blob, dimension), template):
             return str(owner)
     return None
 
 
-def _is_same_face(embedding: Embeddings, template: Template) -> bool:
-    return float(embedding[0] @ template.embedding) >= SAME_FACE
-
-
-def _insert(connection: sqlite3.Connection, name: str, template: Template, blob: bytes) -> None:
+def _insert(
+    connection: sqlite3.Connection, entry: Journal, name: str, template: Template, blob: bytes
+) -> None:
     person = person_id(connection, name)
     if person is None:
         person = connection.execute(
             "INSERT INTO person (name, enrolled_at) VALUES (?, ?)", (name, _now())
         ).lastrowid
+        entry.adds(Row.PERSON, person or 0)
     identifier = connection.execute(
         "INSERT INTO template (person_id, photograph_sha256, embedding) VALUES (?, ?, ?)",
         (person, template.photograph_sha256, blob),
     ).lastrowid
+    entry.adds(Row.TEMPLATE, identifier or 0)
     if template.crop is not None:
         connection.execute("INSERT INTO crop VALUES (?, ?)", (identifier, template.crop))
+    if template.quality is not None:
+        columns = ", ".join(QUALITY_COLUMNS)
+        places = ", ".join("?" * len(QUALITY_COLUMNS))
+        values = [getattr(template.quality, name) for name in QUALITY_COLUMNS]
+        connection.execute(
+            f"INSERT INTO quality (template_id, {columns}) VALUES (?, {places})",
+            (identifier, *values),
+        )
 
 
 def _erase(connection: sqlite3.Connection, condition: str, value: str) -> bool:
     erased = connection.execute(f"DELETE FROM person WHERE {condition}", (value,)).rowcount > 0
     if erased:
+        journal.forget(connection)
         connection.execute("UPDATE gallery SET traces_remain = 1")
     return erased

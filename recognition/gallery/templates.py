@@ -7,8 +7,13 @@ import numpy.typing as npt
 
 from data.errors import GalleryError
 
+from ..results import Quality
+
 Embeddings = npt.NDArray[np.float32]
 """Unit vectors, one a row: (N, D) float32."""
+
+SAME_FACE = 0.99
+"""Cosine similarity from which on two faces of one photograph are one and the same."""
 
 _NORM_TOLERANCE = 1e-3
 
@@ -42,11 +47,18 @@ class Template:
         embedding: (D,) float32, a unit vector.
         photograph_sha256: SHA-256 of the photograph it was seen in, hexadecimal.
         crop: The aligned face as a PNG or JPEG file, or None to keep none.
+        quality: How well the face can be recognised, where that was measured.
     """
 
     embedding: npt.NDArray[np.float32]
     photograph_sha256: str
     crop: bytes | None = None
+    quality: Quality | None = None
+
+
+def is_same_face(embedding: Embeddings, template: Template) -> bool:
+    """Whether a face of a photograph, (1, D), is a template's of the same photograph."""
+    return float(embedding[0] @ template.embedding) >= SAME_FACE
 
 
 def unit_vectors(vectors: npt.NDArray[np.floating], dimension: int) -> Embeddings:

@@ -1,15 +1,19 @@
 """What a search looks at: one state of the store, with its index."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from ..results import Match
 from .index import TemplateIndex
-from .snapshot import Ids, Roll
+from .matching import Matching
+from .snapshot import Roll
 from .templates import Embeddings
 
 _TEMPLATES_A_PERSON = 4  # looked at for each person asked for, before looking further
+_TRIMMED = 0.2  # of a person's templates at either end; one at least, where there are three
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,43 +24,77 @@ class View:
         revision: Which state of the store it is.
         roll: Which template is whose.
         index: The same templates, to be searched.
+        excluded: A person's id → faces that are known not to be theirs, (n, D).
     """
 
     revision: str
     roll: Roll
     index: TemplateIndex
+    excluded: Mapping[int, Embeddings] = field(default_factory=dict)
 
-    def best_people(self, query: Embeddings, k: int) -> list[Match]:
+    def best_people(
+        self, query: Embeddings, k: int, matching: Matching = Matching.BEST
+    ) -> list[Match]:
         """Find the k people closest to a query, best first, those of equal similarity by name.
 
-        The best template of a person comes before their others, so whoever is found is found with
-        their best; but one person's many templates may crowd out the next person. So ever more
-        templates are looked at until k people are among them.
+        The index is asked for the closest templates; whoever has one among them is compared by all
+        of theirs. Whoever has none is no closer by any rule than the last of these templates. So
+        ever more are looked at until that is not closer than the k people found.
+
+        Left out is whoever is known not to have this face: it is more like one that is not theirs
+        than like any that is.
 
         Args:
             query: (D,) a unit vector.
             k: How many people; fewer are found where fewer are enrolled.
+            matching: How a person's templates are compared.
         """
-        wanted = min(k, len(self.roll.names))
         count = min(len(self.index), _TEMPLATES_A_PERSON * k)
-        best = self._best_among(query, count)
-        while len(best) < wanted and count < len(self.index):
+        while True:
+            best, limit = self._best_among(query, count)
+            found = self._scored(query, best, matching)
+            ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))[:k]
+            is_settled = len(ranked) == k and ranked[-1][1] >= limit
+            if is_settled or count == len(self.index) or len(best) == len(self.roll.names):
+                return [Match(person=name, cosine_similarity=value) for name, value in ranked]
             count = min(len(self.index), 4 * count)
-            best = self._best_among(query, count)
-        ranked = sorted(best.items(), key=lambda item: (-item[1], item[0]))
-        return [Match(person=name, cosine_similarity=value) for name, value in ranked[:k]]
 
-    def _best_among(self, query: Embeddings, count: int) -> dict[str, float]:
-        """Name → best cosine similarity, among the `count` closest templates."""
-        best: dict[str, float] = {}
+    def _best_among(self, query: Embeddings, count: int) -> tuple[dict[int, float], float]:
+        """Person → best cosine similarity among the `count` closest templates, and the last one."""
+        best: dict[int, float] = {}
+        limit = -1.0
         if count:
             similarities, ids = self.index.search(query[np.newaxis, :], count)
             # Rounding may take a unit vector's product with itself past 1.
             values = similarities[0].clip(-1, 1).tolist()
-            for name, value in zip(self._names_of(ids[0]), values, strict=True):
-                best.setdefault(name, value)
-        return best
+            people = self.roll.people[np.searchsorted(self.roll.ids, ids[0])]
+            for person, value in zip(people.tolist(), values, strict=True):
+                best.setdefault(person, value)
+            limit = values[-1]
+        return best, limit
 
-    def _names_of(self, ids: Ids) -> list[str]:
-        people = self.roll.people[np.searchsorted(self.roll.ids, ids)]
-        return [self.roll.names[person] for person in people.tolist()]
+    def _scored(
+        self, query: Embeddings, best: Mapping[int, float], matching: Matching
+    ) -> dict[str, float]:
+        """Name → cosine similarity by a rule, without those who are known not to have this face."""
+        scored = {}
+        for person, value in best.items():
+            if person in self.excluded and (self.excluded[person] @ query).max() >= value:
+                continue
+            name = self.roll.names[person]
+            scored[name] = value
+            if matching is not Matching.BEST:
+                templates = self.index.embeddings(self.roll.ids[self.roll.people == person])
+                scored[name] = combined(templates @ query, matching)
+        return scored
+
+
+def combined(similarities: npt.NDArray[np.floating], matching: Matching) -> float:
+    """Make one number of a person's cosine similarities (n,), n > 0."""
+    values = np.sort(similarities.astype(np.float64).clip(-1, 1))
+    if matching is Matching.BEST:
+        return float(values[-1])
+    if matching is Matching.TRIMMED and len(values) > 2:
+        ends = max(1, int(_TRIMMED * len(values)))
+        values = values[ends:-ends]
+    return float(values.mean())

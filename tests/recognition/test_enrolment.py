@@ -6,10 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recognition.enrolment import enrol, joined
+from recognition.enrolment import Terms, enrol, joined
 from recognition.gallery.templates import Template
+from recognition.noticing import Watch
 from recognition.photographs import Seen
-from recognition.results import Enrolled, Enrolment, FailedImage, Skipped
+from recognition.results import Enrolled, Enrolment, Face, FailedImage, Skipped
+
+LANDMARKS = ((38.0, 52.0), (74.0, 52.0), (56.0, 72.0), (42.0, 92.0), (71.0, 92.0))
+
+
+def terms(face: int | None = None, *, any_quality: bool = False) -> Terms:
+    """Terms that look at nobody else."""
+    return Terms(face=face, any_quality=any_quality, watch=Watch(threshold=None, others=False))
 
 
 @dataclass(frozen=True)
@@ -23,8 +31,12 @@ class StandInFace:
         return np.eye(8, dtype=np.float32)[self.number]
 
     @property
+    def face(self) -> Face:
+        return Face((30.0, 30.0, 80.0, 100.0), 0.9, LANDMARKS)
+
+    @property
     def crop(self) -> np.ndarray:
-        return np.full((112, 112, 3), self.number, np.uint8)
+        return np.random.default_rng(self.number).integers(60, 200, (112, 112, 3), np.uint8)
 
 
 class StandInGallery:
@@ -41,6 +53,12 @@ class StandInGallery:
         self.asked.append((person, list(templates)))
         return self.left_out
 
+    def templates_of(self, person: str) -> tuple[list[str], np.ndarray]:
+        [templates] = [templates for name, templates in self.asked if name == person]
+        kept = [one for place, one in enumerate(templates) if place not in self.left_out]
+        digests = [one.photograph_sha256 for one in kept]
+        return digests, np.stack([one.embedding for one in kept])
+
 
 def seen(name: str, *numbers: int) -> Seen[StandInFace]:
     return Seen(name=name, sha256=name * 64, faces=tuple(StandInFace(n) for n in numbers))
@@ -48,8 +66,9 @@ def seen(name: str, *numbers: int) -> Seen[StandInFace]:
 
 def test_the_only_face_of_each_photograph_becomes_a_template() -> None:
     gallery = StandInGallery()
-    enrolment = enrol(gallery, "Ann", [seen("a", 1), seen("b", 2)], None)
-    assert enrolment == Enrolment(enrolled=(Enrolled("Ann", 2),), skipped=())
+    enrolment = enrol(gallery, "Ann", [seen("a", 1), seen("b", 2)], terms())
+    assert (enrolment.enrolled, enrolment.skipped) == ((Enrolled("Ann", 2),), ())
+    assert [(kept.image, kept.person) for kept in enrolment.kept] == [("a", "Ann"), ("b", "Ann")]
     [(person, templates)] = gallery.asked
     assert person == "Ann"
     assert [int(t.embedding.argmax()) for t in templates] == [1, 2]
@@ -58,7 +77,7 @@ def test_the_only_face_of_each_photograph_becomes_a_template() -> None:
 
 def test_the_crop_is_kept_without_loss() -> None:
     gallery = StandInGallery()
-    enrol(gallery, "Ann", [seen("a", 5)], None)
+    enrol(gallery, "Ann", [seen("a", 5)], terms())
     crop = gallery.asked[0][1][0].crop
     assert crop is not None
     with Image.open(io.BytesIO(crop)) as image:
@@ -75,7 +94,7 @@ def test_what_is_skipped_is_told_in_the_order_given() -> None:
         seen("b", 2),
         seen("group", 3, 4, 5),
     ]
-    enrolment = enrol(gallery, "Ann", photographs, None)
+    enrolment = enrol(gallery, "Ann", photographs, terms())
     assert enrolment.enrolled == (Enrolled("Ann", 1),)
     assert enrolment.skipped == (
         Skipped("broken", "cannot be read"),
@@ -86,7 +105,7 @@ def test_what_is_skipped_is_told_in_the_order_given() -> None:
 
 
 def test_a_face_enrolled_as_somebody_else_is_another_matter_than_one_enrolled_before() -> None:
-    [skipped] = enrol(StandInGallery(left_out={0: "Bob"}), "Ann", [seen("a", 1)], None).skipped
+    [skipped] = enrol(StandInGallery(left_out={0: "Bob"}), "Ann", [seen("a", 1)], terms()).skipped
     assert skipped == Skipped("a", "this face of this photograph is enrolled already as 'Bob'")
     assert not skipped.enrolled_before
 
@@ -94,13 +113,13 @@ def test_a_face_enrolled_as_somebody_else_is_another_matter_than_one_enrolled_be
 @pytest.mark.parametrize(("face", "chosen"), [(1, 3), (2, 4), (3, 5)])
 def test_the_face_that_is_meant_is_taken(face: int, chosen: int) -> None:
     gallery = StandInGallery()
-    enrol(gallery, "Ann", [seen("group", 3, 4, 5)], face)
+    enrol(gallery, "Ann", [seen("group", 3, 4, 5)], terms(face))
     assert [int(t.embedding.argmax()) for t in gallery.asked[0][1]] == [chosen]
 
 
 def test_a_face_that_is_not_there_is_skipped() -> None:
     gallery = StandInGallery()
-    enrolment = enrol(gallery, "Ann", [seen("pair", 3, 4), seen("nobody")], 3)
+    enrolment = enrol(gallery, "Ann", [seen("pair", 3, 4), seen("nobody")], terms(3))
     assert enrolment.skipped == (
         Skipped("pair", "2 face(s) in it, so there is no face 3"),
         Skipped("nobody", "no face found in it"),
@@ -112,8 +131,8 @@ def test_a_gallery_is_not_even_opened_for_nothing() -> None:
     def no_gallery() -> StandInGallery:
         raise AssertionError
 
-    assert enrol(no_gallery, "Ann", [seen("nobody")], None).enrolled == ()
-    assert enrol(no_gallery, "Ann", [], None) == Enrolment(enrolled=(), skipped=())
+    assert enrol(no_gallery, "Ann", [seen("nobody")], terms()).enrolled == ()
+    assert enrol(no_gallery, "Ann", [], terms()) == Enrolment(enrolled=(), skipped=())
 
 
 def test_enrolments_are_joined_in_order() -> None:

@@ -17,6 +17,8 @@ from ui.options import Settings
 
 D = 8
 
+LANDMARKS = ((10.0, 10.0), (30.0, 10.0), (20.0, 20.0), (12.0, 30.0), (28.0, 30.0))
+
 
 @dataclass(frozen=True)
 class Found:
@@ -40,8 +42,8 @@ class SeededPipeline:
         own = np.random.default_rng([red, green]).normal(size=D)
         noise = np.random.default_rng([red, green, blue, 1]).normal(size=D)
         vector = own / np.linalg.norm(own) + 0.25 * noise / np.linalg.norm(noise)
-        face = Face(box=(0, 0, 8, 8), detection_score=0.9, landmarks=((1, 1),) * 5)  # type: ignore[arg-type]
-        crop = np.zeros((112, 112, 3), np.uint8)
+        face = Face(box=(0, 0, 8, 8), detection_score=0.9, landmarks=LANDMARKS)
+        crop = np.tile(np.uint8([[[150]], [[90]]]), (56, 112, 3))
         return Found(face, (vector / np.linalg.norm(vector)).astype(np.float32), crop)
 
 

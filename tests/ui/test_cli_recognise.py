@@ -15,6 +15,7 @@ from recognition.service import RecognitionService
 from ui.cli import main
 from ui.options import Settings
 
+LANDMARKS = ((10.0, 10.0), (22.0, 10.0), (16.0, 16.0), (11.0, 22.0), (21.0, 22.0))
 RED, PINK, BLUE, BLACK = (255, 0, 0), (255, 50, 50), (0, 0, 255), (0, 0, 0)
 
 
@@ -42,8 +43,8 @@ class ColourPipeline:
             colour = np.array(image.getpixel((left + 16, 16)), dtype=np.float32)
             if colour.any():
                 box = (float(left), 0.0, left + 32.0, 32.0)
-                points = tuple((left + 10.0 + n, 10.0) for n in range(5))
-                crop = np.full((112, 112, 3), colour, dtype=np.uint8)
+                points = tuple((left + x, y) for x, y in LANDMARKS)
+                crop = np.tile(np.uint8([[[150]], [[90]]]), (56, 112, 3))
                 face = Face(box=box, detection_score=0.9, landmarks=points)  # type: ignore[arg-type]
                 found.append(Found(face, colour / np.linalg.norm(colour), crop))
         return found
@@ -160,7 +161,14 @@ def test_identify_names_the_known_and_not_the_stranger(
     assert set(result) == {"image", "faces"}
     assert result["image"] == group
     known, stranger = result["faces"]
-    assert set(known) == {"box", "detection_score", "person", "matches"}
+    assert set(known) == {
+        "box",
+        "detection_score",
+        "person",
+        "named_elsewhere",
+        "matches",
+        "quality",
+    }
     assert known["person"] == "Ann"
     assert known["box"] == [0, 0, 32, 32]
     assert known["matches"] == [
@@ -181,10 +189,10 @@ def test_identify_prints_a_line_a_face(
     capsys.readouterr()
     assert main(["identify", group, faceless]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "image\tface\tperson\tsimilarity\tclosest",
-        f"{group}\t0 0 32 32\tAnn\t1.00\tAnn 1.00, Bob 0.00",
-        f"{group}\t32 0 64 32\tunknown\t0.00\tAnn 0.00, Bob 0.00",
-        f"{faceless}\tnone\t\t\t",
+        "image\tface\tperson\tsimilarity\tclosest\tquality",
+        f"{group}\t0 0 32 32\tAnn\t1.00\tAnn 1.00, Bob 0.00\tgood",
+        f"{group}\t32 0 64 32\tunknown\t0.00\tAnn 0.00, Bob 0.00\tgood",
+        f"{faceless}\tnone\t\t\t\t",
     ]
 
 

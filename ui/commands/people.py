@@ -1,17 +1,28 @@
-"""`people`: who is enrolled; renaming, deleting, restoring, erasing."""
+"""`people`: who is enrolled, and what is set right by hand."""
 
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .. import output
 from ..options import JsonOption, Settings, command
+from ..wording import count, quality_words
+
+if TYPE_CHECKING:
+    from recognition.inventory import LookAlikes
 
 app = typer.Typer()
+
+MOSTLY = 0.5  # the part of pairs of photographs that two names of one person have in common
 _group = typer.Typer(help="See, rename and delete who is enrolled.")
 app.add_typer(_group, name="people")
 
+PhotographsArgument = Annotated[
+    list[int],
+    typer.Argument(metavar="NUMBER", help="Photographs, by the numbers of `people show`."),
+]
 PersonArgument = Annotated[str, typer.Argument(metavar="NAME", help="Somebody enrolled.")]
 
 
@@ -31,6 +42,153 @@ def list_people(
         return 0
     rows = [(person.name, str(person.photographs), person.enrolled_at) for person in people]
     output.print_table(("name", "photographs", "enrolled at"), rows)
+    return 0
+
+
+@command(_group, "show", example="likeness people show Ann")
+def show(settings: Settings, name: PersonArgument, as_json: JsonOption = False) -> int:
+    """List the photographs that somebody is enrolled by.
+
+    `closest` is the similarity to the most similar of the person's other photographs: a low one
+    may be somebody else's photograph, one above 0.99 is almost the same picture.
+    """
+    with settings.recognition_service() as service:
+        photographs = service.photographs(name)
+    if as_json:
+        output.print_json([{"name": name, **asdict(photograph)} for photograph in photographs])
+        return 0
+    rows = [
+        (
+            str(photograph.number),
+            "–"
+            if photograph.cosine_similarity is None
+            else output.similarity(photograph.cosine_similarity),
+            quality_words(photograph.quality),
+            photograph.photograph_sha256[:12],
+        )
+        for photograph in photographs
+    ]
+    output.print_table(("number", "closest", "quality", "sha-256"), rows)
+    return 0
+
+
+@command(_group, "check", example="likeness people check --margin 0.1")
+def check(
+    settings: Settings,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold",
+            metavar="T",
+            help="Cosine similarity from which on two photographs are taken for one person's, "
+            "instead of the gallery's own or the weights'.",
+        ),
+    ] = None,
+    margin: Annotated[
+        float,
+        typer.Option("--margin", metavar="X", help="How far below it to look as well."),
+    ] = 0.05,
+    as_json: JsonOption = False,
+) -> int:
+    """Find people who look alike, and people enrolled under two names.
+
+    Everybody is compared with everybody. `share` is the part of two people's pairs of photographs
+    that pass for one person's: near 100 % for one person under two names, who are to be merged.
+    """
+    with settings.recognition_service() as service:
+        found = service.look_alikes(threshold=threshold, margin=margin)
+    if as_json:
+        output.print_json([asdict(pair) for pair in found])
+        return 0
+    columns = ("person", "other", "similarity", "photographs", "share", "verdict")
+    output.print_table(columns, [_pair_row(pair) for pair in found])
+    return 0
+
+
+@command(_group, "merge", example='likeness people merge "Ann S." "Ann Smith"')
+def merge(
+    settings: Settings,
+    name: PersonArgument,
+    into: Annotated[str, typer.Argument(metavar="INTO", help="The name that stays.")],
+) -> int:
+    """Make two people one: INTO gets all photographs of NAME."""
+    with settings.recognition_service() as service:
+        service.merge(name, into)
+    output.print_line(f"{name} is now {into}; likeness people undo takes it back")
+    return 0
+
+
+@command(_group, "move", example="likeness people move Ann 12 15 --to Bob")
+def move(
+    settings: Settings,
+    name: PersonArgument,
+    numbers: PhotographsArgument,
+    to: Annotated[str, typer.Option("--to", metavar="NAME", help="Whose they are; enrolled.")],
+) -> int:
+    """Give some of somebody's photographs to another person."""
+    with settings.recognition_service() as service:
+        service.move(name, numbers, to)
+    output.print_line(f"{count(len(set(numbers)), 'photograph')} of {name} moved to {to}")
+    return 0
+
+
+@command(_group, "split", example='likeness people split Ann 12 15 --as "Ann\'s sister"')
+def split(
+    settings: Settings,
+    name: PersonArgument,
+    numbers: PhotographsArgument,
+    new: Annotated[str, typer.Option("--as", metavar="NAME", help="Whose they are; a new name.")],
+) -> int:
+    """Make a new person of some of somebody's photographs."""
+    with settings.recognition_service() as service:
+        service.split(name, numbers, new)
+    output.print_line(f"{count(len(set(numbers)), 'photograph')} of {name} split off as {new}")
+    return 0
+
+
+@command(_group, "exclude", example="likeness people exclude Ann party.jpg --face 2")
+def exclude(
+    settings: Settings,
+    name: PersonArgument,
+    photograph: Annotated[Path, typer.Argument(metavar="IMAGE", help="A photograph.")],
+    face: Annotated[
+        int | None,
+        typer.Option("--face", metavar="N", help="Which face, where there are several."),
+    ] = None,
+) -> int:
+    """Remember that a face is not somebody's.
+
+    That face is not given the name any more, nor is one that is more like it than like the
+    person. What is kept of the face goes when the person is erased.
+    """
+    with settings.recognition_service() as service:
+        service.not_this_person(name, photograph, face=face)
+    output.print_line(f"this face is not called {name} any more")
+    return 0
+
+
+@command(_group, "undo", example="likeness people undo")
+def undo(settings: Settings) -> int:
+    """Take back the latest change of the last 30 days; an erasure is final.
+
+    Changes are enrolling, renaming, deleting, restoring, merging, moving, splitting, excluding.
+    """
+    with settings.recognition_service() as service:
+        what = service.undo()
+    output.print_line(f"undone: {what}")
+    return 0
+
+
+@command(_group, "history", example="likeness people history")
+def history(settings: Settings, as_json: JsonOption = False) -> int:
+    """List what can be undone, the latest first."""
+    with settings.recognition_service() as service:
+        operations = service.operations()
+    if as_json:
+        output.print_json([asdict(operation) for operation in operations])
+        return 0
+    rows = [(operation.done_at[:19], operation.what) for operation in operations]
+    output.print_table(("done at", "what"), rows)
     return 0
 
 
@@ -72,3 +230,17 @@ def erase(settings: Settings, name: PersonArgument) -> int:
         service.erase(name)
     output.print_line(f"{name} is erased")
     return 0
+
+
+def _pair_row(pair: "LookAlikes") -> tuple[str, ...]:
+    verdict = "near the threshold"
+    if pair.above:
+        verdict = "perhaps one person" if pair.share >= MOSTLY else "alike"
+    return (
+        pair.person,
+        pair.other,
+        output.similarity(pair.cosine_similarity),
+        " ".join(map(str, pair.photographs)),
+        output.percent(pair.share, 0),
+        verdict,
+    )

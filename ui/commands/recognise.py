@@ -1,4 +1,4 @@
-"""`enroll`, `identify`, `verify` and `detect`: faces in photographs, and whose they are."""
+"""`identify`, `verify` and `detect`: faces in photographs, and whose they are."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from data.errors import ArgumentError
+from recognition.gallery.matching import Matching
 from recognition.results import (
     Detection,
-    Enrolment,
     Face,
     FailedImage,
     Identification,
@@ -20,7 +19,8 @@ from recognition.results import (
 
 from .. import output
 from ..options import JsonOption, Settings, command
-from ..wording import count, likely
+from ..wording import likely, quality_words
+from .batches import pictures_of, print_failures
 
 app = typer.Typer()
 
@@ -40,45 +40,6 @@ ThresholdOption = Annotated[
 ]
 
 
-@command(app, "enroll", example="likeness enroll holiday/ann1.jpg holiday/ann2.jpg --name Ann")
-def enroll(
-    settings: Settings,
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="PATH",
-            help="Photographs of one person, or one folder that holds a folder for each person.",
-        ),
-    ],
-    name: Annotated[
-        str | None, typer.Option("--name", metavar="NAME", help="Whose photographs these are.")
-    ] = None,
-    face: Annotated[
-        int | None,
-        typer.Option(
-            "--face", metavar="N", help="Which face to take where there are several; 1 is largest."
-        ),
-    ] = None,
-) -> int:
-    """Remember people by their photographs.
-
-    With --name, all photographs are of that person. Without, PATH is a folder of folders, and
-    each folder's name is the person's.
-    """
-    images, empty = _pictures(paths)
-    if name is None and (len(paths) > 1 or not paths[0].is_dir() or face is not None):
-        raise ArgumentError(
-            "whose photographs are these? Give --name NAME, or one folder that holds a folder for "
-            "each person"
-        )
-    with settings.recognition_service() as service, output.progress_bar("enrolling") as progress:
-        if name is None:
-            enrolment = service.enroll_folder(paths[0], progress=progress)
-        else:
-            enrolment = service.enroll(name, images, face=face, progress=progress)
-    return _print_enrolment(enrolment, empty)
-
-
 @command(app, "identify", example="likeness identify party.jpg --top-k 3 --json")
 def identify(
     settings: Settings,
@@ -87,12 +48,34 @@ def identify(
         int, typer.Option("--top-k", metavar="K", min=1, help="How many likely people to name.")
     ] = 5,
     threshold: ThresholdOption = None,
+    matching: Annotated[
+        Matching,
+        typer.Option(
+            "--match",
+            help="Compare a face with the closest photograph of a person, with the mean of all, or "
+            "with the mean without the fifth at either end.",
+        ),
+    ] = Matching.BEST,
+    repeats: Annotated[
+        bool,
+        typer.Option("--repeats", help="Let a person be in one photograph twice, as in a collage."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Say who is in a photograph, among the people enrolled."""
-    paths, empty = _pictures(images)
+    """Say who is in a photograph, among the people enrolled.
+
+    Nobody is named twice in one photograph: the face most like a person gets the name.
+    """
+    paths, empty = pictures_of(images)
     with settings.recognition_service() as service, output.progress_bar("identifying") as progress:
-        found = service.identify(paths, top_k=top_k, threshold=threshold, progress=progress)
+        found = service.identify(
+            paths,
+            top_k=top_k,
+            threshold=threshold,
+            matching=matching,
+            repeats=repeats,
+            progress=progress,
+        )
         calibration = service.calibration(Use.IDENTIFY) if threshold is None else None
     if calibration is not None and calibration.doubt is not None:
         output.print_warning(calibration.doubt)
@@ -101,8 +84,8 @@ def identify(
         output.print_json([_identification_json(result) for result in results])
     else:
         rows = [row for result in results for row in _identification_rows(result)]
-        output.print_table(("image", "face", "person", "similarity", "closest"), rows)
-        _print_failures(results)
+        output.print_table(("image", "face", "person", "similarity", "closest", "quality"), rows)
+        print_failures(results)
     return _batch_code(results)
 
 
@@ -136,7 +119,7 @@ def verify(
 @command(app, "detect", example="likeness detect party.jpg --json")
 def detect(settings: Settings, images: ImagesArgument, as_json: JsonOption = False) -> int:
     """Find the faces in photographs: boxes, landmarks, scores."""
-    paths, empty = _pictures(images)
+    paths, empty = pictures_of(images)
     with settings.recognition_service() as service, output.progress_bar("detecting") as progress:
         results = [*service.detect(paths, progress=progress), *empty]
     if as_json:
@@ -144,52 +127,12 @@ def detect(settings: Settings, images: ImagesArgument, as_json: JsonOption = Fal
     else:
         rows = [row for result in results for row in _detection_rows(result)]
         output.print_table(("image", "face", "score", "landmarks"), rows)
-        _print_failures(results)
+        print_failures(results)
     return _batch_code(results)
-
-
-def _pictures(paths: Sequence[Path]) -> tuple[list[Path], list[FailedImage]]:
-    """The pictures that paths and folders mean, at least one; and the folders that hold none."""
-    from data.images import find_images
-
-    by_path = [(path, find_images([path])) for path in paths]
-    found = [picture for _, pictures in by_path for picture in pictures]
-    if not found:
-        raise ArgumentError(f"no pictures in {', '.join(map(str, paths))}: name others")
-    return found, [
-        FailedImage(image=str(path), error="no pictures in this folder: name another")
-        for path, pictures in by_path
-        if not pictures
-    ]
-
-
-def _print_enrolment(enrolment: Enrolment, empty: Sequence[FailedImage]) -> int:
-    """Print what was enrolled on stdout, and what was not on stderr; return the exit code.
-
-    A photograph that is enrolled already is worth a word, and no failure: what was asked for holds.
-    """
-    for person in enrolment.enrolled:
-        output.print_line(f"enrolled {person.person}: {count(person.photographs, 'photograph')}")
-    for skipped in enrolment.skipped:
-        if skipped.enrolled_before:
-            output.print_warning(f"{skipped.image}: {skipped.reason}")
-        else:
-            output.print_failure(skipped.image, skipped.reason)
-    _print_failures(empty)
-    if not enrolment.enrolled and not enrolment.skipped:
-        output.print_error("nobody was enrolled")
-        return 1
-    return 1 if empty or not all(skipped.enrolled_before for skipped in enrolment.skipped) else 0
 
 
 def _batch_code(results: Sequence[object]) -> int:
     return 1 if any(isinstance(result, FailedImage) for result in results) else 0
-
-
-def _print_failures(results: Sequence[object]) -> None:
-    for result in results:
-        if isinstance(result, FailedImage):
-            output.print_failure(result.image, result.error)
 
 
 def _identification_json(result: Identification | FailedImage) -> dict[str, Any]:
@@ -200,7 +143,9 @@ def _identification_json(result: Identification | FailedImage) -> dict[str, Any]
             "box": face.face.box,
             "detection_score": face.face.detection_score,
             "person": face.person,
+            "named_elsewhere": face.named_elsewhere,
             "matches": [asdict(match) for match in face.matches],
+            "quality": None if face.quality is None else asdict(face.quality),
         }
         for face in result.faces
     ]
@@ -212,13 +157,16 @@ def _identification_rows(result: Identification | FailedImage) -> list[tuple[str
     if isinstance(result, FailedImage):
         return []
     if not result.faces:
-        return [(result.image, "none", "", "", "")]
+        return [(result.image, "none", "", "", "", "")]
     rows: list[tuple[str, ...]] = []
     for found in result.faces:
         closest = [_closest(match) for match in found.matches]
         best = output.similarity(found.matches[0].cosine_similarity) if found.matches else ""
+        quality = quality_words(found.quality)
         person = found.person or "unknown"
-        rows.append((result.image, _box(found.face), person, best, ", ".join(closest)))
+        if found.person is None and found.named_elsewhere is not None:
+            person = f"unknown ({found.named_elsewhere} is another face)"
+        rows.append((result.image, _box(found.face), person, best, ", ".join(closest), quality))
     return rows
 
 

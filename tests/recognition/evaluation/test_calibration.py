@@ -9,12 +9,12 @@ from data.errors import ArgumentError, DatasetError
 from recognition.evaluation.calibration import (
     LARGEST_RATE,
     MOST_OFF,
-    Impostors,
     check_rate,
     cutoff,
     rate_among,
     search_cutoff,
 )
+from recognition.evaluation.cutoffs import Impostors
 
 NORMAL = NormalDist(0.0, 0.1)
 

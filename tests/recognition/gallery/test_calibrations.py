@@ -41,7 +41,8 @@ def make_old(folder: Path) -> Path:
     """Turn a gallery back into one of the first version."""
     path = folder / "gallery.sqlite"
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("DROP TABLE calibration")
+        for table in ("calibration", "quality", "exclusion", "reversal", "operation"):
+            connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 1")
         connection.commit()
     return path

@@ -9,6 +9,7 @@ import pytest
 from data.errors import GalleryError
 from recognition.gallery import database
 from recognition.gallery.database import Database
+from recognition.gallery.schema import VERSION
 from recognition.gallery.store import Store
 from recognition.gallery.templates import EmbeddingModel
 
@@ -127,9 +128,10 @@ def test_a_database_cut_short_is_refused(path: Path) -> None:
 
 def test_a_newer_schema_is_refused_with_both_versions(path: Path) -> None:
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 3")
+    connection.execute(f"PRAGMA user_version = {VERSION + 1}")
     connection.close()
-    assert "newer Likeness (schema 3, this one knows up to 2): update" in refused(path)
+    known = f"newer Likeness (schema {VERSION + 1}, this one knows up to {VERSION}): update"
+    assert known in refused(path)
 
 
 def test_a_missing_file_is_not_made(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recognition.gallery.index import TemplateIndex
+from recognition.gallery.matching import Matching
 from recognition.gallery.snapshot import Roll
-from recognition.gallery.view import View
+from recognition.gallery.view import View, combined
 from recognition.results import Match
 
 D = 4
@@ -91,3 +94,70 @@ def test_a_similarity_is_never_more_than_one() -> None:
 
 def test_nobody_is_found_among_nobody() -> None:
     assert view_of([], np.empty((0, D), np.float32)).best_people(unit(np.ones((1, D)))[0], 3) == []
+
+
+def slow_matching(values: list[float], matching: Matching) -> float:
+    """The rule, by hand."""
+    ordered = sorted(values)
+    if matching is Matching.BEST:
+        return ordered[-1]
+    if matching is Matching.TRIMMED and len(ordered) >= 3:
+        ends = max(1, len(ordered) // 5)
+        ordered = ordered[ends : len(ordered) - ends]
+    return sum(ordered) / len(ordered)
+
+
+@settings(max_examples=200)
+@given(
+    owners=st.lists(st.sampled_from("ABCDEFGH"), max_size=120),
+    k=st.integers(1, 9),
+    seed=st.integers(0, 10_000),
+    spread=st.sampled_from([0.01, 0.3, 3.0]),
+    matching=st.sampled_from(Matching),
+)
+def test_every_rule_is_exact_whoever_the_index_finds_first(
+    owners: list[str], k: int, seed: int, spread: float, matching: Matching
+) -> None:
+    rng = np.random.default_rng(seed)
+    centres = {name: rng.normal(size=D) for name in "ABCDEFGH"}
+    rows = [centres[name] + spread * rng.normal(size=D) for name in owners]
+    vectors = unit(np.array(rows).reshape(-1, D))
+    query = unit(rng.normal(size=(1, D)))[0]
+    found = view_of(owners, vectors).best_people(query, k, matching)
+    everybody = {
+        name: slow_matching(
+            [float(v @ query) for o, v in zip(owners, vectors, strict=True) if o == name], matching
+        )
+        for name in set(owners)
+    }
+    best = sorted(everybody.values(), reverse=True)[:k]
+    np.testing.assert_allclose([m.cosine_similarity for m in found], best, atol=1e-5)
+    for match in found:
+        assert match.cosine_similarity == pytest.approx(everybody[match.person], abs=1e-5)
+
+
+@pytest.mark.parametrize("matching", Matching)
+def test_no_rule_is_above_the_best(matching: Matching) -> None:
+    rng = np.random.default_rng(0)
+    for count in range(1, 12):
+        values = rng.uniform(-1, 1, count)
+        assert combined(values, matching) <= combined(values, Matching.BEST)
+
+
+def test_one_photograph_of_somebody_else_does_not_decide_by_the_trimmed_mean() -> None:
+    own, wrong = np.array([0.7, 0.72, 0.68, 0.71]), 0.05
+    assert combined(np.append(own, wrong), Matching.TRIMMED) == pytest.approx(0.6967, abs=1e-3)
+    assert combined(np.append(own, wrong), Matching.MEAN) < 0.6
+
+
+def test_the_next_person_is_found_behind_those_who_are_excluded() -> None:
+    vectors = unit(np.array([[1.0, 0, 0, 0.1 * n] for n in range(30)] + [[0, 1.0, 0, 0]]))
+    owners = ["A"] * 30 + ["B"]
+    view = view_of(owners, vectors)
+    query = vectors[0]
+    excluded = replace(view, excluded={3: query[None]})  # 3 is A's id
+    assert [m.person for m in view.best_people(query, 1)] == ["A"]
+    assert [m.person for m in excluded.best_people(query, 1)] == ["B"]
+    assert [m.person for m in excluded.best_people(query, 5)] == ["B"]
+    # A face more like A than like what is not A is still A's.
+    assert excluded.best_people(vectors[20], 1)[0].person == "A"

@@ -1,0 +1,77 @@
+"""Who of those enrolled is alike, and which photograph is unlike the others of its person."""
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ..inventory import LookAlikes
+from .templates import Embeddings
+
+if TYPE_CHECKING:
+    from .snapshot import Roll
+
+_PAIRS_AT_ONCE = 8_000_000  # 32 MB of similarities
+
+
+def look_alikes(
+    roll: "Roll", embeddings: Embeddings, threshold: float, margin: float
+) -> list[LookAlikes]:
+    """Find all pairs of people with photographs that are nearly as alike as one person's.
+
+    All photographs are compared: time grows with the square of their number, memory does not.
+
+    Args:
+        roll: Which template is whose.
+        embeddings: The templates, (N, D), in the roll's order.
+        threshold: Cosine similarity from which on two photographs are taken for one person's.
+        margin: How far below it is near.
+
+    Returns:
+        The most alike first, those of equal similarity by name.
+    """
+    closest: dict[tuple[int, int], tuple[float, int, int]] = {}
+    reaching: dict[tuple[int, int], int] = defaultdict(int)
+    rows = max(1, _PAIRS_AT_ONCE // max(1, len(embeddings)))
+    for start in range(0, len(embeddings), rows):
+        similarities = embeddings[start : start + rows] @ embeddings.T
+        firsts, seconds = np.nonzero(similarities >= threshold - margin)
+        for first, second in zip((firsts + start).tolist(), seconds.tolist(), strict=True):
+            pair = int(roll.people[first]), int(roll.people[second])
+            if first >= second or pair[0] == pair[1]:
+                continue
+            value = float(similarities[first - start, second])
+            key = min(pair), max(pair)
+            closest[key] = max(closest.get(key, (-2.0, 0, 0)), (value, first, second))
+            reaching[key] += value >= threshold
+    counts = Counter(roll.people.tolist())
+    found = [
+        _pair(roll, at, reaching[key] / (counts[key[0]] * counts[key[1]]), threshold)
+        for key, at in closest.items()
+    ]
+    return sorted(found, key=lambda pair: (-pair.cosine_similarity, pair.person, pair.other))
+
+
+def closest_other(embeddings: Embeddings) -> list[float | None]:
+    """Compare a person's templates (N, D): for each the cosine similarity to the closest other."""
+    if len(embeddings) < 2:
+        return [None] * len(embeddings)
+    similarities: npt.NDArray[np.float32] = embeddings @ embeddings.T
+    np.fill_diagonal(similarities, -2)
+    return [min(1.0, value) for value in similarities.max(axis=1).tolist()]
+
+
+def _pair(roll: "Roll", at: tuple[float, int, int], share: float, threshold: float) -> LookAlikes:
+    value, *rows = at
+    (person, first), (other, second) = sorted(
+        (roll.names[int(roll.people[row])], int(roll.ids[row])) for row in rows
+    )
+    return LookAlikes(
+        person=person,
+        other=other,
+        cosine_similarity=min(1.0, value),
+        photographs=(first, second),
+        share=share,
+        above=value >= threshold,
+    )

@@ -1,0 +1,155 @@
+"""From which similarity on two faces are one person's: the weights' word, or the gallery's own."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.errors import ArgumentError
+
+from .calibrating import calibrate, check_wanted, embed_strangers, still_holds
+from .engine import Choice, Engine, Pipeline
+from .evaluation.probability import PRIOR
+from .gallery.alike import look_alikes
+from .gallery.gallery import Gallery, nobody_enrolled
+from .inventory import LookAlikes
+from .keeper import PeopleKeeper
+from .photographs import ProgressCallback
+from .results import Calibration, Use
+
+if TYPE_CHECKING:
+    from .calibrating import Calibrated
+
+NEAR = 0.05
+"""How far below the threshold two people are still worth a look."""
+
+
+class ThresholdKeeper(PeopleKeeper):
+    """Knows which network embeds, and what its similarities mean in this gallery.
+
+    Args:
+        home: The data folder; None takes LIKENESS_HOME or the user's own.
+        model: The network's name. None takes the gallery's; without a gallery, the weights' or the
+            default one.
+        weights: A file of weights; None looks in the known places.
+        device: `auto`, `cpu` or `cuda`.
+        pipeline: Takes the place of detector and network.
+    """
+
+    def __init__(
+        self,
+        *,
+        home: Path | None = None,
+        model: str | None = None,
+        weights: Path | None = None,
+        device: str = "auto",
+        pipeline: Pipeline | None = None,
+    ) -> None:
+        super().__init__(home)
+        choice = Choice(home=self._home, model=model, weights=weights, device=device)
+        self._engine = Engine(choice, self._remembered_model, pipeline)
+
+    @property
+    def threshold(self) -> float | None:
+        """From which cosine similarity on two faces are one person's, as the weights say.
+
+        None: they have none. A calibrated gallery has its own; see `calibration`.
+
+        Raises:
+            WeightsError: No weights are at hand.
+        """
+        return self._engine.pipeline.threshold
+
+    def calibration(self, use: Use) -> Calibration | None:
+        """The gallery's own threshold for a use; None if there is none for this network.
+
+        Where the gallery has outgrown it, its `doubt` says so.
+
+        Raises:
+            WeightsError: No weights are at hand.
+            GalleryError: The gallery cannot be read.
+        """
+        if not Gallery.exists(self._folder):
+            return None
+        gallery = self._gallery()
+        found = gallery.calibration(use)
+        if found is None or found.weights_digest != self._engine.model.weights_digest:
+            return None
+        return still_holds(found, gallery.size[1])
+
+    def calibrate(
+        self,
+        *,
+        fpir: float | None = None,
+        far: float | None = None,
+        data: Path | None = None,
+        identities: Path | None = None,
+        aligned: bool = False,
+        prior: float = PRIOR,
+        progress: ProgressCallback | None = None,
+    ) -> "Calibrated":
+        """Give the gallery its own thresholds and probabilities.
+
+        Args:
+            fpir: The part of strangers who may be given a name; None leaves `identify` alone.
+            far: The part of pairs of two people who may pass for one; None leaves `verify` alone.
+            data: A folder of people whom the network was not trained on; None takes those who are
+                enrolled.
+            identities: A list of whom of them to take; None takes all.
+            aligned: Whether they are aligned at five points already.
+            prior: How likely it is before looking that a face is of somebody enrolled, or that two
+                photographs show one person.
+            progress: Called after each photograph.
+
+        Raises:
+            ArgumentError: A rate or the prior is out of range, or there is nothing to do.
+            DatasetError: The people cannot support a rate.
+            WeightsError: No weights are at hand.
+            GalleryError: Nobody is enrolled, or the gallery is another model's.
+        """
+        wanted = check_wanted(fpir, far, prior)
+        if data is None and (identities is not None or aligned):
+            raise ArgumentError("--identities and --aligned say how to read --data DIR: give it")
+        gallery = self._gallery()
+        if gallery.is_empty:
+            raise nobody_enrolled(self._folder)
+        gallery.require(self._engine.model)
+        strangers = None
+        if data is not None:
+            from .evaluation.people import people_to_draw_from  # brings torch
+
+            people = people_to_draw_from(data, identities)
+            find = self._engine.finder(aligned=aligned)
+            strangers = embed_strangers(data, people, gallery, find, progress)
+        return calibrate(gallery, wanted, strangers, prior)
+
+    def look_alikes(
+        self, *, threshold: float | None = None, margin: float = NEAR
+    ) -> list[LookAlikes]:
+        """Find people who look alike, and people who may be enrolled under two names.
+
+        Args:
+            threshold: Cosine similarity from which on two photographs are taken for one person's;
+                None takes the gallery's own, or else the weights'.
+            margin: How far below it to look, too.
+
+        Returns:
+            The most alike first.
+
+        Raises:
+            ArgumentError: `threshold` or `margin` is out of range, or the weights have none.
+            WeightsError: No weights are at hand.
+            GalleryError: Nobody is enrolled, or the gallery is another model's.
+        """
+        if not 0 <= margin <= 2:
+            raise ArgumentError(f"a margin of {margin:g}: give one between 0 and 2")
+        gallery = self._gallery()
+        if gallery.is_empty:
+            raise nobody_enrolled(self._folder)
+        gallery.require(self._engine.model)
+        limit = self._limit(threshold, self.calibration(Use.IDENTIFY))
+        return look_alikes(*gallery.templates(), limit, margin)
+
+    def _limit(self, threshold: float | None, calibration: Calibration | None) -> float:
+        """What to decide by: what is asked for, the gallery's own, or else the weights'."""
+        if threshold is None and calibration is not None:
+            threshold = calibration.threshold
+        return self._engine.threshold(threshold)

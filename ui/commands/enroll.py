@@ -1,0 +1,105 @@
+"""`enroll`: people are remembered by their photographs."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from data.errors import ArgumentError
+from recognition.results import Enrolment, FailedImage
+
+from .. import output
+from ..options import JsonOption, Settings, command
+from ..wording import count
+from .batches import pictures_of, print_failures
+
+app = typer.Typer()
+
+
+@command(app, "enroll", example="likeness enroll holiday/ann1.jpg holiday/ann2.jpg --name Ann")
+def enroll(
+    settings: Settings,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH",
+            help="Photographs of one person, or one folder that holds a folder for each person.",
+        ),
+    ],
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="NAME", help="Whose photographs these are.")
+    ] = None,
+    face: Annotated[
+        int | None,
+        typer.Option(
+            "--face", metavar="N", help="Which face to take where there are several; 1 is largest."
+        ),
+    ] = None,
+    any_quality: Annotated[
+        bool,
+        typer.Option(
+            "--any-quality", help="Take faces that are small, blurred, turned, dark or bright, too."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Remember people by their photographs.
+
+    With --name, all photographs are of that person. Without, PATH is a folder of folders, and
+    each folder's name is the person's. A face too poor to know somebody by is left out. What is
+    odd about one that is taken is said: that it is unlike the person's others, almost the same as
+    one of them, or more like somebody else.
+    """
+    images, empty = pictures_of(paths)
+    if name is None and (len(paths) > 1 or not paths[0].is_dir() or face is not None):
+        raise ArgumentError(
+            "whose photographs are these? Give --name NAME, or one folder that holds a folder for "
+            "each person"
+        )
+    with settings.recognition_service() as service, output.progress_bar("enrolling") as progress:
+        if name is None:
+            enrolment = service.enroll_folder(paths[0], any_quality=any_quality, progress=progress)
+        else:
+            enrolment = service.enroll(
+                name, images, face=face, any_quality=any_quality, progress=progress
+            )
+    if as_json:
+        output.print_json(_enrolment_json(enrolment, empty))
+    else:
+        _print_enrolment(enrolment, empty)
+    return _enrolment_code(enrolment, empty)
+
+
+def _print_enrolment(enrolment: Enrolment, empty: Sequence[FailedImage]) -> None:
+    """Print what was enrolled on stdout, and what was odd or not enrolled on stderr."""
+    for person in enrolment.enrolled:
+        output.print_line(f"enrolled {person.person}: {count(person.photographs, 'photograph')}")
+    for kept in enrolment.kept:
+        for warning in kept.warnings:
+            output.print_warning(f"{kept.image}: {warning}")
+    for skipped in enrolment.skipped:
+        if skipped.enrolled_before:
+            output.print_warning(f"{skipped.image}: {skipped.reason}")
+        else:
+            output.print_failure(skipped.image, skipped.reason)
+    print_failures(empty)
+    if not enrolment.enrolled and not enrolment.skipped:
+        output.print_error("nobody was enrolled")
+
+
+def _enrolment_json(enrolment: Enrolment, empty: Sequence[FailedImage]) -> list[dict[str, Any]]:
+    """An object for each photograph: what is known of it, or why it is not enrolled."""
+    skipped = [
+        {"image": one.image, "error": one.reason, "enrolled_before": one.enrolled_before}
+        for one in enrolment.skipped
+    ]
+    return [asdict(kept) for kept in enrolment.kept] + skipped + [asdict(one) for one in empty]
+
+
+def _enrolment_code(enrolment: Enrolment, empty: Sequence[FailedImage]) -> int:
+    """The exit code; a photograph that is enrolled already is no failure: what was asked holds."""
+    if empty or not (enrolment.enrolled or enrolment.skipped):
+        return 1
+    return 0 if all(skipped.enrolled_before for skipped in enrolment.skipped) else 1
