@@ -113,9 +113,8 @@ class DecidedPairs:
         for name, expected in self._variances_of_independent_pairs(values).items():
             # Few pairs decide them, and the bootstrap often misses what these few leave open.
             share = _SHARE_OF_THE_AUC_MODEL if name == "auc" else 1.0
-            modelled = expected * spread.design_effect
-            between = (1 - share) * variance_of[name] + share * modelled
-            variance_of[name] = max(variance_of[name], between)
+            at_least = (1 - share) * variance_of[name] + share * expected * spread.design_effect
+            variance_of[name] = max(variance_of[name], at_least)
         count = len(np.unique(people))
         return {
             name: score_interval(value, variance_of[name], count, (count - 1) / 2)
