@@ -48,7 +48,7 @@ class PeopleKeeper(Editable):
 
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         """Everybody enrolled, by name; or those who were deleted and can be restored."""
-        if not self._place.exists:
+        if not self._is_there:
             return ()
         return self._gallery().people(deleted=deleted)
 
@@ -87,10 +87,17 @@ class PeopleKeeper(Editable):
 
     def operations(self) -> tuple[Operation, ...]:
         """What `undo` would take back, the latest first."""
-        return self._gallery().operations() if self._place.exists else ()
+        return self._gallery().operations() if self._is_there else ()
 
     def _remembered_model(self) -> EmbeddingModel | None:
-        return self._gallery().model if self._place.exists else None
+        return self._gallery().model if self._is_there else None
+
+    @property
+    def _is_there(self) -> bool:
+        """Whether there is a gallery; one that is open and in its place is not looked for."""
+        with self._lock:
+            opened = self._open_gallery
+            return (opened is not None and opened.is_in_place) or self._place.exists
 
     def _gallery(self) -> AnyGallery:
         """The gallery, opened when it is first needed, and anew when it has been replaced."""
@@ -104,7 +111,7 @@ class PeopleKeeper(Editable):
     def _gallery_for(self, model: EmbeddingModel) -> AnyGallery:
         """The gallery, made where there is none."""
         with self._lock:
-            if not self._place.exists:
+            if not self._is_there:
                 self.close()
                 self._open_gallery = self._place.open(model=model, create=True)
             return self._gallery()

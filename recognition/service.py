@@ -236,7 +236,7 @@ class RecognitionService(ThresholdKeeper):
         self, images: Sequence[Source], progress: ProgressCallback | None
     ) -> "Iterator[Seen[DetectedFace] | FailedImage]":
         """Find and embed the faces in photographs, after a look whether the gallery takes them."""
-        if self._place.exists:
+        if self._is_there:
             self._gallery().require(self._engine.model, adopt=True)
         return look_at(images, self._engine.pipeline.faces, progress)
 

@@ -70,7 +70,7 @@ class ThresholdKeeper(PeopleKeeper):
             WeightsError: No weights are at hand.
             GalleryError: The gallery cannot be read.
         """
-        if not self._place.exists:
+        if not self._is_there:
             return None
         gallery = self._gallery()
         found = gallery.calibration(use)
