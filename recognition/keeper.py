@@ -1,4 +1,4 @@
-"""The people of one data folder: who they are, and what is done with them by hand."""
+"""The people of one gallery: who they are, and what is done with them by hand."""
 
 import threading
 from collections.abc import Iterator
@@ -9,7 +9,8 @@ from typing import Self
 from data.files import data_home
 
 from .gallery.editing import Editable, Editor
-from .gallery.gallery import Gallery
+from .gallery.places import place_of
+from .gallery.protocol import AnyGallery
 from .gallery.templates import EmbeddingModel
 from .inventory import Operation, PhotographSummary
 from .results import PersonSummary
@@ -22,13 +23,15 @@ class PeopleKeeper(Editable):
 
     Args:
         home: The data folder; None takes LIKENESS_HOME or the user's own.
+        gallery: A folder or an address of Milvus; None takes LIKENESS_GALLERY, or else the data
+            folder's own.
     """
 
-    def __init__(self, home: Path | None = None) -> None:
+    def __init__(self, home: Path | None = None, gallery: str | None = None) -> None:
         self._home = data_home(home)
-        self._folder = self._home / "gallery"
+        self._place = place_of(gallery, self._home)
         self._lock = threading.RLock()
-        self._open_gallery: Gallery | None = None
+        self._open_gallery: AnyGallery | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -45,7 +48,7 @@ class PeopleKeeper(Editable):
 
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         """Everybody enrolled, by name; or those who were deleted and can be restored."""
-        if not Gallery.exists(self._folder):
+        if not self._is_there:
             return ()
         return self._gallery().people(deleted=deleted)
 
@@ -55,9 +58,15 @@ class PeopleKeeper(Editable):
         with self._gallery().editing() as editor:
             yield editor
 
-    def erase(self, name: str) -> None:
-        """Remove a person, enrolled or deleted, for good; see `Gallery.erase`."""
-        self._gallery().erase(name)
+    def erase(self, name: str) -> str | None:
+        """Remove a person, enrolled or deleted, for good; see `AnyGallery.erase`.
+
+        Returns:
+            What that leaves for a while, in one line; None where it leaves no byte.
+        """
+        gallery = self._gallery()
+        gallery.erase(name)
+        return gallery.lingers
 
     def thumbnail(self, person: str, photograph: int | None = None) -> bytes | None:
         """The aligned face of a person's photograph as a PNG; None if none was kept.
@@ -78,24 +87,31 @@ class PeopleKeeper(Editable):
 
     def operations(self) -> tuple[Operation, ...]:
         """What `undo` would take back, the latest first."""
-        return self._gallery().operations() if Gallery.exists(self._folder) else ()
+        return self._gallery().operations() if self._is_there else ()
 
     def _remembered_model(self) -> EmbeddingModel | None:
-        return self._gallery().model if Gallery.exists(self._folder) else None
+        return self._gallery().model if self._is_there else None
 
-    def _gallery(self) -> Gallery:
+    @property
+    def _is_there(self) -> bool:
+        """Whether there is a gallery; one that is open and in its place is not looked for."""
+        with self._lock:
+            opened = self._open_gallery
+            return (opened is not None and opened.is_in_place) or self._place.exists
+
+    def _gallery(self) -> AnyGallery:
         """The gallery, opened when it is first needed, and anew when it has been replaced."""
         with self._lock:
             if self._open_gallery is not None and not self._open_gallery.is_in_place:
                 self.close()
             if self._open_gallery is None:
-                self._open_gallery = Gallery.open(self._folder)
+                self._open_gallery = self._place.open()
             return self._open_gallery
 
-    def _gallery_for(self, model: EmbeddingModel) -> Gallery:
+    def _gallery_for(self, model: EmbeddingModel) -> AnyGallery:
         """The gallery, made where there is none."""
         with self._lock:
-            if not Gallery.exists(self._folder):
+            if not self._is_there:
                 self.close()
-                self._open_gallery = Gallery.open(self._folder, model=model, create=True)
+                self._open_gallery = self._place.open(model=model, create=True)
             return self._gallery()

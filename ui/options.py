@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from dataclasses import fields as fields_of
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hints
@@ -36,6 +37,14 @@ HomeOption = Annotated[
         "--home",
         metavar="DIR",
         help="Folder of the gallery and of downloaded weights, instead of LIKENESS_HOME.",
+    ),
+]
+GalleryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--gallery",
+        metavar="DIR|milvus://HOST/NAME",
+        help="Where people are kept, instead of LIKENESS_GALLERY or the data folder.",
     ),
 ]
 ModelOption = Annotated[
@@ -74,12 +83,15 @@ class Settings:
 
     Attributes:
         home: The data folder; None takes LIKENESS_HOME or the user's own.
+        gallery: A folder or an address `milvus://…`; None takes LIKENESS_GALLERY, or else the data
+            folder's own.
         model: The network's name; None takes the one that the weights name.
         weights: The weights file; None looks in the known places.
         device: Where networks run; None takes `auto`, or what a recipe says.
     """
 
     home: Path | None = None
+    gallery: str | None = None
     model: str | None = None
     weights: Path | None = None
     device: Device | None = None
@@ -98,7 +110,11 @@ class Settings:
         from recognition.service import RecognitionService
 
         return RecognitionService(
-            home=self.home, model=self.model, weights=self.weights, device=self.chosen_device
+            home=self.home,
+            gallery=self.gallery,
+            model=self.model,
+            weights=self.weights,
+            device=self.chosen_device,
         )
 
     def face_embedder(self, *, mirror: bool | None = None, crops: int = 1) -> "FaceEmbedder":
@@ -129,13 +145,16 @@ class Settings:
 def remember_settings(
     context: typer.Context,
     home: HomeOption = None,
+    gallery: GalleryOption = None,
     model: ModelOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Recognise faces and paint pictures in another picture's style, on your own machine."""
-    given = {"home": home, "model": model, "weights": weights, "device": device}
+    given = {
+        "home": home, "gallery": gallery, "model": model, "weights": weights, "device": device
+    }  # fmt: skip
     context.obj = Settings().overridden_by(given)
 
 
@@ -188,7 +207,7 @@ def command(
 
     def register(function: Command) -> Command:
         def wrapper(context: typer.Context, **values: Any) -> int:
-            given = {key: values.pop(key) for key in ("home", "model", "weights", "device")}
+            given = {field.name: values.pop(field.name) for field in fields_of(Settings)}
             del values["debug"]  # read by main(), which must know it even where parsing fails
             if given_alone:
                 for field in fields:

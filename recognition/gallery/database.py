@@ -147,6 +147,20 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    @contextmanager
+    def attached(self, uri: str, name: str) -> Iterator[None]:
+        """Let transactions within the block read another database, under a name.
+
+        Raises:
+            GalleryError: It cannot be opened.
+        """
+        with self._told_in_one_line():
+            self._connection.execute(f"ATTACH ? AS {name}", (uri,))
+            try:
+                yield
+            finally:
+                self._connection.execute(f"DETACH {name}")
+
     def wipe_traces(self) -> None:
         """Leave no byte in the file or its log of what has been removed.
 

@@ -53,6 +53,11 @@ class Snapshot:
         self._connection = connection
 
     @property
+    def connection(self) -> sqlite3.Connection:
+        """The transaction that it looks through."""
+        return self._connection
+
+    @property
     def model(self) -> EmbeddingModel:
         """Whose embeddings these are."""
         return EmbeddingModel(*self._gallery("model_id, weights_digest, dimension, weights_path"))
@@ -93,7 +98,7 @@ class Snapshot:
             raise GalleryError("the gallery does not say what it is: restore it from a backup")
         return row
 
-    def _has_table(self, name: str) -> bool:
+    def has_table(self, name: str) -> bool:
         """Whether there is a table; an older gallery that cannot be written lacks newer ones."""
         (present,) = self._connection.execute(
             "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?)", (name,)
@@ -122,7 +127,7 @@ class Snapshot:
 
     def calibration(self, use: Use) -> Calibration | None:
         """The gallery's own threshold for a use; None if there is none for its model."""
-        if not self._has_table("calibration"):
+        if not self.has_table("calibration"):
             return None
         row = self._connection.execute(
             f"SELECT {', '.join(CALIBRATION_COLUMNS)} FROM calibration"
@@ -136,7 +141,7 @@ class Snapshot:
 
     def operations(self) -> tuple[Operation, ...]:
         """What can be undone, the latest first."""
-        if not self._has_table("operation"):
+        if not self.has_table("operation"):
             return ()
         rows = self._connection.execute(
             "SELECT what, done_at FROM operation WHERE done_at >= ? ORDER BY id DESC",
@@ -151,7 +156,7 @@ class Snapshot:
             GalleryError: One of them is damaged.
         """
         found: dict[int, list[Embeddings]] = {}
-        if self._has_table("exclusion"):
+        if self.has_table("exclusion"):
             dimension = self.model.dimension
             for person, blob in self._connection.execute(
                 "SELECT person_id, embedding FROM exclusion ORDER BY id"
@@ -182,7 +187,7 @@ class Snapshot:
         )
 
     def _qualities(self, person: int) -> dict[int, Quality]:
-        if not self._has_table("quality"):
+        if not self.has_table("quality"):
             return {}
         rows = self._connection.execute(
             f"SELECT template_id, {', '.join(QUALITY_COLUMNS)} FROM quality"

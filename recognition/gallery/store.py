@@ -148,7 +148,7 @@ class Store(Editable):
             blobs = [to_blob(template.embedding, dimension) for template in templates]
             entry: Journal | None = None
             for position, (template, blob) in enumerate(zip(templates, blobs, strict=True)):
-                owner = _enrolled_as(connection, name, template, dimension)
+                owner = enrolled_as(connection, name, template, dimension)
                 if owner is not None:
                     left_out[position] = owner
                     continue
@@ -161,6 +161,16 @@ class Store(Editable):
         """See `Editable.editing`."""
         with self._changing() as connection:
             yield Editor(connection)
+
+    @contextmanager
+    def adding(self) -> Iterator[sqlite3.Connection]:
+        """One change for `records.add_records`.
+
+        Raises:
+            GalleryError: The file cannot be written.
+        """
+        with self._changing() as connection:
+            yield connection
 
     def erase(self, name: str) -> None:
         """Remove everybody of a name, deleted ones too. Traces remain until `wipe_traces`.
@@ -207,7 +217,7 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _enrolled_as(
+def enrolled_as(
     connection: sqlite3.Connection, name: str, template: Template, dimension: int
 ) -> str | None:
     """Whose a template's photograph is already: this person's, or another's with the same face."""
@@ -231,11 +241,17 @@ def _insert(
             "INSERT INTO person (name, enrolled_at) VALUES (?, ?)", (name, _now())
         ).lastrowid
         entry.adds(Row.PERSON, person or 0)
+    entry.adds(Row.TEMPLATE, insert_template(connection, person or 0, template, blob))
+
+
+def insert_template(
+    connection: sqlite3.Connection, person: int, template: Template, blob: bytes
+) -> int:
+    """Add a template, with what belongs to it, to a person's; its id."""
     identifier = connection.execute(
         "INSERT INTO template (person_id, photograph_sha256, embedding) VALUES (?, ?, ?)",
         (person, template.photograph_sha256, blob),
     ).lastrowid
-    entry.adds(Row.TEMPLATE, identifier or 0)
     if template.crop is not None:
         connection.execute("INSERT INTO crop VALUES (?, ?)", (identifier, template.crop))
     if template.quality is not None:
@@ -246,6 +262,7 @@ def _insert(
             f"INSERT INTO quality (template_id, {columns}) VALUES (?, {places})",
             (identifier, *values),
         )
+    return identifier or 0
 
 
 def _erase(connection: sqlite3.Connection, condition: str, value: str) -> bool:
