@@ -49,7 +49,7 @@ class Views:
         revision, dimension, roll = snapshot.revision, snapshot.model.dimension, snapshot.roll()
         index = self._view.index if self._view else None
         if index is None:
-            index = self._cache.read(roll.ids, dimension, revision)
+            index = self._cache.read(roll, dimension, revision, snapshot.seal)
         if index is None or index.dimension != dimension:
             index = TemplateIndex(dimension)
         if index.follow(roll.ids, snapshot.embeddings):
@@ -66,5 +66,5 @@ class Views:
             return
         with suppress(OSError, AppError), self._store.unchanging() as snapshot:
             if snapshot.revision == view.revision:
-                self._cache.write(view.index, view.revision)
+                self._cache.write(view.index, view.roll, view.revision, snapshot.seal)
                 self._cache_is_behind = False
