@@ -3,17 +3,18 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
-from data.errors import LockedError
-from data.files import data_home
+from data.errors import GalleryError, LockedError
+from data.files import data_home, mode_for_others, printable
 
 from .gallery.editable import Editable
 from .gallery.editing import Editor
 from .gallery.gallery import Gallery, nobody_enrolled
 from .gallery.templates import EmbeddingModel
-from .inventory import AuditEntry, Operation, PhotographSummary
+from .inventory import AuditEntry, Operation, PhotographSummary, today
 from .results import PersonSummary
 from .secrets import Ask, find_secret, keep_in_keyring
 
@@ -55,6 +56,23 @@ class PeopleKeeper(Editable):
         if not Gallery.exists(self._folder):
             return ()
         return self._gallery().people(deleted=deleted)
+
+    def expiring(self, days: int) -> tuple[PersonSummary, ...]:
+        """Those whose consent ends within some days, the first to end first."""
+        last = (today() + timedelta(days=days)).isoformat()
+        found = [one for one in self.people() if one.expires_on and one.expires_on <= last]
+        return tuple(sorted(found, key=lambda person: person.expires_on or ""))
+
+    @property
+    def exposed(self) -> tuple[str, ...]:
+        """What of the gallery other users of this machine can reach, a warning each."""
+        places = [self._folder, *self._folder.glob("*"), *self._folder.glob("index/*")]
+        return tuple(
+            f"{printable(place)} is open to other users of this machine (mode {mode:04o}): "
+            f"chmod {'700' if place.is_dir() else '600'} it"
+            for place in places
+            if (mode := mode_for_others(place))
+        )
 
     @contextmanager
     def editing(self) -> Iterator[Editor]:
@@ -99,6 +117,8 @@ class PeopleKeeper(Editable):
                 self._gallery()
         except LockedError:
             return True
+        except GalleryError:
+            return False  # whoever asks for more is told what is wrong
         return False
 
     @property

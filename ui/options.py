@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from . import output, passphrase
+
 if TYPE_CHECKING:
     from recognition.faces.embed import FaceEmbedder
     from recognition.service import RecognitionService
@@ -85,13 +87,24 @@ class Settings:
         """Where networks run."""
         return self.device or Device.AUTO
 
-    def recognition_service(self) -> "RecognitionService":
-        """The recognition service with these settings; this imports torch."""
+    def recognition_service(self, *, on_terminal: bool = True) -> "RecognitionService":
+        """The recognition service with these settings; this imports torch.
+
+        Args:
+            on_terminal: Whether the passphrase of an encrypted gallery is asked for there.
+        """
         from recognition.service import RecognitionService
 
-        return RecognitionService(
-            home=self.home, model=self.model, weights=self.weights, device=self.chosen_device
+        service = RecognitionService(
+            home=self.home,
+            model=self.model,
+            weights=self.weights,
+            device=self.chosen_device,
+            ask=passphrase.ask if on_terminal else lambda: None,
         )
+        for warning in service.exposed:
+            output.print_warning(warning)
+        return service
 
     def face_embedder(self, *, mirror: bool | None = None, crops: int = 1) -> "FaceEmbedder":
         """The network that embeds faces: the one asked for, else the default one.

@@ -8,6 +8,7 @@ processes changing the gallery at once take turns instead of failing half-way.
 import os
 import sqlite3
 import tempfile
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -21,6 +22,8 @@ from .sealing import SealedConnection
 
 BUSY_SECONDS = 30.0
 """How long a change waits for another process's change to end."""
+
+_PAUSE = 0.02  # seconds
 
 _MEANING = {
     sqlite3.SQLITE_BUSY: "is in use by another program: try again in a moment",
@@ -165,13 +168,21 @@ class Database:
             GalleryError: Another process is reading an older state and goes on doing so.
         """
         with self._told_in_one_line():
+            until = time.monotonic() + BUSY_SECONDS
             self._connection.execute("VACUUM")
-            (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if busy:
+            # SQLite waits for readers by itself, but not for another process that does the same.
+            while (is_busy := self._checkpoint_is_busy()) and time.monotonic() < until:
+                time.sleep(_PAUSE)
+        if is_busy:
             raise GalleryError(
                 f"the gallery {self._path} is in use, so traces of what was erased remain in its "
                 "log: close other programs that use it; the next change wipes them"
             )
+
+    def _checkpoint_is_busy(self) -> bool:
+        """Fold the log into the file and empty it; whether somebody is in the way."""
+        (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return bool(busy)
 
     def close(self) -> None:
         """Close the file; the last process to do so folds the log into it."""

@@ -241,8 +241,8 @@ class Snapshot:
             f" WHERE {ENROLLED} ORDER BY template.id"
         ).fetchall()
         table = np.array(rows, dtype=np.int64).reshape(-1, 2)
-        rows = self._connection.execute(f"SELECT id, name FROM person WHERE {ENROLLED}")
-        names = {person: self.seal.open_text(name, name_place(person)) for person, name in rows}
+        people = self._connection.execute(f"SELECT id, name FROM person WHERE {ENROLLED}")
+        names = {person: self.seal.open_text(name, name_place(person)) for person, name in people}
         return Roll(ids=table[:, 0].copy(), people=table[:, 1].copy(), names=names)
 
     def embeddings(self, ids: Ids) -> Embeddings:
