@@ -193,7 +193,7 @@ def test_any_changes_are_undone_one_by_one(
                         lambda g, a=a, b=b, some=some: g.move(a, some, b),
                         lambda g, a=a, b=b, some=some: g.split(a, some, b + "'"),
                         lambda g, a=a, b=b: g.rename(a, b + "*"),
-                        lambda g, a=a, some_stay=len(names) > 1: g.delete(a) if some_stay else None,
+                        lambda g, a=a, others=names[1:]: g.delete(a) if others else None,
                     ]
                 )
             )
