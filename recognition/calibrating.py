@@ -20,7 +20,7 @@ from .evaluation.impostors import (
     searches,
 )
 from .evaluation.probability import LikelihoodRatio, Reliability, check_prior
-from .gallery.gallery import Gallery
+from .gallery.protocol import AnyGallery
 from .gallery.templates import SAME_FACE
 from .photographs import ProgressCallback
 from .results import Calibration, FailedImage, Use
@@ -69,7 +69,7 @@ class Strangers:
 def embed_strangers(
     root: Path,
     people: "Sequence[Identity]",
-    gallery: Gallery,
+    gallery: AnyGallery,
     find: "Finder",
     progress: ProgressCallback | None = None,
 ) -> Strangers:
@@ -117,7 +117,7 @@ def embed_strangers(
 
 
 def calibrate(
-    gallery: Gallery, wanted: Mapping[Use, float], strangers: Strangers | None, prior: float
+    gallery: AnyGallery, wanted: Mapping[Use, float], strangers: Strangers | None, prior: float
 ) -> Calibrated:
     """Measure and keep a gallery's own thresholds.
 

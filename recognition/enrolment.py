@@ -14,8 +14,8 @@ from PIL import Image
 from data.errors import ArgumentError
 
 from .faces.quality import measure, shortcomings
-from .gallery.gallery import Gallery
 from .gallery.names import person_name
+from .gallery.protocol import AnyGallery
 from .gallery.templates import Template
 from .inventory import Consent
 from .noticing import Watch, noticed
@@ -44,7 +44,7 @@ class Terms:
 
 
 def enrol(
-    gallery: Callable[[], Gallery],
+    gallery: Callable[[], AnyGallery],
     name: str,
     photographs: "Iterable[Seen[DetectedFace] | FailedImage]",
     terms: Terms,
@@ -89,7 +89,7 @@ def enrol(
 
 
 def _kept(
-    gallery: Callable[[], Gallery], name: str, templates: dict[str, Template], terms: Terms
+    gallery: Callable[[], AnyGallery], name: str, templates: dict[str, Template], terms: Terms
 ) -> tuple[Kept, ...]:
     """Tell of the photographs that were enrolled, by what they are called."""
     warnings = noticed(gallery(), name, list(templates.values()), terms.watch)

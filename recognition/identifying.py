@@ -8,8 +8,8 @@ import numpy as np
 
 from .calibrating import ratio_of
 from .faces.quality import measure
-from .gallery.gallery import Gallery
 from .gallery.matching import Matching
+from .gallery.protocol import AnyGallery
 from .photographs import Seen
 from .results import Calibration, Identification, IdentifiedFace, Match
 
@@ -39,7 +39,7 @@ class Question:
 
 
 def name_faces(
-    gallery: Gallery, photograph: "Seen[DetectedFace]", question: Question
+    gallery: AnyGallery, photograph: "Seen[DetectedFace]", question: Question
 ) -> Identification:
     """Name every face of a photograph, or say that nobody enrolled is close enough.
 
@@ -71,7 +71,7 @@ def name_faces(
 
 
 def _search(
-    gallery: Gallery, faces: "Sequence[DetectedFace]", question: Question
+    gallery: AnyGallery, faces: "Sequence[DetectedFace]", question: Question
 ) -> list[list[Match]]:
     """The people closest to each face: as many as are asked for, or as may have to be looked at."""
     calibration, ratio = question.calibration, ratio_of(question.calibration)

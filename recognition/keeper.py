@@ -1,4 +1,4 @@
-"""The people of one data folder: who they are, and what is done with them by hand."""
+"""The people of one gallery: who they are, and what is done with them by hand."""
 
 import threading
 from collections.abc import Iterator
@@ -12,7 +12,8 @@ from data.files import data_home, mode_for_others, printable
 
 from .gallery.editable import Editable
 from .gallery.editing import Editor
-from .gallery.gallery import Gallery, nobody_enrolled
+from .gallery.places import Folder, place_of
+from .gallery.protocol import AnyGallery, nobody_enrolled
 from .gallery.templates import EmbeddingModel
 from .inventory import AuditEntry, Operation, PhotographSummary, today
 from .results import PersonSummary
@@ -26,17 +27,24 @@ class PeopleKeeper(Editable):
 
     Args:
         home: The data folder; None takes LIKENESS_HOME or the user's own.
+        gallery: A folder or an address of Milvus; None takes LIKENESS_GALLERY, or else the data
+            folder's own.
         ask: Asks for what opens an encrypted gallery, where it is neither in the environment nor in
             the operating system's keyring.
     """
 
-    def __init__(self, home: Path | None = None, ask: Ask = lambda: None) -> None:
+    def __init__(
+        self,
+        home: Path | None = None,
+        gallery: str | None = None,
+        ask: Ask = lambda: None,
+    ) -> None:
         self._ask = ask
         self._secret: str | None = None
         self._home = data_home(home)
-        self._folder = self._home / "gallery"
+        self._place = place_of(gallery, self._home, self._find_secret)
         self._lock = threading.RLock()
-        self._open_gallery: Gallery | None = None
+        self._open_gallery: AnyGallery | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -53,7 +61,7 @@ class PeopleKeeper(Editable):
 
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         """Everybody enrolled, by name; or those who were deleted and can be restored."""
-        if not Gallery.exists(self._folder):
+        if not self._is_there:
             return ()
         return self._gallery().people(deleted=deleted)
 
@@ -66,7 +74,10 @@ class PeopleKeeper(Editable):
     @property
     def exposed(self) -> tuple[str, ...]:
         """What of the gallery other users of this machine can reach, a warning each."""
-        places = [self._folder, *self._folder.glob("*"), *self._folder.glob("index/*")]
+        if not isinstance(self._place, Folder):
+            return ()
+        folder = self._place.path
+        places = [folder, *folder.glob("*"), *folder.glob("index/*")]
         return tuple(
             f"{printable(place)} is open to other users of this machine (mode {mode:04o}): "
             f"chmod {'700' if place.is_dir() else '600'} it"
@@ -80,9 +91,15 @@ class PeopleKeeper(Editable):
         with self._gallery().editing() as editor:
             yield editor
 
-    def erase(self, name: str) -> None:
-        """Remove a person, enrolled or deleted, for good; see `Gallery.erase`."""
-        self._gallery().erase(name)
+    def erase(self, name: str) -> str | None:
+        """Remove a person, enrolled or deleted, for good; see `AnyGallery.erase`.
+
+        Returns:
+            What that leaves for a while, in one line; None where it leaves no byte.
+        """
+        gallery = self._gallery()
+        gallery.erase(name)
+        return gallery.lingers
 
     def thumbnail(self, person: str, photograph: int | None = None) -> bytes | None:
         """The aligned face of a person's photograph as a PNG; None if none was kept.
@@ -103,17 +120,17 @@ class PeopleKeeper(Editable):
 
     def operations(self) -> tuple[Operation, ...]:
         """What `undo` would take back, the latest first."""
-        return self._gallery().operations() if Gallery.exists(self._folder) else ()
+        return self._gallery().operations() if self._is_there else ()
 
     def audit(self) -> tuple[AuditEntry, ...]:
         """Who did what to whom, in ids, the latest first."""
-        return self._gallery().audit() if Gallery.exists(self._folder) else ()
+        return self._gallery().audit() if self._is_there else ()
 
     @property
     def is_locked(self) -> bool:
         """Whether the gallery is encrypted, and what opens it is missing or wrong."""
         try:
-            if Gallery.exists(self._folder):
+            if self._is_there:
                 self._gallery()
         except LockedError:
             return True
@@ -124,7 +141,7 @@ class PeopleKeeper(Editable):
     @property
     def is_encrypted(self) -> bool:
         """Whether the gallery is encrypted; False where there is none."""
-        return Gallery.exists(self._folder) and self._gallery().is_encrypted
+        return self._is_there and self._gallery().is_encrypted
 
     def unlock(self, secret: str) -> None:
         """Open an encrypted gallery; what opens it is remembered in memory.
@@ -178,36 +195,41 @@ class PeopleKeeper(Editable):
         self._existing().decrypt()
 
     def _remembered_model(self) -> EmbeddingModel | None:
-        return self._gallery().model if Gallery.exists(self._folder) else None
+        return self._gallery().model if self._is_there else None
 
-    def _gallery(self) -> Gallery:
+    @property
+    def _is_there(self) -> bool:
+        """Whether there is a gallery; one that is open and in its place is not looked for."""
+        with self._lock:
+            opened = self._open_gallery
+            return (opened is not None and opened.is_in_place) or self._place.exists
+
+    def _gallery(self) -> AnyGallery:
         """The gallery, opened when it is first needed, and anew when it has been replaced."""
         with self._lock:
             if self._open_gallery is not None and not self._open_gallery.is_in_place:
                 self.close()
             if self._open_gallery is None:
-                self._open_gallery = Gallery.open(self._folder, find_secret=self._find_secret)
+                self._open_gallery = self._place.open()
             return self._open_gallery
 
-    def _existing(self) -> Gallery:
+    def _existing(self) -> AnyGallery:
         """The gallery, which must be there.
 
         Raises:
             GalleryError: There is none.
         """
-        if not Gallery.exists(self._folder):
-            raise nobody_enrolled(self._folder)
+        if not self._is_there:
+            raise nobody_enrolled(self._place)
         return self._gallery()
 
     def _find_secret(self, key_id: str) -> str | None:
         return self._secret or find_secret(key_id, self._ask)
 
-    def _gallery_for(self, model: EmbeddingModel) -> Gallery:
+    def _gallery_for(self, model: EmbeddingModel) -> AnyGallery:
         """The gallery, made where there is none."""
         with self._lock:
-            if not Gallery.exists(self._folder):
+            if not self._is_there:
                 self.close()
-                self._open_gallery = Gallery.open(
-                    self._folder, model=model, create=True, find_secret=self._find_secret
-                )
+                self._open_gallery = self._place.open(model=model, create=True)
             return self._gallery()

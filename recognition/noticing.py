@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .faces.quality import shortcomings
-from .gallery.gallery import Gallery
+from .gallery.protocol import AnyGallery
 from .gallery.templates import SAME_FACE, Embeddings, Template
 
 
@@ -25,7 +25,7 @@ class Watch:
 
 
 def noticed(
-    gallery: Gallery, name: str, templates: Sequence[Template], watch: Watch
+    gallery: AnyGallery, name: str, templates: Sequence[Template], watch: Watch
 ) -> list[tuple[str, ...]]:
     """Say what is odd about each of a person's new photographs, a line each.
 
@@ -52,7 +52,7 @@ def noticed(
 
 
 def _likeness(
-    gallery: Gallery, name: str, template: Template, own: Embeddings, watch: Watch
+    gallery: AnyGallery, name: str, template: Template, own: Embeddings, watch: Watch
 ) -> list[str]:
     """Say whether a photograph is unlike the person's own, or more like somebody else's."""
     if watch.threshold is None:

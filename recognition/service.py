@@ -11,9 +11,9 @@ from data.files import printable
 
 from .calibrating import probability_of
 from .enrolment import Terms, enrol, face_meant, joined, photographs_in, template_of
-from .gallery.gallery import Gallery, nobody_enrolled
 from .gallery.matching import Matching
 from .gallery.names import person_name
+from .gallery.protocol import AnyGallery, nobody_enrolled
 from .identifying import Question, name_faces
 from .inventory import Consent
 from .noticing import Watch
@@ -139,7 +139,7 @@ class RecognitionService(ThresholdKeeper):
         """
         gallery = self._gallery()
         if gallery.is_empty:
-            raise nobody_enrolled(self._folder)
+            raise nobody_enrolled(self._place)
         calibration = self.calibration(Use.IDENTIFY)
         question = Question(
             top_k=top_k,
@@ -241,7 +241,7 @@ class RecognitionService(ThresholdKeeper):
             consent=consent,
         )
 
-    def _to_enrol_in(self) -> Gallery:
+    def _to_enrol_in(self) -> AnyGallery:
         # The model comes before the gallery's lock: the engine takes both in this order.
         return self._gallery_for(self._engine.model)
 
@@ -249,7 +249,7 @@ class RecognitionService(ThresholdKeeper):
         self, images: Sequence[Source], progress: ProgressCallback | None
     ) -> "Iterator[Seen[DetectedFace] | FailedImage]":
         """Find and embed the faces in photographs, after a look whether the gallery takes them."""
-        if Gallery.exists(self._folder):
+        if self._is_there:
             self._gallery().require(self._engine.model, adopt=True)
         return look_at(images, self._engine.pipeline.faces, progress)
 

@@ -9,7 +9,7 @@ from .calibrating import calibrate, check_wanted, embed_strangers, still_holds
 from .engine import Choice, Engine, Pipeline
 from .evaluation.probability import PRIOR
 from .gallery.alike import look_alikes
-from .gallery.gallery import Gallery, nobody_enrolled
+from .gallery.protocol import nobody_enrolled
 from .inventory import LookAlikes
 from .keeper import PeopleKeeper
 from .photographs import ProgressCallback
@@ -28,6 +28,8 @@ class ThresholdKeeper(PeopleKeeper):
 
     Args:
         home: The data folder; None takes LIKENESS_HOME or the user's own.
+        gallery: A folder or an address of Milvus; None takes LIKENESS_GALLERY, or else the data
+            folder's own.
         model: The network's name. None takes the gallery's; without a gallery, the weights' or the
             default one.
         weights: A file of weights; None looks in the known places.
@@ -40,13 +42,14 @@ class ThresholdKeeper(PeopleKeeper):
         self,
         *,
         home: Path | None = None,
+        gallery: str | None = None,
         model: str | None = None,
         weights: Path | None = None,
         device: str = "auto",
         pipeline: Pipeline | None = None,
         ask: Ask = lambda: None,
     ) -> None:
-        super().__init__(home, ask)
+        super().__init__(home, gallery, ask)
         choice = Choice(home=self._home, model=model, weights=weights, device=device)
         self._engine = Engine(choice, self._remembered_model, pipeline)
 
@@ -70,7 +73,7 @@ class ThresholdKeeper(PeopleKeeper):
             WeightsError: No weights are at hand.
             GalleryError: The gallery cannot be read.
         """
-        if not Gallery.exists(self._folder):
+        if not self._is_there:
             return None
         gallery = self._gallery()
         found = gallery.calibration(use)
@@ -113,7 +116,7 @@ class ThresholdKeeper(PeopleKeeper):
             raise ArgumentError("--identities and --aligned say how to read --data DIR: give it")
         gallery = self._gallery()
         if gallery.is_empty:
-            raise nobody_enrolled(self._folder)
+            raise nobody_enrolled(self._place)
         gallery.require(self._engine.model)
         strangers = None
         if data is not None:
@@ -146,7 +149,7 @@ class ThresholdKeeper(PeopleKeeper):
             raise ArgumentError(f"a margin of {margin:g}: give one between 0 and 2")
         gallery = self._gallery()
         if gallery.is_empty:
-            raise nobody_enrolled(self._folder)
+            raise nobody_enrolled(self._place)
         gallery.require(self._engine.model)
         limit = self._limit(threshold, self.calibration(Use.IDENTIFY))
         return look_alikes(*gallery.templates(), limit, margin)

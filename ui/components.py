@@ -216,6 +216,11 @@ def _card(
     numbers = wording.against(best.cosine_similarity, threshold) if best else ""
     if best and best.probability is not None:
         numbers += f", {wording.likely(best.probability)} likely"
+    poor = wording.quality_words(face.quality)
+    if face.quality is not None and poor != "good":
+        numbers += f"; {poor}"
+    if face.person is None and face.named_elsewhere is not None:
+        numbers += f"; {wording.shorten(face.named_elsewhere)} is another face here"
     return {
         "picture": data_url(_cut_out(image, face.face.box)),
         "known": face.person is not None,

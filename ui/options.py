@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from dataclasses import fields as fields_of
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -37,6 +38,14 @@ HomeOption = Annotated[
         help="Folder of the gallery and of downloaded weights, instead of LIKENESS_HOME.",
     ),
 ]
+GalleryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--gallery",
+        metavar="DIR|milvus://HOST/NAME",
+        help="Where people are kept, instead of LIKENESS_GALLERY or the data folder.",
+    ),
+]
 ModelOption = Annotated[
     str | None,
     typer.Option(
@@ -68,12 +77,15 @@ class Settings:
 
     Attributes:
         home: The data folder; None takes LIKENESS_HOME or the user's own.
+        gallery: A folder or an address `milvus://…`; None takes LIKENESS_GALLERY, or else the data
+            folder's own.
         model: The network's name; None takes the one that the weights name.
         weights: The weights file; None looks in the known places.
         device: Where networks run; None takes `auto`, or what a recipe says.
     """
 
     home: Path | None = None
+    gallery: str | None = None
     model: str | None = None
     weights: Path | None = None
     device: Device | None = None
@@ -97,6 +109,7 @@ class Settings:
 
         service = RecognitionService(
             home=self.home,
+            gallery=self.gallery,
             model=self.model,
             weights=self.weights,
             device=self.chosen_device,
@@ -134,13 +147,16 @@ class Settings:
 def remember_settings(
     context: typer.Context,
     home: HomeOption = None,
+    gallery: GalleryOption = None,
     model: ModelOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Recognise faces and paint pictures in another picture's style, on your own machine."""
-    given = {"home": home, "model": model, "weights": weights, "device": device}
+    given = {
+        "home": home, "gallery": gallery, "model": model, "weights": weights, "device": device
+    }  # fmt: skip
     context.obj = Settings().overridden_by(given)
 
 
@@ -187,7 +203,7 @@ def command(
 
     def register(function: Command) -> Command:
         def wrapper(context: typer.Context, **values: Any) -> int:
-            given = {key: values.pop(key) for key in ("home", "model", "weights", "device")}
+            given = {name: values.pop(name) for name in names}
             del values["debug"]  # read by main(), which must know it even where parsing fails
             return function(context.obj.overridden_by(given), **values)
 
@@ -196,7 +212,14 @@ def command(
             for parameter in inspect.signature(function).parameters.values()
             if parameter.name != "settings" and parameter.kind is not parameter.VAR_KEYWORD
         ]
-        shared = inspect.signature(remember_settings).parameters.values()
+        # A command's own option goes before a shared one of its name, which stands in front of it.
+        taken = {parameter.name for parameter in own}
+        shared = [
+            parameter
+            for parameter in inspect.signature(remember_settings).parameters.values()
+            if parameter.name not in taken
+        ]
+        names = [field.name for field in fields_of(Settings) if field.name not in taken]
         parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in (*own, *fields, *shared)]
         wrapper.__doc__ = function.__doc__
         wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -11,9 +11,12 @@ from .comparisons import Comparisons
 from .intervals import (
     REPLICATES,
     Interval,
+    angles,
     difference_interval,
     freedom_by_person,
     score_interval,
+    spread_by_person,
+    variance_of_share,
     variances_by_person,
 )
 from .weighted import WeightedCurve, Weights, weighted_share
@@ -23,7 +26,7 @@ FAR_POINTS = (0.01, 0.001)
 
 SMALLEST = "tar_at_smallest_supported_far"
 
-_SHARE_OF_THE_AUC_MODEL = 0.15  # as simulated scores need it; the others are lower bounds
+_SHARE_OF_THE_AUC_MODEL = 0.2  # as simulated scores need it; the others are lower bounds
 
 
 def tar_name(far: float) -> str:
@@ -96,21 +99,26 @@ class DecidedPairs:
     def intervals(self, *, replicates: int = REPLICATES, seed: int = 0) -> dict[str, Interval]:
         """Return the 95 % interval of each figure of `values`, bootstrapped by identity."""
         people = self.comparisons.people
-        variances = variances_by_person(
-            self.weighted_values, people, replicates=replicates, seed=seed
+        spread = spread_by_person(
+            lambda weights: angles(self.weighted_values(weights)),
+            people,
+            replicates=replicates,
+            seed=seed,
         )
         values = self.values()
-        variance_of = dict(zip(values, map(float, variances), strict=True))
+        variance_of = {
+            name: variance_of_share(value, float(of_angle))
+            for (name, value), of_angle in zip(values.items(), spread.variances, strict=True)
+        }
         for name, expected in self._variances_of_independent_pairs(values).items():
             # Few pairs decide them, and the bootstrap often misses what these few leave open.
             share = _SHARE_OF_THE_AUC_MODEL if name == "auc" else 1.0
-            between = (1 - share) * variance_of[name] + share * expected
-            variance_of[name] = max(variance_of[name], between)
+            at_least = (1 - share) * variance_of[name] + share * expected * spread.design_effect
+            variance_of[name] = max(variance_of[name], at_least)
         count = len(np.unique(people))
-        freedom = map(float, freedom_by_person(self.weighted_values, people))
         return {
-            name: score_interval(value, variance_of[name], count, degrees)
-            for (name, value), degrees in zip(values.items(), freedom, strict=True)
+            name: score_interval(value, variance_of[name], count, (count - 1) / 2)
+            for name, value in values.items()
         }
 
     def _variances_of_independent_pairs(self, values: Mapping[str, float]) -> dict[str, float]:

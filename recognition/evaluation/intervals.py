@@ -16,21 +16,30 @@ independent weights for the pairs of two people, and taken off. What remains is 
 dyadic variance of Aronow, Samii and Assenova ("Cluster-robust variance estimation for dyadic data",
 Political Analysis 23, 2015). It is kept at least as large as if all pairs were independent.
 
-A figure p within 0 … 1 whose variance is V is worth n = p (1 - p) / V independent trials, and gets
-the score interval of a share in n trials (Wilson, JASA 22, 1927; for clustered data Franco et al.,
+A figure p within 0 … 1 is worth as many independent trials as would make it vary as much, and gets
+the score interval of a share in so many (Wilson, JASA 22, 1927; for clustered data Franco et al.,
 Journal of Survey Statistics and Methodology 7, 2019). Unlike p ± 1.96 √V it stays within 0 … 1, and
-it does not shrink to a point where no error was seen.
+it does not shrink to a point where no error was seen. Its variance is compared with a share's on
+the scale on which a share in n trials varies by 1/(4n) whatever it is, that of arcsin √p (Anscombe,
+"The transformation of Poisson, binomial and negative-binomial data", Biometrika 35, 1948): what is
+drawn of a figure near 1 is skewed, and on its own scale the few worst draws, which the score
+interval allows for anyhow, would decide its variance.
 
-Its quantile is Student's, for the variance is an estimate too, and a poor one where few people make
-all the errors. The degrees of freedom are 2 V² / var V (Satterthwaite, "An approximate distribution
-of estimates of variance components", Biometrics Bulletin 2, 1946): with d_i the change of a figure
-when person i is left out, V is the sum of d_i², and its variance that of d_i⁴ less V² / P.
+The quantile is Student's, for the variance is an estimate too. Of a score interval it has half as
+many degrees of freedom as there are people, for a pair needs two of them. It is not asked who makes
+the errors: that interval takes the variance of the value that it tests, so that few errors make it
+wide by themselves. A difference has no such interval. The few people who make all the errors decide
+its variance, and leave it 2 V² / var V degrees of freedom
+(Satterthwaite, "An approximate distribution of estimates of variance components", Biometrics
+Bulletin 2, 1946): with d_i the change of a figure when person i is left out, V is the sum of d_i²,
+and its variance that of d_i⁴ less V² / P.
 
 How often the intervals hold the truth is measured by benchmarks/interval_coverage.py and told in
 docs/evaluation.md.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
@@ -48,30 +57,55 @@ Figures = Callable[[Weights], Weights]
 CONFIDENCE = 0.95
 REPLICATES = 1000
 
-_MOST_WEIGHTS = 2_000_000  # 16 MB at once
+_MOST_WEIGHTS = 100_000  # 800 kB at once, which a core has at hand
 _FEWEST_DEGREES = 4.0  # where Student's quantile is still approximated well
 _EXCESS = 2.0  # variance of a product of two weights, 3, less the 1 that a pair's own should have
 
 _Draw = Callable[[np.random.Generator, int], Weights]
 
 
-def variances_by_person(
+@dataclass(frozen=True, slots=True, eq=False)
+class Spread:
+    """How much figures of pairs vary from one draw of people to the next.
+
+    Attributes:
+        of_people: Their variances where people are drawn, (F,); an estimate, which may be negative.
+        of_pairs: What they would be if all pairs were independent, (F,).
+    """
+
+    of_people: Scores
+    of_pairs: Scores
+
+    @property
+    def variances(self) -> Scores:
+        """The variances, at least those of independent pairs, (F,)."""
+        return np.maximum(self.of_people, self.of_pairs)
+
+    @property
+    def design_effect(self) -> float:
+        """How many times those of independent pairs the variances are, on average; at least 1.
+
+        (Kish, "Survey Sampling", 1965.) It is the pairs' more than any one figure's.
+        """
+        known = self.of_pairs > 0
+        ratios = self.of_people[known] / self.of_pairs[known]
+        return max(1.0, float(ratios.mean())) if known.any() else 1.0
+
+
+def spread_by_person(
     figures: Figures,
     people: npt.NDArray[np.int64],
     *,
     replicates: int = REPLICATES,
     seed: int = 0,
-) -> Scores:
-    """Return the variances that figures of pairs have from one draw of people to the next.
+) -> Spread:
+    """Measure how much figures of pairs vary from one draw of people to the next.
 
     Args:
         figures: The figures as functions of the pairs' weights.
         people: The numbers, from 0, of the two people in each pair, (n, 2); equal in genuine ones.
         replicates: How many sets of weights are drawn.
         seed: Of the weights.
-
-    Returns:
-        (F,).
     """
     first, second = people.T
     genuine = first == second
@@ -82,8 +116,9 @@ def variances_by_person(
         return of_people[:, first] * np.where(genuine, 1.0, of_people[:, second])
 
     def by_impostor_pair(rng: np.random.Generator, rows: int) -> Weights:
-        products = rng.exponential(size=(2, rows, len(people))).prod(axis=0)
-        return np.where(genuine, 1.0, products)
+        weights = np.ones((rows, len(people)))
+        weights[:, ~genuine] = rng.exponential(size=(2, rows, int((~genuine).sum()))).prod(axis=0)
+        return weights
 
     def by_pair(rng: np.random.Generator, rows: int) -> Weights:
         return rng.exponential(size=(rows, len(people)))
@@ -93,8 +128,22 @@ def variances_by_person(
         _variances(figures, draw, len(people), replicates, rng)
         for draw in (by_person, by_impostor_pair, by_pair)
     )
-    largest = np.maximum(joint - _EXCESS / (_EXCESS + 1) * impostor, independent)
-    return largest * _correction(len(np.unique(people)))
+    without_excess = joint - _EXCESS / (_EXCESS + 1) * impostor
+    return Spread(
+        of_people=without_excess * _correction(len(np.unique(people))),
+        of_pairs=independent * _correction(len(people)),
+    )
+
+
+def variances_by_person(
+    figures: Figures,
+    people: npt.NDArray[np.int64],
+    *,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Scores:
+    """Return the variances of `spread_by_person`, (F,)."""
+    return spread_by_person(figures, people, replicates=replicates, seed=seed).variances
 
 
 def freedom_by_person(figures: Figures, people: npt.NDArray[np.int64]) -> Scores:
@@ -142,6 +191,22 @@ def variances_of_shares(
         return rng.exponential(size=(rows, count))
 
     return _variances(figures, by_person, count, replicates, rng) * _correction(count)
+
+
+def angles(shares: Weights) -> Weights:
+    """Return arcsin √p of shares p, which varies by 1/(4n) in n trials; see `variance_of_share`."""
+    turned: Weights = np.arcsin(np.sqrt(shares.clip(0, 1)))
+    return turned
+
+
+def variance_of_share(value: float, of_angle: float) -> float:
+    """Return the variance that a figure has whose `angles` have that one.
+
+    Args:
+        value: The figure, within 0 … 1.
+        of_angle: The variance of its angle.
+    """
+    return 4 * value * (1 - value) * of_angle
 
 
 def score_interval(

@@ -46,8 +46,9 @@ class WeightedCurve:
         order = np.argsort(scores, kind="stable")
         values = scores[order].astype(np.float64)
         last = np.flatnonzero(np.append(values[1:] != values[:-1], True))  # of equal similarities
-        self._rejected_genuine = _shares(weights[:, order] * same[order], last)
-        self._rejected_impostor = _shares(weights[:, order] * ~same[order], last)
+        ordered, genuine = weights[:, order], same[order]
+        self._rejected_genuine = _shares(ordered * genuine, last)
+        self._rejected_impostor = _shares(ordered * ~genuine, last)
 
     def auc(self) -> Weights:
         """Return the area under each curve, ties counting half: (B,)."""
@@ -89,8 +90,11 @@ def _shares(weights: Weights, last: npt.NDArray[np.int64]) -> Weights:
     Returns:
         (B, 1 + t), rising from 0 to 1.
     """
-    sums = np.cumsum(weights, axis=1)[:, last]
-    total = np.where(sums[:, -1:] > 0, sums[:, -1:], 1)
-    shares = np.concatenate([np.zeros((len(sums), 1)), sums / total], axis=1)
+    sums = np.cumsum(weights, axis=1)
+    if len(last) < sums.shape[1]:
+        sums = sums[:, last]
+    shares = np.empty((len(sums), 1 + len(last)))
+    shares[:, 0] = 0
+    np.divide(sums, np.where(sums[:, -1:] > 0, sums[:, -1:], 1), out=shares[:, 1:])
     shares[:, -1] = 1
     return shares

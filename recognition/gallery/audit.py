@@ -33,6 +33,8 @@ class Action(StrEnum):
     DECRYPT = "decrypt"
     REWRAP = "rewrap"
     ROTATE = "rotate"
+    IMPORT = "import"
+    ROLL_BACK = "restore a backup"
 
 
 def note(connection: sqlite3.Connection, action: Action, *people: int) -> None:

@@ -56,7 +56,7 @@ class Database:
         self._path = path
         self.lock = Lock(find_secret)
         with self._told_in_one_line():
-            self._connection = _connect(f"{path.absolute().as_uri()}?{_how_to_open(path)}")
+            self._connection = connect(f"{path.absolute().as_uri()}?{_how_to_open(path)}")
         try:
             with self._told_in_one_line():
                 self._check_identity()
@@ -101,11 +101,9 @@ class Database:
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_READONLY:
                 raise
-            copy = _connect(":memory:")
-            self._connection.backup(copy)
+            copy = in_memory(self._connection, ":memory:")
             self._connection.close()
             self._connection = copy
-            _bring_up(copy)
             copy.execute("PRAGMA query_only = ON")
 
     def _version(self) -> int:
@@ -158,6 +156,20 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    @contextmanager
+    def attached(self, uri: str, name: str) -> Iterator[None]:
+        """Let transactions within the block read another database, under a name.
+
+        Raises:
+            GalleryError: It cannot be opened.
+        """
+        with self._told_in_one_line():
+            self._connection.execute(f"ATTACH ? AS {name}", (uri,))
+            try:
+                yield
+            finally:
+                self._connection.execute(f"DETACH {name}")
+
     def wipe_traces(self) -> None:
         """Leave no byte in the file or its log of what has been removed.
 
@@ -201,7 +213,8 @@ class Database:
             raise GalleryError(f"the gallery {self._path} {meaning}") from error
 
 
-def _connect(uri: str) -> SealedConnection:
+def connect(uri: str) -> SealedConnection:
+    """Open a database as a gallery's is used."""
     return sqlite3.connect(
         uri,
         uri=True,
@@ -210,6 +223,25 @@ def _connect(uri: str) -> SealedConnection:
         check_same_thread=False,
         factory=SealedConnection,
     )
+
+
+def in_memory(source: SealedConnection, uri: str) -> SealedConnection:
+    """Copy a gallery of whichever version into memory, and make the newest version of it there.
+
+    Args:
+        source: The gallery.
+        uri: What the copy is called; it is there as long as it is open.
+    """
+    copy = connect(uri)
+    try:
+        source.backup(copy)
+        (version,) = copy.execute("PRAGMA user_version").fetchone()
+        if version < VERSION:
+            _bring_up(copy)
+    except BaseException:
+        copy.close()
+        raise
+    return copy
 
 
 def _bring_up(connection: sqlite3.Connection) -> None:

@@ -27,8 +27,8 @@ from .sealing import (
 
 _ROWS_AT_ONCE = 1000
 
-Expect = Callable[[WrappedKey, bytes, str], None]
-"""Takes a key before the gallery has it: as it is kept, as it is, and the gallery's id."""
+Expect = Callable[[WrappedKey, bytes], None]
+"""Takes a key before the gallery has it: as it is kept, and as it is."""
 
 
 def change_key(
@@ -50,17 +50,20 @@ def change_key(
         raise GalleryError("the gallery is encrypted already: `likeness gallery rotate`")
     if action is not Action.ENCRYPT and not key:
         raise GalleryError("the gallery is not encrypted: `likeness gallery encrypt`")
-    _, gallery_id = read_key(connection)
     if secret is None:
         seal_anew(connection, OPEN)
         write_key(connection, None)
     else:
-        if action is not Action.REWRAP:
+        before = read_key(connection)
+        if before is not None and action is Action.REWRAP:
+            gallery_id = before.gallery_id
+        else:
+            (gallery_id,) = connection.execute("SELECT gallery_id FROM gallery").fetchone()
             key = os.urandom(KEY_BYTES)
             seal_anew(connection, KeyedSeal(key, gallery_id))
         wrapped = wrap(key, secret, gallery_id)
         write_key(connection, wrapped)
-        expect(wrapped, key, gallery_id)
+        expect(wrapped, key)
     audit.note(connection, action)
     # Of the plain rows, of the old ones, or of the key as the old secret wrapped it.
     connection.execute("UPDATE gallery SET traces_remain = 1")

@@ -25,17 +25,17 @@ def enrol(
     left_out: dict[int, str] = {}
     person, entry = 0, None
     for position, template in enumerate(templates):
-        owner = _enrolled_as(connection, name, template, model)
+        owner = enrolled_as(connection, name, template, model)
         if owner is not None:
             left_out[position] = owner
             continue
         if entry is None:
             person, entry = _begin(connection, name, consent)
-        entry.adds(Row.TEMPLATE, _insert(connection, person, template, model))
+        entry.adds(Row.TEMPLATE, insert_template(connection, person, template, model))
     return left_out
 
 
-def _enrolled_as(
+def enrolled_as(
     connection: SealedConnection, name: str, template: Template, model: EmbeddingModel
 ) -> str | None:
     """Whose a template's photograph is already: this person's, or another's with the same face."""
@@ -66,9 +66,10 @@ def _begin(connection: SealedConnection, name: str, consent: Consent | None) -> 
     return person, entry
 
 
-def _insert(
+def insert_template(
     connection: SealedConnection, person: int, template: Template, model: EmbeddingModel
 ) -> int:
+    """Add a template, with what belongs to it, to a person's; its id."""
     identifier = add_face(connection, Row.TEMPLATE, person, template, model)
     if template.crop is not None:
         closed = connection.seal.close(template.crop, crop_place(identifier))

@@ -1,10 +1,10 @@
 """Who is enrolled, and who of them is closest to a face: the store and its index as one thing."""
 
+import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,20 +16,27 @@ from ..inventory import Consent
 from ..results import Calibration, Match
 from .audit import Action
 from .cache import IndexCache
-from .editable import Editable
+from .checking import facts_of, faults_of
 from .editing import Editor
 from .keys import FindSecret, Keep, new_secret
 from .matching import Matching
+from .protocol import AnyGallery, Writer, nobody_enrolled
 from .reading import Readable
+from .records import PersonRecord, add_records, read_records
+from .snapshot import Snapshot
 from .store import Store
 from .templates import EmbeddingModel, Template, unit_vectors
 from .views import Views
 
-_DATABASE = "gallery.sqlite"
+DATABASE = "gallery.sqlite"
+"""The file that holds everything; all else in the folder can be made again."""
+
+STAGING = ".restoring"
+"""A folder within the gallery's, of a restoration that has not come to its end."""
 
 
-class Gallery(Readable, Editable):
-    """People enrolled with one model's embeddings. Safe for several threads and processes at once.
+class Gallery(Readable, AnyGallery):
+    """A gallery in a folder of this machine. Safe for several threads and processes at once.
 
     Every search first asks the store whether anything has changed, by this process or another.
 
@@ -37,7 +44,8 @@ class Gallery(Readable, Editable):
     """
 
     def __init__(self, folder: Path, find_secret: FindSecret = lambda _: None) -> None:
-        super().__init__(Store(folder / _DATABASE, find_secret))
+        self._find_secret = cache(find_secret)  # nobody is asked twice
+        super().__init__(Store(folder / DATABASE, self._find_secret))
         self._folder = folder
         self._cache = IndexCache(folder / "index")
         self._views = Views(self._store, self._cache)
@@ -70,13 +78,13 @@ class Gallery(Readable, Editable):
         if not cls.exists(folder):
             if model is None or not create:
                 raise nobody_enrolled(folder)
-            Store.create(private_folder(folder) / _DATABASE, model)
+            Store.create(private_folder(folder) / DATABASE, model)
         gallery = cls(folder, find_secret)
         try:
             gallery._erase_overdue()
             # Those of a change that was killed on its way.
             with suppress(GalleryError):
-                gallery._wipe_traces()
+                gallery.wipe_traces()
             if model is not None:
                 gallery.require(model, adopt=create)
         except BaseException:
@@ -91,10 +99,10 @@ class Gallery(Readable, Editable):
         Raises:
             GalleryError: It holds the remains of one: an index or a log without their database.
         """
-        database = folder / _DATABASE
+        database = folder / DATABASE
         if database.exists():
             return True
-        log = database.with_name(f"{_DATABASE}-wal")
+        log = database.with_name(f"{DATABASE}-wal")
         if log.exists() or IndexCache(folder / "index").exists:
             raise GalleryError(
                 f"the database {database} is missing beside its own files: "
@@ -102,39 +110,23 @@ class Gallery(Readable, Editable):
             )
         return False
 
-    def require(self, model: EmbeddingModel, *, adopt: bool = False) -> None:
-        """Make sure that a model's embeddings may be searched or enrolled here.
+    def __str__(self) -> str:
+        return str(self._folder)
 
-        Args:
-            model: The model.
-            adopt: Let a gallery without anybody take up the model.
-
-        Raises:
-            GalleryError: The gallery holds another model's embeddings; the message names both.
-        """
-        if self.model == model or (adopt and self._store.adopt(model)):
-            return
-        raise GalleryError(
-            f"the gallery {self._folder} was made with {self.model} and cannot be used with "
-            f"{model}: leave the choice of model and weights to the gallery, "
-            "or give another --home"
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+    def adopt(self, model: EmbeddingModel) -> bool:
+        """See `AnyGallery.adopt`."""
+        with self._lock:
+            return self._store.adopt(model)
 
     @property
     def is_in_place(self) -> bool:
         """Whether this is still the gallery in its folder: neither removed nor replaced."""
         return self._store.is_in_place
+
+    @property
+    def lingers(self) -> str | None:
+        """Nothing: `erase` leaves no byte."""
+        return None
 
     def calibrate(self, calibrations: Sequence[Calibration]) -> None:
         """Keep the gallery's own threshold for each use; see `Store.calibrate`."""
@@ -164,7 +156,7 @@ class Gallery(Readable, Editable):
         with self._lock:
             self._erase_overdue()
             self._store.erase(name)
-            self._wipe_traces()
+            self.wipe_traces()
 
     @property
     def is_encrypted(self) -> bool:
@@ -215,7 +207,7 @@ class Gallery(Readable, Editable):
         with self._lock:
             self._erase_overdue()
             self._store.change_key(action, secret, keep)
-            self._wipe_traces()
+            self.wipe_traces()
 
     def _erase_overdue(self) -> None:
         """Let those go whose time is over, where the gallery can be written.
@@ -224,7 +216,7 @@ class Gallery(Readable, Editable):
         """
         with self._lock, suppress(GalleryError):
             if self._store.erase_overdue():
-                self._wipe_traces()
+                self.wipe_traces()
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -234,10 +226,14 @@ class Gallery(Readable, Editable):
             # The change itself is done. If traces of an earlier erasure remain and cannot be wiped
             # now, the next change tries again.
             with suppress(GalleryError):
-                self._wipe_traces()
+                self.wipe_traces()
 
-    def _wipe_traces(self) -> None:
-        """Wipe what erased people left in the files, also after a kill in the middle of it."""
+    def wipe_traces(self) -> None:
+        """Wipe what erased people left in the files, also after a kill in the middle of it.
+
+        Raises:
+            GalleryError: Another program is in the way; the next change tries again.
+        """
         with self._store.reading() as snapshot:
             if not snapshot.traces_remain:
                 return
@@ -245,6 +241,7 @@ class Gallery(Readable, Editable):
         try:
             with self._store.unchanging():
                 self._cache.clear()
+                shutil.rmtree(self._folder / STAGING, ignore_errors=True)
         except OSError as error:
             raise GalleryError(
                 f"cannot remove the index in {self._folder} ({error}), so traces of what was "
@@ -258,21 +255,7 @@ class Gallery(Readable, Editable):
         k: int,
         matching: Matching = Matching.BEST,
     ) -> list[list[Match]]:
-        """Find the people closest to each query, without those who are excluded from it.
-
-        Args:
-            vectors: (Q, D) unit vectors.
-            k: How many people to find, at least 1.
-            matching: How a person's photographs are compared.
-
-        Returns:
-            For each query at most k people, best first, those of equal similarity by name.
-
-        Raises:
-            ArgumentError: k is less than 1.
-            GalleryError: The queries are not unit vectors of the gallery's dimension, or a template
-                is damaged.
-        """
+        """See `AnyGallery.search`."""
         if k < 1:
             raise ArgumentError(f"asked for the best {k} people: ask for at least 1")
         with self._lock:
@@ -281,16 +264,39 @@ class Gallery(Readable, Editable):
             queries = unit_vectors(vectors, view.index.dimension)
             return [view.best_people(query, k, matching) for query in queries]
 
+    @contextmanager
+    def records(self) -> Iterator[Iterator[PersonRecord]]:
+        """Everybody in one state of the gallery, whatever is changed meanwhile."""
+        with self._apart() as snapshot:
+            yield read_records(snapshot)
+
+    @contextmanager
+    def adding(self) -> Iterator[Writer]:
+        """Put people in: all of the block, or nothing."""
+        with self._changing(), self._store.adding() as connection:
+            yield lambda records: add_records(connection, records)
+
+    def faults(self) -> list[str]:
+        """See `AnyGallery.faults`."""
+        with self._apart() as snapshot:
+            return faults_of(snapshot)
+
+    def facts(self) -> dict[str, str | int]:
+        """See `AnyGallery.facts`."""
+        with self._lock, self._store.reading() as snapshot:
+            return facts_of(snapshot, self._folder)
+
+    @contextmanager
+    def _apart(self) -> Iterator[Snapshot]:
+        """A state of its own, while others are asked for."""
+        with (
+            closing(Store(self._folder / DATABASE, self._find_secret)) as store,
+            store.reading() as snapshot,
+        ):
+            yield snapshot
+
     def close(self) -> None:
         """Keep the index for the next process and close the database."""
         with self._lock:
             self._views.close()
             self._store.close()
-
-
-def nobody_enrolled(folder: Path) -> GalleryError:
-    """The error of a gallery that is asked who somebody is and knows nobody."""
-    return GalleryError(
-        f"nobody is enrolled in {folder}: enrol somebody first, "
-        "`likeness enroll PHOTOGRAPH --name NAME`"
-    )

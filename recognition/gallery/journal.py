@@ -62,8 +62,9 @@ class Journal:
         )
         audit.note(connection, action, *people)
         connection.execute(
-            "DELETE FROM operation WHERE done_at < ? OR id <= ?",
-            (restorable_since(), self._operation - MOST_OPERATIONS),
+            "DELETE FROM operation WHERE done_at < ? OR id NOT IN"
+            " (SELECT id FROM operation ORDER BY id DESC LIMIT ?)",
+            (restorable_since(), MOST_OPERATIONS),
         )
 
     def changes(self, kind: Row, ids: Iterable[int]) -> None:

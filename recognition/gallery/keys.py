@@ -53,6 +53,8 @@ class WrappedKey:
 
     Attributes:
         key_id: Another one each time that a key is wrapped, for whoever keeps its secret.
+        gallery_id: The gallery's when its key was drawn, which its rows are bound to; the backup
+            and what is restored from it keep it.
         kind: What wraps it.
         n: Of scrypt, as are r and p; 0 for a raw key.
         r: Block size.
@@ -63,6 +65,7 @@ class WrappedKey:
     """
 
     key_id: str
+    gallery_id: str
     kind: SecretKind
     n: int
     r: int
@@ -88,18 +91,25 @@ def new_secret(text: str) -> str:
 def wrap(key: bytes, secret: str, gallery_id: str) -> WrappedKey:
     """Encrypt a gallery's key by a secret."""
     made = WrappedKey(
-        key_id=str(uuid.uuid4()), kind=SecretKind.RAW, n=0, r=0, p=0, salt=b"", wrapped=b""
+        key_id=str(uuid.uuid4()),
+        gallery_id=gallery_id,
+        kind=SecretKind.RAW,
+        n=0,
+        r=0,
+        p=0,
+        salt=b"",
+        wrapped=b"",
     )
     if not _RAW.fullmatch(secret):
         n, r, p = SCRYPT
         salt = os.urandom(_SALT_BYTES)
         made = replace(made, kind=SecretKind.PASSPHRASE, n=n, r=r, p=p, salt=salt)
     nonce = os.urandom(_NONCE_BYTES)
-    sealed = _cipher(made, secret).encrypt(nonce, key, _bound(made, gallery_id))
+    sealed = _cipher(made, secret).encrypt(nonce, key, _bound(made))
     return replace(made, wrapped=nonce + sealed)
 
 
-def unwrap(wrapped: WrappedKey, secret: str, gallery_id: str) -> bytes:
+def unwrap(wrapped: WrappedKey, secret: str) -> bytes:
     """Return a gallery's key.
 
     Raises:
@@ -115,7 +125,7 @@ def unwrap(wrapped: WrappedKey, secret: str, gallery_id: str) -> bytes:
         raise wrong
     nonce, sealed = wrapped.wrapped[:_NONCE_BYTES], wrapped.wrapped[_NONCE_BYTES:]
     try:
-        key: bytes = _cipher(wrapped, secret).decrypt(nonce, sealed, _bound(wrapped, gallery_id))
+        key: bytes = _cipher(wrapped, secret).decrypt(nonce, sealed, _bound(wrapped))
     except (InvalidTag, ValueError):
         raise wrong from None
     if len(key) != KEY_BYTES:
@@ -123,26 +133,21 @@ def unwrap(wrapped: WrappedKey, secret: str, gallery_id: str) -> bytes:
     return key
 
 
-def read_key(connection: sqlite3.Connection) -> tuple[WrappedKey | None, str]:
-    """The key that a gallery holds, if it is encrypted, and the gallery's id."""
-    (gallery_id,) = connection.execute("SELECT gallery_id FROM gallery").fetchone() or ("",)
-    row = connection.execute(
-        "SELECT key_id, kind, n, r, p, salt, wrapped FROM wrapped_key"
-    ).fetchone()
-    if row is None:
-        return None, gallery_id
-    names = (one.name for one in fields(WrappedKey))
-    return WrappedKey(**dict(zip(names, row, strict=True))), gallery_id
+def read_key(connection: sqlite3.Connection) -> WrappedKey | None:
+    """The key that a gallery holds, if it is encrypted."""
+    names = [one.name for one in fields(WrappedKey)]
+    row = connection.execute(f"SELECT {', '.join(names)} FROM wrapped_key").fetchone()
+    return None if row is None else WrappedKey(**dict(zip(names, row, strict=True)))
 
 
 def write_key(connection: sqlite3.Connection, wrapped: WrappedKey | None) -> None:
     """Put a key in the place of the one that a gallery holds; None leaves it without."""
     connection.execute("DELETE FROM wrapped_key")
     if wrapped is not None:
+        names = ", ".join(one.name for one in fields(WrappedKey))
+        places = ", ".join("?" * len(fields(WrappedKey)))
         connection.execute(
-            "INSERT INTO wrapped_key (only_row, key_id, kind, n, r, p, salt, wrapped)"
-            " VALUES (1, ?, ?, ?, ?, ?, ?, ?)",
-            astuple(wrapped),
+            f"INSERT INTO wrapped_key (only_row, {names}) VALUES (1, {places})", astuple(wrapped)
         )
 
 
@@ -165,7 +170,7 @@ class Lock:
         Raises:
             LockedError: It is encrypted, and the secret is missing or wrong.
         """
-        wrapped, gallery_id = read_key(connection)
+        wrapped = read_key(connection)
         if wrapped is None:
             self._known, self._key, self._seal = None, b"", OPEN
         elif wrapped != self._known:
@@ -175,8 +180,8 @@ class Lock:
                     f"the gallery is encrypted: give its {_called(wrapped)}, by LIKENESS_KEY or "
                     "LIKENESS_KEY_FILE or on a terminal"
                 )
-            self._key = unwrap(wrapped, secret, gallery_id)
-            self._known, self._seal = wrapped, KeyedSeal(self._key, gallery_id)
+            self._key = unwrap(wrapped, secret)
+            self._known, self._seal = wrapped, KeyedSeal(self._key, wrapped.gallery_id)
         return self._seal
 
     @property
@@ -184,9 +189,9 @@ class Lock:
         """The gallery's key, after `seal`; empty if it is not encrypted."""
         return self._key
 
-    def expect(self, wrapped: WrappedKey, key: bytes, gallery_id: str) -> None:
+    def expect(self, wrapped: WrappedKey, key: bytes) -> None:
         """Know a key that the gallery is being given; should that fail, the old one is found."""
-        self._known, self._key, self._seal = wrapped, key, KeyedSeal(key, gallery_id)
+        self._known, self._key, self._seal = wrapped, key, KeyedSeal(key, wrapped.gallery_id)
 
 
 def _called(wrapped: WrappedKey) -> str:
@@ -224,6 +229,6 @@ def _cipher(wrapped: WrappedKey, secret: str) -> "AESGCM":
     )
 
 
-def _bound(wrapped: WrappedKey, gallery_id: str) -> bytes:
+def _bound(wrapped: WrappedKey) -> bytes:
     *terms, _ = astuple(wrapped)
-    return repr(("likeness key 1", gallery_id, *map(str, terms))).encode()
+    return repr(("likeness key 1", *map(str, terms))).encode()

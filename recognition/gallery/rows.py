@@ -31,13 +31,15 @@ def next_id(connection: SealedConnection, table: str) -> int:
     return int(highest) + 1
 
 
-def add_person(connection: SealedConnection, name: str, enrolled_at: str) -> int:
-    """Add somebody whose name is free; their id."""
+def add_person(
+    connection: SealedConnection, name: str, enrolled_at: str, deleted_at: str | None = None
+) -> int:
+    """Add somebody whose name is free, or who is deleted; their id."""
     person = next_id(connection, Row.PERSON)
     closed = connection.seal.close_text(name, name_place(person))
     connection.execute(
-        "INSERT INTO person (id, name, mark, enrolled_at) VALUES (?, ?, ?, ?)",
-        (person, closed, connection.seal.mark(name), enrolled_at),
+        "INSERT INTO person (id, name, mark, enrolled_at, deleted_at) VALUES (?, ?, ?, ?, ?)",
+        (person, closed, connection.seal.mark(name), enrolled_at, deleted_at),
     )
     return person
 

@@ -98,6 +98,7 @@ _WRAPPED_KEY = """
 CREATE TABLE wrapped_key (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
     key_id TEXT NOT NULL,
+    gallery_id TEXT NOT NULL,
     kind TEXT NOT NULL CHECK (kind IN ('passphrase', 'raw')),
     -- Of scrypt, which makes a key of a passphrase.
     n INTEGER NOT NULL,
@@ -130,6 +131,9 @@ WHEN old.done_at >= strftime('%Y-%m-%dT%H:%M:%S', 'now', '-{AUDIT_DAYS} days')
 BEGIN SELECT RAISE(ABORT, 'a line of the audit log is kept for {AUDIT_DAYS} days'); END
 """
 
+TRIGGERS = (_AUDIT_STAYS, _AUDIT_IS_KEPT)
+"""All that a gallery's file has; one with others is a stranger's."""
+
 _PERSON_INDEXES = (
     # Someone who was deleted may be enrolled anew under the same name.
     "CREATE UNIQUE INDEX person_mark ON person (mark) WHERE deleted_at IS NULL",
@@ -137,7 +141,7 @@ _PERSON_INDEXES = (
     "CREATE INDEX person_expiry ON person (expires_on) WHERE expires_on IS NOT NULL",
 )
 
-_PRIVACY = (_WRAPPED_KEY, _AUDIT, _AUDIT_STAYS, _AUDIT_IS_KEPT, *_PERSON_INDEXES)
+_PRIVACY = (_WRAPPED_KEY, _AUDIT, *TRIGGERS, *_PERSON_INDEXES)
 
 _MARKS = (
     "ALTER TABLE person ADD COLUMN mark TEXT NOT NULL DEFAULT ''",

@@ -65,6 +65,11 @@ class Snapshot:
         self.seal = connection.seal
 
     @property
+    def connection(self) -> SealedConnection:
+        """The transaction that it looks through."""
+        return self._connection
+
+    @property
     def model(self) -> EmbeddingModel:
         """Whose embeddings these are."""
         return EmbeddingModel(*self._gallery("model_id, weights_digest, dimension, weights_path"))

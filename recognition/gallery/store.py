@@ -165,6 +165,16 @@ class Store(Editable):
         with self._changing() as connection:
             yield Editor(connection)
 
+    @contextmanager
+    def adding(self) -> Iterator[SealedConnection]:
+        """One change for `records.add_records`.
+
+        Raises:
+            GalleryError: The file cannot be written.
+        """
+        with self._changing() as connection:
+            yield connection
+
     def erase(self, name: str) -> None:
         """Remove everybody of a name, deleted ones too. Traces remain until `wipe_traces`.
 
@@ -215,10 +225,10 @@ class Store(Editable):
         """
         lock = self._database.lock
 
-        def expect(wrapped: WrappedKey, key: bytes, gallery_id: str) -> None:
+        def expect(wrapped: WrappedKey, key: bytes) -> None:
             if keep is not None and secret is not None:
                 keep(wrapped.key_id, secret)
-            lock.expect(wrapped, key, gallery_id)
+            lock.expect(wrapped, key)
 
         with self._changing() as connection:
             change_key(connection, lock.key, action, secret, expect)

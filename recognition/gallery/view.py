@@ -1,6 +1,6 @@
 """What a search looks at: one state of the store, with its index."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,14 +32,15 @@ class View:
     index: TemplateIndex
     excluded: Mapping[int, Embeddings] = field(default_factory=dict)
 
+    @property
+    def gallery(self) -> str:
+        """Names the gallery, in whichever state."""
+        return self.revision.partition("/")[0]
+
     def best_people(
         self, query: Embeddings, k: int, matching: Matching = Matching.BEST
     ) -> list[Match]:
-        """Find the k people closest to a query, best first, those of equal similarity by name.
-
-        The index is asked for the closest templates; whoever has one among them is compared by all
-        of theirs. Whoever has none is no closer by any rule than the last of these templates. So
-        ever more are looked at until that is not closer than the k people found.
+        """Find the k people closest to a query; see `best_of`.
 
         Left out is whoever is known not to have this face: it is more like one that is not theirs
         than like any that is.
@@ -49,15 +50,12 @@ class View:
             k: How many people; fewer are found where fewer are enrolled.
             matching: How a person's templates are compared.
         """
-        count = min(len(self.index), _TEMPLATES_A_PERSON * k)
-        while True:
+
+        def look(count: int) -> tuple[dict[str, float], float, bool]:
             best, limit = self._best_among(query, count)
-            found = self._scored(query, best, matching)
-            ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))[:k]
-            is_settled = len(ranked) == k and ranked[-1][1] >= limit
-            if is_settled or count == len(self.index) or len(best) == len(self.roll.names):
-                return [Match(person=name, cosine_similarity=value) for name, value in ranked]
-            count = min(len(self.index), 4 * count)
+            return self._scored(query, best, matching), limit, len(best) == len(self.roll.names)
+
+        return best_of(look, k, len(self.index))
 
     def _best_among(self, query: Embeddings, count: int) -> tuple[dict[int, float], float]:
         """Person → best cosine similarity among the `count` closest templates, and the last one."""
@@ -87,6 +85,31 @@ class View:
                 templates = self.index.embeddings(self.roll.ids[self.roll.people == person])
                 scored[name] = combined(templates @ query, matching)
         return scored
+
+
+def best_of(
+    look: Callable[[int], tuple[Mapping[str, float], float, bool]], k: int, most: int
+) -> list[Match]:
+    """Find the k people closest to a query, best first, those of equal similarity by name.
+
+    The closest templates are looked at; whoever has one among them is compared by all of theirs.
+    Whoever has none is no closer by any rule than the last of these templates. So ever more are
+    looked at until that is not closer than the k people found.
+
+    Args:
+        look: How many templates → the people whose they are, name → cosine similarity; the cosine
+            similarity of the last of these templates; whether there is nobody else.
+        k: How many people; fewer are found where fewer are enrolled.
+        most: How many templates there are.
+    """
+    count = min(most, _TEMPLATES_A_PERSON * k)
+    while True:
+        found, limit, are_all = look(count)
+        ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))[:k]
+        is_settled = len(ranked) == k and ranked[-1][1] >= limit
+        if is_settled or are_all or count == most:
+            return [Match(person=name, cosine_similarity=value) for name, value in ranked]
+        count = min(most, 4 * count)
 
 
 def combined(similarities: npt.NDArray[np.floating], matching: Matching) -> float:

@@ -48,6 +48,8 @@ class Views:
     def _view_of(self, snapshot: Snapshot) -> View:
         revision, dimension, roll = snapshot.revision, snapshot.model.dimension, snapshot.roll()
         index = self._view.index if self._view else None
+        if self._view and self._view.gallery != revision.partition("/")[0]:
+            index = None  # another gallery was restored in its place, and has its own ids
         if index is None:
             index = self._cache.read(roll, dimension, revision, snapshot.seal)
         if index is None or index.dimension != dimension:

@@ -145,3 +145,18 @@ def test_enrolments_are_joined_in_order() -> None:
         enrolled=(Enrolled("Ann", 1), Enrolled("Bob", 2)),
         skipped=(Skipped("a", "why"), Skipped("b", "why")),
     )
+
+
+def test_a_face_too_poor_is_left_out_unless_any_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    dark = np.zeros((112, 112, 3), np.uint8)
+    monkeypatch.setattr(StandInFace, "crop", dark)
+    gallery = StandInGallery()
+    [skipped] = enrol(gallery, "Ann", [seen("a", 1)], terms()).skipped
+    assert skipped.reason.startswith("the face is blurred (sharpness 0.00, wanted 0.07), too dark")
+    assert "--any-quality" in skipped.reason
+    assert gallery.asked == []
+    [kept] = enrol(gallery, "Ann", [seen("a", 1)], terms(any_quality=True)).kept
+    assert [line.split(" (")[0] for line in kept.warnings] == [
+        "the face is blurred",
+        "the face is too dark",
+    ]

@@ -17,6 +17,7 @@ from ui.options import Settings
 
 LANDMARKS = ((10.0, 10.0), (22.0, 10.0), (16.0, 16.0), (11.0, 22.0), (21.0, 22.0))
 RED, PINK, BLUE, BLACK = (255, 0, 0), (255, 50, 50), (0, 0, 255), (0, 0, 0)
+TEAL = (0, 250, 250)
 
 
 @dataclass(frozen=True)
@@ -297,3 +298,138 @@ def test_somebody_unknown_is_an_error(
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
+
+
+def as_json(capsys: pytest.CaptureFixture[str], *command: str, code: int = 0) -> list[dict]:
+    capsys.readouterr()
+    assert main([*command, "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def test_enrolling_tells_each_photograph_as_json(
+    tmp_path: Path, red_and_blue: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd, bad = picture(tmp_path / "odd.png", TEAL), picture(tmp_path / "bad.png", BLACK)
+    kept, skipped = as_json(capsys, "enroll", odd, bad, "--name", "Ann", code=1)
+    assert (kept["image"], kept["person"]) == (odd, "Ann")
+    assert set(kept["quality"]) == {"size", "sharpness", "turn", "nod", "brightness"}
+    assert kept["quality"]["turn"] == pytest.approx(0, abs=0.01)
+    [warning] = kept["warnings"]
+    assert "unlike the other photographs of 'Ann'" in warning
+    assert skipped == {"image": bad, "error": "no face found in it", "enrolled_before": False}
+
+
+def test_what_is_odd_about_a_photograph_goes_to_stderr(
+    tmp_path: Path, red_and_blue: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    again = picture(tmp_path / "again.png", PINK, BLACK)
+    assert main(["enroll", again, "--name", "Rose"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "enrolled Rose: 1 photograph\n"
+    assert err.startswith(f"warning: {again}: like 'Ann' (similarity 0.96)")
+    assert err.count("\n") == 1
+
+
+def test_a_person_is_looked_at_merged_split_and_moved_and_all_is_undone(
+    tmp_path: Path, red_and_blue: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def people() -> dict[str, int]:
+        return {one["name"]: one["photographs"] for one in as_json(capsys, "people", "list")}
+
+    assert main(["enroll", picture(tmp_path / "p.png", PINK), "--name", "Rose"]) == 0
+    [pair] = as_json(capsys, "people", "check")
+    assert (pair["person"], pair["other"], pair["above"]) == ("Ann", "Rose", True)
+    assert pair["share"] == 1.0
+    assert main(["people", "check"]) == 0
+    assert "Ann\tRose\t0.96\t1 3\t100 %\tperhaps one person" in capsys.readouterr().out
+
+    assert main(["people", "merge", "Rose", "Ann"]) == 0
+    assert people() == {"Ann": 2, "Bob": 1}
+    first, second = as_json(capsys, "people", "show", "Ann")
+    assert (first["number"], second["number"]) == (1, 3)
+    assert first["cosine_similarity"] == pytest.approx(0.9636, abs=1e-3)
+    assert main(["people", "show", "Ann"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].startswith("1\t0.96\tgood\t")
+
+    assert main(["people", "split", "Ann", "3", "--as", "Rosa"]) == 0
+    assert people() == {"Ann": 1, "Bob": 1, "Rosa": 1}
+    assert main(["people", "undo"]) == 0
+    assert main(["people", "move", "Ann", "3", "--to", "Bob"]) == 0
+    assert people() == {"Ann": 1, "Bob": 2}
+    history = as_json(capsys, "people", "history")
+    assert [one["what"] for one in history][:2] == [
+        "photograph 3 of 'Ann' moved to 'Bob'",
+        "'Rose' merged into 'Ann'",
+    ]
+    for _ in history:
+        assert main(["people", "undo"]) == 0
+    assert people() == {}
+    capsys.readouterr()
+    assert main(["people", "undo"]) == 1
+    assert "nothing to undo" in capsys.readouterr().err
+
+
+def test_what_cannot_be_done_to_photographs_is_one_line(
+    red_and_blue: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command, code in (
+        (["merge", "Ann", "Zoe"], 1),
+        (["move", "Ann", "2", "--to", "Bob"], 1),
+        (["split", "Ann", "1", "--as", "Bob"], 1),
+        (["move", "Ann", "one", "--to", "Bob"], 2),
+        (["check", "--margin", "-1"], 2),
+        (["check", "--threshold", "7"], 2),
+        (["show", "Zoe"], 1),
+    ):
+        capsys.readouterr()
+        assert main(["people", *command]) == code, command
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_face_that_is_not_somebody_s_is_not_called_so_again(
+    tmp_path: Path, red_and_blue: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twin = picture(tmp_path / "twin.png", PINK, BLACK, TEAL)
+    own = picture(tmp_path / "own.png", RED, BLACK)
+
+    def name(path: str) -> str | None:
+        return as_json(capsys, "identify", path)[0]["faces"][0]["person"]
+
+    assert name(twin) == "Ann"
+    assert main(["people", "exclude", "Ann", twin]) == 1  # which of the two faces?
+    assert main(["people", "exclude", "Ann", twin, "--face", "1"]) == 0
+    assert (name(twin), name(own)) == (None, "Ann")
+    assert main(["people", "exclude", "Ann", own]) == 0  # the same face, on another photograph
+    assert main(["people", "undo"]) == 0
+    assert main(["people", "undo"]) == 0
+    assert name(twin) == "Ann"
+
+
+def test_in_one_photograph_nobody_is_named_twice_unless_asked(
+    tmp_path: Path, red_and_blue: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = picture(tmp_path / "pair.png", PINK, RED)
+    faces = as_json(capsys, "identify", pair)[0]["faces"]
+    assert [face["person"] for face in faces] == [None, "Ann"]
+    assert faces[0]["named_elsewhere"] == "Ann"
+    capsys.readouterr()
+    assert main(["identify", pair]) == 0
+    assert "unknown (Ann is another face)" in capsys.readouterr().out
+    faces = as_json(capsys, "identify", pair, "--repeats")[0]["faces"]
+    assert [face["person"] for face in faces] == ["Ann", "Ann"]
+
+
+def test_the_mean_of_somebody_s_photographs_can_be_compared(
+    tmp_path: Path, red_and_blue: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd, red = picture(tmp_path / "odd.png", TEAL), picture(tmp_path / "red.png", RED, BLACK)
+    assert main(["enroll", odd, "--name", "Ann"]) == 0
+
+    def best(*options: str) -> float:
+        [face] = as_json(capsys, "identify", red, *options)[0]["faces"]
+        return {m["person"]: m["cosine_similarity"] for m in face["matches"]}["Ann"]
+
+    assert best() == best("--match", "best") == pytest.approx(1)
+    assert best("--match", "mean") == best("--match", "trimmed") == pytest.approx(0.5, abs=0.01)
+    assert main(["identify", red, "--match", "worst"]) == 2

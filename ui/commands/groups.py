@@ -3,4 +3,6 @@
 import typer
 
 people = typer.Typer(help="See, rename and delete who is enrolled.")
-gallery = typer.Typer(help="Encrypt the gallery, and see what was done in it.")
+gallery = typer.Typer(
+    help="Keep, check, encrypt and move the gallery; others may use it meanwhile."
+)

@@ -231,8 +231,10 @@ def restore(settings: Settings, name: PersonArgument) -> int:
 def erase(settings: Settings, name: PersonArgument) -> int:
     """Erase everything kept of somebody for good, deleted or not."""
     with settings.recognition_service() as service:
-        service.erase(name)
+        lingers = service.erase(name)
     output.print_line(f"{name} is erased")
+    if lingers:
+        output.print_warning(lingers)
     return 0
 
 

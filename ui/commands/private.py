@@ -16,7 +16,6 @@ from .people import PersonArgument
 from .tables import print_people
 
 app = typer.Typer()
-
 app.add_typer(gallery, name="gallery")
 
 KeyringOption = Annotated[

@@ -76,6 +76,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     """This process's environment, with the settings that the page reads from it."""
     given = {
         "LIKENESS_HOME": settings.home,
+        "LIKENESS_GALLERY": settings.gallery,
         "LIKENESS_MODEL": settings.model,
         "LIKENESS_WEIGHTS_FILE": settings.weights,
         "LIKENESS_DEVICE": settings.device,

@@ -75,7 +75,13 @@ def _results(
             contents = [upload.content for upload in given]
             return service.identify(contents, top_k=top_k, threshold=threshold)
 
-    question = (state, tuple(upload.id for upload in given), top_k, threshold)
+    question = (
+        state,
+        service.operations()[:1],
+        tuple(upload.id for upload in given),
+        top_k,
+        threshold,
+    )
     results = memory.remembered("identify", question, identify)
     pairs = list(zip(given, results, strict=True))
     for upload, result in memory.first_of(pairs, key="identify", size=_PAGE):
@@ -84,12 +90,14 @@ def _results(
             st.text(wording.shorten(upload.name))
             components.refusal(result.error)
         else:
-            _result(upload, result, threshold)
+            _result(service, upload, result, threshold)
     memory.more_button(pairs, key="identify", size=_PAGE)
     st.caption("There is no liveness test: a photograph of a photograph counts as the person.")
 
 
-def _result(upload: Upload, result: Identification, threshold: float) -> None:
+def _result(
+    service: RecognitionService, upload: Upload, result: Identification, threshold: float
+) -> None:
     """One photograph with its names, and a card for each face."""
     image = load_image(upload.content)
     few = len(result.faces) <= _BESIDE
@@ -102,6 +110,30 @@ def _result(upload: Upload, result: Identification, threshold: float) -> None:
             st.markdown("**No face was found in this photograph.**")
         else:
             components.match_cards(image, result, threshold, key=f"cards-{upload.id}")
+            _wrong_name(service, upload, result)
+
+
+def _wrong_name(service: RecognitionService, upload: Upload, result: Identification) -> None:
+    """Let somebody say that a face has been given the wrong name."""
+    named = {
+        f"{number} · {wording.shorten(face.person)}": (number, face.person)
+        for number, face in enumerate(result.faces, 1)
+        if face.person is not None
+    }
+    if not named:
+        return
+    with st.popover("A wrong name?", type="tertiary"):
+        st.caption(
+            "This face will not be given the name again, nor will one that is more like it than "
+            "like the person. Undo it on the People page."
+        )
+        chosen = st.selectbox("Which", list(named), index=None, key=f"wrong-{upload.id}")
+        if chosen is not None and st.button("It is somebody else", key=f"not-{upload.id}"):
+            number, person = named[chosen]
+            with components.refusals_shown():
+                with components.at_work("Remembering"):
+                    service.not_this_person(person, upload.content, face=number)
+                st.rerun()
 
 
 page()

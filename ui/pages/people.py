@@ -1,4 +1,4 @@
-"""People: enrol by photographs, see who is enrolled, rename, delete, restore, erase."""
+"""People: enrol by photographs, see who is enrolled, and set right what was enrolled."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ import streamlit as st
 from data.errors import AppError
 from recognition.results import Enrolment, PersonSummary
 from recognition.service import RecognitionService
-from ui import components, fields, memory, resources, wording
+from ui import components, fields, memory, resources, setting_right, wording
 from ui.fields import Upload
 
 _PAGE = 24  # people at once
@@ -49,11 +49,18 @@ def _enrolment(service: RecognitionService) -> None:
             key=f"largest-{turn}",
             help="Otherwise such a photograph is skipped: nobody can tell whose face is meant.",
         )
+        any_quality = st.checkbox(
+            "Take poor faces, too",
+            key=f"poor-{turn}",
+            help="Otherwise faces that are small, blurred, turned, dark or bright are skipped: "
+            "they are poor to know somebody by.",
+        )
         if st.button("Enrol", type="primary", key=f"enrol-{turn}", width="stretch"):
             with components.refusals_shown():
                 if not photographs:
                     raise AppError("no photograph yet: add one or more of this person")
-                _enrol(service, turn, name, photographs, face=1 if largest else None)
+                face = 1 if largest else None
+                _enrol(service, turn, name, photographs, face=face, any_quality=any_quality)
                 st.rerun()
         st.caption(_CONSENT)
     if desk["receipt"]:
@@ -61,13 +68,11 @@ def _enrolment(service: RecognitionService) -> None:
 
 
 def _desk() -> dict[str, Any]:
-    """What this session has done: `turn`, `receipt` of the last enrolment, who was `deleted`.
+    """What this session has done: its `turn`, and the `receipt` of the last enrolment.
 
     A plain dictionary, for what is written into it stays even when a click ends this run.
     """
-    desk: dict[str, Any] = st.session_state.setdefault(
-        "desk", {"turn": 0, "receipt": None, "deleted": None}
-    )
+    desk: dict[str, Any] = st.session_state.setdefault("desk", {"turn": 0, "receipt": None})
     return desk
 
 
@@ -78,6 +83,7 @@ def _enrol(
     photographs: Sequence[Upload],
     *,
     face: int | None,
+    any_quality: bool,
 ) -> None:
     """Enrol once, however often the button was clicked.
 
@@ -87,7 +93,8 @@ def _enrol(
     desk = _desk()
     with components.at_work(f"Looking at {wording.count(len(photographs), 'photograph')}"):
         if desk["turn"] == turn:
-            enrolment = service.enroll(name, [upload.content for upload in photographs], face=face)
+            contents = [upload.content for upload in photographs]
+            enrolment = service.enroll(name, contents, face=face, any_quality=any_quality)
             desk["receipt"] = (enrolment, [upload.name for upload in photographs])
             if enrolment.enrolled:
                 desk["turn"] = turn + 1  # the next run shows new, empty fields
@@ -96,14 +103,15 @@ def _enrol(
 def _receipt(enrolment: Enrolment, names: Sequence[str]) -> None:
     """What became of each photograph."""
     for enrolled in enrolment.enrolled:
-        kept = wording.count(enrolled.photographs, "photograph")
-        st.success(f"{wording.plain(enrolled.person)}: {kept} enrolled", icon=":material/check:")
+        count = wording.count(enrolled.photographs, "photograph")
+        st.success(f"{wording.plain(enrolled.person)}: {count} enrolled", icon=":material/check:")
     if not enrolment.enrolled:
         known = all(skipped.enrolled_before for skipped in enrolment.skipped)
         why = "every photograph is enrolled already" if known else "no photograph could be used"
         st.warning(f"Nobody was enrolled: {why}.", icon=":material/info:")
     # The service calls photographs without a path by their place among those given.
     left_out = {skipped.image: skipped for skipped in enrolment.skipped}
+    kept = {one.image: one for one in enrolment.kept}
     places = [f"image {position}" for position in range(1, len(names) + 1)]
     with st.container(
         height=_RECEIPT_HEIGHT if len(names) > _RECEIPT_LINES else "content", gap=None
@@ -113,13 +121,17 @@ def _receipt(enrolment: Enrolment, names: Sequence[str]) -> None:
             is_in = skipped is None or skipped.enrolled_before
             mark = ":material/check:" if is_in else ":material/block:"
             outcome = f" – {wording.literal(skipped.reason)}" if skipped else ""
+            if place in kept and not kept[place].warnings:
+                outcome = f" – {wording.quality_words(kept[place].quality)}"
             st.caption(f"{mark} {wording.plain(name)}{outcome}")
+            for warning in kept[place].warnings if place in kept else ():
+                st.caption(f":material/warning: {wording.literal(warning)}")
 
 
 def _people(service: RecognitionService) -> None:
     """Everybody enrolled, with a thumbnail each."""
     people = service.people()
-    _undo_of_deletion(service)
+    setting_right.undo_bar(service)
     if not people:
         with st.container(border=True, gap=None):
             st.markdown("**Nobody is enrolled yet.**")
@@ -132,13 +144,16 @@ def _people(service: RecognitionService) -> None:
     st.caption(wording.count(len(found), "person", "people"))
     with st.container(horizontal=True, gap="medium"):
         for person in memory.first_of(found, key="people", size=_PAGE):
-            _person(service, person)
+            _person(service, person, people)
     memory.more_button(found, key="people", size=_PAGE)
+    setting_right.photographs(service, people)
+    setting_right.look_alikes(service, people)
 
 
-def _person(service: RecognitionService, person: PersonSummary) -> None:
+def _person(
+    service: RecognitionService, person: PersonSummary, people: Sequence[PersonSummary]
+) -> None:
     """One person's card."""
-    desk = _desk()
     with st.container(width=132, gap="xxsmall"):
         if thumbnail := service.thumbnail(person.name):
             st.image(thumbnail, width=132)
@@ -155,8 +170,8 @@ def _person(service: RecognitionService, person: PersonSummary) -> None:
             if st.button("Delete", key=f"delete-{person.name}", width="stretch"):
                 with components.refusals_shown():
                     service.delete(person.name)
-                    desk["deleted"] = person.name
                     st.rerun()
+            setting_right.merge_form(service, person.name, people)
 
 
 def _consent_of(person: PersonSummary) -> str:
@@ -165,23 +180,9 @@ def _consent_of(person: PersonSummary) -> str:
     return f"{agreed} · until {person.expires_on}" if person.expires_on else agreed
 
 
-def _undo_of_deletion(service: RecognitionService) -> None:
-    """Offer to take back the last deletion of this session."""
-    desk = _desk()
-    name: str | None = desk["deleted"]
-    if name is None:
-        return
-    with st.container(horizontal=True, border=True, vertical_alignment="center"):
-        st.markdown(f"{wording.plain(name)} was deleted.")
-        if st.button("Undo", icon=":material/undo:"):
-            desk["deleted"] = None
-            service.restore(name)
-            st.rerun()
-
-
 def _deleted_people(service: RecognitionService) -> None:
     """Those who can still be restored, or erased for good."""
-    deleted, desk = service.people(deleted=True), _desk()
+    deleted = service.people(deleted=True)
     if not deleted:
         return
     with st.expander(f"Deleted: {wording.count(len(deleted), 'person', 'people')}"):
@@ -191,11 +192,9 @@ def _deleted_people(service: RecognitionService) -> None:
                 st.text(wording.shorten(person.name), width="stretch")
                 if st.button("Restore", key=f"restore-{number}"):
                     service.restore(person.name)
-                    desk["deleted"] = None
                     st.rerun()
                 if st.button("Erase for good", key=f"erase-{number}"):
                     service.erase(person.name)
-                    desk["deleted"] = None
                     st.rerun()
 
 

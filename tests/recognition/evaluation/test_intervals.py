@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 from recognition.evaluation.intervals import (
+    Spread,
+    angles,
     difference_interval,
     freedom_by_person,
     score_interval,
+    spread_by_person,
+    variance_of_share,
     variances_by_person,
 )
 from recognition.evaluation.weighted import weighted_share
@@ -57,6 +61,36 @@ def test_pairs_that_share_people_say_less_than_as_many_that_do_not():
     groups = np.repeat(np.arange(20), 10)
     alike = np.stack([groups, groups], axis=1)
     assert variances_by_person(share, alike, replicates=4000) == pytest.approx([0.25 / 20], rel=0.2)
+
+
+def test_the_design_effect_is_how_often_pairs_say_the_same() -> None:
+    groups = np.repeat(np.arange(100), 4)  # four genuine pairs of each, decided alike
+    pairs = np.stack([groups, groups], axis=1)
+    chosen = groups % 2 == 0
+
+    def shares(weights: np.ndarray) -> np.ndarray:
+        return angles(weighted_share(chosen, weights)[:, None])
+
+    spread = spread_by_person(shares, pairs, replicates=3000)
+    assert spread.design_effect == pytest.approx(4, rel=0.15)
+    apart = np.stack([np.arange(400), np.arange(400)], axis=1)
+    assert spread_by_person(shares, apart, replicates=3000).design_effect == pytest.approx(
+        1, abs=0.1
+    )
+
+
+def test_a_figure_without_errors_has_no_design_effect() -> None:
+    assert Spread(of_people=np.zeros(2), of_pairs=np.zeros(2)).design_effect == 1
+    assert Spread(of_people=np.array([0.0, 6]), of_pairs=np.array([0.0, 2])).design_effect == 3
+    assert Spread(of_people=np.array([-1.0]), of_pairs=np.array([2.0])).design_effect == 1
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.9, 0.995])
+def test_the_variance_of_a_share_is_found_from_its_angle(share: float) -> None:
+    drawn = np.random.default_rng(0).binomial(4000, share, 20_000) / 4000
+    of_angle = float(angles(drawn).var())
+    assert of_angle == pytest.approx(1 / 16_000, rel=0.05)
+    assert variance_of_share(share, of_angle) == pytest.approx(share * (1 - share) / 4000, rel=0.05)
 
 
 def test_few_people_who_make_all_errors_leave_few_degrees_of_freedom():

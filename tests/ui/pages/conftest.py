@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 import ui
 from data.errors import AppError, ArgumentError, GalleryError
+from recognition.inventory import LookAlikes, Operation, PhotographSummary
 from recognition.results import (
     Calibration,
     Detection,
@@ -20,8 +21,10 @@ from recognition.results import (
     FailedImage,
     Identification,
     IdentifiedFace,
+    Kept,
     Match,
     PersonSummary,
+    Quality,
     Skipped,
     Use,
     Verification,
@@ -35,6 +38,9 @@ FACE = Face(
     detection_score=0.99,
     landmarks=((18.0, 26.0), (32.0, 26.0), (25.0, 34.0), (19.0, 42.0), (31.0, 42.0)),
 )
+
+
+QUALITY = Quality(size=40.0, sharpness=0.3, turn=0.0, nod=0.0, brightness=0.5)
 
 
 @dataclass
@@ -51,6 +57,14 @@ class PlayedService:
     similarity: float = 0.62
     limit: float | None = 0.27
     own: Calibration | None = None
+    quality: Quality = QUALITY
+    warnings: tuple[str, ...] = ()
+    any_quality: bool = False
+    done: list[str] = field(default_factory=list)
+    undone: list[str] = field(default_factory=list)
+    alike: list[LookAlikes] = field(default_factory=list)
+    excluded: list[tuple[str, int | None]] = field(default_factory=list)
+    given: list[tuple[str, str, list[int], str]] = field(default_factory=list)
 
     @property
     def threshold(self) -> float | None:
@@ -67,10 +81,53 @@ class PlayedService:
             for name in (self.deleted if deleted else self.names)
         )
 
-    def thumbnail(self, person: str) -> bytes | None:
+    def thumbnail(self, person: str, photograph: int | None = None) -> bytes | None:
         return _picture()
 
-    def enroll(self, person: str, images: Sequence[bytes], *, face: int | None = None) -> Enrolment:
+    def operations(self) -> tuple[Operation, ...]:
+        return tuple(Operation(what, f"{n}") for n, what in reversed(list(enumerate(self.done))))
+
+    def undo(self) -> str:
+        self.undone.append(self.done.pop())
+        return self.undone[-1]
+
+    def photographs(self, person: str) -> tuple[PhotographSummary, ...]:
+        return tuple(
+            PhotographSummary(
+                number=number,
+                photograph_sha256="ab" * 32,
+                cosine_similarity=0.5,
+                quality=self.quality,
+            )
+            for number in (4, 7, 9)
+        )
+
+    def merge(self, name: str, into: str) -> None:
+        self.names.remove(name)
+        self.done.append(f"'{name}' merged into '{into}'")
+
+    def move(self, name: str, photographs: Sequence[int], to: str) -> None:
+        self.given.append(("move", name, list(photographs), to))
+
+    def split(self, name: str, photographs: Sequence[int], new: str) -> None:
+        self.given.append(("split", name, list(photographs), new))
+
+    def look_alikes(self) -> list[LookAlikes]:
+        return self.alike
+
+    def not_this_person(self, person: str, image: bytes, *, face: int | None = None) -> None:
+        self.excluded.append((person, face))
+        self.done.append(f"a face said not to be '{person}'")
+
+    def enroll(
+        self,
+        person: str,
+        images: Sequence[bytes],
+        *,
+        face: int | None = None,
+        any_quality: bool = False,
+    ) -> Enrolment:
+        self.any_quality = any_quality
         if self.refusal:
             raise self.refusal
         if not person.strip() or len(person) > 200:
@@ -88,6 +145,16 @@ class PlayedService:
                 )
                 for position, reason in self.skipped.items()
             ),
+            kept=tuple(
+                Kept(
+                    image=f"image {position}",
+                    person=person,
+                    quality=self.quality,
+                    warnings=self.warnings,
+                )
+                for position in range(1, len(images) + 1)
+                if position not in self.skipped
+            ),
         )
 
     def rename(self, old: str, new: str) -> None:
@@ -98,6 +165,7 @@ class PlayedService:
     def delete(self, name: str) -> None:
         self.names.remove(name)
         self.deleted.append(name)
+        self.done.append(f"'{name}' deleted")
 
     def restore(self, name: str) -> None:
         self.deleted.remove(name)
@@ -124,7 +192,9 @@ class PlayedService:
             Match(n, self.similarity, None if self.own is None else 0.9876) for n in self.names
         )
         known = self.names[0] if self.similarity >= threshold else None
-        face = IdentifiedFace(face=FACE, person=known, matches=matches[:top_k])
+        face = IdentifiedFace(
+            face=FACE, person=known, matches=matches[:top_k], quality=self.quality
+        )
         return Identification(image=name, faces=(face,))
 
     def detect(self, images: Sequence[bytes]) -> list[Detection | FailedImage]:

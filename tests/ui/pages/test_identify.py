@@ -2,6 +2,7 @@ import json
 from dataclasses import replace
 
 from data.errors import WeightsError
+from recognition.results import Quality
 
 
 def cards(page):
@@ -153,3 +154,25 @@ def test_a_calibrated_gallery_names_by_its_own_threshold_and_says_when_it_is_out
     assert "Unknown" in text
     assert "98.8 % likely" in text
     assert "closest: 0.62 against 0.70" in text
+
+
+def test_a_wrong_name_is_taken_back_for_that_face(open_page, service, picture, said):
+    service.names = ["Ann", "Bob"]
+    page = open_page("identify")
+    page.file_uploader[0].set_value([("a.png", picture(), "image/png")])
+    page.run()
+    choice = next(box for box in page.selectbox if box.key.startswith("wrong-"))
+    choice.set_value("1 · Ann").run()
+    next(button for button in page.button if button.key.startswith("not-")).click().run()
+    assert not page.exception
+    assert service.excluded == [("Ann", 1)]
+    assert service.identifications == 2  # asked again, now that it is another question
+
+
+def test_a_poor_face_is_called_so(open_page, service, picture, said):
+    service.names = ["Ann"]
+    service.quality = Quality(size=40.0, sharpness=0.02, turn=0.0, nod=0.0, brightness=0.5)
+    page = open_page("identify")
+    page.file_uploader[0].set_value([("a.png", picture(), "image/png")])
+    page.run()
+    assert "blurred" in said(page)

@@ -4,9 +4,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from data.errors import ArgumentError, WeightsError
+from recognition.inventory import LookAlikes
+from recognition.results import Quality
 
 Open = Callable[[str], AppTest]
 Said = Callable[[AppTest], str]
+
+BLURRED = Quality(size=40.0, sharpness=0.02, turn=0.0, nod=0.0, brightness=0.5)
 
 HOSTILE_NAMES = [
     "<script>alert(1)</script>",
@@ -143,15 +147,80 @@ def test_renaming(open_page, service, said):
     assert len(page.error) == 1
 
 
-def test_deleting_can_be_undone_at_once(open_page, service, said):
+def test_what_was_done_last_can_be_undone_in_any_session(open_page, service, said):
     service.names = ["Ann", "Bob"]
     page = open_page("people")
     page.button(key="delete-Ann").click().run()
     assert service.names == ["Bob"]
-    assert "was deleted" in said(page)
-    button(page, "Undo").click().run()
-    assert service.names == ["Bob", "Ann"]
-    assert "was deleted" not in said(page)
+    assert "Done last" in said(page)
+    another = open_page("people")
+    button(another, "Undo").click().run()
+    assert service.undone == ["'Ann' deleted"]
+    assert "Done last" not in said(another)
+
+
+def test_two_people_are_made_one(open_page, service):
+    service.names = ["Ann", "Bob", "Cyd"]
+    page = open_page("people")
+    page.selectbox(key="merge-into-Bob").set_value("Ann").run()
+    page.button(key="merge-Bob").click().run()
+    assert not page.exception
+    assert service.done == ["'Bob' merged into 'Ann'"]
+
+
+def test_photographs_are_shown_with_their_quality_and_given_to_somebody(open_page, service, said):
+    service.names = ["Ann", "Bob"]
+    service.quality = BLURRED
+    page = open_page("people")
+    page.selectbox(key="whose").set_value("Ann").run()
+    words = said(page)
+    assert "No. 7, closest 0.50" in words
+    assert "blurred" in words
+    page.multiselect(key="numbers-Ann").set_value([7]).run()
+    page.selectbox(key="to-Ann").set_value("Bob").run()
+    page.button(key="give-Ann").click().run()
+    page.multiselect(key="numbers-Ann").set_value([4, 9]).run()
+    page.text_input(key="new-Ann").set_value("Ann's sister").run()
+    page.button(key="give-Ann").click().run()
+    assert not page.exception
+    assert service.given == [
+        ("move", "Ann", [7], "Bob"),
+        ("split", "Ann", [4, 9], "Ann's sister"),
+    ]
+
+
+def test_those_who_look_alike_are_listed_on_request(open_page, service, said):
+    service.names = ["Ann", "Bob"]
+    service.alike = [
+        LookAlikes(
+            person="Ann",
+            other="Bob",
+            cosine_similarity=0.61,
+            photographs=(1, 2),
+            share=0.25,
+            above=True,
+        )
+    ]
+    page = open_page("people")
+    assert "0.61" not in said(page)
+    page.button(key="compare-everybody").click().run()
+    assert not page.exception
+    assert "reach the threshold: 0.61, 25 % of their pairs" in said(page)
+
+
+def test_what_is_odd_about_a_photograph_is_said_on_the_receipt(open_page, service, picture, said):
+    service.warnings = ("unlike the other photographs",)
+    page = open_page("people")
+    fill(page, "Ann", [("a.png", picture(), "image/png")])
+    page.checkbox[1].check().run()
+    button(page, "Enrol").click().run()
+    assert service.any_quality
+    assert "unlike the other photographs" in said(page)
+    service.warnings = ()
+    fill(page, "Bob", [("b.png", picture(), "image/png")])
+    page.run()
+    button(page, "Enrol").click().run()
+    assert "good" in said(page)
 
 
 def test_the_deleted_can_be_restored_or_erased(open_page, service):

@@ -1,0 +1,217 @@
+"""The files of an export, in a folder or a ZIP, read without trusting them."""
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import tempfile
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+import numpy.typing as npt
+import safetensors
+
+from data.errors import ArgumentError, GalleryError
+from data.files import printable
+
+from .exchange import CROP, EMBEDDINGS, MANIFEST, MOST_MANIFEST, PEOPLE, Manifest, Member
+
+_CHUNK = 1 << 20
+_MOST_SQUEEZED = 200  # times that a member may be larger than it is in the archive
+
+
+class Members(ABC):
+    """Reads members by name; each read is bounded."""
+
+    def __init__(self, source: Path) -> None:
+        self._source = source
+
+    def __str__(self) -> str:
+        return printable(self._source)
+
+    @abstractmethod
+    def stream(self, name: str) -> IO[bytes]:
+        """A member from its beginning.
+
+        Raises:
+            GalleryError: There is none of that name.
+        """
+
+    @abstractmethod
+    def as_file(self, name: str, length: int) -> Path:
+        """A member as a file on disk, of at most so many bytes."""
+
+    def read(self, name: str, length: int) -> bytes:
+        """At most so many bytes of a member, and one more if it is longer."""
+        try:
+            with self.stream(name) as file:
+                return file.read(length + 1)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            raise GalleryError(f"{self}: {name} is damaged ({error})") from error
+
+    def manifest(self) -> bytes:
+        """The manifest."""
+        content = self.read(MANIFEST, MOST_MANIFEST)
+        if len(content) > MOST_MANIFEST:
+            raise GalleryError(f"{self}: {MANIFEST} is longer than {MOST_MANIFEST:,} bytes")
+        return content
+
+    def verify(self, name: str, member: Member) -> None:
+        """Compare a member's length and SHA-256 with what the manifest says.
+
+        Raises:
+            GalleryError: They differ.
+        """
+        digest, length = hashlib.sha256(), 0
+        try:
+            with self.stream(name) as file:
+                while (chunk := file.read(_CHUNK)) and length <= member.bytes:
+                    digest.update(chunk)
+                    length += len(chunk)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+            raise GalleryError(f"{self}: {name} is damaged ({error})") from error
+        if (length, digest.hexdigest()) != (member.bytes, member.sha256):
+            raise GalleryError(
+                f"{self}: {name} is damaged, its length or SHA-256 is not what {MANIFEST} says: "
+                "fetch it again"
+            )
+
+    def tensors(self, manifest: Manifest) -> Mapping[str, npt.NDArray[np.float32]]:
+        """`templates` (N, D) and `exclusions` (M, D), read from disk as they are asked for.
+
+        Raises:
+            GalleryError: They are not what the manifest says.
+        """
+        dimension, said = manifest.model.dimension, manifest.members[EMBEDDINGS].bytes
+        counts = {"templates": manifest.templates, "exclusions": manifest.exclusions}
+        content = 4 * dimension * sum(counts.values())
+        if not content < said <= content + 100_000:
+            raise GalleryError(f"{self}: {EMBEDDINGS} is not as long as its vectors")
+        path = self.as_file(EMBEDDINGS, said)
+        try:
+            with safetensors.safe_open(path, framework="numpy") as file:
+                for name, count in counts.items():
+                    part = file.get_slice(name)
+                    if (part.get_dtype(), part.get_shape()) != ("F32", [count, dimension]):
+                        raise ValueError(f"{name} has another shape or type")
+                if set(file.keys()) != set(counts):
+                    raise ValueError("it holds other tensors")
+            offsets = _offsets(path)
+        except Exception as error:  # SafetensorError, or whatever a header of its own makes
+            raise GalleryError(
+                f"{self}: {EMBEDDINGS} is damaged ({printable(str(error))}): fetch it again"
+            ) from error
+        return {
+            name: np.memmap(path, "<f4", "r", offsets[name], (count, dimension))
+            if count
+            else np.empty((0, dimension), np.float32)
+            for name, count in counts.items()
+        }
+
+
+def _offsets(path: Path) -> dict[str, int]:
+    """Where each tensor of a checked file begins."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+    return {
+        name: 8 + length + header[name]["data_offsets"][0] for name in ("templates", "exclusions")
+    }
+
+
+class _Folder(Members):
+    def stream(self, name: str) -> IO[bytes]:
+        path = self._source / name
+        try:
+            # A link might lead out of the folder, and a pipe would wait for its other end.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            raise GalleryError(f"{self} lacks {name}, or it cannot be read") from error
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise GalleryError(f"{self}: {name} is no regular file")
+        return os.fdopen(descriptor, "rb")
+
+    def as_file(self, name: str, length: int) -> Path:
+        self.stream(name).close()
+        return self._source / name
+
+
+class _Zip(Members):
+    def __init__(self, source: Path, archive: zipfile.ZipFile, scratch: Path) -> None:
+        super().__init__(source)
+        self._archive, self._scratch = archive, scratch
+        seen: set[str] = set()
+        for info in archive.infolist():
+            name = info.filename
+            if name.endswith("/") and name in ("crops/",) and not info.file_size:
+                continue
+            if name not in (MANIFEST, PEOPLE, EMBEDDINGS) and not CROP.fullmatch(name):
+                raise GalleryError(
+                    f"{self} holds a member that no export has ({printable(name)}): nothing of it "
+                    "was taken"
+                )
+            if name in seen:
+                raise GalleryError(f"{self} holds {name} twice: nothing of it was taken")
+            seen.add(name)
+            if info.flag_bits & 1 or stat.S_ISLNK(info.external_attr >> 16):
+                raise GalleryError(f"{self}: {name} is encrypted or a link: nothing was taken")
+            if info.file_size > _MOST_SQUEEZED * info.compress_size + _CHUNK:
+                raise GalleryError(
+                    f"{self}: {name} would grow to {info.file_size:,} bytes: nothing was taken"
+                )
+
+    def stream(self, name: str) -> IO[bytes]:
+        try:
+            return self._archive.open(name)
+        except KeyError as error:
+            raise GalleryError(f"{self} lacks {name}") from error
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+            raise GalleryError(f"{self}: {name} is damaged ({error})") from error
+
+    def as_file(self, name: str, length: int) -> Path:
+        path = self._scratch / name
+        left = length
+        try:
+            with self.stream(name) as file, path.open("wb") as copy:
+                while left > 0 and (chunk := file.read(min(left, _CHUNK))):
+                    copy.write(chunk)
+                    left -= len(chunk)
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise GalleryError(f"{self}: {name} is damaged ({error})") from error
+        return path
+
+
+@contextmanager
+def opened_members(source: Path) -> Iterator[Members]:
+    """Open an export, a folder or a ZIP.
+
+    Raises:
+        ArgumentError: There is nothing there.
+        GalleryError: It is neither.
+    """
+    shown = printable(source)
+    if not source.exists():
+        raise ArgumentError(f"there is no file or folder {shown}: check the path")
+    if source.is_dir():
+        yield _Folder(source)
+        return
+    if not source.is_file():
+        raise GalleryError(f"{shown} is no regular file: name an export")
+    scratch = Path(tempfile.mkdtemp(prefix="likeness-"))  # 0700
+    try:
+        try:
+            archive = zipfile.ZipFile(source)
+        except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+            raise GalleryError(f"{shown} is no ZIP of an export, or cut off ({error})") from error
+        with archive:
+            yield _Zip(source, archive, scratch)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -1,0 +1,322 @@
+"""A gallery in Milvus: people and templates both there, so that many machines share it."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+
+import numpy as np
+import numpy.typing as npt
+
+from data.errors import ArgumentError
+
+from ..inventory import AuditEntry, Consent, Operation, PhotographSummary, today
+from ..results import Calibration, Match, PersonSummary, Use
+from .address import MilvusAddress
+from .editing import Editor
+from .loading import LoadingEditor
+from .matching import Matching
+from .neighbours import facts_in, faults_in, named, roll_of, scored, summaries
+from .people import restorable_since
+from .protocol import AnyGallery, Writer, nobody_enrolled
+from .records import Added, PersonRecord, add_records, read_records
+from .remote import MOST_RESULTS, Collections
+from .schema import AUDIT_DAYS
+from .snapshot import Roll, Snapshot
+from .stored import columns_of
+from .templates import EmbeddingModel, Embeddings, Template, unit_vectors
+from .view import best_of
+from .working import WorkingCopy, first_id_of, new_gallery
+
+_PEOPLE_AT_ONCE = 200
+
+_AUDIT_SECONDS = AUDIT_DAYS * 86_400
+
+
+def _active() -> str:
+    """Milvus's condition for whoever is neither deleted nor past their consent."""
+    return f'kind == "person" and deleted == "" and (expires == "" or expires >= "{today()}")'
+
+
+class MilvusGallery(AnyGallery):
+    """A gallery in Milvus. What it cannot promise, `docs/scale.md` tells.
+
+    Use `MilvusGallery.open`.
+    """
+
+    def __init__(self, address: MilvusAddress) -> None:
+        self._address = address
+        self._lock = threading.RLock()
+        self._collections = Collections(address)
+
+    @classmethod
+    def open(
+        cls,
+        address: MilvusAddress,
+        *,
+        model: EmbeddingModel | None = None,
+        create: bool = False,
+    ) -> "MilvusGallery":
+        """Open a gallery; see `Place.open`."""
+        gallery = cls(address)
+        try:
+            if not gallery._is_there:
+                if model is None or not create:
+                    raise nobody_enrolled(address)
+                gallery._collections.create(model.dimension)
+                gallery._collections.put_rows([new_gallery(model)])
+            gallery._erase_overdue()
+            if model is not None:
+                gallery.require(model, adopt=create)
+        except BaseException:
+            gallery.close()
+            raise
+        return gallery
+
+    @staticmethod
+    def exists(address: MilvusAddress) -> bool:
+        """Whether there is a gallery.
+
+        Raises:
+            GalleryError: Milvus does not answer.
+        """
+        with closing(MilvusGallery(address)) as gallery:
+            return gallery._is_there
+
+    def __str__(self) -> str:
+        return str(self._address)
+
+    @property
+    def _is_there(self) -> bool:
+        rows = self._collections
+        return rows.exist and bool(rows.count('kind == "gallery"', rows=True))
+
+    @contextmanager
+    def _copy(self, *names: str, crops: bool = False) -> Iterator[WorkingCopy]:
+        """What is kept of some people, to be asked by the gallery's own rules."""
+        with self._lock, closing(WorkingCopy(self._collections)) as copy:
+            copy.load_named(names, crops=crops)
+            yield copy
+
+    @contextmanager
+    def _asking(self, *names: str, crops: bool = False) -> Iterator[Snapshot]:
+        with self._copy(*names, crops=crops) as copy, copy.store.reading() as snapshot:
+            yield snapshot
+
+    @contextmanager
+    def _changing(self, *names: str) -> Iterator[WorkingCopy]:
+        self._erase_overdue()
+        with self._copy(*names) as copy:
+            yield copy
+            copy.put_back()
+        self._collections.remove_older("audit", first_id_of(time.time() - _AUDIT_SECONDS))
+
+    @property
+    def model(self) -> EmbeddingModel:
+        """See `AnyGallery.model`."""
+        [row] = self._collections.rows('kind == "gallery"')
+        about = columns_of(row)
+        return EmbeddingModel(
+            about["model_id"], about["weights_digest"], about["dimension"], about["weights_path"]
+        )
+
+    def adopt(self, model: EmbeddingModel) -> bool:
+        """See `AnyGallery.adopt`."""
+        with self._copy() as copy:
+            if self._collections.count():
+                return False
+            with copy.store.reading() as snapshot:
+                other = snapshot.model.dimension != model.dimension
+            if other:
+                self._collections.drop_templates()
+                self._collections.create_templates(model.dimension)
+            adopted = copy.store.adopt(model)
+            copy.put_back()
+            return adopted
+
+    @property
+    def is_empty(self) -> bool:
+        """See `AnyGallery.is_empty`."""
+        return not self._collections.count(_active(), rows=True)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Nothing is kept here that could be outdated: each question is Milvus's to answer."""
+        return True
+
+    @property
+    def lingers(self) -> str | None:
+        """See `AnyGallery.lingers`."""
+        return (
+            "Milvus was asked to compact, and keeps bytes of what was erased until it has; its own "
+            "backups keep them longer"
+        )
+
+    def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
+        """See `AnyGallery.people`."""
+        condition = _active()
+        if deleted:
+            condition = (
+                f'kind == "person" and deleted >= "{restorable_since()}"'
+                f' and (expires == "" or expires >= "{today()}")'
+            )
+        rows = self._collections.rows(condition)
+        counts = Counter(person for _, person in self._collections.owners())
+        return summaries(rows, counts)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """See `AnyGallery.size`."""
+        hidden = self._collections.rows(f'kind == "person" and not ({_active()})')
+        out_of_sight = self._collections.count_in("person", [row.number for row in hidden])
+        people = self._collections.count(_active(), rows=True)
+        return people, self._collections.count() - out_of_sight
+
+    def templates(self) -> tuple[Roll, Embeddings]:
+        """See `AnyGallery.templates`."""
+        return roll_of(
+            self._collections.rows(_active()), self._collections.templates(), self.model.dimension
+        )
+
+    def templates_of(self, person: str) -> tuple[list[str], Embeddings]:
+        """See `AnyGallery.templates_of`."""
+        with self._asking(person) as snapshot:
+            own = snapshot.photographs(person)
+            numbers = np.array([photograph.number for photograph in own], np.int64)
+            return [one.photograph_sha256 for one in own], snapshot.embeddings(numbers)
+
+    def calibration(self, use: Use) -> Calibration | None:
+        """See `AnyGallery.calibration`."""
+        with self._asking() as snapshot:
+            return snapshot.calibration(use)
+
+    def calibrate(self, calibrations: Sequence[Calibration]) -> None:
+        """See `AnyGallery.calibrate`."""
+        with self._copy() as copy:
+            copy.store.calibrate(calibrations)
+            copy.put_back()
+
+    def crop(self, person: str, photograph: int | None = None) -> bytes | None:
+        """See `AnyGallery.crop`."""
+        with self._asking(person, crops=True) as snapshot:
+            return snapshot.crop(person, photograph)
+
+    def photographs(self, person: str) -> tuple[PhotographSummary, ...]:
+        """See `AnyGallery.photographs`."""
+        with self._asking(person) as snapshot:
+            return snapshot.photographs(person)
+
+    def operations(self) -> tuple[Operation, ...]:
+        """See `AnyGallery.operations`."""
+        with self._asking() as snapshot:
+            return snapshot.operations()
+
+    def audit(self) -> tuple[AuditEntry, ...]:
+        """See `AnyGallery.audit`."""
+        rows = self._collections.rows('kind == "audit"')
+        found = [AuditEntry(*columns_of(row).values()) for row in rows]
+        return tuple(sorted(found, key=lambda entry: -entry.number))
+
+    def enrol(
+        self, person: str, templates: Sequence[Template], consent: Consent | None = None
+    ) -> dict[int, str]:
+        """See `AnyGallery.enrol`."""
+        with self._changing(person) as copy:
+            copy.load_photographs(template.photograph_sha256 for template in templates)
+            return copy.store.enrol(person, templates, consent)
+
+    @contextmanager
+    def editing(self) -> Iterator[Editor]:
+        """See `Editable.editing`."""
+        with self._changing() as copy, copy.store.adding() as connection:
+            yield LoadingEditor(connection, copy)
+
+    def erase(self, name: str) -> None:
+        """See `AnyGallery.erase`."""
+        with self._changing(name) as copy:
+            copy.store.erase(name)
+        self._collections.compact()
+
+    def _erase_overdue(self) -> None:
+        since = restorable_since()
+        overdue = self._collections.rows(
+            f'kind == "person" and ((deleted != "" and deleted < "{since}")'
+            f' or (expires != "" and expires < "{today()}"))'
+        )
+        if overdue:
+            with self._copy() as copy:
+                copy.load_people(overdue)
+                copy.store.erase_overdue()
+                copy.put_back()
+            self._collections.compact()
+
+    def search(
+        self,
+        vectors: npt.NDArray[np.floating],
+        k: int,
+        matching: Matching = Matching.BEST,
+    ) -> list[list[Match]]:
+        """See `AnyGallery.search`."""
+        if k < 1:
+            raise ArgumentError(f"asked for the best {k} people: ask for at least 1")
+        queries = unit_vectors(vectors, self.model.dimension)
+
+        def look(query: Embeddings, count: int) -> tuple[dict[str, float], float, bool]:
+            hits = self._collections.nearest(query, count)
+            best: dict[int, float] = {}
+            for person, value in hits:
+                best.setdefault(person, value)
+            found = scored(self._collections, query, best, matching)
+            return found, hits[-1][1] if hits else -1.0, len(hits) < count
+
+        return [
+            best_of(lambda count, query=query: look(query, count), k, MOST_RESULTS)  # type: ignore[misc]
+            for query in queries
+        ]
+
+    @contextmanager
+    def records(self) -> Iterator[Iterator[PersonRecord]]:
+        """Everybody, some at a time: what is changed meanwhile may be in it or not."""
+        yield self._records()
+
+    def _records(self) -> Iterator[PersonRecord]:
+        rows = [
+            row
+            for row in self._collections.rows('kind == "person"')
+            if (not row.deleted or row.deleted >= restorable_since())
+            and (not row.expires or row.expires >= today().isoformat())
+        ]
+        rows.sort(key=lambda row: (named(row)[0], row.deleted, row.number))
+        for start in range(0, len(rows), _PEOPLE_AT_ONCE):
+            with self._copy() as copy:
+                copy.load_people(rows[start : start + _PEOPLE_AT_ONCE], crops=True)
+                copy.refuse_other_bits()
+                with copy.store.reading() as snapshot:
+                    yield from read_records(snapshot)
+
+    @contextmanager
+    def adding(self) -> Iterator[Writer]:
+        """Put people in, batch after batch; a batch that is interrupted is done again."""
+
+        def add(records: Sequence[PersonRecord]) -> Added:
+            with self._changing(*(record.name for record in records)) as copy:
+                copy.load_photographs(
+                    template.photograph_sha256 for one in records for template in one.templates
+                )
+                with copy.store.adding() as connection:
+                    return add_records(connection, records)
+
+        yield add
+
+    def faults(self) -> list[str]:
+        """See `AnyGallery.faults`."""
+        return faults_in(self._collections, self.model.dimension)
+
+    def facts(self) -> dict[str, str | int]:
+        """See `AnyGallery.facts`."""
+        return facts_in(self._collections) | {"erasure": self.lingers or ""}
+
+    def close(self) -> None:
+        """See `AnyGallery.close`."""
+        self._collections.close()

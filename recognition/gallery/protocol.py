@@ -1,0 +1,233 @@
+"""What is asked of a gallery, wherever it is kept."""
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from data.errors import GalleryError
+
+from ..inventory import AuditEntry, Consent, Operation, PhotographSummary
+from ..results import Calibration, Match, PersonSummary, Use
+from .editable import Editable
+from .keys import Keep
+from .matching import Matching
+from .records import Added, PersonRecord
+from .snapshot import Roll
+from .templates import EmbeddingModel, Embeddings, Template
+
+
+class Writer(Protocol):
+    """Takes people up, some at a time."""
+
+    def __call__(self, records: Sequence[PersonRecord], /) -> Added:
+        """Put people in; what is there already is left as it is."""
+
+
+class AnyGallery(Editable):
+    """People enrolled with one model's embeddings, and who of them is closest to a face.
+
+    Safe for several threads and processes at once. Close it, or use it in a `with` statement.
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def require(self, model: EmbeddingModel, *, adopt: bool = False) -> None:
+        """Make sure that a model's embeddings may be searched or enrolled here.
+
+        Args:
+            model: The model.
+            adopt: Let a gallery without anybody take up the model.
+
+        Raises:
+            GalleryError: The gallery holds another model's embeddings; the message names both.
+        """
+        if self.model == model or (adopt and self.adopt(model)):
+            return
+        raise GalleryError(
+            f"the gallery {self} was made with {self.model} and cannot be used with "
+            f"{model}: leave the choice of model and weights to the gallery, "
+            "or give another --home or --gallery"
+        )
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """Where it is, for messages; no secret is in it."""
+
+    @property
+    @abstractmethod
+    def model(self) -> EmbeddingModel:
+        """Whose embeddings the gallery holds."""
+
+    @abstractmethod
+    def adopt(self, model: EmbeddingModel) -> bool:
+        """Take up another model, which only a gallery without anybody can; whether it has."""
+
+    @property
+    @abstractmethod
+    def is_empty(self) -> bool:
+        """Whether nobody is enrolled, leaving out those who are deleted."""
+
+    @property
+    @abstractmethod
+    def is_in_place(self) -> bool:
+        """Whether this is still the gallery in its place: neither removed nor replaced."""
+
+    @property
+    @abstractmethod
+    def lingers(self) -> str | None:
+        """What an erasure leaves for a while, in one line; None where it leaves no byte."""
+
+    @abstractmethod
+    def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
+        """Everybody enrolled, by name; or those who were deleted and can be restored."""
+
+    @property
+    @abstractmethod
+    def size(self) -> tuple[int, int]:
+        """How many people are enrolled, and from how many photographs."""
+
+    @abstractmethod
+    def templates(self) -> tuple[Roll, Embeddings]:
+        """Which template is whose, and the templates themselves, (N, D)."""
+
+    @abstractmethod
+    def templates_of(self, person: str) -> tuple[list[str], Embeddings]:
+        """The SHA-256 of a person's photographs, and their templates (N, D) in that order.
+
+        Raises:
+            GalleryError: Nobody has that name.
+        """
+
+    @abstractmethod
+    def calibration(self, use: Use) -> Calibration | None:
+        """The gallery's own threshold for a use; None if there is none for its model."""
+
+    @abstractmethod
+    def calibrate(self, calibrations: Sequence[Calibration]) -> None:
+        """Keep the gallery's own threshold for each use, in place of earlier ones.
+
+        Raises:
+            GalleryError: The gallery is by now another model's, or cannot be written.
+        """
+
+    @abstractmethod
+    def crop(self, person: str, photograph: int | None = None) -> bytes | None:
+        """The aligned face of a person's photograph; see `Snapshot.crop`."""
+
+    @abstractmethod
+    def photographs(self, person: str) -> tuple[PhotographSummary, ...]:
+        """What somebody is enrolled by; see `Snapshot.photographs`."""
+
+    @abstractmethod
+    def operations(self) -> tuple[Operation, ...]:
+        """What can be undone, the latest first."""
+
+    @abstractmethod
+    def enrol(
+        self, person: str, templates: Sequence[Template], consent: Consent | None = None
+    ) -> dict[int, str]:
+        """Enrol photographs under a name; see `Store.enrol`."""
+
+    @abstractmethod
+    def audit(self) -> tuple[AuditEntry, ...]:
+        """Who did what, in ids, the latest first."""
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether everything that tells of a person is encrypted at rest."""
+        return False
+
+    def encrypt(self, secret: str, keep: Keep | None = None) -> None:
+        """Encrypt it; see `Gallery.encrypt`.
+
+        Raises:
+            GalleryError: It cannot be.
+        """
+        raise self._cannot_be_encrypted()
+
+    def decrypt(self) -> None:
+        """Decrypt it; see `Gallery.decrypt`."""
+        raise self._cannot_be_encrypted()
+
+    def rotate(self, secret: str, keep: Keep | None = None, *, data_key: bool = False) -> None:
+        """Let another secret open it; see `Gallery.rotate`."""
+        raise self._cannot_be_encrypted()
+
+    def _cannot_be_encrypted(self) -> GalleryError:
+        return GalleryError(
+            f"the gallery {self} cannot be encrypted by Likeness: encrypt the server's disks, or "
+            "keep the gallery in a folder"
+        )
+
+    @abstractmethod
+    def erase(self, name: str) -> None:
+        """Remove a person for good; `lingers` tells what that leaves.
+
+        Raises:
+            GalleryError: Nobody has that name.
+        """
+
+    @abstractmethod
+    def search(
+        self,
+        vectors: npt.NDArray[np.floating],
+        k: int,
+        matching: Matching = Matching.BEST,
+    ) -> list[list[Match]]:
+        """Find the people closest to each query, without those who are excluded from it.
+
+        Args:
+            vectors: (Q, D) unit vectors.
+            k: How many people to find, at least 1.
+            matching: How a person's photographs are compared.
+
+        Returns:
+            For each query at most k people, best first, those of equal similarity by name.
+
+        Raises:
+            ArgumentError: k is less than 1.
+            GalleryError: The queries are not unit vectors of the gallery's dimension, or a template
+                is damaged.
+        """
+
+    @abstractmethod
+    def records(self) -> AbstractContextManager[Iterator[PersonRecord]]:
+        """Everybody, with all that is kept of them, by name."""
+
+    @abstractmethod
+    def adding(self) -> AbstractContextManager[Writer]:
+        """Put people in: where that can be, all of the block or nothing."""
+
+    @abstractmethod
+    def faults(self) -> list[str]:
+        """What is wrong with the gallery, a line each; looks at everything that is kept."""
+
+    @abstractmethod
+    def facts(self) -> dict[str, str | int]:
+        """What there is to know of where and how it is kept, by name."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of it."""
+
+
+def nobody_enrolled(place: object) -> GalleryError:
+    """The error of a gallery that is asked who somebody is and knows nobody."""
+    return GalleryError(
+        f"nobody is enrolled in {place}: enrol somebody first, "
+        "`likeness enroll PHOTOGRAPH --name NAME`"
+    )

@@ -1,0 +1,265 @@
+"""Everything that a gallery keeps of a person, read out and put in: how people move about.
+
+A record knows nothing of rows and their numbers, so that it means the same in every gallery. The
+journal stays behind, for what it would put back are rows.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+
+from data.errors import GalleryError
+
+from ..results import Quality
+from . import audit, journal
+from .audit import Action
+from .enrolling import enrolled_as, insert_template
+from .names import person_name
+from .people import ENROLLED, RESTORABLE, person_id, restorable_since
+from .rows import Row, add_face, add_person, faces_in
+from .sealing import (
+    SealedConnection,
+    consent_place,
+    crop_place,
+    embedding_place,
+    name_place,
+    photograph_place,
+)
+from .snapshot import QUALITY_COLUMNS, Snapshot
+from .templates import EmbeddingModel, Template, from_blob
+
+BATCH = 500
+"""How many people are written at once."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class PersonRecord:
+    """One person.
+
+    Attributes:
+        name: As it is kept.
+        enrolled_at: ISO 8601, UTC.
+        deleted_at: The same where the person is deleted and can be restored; else None.
+        templates: Their faces, in the order in which they were enrolled.
+        exclusions: Faces that are known not to be theirs; without a crop.
+        consent: What they agreed to; None where nothing was noted.
+        consented_at: When that was noted: ISO 8601, UTC.
+        expires_on: The last day on which it holds, as 2027-01-31; None: without end.
+    """
+
+    name: str
+    enrolled_at: str
+    deleted_at: str | None
+    templates: tuple[Template, ...]
+    exclusions: tuple[Template, ...] = ()
+    consent: str | None = None
+    consented_at: str | None = None
+    expires_on: str | None = None
+
+
+@dataclass(slots=True)
+class Added:
+    """What became of records.
+
+    Attributes:
+        people: How many people there were.
+        new: How many photographs were put in.
+        known: How many were there already.
+        others: Of photographs that were left out because the same face of them is somebody else's
+            here: whose it was to be, and whose it is.
+    """
+
+    people: int = 0
+    new: int = 0
+    known: int = 0
+    others: list[tuple[str, str]] = field(default_factory=list)
+
+    def plus(self, more: "Added") -> None:
+        """Count these, too."""
+        self.people += more.people
+        self.new += more.new
+        self.known += more.known
+        self.others += more.others
+
+
+def read_records(snapshot: Snapshot) -> Iterator[PersonRecord]:
+    """Read everybody, by name; those who were deleted too long ago are gone.
+
+    Raises:
+        GalleryError: A template is damaged.
+    """
+    connection, seal = snapshot.connection, snapshot.seal
+    rows = connection.execute(
+        "SELECT id, name, enrolled_at, deleted_at, consent, consented_at, expires_on FROM person"
+        f" WHERE {ENROLLED} OR {RESTORABLE}",
+        (restorable_since(),),
+    )
+    named = [(seal.open_text(name, name_place(row)), row, *rest) for row, name, *rest in rows]
+    for name, row, enrolled_at, deleted_at, consent, consented_at, expires_on in sorted(
+        named, key=lambda one: (one[0], one[3] or "", one[1])
+    ):
+        try:
+            yield PersonRecord(
+                name=name,
+                enrolled_at=enrolled_at,
+                deleted_at=deleted_at,
+                templates=tuple(_templates(snapshot, row)),
+                exclusions=tuple(_exclusions(snapshot, row)),
+                consent=consent and seal.open_text(consent, consent_place(row)),
+                consented_at=consented_at,
+                expires_on=expires_on,
+            )
+        except GalleryError as error:
+            raise GalleryError(f"a template of '{name}' is damaged ({error})") from error
+
+
+def _templates(snapshot: Snapshot, person: int) -> Iterator[Template]:
+    seal, model = snapshot.seal, snapshot.model
+    rows = snapshot.connection.execute(
+        f"SELECT id, photograph_sha256, embedding, picture, {', '.join(QUALITY_COLUMNS)}"
+        " FROM template LEFT JOIN crop ON crop.template_id = template.id"
+        " LEFT JOIN quality ON quality.template_id = template.id"
+        " WHERE person_id = ? ORDER BY template.id",
+        (person,),
+    )
+    for row, digest, closed, picture, *values in rows:
+        place = embedding_place(Row.TEMPLATE, row, person, model.weights_digest)
+        yield Template(
+            embedding=from_blob(seal.open(closed, place), model.dimension)[0],
+            photograph_sha256=seal.open_text(digest, photograph_place(Row.TEMPLATE, row)),
+            crop=None if picture is None else seal.open(picture, crop_place(row)),
+            quality=None
+            if values[0] is None
+            else Quality(**dict(zip(QUALITY_COLUMNS, values, strict=True))),
+        )
+
+
+def _exclusions(snapshot: Snapshot, person: int) -> Iterator[Template]:
+    seal, model = snapshot.seal, snapshot.model
+    rows = snapshot.connection.execute(
+        "SELECT id, photograph_sha256, embedding FROM exclusion WHERE person_id = ? ORDER BY id",
+        (person,),
+    )
+    for row, digest, closed in rows:
+        place = embedding_place(Row.EXCLUSION, row, person, model.weights_digest)
+        yield Template(
+            embedding=from_blob(seal.open(closed, place), model.dimension)[0],
+            photograph_sha256=seal.open_text(digest, photograph_place(Row.EXCLUSION, row)),
+        )
+
+
+def add_records(connection: SealedConnection, records: Iterable[PersonRecord]) -> Added:
+    """Put people in, in a transaction; what is there already is left as it is.
+
+    A person joins whoever has the name. What was done before cannot be undone afterwards: the
+    journal would not fit any more.
+
+    Args:
+        connection: In that transaction.
+        records: The people.
+
+    Raises:
+        ArgumentError: A name cannot be one.
+        GalleryError: An embedding is not a unit vector of the gallery's dimension.
+    """
+    added = Added()
+    model = Snapshot(connection).model
+    before = connection.total_changes
+    for record in records:
+        added.plus(_add(connection, record, model))
+    if connection.total_changes != before:
+        journal.forget(connection)
+    return added
+
+
+def _add(connection: SealedConnection, record: PersonRecord, model: EmbeddingModel) -> Added:
+    name = person_name(record.name)
+    before = connection.total_changes
+    added, person = Added(people=1), _find(connection, name, record.deleted_at)
+    if person is None:
+        person = _new(connection, name, record)
+    for template in record.templates:
+        owner = _owner(connection, person, name, template, model)
+        if owner is None:
+            insert_template(connection, person, template, model)
+            added.new += 1
+        elif owner == name:
+            added.known += 1
+        else:
+            added.others.append((name, owner))
+    for face in record.exclusions:
+        known = faces_in(connection, Row.EXCLUSION, face.photograph_sha256, model)
+        vector = face.embedding.tobytes()
+        if not any(owner == person and one.tobytes() == vector for owner, one in known):
+            add_face(connection, Row.EXCLUSION, person, face, model)
+    if connection.total_changes != before:
+        audit.note(connection, Action.IMPORT, person)
+    return added
+
+
+def _new(connection: SealedConnection, name: str, record: PersonRecord) -> int:
+    """Add a person without their faces; their id."""
+    person = add_person(connection, name, record.enrolled_at, record.deleted_at)
+    consent = record.consent and connection.seal.close_text(record.consent, consent_place(person))
+    connection.execute(
+        "UPDATE person SET consent = ?, consented_at = ?, expires_on = ? WHERE id = ?",
+        (consent, record.consented_at, record.expires_on, person),
+    )
+    return person
+
+
+def _find(connection: SealedConnection, name: str, deleted_at: str | None) -> int | None:
+    if deleted_at is None:
+        return person_id(connection, name)
+    row = connection.execute(
+        "SELECT id FROM person WHERE mark = ? AND deleted_at = ?",
+        (connection.seal.mark(name), deleted_at),
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _owner(
+    connection: SealedConnection, person: int, name: str, template: Template, model: EmbeddingModel
+) -> str | None:
+    """Whose a photograph is here already; somebody deleted is asked for themselves alone."""
+    own = connection.execute(
+        "SELECT 1 FROM template WHERE person_id = ? AND photograph_mark = ?",
+        (person, connection.seal.mark(template.photograph_sha256)),
+    ).fetchone()
+    if own:
+        return name
+    if person_id(connection, name) != person:
+        return None
+    return enrolled_as(connection, name, template, model)
+
+
+def fingerprints(record: PersonRecord) -> Iterator[bytes]:
+    """A digest of each thing that is kept of a person: of themselves, of a face, of an exclusion.
+
+    A gallery that has all of another's lacks nothing that is in it, to the last bit.
+    """
+    own = [record.name, record.deleted_at]
+    noted = [record.consent, record.consented_at, record.expires_on]
+    yield _digest([*own, *(noted if any(noted) else ())])
+    for template in record.templates:
+        quality = None if template.quality is None else asdict(template.quality)
+        about = [*own, template.photograph_sha256, quality, template.crop is not None]
+        yield _digest(about, template.embedding.tobytes(), template.crop or b"")
+    for face in record.exclusions:
+        yield _digest([*own, "not", face.photograph_sha256], face.embedding.tobytes())
+
+
+def _digest(about: object, *content: bytes) -> bytes:
+    digest = hashlib.sha256(json.dumps(about).encode())
+    for part in content:
+        digest.update(hashlib.sha256(part).digest())
+    return digest.digest()
+
+
+def checksum(digests: Iterable[bytes]) -> str:
+    """SHA-256 over fingerprints, in whichever order they come; hexadecimal."""
+    whole = hashlib.sha256()
+    for digest in sorted(digests):
+        whole.update(digest)
+    return whole.hexdigest()

@@ -1,0 +1,132 @@
+"""Keeping and moving galleries, for both front doors: one call for each thing wanted done."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.errors import ArgumentError
+from data.files import data_home
+
+from .gallery import backup, exporting, importing
+from .gallery.copying import Copied, copy_gallery
+from .gallery.exchange import Manifest
+from .gallery.places import folder_of, place_of
+from .gallery.protocol import nobody_enrolled
+from .gallery.records import Added
+from .results import Calibration, Use
+from .secrets import Ask, find_secret
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GalleryInfo:
+    """What there is to know of a gallery.
+
+    Attributes:
+        place: Where it is.
+        model: Whose embeddings it holds, in words.
+        people: How many are enrolled.
+        deleted: How many are deleted and can be restored.
+        photographs: From how many photographs people are enrolled.
+        calibrations: Its own thresholds.
+        facts: How it is kept, by name.
+    """
+
+    place: str
+    model: str
+    people: int
+    deleted: int
+    photographs: int
+    calibrations: tuple[Calibration, ...]
+    facts: dict[str, str | int]
+
+
+class Upkeep:
+    """Looks after one gallery. Others may use it meanwhile. Nothing here needs a network.
+
+    Args:
+        home: The data folder; None takes LIKENESS_HOME or the user's own.
+        gallery: A folder or an address of Milvus; None takes LIKENESS_GALLERY, or else the data
+            folder's gallery.
+        ask: See `PeopleKeeper`.
+    """
+
+    def __init__(
+        self,
+        home: Path | None = None,
+        gallery: str | None = None,
+        ask: Ask = lambda: None,
+    ) -> None:
+        self._ask = ask
+        self._home = data_home(home)
+        self._place = place_of(gallery, self._home, self._find_secret)
+
+    def info(self) -> GalleryInfo:
+        """Tell what the gallery is and holds.
+
+        Raises:
+            GalleryError: There is none, or it cannot be read.
+        """
+        with self._place.open() as gallery:
+            people, photographs = gallery.size
+            return GalleryInfo(
+                place=str(self._place),
+                model=str(gallery.model),
+                people=people,
+                deleted=len(gallery.people(deleted=True)),
+                photographs=photographs,
+                calibrations=tuple(one for one in map(gallery.calibration, Use) if one is not None),
+                facts=gallery.facts(),
+            )
+
+    def check(self) -> list[str]:
+        """Look at everything that is kept; what is wrong, a line each.
+
+        Raises:
+            GalleryError: There is no gallery, or it cannot even be opened.
+        """
+        with self._place.open() as gallery:
+            return gallery.faults()
+
+    def back_up(self, target: Path, *, overwrite: bool = False) -> None:
+        """Write the gallery to one file; see `backup.back_up`."""
+        folder = folder_of(self._place, "a backup")
+        if not self._place.exists:
+            raise nobody_enrolled(self._place)
+        backup.back_up(folder.path, target, overwrite=overwrite, find_secret=folder.find_secret)
+
+    def restore(self, source: Path) -> Path | None:
+        """Make the gallery what a backup says; see `backup.restore`."""
+        folder = folder_of(self._place, "a backup")
+        return backup.restore(source, folder.path, folder.find_secret)
+
+    def export(self, target: Path, progress: Progress = lambda done, total: None) -> Manifest:
+        """Write everything to the open format; see `exporting.export`."""
+        with self._place.open() as gallery:
+            return exporting.export(gallery, target, progress)
+
+    def import_from(self, source: Path, progress: Progress = lambda done, total: None) -> Added:
+        """Put in everybody of an export; see `importing.import_from`."""
+        return importing.import_from(
+            source, lambda model: self._place.open(model=model, create=True), progress
+        )
+
+    def copy(
+        self, source: str, target: str, progress: Progress = lambda done, total: None
+    ) -> Copied:
+        """Put everybody of one gallery into another, and compare; see `copying.copy_gallery`.
+
+        Args:
+            source: A folder or an address of Milvus.
+            target: Another; made where there is no gallery.
+            progress: Called with how many people are done, and of how many.
+        """
+        there, here = (place_of(named, self._home, self._find_secret) for named in (source, target))
+        if str(there) == str(here):
+            raise ArgumentError(f"{there} cannot be copied to itself: name two galleries")
+        with there.open() as first, here.open(model=first.model, create=True) as second:
+            return copy_gallery(first, second, progress)
+
+    def _find_secret(self, key_id: str) -> str | None:
+        return find_secret(key_id, self._ask)

@@ -1,0 +1,183 @@
+"""`gallery`: where people are kept, and how they are moved and kept safe."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .. import output, passphrase
+from ..options import JsonOption, Settings, command
+from ..wording import count
+from .groups import gallery as _group
+
+if TYPE_CHECKING:
+    from recognition.gallery.records import Added
+    from recognition.upkeep import Upkeep
+
+app = typer.Typer()
+
+app.add_typer(_group, name="gallery")
+
+MOST_NAMED = 10  # photographs left out that are told one by one
+
+
+@command(_group, "info", example="likeness gallery info --json")
+def info(settings: Settings, as_json: JsonOption = False) -> int:
+    """Tell where the gallery is, whose embeddings it holds, and how much."""
+    found = _upkeep(settings).info()
+    if as_json:
+        output.print_json(asdict(found))
+        return 0
+    rows: list[tuple[str, str]] = [
+        ("place", found.place),
+        ("model", found.model),
+        ("people", f"{found.people:,}"),
+        ("deleted", f"{found.deleted:,}"),
+        ("photographs", f"{found.photographs:,}"),
+    ]
+    rows += [
+        (
+            f"threshold to {one.use}",
+            f"{output.similarity(one.threshold)} (calibrated {one.calibrated_at[:10]})",
+        )
+        for one in found.calibrations
+    ]
+    rows += [
+        (name, output.megabytes(int(value)) if name == "bytes" else str(value))
+        for name, value in found.facts.items()
+    ]
+    output.print_table(("what", "value"), rows)
+    return 0
+
+
+@command(_group, "check", example="likeness gallery check")
+def check(settings: Settings) -> int:
+    """Look at everything that is kept, and tell what is damaged."""
+    faults = _upkeep(settings).check()
+    for fault in faults:
+        output.print_error(fault)
+    if faults:
+        return 1
+    output.print_line("nothing is damaged")
+    return 0
+
+
+@command(_group, "backup", example="likeness gallery backup friends-2026-05.sqlite")
+def backup(
+    settings: Settings,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Take the place of an earlier backup.")
+    ] = False,
+) -> int:
+    """Write the gallery as it is now to one file.
+
+    The file is checked before it gets its name. Whoever is erased later stays in it.
+    """
+    _upkeep(settings).back_up(file, overwrite=overwrite)
+    output.print_line(f"{file} holds the gallery: likeness gallery restore brings it back")
+    return 0
+
+
+@command(_group, "restore", example="likeness gallery restore friends-2026-05.sqlite")
+def restore(
+    settings: Settings,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
+) -> int:
+    """Make the gallery what a backup says, all of it or nothing.
+
+    The backup is checked before anything is changed. What was enrolled since is gone afterwards; a
+    damaged gallery is put aside.
+    """
+    aside = _upkeep(settings).restore(file)
+    if aside is not None:
+        output.print_warning(f"the damaged gallery is in {aside}")
+    output.print_line(f"the gallery is that of {file}")
+    return 0
+
+
+@command(_group, "export", example="likeness gallery export friends.zip")
+def export(
+    settings: Settings,
+    target: Annotated[
+        Path, typer.Argument(metavar="FOLDER|FILE.zip", help="Where to; neither may exist.")
+    ],
+) -> int:
+    """Write everybody, with all that is kept of them, to an open format.
+
+    It is not encrypted: whoever reads it has names, faces and templates. docs/scale.md tells the
+    format.
+    """
+    with output.progress_bar("exporting") as progress:
+        manifest = _upkeep(settings).export(target, progress)
+    output.print_line(
+        f"exported {count(manifest.people, 'person', 'people')}, "
+        f"{count(manifest.templates, 'photograph')} to {target}; sha-256 {manifest.checksum}"
+    )
+    return 0
+
+
+@command(_group, "import", example="likeness gallery import friends.zip")
+def import_(
+    settings: Settings,
+    source: Annotated[Path, typer.Argument(metavar="FOLDER|FILE.zip", help="An export.")],
+) -> int:
+    """Enrol everybody of an export; who is there already gets what they lack.
+
+    Everything is checked before anything is changed. Changes made before cannot be undone
+    afterwards.
+    """
+    with output.progress_bar("importing") as progress:
+        added = _upkeep(settings).import_from(source, progress)
+    _print_added("imported", added)
+    return 0
+
+
+@command(
+    _group, "copy", example="likeness gallery copy ~/.local/share/likeness/gallery milvus://db/team"
+)
+def copy(
+    settings: Settings,
+    source: Annotated[
+        str, typer.Argument(metavar="SRC", help="A folder with a gallery, or milvus://HOST/NAME.")
+    ],
+    target: Annotated[str, typer.Argument(metavar="DST", help="Another; made if need be.")],
+    as_json: JsonOption = False,
+) -> int:
+    """Put everybody of one gallery into another, and compare both bit by bit.
+
+    What is there already is left alone: a copy that was interrupted goes on where it was.
+    """
+    with output.progress_bar("copying") as progress:
+        copied = _upkeep(settings).copy(source, target, progress)
+    if as_json:
+        output.print_json(asdict(copied))
+    else:
+        _print_added("copied", copied.added)
+    if copied.lacking:
+        output.print_error(
+            f"of {copied.things:,} people, faces and exclusions {copied.lacking:,} are not there, "
+            "or are otherwise: was one of the galleries changed meanwhile? Copy once more"
+        )
+        return 1
+    if not as_json:
+        output.print_line(f"all {copied.things:,} things are the same; sha-256 {copied.checksum}")
+    return 0
+
+
+def _print_added(what: str, added: "Added") -> None:
+    known = f", {added.known:,} were there already" if added.known else ""
+    output.print_line(
+        f"{what} {count(added.people, 'person', 'people')}, {count(added.new, 'photograph')}{known}"
+    )
+    for name, owner in added.others[:MOST_NAMED]:
+        output.print_warning(f"a photograph of '{name}' is left out: its face is '{owner}' here")
+    if len(added.others) > MOST_NAMED:
+        output.print_warning(f"and {len(added.others) - MOST_NAMED:,} more")
+
+
+def _upkeep(settings: Settings) -> "Upkeep":
+    from recognition.upkeep import Upkeep
+
+    return Upkeep(settings.home, settings.gallery, passphrase.ask)

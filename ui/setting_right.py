@@ -1,0 +1,122 @@
+"""Parts of the People page that set right what was enrolled: undo, photographs, look-alikes."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from recognition.inventory import PhotographSummary
+from recognition.results import PersonSummary
+from recognition.service import RecognitionService
+
+from . import components, memory, wording
+
+_PHOTOGRAPHS = 24  # at once
+_WIDTH = 96  # px of a face
+_PAIRS = 20  # at once
+
+
+def undo_bar(service: RecognitionService) -> None:
+    """What was done last, and a button that takes it back; nothing where nothing was."""
+    operations = service.operations()
+    if not operations:
+        return
+    with st.container(horizontal=True, border=True, vertical_alignment="center"):
+        st.markdown(f"Done last: {wording.literal(operations[0].what)}")
+        if st.button("Undo", icon=":material/undo:", key=f"undo-{operations[0].done_at}"):
+            with components.refusals_shown():
+                service.undo()
+                st.rerun()
+
+
+def merge_form(service: RecognitionService, name: str, people: Sequence[PersonSummary]) -> None:
+    """Let a person be made one with another."""
+    others = [person.name for person in people if person.name != name]
+    if not others:
+        return
+    into = st.selectbox(
+        "Merge into", others, index=None, key=f"merge-into-{name}", placeholder="somebody"
+    )
+    if into is not None and st.button("Merge", key=f"merge-{name}", width="stretch"):
+        with components.refusals_shown():
+            service.merge(name, into)
+            st.rerun()
+
+
+def photographs(service: RecognitionService, people: Sequence[PersonSummary]) -> None:
+    """Show somebody's photographs, and let some of them be given to another person."""
+    names = [person.name for person in people]
+    with st.expander("Photographs", icon=":material/photo_library:"):
+        name = st.selectbox("Whose", names, index=None, key="whose", placeholder="somebody")
+        if name is None:
+            return
+        own = service.photographs(name)
+        with st.container(horizontal=True, gap="medium"):
+            for photograph in memory.first_of(own, key="photographs", size=_PHOTOGRAPHS):
+                _photograph(service, name, photograph)
+        memory.more_button(own, key="photographs", size=_PHOTOGRAPHS)
+        st.caption(
+            "“Closest” is the similarity to the most similar of the others: a low one may be "
+            "somebody else’s photograph, one of 0.99 is almost the same picture."
+        )
+        if len(own) > 1:
+            _hand_over(service, name, own, names)
+
+
+def _photograph(service: RecognitionService, name: str, photograph: PhotographSummary) -> None:
+    with st.container(width=_WIDTH, gap="xxsmall"):
+        if thumbnail := service.thumbnail(name, photograph.number):
+            st.image(thumbnail, width=_WIDTH)
+        closest = photograph.cosine_similarity
+        number = f"No. {photograph.number}"
+        st.caption(number if closest is None else f"{number}, closest {wording.number(closest)}")
+        st.caption(wording.literal(wording.quality_words(photograph.quality)))
+
+
+def _hand_over(
+    service: RecognitionService,
+    name: str,
+    own: Sequence[PhotographSummary],
+    names: Sequence[str],
+) -> None:
+    """Give chosen photographs to somebody enrolled, or to somebody new."""
+    chosen = st.multiselect(
+        "These numbers", [photograph.number for photograph in own], key=f"numbers-{name}"
+    )
+    left, right = st.columns(2)
+    others = [other for other in names if other != name]
+    to = left.selectbox("belong to", others, index=None, key=f"to-{name}", placeholder="somebody")
+    new = right.text_input("or to somebody new", key=f"new-{name}", placeholder="a new name")
+    if st.button("Give them", key=f"give-{name}", disabled=not chosen or not (to or new.strip())):
+        with components.refusals_shown():
+            if new.strip():
+                service.split(name, chosen, new)
+            elif to is not None:
+                service.move(name, chosen, to)
+            st.rerun()
+
+
+def look_alikes(service: RecognitionService, people: Sequence[PersonSummary]) -> None:
+    """On request, compare everybody with everybody, and show who is alike."""
+    with st.expander("Who looks alike?", icon=":material/group_search:"):
+        st.caption(
+            "People who look alike are easily mistaken; one person may be enrolled under two names."
+        )
+        state = (tuple(people), service.operations()[:1])
+        asked: dict[str, object] = st.session_state.setdefault("alike", {"of": None})
+        if st.button("Compare everybody", key="compare-everybody"):
+            asked["of"] = state
+        if asked["of"] != state:
+            return
+        with components.at_work("Comparing"):
+            pairs = service.look_alikes()
+        if not pairs:
+            st.success("Nobody is near the threshold.", icon=":material/check:")
+        for pair in pairs[:_PAIRS]:
+            what = "reach the threshold" if pair.above else "are near the threshold"
+            st.markdown(
+                f"{wording.plain(pair.person)} and {wording.plain(pair.other)} {what}: "
+                f"{wording.number(pair.cosine_similarity)}, {100 * pair.share:.0f} % of their "
+                "pairs of photographs"
+            )
+        if len(pairs) > _PAIRS:
+            st.caption(f"{len(pairs) - _PAIRS} more: likeness people check lists all.")
