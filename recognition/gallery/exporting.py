@@ -51,6 +51,7 @@ class _Folder(_Target):
             file.write(content)
 
     def take(self, name: str, path: Path) -> None:
+        path.chmod(0o600)  # whatever this process gives new files
         shutil.move(path, self._folder / name)
 
 
