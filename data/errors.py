@@ -4,6 +4,7 @@
     ├── ImageError              a picture that cannot be read, or has no usable face
     ├── WeightsError            weights missing, damaged, or of another network
     ├── GalleryError            the gallery refuses, or its files are not usable
+    │   └── LockedError         the gallery is encrypted, and its key is missing or wrong
     ├── StyleError              a stylisation that cannot be done
     ├── TrainingError           a training run that cannot go on
     └── ArgumentError           exit code 2: bad argument, missing path
@@ -32,6 +33,10 @@ class WeightsError(AppError):
 
 class GalleryError(AppError):
     """A gallery that refuses a change, or whose files are not usable."""
+
+
+class LockedError(GalleryError):
+    """An encrypted gallery whose key is missing or wrong; nothing has been changed."""
 
 
 class StyleError(AppError):

@@ -76,6 +76,18 @@ def private_folder(path: Path) -> Path:
     return path
 
 
+def mode_for_others(path: Path) -> int:
+    """The permissions of a file or folder that others than its owner have some of, or else 0.
+
+    Always 0 where there is none, and on Windows, where they are no permissions.
+    """
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return 0
+    return mode if os.name == "posix" and mode & 0o077 else 0
+
+
 @contextlib.contextmanager
 def atomic_output(path: Path, *, mode: int = 0o600) -> Iterator[Path]:
     """Yield a temporary path beside `path`, and put it in `path`'s place once the block is done.

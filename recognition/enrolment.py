@@ -17,6 +17,7 @@ from .faces.quality import measure, shortcomings
 from .gallery.names import person_name
 from .gallery.protocol import AnyGallery
 from .gallery.templates import Template
+from .inventory import Consent
 from .noticing import Watch, noticed
 from .photographs import Seen
 from .results import Enrolled, Enrolment, FailedImage, Kept, Skipped
@@ -33,11 +34,13 @@ class Terms:
         face: Which face to take of each photograph, from 1; None takes the only one.
         any_quality: Whether a face may be too poor to know somebody by.
         watch: What to say of those enrolled.
+        consent: What they agreed to.
     """
 
     face: int | None
     any_quality: bool
     watch: Watch
+    consent: Consent | None = None
 
 
 def enrol(
@@ -70,7 +73,7 @@ def enrol(
             skipped[position] = Skipped(image=names[-1], reason=outcome)
     if templates:
         positions = list(templates)
-        for index, owner in gallery().enrol(name, list(templates.values())).items():
+        for index, owner in gallery().enrol(name, list(templates.values()), terms.consent).items():
             position = positions[index]
             skipped[position] = _known_already(names[position], name, owner)
             del templates[position]

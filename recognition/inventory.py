@@ -1,6 +1,9 @@
 """What is told of those enrolled, to set them right by hand: frozen values without torch."""
 
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from data.errors import ArgumentError
 
 from .results import Quality
 
@@ -56,3 +59,68 @@ class LookAlikes:
     photographs: tuple[int, int]
     share: float
     above: bool
+
+
+LONGEST_NOTE = 1000
+"""The most characters of a note of consent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consent:
+    """What somebody agreed to.
+
+    Attributes:
+        note: In words, as "signed form 12, for the office door"; None leaves what was noted.
+        until: The last day (UTC) on which it holds; None leaves what was noted.
+        for_ever: Whether it holds without end, whatever was noted.
+
+    Raises:
+        ArgumentError: There is nothing to note, the note is too long or not one line, or the day
+            is over.
+    """
+
+    note: str | None = None
+    until: date | None = None
+    for_ever: bool = False
+
+    def __post_init__(self) -> None:
+        if self.note is None and self.until is None and not self.for_ever:
+            raise ArgumentError("nothing to note: give a note, or the last day that it holds")
+        if self.note is not None and not (
+            1 <= len(self.note) <= LONGEST_NOTE and self.note.isprintable()
+        ):
+            raise ArgumentError(
+                f"a note of consent is one line of 1 to {LONGEST_NOTE} characters: "
+                "keep the document elsewhere and say where"
+            )
+        if self.until is not None and self.for_ever:
+            raise ArgumentError("a last day, or without end: choose one")
+        if self.until is not None and self.until < today():
+            raise ArgumentError(
+                f"{self.until} is over: whoever's consent has ended is to be erased, "
+                "`likeness people erase NAME`"
+            )
+
+
+def today() -> date:
+    """The day in UTC, by which consent ends."""
+    return datetime.now(UTC).date()
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One line of the audit log.
+
+    Attributes:
+        number: Of the line.
+        done_at: When: ISO 8601, UTC.
+        action: What was done.
+        person_id: To whom; None: to the whole gallery. An id is never given twice.
+        user_id: The number of the user whose process did it; None where users have none.
+    """
+
+    number: int
+    done_at: str
+    action: str
+    person_id: int | None
+    user_id: int | None

@@ -3,17 +3,21 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
-from data.files import data_home
+from data.errors import GalleryError, LockedError
+from data.files import data_home, mode_for_others, printable
 
-from .gallery.editing import Editable, Editor
-from .gallery.places import place_of
-from .gallery.protocol import AnyGallery
+from .gallery.editable import Editable
+from .gallery.editing import Editor
+from .gallery.places import Folder, place_of
+from .gallery.protocol import AnyGallery, nobody_enrolled
 from .gallery.templates import EmbeddingModel
-from .inventory import Operation, PhotographSummary
+from .inventory import AuditEntry, Operation, PhotographSummary, today
 from .results import PersonSummary
+from .secrets import Ask, find_secret, keep_in_keyring
 
 
 class PeopleKeeper(Editable):
@@ -25,11 +29,20 @@ class PeopleKeeper(Editable):
         home: The data folder; None takes LIKENESS_HOME or the user's own.
         gallery: A folder or an address of Milvus; None takes LIKENESS_GALLERY, or else the data
             folder's own.
+        ask: Asks for what opens an encrypted gallery, where it is neither in the environment nor in
+            the operating system's keyring.
     """
 
-    def __init__(self, home: Path | None = None, gallery: str | None = None) -> None:
+    def __init__(
+        self,
+        home: Path | None = None,
+        gallery: str | None = None,
+        ask: Ask = lambda: None,
+    ) -> None:
+        self._ask = ask
+        self._secret: str | None = None
         self._home = data_home(home)
-        self._place = place_of(gallery, self._home)
+        self._place = place_of(gallery, self._home, self._find_secret)
         self._lock = threading.RLock()
         self._open_gallery: AnyGallery | None = None
 
@@ -51,6 +64,26 @@ class PeopleKeeper(Editable):
         if not self._is_there:
             return ()
         return self._gallery().people(deleted=deleted)
+
+    def expiring(self, days: int) -> tuple[PersonSummary, ...]:
+        """Those whose consent ends within some days, the first to end first."""
+        last = (today() + timedelta(days=days)).isoformat()
+        found = [one for one in self.people() if one.expires_on and one.expires_on <= last]
+        return tuple(sorted(found, key=lambda person: person.expires_on or ""))
+
+    @property
+    def exposed(self) -> tuple[str, ...]:
+        """What of the gallery other users of this machine can reach, a warning each."""
+        if not isinstance(self._place, Folder):
+            return ()
+        folder = self._place.path
+        places = [folder, *folder.glob("*"), *folder.glob("index/*")]
+        return tuple(
+            f"{printable(place)} is open to other users of this machine (mode {mode:04o}): "
+            f"chmod {'700' if place.is_dir() else '600'} it"
+            for place in places
+            if (mode := mode_for_others(place))
+        )
 
     @contextmanager
     def editing(self) -> Iterator[Editor]:
@@ -89,6 +122,78 @@ class PeopleKeeper(Editable):
         """What `undo` would take back, the latest first."""
         return self._gallery().operations() if self._is_there else ()
 
+    def audit(self) -> tuple[AuditEntry, ...]:
+        """Who did what to whom, in ids, the latest first."""
+        return self._gallery().audit() if self._is_there else ()
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether the gallery is encrypted, and what opens it is missing or wrong."""
+        try:
+            if self._is_there:
+                self._gallery()
+        except LockedError:
+            return True
+        except GalleryError:
+            return False  # whoever asks for more is told what is wrong
+        return False
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether the gallery is encrypted; False where there is none."""
+        return self._is_there and self._gallery().is_encrypted
+
+    def unlock(self, secret: str) -> None:
+        """Open an encrypted gallery; what opens it is remembered in memory.
+
+        Raises:
+            LockedError: It is not this passphrase or key.
+        """
+        with self._lock:
+            before, self._secret = self._secret, secret
+            try:
+                self._gallery()
+            except BaseException:
+                self._secret = before
+                raise
+
+    def encrypt(self, secret: str, *, keyring: bool = False) -> None:
+        """Encrypt the gallery; see `Gallery.encrypt`.
+
+        Args:
+            secret: What opens it from now on.
+            keyring: Whether the operating system's keyring shall keep that.
+
+        Raises:
+            AppError: The keyring does not take it; nothing has been changed.
+            GalleryError: There is no gallery.
+        """
+        with self._lock:
+            gallery = self._existing()
+            gallery.encrypt(secret, keep_in_keyring if keyring else None)
+            self._secret = secret
+
+    def rotate(self, secret: str, *, data_key: bool = False, keyring: bool = False) -> None:
+        """Let something else open the gallery; see `Gallery.rotate`.
+
+        Args:
+            secret: What opens it from now on.
+            data_key: Whether every row is encrypted anew.
+            keyring: Whether the operating system's keyring shall keep the secret.
+
+        Raises:
+            AppError: The keyring does not take it; nothing has been changed.
+            GalleryError: There is no gallery, or it is not encrypted.
+        """
+        with self._lock:
+            gallery = self._existing()
+            gallery.rotate(secret, keep_in_keyring if keyring else None, data_key=data_key)
+            self._secret = secret
+
+    def decrypt(self) -> None:
+        """Decrypt the gallery; see `Gallery.decrypt`."""
+        self._existing().decrypt()
+
     def _remembered_model(self) -> EmbeddingModel | None:
         return self._gallery().model if self._is_there else None
 
@@ -107,6 +212,19 @@ class PeopleKeeper(Editable):
             if self._open_gallery is None:
                 self._open_gallery = self._place.open()
             return self._open_gallery
+
+    def _existing(self) -> AnyGallery:
+        """The gallery, which must be there.
+
+        Raises:
+            GalleryError: There is none.
+        """
+        if not self._is_there:
+            raise nobody_enrolled(self._place)
+        return self._gallery()
+
+    def _find_secret(self, key_id: str) -> str | None:
+        return self._secret or find_secret(key_id, self._ask)
 
     def _gallery_for(self, model: EmbeddingModel) -> AnyGallery:
         """The gallery, made where there is none."""

@@ -220,11 +220,19 @@ class PersonSummary:
         name: The person's name.
         photographs: How many photographs are enrolled.
         enrolled_at: When the person was first enrolled: ISO 8601, UTC, to the second.
+        consent: What the person agreed to, in words; None where nothing was noted.
+        consented_at: When the consent was last noted: ISO 8601, UTC, to the second.
+        expires_on: The last day on which it holds, as 2027-01-31; None: without end.
+        person_id: Stands for the person in the audit log.
     """
 
     name: str
     photographs: int
     enrolled_at: str
+    consent: str | None = None
+    consented_at: str | None = None
+    expires_on: str | None = None
+    person_id: int | None = None
 
 
 class Use(StrEnum):

@@ -15,6 +15,7 @@ from .gallery.matching import Matching
 from .gallery.names import person_name
 from .gallery.protocol import AnyGallery, nobody_enrolled
 from .identifying import Question, name_faces
+from .inventory import Consent
 from .noticing import Watch
 from .photographs import ProgressCallback, Seen, Source, look_at, read_photograph
 from .results import (
@@ -47,6 +48,7 @@ class RecognitionService(ThresholdKeeper):
         *,
         face: int | None = None,
         any_quality: bool = False,
+        consent: Consent | None = None,
         progress: ProgressCallback | None = None,
     ) -> Enrolment:
         """Enrol photographs of one person; those that cannot be used are skipped with a reason.
@@ -59,6 +61,7 @@ class RecognitionService(ThresholdKeeper):
             face: Which face to take of each photograph, 1 being the largest; None takes the only
                 one and skips photographs of several people.
             any_quality: Whether to take faces that are too small, blurred, turned, dark or bright.
+            consent: What the person agreed to, and until when.
             progress: Called after each photograph.
 
         Raises:
@@ -69,13 +72,14 @@ class RecognitionService(ThresholdKeeper):
         name = person_name(person)
         _check_face(face)
         photographs = self._look_at(images, progress)
-        return enrol(self._to_enrol_in, name, photographs, self._terms(face, any_quality))
+        return enrol(self._to_enrol_in, name, photographs, self._terms(face, any_quality, consent))
 
     def enroll_folder(
         self,
         root: Path,
         *,
         any_quality: bool = False,
+        consent: Consent | None = None,
         progress: ProgressCallback | None = None,
     ) -> Enrolment:
         """Enrol a folder of folders, each named like the person on its photographs.
@@ -86,6 +90,7 @@ class RecognitionService(ThresholdKeeper):
         Args:
             root: The folder.
             any_quality: As in `enroll`.
+            consent: What all of them agreed to, and until when.
             progress: Called after each photograph.
 
         Raises:
@@ -94,7 +99,7 @@ class RecognitionService(ThresholdKeeper):
             GalleryError: The gallery is another model's, or cannot be written.
         """
         owners, images, skipped = photographs_in(root)
-        terms = self._terms(None, any_quality, others=False)
+        terms = self._terms(None, any_quality, consent, others=False)
         seen = zip(owners, self._look_at(images, progress), strict=True)
         done = [
             enrol(self._to_enrol_in, name, (item for _, item in group), terms)
@@ -219,13 +224,21 @@ class RecognitionService(ThresholdKeeper):
             for item in look_at(images, self._engine.find_faces, progress)
         ]
 
-    def _terms(self, face: int | None, any_quality: bool, *, others: bool = True) -> Terms:
+    def _terms(
+        self,
+        face: int | None,
+        any_quality: bool,
+        consent: Consent | None,
+        *,
+        others: bool = True,
+    ) -> Terms:
         calibration = self.calibration(Use.VERIFY)
         threshold = self.threshold if calibration is None else calibration.threshold
         return Terms(
             face=face,
             any_quality=any_quality,
             watch=Watch(threshold=threshold, others=others),
+            consent=consent,
         )
 
     def _to_enrol_in(self) -> AnyGallery:

@@ -14,6 +14,7 @@ from .inventory import LookAlikes
 from .keeper import PeopleKeeper
 from .photographs import ProgressCallback
 from .results import Calibration, Use
+from .secrets import Ask
 
 if TYPE_CHECKING:
     from .calibrating import Calibrated
@@ -34,6 +35,7 @@ class ThresholdKeeper(PeopleKeeper):
         weights: A file of weights; None looks in the known places.
         device: `auto`, `cpu` or `cuda`.
         pipeline: Takes the place of detector and network.
+        ask: See `PeopleKeeper`.
     """
 
     def __init__(
@@ -45,8 +47,9 @@ class ThresholdKeeper(PeopleKeeper):
         weights: Path | None = None,
         device: str = "auto",
         pipeline: Pipeline | None = None,
+        ask: Ask = lambda: None,
     ) -> None:
-        super().__init__(home, gallery)
+        super().__init__(home, gallery, ask)
         choice = Choice(home=self._home, model=model, weights=weights, device=device)
         self._engine = Engine(choice, self._remembered_model, pipeline)
 

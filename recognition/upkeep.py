@@ -14,6 +14,7 @@ from .gallery.places import folder_of, place_of
 from .gallery.protocol import nobody_enrolled
 from .gallery.records import Added
 from .results import Calibration, Use
+from .secrets import Ask, find_secret
 
 Progress = Callable[[int, int], None]
 
@@ -48,11 +49,18 @@ class Upkeep:
         home: The data folder; None takes LIKENESS_HOME or the user's own.
         gallery: A folder or an address of Milvus; None takes LIKENESS_GALLERY, or else the data
             folder's gallery.
+        ask: See `PeopleKeeper`.
     """
 
-    def __init__(self, home: Path | None = None, gallery: str | None = None) -> None:
+    def __init__(
+        self,
+        home: Path | None = None,
+        gallery: str | None = None,
+        ask: Ask = lambda: None,
+    ) -> None:
+        self._ask = ask
         self._home = data_home(home)
-        self._place = place_of(gallery, self._home)
+        self._place = place_of(gallery, self._home, self._find_secret)
 
     def info(self) -> GalleryInfo:
         """Tell what the gallery is and holds.
@@ -86,11 +94,12 @@ class Upkeep:
         folder = folder_of(self._place, "a backup")
         if not self._place.exists:
             raise nobody_enrolled(self._place)
-        backup.back_up(folder, target, overwrite=overwrite)
+        backup.back_up(folder.path, target, overwrite=overwrite, find_secret=folder.find_secret)
 
     def restore(self, source: Path) -> Path | None:
         """Make the gallery what a backup says; see `backup.restore`."""
-        return backup.restore(source, folder_of(self._place, "a backup"))
+        folder = folder_of(self._place, "a backup")
+        return backup.restore(source, folder.path, folder.find_secret)
 
     def export(self, target: Path, progress: Progress = lambda done, total: None) -> Manifest:
         """Write everything to the open format; see `exporting.export`."""
@@ -113,8 +122,11 @@ class Upkeep:
             target: Another; made where there is no gallery.
             progress: Called with how many people are done, and of how many.
         """
-        there, here = place_of(source, self._home), place_of(target, self._home)
+        there, here = (place_of(named, self._home, self._find_secret) for named in (source, target))
         if str(there) == str(here):
             raise ArgumentError(f"{there} cannot be copied to itself: name two galleries")
         with there.open() as first, here.open(model=first.model, create=True) as second:
             return copy_gallery(first, second, progress)
+
+    def _find_secret(self, key_id: str) -> str | None:
+        return find_secret(key_id, self._ask)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hi
 
 import typer
 
+from . import output, passphrase
+
 if TYPE_CHECKING:
     from recognition.faces.embed import FaceEmbedder
     from recognition.service import RecognitionService
@@ -105,17 +107,25 @@ class Settings:
         """Where networks run."""
         return self.device or Device.AUTO
 
-    def recognition_service(self) -> "RecognitionService":
-        """The recognition service with these settings; this imports torch."""
+    def recognition_service(self, *, on_terminal: bool = True) -> "RecognitionService":
+        """The recognition service with these settings; this imports torch.
+
+        Args:
+            on_terminal: Whether the passphrase of an encrypted gallery is asked for there.
+        """
         from recognition.service import RecognitionService
 
-        return RecognitionService(
+        service = RecognitionService(
             home=self.home,
             gallery=self.gallery,
             model=self.model,
             weights=self.weights,
             device=self.chosen_device,
+            ask=passphrase.ask if on_terminal else lambda: None,
         )
+        for warning in service.exposed:
+            output.print_warning(warning)
+        return service
 
     def face_embedder(self, *, mirror: bool | None = None, crops: int = 1) -> "FaceEmbedder":
         """The network that embeds faces: the one asked for, else the default one.
@@ -207,7 +217,7 @@ def command(
 
     def register(function: Command) -> Command:
         def wrapper(context: typer.Context, **values: Any) -> int:
-            given = {field.name: values.pop(field.name) for field in fields_of(Settings)}
+            given = {name: values.pop(name) for name in names}
             del values["debug"]  # read by main(), which must know it even where parsing fails
             if given_alone:
                 for field in fields:
@@ -221,7 +231,14 @@ def command(
             for parameter in inspect.signature(function).parameters.values()
             if parameter.name != "settings" and parameter.kind is not parameter.VAR_KEYWORD
         ]
-        shared = inspect.signature(remember_settings).parameters.values()
+        # A command's own option goes before a shared one of its name, which stands in front of it.
+        taken = {parameter.name for parameter in own}
+        shared = [
+            parameter
+            for parameter in inspect.signature(remember_settings).parameters.values()
+            if parameter.name not in taken
+        ]
+        names = [field.name for field in fields_of(Settings) if field.name not in taken]
         parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in (*own, *fields, *shared)]
         wrapper.__doc__ = function.__doc__
         wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

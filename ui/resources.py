@@ -12,6 +12,7 @@ import streamlit as st
 from data.files import data_home
 
 from .options import Device, Settings
+from .unlocking import require_open
 
 if TYPE_CHECKING:  # these bring torch, for which a page that opens need not wait
     from backbones.catalogue import BackboneDescription
@@ -37,8 +38,13 @@ def settings() -> Settings:
 
 
 def recognition() -> "RecognitionService":
-    """The one recognition service of this server; it loads its networks when they are needed."""
-    return _recognition(settings())
+    """The one recognition service of this server; it loads its networks when they are needed.
+
+    Where the gallery is encrypted, and the key is not in the environment, the page asks for it.
+    """
+    service = _recognition(settings())
+    require_open(service)
+    return service
 
 
 @contextmanager
@@ -60,7 +66,7 @@ def forget_networks() -> None:
 
 @st.cache_resource(show_spinner=False, hash_funcs={Settings: repr})
 def _recognition(chosen: Settings) -> "RecognitionService":
-    return chosen.recognition_service()
+    return chosen.recognition_service(on_terminal=False)
 
 
 @st.cache_resource(show_spinner=False)

@@ -12,30 +12,44 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from data.errors import ArgumentError, GalleryError
 from data.files import atomic_output, printable, private_folder
 
+from . import audit
+from .audit import Action
 from .cache import IndexCache
 from .checking import faults_of
-from .database import Database, create_database
+from .database import Database, connect, create_database, in_memory
 from .gallery import DATABASE, STAGING, Gallery
-from .schema import APPLICATION_ID, VERSION
+from .keys import FindSecret, Lock
+from .schema import APPLICATION_ID, TRIGGERS, VERSION
 from .snapshot import Snapshot
+
+_TRIGGERS = {" ".join(sql.split()) for sql in TRIGGERS}
 
 _CANNOT_BE_OPENED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
-def back_up(folder: Path, target: Path, *, overwrite: bool = False) -> None:
+def back_up(
+    folder: Path,
+    target: Path,
+    *,
+    overwrite: bool = False,
+    find_secret: FindSecret = lambda _: None,
+) -> None:
     """Write a gallery's present state to a file of its own, whole or not at all.
 
-    The file is a gallery's database itself: as `gallery.sqlite` in a folder it is used as it is.
+    The file is a gallery's database itself: as `gallery.sqlite` in a folder it is used as it is. It
+    is encrypted as the gallery is, and opens by the same key, whatever the gallery's is later on.
 
     Args:
         folder: The gallery's.
         target: The file.
         overwrite: Whether it may take the place of an earlier backup.
+        find_secret: Asked for what opens the gallery, if it is encrypted.
 
     Raises:
         ArgumentError: The file is there already, is the gallery's own, or cannot be there.
@@ -48,11 +62,12 @@ def back_up(folder: Path, target: Path, *, overwrite: bool = False) -> None:
     own = [database, *(database.with_name(f"{DATABASE}{end}") for end in ("-wal", "-shm"))]
     if target.is_dir() or not target.parent.is_dir() or target.resolve() in map(Path.resolve, own):
         raise ArgumentError(f"{printable(target)} cannot be a backup: name a file in a folder")
+    find_secret = cache(find_secret)
     try:
-        with closing(Database(database)) as opened, atomic_output(target) as temporary:
+        with closing(Database(database, find_secret)) as opened, atomic_output(target) as temporary:
             with opened.reading() as source, closing(sqlite3.connect(temporary)) as copy:
                 source.backup(copy)
-            with reading_backup(temporary) as snapshot:
+            with reading_backup(temporary, find_secret) as (snapshot, _):
                 _refuse_faults(snapshot, f"the gallery {folder}")
     except sqlite3.Error as error:
         raise GalleryError(f"cannot write {printable(target)} ({error})") from error
@@ -61,12 +76,14 @@ def back_up(folder: Path, target: Path, *, overwrite: bool = False) -> None:
         raise GalleryError(f"cannot write {printable(target)}: {reason}") from error
 
 
-def restore(source: Path, folder: Path) -> Path | None:
+def restore(source: Path, folder: Path, find_secret: FindSecret = lambda _: None) -> Path | None:
     """Make a gallery what a backup says, all of it or nothing; whoever uses it sees it at once.
 
     Args:
         source: The backup; it is checked before anything is changed.
         folder: The gallery's; it may hold none, or one that is damaged.
+        find_secret: Asked for what opens the backup, if that is encrypted, and the gallery's own
+            database if that is.
 
     Returns:
         Where a damaged gallery was put aside; None where there was none.
@@ -75,13 +92,19 @@ def restore(source: Path, folder: Path) -> Path | None:
         ArgumentError: There is no such file.
         GalleryError: It is no backup, is damaged, or is a newer Likeness's; or the gallery cannot
             be written.
+        LockedError: One of them is encrypted, and the secret is missing or wrong.
     """
-    with reading_backup(source) as snapshot:
+    find_secret = cache(find_secret)
+    with reading_backup(source, find_secret) as (snapshot, uri):
         _refuse_faults(snapshot, f"the backup {printable(source)}")
-    if _is_usable(folder / DATABASE):
-        with closing(Database(folder / DATABASE)) as database:
-            _fill(database, source)
-        with suppress(GalleryError), Gallery.open(folder) as gallery:
+        return _restore(uri, folder, find_secret)
+
+
+def _restore(uri: str, folder: Path, find_secret: FindSecret) -> Path | None:
+    if _is_usable(folder / DATABASE, find_secret):
+        with closing(Database(folder / DATABASE, find_secret)) as database:
+            _fill(database, uri)
+        with suppress(GalleryError), Gallery.open(folder, find_secret=find_secret) as gallery:
             gallery.wipe_traces()
         return None
     staging = private_folder(folder) / STAGING
@@ -93,8 +116,8 @@ def restore(source: Path, folder: Path) -> Path | None:
             {"gallery_id": "", "created_at": "", "model_id": "", "weights_digest": "",
              "dimension": 1},
         )  # fmt: skip
-        with closing(Database(staged)) as database:
-            _fill(database, source)
+        with closing(Database(staged, find_secret)) as database:
+            _fill(database, uri)
             database.wipe_traces()  # so that the file is whole without its log
         aside = _put_aside(folder)
         staged.replace(folder / DATABASE)
@@ -107,8 +130,18 @@ def restore(source: Path, folder: Path) -> Path | None:
 
 
 @contextmanager
-def reading_backup(path: Path) -> Iterator[Snapshot]:
+def reading_backup(
+    path: Path, find_secret: FindSecret = lambda _: None
+) -> Iterator[tuple[Snapshot, str]]:
     """Look into a file that strangers may have made; nothing is written, not even beside it.
+
+    Args:
+        path: The file.
+        find_secret: Asked for what opens it, if it is encrypted.
+
+    Yields:
+        What it holds, and how SQLite opens that as long as the block lasts: an older version is
+        brought up in memory.
 
     Raises:
         ArgumentError: There is no such file.
@@ -120,7 +153,7 @@ def reading_backup(path: Path) -> Iterator[Snapshot]:
     if not stat.S_ISREG(path.stat().st_mode):
         raise GalleryError(f"{shown} is no regular file: name a backup")
     try:
-        with closing(sqlite3.connect(_uri(path), uri=True, isolation_level=None)) as connection:
+        with closing(connect(_uri(path))) as connection:
             connection.execute("PRAGMA trusted_schema=OFF")
             connection.execute("BEGIN")
             (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -133,11 +166,18 @@ def reading_backup(path: Path) -> Iterator[Snapshot]:
                     f"to {VERSION}): update Likeness"
                 )
             odd = connection.execute(
-                "SELECT count(*) FROM sqlite_schema WHERE type IN ('view', 'trigger')"
-            ).fetchone()
-            if odd != (0,):
+                "SELECT sql FROM sqlite_schema WHERE type IN ('view', 'trigger')"
+            ).fetchall()
+            if {" ".join(sql.split()) for (sql,) in odd} - _TRIGGERS:
                 raise GalleryError(f"{shown} holds more than a gallery does: name a backup")
-            yield Snapshot(connection)
+            if version == VERSION:
+                connection.seal = Lock(find_secret).seal(connection)
+                yield Snapshot(connection), _uri(path)
+                return
+            connection.execute("COMMIT")
+            uri = f"file:{uuid.uuid4()}?mode=memory&cache=shared"
+            with closing(in_memory(connection, uri)) as copy:
+                yield Snapshot(copy), uri
     except sqlite3.Error as error:
         raise GalleryError(f"{shown} is damaged or no gallery's database ({error})") from error
 
@@ -155,23 +195,24 @@ def _refuse_faults(snapshot: Snapshot, what: str) -> None:
         raise GalleryError(f"{what} is damaged: {printable(faults[0])}{more}")
 
 
-def _fill(database: Database, source: Path) -> None:
+def _fill(database: Database, uri: str) -> None:
     """Put a backup's rows in the place of a gallery's, in one transaction.
 
     The gallery is another one from then on, so that nobody takes an index of before for its own.
+    Its audit log stays, and is told of this.
     """
-    with database.attached(_uri(source), "backup"), database.writing() as connection:
+    with database.attached(uri, "backup"), database.writing() as connection:
         connection.execute("PRAGMA defer_foreign_keys = ON")
-        for table in _tables(connection, "main"):
+        tables = [table for table in _tables(connection, "main") if table != "audit"]
+        for table in tables:
             connection.execute(f"DELETE FROM main.{table}")
-        held = set(_tables(connection, "backup"))
-        for table in _tables(connection, "main"):
-            if table in held:  # an older gallery lacks some
-                columns = ", ".join(_columns(connection, table))
-                connection.execute(
-                    f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM backup.{table}"
-                )
+        for table in tables:
+            columns = ", ".join(_columns(connection, table))
+            connection.execute(
+                f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM backup.{table}"
+            )
         _keep_counting(connection)
+        audit.note(connection, Action.ROLL_BACK)
         connection.execute(
             "UPDATE gallery SET gallery_id = ?, changes = changes + 1, mark = hex(randomblob(16)),"
             " traces_remain = 1",
@@ -208,7 +249,7 @@ def _keep_counting(connection: sqlite3.Connection) -> None:
         connection.execute("INSERT INTO main.sqlite_sequence VALUES (?, ?)", (table, highest))
 
 
-def _is_usable(database: Path) -> bool:
+def _is_usable(database: Path, find_secret: FindSecret) -> bool:
     """Whether there is a gallery that can be written; one that is in use or newer is told of.
 
     Raises:
@@ -217,7 +258,7 @@ def _is_usable(database: Path) -> bool:
     if not database.exists() or database.stat().st_size == 0:
         return False
     try:
-        with closing(Database(database)) as opened, opened.reading() as connection:
+        with closing(Database(database, find_secret)) as opened, opened.reading() as connection:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             return bool(verdict == "ok")
     except GalleryError as error:

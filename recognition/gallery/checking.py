@@ -7,6 +7,7 @@ from pathlib import Path
 from data.errors import AppError
 
 from .names import person_name
+from .sealing import OPEN, embedding_place, name_place
 from .snapshot import Snapshot
 from .templates import from_blob
 
@@ -37,25 +38,23 @@ def _faults(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _bad_rows(snapshot: Snapshot) -> Iterator[str]:
-    connection, dimension = snapshot.connection, snapshot.model.dimension
-    for (name,) in connection.execute("SELECT name FROM person ORDER BY id"):
+    connection, seal, model = snapshot.connection, snapshot.seal, snapshot.model
+    names: dict[int, str] = {}
+    for row, closed in connection.execute("SELECT id, name FROM person ORDER BY id"):
         try:
-            if person_name(name) != name:
-                yield f"the name '{name}' is not kept in its one form"
+            names[row] = seal.open_text(closed, name_place(row))
+            if person_name(names[row]) != names[row]:
+                yield f"the name '{names[row]}' is not kept in its one form"
         except AppError as error:
             yield str(error)
     for table in ("template", "exclusion"):
-        if not snapshot.has_table(table):
-            continue
-        rows = connection.execute(
-            f"SELECT {table}.id, name, embedding FROM {table} JOIN person ON person.id = person_id"
-            f" ORDER BY {table}.id"
-        )
-        for number, name, blob in rows:
+        rows = connection.execute(f"SELECT id, person_id, embedding FROM {table} ORDER BY id")
+        for number, person, closed in rows:
             try:
-                from_blob(blob, dimension)
+                place = embedding_place(table, number, person, model.weights_digest)
+                from_blob(seal.open(closed, place), model.dimension)
             except AppError as error:
-                yield f"{table} {number} of '{name}' is damaged: {error}"
+                yield f"{table} {number} of '{names.get(person, person)}' is damaged: {error}"
 
 
 def facts_of(snapshot: Snapshot, folder: Path) -> dict[str, str | int]:
@@ -67,6 +66,7 @@ def facts_of(snapshot: Snapshot, folder: Path) -> dict[str, str | int]:
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {
         "kind": "SQLite and FAISS",
+        "encrypted": "no" if snapshot.seal is OPEN else "yes",
         "created at": str(created_at),
         "schema": int(version),
         "crops": int(crops),

@@ -8,6 +8,7 @@ processes changing the gallery at once take turns instead of failing half-way.
 import os
 import sqlite3
 import tempfile
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -15,10 +16,14 @@ from pathlib import Path
 
 from data.errors import GalleryError
 
+from .keys import FindSecret, Lock
 from .schema import APPLICATION_ID, MIGRATIONS, TABLES, VERSION
+from .sealing import SealedConnection
 
 BUSY_SECONDS = 30.0
 """How long a change waits for another process's change to end."""
+
+_PAUSE = 0.02  # seconds
 
 _MEANING = {
     sqlite3.SQLITE_BUSY: "is in use by another program: try again in a moment",
@@ -40,21 +45,18 @@ class Database:
 
     Args:
         path: The file; it must exist.
+        find_secret: Asked for what opens the gallery, if it is encrypted; see `keys`.
 
     Raises:
         GalleryError: The file is empty, damaged, not a gallery's, or of a newer version.
+        LockedError: It is encrypted, and the secret is missing or wrong.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, find_secret: FindSecret = lambda _: None) -> None:
         self._path = path
+        self.lock = Lock(find_secret)
         with self._told_in_one_line():
-            self._connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?{_how_to_open(path)}",
-                uri=True,
-                timeout=BUSY_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,
-            )
+            self._connection = connect(f"{path.absolute().as_uri()}?{_how_to_open(path)}")
         try:
             with self._told_in_one_line():
                 self._check_identity()
@@ -62,7 +64,9 @@ class Database:
                 # crops away with their person.
                 for setting in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
                     self._connection.execute(f"PRAGMA {setting}")
-            self._migrate()
+            with self._told_in_one_line():
+                self._migrate()
+                self.lock.seal(self._connection)  # now: nobody waits here for who is asked
             self._file = path.stat()
             weakref.finalize(self, self._connection.close)  # for those who forget to close
         except BaseException:
@@ -88,19 +92,23 @@ class Database:
     def _migrate(self) -> None:
         """Bring an older gallery up to this version, in one transaction.
 
-        One that cannot be written now stays as it is, and can be read: what a newer version adds is
-        then absent.
+        One that may not be written stays as it is, and is read in a copy in memory.
         """
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version == VERSION:
+        if self._version() == VERSION:
             return
-        with suppress(GalleryError), self.writing() as connection:
-            # Asked again: another process may have been quicker.
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            for older in range(version, VERSION):
-                for statement in MIGRATIONS[older]:
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {VERSION}")
+        try:
+            _bring_up(self._connection)
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_READONLY:
+                raise
+            copy = in_memory(self._connection, ":memory:")
+            self._connection.close()
+            self._connection = copy
+            copy.execute("PRAGMA query_only = ON")
+
+    def _version(self) -> int:
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        return int(version)
 
     @property
     def path(self) -> Path:
@@ -116,7 +124,7 @@ class Database:
             return False
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[SealedConnection]:
         """Several questions about one state of the gallery.
 
         Raises:
@@ -126,7 +134,7 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[SealedConnection]:
         """One change: kept whole when the block ends, and not at all when it raises.
 
         Raises:
@@ -136,10 +144,11 @@ class Database:
             yield connection
 
     @contextmanager
-    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, begin: str) -> Iterator[SealedConnection]:
         with self._told_in_one_line():
             self._connection.execute(begin)
             try:
+                self._connection.seal = self.lock.seal(self._connection)
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
@@ -171,13 +180,21 @@ class Database:
             GalleryError: Another process is reading an older state and goes on doing so.
         """
         with self._told_in_one_line():
+            until = time.monotonic() + BUSY_SECONDS
             self._connection.execute("VACUUM")
-            (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if busy:
+            # SQLite waits for readers by itself, but not for another process that does the same.
+            while (is_busy := self._checkpoint_is_busy()) and time.monotonic() < until:
+                time.sleep(_PAUSE)
+        if is_busy:
             raise GalleryError(
                 f"the gallery {self._path} is in use, so traces of what was erased remain in its "
                 "log: close other programs that use it; the next change wipes them"
             )
+
+    def _checkpoint_is_busy(self) -> bool:
+        """Fold the log into the file and empty it; whether somebody is in the way."""
+        (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return bool(busy)
 
     def close(self) -> None:
         """Close the file; the last process to do so folds the log into it."""
@@ -194,6 +211,54 @@ class Database:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
             meaning = _MEANING.get(code, f"cannot be used ({error}): restore it from a backup")
             raise GalleryError(f"the gallery {self._path} {meaning}") from error
+
+
+def connect(uri: str) -> SealedConnection:
+    """Open a database as a gallery's is used."""
+    return sqlite3.connect(
+        uri,
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=SealedConnection,
+    )
+
+
+def in_memory(source: SealedConnection, uri: str) -> SealedConnection:
+    """Copy a gallery of whichever version into memory, and make the newest version of it there.
+
+    Args:
+        source: The gallery.
+        uri: What the copy is called; it is there as long as it is open.
+    """
+    copy = connect(uri)
+    try:
+        source.backup(copy)
+        (version,) = copy.execute("PRAGMA user_version").fetchone()
+        if version < VERSION:
+            _bring_up(copy)
+    except BaseException:
+        copy.close()
+        raise
+    return copy
+
+
+def _bring_up(connection: sqlite3.Connection) -> None:
+    """Make the newest version of an older one, in one transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Asked again: another process may have been quicker.
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        for older in range(version, VERSION):
+            for statement in MIGRATIONS[older]:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _how_to_open(path: Path) -> str:

@@ -51,6 +51,7 @@ class _Folder(_Target):
             file.write(content)
 
     def take(self, name: str, path: Path) -> None:
+        path.chmod(0o600)  # whatever this process gives new files
         shutil.move(path, self._folder / name)
 
 
@@ -221,6 +222,9 @@ def _entry(
         "name": record.name,
         "enrolled_at": record.enrolled_at,
         "deleted_at": record.deleted_at,
+        "consent": record.consent,
+        "consented_at": record.consented_at,
+        "expires_on": record.expires_on,
         "templates": templates,
         "exclusions": exclusions,
     }

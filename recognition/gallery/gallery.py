@@ -1,9 +1,9 @@
 """Who is enrolled, and who of them is closest to a face: the store and its index as one thing."""
 
 import shutil
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +12,20 @@ import numpy.typing as npt
 from data.errors import ArgumentError, GalleryError
 from data.files import private_folder
 
-from ..inventory import Operation, PhotographSummary
-from ..results import Calibration, Match, PersonSummary, Use
+from ..inventory import Consent
+from ..results import Calibration, Match
+from .audit import Action
 from .cache import IndexCache
 from .checking import facts_of, faults_of
 from .editing import Editor
+from .keys import FindSecret, Keep, new_secret
 from .matching import Matching
 from .protocol import AnyGallery, Writer, nobody_enrolled
+from .reading import Readable
 from .records import PersonRecord, add_records, read_records
-from .snapshot import Roll
+from .snapshot import Snapshot
 from .store import Store
-from .templates import EmbeddingModel, Embeddings, Template, unit_vectors
+from .templates import EmbeddingModel, Template, unit_vectors
 from .views import Views
 
 DATABASE = "gallery.sqlite"
@@ -32,7 +35,7 @@ STAGING = ".restoring"
 """A folder within the gallery's, of a restoration that has not come to its end."""
 
 
-class Gallery(AnyGallery):
+class Gallery(Readable, AnyGallery):
     """A gallery in a folder of this machine. Safe for several threads and processes at once.
 
     Every search first asks the store whether anything has changed, by this process or another.
@@ -40,16 +43,21 @@ class Gallery(AnyGallery):
     Use `Gallery.open`; close it, or use it in a `with` statement.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, find_secret: FindSecret = lambda _: None) -> None:
+        self._find_secret = cache(find_secret)  # nobody is asked twice
+        super().__init__(Store(folder / DATABASE, self._find_secret))
         self._folder = folder
-        self._lock = threading.RLock()
-        self._store = Store(folder / DATABASE)
         self._cache = IndexCache(folder / "index")
         self._views = Views(self._store, self._cache)
 
     @classmethod
     def open(
-        cls, folder: Path, *, model: EmbeddingModel | None = None, create: bool = False
+        cls,
+        folder: Path,
+        *,
+        model: EmbeddingModel | None = None,
+        create: bool = False,
+        find_secret: FindSecret = lambda _: None,
     ) -> "Gallery":
         """Open the gallery in a folder.
 
@@ -59,18 +67,24 @@ class Gallery(AnyGallery):
                 is enough for reading names and for changing them.
             create: Make an empty gallery where there is none, and let one without anybody take up
                 the model; needs `model`.
+            find_secret: Called with the id of the gallery's key if it is encrypted, for the
+                passphrase or key that opens it; None if it cannot be had.
 
         Raises:
             GalleryError: There is none (and `create` is False), its database is missing, empty,
                 damaged or of a newer version, or it holds another model's embeddings.
+            LockedError: It is encrypted, and the passphrase or key is missing or wrong.
         """
         if not cls.exists(folder):
             if model is None or not create:
                 raise nobody_enrolled(folder)
             Store.create(private_folder(folder) / DATABASE, model)
-        gallery = cls(folder)
+        gallery = cls(folder, find_secret)
         try:
             gallery._erase_overdue()
+            # Those of a change that was killed on its way.
+            with suppress(GalleryError):
+                gallery.wipe_traces()
             if model is not None:
                 gallery.require(model, adopt=create)
         except BaseException:
@@ -105,85 +119,26 @@ class Gallery(AnyGallery):
             return self._store.adopt(model)
 
     @property
-    def model(self) -> EmbeddingModel:
-        """Whose embeddings the gallery holds."""
-        with self._lock, self._store.reading() as snapshot:
-            return snapshot.model
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nobody is enrolled, leaving out those who are deleted."""
-        with self._lock, self._store.reading() as snapshot:
-            return snapshot.is_empty
-
-    @property
     def is_in_place(self) -> bool:
         """Whether this is still the gallery in its folder: neither removed nor replaced."""
         return self._store.is_in_place
-
-    def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
-        """Everybody enrolled, by name; or those who were deleted and can be restored."""
-        with self._lock, self._store.reading() as snapshot:
-            return snapshot.people(deleted=deleted)
 
     @property
     def lingers(self) -> str | None:
         """Nothing: `erase` leaves no byte."""
         return None
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """How many people are enrolled, and from how many photographs."""
-        with self._lock, self._store.reading() as snapshot:
-            return snapshot.size()
-
-    def templates(self) -> tuple[Roll, Embeddings]:
-        """Which template is whose, and the templates themselves, (N, D)."""
-        with self._lock, self._store.reading() as snapshot:
-            roll = snapshot.roll()
-            return roll, snapshot.embeddings(roll.ids)
-
-    def templates_of(self, person: str) -> tuple[list[str], Embeddings]:
-        """The SHA-256 of a person's photographs, and their templates (N, D) in that order.
-
-        Raises:
-            GalleryError: Nobody has that name.
-        """
-        with self._lock, self._store.reading() as snapshot:
-            own = snapshot.photographs(person)
-            numbers = np.array([photograph.number for photograph in own], np.int64)
-            digests = [photograph.photograph_sha256 for photograph in own]
-            return digests, snapshot.embeddings(numbers)
-
-    def calibration(self, use: Use) -> Calibration | None:
-        """The gallery's own threshold for a use; None if there is none for its model."""
-        with self._lock, self._store.reading() as snapshot:
-            return snapshot.calibration(use)
-
     def calibrate(self, calibrations: Sequence[Calibration]) -> None:
         """Keep the gallery's own threshold for each use; see `Store.calibrate`."""
         with self._lock:
             self._store.calibrate(calibrations)
 
-    def crop(self, person: str, photograph: int | None = None) -> bytes | None:
-        """The aligned face of a person's photograph; see `Snapshot.crop`."""
-        with self._lock, self._store.reading() as snapshot:
-            return snapshot.crop(person, photograph)
-
-    def photographs(self, person: str) -> tuple[PhotographSummary, ...]:
-        """What somebody is enrolled by; see `Snapshot.photographs`."""
-        with self._lock, self._store.reading() as snapshot:
-            return snapshot.photographs(person)
-
-    def operations(self) -> tuple[Operation, ...]:
-        """What can be undone, the latest first."""
-        with self._lock, self._store.reading() as snapshot:
-            return snapshot.operations()
-
-    def enrol(self, person: str, templates: Sequence[Template]) -> dict[int, str]:
+    def enrol(
+        self, person: str, templates: Sequence[Template], consent: Consent | None = None
+    ) -> dict[int, str]:
         """Enrol photographs under a name; see `Store.enrol`."""
         with self._changing():
-            return self._store.enrol(person, templates)
+            return self._store.enrol(person, templates, consent)
 
     @contextmanager
     def editing(self) -> Iterator[Editor]:
@@ -203,8 +158,59 @@ class Gallery(AnyGallery):
             self._store.erase(name)
             self.wipe_traces()
 
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether everything that tells of a person is encrypted at rest."""
+        with self._lock:
+            return self._store.is_encrypted
+
+    def encrypt(self, secret: str, keep: Keep | None = None) -> None:
+        """Encrypt everything that tells of a person; nothing plain is left in any file.
+
+        Args:
+            secret: A passphrase of at least 8 characters, or a key of 64 hexadecimal digits.
+            keep: Called with the id of the gallery's key and the secret; if it fails nothing is
+                changed.
+
+        Raises:
+            ArgumentError: The passphrase is too short.
+            GalleryError: It is encrypted already; or it is encrypted now, but another program is in
+                the way of wiping what was plain, which the next opening does.
+        """
+        self._change_key(Action.ENCRYPT, new_secret(secret), keep)
+
+    def decrypt(self) -> None:
+        """Keep everything as it is from now on.
+
+        Raises:
+            GalleryError: It is not encrypted.
+        """
+        self._change_key(Action.DECRYPT, None)
+
+    def rotate(self, secret: str, keep: Keep | None = None, *, data_key: bool = False) -> None:
+        """Let another passphrase or key open the gallery, and the present one no longer.
+
+        Args:
+            secret: The new one; see `encrypt`.
+            keep: As for `encrypt`.
+            data_key: Encrypt every row anew by another key, too: who copied the gallery's files
+                before and knew the old passphrase reads nothing of what is written from now on.
+
+        Raises:
+            ArgumentError: The passphrase is too short.
+            GalleryError: It is not encrypted; or as in `encrypt`.
+        """
+        action = Action.ROTATE if data_key else Action.REWRAP
+        self._change_key(action, new_secret(secret), keep)
+
+    def _change_key(self, action: Action, secret: str | None, keep: Keep | None = None) -> None:
+        with self._lock:
+            self._erase_overdue()
+            self._store.change_key(action, secret, keep)
+            self.wipe_traces()
+
     def _erase_overdue(self) -> None:
-        """Let those go who were deleted too long ago, where the gallery can be written.
+        """Let those go whose time is over, where the gallery can be written.
 
         Where it cannot, they are neither listed nor restored, and the next change tries again.
         """
@@ -253,6 +259,7 @@ class Gallery(AnyGallery):
         if k < 1:
             raise ArgumentError(f"asked for the best {k} people: ask for at least 1")
         with self._lock:
+            self._erase_overdue()
             view = self._views.current()
             queries = unit_vectors(vectors, view.index.dimension)
             return [view.best_people(query, k, matching) for query in queries]
@@ -260,7 +267,7 @@ class Gallery(AnyGallery):
     @contextmanager
     def records(self) -> Iterator[Iterator[PersonRecord]]:
         """Everybody in one state of the gallery, whatever is changed meanwhile."""
-        with closing(Store(self._folder / DATABASE)) as store, store.reading() as snapshot:
+        with self._apart() as snapshot:
             yield read_records(snapshot)
 
     @contextmanager
@@ -271,13 +278,22 @@ class Gallery(AnyGallery):
 
     def faults(self) -> list[str]:
         """See `AnyGallery.faults`."""
-        with closing(Store(self._folder / DATABASE)) as store, store.reading() as snapshot:
+        with self._apart() as snapshot:
             return faults_of(snapshot)
 
     def facts(self) -> dict[str, str | int]:
         """See `AnyGallery.facts`."""
         with self._lock, self._store.reading() as snapshot:
             return facts_of(snapshot, self._folder)
+
+    @contextmanager
+    def _apart(self) -> Iterator[Snapshot]:
+        """A state of its own, while others are asked for."""
+        with (
+            closing(Store(self._folder / DATABASE, self._find_secret)) as store,
+            store.reading() as snapshot,
+        ):
+            yield snapshot
 
     def close(self) -> None:
         """Keep the index for the next process and close the database."""

@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import date, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,15 @@ import numpy as np
 from data.errors import AppError, GalleryError
 from data.files import printable
 
+from ..inventory import Consent, today
 from ..results import Quality
 from .exchange import CROP, EMBEDDINGS, MOST_CROP, MOST_LINE, PEOPLE, Manifest
 from .members import Members, opened_members
 from .names import person_name
+from .people import restorable_since
 from .protocol import AnyGallery
 from .records import BATCH, Added, PersonRecord, checksum, fingerprints
-from .snapshot import QUALITY_COLUMNS, restorable_since
+from .snapshot import QUALITY_COLUMNS
 from .templates import EmbeddingModel, Embeddings, Template, unit_vectors
 
 Progress = Callable[[int, int], None]
@@ -64,11 +66,20 @@ def import_from(
 def _write(export: "Export", gallery: AnyGallery, progress: Progress) -> Added:
     manifest = export.manifest
     gallery.require(manifest.model, adopt=True)
-    added, records, since = Added(), export.records(), restorable_since()
+    added, records = Added(), export.records()
+    since, day = restorable_since(), today().isoformat()
     with gallery.adding() as add:
         while batch := list(islice(records, BATCH)):
-            # Whoever was deleted too long ago since the export was made stays gone.
-            added.plus(add([one for one in batch if (one.deleted_at or since) >= since]))
+            # Whoever's time has ended since the export was made stays gone.
+            added.plus(
+                add(
+                    [
+                        one
+                        for one in batch
+                        if (one.deleted_at or since) >= since and (one.expires_on or day) >= day
+                    ]
+                )
+            )
             progress(min(added.people, manifest.people), manifest.people)
     lacking = [one for one in manifest.calibrations if gallery.calibration(one.use) is None]
     if lacking:
@@ -158,6 +169,11 @@ class Export:
                 Template(embedding=vector, photograph_sha256=_sha256(one["photograph_sha256"]))
                 for one, vector in zip(found["exclusions"], excluded, strict=True)
             ),
+            consent=_note(found.get("consent")),
+            consented_at=None
+            if found.get("consented_at") is None
+            else _moment(found["consented_at"]),
+            expires_on=_day(found.get("expires_on")),
         )
 
     def _rows(self, tensor: str, entries: list[dict[str, Any]]) -> Embeddings:
@@ -188,6 +204,24 @@ def _moment(text: object) -> str:
     if not isinstance(text, str) or len(text) > 40 or datetime.fromisoformat(text).tzinfo is None:
         raise ValueError("a date that is none")
     return text
+
+
+def _day(text: object) -> str | None:
+    """A day as it is kept; None where there is none."""
+    if text is None:
+        return None
+    if not isinstance(text, str) or date.fromisoformat(text).isoformat() != text:
+        raise ValueError("a day that is none")
+    return text
+
+
+def _note(text: object) -> str | None:
+    """What was agreed to; None where nothing was noted."""
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        raise ValueError("a note of consent that is no text")
+    return Consent(note=text).note
 
 
 def _sha256(text: object) -> str:

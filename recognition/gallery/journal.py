@@ -4,32 +4,36 @@ Before an operation changes a row, the columns that it changes are written down 
 it is to put them back, the last one first. An operation that is not the latest is out of reach
 until the later ones are undone, so that what was written down always fits. Templates and crops are
 never written down: no operation but an erasure changes them, and an erasure clears the journal.
+What is sealed in a row is written down sealed, for that row. Every operation also leaves its line
+in the audit log.
 """
 
 import json
-import sqlite3
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from enum import StrEnum
 
 from data.errors import GalleryError
 
-from .snapshot import restorable_since
+from . import audit
+from .audit import Action
+from .people import restorable_since
+from .rows import Row, hand_over, next_id
+from .sealing import SealedConnection, operation_place
 
 MOST_OPERATIONS = 50
 """How many operations can be undone; the oldest are forgotten."""
 
 
-class Row(StrEnum):
-    """A table whose rows operations change."""
-
-    PERSON = "person"
-    TEMPLATE = "template"
-    EXCLUSION = "exclusion"
-
-
 _COLUMNS = {
-    Row.PERSON: ("name", "enrolled_at", "deleted_at"),
+    Row.PERSON: (
+        "name",
+        "mark",
+        "enrolled_at",
+        "deleted_at",
+        "consent",
+        "consented_at",
+        "expires_on",
+    ),
     Row.TEMPLATE: ("person_id",),
     Row.EXCLUSION: ("person_id",),
 }
@@ -41,15 +45,22 @@ class Journal:
 
     Args:
         connection: In a transaction, which the operation is part of.
-        what: The operation in a few words, as `'Bob' merged into 'Ann'`.
+        action: The operation.
+        what: The same in a few words, as `'Bob' merged into 'Ann'`.
+        people: The ids of those whom it is done to.
     """
 
-    def __init__(self, connection: sqlite3.Connection, what: str) -> None:
+    def __init__(
+        self, connection: SealedConnection, action: Action, what: str, *people: int
+    ) -> None:
         self._connection = connection
-        self._operation = connection.execute(
-            "INSERT INTO operation (what, done_at) VALUES (?, ?)",
-            (what, _now()),
-        ).lastrowid
+        self._operation = next_id(connection, "operation")
+        closed = connection.seal.close_text(what, operation_place(self._operation))
+        connection.execute(
+            "INSERT INTO operation (id, what, done_at) VALUES (?, ?, ?)",
+            (self._operation, closed, _now()),
+        )
+        audit.note(connection, action, *people)
         connection.execute(
             "DELETE FROM operation WHERE done_at < ?"
             " OR id NOT IN (SELECT id FROM operation ORDER BY id DESC LIMIT ?)",
@@ -78,7 +89,7 @@ class Journal:
         )
 
 
-def undo(connection: sqlite3.Connection) -> str:
+def undo(connection: SealedConnection) -> str:
     """Put everything back that the latest operation changed.
 
     Args:
@@ -95,7 +106,8 @@ def undo(connection: sqlite3.Connection) -> str:
     ).fetchone()
     if latest is None:
         raise GalleryError("nothing to undo: no change since the last erasure, or in 30 days")
-    operation, what = latest
+    operation, closed = latest
+    what = connection.seal.open_text(closed, operation_place(operation))
     rows = connection.execute(
         "SELECT kind, row, before FROM reversal WHERE operation_id = ? ORDER BY id DESC",
         (operation,),
@@ -104,27 +116,30 @@ def undo(connection: sqlite3.Connection) -> str:
     connection.execute("PRAGMA defer_foreign_keys = ON")
     for kind, identifier, before in rows:
         _put_back(connection, Row(kind), identifier, before)
+    people = {identifier for kind, identifier, _ in rows if kind == Row.PERSON}
+    audit.note(connection, Action.UNDO, *sorted(people))
     connection.execute("DELETE FROM operation WHERE id = ?", (operation,))
     # Somebody whose deletion is brought back long afterwards has 30 days again.
     connection.execute(
         "UPDATE person SET deleted_at = ? WHERE deleted_at < ?", (_now(), restorable_since())
     )
-    return str(what)
+    return what
 
 
-def forget(connection: sqlite3.Connection) -> None:
+def forget(connection: SealedConnection) -> None:
     """Clear the journal: it may name somebody who is being erased."""
     connection.execute("DELETE FROM operation")
 
 
-def _put_back(
-    connection: sqlite3.Connection, kind: Row, identifier: int, before: str | None
-) -> None:
+def _put_back(connection: SealedConnection, kind: Row, identifier: int, before: str | None) -> None:
     if before is None:
         connection.execute(f"DELETE FROM {kind} WHERE id = ?", (identifier,))
         connection.execute("UPDATE gallery SET traces_remain = 1")
         return
     columns = json.loads(before)
+    if kind is not Row.PERSON:
+        hand_over(connection, kind, [identifier], columns["person_id"])
+        return
     names = ", ".join(columns)
     places = ", ".join(f":{name}" for name in columns)
     values = columns | {"id": identifier}

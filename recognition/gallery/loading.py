@@ -1,9 +1,10 @@
 """What is done to the people by hand, where they have to be fetched first."""
 
-import sqlite3
 from collections.abc import Sequence
 
+from ..inventory import Consent
 from .editing import Editor
+from .sealing import SealedConnection
 from .templates import Template
 from .working import WorkingCopy
 
@@ -16,7 +17,7 @@ class LoadingEditor(Editor):
         copy: The working copy.
     """
 
-    def __init__(self, connection: sqlite3.Connection, copy: WorkingCopy) -> None:
+    def __init__(self, connection: SealedConnection, copy: WorkingCopy) -> None:
         super().__init__(connection)
         self._copy = copy
 
@@ -54,6 +55,11 @@ class LoadingEditor(Editor):
         """See `Editable.exclude`."""
         self._load(name)
         super().exclude(name, face)
+
+    def consent(self, name: str, consent: Consent) -> None:
+        """See `Editable.consent`."""
+        self._load(name)
+        super().consent(name, consent)
 
     def undo(self) -> str:
         """See `Editable.undo`."""

@@ -1,6 +1,7 @@
 """A gallery in Milvus: people and templates both there, so that many machines share it."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -10,25 +11,32 @@ import numpy.typing as npt
 
 from data.errors import ArgumentError
 
-from ..inventory import Operation, PhotographSummary
+from ..inventory import AuditEntry, Consent, Operation, PhotographSummary, today
 from ..results import Calibration, Match, PersonSummary, Use
 from .address import MilvusAddress
 from .editing import Editor
 from .loading import LoadingEditor
 from .matching import Matching
 from .neighbours import facts_in, faults_in, named, roll_of, scored, summaries
+from .people import restorable_since
 from .protocol import AnyGallery, Writer, nobody_enrolled
 from .records import Added, PersonRecord, add_records, read_records
 from .remote import MOST_RESULTS, Collections
-from .snapshot import Roll, Snapshot, restorable_since
+from .schema import AUDIT_DAYS
+from .snapshot import Roll, Snapshot
 from .stored import columns_of
 from .templates import EmbeddingModel, Embeddings, Template, unit_vectors
 from .view import best_of
-from .working import WorkingCopy, new_gallery
+from .working import WorkingCopy, first_id_of, new_gallery
 
 _PEOPLE_AT_ONCE = 200
 
-_ACTIVE = 'kind == "person" and deleted == ""'
+_AUDIT_SECONDS = AUDIT_DAYS * 86_400
+
+
+def _active() -> str:
+    """Milvus's condition for whoever is neither deleted nor past their consent."""
+    return f'kind == "person" and deleted == "" and (expires == "" or expires >= "{today()}")'
 
 
 class MilvusGallery(AnyGallery):
@@ -102,6 +110,7 @@ class MilvusGallery(AnyGallery):
         with self._copy(*names) as copy:
             yield copy
             copy.put_back()
+        self._collections.remove_older("audit", first_id_of(time.time() - _AUDIT_SECONDS))
 
     @property
     def model(self) -> EmbeddingModel:
@@ -129,7 +138,7 @@ class MilvusGallery(AnyGallery):
     @property
     def is_empty(self) -> bool:
         """See `AnyGallery.is_empty`."""
-        return not self._collections.count(_ACTIVE, rows=True)
+        return not self._collections.count(_active(), rows=True)
 
     @property
     def is_in_place(self) -> bool:
@@ -146,9 +155,12 @@ class MilvusGallery(AnyGallery):
 
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         """See `AnyGallery.people`."""
-        condition = _ACTIVE
+        condition = _active()
         if deleted:
-            condition = f'kind == "person" and deleted >= "{restorable_since()}"'
+            condition = (
+                f'kind == "person" and deleted >= "{restorable_since()}"'
+                f' and (expires == "" or expires >= "{today()}")'
+            )
         rows = self._collections.rows(condition)
         counts = Counter(person for _, person in self._collections.owners())
         return summaries(rows, counts)
@@ -156,15 +168,15 @@ class MilvusGallery(AnyGallery):
     @property
     def size(self) -> tuple[int, int]:
         """See `AnyGallery.size`."""
-        hidden = self._collections.rows('kind == "person" and deleted != ""')
+        hidden = self._collections.rows(f'kind == "person" and not ({_active()})')
         out_of_sight = self._collections.count_in("person", [row.number for row in hidden])
-        people = self._collections.count(_ACTIVE, rows=True)
+        people = self._collections.count(_active(), rows=True)
         return people, self._collections.count() - out_of_sight
 
     def templates(self) -> tuple[Roll, Embeddings]:
         """See `AnyGallery.templates`."""
         return roll_of(
-            self._collections.rows(_ACTIVE), self._collections.templates(), self.model.dimension
+            self._collections.rows(_active()), self._collections.templates(), self.model.dimension
         )
 
     def templates_of(self, person: str) -> tuple[list[str], Embeddings]:
@@ -200,11 +212,19 @@ class MilvusGallery(AnyGallery):
         with self._asking() as snapshot:
             return snapshot.operations()
 
-    def enrol(self, person: str, templates: Sequence[Template]) -> dict[int, str]:
+    def audit(self) -> tuple[AuditEntry, ...]:
+        """See `AnyGallery.audit`."""
+        rows = self._collections.rows('kind == "audit"')
+        found = [AuditEntry(*columns_of(row).values()) for row in rows]
+        return tuple(sorted(found, key=lambda entry: -entry.number))
+
+    def enrol(
+        self, person: str, templates: Sequence[Template], consent: Consent | None = None
+    ) -> dict[int, str]:
         """See `AnyGallery.enrol`."""
         with self._changing(person) as copy:
             copy.load_photographs(template.photograph_sha256 for template in templates)
-            return copy.store.enrol(person, templates)
+            return copy.store.enrol(person, templates, consent)
 
     @contextmanager
     def editing(self) -> Iterator[Editor]:
@@ -221,7 +241,8 @@ class MilvusGallery(AnyGallery):
     def _erase_overdue(self) -> None:
         since = restorable_since()
         overdue = self._collections.rows(
-            f'kind == "person" and deleted != "" and deleted < "{since}"'
+            f'kind == "person" and ((deleted != "" and deleted < "{since}")'
+            f' or (expires != "" and expires < "{today()}"))'
         )
         if overdue:
             with self._copy() as copy:
@@ -263,7 +284,8 @@ class MilvusGallery(AnyGallery):
         rows = [
             row
             for row in self._collections.rows('kind == "person"')
-            if not row.deleted or row.deleted >= restorable_since()
+            if (not row.deleted or row.deleted >= restorable_since())
+            and (not row.expires or row.expires >= today().isoformat())
         ]
         rows.sort(key=lambda row: (named(row)[0], row.deleted, row.number))
         for start in range(0, len(rows), _PEOPLE_AT_ONCE):

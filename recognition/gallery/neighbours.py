@@ -8,6 +8,7 @@ import numpy as np
 
 from data.errors import AppError
 
+from ..inventory import today
 from ..results import PersonSummary
 from .matching import Matching
 from .names import person_name
@@ -44,7 +45,16 @@ def summaries(
         if key in merged:
             count += merged[key].photographs
             since = min(since, merged[key].enrolled_at)
-        merged[key] = PersonSummary(name=name, photographs=count, enrolled_at=since)
+        about = json.loads(row.body)
+        merged[key] = PersonSummary(
+            name=name,
+            photographs=count,
+            enrolled_at=since,
+            consent=about["consent"],
+            consented_at=about["consented_at"],
+            expires_on=about["expires_on"],
+            person_id=row.number,
+        )
     return tuple(merged[key] for key in sorted(merged))
 
 
@@ -72,6 +82,11 @@ def roll_of(
     return roll, unit_vectors(table, dimension)
 
 
+def _is_enrolled(row: StoredRow) -> bool:
+    """Whether a person is neither deleted nor past their consent."""
+    return not row.deleted and (not row.expires or row.expires >= today().isoformat())
+
+
 def scored(
     collections: Collections, query: Embeddings, best: Mapping[int, float], matching: Matching
 ) -> dict[str, float]:
@@ -86,7 +101,7 @@ def scored(
         matching: How a person's templates are compared.
     """
     rows = collections.rows_in(["person"], "number", best)
-    people = {row.number: named(row)[0] for row in rows if not row.deleted}
+    people = {row.number: named(row)[0] for row in rows if _is_enrolled(row)}
     excluded: dict[int, float] = {}
     for row in collections.rows_in(["exclusion"], "owner", people):
         face = np.frombuffer(columns_of(row)["embedding"], "<f4")

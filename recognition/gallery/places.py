@@ -2,7 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.errors import ArgumentError, GalleryError
@@ -10,6 +10,7 @@ from data.files import printable
 
 from .address import SCHEME, MilvusAddress
 from .gallery import Gallery
+from .keys import FindSecret
 from .protocol import AnyGallery
 from .templates import EmbeddingModel
 
@@ -48,9 +49,11 @@ class Folder(Place):
 
     Attributes:
         path: The folder.
+        find_secret: Asked for what opens the gallery, if it is encrypted.
     """
 
     path: Path
+    find_secret: FindSecret = field(default=lambda _: None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return printable(self.path)
@@ -62,7 +65,7 @@ class Folder(Place):
 
     def open(self, *, model: EmbeddingModel | None = None, create: bool = False) -> Gallery:
         """See `Place.open`."""
-        return Gallery.open(self.path, model=model, create=create)
+        return Gallery.open(self.path, model=model, create=create, find_secret=self.find_secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +95,21 @@ class Milvus(Place):
         return MilvusGallery.open(self.address, model=model, create=create)
 
 
-def place_of(named: str | None, home: Path) -> Place:
+def place_of(named: str | None, home: Path, find_secret: FindSecret = lambda _: None) -> Place:
     """The place that a user means.
 
     Args:
         named: A folder or an address `milvus://…`; None takes LIKENESS_GALLERY, or else the data
             folder's own.
         home: The data folder.
+        find_secret: Asked for what opens a gallery in a folder, if it is encrypted.
 
     Raises:
         ArgumentError: It is no place.
     """
     named = named or os.environ.get("LIKENESS_GALLERY")
     if not named:
-        return Folder(home / "gallery")
+        return Folder(home / "gallery", find_secret)
     if named.startswith(SCHEME):
         return Milvus(MilvusAddress.parse(named))
     if "://" in named:
@@ -115,17 +119,17 @@ def place_of(named: str | None, home: Path) -> Place:
     folder = Path(named).expanduser().absolute()
     if folder.exists() and not folder.is_dir():
         raise ArgumentError(f"the gallery {printable(folder)} is a file: name its folder")
-    return Folder(folder)
+    return Folder(folder, find_secret)
 
 
-def folder_of(place: Place, what: str) -> Path:
-    """The folder of a gallery on this machine.
+def folder_of(place: Place, what: str) -> Folder:
+    """The place of a gallery on this machine.
 
     Raises:
         GalleryError: It is Milvus's, whose own tools do that.
     """
     if isinstance(place, Folder):
-        return place.path
+        return place
     raise GalleryError(
         f"{what} is for galleries in a folder: export {place}, or copy it to a folder with "
         "`likeness gallery copy`"

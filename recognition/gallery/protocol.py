@@ -11,9 +11,10 @@ import numpy.typing as npt
 
 from data.errors import GalleryError
 
-from ..inventory import Operation, PhotographSummary
+from ..inventory import AuditEntry, Consent, Operation, PhotographSummary
 from ..results import Calibration, Match, PersonSummary, Use
-from .editing import Editable
+from .editable import Editable
+from .keys import Keep
 from .matching import Matching
 from .records import Added, PersonRecord
 from .snapshot import Roll
@@ -136,8 +137,41 @@ class AnyGallery(Editable):
         """What can be undone, the latest first."""
 
     @abstractmethod
-    def enrol(self, person: str, templates: Sequence[Template]) -> dict[int, str]:
+    def enrol(
+        self, person: str, templates: Sequence[Template], consent: Consent | None = None
+    ) -> dict[int, str]:
         """Enrol photographs under a name; see `Store.enrol`."""
+
+    @abstractmethod
+    def audit(self) -> tuple[AuditEntry, ...]:
+        """Who did what, in ids, the latest first."""
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether everything that tells of a person is encrypted at rest."""
+        return False
+
+    def encrypt(self, secret: str, keep: Keep | None = None) -> None:
+        """Encrypt it; see `Gallery.encrypt`.
+
+        Raises:
+            GalleryError: It cannot be.
+        """
+        raise self._cannot_be_encrypted()
+
+    def decrypt(self) -> None:
+        """Decrypt it; see `Gallery.decrypt`."""
+        raise self._cannot_be_encrypted()
+
+    def rotate(self, secret: str, keep: Keep | None = None, *, data_key: bool = False) -> None:
+        """Let another secret open it; see `Gallery.rotate`."""
+        raise self._cannot_be_encrypted()
+
+    def _cannot_be_encrypted(self) -> GalleryError:
+        return GalleryError(
+            f"the gallery {self} cannot be encrypted by Likeness: encrypt the server's disks, or "
+            "keep the gallery in a folder"
+        )
 
     @abstractmethod
     def erase(self, name: str) -> None:

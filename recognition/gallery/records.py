@@ -6,18 +6,28 @@ journal stays behind, for what it would put back are rows.
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 
 from data.errors import GalleryError
 
 from ..results import Quality
-from . import journal
+from . import audit, journal
+from .audit import Action
+from .enrolling import enrolled_as, insert_template
 from .names import person_name
-from .snapshot import QUALITY_COLUMNS, Snapshot, person_id, restorable_since
-from .store import enrolled_as, insert_template
-from .templates import Template, from_blob, to_blob
+from .people import ENROLLED, RESTORABLE, person_id, restorable_since
+from .rows import Row, add_face, add_person, faces_in
+from .sealing import (
+    SealedConnection,
+    consent_place,
+    crop_place,
+    embedding_place,
+    name_place,
+    photograph_place,
+)
+from .snapshot import QUALITY_COLUMNS, Snapshot
+from .templates import EmbeddingModel, Template, from_blob
 
 BATCH = 500
 """How many people are written at once."""
@@ -33,6 +43,9 @@ class PersonRecord:
         deleted_at: The same where the person is deleted and can be restored; else None.
         templates: Their faces, in the order in which they were enrolled.
         exclusions: Faces that are known not to be theirs; without a crop.
+        consent: What they agreed to; None where nothing was noted.
+        consented_at: When that was noted: ISO 8601, UTC.
+        expires_on: The last day on which it holds, as 2027-01-31; None: without end.
     """
 
     name: str
@@ -40,6 +53,9 @@ class PersonRecord:
     deleted_at: str | None
     templates: tuple[Template, ...]
     exclusions: tuple[Template, ...] = ()
+    consent: str | None = None
+    consented_at: str | None = None
+    expires_on: str | None = None
 
 
 @dataclass(slots=True)
@@ -73,61 +89,67 @@ def read_records(snapshot: Snapshot) -> Iterator[PersonRecord]:
     Raises:
         GalleryError: A template is damaged.
     """
-    connection, dimension = snapshot.connection, snapshot.model.dimension
-    people = connection.execute(
-        "SELECT id, name, enrolled_at, deleted_at FROM person"
-        " WHERE deleted_at IS NULL OR deleted_at >= ? ORDER BY name, deleted_at, id",
+    connection, seal = snapshot.connection, snapshot.seal
+    rows = connection.execute(
+        "SELECT id, name, enrolled_at, deleted_at, consent, consented_at, expires_on FROM person"
+        f" WHERE {ENROLLED} OR {RESTORABLE}",
         (restorable_since(),),
     )
-    has_quality, has_exclusions = (snapshot.has_table(name) for name in ("quality", "exclusion"))
-    for person, name, enrolled_at, deleted_at in people:
+    named = [(seal.open_text(name, name_place(row)), row, *rest) for row, name, *rest in rows]
+    for name, row, enrolled_at, deleted_at, consent, consented_at, expires_on in sorted(
+        named, key=lambda one: (one[0], one[3] or "", one[1])
+    ):
         try:
             yield PersonRecord(
                 name=name,
                 enrolled_at=enrolled_at,
                 deleted_at=deleted_at,
-                templates=tuple(_templates(connection, person, dimension, has_quality)),
-                exclusions=tuple(_exclusions(connection, person, dimension))
-                if has_exclusions
-                else (),
+                templates=tuple(_templates(snapshot, row)),
+                exclusions=tuple(_exclusions(snapshot, row)),
+                consent=consent and seal.open_text(consent, consent_place(row)),
+                consented_at=consented_at,
+                expires_on=expires_on,
             )
         except GalleryError as error:
             raise GalleryError(f"a template of '{name}' is damaged ({error})") from error
 
 
-def _templates(
-    connection: sqlite3.Connection, person: int, dimension: int, has_quality: bool
-) -> Iterator[Template]:
-    quality = ", ".join(QUALITY_COLUMNS) if has_quality else "NULL"
-    joined = " LEFT JOIN quality ON quality.template_id = template.id" if has_quality else ""
-    rows = connection.execute(
-        f"SELECT photograph_sha256, embedding, picture, {quality} FROM template"
-        f" LEFT JOIN crop ON crop.template_id = template.id{joined}"
+def _templates(snapshot: Snapshot, person: int) -> Iterator[Template]:
+    seal, model = snapshot.seal, snapshot.model
+    rows = snapshot.connection.execute(
+        f"SELECT id, photograph_sha256, embedding, picture, {', '.join(QUALITY_COLUMNS)}"
+        " FROM template LEFT JOIN crop ON crop.template_id = template.id"
+        " LEFT JOIN quality ON quality.template_id = template.id"
         " WHERE person_id = ? ORDER BY template.id",
         (person,),
     )
-    for digest, blob, picture, *values in rows:
-        measured = values[0] is not None
+    for row, digest, closed, picture, *values in rows:
+        place = embedding_place(Row.TEMPLATE, row, person, model.weights_digest)
         yield Template(
-            embedding=from_blob(blob, dimension)[0],
-            photograph_sha256=digest,
-            crop=picture,
-            quality=Quality(**dict(zip(QUALITY_COLUMNS, values, strict=True)))
-            if measured
-            else None,
+            embedding=from_blob(seal.open(closed, place), model.dimension)[0],
+            photograph_sha256=seal.open_text(digest, photograph_place(Row.TEMPLATE, row)),
+            crop=None if picture is None else seal.open(picture, crop_place(row)),
+            quality=None
+            if values[0] is None
+            else Quality(**dict(zip(QUALITY_COLUMNS, values, strict=True))),
         )
 
 
-def _exclusions(connection: sqlite3.Connection, person: int, dimension: int) -> Iterator[Template]:
-    rows = connection.execute(
-        "SELECT photograph_sha256, embedding FROM exclusion WHERE person_id = ? ORDER BY id",
+def _exclusions(snapshot: Snapshot, person: int) -> Iterator[Template]:
+    seal, model = snapshot.seal, snapshot.model
+    rows = snapshot.connection.execute(
+        "SELECT id, photograph_sha256, embedding FROM exclusion WHERE person_id = ? ORDER BY id",
         (person,),
     )
-    for digest, blob in rows:
-        yield Template(embedding=from_blob(blob, dimension)[0], photograph_sha256=digest)
+    for row, digest, closed in rows:
+        place = embedding_place(Row.EXCLUSION, row, person, model.weights_digest)
+        yield Template(
+            embedding=from_blob(seal.open(closed, place), model.dimension)[0],
+            photograph_sha256=seal.open_text(digest, photograph_place(Row.EXCLUSION, row)),
+        )
 
 
-def add_records(connection: sqlite3.Connection, records: Iterable[PersonRecord]) -> Added:
+def add_records(connection: SealedConnection, records: Iterable[PersonRecord]) -> Added:
     """Put people in, in a transaction; what is there already is left as it is.
 
     A person joins whoever has the name. What was done before cannot be undone afterwards: the
@@ -142,66 +164,74 @@ def add_records(connection: sqlite3.Connection, records: Iterable[PersonRecord])
         GalleryError: An embedding is not a unit vector of the gallery's dimension.
     """
     added = Added()
-    dimension = Snapshot(connection).model.dimension
+    model = Snapshot(connection).model
     before = connection.total_changes
     for record in records:
-        added.plus(_add(connection, record, dimension))
+        added.plus(_add(connection, record, model))
     if connection.total_changes != before:
         journal.forget(connection)
     return added
 
 
-def _add(connection: sqlite3.Connection, record: PersonRecord, dimension: int) -> Added:
+def _add(connection: SealedConnection, record: PersonRecord, model: EmbeddingModel) -> Added:
     name = person_name(record.name)
+    before = connection.total_changes
     added, person = Added(people=1), _find(connection, name, record.deleted_at)
     if person is None:
-        person = connection.execute(
-            "INSERT INTO person (name, enrolled_at, deleted_at) VALUES (?, ?, ?)",
-            (name, record.enrolled_at, record.deleted_at),
-        ).lastrowid
+        person = _new(connection, name, record)
     for template in record.templates:
-        blob = to_blob(template.embedding, dimension)
-        owner = _owner(connection, person or 0, name, template, dimension)
+        owner = _owner(connection, person, name, template, model)
         if owner is None:
-            insert_template(connection, person or 0, template, blob)
+            insert_template(connection, person, template, model)
             added.new += 1
         elif owner == name:
             added.known += 1
         else:
             added.others.append((name, owner))
     for face in record.exclusions:
-        row = person, face.photograph_sha256, to_blob(face.embedding, dimension)
-        connection.execute(
-            "INSERT INTO exclusion (person_id, photograph_sha256, embedding) SELECT ?1, ?2, ?3"
-            " WHERE NOT EXISTS (SELECT 1 FROM exclusion WHERE person_id = ?1"
-            " AND photograph_sha256 = ?2 AND embedding = ?3)",
-            row,
-        )
+        known = faces_in(connection, Row.EXCLUSION, face.photograph_sha256, model)
+        vector = face.embedding.tobytes()
+        if not any(owner == person and one.tobytes() == vector for owner, one in known):
+            add_face(connection, Row.EXCLUSION, person, face, model)
+    if connection.total_changes != before:
+        audit.note(connection, Action.IMPORT, person)
     return added
 
 
-def _find(connection: sqlite3.Connection, name: str, deleted_at: str | None) -> int | None:
+def _new(connection: SealedConnection, name: str, record: PersonRecord) -> int:
+    """Add a person without their faces; their id."""
+    person = add_person(connection, name, record.enrolled_at, record.deleted_at)
+    consent = record.consent and connection.seal.close_text(record.consent, consent_place(person))
+    connection.execute(
+        "UPDATE person SET consent = ?, consented_at = ?, expires_on = ? WHERE id = ?",
+        (consent, record.consented_at, record.expires_on, person),
+    )
+    return person
+
+
+def _find(connection: SealedConnection, name: str, deleted_at: str | None) -> int | None:
     if deleted_at is None:
         return person_id(connection, name)
     row = connection.execute(
-        "SELECT id FROM person WHERE name = ? AND deleted_at = ?", (name, deleted_at)
+        "SELECT id FROM person WHERE mark = ? AND deleted_at = ?",
+        (connection.seal.mark(name), deleted_at),
     ).fetchone()
     return None if row is None else int(row[0])
 
 
 def _owner(
-    connection: sqlite3.Connection, person: int, name: str, template: Template, dimension: int
+    connection: SealedConnection, person: int, name: str, template: Template, model: EmbeddingModel
 ) -> str | None:
     """Whose a photograph is here already; somebody deleted is asked for themselves alone."""
     own = connection.execute(
-        "SELECT 1 FROM template WHERE person_id = ? AND photograph_sha256 = ?",
-        (person, template.photograph_sha256),
+        "SELECT 1 FROM template WHERE person_id = ? AND photograph_mark = ?",
+        (person, connection.seal.mark(template.photograph_sha256)),
     ).fetchone()
     if own:
         return name
     if person_id(connection, name) != person:
         return None
-    return enrolled_as(connection, name, template, dimension)
+    return enrolled_as(connection, name, template, model)
 
 
 def fingerprints(record: PersonRecord) -> Iterator[bytes]:
@@ -210,7 +240,8 @@ def fingerprints(record: PersonRecord) -> Iterator[bytes]:
     A gallery that has all of another's lacks nothing that is in it, to the last bit.
     """
     own = [record.name, record.deleted_at]
-    yield _digest([*own])
+    noted = [record.consent, record.consented_at, record.expires_on]
+    yield _digest([*own, *(noted if any(noted) else ())])
     for template in record.templates:
         quality = None if template.quality is None else asdict(template.quality)
         about = [*own, template.photograph_sha256, quality, template.crop is not None]

@@ -94,6 +94,7 @@ class Collections:
             ("kind", 20),
             ("label", 64),
             ("deleted", 40),
+            ("expires", 10),
         ):
             schema.add_field(name, types.VARCHAR, max_length=length, is_primary=name == "key")
         for name in ("part", "number", "owner"):
@@ -269,6 +270,10 @@ class Collections:
         these = ", ".join(f'"{kind}"' for kind in kinds)
         for chunk in chunks_of(owners):
             self._delete(self._rows, f"kind in [{these}] and owner in [{chunk}]")
+
+    def remove_older(self, kind: str, number: int) -> None:
+        """Remove a kind's rows of ids below a number."""
+        self._delete(self._rows, f'kind == "{kind}" and number < {number}')
 
     def remove_templates(self, ids: Iterable[int]) -> None:
         """Remove templates by their ids."""

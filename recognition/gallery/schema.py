@@ -1,10 +1,17 @@
-"""The gallery's tables, as SQLite is told to make them."""
+"""The gallery's tables, as SQLite is told to make them.
 
-VERSION = 3
+What tells of a person is sealed (see `sealing`): as it is, or encrypted. It is found again by a
+mark: what is meant itself, or a keyed hash of it.
+"""
+
+VERSION = 4
 """Kept as `user_version`; a file with a larger one was written by a newer Likeness."""
 
 APPLICATION_ID = 0x4C696B65
 """Kept as `application_id`: "Like". A database without it is somebody else's."""
+
+AUDIT_DAYS = 365
+"""How long a line of the audit log is kept."""
 
 _CALIBRATION = """
 -- The gallery's own threshold for one use, and where it comes from; see `results.Calibration`.
@@ -42,8 +49,7 @@ CREATE TABLE quality (
 ) STRICT
 """
 
-_EXCLUSION = """
--- A face of a photograph that is known not to be a person's. `embedding` as in `template`.
+_OLDER_EXCLUSION = """
 CREATE TABLE exclusion (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     person_id INTEGER NOT NULL REFERENCES person ON DELETE CASCADE,
@@ -52,8 +58,19 @@ CREATE TABLE exclusion (
 ) STRICT
 """
 
+_EXCLUSION = """
+-- A face of a photograph that is known not to be a person's. Columns as in `template`.
+CREATE TABLE exclusion (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    person_id INTEGER NOT NULL REFERENCES person ON DELETE CASCADE,
+    photograph_mark TEXT NOT NULL CHECK (length(photograph_mark) = 64),
+    photograph_sha256 TEXT NOT NULL,
+    embedding BLOB NOT NULL
+) STRICT
+"""
+
 _OPERATION = """
--- What has been done to the people by hand, the latest last; see `journal`.
+-- What has been done to the people by hand, the latest last; see `journal`. `what` is sealed.
 CREATE TABLE operation (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     what TEXT NOT NULL,
@@ -76,7 +93,78 @@ _REVERSAL_INDEX = "CREATE INDEX reversal_operation ON reversal (operation_id)"
 
 _JOURNAL = (_QUALITY, _EXCLUSION, _OPERATION, _REVERSAL, _REVERSAL_INDEX)
 
-MIGRATIONS = {1: (_CALIBRATION,), 2: _JOURNAL}
+_WRAPPED_KEY = """
+-- The key of an encrypted gallery, encrypted itself; no row in one that is not. See `keys`.
+CREATE TABLE wrapped_key (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    key_id TEXT NOT NULL,
+    gallery_id TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('passphrase', 'raw')),
+    -- Of scrypt, which makes a key of a passphrase.
+    n INTEGER NOT NULL,
+    r INTEGER NOT NULL,
+    p INTEGER NOT NULL,
+    salt BLOB NOT NULL,
+    wrapped BLOB NOT NULL
+) STRICT
+"""
+
+_AUDIT = """
+-- Who did what to whom, in ids; see `audit`. No line is altered, and none goes before its time.
+CREATE TABLE audit (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    done_at TEXT NOT NULL,
+    action TEXT NOT NULL,
+    person_id INTEGER,
+    user_id INTEGER
+) STRICT
+"""
+
+_AUDIT_STAYS = """
+CREATE TRIGGER audit_stays BEFORE UPDATE ON audit
+BEGIN SELECT RAISE(ABORT, 'a line of the audit log cannot be altered'); END
+"""
+
+_AUDIT_IS_KEPT = f"""
+CREATE TRIGGER audit_is_kept BEFORE DELETE ON audit
+WHEN old.done_at >= strftime('%Y-%m-%dT%H:%M:%S', 'now', '-{AUDIT_DAYS} days')
+BEGIN SELECT RAISE(ABORT, 'a line of the audit log is kept for {AUDIT_DAYS} days'); END
+"""
+
+TRIGGERS = (_AUDIT_STAYS, _AUDIT_IS_KEPT)
+"""All that a gallery's file has; one with others is a stranger's."""
+
+_PERSON_INDEXES = (
+    # Someone who was deleted may be enrolled anew under the same name.
+    "CREATE UNIQUE INDEX person_mark ON person (mark) WHERE deleted_at IS NULL",
+    "CREATE INDEX person_deleted ON person (deleted_at) WHERE deleted_at IS NOT NULL",
+    "CREATE INDEX person_expiry ON person (expires_on) WHERE expires_on IS NOT NULL",
+)
+
+_PRIVACY = (_WRAPPED_KEY, _AUDIT, *TRIGGERS, *_PERSON_INDEXES)
+
+_MARKS = (
+    "ALTER TABLE person ADD COLUMN mark TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE person ADD COLUMN consent TEXT",
+    "ALTER TABLE person ADD COLUMN consented_at TEXT",
+    "ALTER TABLE person ADD COLUMN expires_on TEXT",
+    "UPDATE person SET mark = name",
+    "UPDATE reversal SET before = json_set(before, '$.mark', json_extract(before, '$.name'))"
+    " WHERE kind = 'person' AND before IS NOT NULL",
+    "DROP INDEX person_name",
+    "ALTER TABLE template RENAME COLUMN photograph_sha256 TO photograph_mark",
+    "ALTER TABLE template ADD COLUMN photograph_sha256 TEXT NOT NULL DEFAULT ''",
+    "UPDATE template SET photograph_sha256 = photograph_mark",
+    "ALTER TABLE exclusion RENAME COLUMN photograph_sha256 TO photograph_mark",
+    "ALTER TABLE exclusion ADD COLUMN photograph_sha256 TEXT NOT NULL DEFAULT ''",
+    "UPDATE exclusion SET photograph_sha256 = photograph_mark",
+)
+
+MIGRATIONS = {
+    1: (_CALIBRATION,),
+    2: (_QUALITY, _OLDER_EXCLUSION, _OPERATION, _REVERSAL, _REVERSAL_INDEX),
+    3: (*_MARKS, *_PRIVACY),
+}
 """A version → the statements that make the next one of it."""
 
 TABLES = f"""
@@ -103,31 +191,36 @@ CREATE TABLE gallery (
 CREATE TABLE person (
     -- AUTOINCREMENT here and below: an id is never given twice, so an index may trust it.
     id INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- Sealed, and what it is found by.
     name TEXT NOT NULL,
+    mark TEXT NOT NULL,
     enrolled_at TEXT NOT NULL,
-    deleted_at TEXT
+    deleted_at TEXT,
+    -- What the person agreed to, sealed; when that was noted; the last day on which it holds.
+    consent TEXT,
+    consented_at TEXT,
+    expires_on TEXT
 ) STRICT;
 
--- Someone who was deleted may be enrolled anew under the same name.
-CREATE UNIQUE INDEX person_name ON person (name) WHERE deleted_at IS NULL;
-
--- One face of one photograph. `embedding`: float32, little-endian, a unit vector.
+-- One face of one photograph. `embedding`: float32, little-endian, a unit vector; sealed, as is the
+-- photograph's hash, which is found by its mark.
 CREATE TABLE template (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     person_id INTEGER NOT NULL REFERENCES person ON DELETE CASCADE,
-    photograph_sha256 TEXT NOT NULL CHECK (length(photograph_sha256) = 64),
+    photograph_mark TEXT NOT NULL CHECK (length(photograph_mark) = 64),
+    photograph_sha256 TEXT NOT NULL,
     embedding BLOB NOT NULL,
-    UNIQUE (person_id, photograph_sha256)
+    UNIQUE (person_id, photograph_mark)
 ) STRICT;
 
-CREATE INDEX template_photograph ON template (photograph_sha256);
+CREATE INDEX template_photograph ON template (photograph_mark);
 
--- Apart from the templates, so that reading all of those skips no pictures.
+-- Apart from the templates, so that reading all of those skips no pictures. Sealed.
 CREATE TABLE crop (
     template_id INTEGER PRIMARY KEY REFERENCES template ON DELETE CASCADE,
     picture BLOB NOT NULL
 ) STRICT;
 {_CALIBRATION};
-{";".join(_JOURNAL)};
+{";".join((*_JOURNAL, *_PRIVACY))};
 COMMIT;
 """

@@ -1,11 +1,9 @@
 """One state of a gallery: every question that can be asked of it."""
 
+import hashlib
 import json
-import sqlite3
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -13,16 +11,24 @@ import numpy.typing as npt
 
 from data.errors import GalleryError
 
-from ..inventory import Operation, PhotographSummary
+from ..inventory import AuditEntry, Operation, PhotographSummary
 from ..results import Calibration, PersonSummary, Quality, Use
+from . import audit
 from .alike import closest_other
 from .names import person_name
+from .people import ENROLLED, OVERDUE, RESTORABLE, require_person, restorable_since
+from .sealing import (
+    SealedConnection,
+    consent_place,
+    crop_place,
+    embedding_place,
+    name_place,
+    operation_place,
+    photograph_place,
+)
 from .templates import EmbeddingModel, Embeddings, from_blob, unit_vectors
 
 Ids = npt.NDArray[np.int64]
-
-RESTORABLE_DAYS = 30
-"""How long someone deleted can be restored; after that they are erased."""
 
 CALIBRATION_COLUMNS = tuple(one.name for one in fields(Calibration) if one.name != "doubt")
 """What is kept of a calibration."""
@@ -45,15 +51,21 @@ class Roll:
     people: Ids
     names: dict[int, str]
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of which template is whose, hexadecimal."""
+        return hashlib.sha256(self.ids.tobytes() + self.people.tobytes()).hexdigest()
+
 
 class Snapshot:
     """One state of a gallery, as `Store.reading` and `Store.unchanging` hand it out."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: SealedConnection) -> None:
         self._connection = connection
+        self.seal = connection.seal
 
     @property
-    def connection(self) -> sqlite3.Connection:
+    def connection(self) -> SealedConnection:
         """The transaction that it looks through."""
         return self._connection
 
@@ -66,7 +78,11 @@ class Snapshot:
     def revision(self) -> str:
         """Names this state of this gallery: no other gallery and no other state has the same."""
         gallery, changes, mark = self._gallery("gallery_id, changes, mark")
-        return f"{gallery}/{changes}/{mark}"
+        # Whoever's consent ends is gone with the day, and nothing is changed.
+        (expired,) = self._connection.execute(
+            "SELECT ifnull(max(expires_on), '') FROM person WHERE expires_on < date('now')"
+        ).fetchone()
+        return f"{gallery}/{changes}/{mark}{expired and '/'}{expired}"
 
     @property
     def traces_remain(self) -> bool:
@@ -78,15 +94,18 @@ class Snapshot:
     def is_empty(self) -> bool:
         """Whether nobody is enrolled, leaving out those who are deleted."""
         (anybody,) = self._connection.execute(
-            "SELECT EXISTS (SELECT 1 FROM person WHERE deleted_at IS NULL)"
+            f"SELECT EXISTS (SELECT 1 FROM person WHERE {ENROLLED})"
         ).fetchone()
         return not anybody
 
     @property
     def someone_is_overdue(self) -> bool:
-        """Whether somebody was deleted too long ago to be restored, and is still in the file."""
+        """Whether somebody's time is over who is still in the file.
+
+        They were deleted too long ago to be restored, or their consent has ended.
+        """
         (anybody,) = self._connection.execute(
-            "SELECT EXISTS (SELECT 1 FROM person WHERE deleted_at < ?)", (restorable_since(),)
+            f"SELECT EXISTS (SELECT 1 FROM person WHERE {OVERDUE})", (restorable_since(),)
         ).fetchone()
         return bool(anybody)
 
@@ -98,37 +117,40 @@ class Snapshot:
             raise GalleryError("the gallery does not say what it is: restore it from a backup")
         return row
 
-    def has_table(self, name: str) -> bool:
-        """Whether there is a table; an older gallery that cannot be written lacks newer ones."""
-        (present,) = self._connection.execute(
-            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?)", (name,)
-        ).fetchone()
-        return bool(present)
-
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         """Everybody enrolled, or those who can be restored, by name."""
-        condition = "deleted_at >= ?" if deleted else "deleted_at IS NULL"
+        condition = RESTORABLE if deleted else ENROLLED
         rows = self._connection.execute(
-            "SELECT name, count(template.id), enrolled_at"
-            " FROM person LEFT JOIN template ON template.person_id = person.id"
-            f" WHERE {condition} GROUP BY person.id ORDER BY name, person.id",
+            "SELECT person.id, name, count(template.id), enrolled_at, consent, consented_at,"
+            " expires_on FROM person LEFT JOIN template ON template.person_id = person.id"
+            f" WHERE {condition} GROUP BY person.id",
             (restorable_since(),) if deleted else (),
         )
-        return tuple(PersonSummary(*row) for row in rows)
+        found = [
+            PersonSummary(
+                name=self.seal.open_text(name, name_place(person)),
+                photographs=photographs,
+                enrolled_at=enrolled_at,
+                consent=consent and self.seal.open_text(consent, consent_place(person)),
+                consented_at=consented_at,
+                expires_on=expires_on,
+                person_id=person,
+            )
+            for person, name, photographs, enrolled_at, consent, consented_at, expires_on in rows
+        ]
+        return tuple(sorted(found, key=lambda person: person.name))
 
     def size(self) -> tuple[int, int]:
         """How many people are enrolled, and from how many photographs."""
         people, templates = self._connection.execute(
             "SELECT count(DISTINCT person.id), count(template.id)"
             " FROM person LEFT JOIN template ON template.person_id = person.id"
-            " WHERE deleted_at IS NULL"
+            f" WHERE {ENROLLED}"
         ).fetchone()
         return int(people), int(templates)
 
     def calibration(self, use: Use) -> Calibration | None:
         """The gallery's own threshold for a use; None if there is none for its model."""
-        if not self.has_table("calibration"):
-            return None
         row = self._connection.execute(
             f"SELECT {', '.join(CALIBRATION_COLUMNS)} FROM calibration"
             " WHERE use = ? AND weights_digest = ?",
@@ -141,13 +163,18 @@ class Snapshot:
 
     def operations(self) -> tuple[Operation, ...]:
         """What can be undone, the latest first."""
-        if not self.has_table("operation"):
-            return ()
         rows = self._connection.execute(
-            "SELECT what, done_at FROM operation WHERE done_at >= ? ORDER BY id DESC",
+            "SELECT id, what, done_at FROM operation WHERE done_at >= ? ORDER BY id DESC",
             (restorable_since(),),
         )
-        return tuple(Operation(*row) for row in rows)
+        return tuple(
+            Operation(self.seal.open_text(what, operation_place(number)), done_at)
+            for number, what, done_at in rows
+        )
+
+    def audit(self) -> tuple[AuditEntry, ...]:
+        """Who did what, the latest first; see `audit`."""
+        return audit.entries(self._connection)
 
     def exclusions(self) -> dict[int, Embeddings]:
         """A person's id → faces that are known not to be theirs, (n, D).
@@ -156,12 +183,13 @@ class Snapshot:
             GalleryError: One of them is damaged.
         """
         found: dict[int, list[Embeddings]] = {}
-        if self.has_table("exclusion"):
-            dimension = self.model.dimension
-            for person, blob in self._connection.execute(
-                "SELECT person_id, embedding FROM exclusion ORDER BY id"
-            ):
-                found.setdefault(person, []).append(from_blob(blob, dimension))
+        model = self.model
+        for row, person, closed in self._connection.execute(
+            "SELECT id, person_id, embedding FROM exclusion ORDER BY id"
+        ):
+            place = embedding_place("exclusion", row, person, model.weights_digest)
+            vector = from_blob(self.seal.open(closed, place), model.dimension)
+            found.setdefault(person, []).append(vector)
         return {person: np.concatenate(vectors) for person, vectors in found.items()}
 
     def photographs(self, name: str) -> tuple[PhotographSummary, ...]:
@@ -179,7 +207,7 @@ class Snapshot:
         return tuple(
             PhotographSummary(
                 number=number,
-                photograph_sha256=digest,
+                photograph_sha256=self.seal.open_text(digest, photograph_place("template", number)),
                 cosine_similarity=similarity,
                 quality=qualities.get(number),
             )
@@ -187,8 +215,6 @@ class Snapshot:
         )
 
     def _qualities(self, person: int) -> dict[int, Quality]:
-        if not self.has_table("quality"):
-            return {}
         rows = self._connection.execute(
             f"SELECT template_id, {', '.join(QUALITY_COLUMNS)} FROM quality"
             " JOIN template ON template.id = template_id WHERE person_id = ?",
@@ -207,21 +233,22 @@ class Snapshot:
             photograph: Its number; None takes the first one whose face was kept.
         """
         row = self._connection.execute(
-            "SELECT picture FROM crop JOIN template ON template.id = template_id"
+            "SELECT template_id, picture FROM crop JOIN template ON template.id = template_id"
             " WHERE person_id = ? AND ifnull(template_id = ?, TRUE) ORDER BY template_id",
             (require_person(self._connection, person_name(name)), photograph),
         ).fetchone()
-        return None if row is None else bytes(row[0])
+        return None if row is None else self.seal.open(row[1], crop_place(row[0]))
 
     def roll(self) -> Roll:
         """Which template is whose, of everybody who is enrolled and not deleted."""
         rows = self._connection.execute(
             "SELECT template.id, person_id FROM template JOIN person ON person.id = person_id"
-            " WHERE deleted_at IS NULL ORDER BY template.id"
+            f" WHERE {ENROLLED} ORDER BY template.id"
         ).fetchall()
         table = np.array(rows, dtype=np.int64).reshape(-1, 2)
-        names = self._connection.execute("SELECT id, name FROM person WHERE deleted_at IS NULL")
-        return Roll(ids=table[:, 0].copy(), people=table[:, 1].copy(), names=dict(names.fetchall()))
+        people = self._connection.execute(f"SELECT id, name FROM person WHERE {ENROLLED}")
+        names = {person: self.seal.open_text(name, name_place(person)) for person, name in people}
+        return Roll(ids=table[:, 0].copy(), people=table[:, 1].copy(), names=names)
 
     def embeddings(self, ids: Ids) -> Embeddings:
         """The embeddings (n, D) of templates, in the order of their ids (n,), which ascend.
@@ -229,55 +256,36 @@ class Snapshot:
         Raises:
             GalleryError: One of them is damaged; the message names the person.
         """
-        dimension = self.model.dimension
+        model = self.model
+        dimension, digest = model.dimension, model.weights_digest
         rows = self._connection.execute(
-            "SELECT name, embedding FROM template JOIN person ON person.id = person_id"
-            " WHERE template.id IN (SELECT value FROM json_each(?)) ORDER BY template.id",
+            "SELECT id, person_id, embedding FROM template"
+            " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
             (json.dumps(ids.tolist()),),
-        ).fetchall()
-        if all(len(blob) == 4 * dimension for _, blob in rows):
-            table = np.frombuffer(b"".join(blob for _, blob in rows), dtype="<f4")
+        )
+        owners, blobs = [], []
+        for row, person, closed in rows:
+            owners.append(person)
+            place = embedding_place("template", row, person, digest)
+            blobs.append(self.seal.open(closed, place))
+        if all(len(blob) == 4 * dimension for blob in blobs):
+            table = np.frombuffer(b"".join(blobs), dtype="<f4")
             with suppress(GalleryError):
                 return unit_vectors(table.reshape(-1, dimension), dimension)
-        raise _damage(rows, dimension)
+        raise self._damage(owners, blobs, dimension)
 
-
-def restorable_since() -> str:
-    """The earliest `deleted_at` that can still be undone: ISO 8601, UTC."""
-    moment = datetime.now(UTC) - timedelta(days=RESTORABLE_DAYS)
-    return moment.isoformat(timespec="microseconds")
-
-
-def person_id(connection: sqlite3.Connection, name: str) -> int | None:
-    """The id of the person who is enrolled under a name."""
-    row = connection.execute(
-        "SELECT id FROM person WHERE name = ? AND deleted_at IS NULL", (name,)
-    ).fetchone()
-    return None if row is None else int(row[0])
-
-
-def require_person(connection: sqlite3.Connection, name: str) -> int:
-    """The same where there must be one.
-
-    Raises:
-        GalleryError: Nobody has that name.
-    """
-    person = person_id(connection, name)
-    if person is None:
-        raise GalleryError(
-            f"nobody called '{name}' is enrolled: `likeness people list` has the names"
-        )
-    return person
-
-
-def _damage(rows: Sequence[tuple[str, bytes]], dimension: int) -> GalleryError:
-    """Say whose template is the first that cannot be read."""
-    for name, blob in rows:
-        try:
-            from_blob(blob, dimension)
-        except GalleryError as error:
-            return GalleryError(
-                f"a template of '{name}' is damaged ({error}): erase '{name}' and enrol again, "
-                "or restore the gallery from a backup"
-            )
-    return GalleryError("the templates cannot be read: restore the gallery from a backup")
+    def _damage(self, owners: list[int], blobs: list[bytes], dimension: int) -> GalleryError:
+        """Say whose template is the first that cannot be read."""
+        for person, blob in zip(owners, blobs, strict=True):
+            try:
+                from_blob(blob, dimension)
+            except GalleryError as error:
+                (closed,) = self._connection.execute(
+                    "SELECT name FROM person WHERE id = ?", (person,)
+                ).fetchone()
+                name = self.seal.open_text(closed, name_place(person))
+                return GalleryError(
+                    f"a template of '{name}' is damaged ({error}): erase '{name}' and enrol "
+                    "again, or restore the gallery from a backup"
+                )
+        return GalleryError("the templates cannot be read: restore the gallery from a backup")

@@ -1,22 +1,28 @@
 """The truth about who is enrolled. Every change is one transaction: all of it, or none."""
 
-import sqlite3
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from data.errors import GalleryError
 
+from ..inventory import Consent
 from ..results import Calibration
-from . import journal
+from . import audit, journal
+from .audit import Action
 from .database import Database, create_database
-from .editing import Editable, Editor
-from .journal import Journal, Row
+from .editable import Editable
+from .editing import Editor
+from .encrypting import change_key
+from .enrolling import enrol
+from .keys import FindSecret, Keep, WrappedKey
 from .names import person_name
-from .snapshot import CALIBRATION_COLUMNS, QUALITY_COLUMNS, Snapshot, person_id, restorable_since
-from .templates import EmbeddingModel, Template, from_blob, is_same_face, to_blob
+from .people import OVERDUE, restorable_since
+from .rows import now
+from .sealing import SealedConnection
+from .snapshot import CALIBRATION_COLUMNS, Snapshot
+from .templates import EmbeddingModel, Template
 
 
 class Store(Editable):
@@ -24,13 +30,15 @@ class Store(Editable):
 
     Args:
         path: The database; see `Store.create` for making one.
+        find_secret: Asked for what opens it, if it is encrypted; see `keys`.
 
     Raises:
         GalleryError: The file is not a gallery that this version can read.
+        LockedError: It is encrypted, and the secret is missing or wrong.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._database = Database(path)
+    def __init__(self, path: Path, find_secret: FindSecret = lambda _: None) -> None:
+        self._database = Database(path, find_secret)
 
     @staticmethod
     def create(path: Path, model: EmbeddingModel) -> None:
@@ -43,7 +51,7 @@ class Store(Editable):
             path,
             {
                 "gallery_id": str(uuid.uuid4()),
-                "created_at": _now(),
+                "created_at": now(),
                 "model_id": model.model_id,
                 "weights_digest": model.weights_digest,
                 "dimension": model.dimension,
@@ -81,7 +89,9 @@ class Store(Editable):
             yield Snapshot(connection)
 
     def erase_overdue(self) -> bool:
-        """Remove those who were deleted too long ago. Traces remain until `wipe_traces`.
+        """Remove those who were deleted too long ago, and those whose consent has ended.
+
+        Traces remain until `wipe_traces`.
 
         Returns:
             Whether there was anybody; the file is not written where there was not.
@@ -93,10 +103,10 @@ class Store(Editable):
             if not snapshot.someone_is_overdue:
                 return False
         with self._changing() as connection:
-            return _erase(connection, "deleted_at < ?", restorable_since())
+            return _erase(connection, Action.EXPIRE, OVERDUE, restorable_since())
 
     @contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
+    def _changing(self) -> Iterator[SealedConnection]:
         with self._database.writing() as connection:
             before = connection.total_changes
             yield connection
@@ -117,12 +127,15 @@ class Store(Editable):
         with self._changing() as connection:
             adopted = connection.execute(
                 "UPDATE gallery SET model_id = ?, weights_digest = ?, dimension = ?,"
-                " weights_path = ? WHERE NOT EXISTS (SELECT 1 FROM template)",
+                " weights_path = ? WHERE NOT EXISTS (SELECT 1 FROM template)"
+                " AND NOT EXISTS (SELECT 1 FROM exclusion)",
                 (model.model_id, model.weights_digest, model.dimension, model.weights_path),
             )
             return adopted.rowcount > 0
 
-    def enrol(self, person: str, templates: Sequence[Template]) -> dict[int, str]:
+    def enrol(
+        self, person: str, templates: Sequence[Template], consent: Consent | None = None
+    ) -> dict[int, str]:
         """Enrol photographs under a name, known or new.
 
         A photograph that is enrolled already is left out: the same one under the same name, and
@@ -131,6 +144,7 @@ class Store(Editable):
         Args:
             person: The name.
             templates: One face of each photograph.
+            consent: What the person agreed to; noted if any photograph was new.
 
         Returns:
             Position in `templates` → under which name that one is enrolled already; empty when all
@@ -142,19 +156,8 @@ class Store(Editable):
                 cannot be written. Nothing has been enrolled.
         """
         name = person_name(person)
-        left_out: dict[int, str] = {}
         with self._changing() as connection:
-            dimension = Snapshot(connection).model.dimension
-            blobs = [to_blob(template.embedding, dimension) for template in templates]
-            entry: Journal | None = None
-            for position, (template, blob) in enumerate(zip(templates, blobs, strict=True)):
-                owner = enrolled_as(connection, name, template, dimension)
-                if owner is not None:
-                    left_out[position] = owner
-                    continue
-                entry = entry or Journal(connection, f"photographs of '{name}' enrolled")
-                _insert(connection, entry, name, template, blob)
-        return left_out
+            return enrol(connection, name, templates, consent)
 
     @contextmanager
     def editing(self) -> Iterator[Editor]:
@@ -163,7 +166,7 @@ class Store(Editable):
             yield Editor(connection)
 
     @contextmanager
-    def adding(self) -> Iterator[sqlite3.Connection]:
+    def adding(self) -> Iterator[SealedConnection]:
         """One change for `records.add_records`.
 
         Raises:
@@ -180,7 +183,7 @@ class Store(Editable):
         """
         name = person_name(name)
         with self._changing() as connection:
-            if not _erase(connection, "name = ?", name):
+            if not _erase(connection, Action.ERASE, "mark = ?", connection.seal.mark(name)):
                 raise GalleryError(f"nobody called '{name}' is enrolled or deleted")
 
     def calibrate(self, calibrations: Sequence[Calibration]) -> None:
@@ -202,8 +205,36 @@ class Store(Editable):
                 [{n: getattr(one, n) for n in CALIBRATION_COLUMNS} for one in calibrations],
             )
 
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether it is encrypted at rest."""
+        with self._database.reading():
+            return bool(self._database.lock.key)
+
+    def change_key(self, action: Action, secret: str | None, keep: Keep | None = None) -> None:
+        """Encrypt, decrypt, or change how it is encrypted. Traces remain until `wipe_traces`.
+
+        Args:
+            action: Which of these: to encrypt, decrypt, rewrap the key by another secret, or
+                rotate the key itself.
+            secret: What opens the gallery from now on; None where it is decrypted.
+            keep: Called with the key's id and the secret before anything is kept of the change.
+
+        Raises:
+            GalleryError: It is encrypted already, or is not; or the file cannot be written.
+        """
+        lock = self._database.lock
+
+        def expect(wrapped: WrappedKey, key: bytes) -> None:
+            if keep is not None and secret is not None:
+                keep(wrapped.key_id, secret)
+            lock.expect(wrapped, key)
+
+        with self._changing() as connection:
+            change_key(connection, lock.key, action, secret, expect)
+
     def wipe_traces(self) -> None:
-        """Leave no byte of those who were erased in the database's files.
+        """Leave no byte of what was erased or encrypted in the database's files.
 
         Raises:
             GalleryError: Another process is in the way; the next call tries again.
@@ -213,61 +244,11 @@ class Store(Editable):
             connection.execute("UPDATE gallery SET traces_remain = 0")
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def enrolled_as(
-    connection: sqlite3.Connection, name: str, template: Template, dimension: int
-) -> str | None:
-    """Whose a template's photograph is already: this person's, or another's with the same face."""
-    rows = connection.execute(
-        "SELECT name, embedding FROM template JOIN person ON person.id = person_id"
-        " WHERE photograph_sha256 = ? AND deleted_at IS NULL ORDER BY template.id",
-        (template.photograph_sha256,),
-    ).fetchall()
-    for owner, blob in rows:
-        if owner == name or is_same_face(from_blob(blob, dimension), template):
-            return str(owner)
-    return None
-
-
-def _insert(
-    connection: sqlite3.Connection, entry: Journal, name: str, template: Template, blob: bytes
-) -> None:
-    person = person_id(connection, name)
-    if person is None:
-        person = connection.execute(
-            "INSERT INTO person (name, enrolled_at) VALUES (?, ?)", (name, _now())
-        ).lastrowid
-        entry.adds(Row.PERSON, person or 0)
-    entry.adds(Row.TEMPLATE, insert_template(connection, person or 0, template, blob))
-
-
-def insert_template(
-    connection: sqlite3.Connection, person: int, template: Template, blob: bytes
-) -> int:
-    """Add a template, with what belongs to it, to a person's; its id."""
-    identifier = connection.execute(
-        "INSERT INTO template (person_id, photograph_sha256, embedding) VALUES (?, ?, ?)",
-        (person, template.photograph_sha256, blob),
-    ).lastrowid
-    if template.crop is not None:
-        connection.execute("INSERT INTO crop VALUES (?, ?)", (identifier, template.crop))
-    if template.quality is not None:
-        columns = ", ".join(QUALITY_COLUMNS)
-        places = ", ".join("?" * len(QUALITY_COLUMNS))
-        values = [getattr(template.quality, name) for name in QUALITY_COLUMNS]
-        connection.execute(
-            f"INSERT INTO quality (template_id, {columns}) VALUES (?, {places})",
-            (identifier, *values),
-        )
-    return identifier or 0
-
-
-def _erase(connection: sqlite3.Connection, condition: str, value: str) -> bool:
-    erased = connection.execute(f"DELETE FROM person WHERE {condition}", (value,)).rowcount > 0
-    if erased:
+def _erase(connection: SealedConnection, action: Action, condition: str, value: str) -> bool:
+    rows = connection.execute(f"SELECT id FROM person WHERE {condition}", (value,)).fetchall()
+    if rows:
+        audit.note(connection, action, *(row[0] for row in rows))
+        connection.execute(f"DELETE FROM person WHERE {condition}", (value,))
         journal.forget(connection)
         connection.execute("UPDATE gallery SET traces_remain = 1")
-    return erased
+    return bool(rows)

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-ROW_FIELDS = ["row", "part", "kind", "number", "owner", "label", "deleted", "body"]
+ROW_FIELDS = ["row", "part", "kind", "number", "owner", "label", "deleted", "expires", "body"]
 TEMPLATE_FIELDS = ["id", "person", "photograph", "digest", "embedding"]
+
+_ABOUT = ("kind", "number", "owner", "label", "deleted", "expires")
 
 AT_ONCE = 500
 """How many rows go to Milvus, or are asked for by their keys, at once."""
@@ -30,6 +32,7 @@ class StoredRow:
         owner: The id of what it goes with, else 0.
         label: What it is found by: the SHA-256 of a person's name; empty for others.
         deleted: When a person was deleted; empty for those who are enrolled, and for other rows.
+        expires: The last day of a person's consent; empty where that has no end, and for others.
         body: Its columns as JSON.
     """
 
@@ -39,6 +42,7 @@ class StoredRow:
     owner: int
     label: str
     deleted: str
+    expires: str
     body: str
 
 
@@ -79,6 +83,7 @@ def entries_of(row: StoredRow) -> list[dict[str, Any]]:
             "owner": row.owner,
             "label": row.label,
             "deleted": row.deleted,
+            "expires": row.expires,
             "body": piece,
             "unused": [1.0, 0.0],
         }
@@ -98,8 +103,8 @@ def rows_of(entries: Iterable[dict[str, Any]]) -> list[StoredRow]:
     for key, parts in pieces.items():
         if sorted(parts) == list(range(len(parts))):
             body = "".join(parts[part]["body"] for part in range(len(parts)))
-            about = {name: parts[0][name] for name in ("kind", "number", "owner", "label")}
-            rows.append(StoredRow(key=key, deleted=parts[0]["deleted"], body=body, **about))
+            about = {name: parts[0][name] for name in _ABOUT}
+            rows.append(StoredRow(key=key, body=body, **about))
     return sorted(rows, key=lambda row: (row.number, row.key))
 
 

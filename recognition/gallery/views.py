@@ -51,7 +51,7 @@ class Views:
         if self._view and self._view.gallery != revision.partition("/")[0]:
             index = None  # another gallery was restored in its place, and has its own ids
         if index is None:
-            index = self._cache.read(roll.ids, dimension, revision)
+            index = self._cache.read(roll, dimension, revision, snapshot.seal)
         if index is None or index.dimension != dimension:
             index = TemplateIndex(dimension)
         if index.follow(roll.ids, snapshot.embeddings):
@@ -68,5 +68,5 @@ class Views:
             return
         with suppress(OSError, AppError), self._store.unchanging() as snapshot:
             if snapshot.revision == view.revision:
-                self._cache.write(view.index, view.revision)
+                self._cache.write(view.index, view.roll, view.revision, snapshot.seal)
                 self._cache_is_behind = False

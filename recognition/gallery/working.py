@@ -11,7 +11,6 @@ import base64
 import hashlib
 import json
 import secrets
-import sqlite3
 import time
 import uuid
 from collections.abc import Iterable, Sequence
@@ -22,7 +21,8 @@ from typing import Any
 
 from data.errors import GalleryError
 
-from .database import Database
+from .database import Database, connect
+from .keys import Lock
 from .names import person_name
 from .remote import Collections
 from .schema import TABLES
@@ -39,10 +39,11 @@ _KEYS = {
     "operation": ("id", ""),
     "reversal": ("id", "operation_id"),
     "calibration": ("use", ""),
+    "audit": ("id", ""),
 }
 """A table → its key's column, and that of what its rows go with."""
 
-_COUNTED = ("person", "template", "exclusion", "operation")
+_COUNTED = ("person", "template", "exclusion", "operation", "audit")
 _EPOCH = 1_735_689_600_000  # 2025, in milliseconds
 
 
@@ -55,9 +56,8 @@ class WorkingCopy(Database):
 
     def __init__(self, collections: Collections) -> None:
         self._path = Path(str(collections.address))
-        self._connection = sqlite3.connect(
-            ":memory:", isolation_level=None, check_same_thread=False
-        )
+        self.lock = Lock(lambda _: None)  # nothing is encrypted here
+        self._connection = connect(":memory:")
         self._connection.executescript(TABLES)
         self._connection.execute("PRAGMA foreign_keys=ON")
         first = _next_id()
@@ -146,7 +146,7 @@ class WorkingCopy(Database):
     def _is_namesake(self, row: StoredRow, columns: dict[str, Any]) -> bool:
         """Two machines that enrol one name at once make two people of it; here they become one."""
         first = self._connection.execute(
-            "SELECT id FROM person WHERE name = ? AND deleted_at IS NULL", (columns["name"],)
+            "SELECT id FROM person WHERE mark = ? AND deleted_at IS NULL", (columns["mark"],)
         ).fetchone()
         if first is not None:
             self._namesakes[row.number] = first[0]
@@ -162,10 +162,13 @@ class WorkingCopy(Database):
         self._held_templates[template.id] = (template.person, template.photograph)
         self._other_bits |= not template.is_exact
         self._connection.execute(
-            "INSERT OR IGNORE INTO template VALUES (?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO template"
+            " (id, person_id, photograph_mark, photograph_sha256, embedding)"
+            " VALUES (?, ?, ?, ?, ?)",
             (
                 template.id,
                 self._namesakes.get(template.person, template.person),
+                template.photograph,
                 template.photograph,
                 template.embedding.astype("<f4").tobytes(),
             ),
@@ -195,7 +198,9 @@ class WorkingCopy(Database):
         rows = {row.key: row for kind in _KEYS for row in self._rows(kind)}
         changed = [row for key, row in rows.items() if self._held.get(key) != row]
         first = [row for row in changed if row.kind in ("crop", "quality")]
-        templates = self._connection.execute("SELECT * FROM template ORDER BY id").fetchall()
+        templates = self._connection.execute(
+            "SELECT id, person_id, photograph_sha256, embedding FROM template ORDER BY id"
+        ).fetchall()
         left = {number for number, *_ in templates}
         self._collections.put_rows(first)
         self._collections.put_templates(
@@ -266,10 +271,16 @@ def _stored(kind: str, columns: dict[str, Any]) -> StoredRow:
         owner=columns[owner] if owner else 0,
         label=label_of(columns["name"]) if kind == "person" else "",
         deleted=(columns["deleted_at"] or "") if kind == "person" else "",
+        expires=(columns["expires_on"] or "") if kind == "person" else "",
         body=json.dumps(body),
     )
 
 
+def first_id_of(moment: float) -> int:
+    """The least id that a change draws at a moment, in seconds since 1970."""
+    return (int(1000 * moment) - _EPOCH) << 22
+
+
 def _next_id() -> int:
     """Where the ids of a change begin: later ones are larger, and two machines draw two."""
-    return (time.time_ns() // 1_000_000 - _EPOCH) << 22 | secrets.randbits(22)
+    return first_id_of(time.time()) | secrets.randbits(22)

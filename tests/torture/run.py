@@ -27,6 +27,7 @@ import kills
 import learning
 import pictures
 import strangers
+import thieves
 import writes
 from trial import Outcome, Row
 
@@ -90,6 +91,11 @@ ROWS = {
     ),
     "erasure": Row(
         "erasure of a person", "bytes left in any file: 0", 100, 8, erasure.erase_people
+    ),
+    "stolen-files": Row(
+        "encryption on, files stolen; kill −9 while encrypting or rotating",
+        "a name or 4 floats in a row readable: 0; wrong key refused; old or new state",
+        400, 12, thieves.steal_files,
     ),
     "pictures": Row(
         "mutated pictures", "crash 0, p99 ≤ 1 s, ≤ 300 MB a file", 100_000, 1000,

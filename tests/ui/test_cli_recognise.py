@@ -284,7 +284,9 @@ def test_people_are_listed_renamed_deleted_restored_and_erased(
     assert names() == ["-Anna"]
     assert names("--deleted") == []
     assert main(["people", "list"]) == 0
-    assert capsys.readouterr().out.startswith("name\tphotographs\tenrolled at\n-Anna\t1\t")
+    assert capsys.readouterr().out.startswith(
+        "name\tphotographs\tenrolled at\tconsent\tuntil\n-Anna\t1\t"
+    )
 
 
 @pytest.mark.parametrize("command", ["delete", "erase", "restore"])

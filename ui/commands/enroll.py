@@ -11,6 +11,7 @@ from data.errors import ArgumentError
 from recognition.results import Enrolment, FailedImage
 
 from .. import output
+from ..consent import ExpiresOption, NoteOption, consent_of
 from ..options import JsonOption, Settings, command
 from ..wording import count
 from .batches import pictures_of, print_failures
@@ -43,6 +44,8 @@ def enroll(
             "--any-quality", help="Take faces that are small, blurred, turned, dark or bright, too."
         ),
     ] = False,
+    consent: NoteOption = None,
+    expires: ExpiresOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Remember people by their photographs.
@@ -53,6 +56,7 @@ def enroll(
     one of them, or more like somebody else.
     """
     images, empty = pictures_of(paths)
+    agreed = consent_of(consent, expires)
     if name is None and (len(paths) > 1 or not paths[0].is_dir() or face is not None):
         raise ArgumentError(
             "whose photographs are these? Give --name NAME, or one folder that holds a folder for "
@@ -60,10 +64,17 @@ def enroll(
         )
     with settings.recognition_service() as service, output.progress_bar("enrolling") as progress:
         if name is None:
-            enrolment = service.enroll_folder(paths[0], any_quality=any_quality, progress=progress)
+            enrolment = service.enroll_folder(
+                paths[0], any_quality=any_quality, consent=agreed, progress=progress
+            )
         else:
             enrolment = service.enroll(
-                name, images, face=face, any_quality=any_quality, progress=progress
+                name,
+                images,
+                face=face,
+                any_quality=any_quality,
+                consent=agreed,
+                progress=progress,
             )
     if as_json:
         output.print_json(_enrolment_json(enrolment, empty))

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .. import output
+from .. import output, passphrase
 from ..options import JsonOption, Settings, command
 from ..wording import count
+from .groups import gallery as _group
 
 if TYPE_CHECKING:
     from recognition.gallery.records import Added
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-_group = typer.Typer(help="Keep, check and move the gallery; others may use it meanwhile.")
 app.add_typer(_group, name="gallery")
 
 MOST_NAMED = 10  # photographs left out that are told one by one
@@ -180,4 +180,4 @@ def _print_added(what: str, added: "Added") -> None:
 def _upkeep(settings: Settings) -> "Upkeep":
     from recognition.upkeep import Upkeep
 
-    return Upkeep(settings.home, settings.gallery)
+    return Upkeep(settings.home, settings.gallery, passphrase.ask)

@@ -9,6 +9,8 @@ import typer
 from .. import output
 from ..options import JsonOption, Settings, command
 from ..wording import count, quality_words
+from .groups import people as _group
+from .tables import print_people
 
 if TYPE_CHECKING:
     from recognition.inventory import LookAlikes
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 MOSTLY = 0.5  # the part of pairs of photographs that two names of one person have in common
-_group = typer.Typer(help="See, rename and delete who is enrolled.")
 app.add_typer(_group, name="people")
 
 PhotographsArgument = Annotated[
@@ -34,14 +35,17 @@ def list_people(
     ] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """List who is enrolled, from how many photographs, and since when."""
+    """List who is enrolled, from how many photographs, since when, and by what consent.
+
+    Whoever's consent has ended is not listed: they are recognised no longer, and are erased as soon
+    as the gallery is opened, changed or searched.
+    """
     with settings.recognition_service() as service:
         people = service.people(deleted=deleted)
     if as_json:
         output.print_json([asdict(person) for person in people])
         return 0
-    rows = [(person.name, str(person.photographs), person.enrolled_at) for person in people]
-    output.print_table(("name", "photographs", "enrolled at"), rows)
+    print_people(people)
     return 0
 
 

@@ -161,7 +161,7 @@ def _person(
         st.caption(wording.count(person.photographs, "photograph"))
         with st.popover("Change", type="tertiary"):
             st.text(person.name)
-            st.caption(f"Enrolled {person.enrolled_at[:10]}")
+            st.caption(f"Enrolled {person.enrolled_at[:10]}{_consent_of(person)}")
             name = st.text_input("New name", key=f"rename-to-{person.name}")
             if st.button("Rename", key=f"rename-{person.name}", width="stretch"):
                 with components.refusals_shown():
@@ -172,6 +172,12 @@ def _person(
                     service.delete(person.name)
                     st.rerun()
             setting_right.merge_form(service, person.name, people)
+
+
+def _consent_of(person: PersonSummary) -> str:
+    """What somebody agreed to and until when, if that was noted; in Markdown."""
+    agreed = "" if person.consent is None else f" · agreed to: {wording.plain(person.consent)}"
+    return f"{agreed} · until {person.expires_on}" if person.expires_on else agreed
 
 
 def _deleted_people(service: RecognitionService) -> None:

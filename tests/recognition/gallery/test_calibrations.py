@@ -1,6 +1,4 @@
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +6,6 @@ import pytest
 
 from data.errors import GalleryError
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.schema import MIGRATIONS, VERSION
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.results import Calibration, Use
 
@@ -35,23 +32,6 @@ def calibration(model: EmbeddingModel) -> Calibration:
         people=2,
         templates=3,
     )
-
-
-def make_old(folder: Path) -> Path:
-    """Turn a gallery back into one of the first version."""
-    path = folder / "gallery.sqlite"
-    with closing(sqlite3.connect(path)) as connection:
-        for table in ("calibration", "quality", "exclusion", "reversal", "operation"):
-            connection.execute(f"DROP TABLE {table}")
-        connection.execute("PRAGMA user_version = 1")
-        connection.commit()
-    return path
-
-
-def version_of(path: Path) -> int:
-    with closing(sqlite3.connect(path)) as connection:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-    return int(version)
 
 
 def test_a_calibration_is_kept_for_its_use_and_replaced_by_the_next(
@@ -95,36 +75,3 @@ def test_calibrating_changes_nobody(
     roll, templates = gallery.templates()
     assert sorted(roll.names.values()) == ["Ann", "Bob"]
     assert templates.shape == (3, 16)
-
-
-def test_every_older_version_has_a_way_up() -> None:
-    assert sorted(MIGRATIONS) == list(range(1, VERSION))
-
-
-def test_an_older_gallery_is_brought_up_with_everybody_in_it(
-    gallery: Gallery,
-    folder: Path,
-    calibration: Calibration,
-    make_template: Callable[..., Template],
-) -> None:
-    gallery.enrol("Ann", [make_template(1)])
-    gallery.close()
-    path = make_old(folder)
-    with Gallery.open(folder) as opened:
-        assert version_of(path) == VERSION
-        assert [person.name for person in opened.people()] == ["Ann"]
-        assert opened.calibration(Use.IDENTIFY) is None
-        opened.calibrate([calibration])
-        assert opened.calibration(Use.IDENTIFY) == calibration
-
-
-def test_an_older_gallery_that_cannot_be_written_is_read_as_it_is(
-    gallery: Gallery, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gallery.close()
-    path = make_old(folder)
-    monkeypatch.setattr("recognition.gallery.database.os.access", lambda *_: False)
-    with Gallery.open(folder) as opened:
-        assert opened.people() == ()
-        assert opened.calibration(Use.IDENTIFY) is None
-    assert version_of(path) == 1

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import ArgumentError, GalleryError
-from recognition.gallery.snapshot import RESTORABLE_DAYS
+from recognition.gallery.people import RESTORABLE_DAYS
 from recognition.gallery.store import Store
 from recognition.gallery.templates import EmbeddingModel, Template
 

@@ -1,0 +1,234 @@
+"""The key of an encrypted gallery: random, and kept beside what it encrypts, wrapped by a secret.
+
+The secret is a passphrase, of which scrypt (RFC 7914) makes a key, or a key of 64 hexadecimal
+digits. A new secret wraps the same key anew; a new key encrypts every row anew.
+"""
+
+import hashlib
+import os
+import re
+import sqlite3
+import unicodedata
+import uuid
+from collections.abc import Callable
+from dataclasses import astuple, dataclass, field, fields, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from data.errors import ArgumentError, LockedError
+
+from .sealing import KEY_BYTES, OPEN, KeyedSeal, Seal
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+FindSecret = Callable[[str], str | None]
+"""The id of a key → the secret that its user gives for it, or None."""
+
+Keep = Callable[[str, str], None]
+"""Keeps a secret for the id of a key: where that fails, nothing is changed."""
+
+SHORTEST_PASSPHRASE = 8
+"""The fewest characters of a new passphrase."""
+
+SCRYPT = (2**17, 8, 1)
+"""n, r and p of new passphrases: 128 MB and a third of a second."""
+
+_MOST_MEMORY = 2**30  # bytes that a file may make scrypt take
+_MOST_ROUNDS = 16
+_SALT_BYTES, _NONCE_BYTES = 16, 12
+_RAW = re.compile(r"[0-9a-fA-F]{64}")
+
+
+class SecretKind(StrEnum):
+    """What wraps a gallery's key."""
+
+    PASSPHRASE = "passphrase"
+    RAW = "raw"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrappedKey:
+    """A gallery's key as its database holds it.
+
+    Attributes:
+        key_id: Another one each time that a key is wrapped, for whoever keeps its secret.
+        gallery_id: The gallery's when its key was drawn, which its rows are bound to; the backup
+            and what is restored from it keep it.
+        kind: What wraps it.
+        n: Of scrypt, as are r and p; 0 for a raw key.
+        r: Block size.
+        p: Parallelisation.
+        salt: Of the passphrase; empty for a raw key.
+        wrapped: A nonce, and the key encrypted by AES-256-GCM with all of the above and the
+            gallery's id as associated data.
+    """
+
+    key_id: str
+    gallery_id: str
+    kind: SecretKind
+    n: int
+    r: int
+    p: int
+    salt: bytes
+    wrapped: bytes = field(repr=False)
+
+
+def new_secret(text: str) -> str:
+    """Make sure that a secret will do for a gallery that gets it now.
+
+    Raises:
+        ArgumentError: It is too short.
+    """
+    if not _RAW.fullmatch(text) and len(_normal(text)) < SHORTEST_PASSPHRASE:
+        raise ArgumentError(
+            f"a passphrase of {len(_normal(text))} characters: expected at least "
+            f"{SHORTEST_PASSPHRASE}, or a key of 64 hexadecimal digits"
+        )
+    return text
+
+
+def wrap(key: bytes, secret: str, gallery_id: str) -> WrappedKey:
+    """Encrypt a gallery's key by a secret."""
+    made = WrappedKey(
+        key_id=str(uuid.uuid4()),
+        gallery_id=gallery_id,
+        kind=SecretKind.RAW,
+        n=0,
+        r=0,
+        p=0,
+        salt=b"",
+        wrapped=b"",
+    )
+    if not _RAW.fullmatch(secret):
+        n, r, p = SCRYPT
+        salt = os.urandom(_SALT_BYTES)
+        made = replace(made, kind=SecretKind.PASSPHRASE, n=n, r=r, p=p, salt=salt)
+    nonce = os.urandom(_NONCE_BYTES)
+    sealed = _cipher(made, secret).encrypt(nonce, key, _bound(made))
+    return replace(made, wrapped=nonce + sealed)
+
+
+def unwrap(wrapped: WrappedKey, secret: str) -> bytes:
+    """Return a gallery's key.
+
+    Raises:
+        LockedError: It is not this secret that wraps it.
+    """
+    from cryptography.exceptions import InvalidTag
+
+    wrong = LockedError(
+        f"the gallery is encrypted, and this {_called(wrapped)} does not open it: give the right "
+        "one, by LIKENESS_KEY or LIKENESS_KEY_FILE or when asked"
+    )
+    if (wrapped.kind == SecretKind.RAW) is not bool(_RAW.fullmatch(secret)):
+        raise wrong
+    nonce, sealed = wrapped.wrapped[:_NONCE_BYTES], wrapped.wrapped[_NONCE_BYTES:]
+    try:
+        key: bytes = _cipher(wrapped, secret).decrypt(nonce, sealed, _bound(wrapped))
+    except (InvalidTag, ValueError):
+        raise wrong from None
+    if len(key) != KEY_BYTES:
+        raise wrong
+    return key
+
+
+def read_key(connection: sqlite3.Connection) -> WrappedKey | None:
+    """The key that a gallery holds, if it is encrypted."""
+    names = [one.name for one in fields(WrappedKey)]
+    row = connection.execute(f"SELECT {', '.join(names)} FROM wrapped_key").fetchone()
+    return None if row is None else WrappedKey(**dict(zip(names, row, strict=True)))
+
+
+def write_key(connection: sqlite3.Connection, wrapped: WrappedKey | None) -> None:
+    """Put a key in the place of the one that a gallery holds; None leaves it without."""
+    connection.execute("DELETE FROM wrapped_key")
+    if wrapped is not None:
+        names = ", ".join(one.name for one in fields(WrappedKey))
+        places = ", ".join("?" * len(fields(WrappedKey)))
+        connection.execute(
+            f"INSERT INTO wrapped_key (only_row, {names}) VALUES (1, {places})", astuple(wrapped)
+        )
+
+
+class Lock:
+    """Remembers how a gallery is opened, as long as its key stays the same.
+
+    Args:
+        find_secret: Asked once for each key that the gallery comes to have.
+    """
+
+    def __init__(self, find_secret: FindSecret) -> None:
+        self._find_secret = find_secret
+        self._known: WrappedKey | None = None
+        self._key = b""
+        self._seal: Seal = OPEN
+
+    def seal(self, connection: sqlite3.Connection) -> Seal:
+        """The seal of a gallery's present state; another process may have changed it.
+
+        Raises:
+            LockedError: It is encrypted, and the secret is missing or wrong.
+        """
+        wrapped = read_key(connection)
+        if wrapped is None:
+            self._known, self._key, self._seal = None, b"", OPEN
+        elif wrapped != self._known:
+            secret = self._find_secret(wrapped.key_id)
+            if secret is None:
+                raise LockedError(
+                    f"the gallery is encrypted: give its {_called(wrapped)}, by LIKENESS_KEY or "
+                    "LIKENESS_KEY_FILE or on a terminal"
+                )
+            self._key = unwrap(wrapped, secret)
+            self._known, self._seal = wrapped, KeyedSeal(self._key, wrapped.gallery_id)
+        return self._seal
+
+    @property
+    def key(self) -> bytes:
+        """The gallery's key, after `seal`; empty if it is not encrypted."""
+        return self._key
+
+    def expect(self, wrapped: WrappedKey, key: bytes) -> None:
+        """Know a key that the gallery is being given; should that fail, the old one is found."""
+        self._known, self._key, self._seal = wrapped, key, KeyedSeal(key, wrapped.gallery_id)
+
+
+def _called(wrapped: WrappedKey) -> str:
+    return "passphrase" if wrapped.kind == SecretKind.PASSPHRASE else "key"
+
+
+def _normal(passphrase: str) -> str:
+    """One form for a passphrase, however a keyboard composes its letters."""
+    return unicodedata.normalize("NFC", passphrase)
+
+
+def _cipher(wrapped: WrappedKey, secret: str) -> "AESGCM":
+    """What encrypts a key by a secret.
+
+    Raises:
+        ValueError: The parameters are none for scrypt, or would take too much memory.
+    """
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    if wrapped.kind == SecretKind.RAW:
+        return AESGCM(bytes.fromhex(secret))
+    wanted = 128 * wrapped.r * (wrapped.n + wrapped.p)
+    if not 0 < wanted <= _MOST_MEMORY or not 0 < wrapped.p <= _MOST_ROUNDS:
+        raise ValueError
+    return AESGCM(
+        hashlib.scrypt(
+            _normal(secret).encode(),
+            salt=wrapped.salt,
+            n=wrapped.n,
+            r=wrapped.r,
+            p=wrapped.p,
+            maxmem=2 * wanted,
+            dklen=KEY_BYTES,
+        )
+    )
+
+
+def _bound(wrapped: WrappedKey) -> bytes:
+    *terms, _ = astuple(wrapped)
+    return repr(("likeness key 1", *map(str, terms))).encode()

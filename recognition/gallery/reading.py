@@ -1,0 +1,89 @@
+"""What can be asked of a gallery."""
+
+import threading
+
+import numpy as np
+
+from ..inventory import AuditEntry, Operation, PhotographSummary
+from ..results import Calibration, PersonSummary, Use
+from .snapshot import Roll
+from .store import Store
+from .templates import EmbeddingModel, Embeddings
+
+
+class Readable:
+    """Answers each question from one state of a store. Safe for several threads.
+
+    Args:
+        store: The truth.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.RLock()
+
+    @property
+    def model(self) -> EmbeddingModel:
+        """Whose embeddings the gallery holds."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.model
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody is enrolled, leaving out those who are deleted."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.is_empty
+
+    def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
+        """Everybody enrolled, by name; or those who were deleted and can be restored."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.people(deleted=deleted)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many people are enrolled, and from how many photographs."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.size()
+
+    def templates(self) -> tuple[Roll, Embeddings]:
+        """Which template is whose, and the templates themselves, (N, D)."""
+        with self._lock, self._store.reading() as snapshot:
+            roll = snapshot.roll()
+            return roll, snapshot.embeddings(roll.ids)
+
+    def templates_of(self, person: str) -> tuple[list[str], Embeddings]:
+        """The SHA-256 of a person's photographs, and their templates (N, D) in that order.
+
+        Raises:
+            GalleryError: Nobody has that name.
+        """
+        with self._lock, self._store.reading() as snapshot:
+            own = snapshot.photographs(person)
+            numbers = np.array([photograph.number for photograph in own], np.int64)
+            digests = [photograph.photograph_sha256 for photograph in own]
+            return digests, snapshot.embeddings(numbers)
+
+    def calibration(self, use: Use) -> Calibration | None:
+        """The gallery's own threshold for a use; None if there is none for its model."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.calibration(use)
+
+    def crop(self, person: str, photograph: int | None = None) -> bytes | None:
+        """The aligned face of a person's photograph; see `Snapshot.crop`."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.crop(person, photograph)
+
+    def photographs(self, person: str) -> tuple[PhotographSummary, ...]:
+        """What somebody is enrolled by; see `Snapshot.photographs`."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.photographs(person)
+
+    def operations(self) -> tuple[Operation, ...]:
+        """What can be undone, the latest first."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.operations()
+
+    def audit(self) -> tuple[AuditEntry, ...]:
+        """Who did what, in ids, the latest first."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.audit()

@@ -1,0 +1,195 @@
+"""Consent is noted, and whoever's has ended is gone; the audit log tells of it in ids."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from data.errors import ArgumentError, GalleryError
+from recognition.gallery.gallery import Gallery
+from recognition.gallery.schema import AUDIT_DAYS
+from recognition.gallery.templates import EmbeddingModel, Template
+from recognition.inventory import AuditEntry, Consent, today
+
+SECRET = "f" * 64
+TOMORROW = today() + timedelta(days=1)
+YESTERDAY = (today() - timedelta(days=1)).isoformat()
+
+
+@pytest.fixture(params=["plain", "encrypted"])
+def two(
+    request: pytest.FixtureRequest,
+    folder: Path,
+    model: EmbeddingModel,
+    make_template: Callable[..., Template],
+) -> Iterator[Gallery]:
+    """Ann and Bob, in a plain and in an encrypted gallery."""
+    with Gallery.open(folder, model=model, create=True, find_secret=lambda _: SECRET) as gallery:
+        if request.param == "encrypted":
+            gallery.encrypt(SECRET)
+        gallery.enrol("Ann", [make_template(1, crop=b"Ann's crop")])
+        gallery.enrol("Bob", [make_template(2)], Consent(note="form 12", until=TOMORROW))
+        yield gallery
+
+
+def tamper(folder: Path, statement: str, *values: object) -> None:
+    with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection, connection:
+        connection.execute(statement, values)
+
+
+def names(gallery: Gallery) -> list[str]:
+    return [person.name for person in gallery.people()]
+
+
+def test_it_is_noted_and_shown_and_undone(two: Gallery) -> None:
+    ann, bob = two.people()
+    assert (ann.consent, ann.consented_at, ann.expires_on) == (None, None, None)
+    assert (bob.consent, bob.expires_on) == ("form 12", TOMORROW.isoformat())
+    assert bob.consented_at is not None
+    two.consent("Ann", Consent(note="said so"))
+    two.consent("Bob", Consent(for_ever=True))
+    ann, bob = two.people()
+    assert (ann.consent, ann.expires_on) == ("said so", None)
+    assert (bob.consent, bob.expires_on) == ("form 12", None)
+    assert two.undo() == "consent of 'Bob' noted"
+    two.undo()
+    ann, bob = two.people()
+    assert (ann.consent, bob.expires_on) == (None, TOMORROW.isoformat())
+    with pytest.raises(GalleryError, match="nobody called 'Zoe'"):
+        two.consent("Zoe", Consent(note="x"))
+
+
+def test_enrolling_more_of_somebody_notes_it_and_undo_takes_it_back(
+    two: Gallery, make_template: Callable[..., Template]
+) -> None:
+    two.enrol("Ann", [make_template(5)], Consent(note="later"))
+    assert two.people()[0].consent == "later"
+    two.undo()
+    ann = two.people()[0]
+    assert (ann.consent, ann.photographs) == (None, 1)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"note": ""},
+        {"note": "two\nlines"},
+        {"note": "x" * 1001},
+        {"until": today() - timedelta(days=1)},
+        {"until": TOMORROW, "for_ever": True},
+    ],
+    ids=["nothing", "empty", "two lines", "long", "over", "both"],
+)
+def test_what_cannot_be_noted_is_refused(given: dict[str, object]) -> None:
+    with pytest.raises(ArgumentError):
+        Consent(**given)  # type: ignore[arg-type]
+
+
+def test_it_holds_on_its_last_day() -> None:
+    assert Consent(until=today()).until == today()
+
+
+def test_whoever_s_has_ended_is_not_found_and_then_erased(
+    two: Gallery, folder: Path, make_template: Callable[..., Template]
+) -> None:
+    face = make_template(2).embedding[None]
+    assert two.search(face, 1)[0][0].person == "Bob"
+    tamper(folder, "UPDATE person SET expires_on = ? WHERE id = 2", YESTERDAY)
+    with two._store.reading() as snapshot:  # before anything erases them
+        assert snapshot.size() == (1, 1)
+        assert set(snapshot.roll().names.values()) == {"Ann"}
+    assert two.search(face, 1)[0][0].person == "Ann"
+    assert names(two) == ["Ann"]
+    assert two.people(deleted=True) == ()
+    with pytest.raises(GalleryError):
+        two.restore("Bob")
+    vector = make_template(2).embedding.tobytes()
+    assert not any(vector in file.read_bytes() for file in folder.rglob("*") if file.is_file())
+    assert two.audit()[0].action == "expire"
+    two.enrol("Bob", [make_template(3)])
+    assert names(two) == ["Ann", "Bob"]
+
+
+def test_where_nobody_can_be_erased_they_are_hidden_all_the_same(
+    folder: Path, two: Gallery, make_template: Callable[..., Template]
+) -> None:
+    face = make_template(2).embedding[None]
+    two.search(face, 1)
+    tamper(folder, "UPDATE person SET expires_on = ? WHERE id = 2", YESTERDAY)
+    two._store._database._connection.execute("PRAGMA query_only = ON")
+    assert two.search(face, 1)[0][0].person == "Ann"
+    assert names(two) == ["Ann"]
+
+
+def test_deleted_people_go_with_their_consent(two: Gallery, folder: Path) -> None:
+    two.delete("Bob")
+    tamper(folder, "UPDATE person SET expires_on = ? WHERE id = 2", YESTERDAY)
+    assert two.people(deleted=True) == ()
+    two.rename("Ann", "Anne")
+    with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection:
+        assert connection.execute("SELECT count(*) FROM person").fetchone() == (1,)
+
+
+def lines(entries: tuple[AuditEntry, ...]) -> list[tuple[str, int | None]]:
+    return [(entry.action, entry.person_id) for entry in reversed(entries)]
+
+
+def test_each_change_leaves_its_line_without_a_name(
+    two: Gallery, folder: Path, make_template: Callable[..., Template]
+) -> None:
+    begun = len(two.audit())
+    two.rename("Ann", "Anne")
+    two.merge("Bob", "Anne")
+    two.undo()
+    two.exclude("Anne", make_template(9))
+    two.delete("Bob")
+    two.restore("Bob")
+    two.erase("Bob")
+    with pytest.raises(GalleryError):
+        two.delete("Zoe")
+    entries = two.audit()
+    assert lines(entries)[begun:] == [
+        ("rename", 1),
+        ("merge", 2),
+        ("merge", 1),
+        ("undo", 1),
+        ("undo", 2),
+        ("exclude", 1),
+        ("delete", 2),
+        ("restore", 2),
+        ("erase", 2),
+    ]
+    text = json.dumps([asdict(entry) for entry in entries])
+    assert not any(name in text for name in ("Ann", "Anne", "Bob"))
+    for entry in entries:
+        moment = datetime.fromisoformat(entry.done_at)
+        assert abs(moment - datetime.now(UTC)) < timedelta(hours=1)
+    assert len({entry.user_id for entry in entries}) == 1
+
+
+def test_no_line_is_altered_or_removed_before_its_time(two: Gallery, folder: Path) -> None:
+    before = two.audit()
+    for statement in (
+        "UPDATE audit SET person_id = 7",
+        "UPDATE audit SET done_at = '2000'",
+        "DELETE FROM audit",
+    ):
+        with pytest.raises(sqlite3.IntegrityError, match="audit log"):
+            tamper(folder, statement)
+    assert two.audit() == before
+
+
+def test_lines_are_kept_for_a_year(two: Gallery, folder: Path) -> None:
+    for days in (AUDIT_DAYS + 2, AUDIT_DAYS - 2):
+        done_at = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="microseconds")
+        tamper(folder, "INSERT INTO audit (done_at, action) VALUES (?, ?)", done_at, str(days))
+    two.rename("Ann", "Anne")
+    kept = [entry.action for entry in two.audit()]
+    assert str(AUDIT_DAYS + 2) not in kept
+    assert str(AUDIT_DAYS - 2) in kept

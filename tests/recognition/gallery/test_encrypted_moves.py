@@ -1,0 +1,131 @@
+"""An encrypted gallery is backed up, restored, exported, imported and copied."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from data.errors import GalleryError, LockedError
+from recognition.gallery import keys
+from recognition.gallery.backup import back_up, restore
+from recognition.gallery.copying import copy_gallery
+from recognition.gallery.exporting import export
+from recognition.gallery.gallery import DATABASE, Gallery
+from recognition.gallery.importing import import_from
+from recognition.gallery.records import fingerprints
+from recognition.gallery.templates import EmbeddingModel, Template
+from recognition.inventory import Consent, today
+
+SECRET, OTHER = "correct horse battery", "another one, as long"
+
+
+def find(_: str) -> str:
+    return SECRET
+
+
+@pytest.fixture(autouse=True)
+def quick_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "SCRYPT", (2**4, 8, 1))
+
+
+@pytest.fixture
+def sealed(folder: Path, model: EmbeddingModel, make_template: Callable[..., Template]) -> Path:
+    """The folder of an encrypted gallery of two people."""
+    with Gallery.open(folder, model=model, create=True) as gallery:
+        gallery.encrypt(SECRET)
+        consent = Consent(note="form 12", until=today())
+        gallery.enrol("Ann Angler", [make_template(1, crop=b"crop of Ann")], consent)
+        gallery.enrol("Bob Builder", [make_template(2), make_template(3)])
+        gallery.exclude("Bob Builder", make_template(4))
+    return folder
+
+
+def held(gallery: Gallery) -> set[bytes]:
+    with gallery.records() as records:
+        return {one for record in records for one in fingerprints(record)}
+
+
+def test_a_backup_is_as_encrypted_as_the_gallery_and_brings_it_back(
+    sealed: Path, tmp_path: Path, make_template: Callable[..., Template]
+) -> None:
+    file, elsewhere = tmp_path / "backup.sqlite", tmp_path / "elsewhere"
+    with pytest.raises(LockedError):
+        back_up(sealed, file)
+    assert not file.exists()
+    back_up(sealed, file, find_secret=find)
+    content = file.read_bytes()
+    secrets = (b"Ann Angler", b"crop of Ann", b"form 12", make_template(1).embedding.tobytes())
+    assert not any(secret in content for secret in secrets)
+    with Gallery.open(sealed, find_secret=find) as gallery:
+        before = held(gallery)
+        gallery.erase("Ann Angler")
+        gallery.rotate(SECRET, data_key=True)
+    for wrong in (lambda _: None, lambda _: OTHER):
+        with pytest.raises(LockedError):
+            restore(file, elsewhere, wrong)
+        assert not (elsewhere / DATABASE).exists()
+    for folder in (sealed, elsewhere):
+        restore(file, folder, find)
+        with Gallery.open(folder, find_secret=find) as gallery:
+            assert held(gallery) == before
+            assert gallery.is_encrypted
+            assert gallery.faults() == []
+            actions = [entry.action for entry in gallery.audit()]
+            assert "restore a backup" in actions
+            assert ("erase" in actions) == (folder == sealed)  # its own log stays
+            gallery.undo()
+        with pytest.raises(LockedError):
+            Gallery.open(folder)
+
+
+def test_a_backup_of_an_older_version_is_brought_up(
+    tmp_path: Path, folder: Path, make_template: Callable[..., Template]
+) -> None:
+    older = tmp_path / "older.sqlite"
+    shutil.copy(Path(__file__).with_name("older") / "schema-3.sqlite", older)
+    before = older.read_bytes()
+    restore(older, folder)
+    assert older.read_bytes() == before
+    with Gallery.open(folder) as gallery:
+        assert [person.name for person in gallery.people()] == ["Ann", "Bob"]
+        assert gallery.search(make_template(3).embedding[None], 1)[0][0].person == "Bob"
+        gallery.encrypt(SECRET)
+    restore(older, folder, find)  # over an encrypted one
+    with Gallery.open(folder) as gallery:
+        assert not gallery.is_encrypted
+
+
+def test_a_damaged_row_of_an_encrypted_gallery_is_told(sealed: Path, tmp_path: Path) -> None:
+    with Gallery.open(sealed, find_secret=find) as gallery:
+        assert gallery.faults() == []
+        with gallery._store._changing() as connection:
+            connection.execute("UPDATE template SET person_id = 3 - person_id WHERE id < 3")
+        faults = gallery.faults()
+        assert len(faults) == 2
+        assert all("cannot be decrypted" in fault for fault in faults)
+    with pytest.raises(GalleryError, match="is damaged"):
+        back_up(sealed, tmp_path / "backup.sqlite", find_secret=find)
+
+
+def test_an_export_and_a_copy_hold_all_and_go_into_an_encrypted_gallery(
+    sealed: Path, tmp_path: Path, model: EmbeddingModel
+) -> None:
+    with Gallery.open(sealed, find_secret=find) as gallery:
+        before = held(gallery)
+        export(gallery, tmp_path / "export")
+        into = tmp_path / "copy"
+        with Gallery.open(into, model=model, create=True, find_secret=find) as copy:
+            copy.encrypt(SECRET)
+            assert copy_gallery(gallery, copy).lacking == 0
+            assert held(copy) == before
+
+    def fresh(model: EmbeddingModel) -> Gallery:
+        return Gallery.open(tmp_path / "imported", model=model, create=True)
+
+    import_from(tmp_path / "export", fresh)
+    with Gallery.open(tmp_path / "imported") as imported:
+        assert held(imported) == before
+        ann, _ = imported.people()
+        assert (ann.consent, ann.expires_on) == ("form 12", today().isoformat())
+        assert [entry.action for entry in imported.audit()] == ["import", "import"]

@@ -1,0 +1,143 @@
+"""Galleries that earlier versions made, as they made them; `older/` holds a file of each."""
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data.errors import GalleryError
+from recognition.gallery.gallery import Gallery
+from recognition.gallery.schema import MIGRATIONS, VERSION
+from recognition.gallery.store import Store
+from recognition.gallery.templates import EmbeddingModel, Template
+from recognition.results import Use
+
+OLDER = Path(__file__).with_name("older")
+
+
+def put(version: int, folder: Path) -> None:
+    """Put a version's gallery in its place, as if what was done to it had been done just now."""
+    folder.mkdir(parents=True)
+    shutil.copy(OLDER / f"schema-{version}.sqlite", folder / "gallery.sqlite")
+    now = (datetime.now(UTC).isoformat(timespec="microseconds"),)
+    with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection, connection:
+        connection.execute("UPDATE person SET deleted_at = ? WHERE deleted_at NOTNULL", now)
+        if version >= 3:
+            connection.execute("UPDATE operation SET done_at = ?", now)
+
+
+@pytest.fixture(params=range(1, VERSION))
+def older(request: pytest.FixtureRequest, folder: Path) -> int:
+    """A gallery of an older version, in its place; its version."""
+    put(request.param, folder)
+    return int(request.param)
+
+
+def version_of(folder: Path) -> int:
+    with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def tables_of(path: Path) -> dict[str, set[tuple[object, ...]]]:
+    """Each table's and each index's columns, in whatever order."""
+    with closing(sqlite3.connect(path)) as connection:
+        names = connection.execute(
+            "SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite_%'"
+        ).fetchall()
+        return {
+            name: {
+                row[1:4] if kind == "table" else row[2:]
+                for row in connection.execute(
+                    f"PRAGMA {'table_info' if kind == 'table' else 'index_info'}({name})"
+                )
+            }
+            for kind, name in names
+        }
+
+
+def test_every_older_version_has_a_way_up_and_a_file_to_try_it_on() -> None:
+    assert sorted(MIGRATIONS) == list(range(1, VERSION))
+    assert sorted(file.name for file in OLDER.iterdir()) == [
+        f"schema-{version}.sqlite" for version in range(1, VERSION)
+    ]
+
+
+def people_of(gallery: Gallery) -> dict[str, int]:
+    return {person.name: person.photographs for person in gallery.people()}
+
+
+def check(gallery: Gallery, older: int, make_template: Callable[..., Template]) -> None:
+    """Everybody is there, with their faces, hashes and crops, and found again."""
+    merged = older >= 3  # Cydney into Ann
+    assert people_of(gallery) == (
+        {"Ann": 3, "Bob": 1} if merged else {"Ann": 2, "Bob": 1, "Cydney": 1}
+    )
+    assert [person.name for person in gallery.people(deleted=True)] == ["Dan"]
+    assert gallery.crop("Ann") == b"crop of Ann"
+    digests, embeddings = gallery.templates_of("Ann")
+    seeds = [1, 2, 4] if merged else [1, 2]
+    assert digests == [make_template(seed).photograph_sha256 for seed in seeds]
+    assert np.array_equal(embeddings, np.stack([make_template(seed).embedding for seed in seeds]))
+    [[best]] = gallery.search(make_template(4).embedding[None], 1)
+    assert best.person == ("Ann" if merged else "Cydney")
+    assert gallery.calibration(Use.IDENTIFY) is None
+    assert {person.expires_on for person in gallery.people()} == {None}
+
+
+def test_it_is_brought_up_with_everybody_in_it(
+    older: int, folder: Path, make_template: Callable[..., Template]
+) -> None:
+    with Gallery.open(folder) as opened:
+        assert version_of(folder) == VERSION
+        check(opened, older, make_template)
+        assert opened.enrol("Ann", [make_template(1)]) == {0: "Ann"}
+        opened.enrol("Eve", [make_template(8)])
+        opened.rename("Bob", "Rob")
+        with pytest.raises(GalleryError, match="is enrolled already"):
+            opened.rename("Eve", "Ann")
+
+
+def test_it_has_then_what_a_new_one_has(
+    older: int, folder: Path, tmp_path: Path, model: EmbeddingModel
+) -> None:
+    with Gallery.open(folder):
+        pass
+    Store.create(tmp_path / "new.sqlite", model)
+    assert tables_of(folder / "gallery.sqlite") == tables_of(tmp_path / "new.sqlite")
+
+
+def test_one_that_cannot_be_written_is_read_and_stays_as_it_is(
+    older: int,
+    folder: Path,
+    make_template: Callable[..., Template],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = (folder / "gallery.sqlite").read_bytes()
+    monkeypatch.setattr("recognition.gallery.database.os.access", lambda *_: False)
+    with Gallery.open(folder) as opened:
+        check(opened, older, make_template)
+        with pytest.raises(GalleryError, match="cannot be written"):
+            opened.enrol("Eve", [make_template(8)])
+    assert (folder / "gallery.sqlite").read_bytes() == before
+
+
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_what_an_older_version_did_can_be_undone(
+    folder: Path, make_template: Callable[..., Template], encrypted: bool
+) -> None:
+    put(3, folder)
+    secret = "f" * 64
+    with Gallery.open(folder, find_secret=lambda _: secret) as opened:
+        if encrypted:
+            opened.encrypt(secret)
+        while opened.operations():
+            opened.undo()
+            people_of(opened)
+        assert people_of(opened) == {}
+        assert opened.enrol("Cydney", [make_template(4)]) == {}

@@ -1,0 +1,25 @@
+"""Tables that several commands print."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .. import output
+
+if TYPE_CHECKING:
+    from recognition.results import PersonSummary
+
+
+def print_people(people: "Sequence[PersonSummary]") -> None:
+    """Who is enrolled, and by what consent."""
+    columns = ("name", "photographs", "enrolled at", "consent", "until")
+    rows = [
+        (
+            person.name,
+            str(person.photographs),
+            person.enrolled_at,
+            person.consent or "–",
+            person.expires_on or "–",
+        )
+        for person in people
+    ]
+    output.print_table(columns, rows)
