@@ -160,6 +160,8 @@ def _write(
     people = crops = 0
     with tempfile.TemporaryDirectory(prefix=".", dir=place) as scratch:
         lines, tensors = Path(scratch) / "people", Path(scratch) / "embeddings"
+        for path in (lines, tensors):
+            path.touch(mode=0o600)
         with lines.open("wb") as text, tensors.open("wb") as binary, gallery.records() as records:
             embeddings = _Tensors(binary, model.dimension)
             for people, record in enumerate(records, 1):

@@ -8,6 +8,7 @@ rows. Milvus wants a vector in every collection, so that rows have one without m
 import hashlib
 import importlib.util
 import logging
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -56,9 +57,10 @@ class Collections:
         packages = ("pymilvus", "milvus_lite") if address.is_local else ("pymilvus",)
         if not all(map(importlib.util.find_spec, packages)):
             raise GalleryError(_INSTALL)
-        logging.getLogger("pymilvus").setLevel(logging.CRITICAL + 1)  # errors are told by us
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         import pymilvus
 
+        logging.getLogger("pymilvus").handlers = [logging.NullHandler()]  # errors are told by us
         self._pymilvus = pymilvus
         with self._told():
             self._client = pymilvus.MilvusClient(

@@ -1,13 +1,17 @@
 """A small gallery, and templates to put into it."""
 
+import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from recognition.gallery.gallery import Gallery
+from recognition.gallery.places import Folder, place_of
+from recognition.gallery.protocol import AnyGallery
 from recognition.gallery.templates import EmbeddingModel, Template
+
+BACKENDS = ["folder", *(["milvus"] if importlib.util.find_spec("milvus_lite") else [])]
 
 MakeTemplate = Callable[..., Template]
 
@@ -23,9 +27,19 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "home" / "gallery"
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Try what is asked of a gallery wherever one can be kept, unless it is about a folder."""
+    if "gallery" in metafunc.fixturenames and "folder" not in metafunc.fixturenames:
+        metafunc.parametrize("gallery", BACKENDS, indirect=True)
+
+
 @pytest.fixture
-def gallery(folder: Path, model: EmbeddingModel) -> Iterator[Gallery]:
-    with Gallery.open(folder, model=model, create=True) as opened:
+def gallery(request: pytest.FixtureRequest, model: EmbeddingModel) -> Iterator[AnyGallery]:
+    if getattr(request, "param", "folder") == "milvus":
+        place = place_of(f"milvus://{request.getfixturevalue('tmp_path')}/gallery.db", Path())
+    else:
+        place = Folder(request.getfixturevalue("folder"))
+    with place.open(model=model, create=True) as opened:
         yield opened
 
 

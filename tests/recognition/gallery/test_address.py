@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+
+from data.errors import ArgumentError, GalleryError
+from recognition.gallery import remote
+from recognition.gallery.address import MilvusAddress
+from recognition.gallery.places import Folder, Milvus, folder_of, place_of
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LIKENESS_GALLERY", raising=False)
+    monkeypatch.delenv("LIKENESS_MILVUS_TOKEN", raising=False)
+
+
+def test_a_server_s_address() -> None:
+    found = MilvusAddress.parse(
+        "milvus://ann:p%40ss@db.example:1953/team?index=HNSW&metric=COSINE&consistency=Bounded"
+        "&M=16&efConstruction=200&ef=64&tls=yes&database=faces"
+    )
+    assert found == MilvusAddress(
+        uri="https://db.example:1953", name="team", token="ann:p@ss", database="faces",
+        index="HNSW", metric="COSINE", consistency="Bounded",
+        building={"M": 16, "efConstruction": 200}, searching={"ef": 64},
+    )  # fmt: skip
+    assert str(found) == "milvus://db.example:1953/team"
+    assert "p@ss" not in repr(found)
+
+
+def test_what_is_left_out_has_a_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LIKENESS_MILVUS_TOKEN", "secret")
+    found = MilvusAddress.parse("milvus://db")
+    assert (found.uri, found.name, found.token) == ("http://db:19530", "likeness", "secret")
+    assert (found.index, found.metric, found.consistency) == ("FLAT", "IP", "Strong")
+    assert not found.is_local
+    lite = MilvusAddress.parse(f"milvus://{tmp_path}/people.db?name=team")
+    assert (lite.uri, lite.name, lite.is_local) == (f"{tmp_path}/people.db", "team", True)
+    assert MilvusAddress.parse(str(lite)) == lite
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "milvus://",
+        "milvus:///no/such/folder/x.db",
+        "milvus:///tmp/x.sqlite",
+        "milvus://db:port/x",
+        "milvus://db/../x",
+        "milvus://db/a%22%20or%201",
+        "milvus://db/1st",
+        "milvus://db/x?index=BEST",
+        "milvus://db/x?metric=L2",
+        "milvus://db/x?consistency=none",
+        "milvus://db/x?ef=-1",
+        "milvus://db/x?ef=many",
+        "milvus://db/x?colour=red",
+        "milvus://[::1/x",
+        "https://db/x",
+    ],
+)
+def test_what_is_no_address_is_told_in_one_line(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        place_of(text, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_named_goes_before_the_environment_and_that_before_the_data_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert place_of(None, tmp_path) == Folder(tmp_path / "gallery")
+    monkeypatch.setenv("LIKENESS_GALLERY", "milvus://db/team")
+    place = place_of(None, tmp_path)
+    assert isinstance(place, Milvus)
+    with pytest.raises(GalleryError, match="a backup is for galleries in a folder"):
+        folder_of(place, "a backup")
+    assert place_of(str(tmp_path), tmp_path) == Folder(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(ArgumentError, match="is a file"):
+        place_of(str(tmp_path / "file"), tmp_path)
+
+
+def test_without_pymilvus_one_line_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(remote.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(GalleryError, match=r"pip install 'likeness\[milvus\]'") as caught:
+        place_of("milvus://db/team", tmp_path).open()
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,491 @@
+"""People out of a gallery and into one: backup, restoration, export, import, copy."""
+
+import json
+import shutil
+import sqlite3
+import stat
+import zipfile
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from data.errors import AppError, ArgumentError, GalleryError
+from recognition.gallery.backup import back_up, restore
+from recognition.gallery.copying import copy_gallery
+from recognition.gallery.exporting import export
+from recognition.gallery.gallery import Gallery
+from recognition.gallery.importing import import_from
+from recognition.gallery.protocol import AnyGallery
+from recognition.gallery.records import Added, checksum, fingerprints
+from recognition.gallery.templates import EmbeddingModel, Template
+from recognition.results import Calibration, Quality, Use
+
+MakeTemplate = Callable[..., Template]
+
+QUALITY = Quality(size=40.5, sharpness=1 / 3, turn=-0.1, nod=0.05, brightness=0.45)
+CALIBRATION = Calibration(
+    use=Use.VERIFY, rate=0.01, threshold=0.4, threshold_low=0.3, threshold_high=0.5, rate_low=0.005,
+    rate_high=0.02, comparisons=1000, rise=None, fall=None, offset=None, prior=0.1,
+    calibration_error=None, weights_digest="ab" * 32, data="people", people=3, templates=5,
+    calibrated_at="2026-01-01T00:00:00+00:00",
+)  # fmt: skip
+
+
+def fill(gallery: AnyGallery, make_template: MakeTemplate) -> AnyGallery:
+    """Somebody with crops and qualities, somebody deleted, a hostile name, an exclusion."""
+    first = replace(make_template(0, crop=b"\x89PNG" + bytes(range(256)) * 400), quality=QUALITY)
+    gallery.enrol("Ann", [first, make_template(1, crop=b"\xff\xd8jpeg")])
+    gallery.enrol("../../Zoë; DROP TABLE person", [make_template(2)])
+    gallery.enrol("Gone", [make_template(3)])
+    gallery.exclude("Ann", make_template(4))
+    gallery.delete("Gone")
+    gallery.calibrate([CALIBRATION])
+    return gallery
+
+
+@pytest.fixture
+def full(gallery: AnyGallery, make_template: MakeTemplate) -> AnyGallery:
+    return fill(gallery, make_template)
+
+
+def everything(gallery: AnyGallery) -> list[tuple[object, ...]]:
+    """All that is kept of everybody, to the last bit, in order."""
+
+    def face(template: Template) -> tuple[object, ...]:
+        bits = template.embedding.tobytes()
+        return template.photograph_sha256, bits, template.crop, template.quality
+
+    with gallery.records() as records:
+        return [
+            (one.name, one.enrolled_at, one.deleted_at, *map(face, one.templates), "not",
+             *map(face, one.exclusions))
+            for one in records
+        ]  # fmt: skip
+
+
+def into(folder: Path) -> Callable[[EmbeddingModel], AnyGallery]:
+    return lambda model: Gallery.open(folder, model=model, create=True)
+
+
+# Export and import
+
+
+@pytest.mark.parametrize("name", ["people", "people.zip"])
+def test_what_is_exported_and_imported_is_the_same_to_the_last_bit(
+    full: AnyGallery, tmp_path: Path, name: str
+) -> None:
+    manifest = export(full, tmp_path / name)
+    assert (manifest.people, manifest.templates, manifest.exclusions, manifest.crops) == (
+        3,
+        4,
+        1,
+        2,
+    )
+    added = import_from(tmp_path / name, into(tmp_path / "other"))
+    assert (added.people, added.new, added.known) == (3, 4, 0)
+    with Gallery.open(tmp_path / "other") as other:
+        assert everything(other) == everything(full)
+        assert other.calibration(Use.VERIFY) == CALIBRATION
+        assert [person.name for person in other.people(deleted=True)] == ["Gone"]
+        with full.records() as records:
+            assert manifest.checksum == checksum(d for one in records for d in fingerprints(one))
+
+
+def test_importing_again_changes_nothing_and_brings_what_is_lacking(
+    full: AnyGallery, make_template: MakeTemplate, tmp_path: Path
+) -> None:
+    export(full, tmp_path / "people")
+    before = everything(full)
+    assert import_from(tmp_path / "people", into_same(full)).known == 4
+    assert everything(full) == before
+    full.erase("Ann")
+    full.enrol("Eve", [make_template(1)])
+    added = import_from(tmp_path / "people", into_same(full))
+    assert (added.new, added.known, added.others) == (1, 2, [("Ann", "Eve")])
+    assert {one.name: one.photographs for one in full.people()}["Ann"] == 1
+    with pytest.raises(GalleryError, match="nothing to undo"):
+        full.undo()
+
+
+def into_same(gallery: AnyGallery) -> Callable[[EmbeddingModel], AnyGallery]:
+    """Import into a gallery that stays open."""
+
+    class Open:
+        def __enter__(self) -> AnyGallery:
+            return gallery
+
+        def __exit__(self, *_: object) -> None: ...
+
+    return lambda model: Open()  # type: ignore[return-value]
+
+
+def test_the_format_is_what_it_is_said_to_be(
+    gallery: AnyGallery, make_template: MakeTemplate, tmp_path: Path
+) -> None:
+    fill(gallery, make_template)
+    export(gallery, tmp_path / "people")
+    found = {path.relative_to(tmp_path / "people").as_posix() for path in
+             (tmp_path / "people").rglob("*") if path.is_file()}  # fmt: skip
+    assert found == {
+        "manifest.json", "people.jsonl", "embeddings.safetensors", "crops/000000001.jpg",
+        "crops/000000002.png",
+    } or found == {
+        "manifest.json", "people.jsonl", "embeddings.safetensors", "crops/000000001.png",
+        "crops/000000002.jpg",
+    }  # fmt: skip
+    manifest = json.loads((tmp_path / "people" / "manifest.json").read_bytes())
+    assert (manifest["format"], manifest["version"]) == ("likeness-gallery", 1)
+    assert manifest["model"] == {
+        "model_id": "mobilefacenet", "weights_digest": "ab" * 32, "dimension": 16
+    }  # fmt: skip
+    tensors = load_file(tmp_path / "people" / "embeddings.safetensors")
+    assert {name: table.shape for name, table in tensors.items()} == {
+        "templates": (4, 16), "exclusions": (1, 16)
+    }  # fmt: skip
+    for line in (tmp_path / "people" / "people.jsonl").read_text().splitlines():
+        person = json.loads(line)
+        for one in person["templates"]:
+            seed = int(one["photograph_sha256"], 16)
+            np.testing.assert_array_equal(
+                tensors["templates"][one["row"]], make_template(seed).embedding
+            )
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "people").rglob("*.*")}
+    assert modes == {0o600}
+
+
+def alter(folder: Path, **changes: Any) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "no manifest": lambda folder: (folder / "manifest.json").unlink(),
+    "not JSON": lambda folder: (folder / "manifest.json").write_text("{"),
+    "deep JSON": lambda folder: (folder / "manifest.json").write_text("[" * 100_000),
+    "huge": lambda folder: (folder / "manifest.json").write_text(" " * 2_000_000),
+    "newer": lambda folder: alter(folder, version=2),
+    "other format": lambda folder: alter(folder, format="x"),
+    "counts": lambda folder: alter(
+        folder, counts={"people": 3, "templates": 2**39, "exclusions": 1, "crops": 2}
+    ),
+    "checksum": lambda folder: alter(folder, checksum="0" * 64),
+    "a bit of a vector": lambda folder: flip(folder / "embeddings.safetensors", -9),
+    "a bit of a line": lambda folder: flip(folder / "people.jsonl", 12),
+    "a bit of a crop": lambda folder: flip(next((folder / "crops").glob("*.png")), 50),
+    "a crop missing": lambda folder: next((folder / "crops").iterdir()).unlink(),
+    "a crop that is a link": lambda folder: link(next((folder / "crops").iterdir())),
+    "vectors cut": lambda folder: (folder / "embeddings.safetensors").write_bytes(
+        (folder / "embeddings.safetensors").read_bytes()[:-4]
+    ),
+}
+
+
+def flip(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def link(path: Path) -> None:
+    copy = path.with_name("copy")
+    path.rename(copy)
+    path.symlink_to(copy)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_export_is_refused_and_nothing_changes(
+    full: AnyGallery, folder: Path, tmp_path: Path, damage: str
+) -> None:
+    export(full, tmp_path / "people")
+    DAMAGES[damage](tmp_path / "people")
+    before = everything(full)
+    for target in (folder, tmp_path / "new"):
+        with pytest.raises(GalleryError) as caught:
+            import_from(tmp_path / "people", into(target))
+        assert "\n" not in str(caught.value)
+    assert everything(full) == before
+    assert not (tmp_path / "new").exists()
+
+
+def zipped(folder: Path, target: Path, **more: bytes) -> Path:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in folder.rglob("*"):
+            if path.is_file():
+                archive.write(path, path.relative_to(folder).as_posix())
+        for name, content in more.items():
+            archive.writestr(name, content)
+    return target
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("../outside", b"x"),
+        ("/tmp/likeness-outside", b"x"),
+        ("crops/../../outside.png", b"x"),
+        ("crops\\..\\outside.png", b"x"),
+        ("Ann/1.png", b"x"),
+        ("crops/000000009.png", bytes(300_000_000)),
+        ("people.jsonl", b"{}"),
+    ],
+)
+def test_tricks_in_a_zip_are_refused(
+    full: AnyGallery, folder: Path, tmp_path: Path, name: str, content: bytes
+) -> None:
+    export(full, tmp_path / "people")
+    source = zipped(tmp_path / "people", tmp_path / "people.zip", **{name: content})
+    before, there = everything(full), set(tmp_path.rglob("*"))
+    with pytest.raises(GalleryError, match="nothing"):
+        import_from(source, into(folder))
+    assert everything(full) == before
+    assert set(tmp_path.rglob("*")) == there
+    assert not Path("/tmp/likeness-outside").exists()
+
+
+def test_a_compressed_zip_of_the_same_is_taken(
+    full: AnyGallery, folder: Path, tmp_path: Path
+) -> None:
+    export(full, tmp_path / "people")
+    source = zipped(tmp_path / "people", tmp_path / "people.zip")
+    assert import_from(source, into(tmp_path / "other")).new == 4
+    cut = tmp_path / "cut.zip"
+    cut.write_bytes(source.read_bytes()[:-30])
+    with pytest.raises(GalleryError, match="no ZIP"):
+        import_from(cut, into(tmp_path / "third"))
+
+
+def test_another_model_is_refused(full: AnyGallery, tmp_path: Path, model: EmbeddingModel) -> None:
+    export(full, tmp_path / "people")
+    other = replace(model, weights_digest="cd" * 32)
+    with Gallery.open(tmp_path / "other", model=other, create=True) as gallery:
+        vector = np.eye(16, dtype=np.float32)[0]
+        gallery.enrol("Bob", [Template(vector, "b" * 64)])
+        with pytest.raises(GalleryError, match="was made with"):
+            import_from(tmp_path / "people", into(tmp_path / "other"))
+        assert [person.name for person in gallery.people()] == ["Bob"]
+
+
+def test_nothing_is_overwritten_or_left_behind(full: AnyGallery, tmp_path: Path) -> None:
+    (tmp_path / "there.zip").write_bytes(b"mine")
+    for target in (tmp_path / "there.zip", tmp_path, tmp_path / "no" / "people"):
+        with pytest.raises(ArgumentError):
+            export(full, target)
+    with pytest.raises(ArgumentError):
+        import_from(tmp_path / "missing", into(tmp_path / "other"))
+    assert (tmp_path / "there.zip").read_bytes() == b"mine"
+    assert not list(tmp_path.glob(".*"))
+
+
+# Copying
+
+
+def test_a_copy_goes_on_where_it_was_and_is_compared(
+    full: AnyGallery, make_template: MakeTemplate, model: EmbeddingModel, tmp_path: Path
+) -> None:
+    with Gallery.open(tmp_path / "other", model=model, create=True) as other:
+        with full.records() as records, other.adding() as add:
+            add([next(records)])  # as far as an interrupted one came
+        copied = copy_gallery(full, other)
+        assert copied.lacking == 0
+        assert copied.things == 3 + 4 + 1
+        assert everything(other) == everything(full)
+        assert copy_gallery(other, full).added.new == 0
+        full.enrol("Ann", [make_template(7)])
+        assert copy_gallery(full, other).added.new == 1
+        other.erase("Ann")
+        other.enrol("Eve", [make_template(7)])
+        copied = copy_gallery(full, other)
+        assert (copied.lacking, copied.added.others) == (1, [("Ann", "Eve")])
+
+
+def test_a_failed_batch_leaves_nothing(
+    gallery: Gallery, folder: Path, make_template: MakeTemplate, tmp_path: Path
+) -> None:
+    fill(gallery, make_template)
+    with gallery.records() as found:
+        records = list(found)
+    other = Gallery.open(tmp_path / "other", model=gallery.model, create=True)
+    bad = replace(records[0], templates=(Template(np.ones(16, np.float32), "0" * 64),))
+
+    def add_all() -> None:
+        with other.adding() as add:
+            assert isinstance(add(records), Added)
+            add([bad])
+
+    with pytest.raises(GalleryError):
+        add_all()
+    assert other.people() == ()
+    other.close()
+
+
+def test_whoever_was_deleted_too_long_ago_is_not_handed_on(
+    gallery: Gallery, folder: Path, make_template: MakeTemplate, tmp_path: Path
+) -> None:
+    fill(gallery, make_template)
+    export(gallery, tmp_path / "people")
+    long_ago = (datetime.now(UTC) - timedelta(days=31)).isoformat()
+    with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection, connection:
+        connection.execute("UPDATE person SET deleted_at = ? WHERE name = 'Gone'", (long_ago,))
+    assert "Gone" not in [one[0] for one in everything(gallery)]
+
+
+# Backup and restoration
+
+
+@pytest.fixture
+def kept(gallery: Gallery, folder: Path, make_template: MakeTemplate, tmp_path: Path) -> Path:
+    """A backup of a full gallery."""
+    fill(gallery, make_template)
+    back_up(folder, tmp_path / "kept.sqlite")
+    return tmp_path / "kept.sqlite"
+
+
+def closest(gallery: AnyGallery, template: Template) -> str:
+    return gallery.search(template.embedding[np.newaxis], 1)[0][0].person
+
+
+def test_a_backup_is_one_file_and_a_gallery_itself(
+    gallery: Gallery, folder: Path, kept: Path, tmp_path: Path
+) -> None:
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["kept.sqlite"]
+    (tmp_path / "used").mkdir()
+    shutil.copy(kept, tmp_path / "used" / "gallery.sqlite")
+    with Gallery.open(tmp_path / "used") as used:
+        assert everything(used) == everything(gallery)
+        assert used.faults() == []
+
+
+def test_a_restoration_is_seen_at_once_by_whoever_has_the_gallery_open(
+    gallery: Gallery, folder: Path, kept: Path, make_template: MakeTemplate
+) -> None:
+    before = everything(gallery)
+    gallery.enrol("Eve", [make_template(8)])
+    assert closest(gallery, make_template(8)) == "Eve"
+    assert restore(kept, folder) is None
+    assert everything(gallery) == before
+    assert closest(gallery, make_template(8)) != "Eve"
+    gallery.enrol("Fay", [make_template(9)])  # must not get the number that Eve's template had
+    assert closest(gallery, make_template(9)) == "Fay"
+    [match] = gallery.search(make_template(8).embedding[np.newaxis], 1)[0]
+    assert match.cosine_similarity < 0.99
+    assert gallery.undo() == "photographs of 'Fay' enrolled"
+    assert everything(gallery) == before
+    secret = make_template(8).embedding.tobytes()
+    assert not [p for p in folder.rglob("*") if p.is_file() and secret in p.read_bytes()]
+
+
+def test_a_backup_of_another_gallery_is_not_searched_by_the_old_index(
+    gallery: Gallery, folder: Path, make_template: MakeTemplate, tmp_path: Path
+) -> None:
+    with Gallery.open(tmp_path / "other", model=gallery.model, create=True) as other:
+        other.enrol("Bob", [make_template(1)])
+        other.enrol("Ann", [make_template(0)])
+    back_up(tmp_path / "other", tmp_path / "other.sqlite")
+    gallery.enrol("Ann", [make_template(0)])
+    gallery.enrol("Bob", [make_template(1)])
+    assert closest(gallery, make_template(0)) == "Ann"
+    restore(tmp_path / "other.sqlite", folder)
+    assert closest(gallery, make_template(0)) == "Ann"
+    assert closest(gallery, make_template(1)) == "Bob"
+    with Gallery.open(folder) as opened:
+        assert closest(opened, make_template(1)) == "Bob"
+
+
+@pytest.mark.parametrize("rest", ["nothing", "empty", "noise", "log", "page"])
+def test_where_there_is_no_gallery_or_a_damaged_one_the_backup_takes_its_place(
+    gallery: Gallery, folder: Path, kept: Path, tmp_path: Path, rest: str
+) -> None:
+    place, database = tmp_path / "place", tmp_path / "place" / "gallery.sqlite"
+    if rest != "nothing":
+        place.mkdir()
+        content = bytearray(kept.read_bytes())
+        content[4096 * 3 : 4096 * 4] = b"\xaa" * 4096
+        damaged = {"empty": b"", "noise": b"noise" * 999, "page": bytes(content)}
+        if rest == "log":
+            (place / "gallery.sqlite-wal").write_bytes(b"x")
+        else:
+            database.write_bytes(damaged[rest])
+    aside = restore(kept, place)
+    assert (aside is None) == (rest == "nothing")
+    if aside is not None:
+        assert len(list(aside.iterdir())) == 1
+    with Gallery.open(place) as opened:
+        assert everything(opened) == everything(gallery)
+        assert opened.faults() == []
+    assert not (place / ".restoring").exists()
+
+
+@pytest.mark.parametrize(
+    "bad", ["missing", "folder", "noise", "foreign", "newer", "cut", "flipped", "trigger", "vector"]
+)
+def test_what_is_no_backup_is_refused_before_anything_changes(
+    gallery: Gallery, folder: Path, kept: Path, tmp_path: Path, bad: str
+) -> None:
+    content = bytearray(kept.read_bytes())
+    statements = {
+        "foreign": "PRAGMA application_id = 1",
+        "newer": "PRAGMA user_version = 99",
+        "trigger": "CREATE TRIGGER t AFTER INSERT ON person BEGIN DELETE FROM person; END",
+        "vector": "UPDATE template SET embedding = zeroblob(64) WHERE id = 1",
+    }
+    if bad in statements:
+        with closing(sqlite3.connect(kept)) as connection, connection:
+            connection.execute(statements[bad])
+    elif bad in ("missing", "folder"):
+        kept.unlink()
+        if bad == "folder":
+            kept.mkdir()
+    else:
+        content[4096 * 3 : 4096 * 4] = b"\xaa" * 4096
+        kept.write_bytes({"noise": b"no" * 9999, "cut": content[:9000], "flipped": content}[bad])
+    before = everything(gallery)
+    for place in (folder, tmp_path / "place"):
+        with pytest.raises(AppError) as caught:
+            restore(kept, place)
+        assert "\n" not in str(caught.value)
+    assert everything(gallery) == before
+    assert not (tmp_path / "place").exists()
+
+
+def test_a_newer_or_a_foreign_gallery_is_not_replaced(
+    gallery: Gallery, folder: Path, kept: Path
+) -> None:
+    gallery.close()
+    for pragma in ("user_version = 99", "application_id = 5"):
+        with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection:
+            connection.execute(f"PRAGMA {pragma}")
+        before = (folder / "gallery.sqlite").read_bytes()
+        with pytest.raises(GalleryError, match=r"newer Likeness|other program"):
+            restore(kept, folder)
+        assert (folder / "gallery.sqlite").read_bytes() == before
+
+
+def test_a_backup_overwrites_nothing_unless_it_shall(
+    gallery: Gallery, folder: Path, kept: Path, make_template: MakeTemplate
+) -> None:
+    first = kept.read_bytes()
+    gallery.enrol("Eve", [make_template(8)])
+    with pytest.raises(ArgumentError, match="there already"):
+        back_up(folder, kept)
+    for place in (folder / "gallery.sqlite", folder):
+        with pytest.raises(ArgumentError):
+            back_up(folder, place, overwrite=True)
+    assert kept.read_bytes() == first
+    back_up(folder, kept, overwrite=True)
+    assert kept.read_bytes() != first
+    with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection, connection:
+        connection.execute("UPDATE template SET embedding = zeroblob(64) WHERE id = 1")
+    good = kept.read_bytes()
+    with pytest.raises(GalleryError, match=r"template 1 of 'Ann' is damaged"):
+        back_up(folder, kept, overwrite=True)
+    assert kept.read_bytes() == good
+    assert [fault for fault in gallery.faults() if "template 1 of 'Ann'" in fault]
