@@ -22,9 +22,10 @@ from . import audit
 from .audit import Action
 from .cache import IndexCache
 from .checking import faults_of
-from .database import Database, connect, create_database, in_memory
+from .database import Database
 from .gallery import DATABASE, STAGING, Gallery
 from .keys import FindSecret, Lock
+from .opening import connect, create_database, in_memory
 from .schema import APPLICATION_ID, TRIGGERS, VERSION
 from .snapshot import Snapshot
 

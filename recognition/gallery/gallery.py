@@ -180,11 +180,7 @@ class Gallery(Readable, AnyGallery):
         self._change_key(Action.ENCRYPT, new_secret(secret), keep)
 
     def decrypt(self) -> None:
-        """Keep everything as it is from now on.
-
-        Raises:
-            GalleryError: It is not encrypted.
-        """
+        """Keep everything as it is from now on; refused where that is so already."""
         self._change_key(Action.DECRYPT, None)
 
     def rotate(self, secret: str, keep: Keep | None = None, *, data_key: bool = False) -> None:

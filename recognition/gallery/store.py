@@ -11,13 +11,14 @@ from ..inventory import Consent
 from ..results import Calibration
 from . import audit, journal
 from .audit import Action
-from .database import Database, create_database
+from .database import Database
 from .editable import Editable
 from .editing import Editor
 from .encrypting import change_key
 from .enrolling import enrol
 from .keys import FindSecret, Keep, WrappedKey
 from .names import person_name
+from .opening import create_database
 from .people import OVERDUE, restorable_since
 from .rows import now
 from .sealing import SealedConnection

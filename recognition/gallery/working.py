@@ -21,9 +21,10 @@ from typing import Any
 
 from data.errors import GalleryError
 
-from .database import Database, connect
+from .database import Database
 from .keys import Lock
 from .names import person_name
+from .opening import connect
 from .remote import Collections
 from .schema import TABLES
 from .store import Store
