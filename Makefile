@@ -1,5 +1,6 @@
 # make app    install and serve the page on http://127.0.0.1:8501
 # make test   install and pass the tests
+# make test-milvus  pass the gallery's tests on Milvus Lite, in an environment of its own
 # make torture  every fault of docs/reliability.md, made on purpose and counted: an hour or two
 # make check  formatting, lint, types, and who may import whom
 #
@@ -14,9 +15,10 @@ endif
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+MILVUS := .venv-milvus
 PORT   ?= 8501
 
-.PHONY: app test torture check clean
+.PHONY: app test test-milvus torture check clean
 .DEFAULT_GOAL := app
 
 app: $(READY)
@@ -24,6 +26,9 @@ app: $(READY)
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(TESTS)
+
+test-milvus: $(MILVUS)/.ready
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(MILVUS)/bin/python -m pytest tests/recognition/gallery
 
 torture: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/torture/run.py --table docs/reliability.md $(ROWS)
@@ -47,5 +52,12 @@ endif
 	$(BIN)/pip install --quiet --constraint requirements.lock --editable '.[test,check]'
 	@touch $(READY)
 
+# Milvus Lite needs faiss-cpu, which must not be beside faiss-gpu; a gallery needs no torch.
+$(MILVUS)/.ready: Makefile requirements.lock
+	$(or $(PYTHON),false) -m venv $(MILVUS)
+	$(MILVUS)/bin/pip install --quiet --constraint requirements.lock pymilvus==3.0.2 milvus-lite==3.2.2 \
+		faiss-cpu numpy safetensors platformdirs pillow pytest pytest-timeout hypothesis
+	@touch $@
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(MILVUS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

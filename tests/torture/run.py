@@ -25,6 +25,7 @@ import erasure
 import indexes
 import kills
 import learning
+import moving
 import pictures
 import strangers
 import thieves
@@ -76,10 +77,19 @@ ROWS = {
         strangers.open_with_other_models,
     ),
     "pickles": Row(
-        "pickles handed in as anything", "code run: 0", 30, 12, strangers.hand_in_pickles
+        "pickles handed in as anything", "code run: 0", 30, 17, strangers.hand_in_pickles
     ),
     "names": Row(
         "hostile names", "files outside the data folder: 0", 500, 60, strangers.hand_in_names
+    ),
+    "exports": Row(
+        "exports altered by strangers, names and members hostile",
+        "taken whole or refused with nothing changed; files elsewhere: 0",
+        500, 40, moving.hand_in_exports,
+    ),
+    "kill-moving": Row(
+        "kill −9 while restoring and importing", "the old or the new gallery, whole", 500, 12,
+        moving.kill_moving,
     ),
     "kill-training": Row(
         "kill −9 while training", "resumed = uninterrupted, byte for byte", 50, 1,

@@ -21,7 +21,10 @@ from data.errors import AppError, ArgumentError, GalleryError
 from data.images import load_image, read_settings
 from data.lfw import read_lfw_pairs
 from data.tensors import read_metadata, read_tensors
+from recognition.gallery.backup import restore
+from recognition.gallery.exporting import export
 from recognition.gallery.gallery import Gallery
+from recognition.gallery.importing import import_from
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.learning.recipe import configure
 from recognition.service import RecognitionService
@@ -134,6 +137,11 @@ def hand_in_pickles(trials: int, folder: Path, rng: random.Random) -> Outcome:
         ("gallery.sqlite", lambda path: open_gallery(path.parent)),
         ("templates.faiss", _search_with_index),
         ("photograph.jpg", lambda path: _service(path).detect([path])),
+        ("kept.sqlite", lambda path: restore(path, path.parent / "gallery")),
+        ("people.zip", _import),
+        ("manifest.json", lambda path: _import(path.parent)),
+        ("embeddings.safetensors", _import_with_member),
+        ("people.jsonl", _import_with_member),
     ]
     for trial in range(trials):
         name, read = readers[trial % len(readers)]
@@ -154,6 +162,19 @@ def _service(path: Path) -> RecognitionService:
     return RecognitionService(home=path.parent / "home")
 
 
+def _import(path: Path) -> None:
+    import_from(path, lambda model: Gallery.open(path / "to", model=model, create=True))
+
+
+def _import_with_member(path: Path) -> None:
+    """Import an export, one file of which is not its own."""
+    with open_gallery(path.parent / "gallery") as gallery:
+        gallery.enrol("Ann", templates_of("Ann"))
+        export(gallery, path.parent / "people")
+    path.replace(path.parent / "people" / path.name)
+    _import(path.parent / "people")
+
+
 def _search_with_index(path: Path) -> None:
     with open_gallery(path.parent / "gallery") as gallery:
         gallery.enrol("Ann", templates_of("Ann"))
@@ -163,7 +184,7 @@ def _search_with_index(path: Path) -> None:
         gallery.search(query_of("Ann"), 1)
 
 
-_PIECES = (
+PIECES = (
     "..", "/", "\\", "x", "Ann", "C:", "\\\\server\\share", "\x00", "\n", "\r", "\u202e", "\u2066",
     "%2e%2e%2f", "~", "$HOME", "`touch x`", ";", "'", '"', "DROP TABLE person", "<script>", "CON",
     "NUL", "aux.txt", "-rf", " ", "é", "e\u0301", "\ud800", "😀", "![](http://x/y.png)", "a" * 255,
@@ -177,7 +198,7 @@ def hand_in_names(trials: int, folder: Path, rng: random.Random) -> Outcome:
     home = folder / "a" / "b" / "gallery"
     names: set[str] = set()
     while len(names) < trials:
-        names.add("".join(rng.choice(_PIECES) for _ in range(rng.randint(1, 4))))
+        names.add("".join(rng.choice(PIECES) for _ in range(rng.randint(1, 4))))
     with open_gallery(home) as gallery:
         for name in sorted(names):
             for change in (
