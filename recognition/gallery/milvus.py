@@ -11,20 +11,19 @@ import numpy.typing as npt
 
 from data.errors import ArgumentError
 
-from ..inventory import AuditEntry, Consent, Operation, PhotographSummary, today
+from ..inventory import AuditEntry, Consent, Operation, PhotographSummary
 from ..results import Calibration, Match, PersonSummary, Use
 from .address import MilvusAddress
 from .editing import Editor
 from .loading import LoadingEditor
 from .matching import Matching
 from .neighbours import facts_in, faults_in, named, roll_of, scored, summaries
-from .people import restorable_since
 from .protocol import AnyGallery, Writer, nobody_enrolled
 from .records import Added, PersonRecord, add_records, read_records
 from .remote import MOST_RESULTS, Collections
 from .schema import AUDIT_DAYS
 from .snapshot import Roll, Snapshot
-from .stored import columns_of
+from .stored import columns_of, enrolled, overdue, restorable
 from .templates import EmbeddingModel, Embeddings, Template, unit_vectors
 from .view import best_of
 from .working import WorkingCopy, first_id_of, new_gallery
@@ -32,11 +31,6 @@ from .working import WorkingCopy, first_id_of, new_gallery
 _PEOPLE_AT_ONCE = 200
 
 _AUDIT_SECONDS = AUDIT_DAYS * 86_400
-
-
-def _active() -> str:
-    """Milvus's condition for whoever is neither deleted nor past their consent."""
-    return f'kind == "person" and deleted == "" and (expires == "" or expires >= "{today()}")'
 
 
 class MilvusGallery(AnyGallery):
@@ -138,7 +132,7 @@ class MilvusGallery(AnyGallery):
     @property
     def is_empty(self) -> bool:
         """See `AnyGallery.is_empty`."""
-        return not self._collections.count(_active(), rows=True)
+        return not self._collections.count(enrolled(), rows=True)
 
     @property
     def is_in_place(self) -> bool:
@@ -155,28 +149,22 @@ class MilvusGallery(AnyGallery):
 
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         """See `AnyGallery.people`."""
-        condition = _active()
-        if deleted:
-            condition = (
-                f'kind == "person" and deleted >= "{restorable_since()}"'
-                f' and (expires == "" or expires >= "{today()}")'
-            )
-        rows = self._collections.rows(condition)
+        rows = self._collections.rows(restorable() if deleted else enrolled())
         counts = Counter(person for _, person in self._collections.owners())
         return summaries(rows, counts)
 
     @property
     def size(self) -> tuple[int, int]:
         """See `AnyGallery.size`."""
-        hidden = self._collections.rows(f'kind == "person" and not ({_active()})')
+        hidden = self._collections.rows(f'kind == "person" and not ({enrolled()})')
         out_of_sight = self._collections.count_in("person", [row.number for row in hidden])
-        people = self._collections.count(_active(), rows=True)
+        people = self._collections.count(enrolled(), rows=True)
         return people, self._collections.count() - out_of_sight
 
     def templates(self) -> tuple[Roll, Embeddings]:
         """See `AnyGallery.templates`."""
         return roll_of(
-            self._collections.rows(_active()), self._collections.templates(), self.model.dimension
+            self._collections.rows(enrolled()), self._collections.templates(), self.model.dimension
         )
 
     def templates_of(self, person: str) -> tuple[list[str], Embeddings]:
@@ -239,14 +227,10 @@ class MilvusGallery(AnyGallery):
         self._collections.compact()
 
     def _erase_overdue(self) -> None:
-        since = restorable_since()
-        overdue = self._collections.rows(
-            f'kind == "person" and ((deleted != "" and deleted < "{since}")'
-            f' or (expires != "" and expires < "{today()}"))'
-        )
-        if overdue:
+        gone = self._collections.rows(overdue())
+        if gone:
             with self._copy() as copy:
-                copy.load_people(overdue)
+                copy.load_people(gone)
                 copy.store.erase_overdue()
                 copy.put_back()
             self._collections.compact()
@@ -283,9 +267,8 @@ class MilvusGallery(AnyGallery):
     def _records(self) -> Iterator[PersonRecord]:
         rows = [
             row
-            for row in self._collections.rows('kind == "person"')
-            if (not row.deleted or row.deleted >= restorable_since())
-            and (not row.expires or row.expires >= today().isoformat())
+            for condition in (enrolled(), restorable())
+            for row in self._collections.rows(condition)
         ]
         rows.sort(key=lambda row: (named(row)[0], row.deleted, row.number))
         for start in range(0, len(rows), _PEOPLE_AT_ONCE):

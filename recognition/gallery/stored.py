@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..inventory import today
+from .people import restorable_since
+
 ROW_FIELDS = ["row", "part", "kind", "number", "owner", "label", "deleted", "expires", "body"]
 TEMPLATE_FIELDS = ["id", "person", "photograph", "digest", "embedding"]
 
@@ -127,3 +130,27 @@ def chunks_of(values: Iterable[int | str]) -> Iterator[str]:
     texts = [f'"{value}"' if isinstance(value, str) else str(value) for value in values]
     for start in range(0, len(texts), AT_ONCE):
         yield ", ".join(texts[start : start + AT_ONCE])
+
+
+# Which people are meant, in Milvus's language; see `people` for the same in SQLite's.
+
+
+def enrolled() -> str:
+    """Whoever is neither deleted nor past their consent."""
+    return f'kind == "person" and deleted == "" and (expires == "" or expires >= "{today()}")'
+
+
+def restorable() -> str:
+    """Whoever was deleted and can come back."""
+    return (
+        f'kind == "person" and deleted >= "{restorable_since()}"'
+        f' and (expires == "" or expires >= "{today()}")'
+    )
+
+
+def overdue() -> str:
+    """Whoever must not be kept."""
+    return (
+        f'kind == "person" and ((deleted != "" and deleted < "{restorable_since()}")'
+        f' or (expires != "" and expires < "{today()}"))'
+    )

@@ -107,7 +107,7 @@ def test_an_erasure_takes_every_row_and_says_what_it_leaves(
     shared_gallery.exclude("Ann", make_template(5))
     shared_gallery.erase("Ann")
     collections = shared_gallery._collections
-    assert {row.kind for row in collections.rows('kind != ""')} == {"gallery", "person"}
+    assert {row.kind for row in collections.rows('kind != ""')} == {"gallery", "person", "audit"}
     assert [template.photograph for template in collections.templates()] == [f"{2:064x}"]
     assert "until it has" in (shared_gallery.lingers or "")
     assert shared_gallery.operations() == ()
