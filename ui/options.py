@@ -182,7 +182,8 @@ def command(
     """Register a function as a command that also takes the shared options.
 
     The function gets them as its first argument, and returns the exit code. An option that stands
-    after the command goes before the same one in front of it.
+    after the command goes before the same one in front of it. A command's own option goes before a
+    shared one of its name.
 
     Args:
         app: The group that the command joins.
@@ -193,7 +194,7 @@ def command(
 
     def register(function: Command) -> Command:
         def wrapper(context: typer.Context, **values: Any) -> int:
-            given = {field.name: values.pop(field.name) for field in fields_of(Settings)}
+            given = {name: values.pop(name) for name in names}
             del values["debug"]  # read by main(), which must know it even where parsing fails
             return function(context.obj.overridden_by(given), **values)
 
@@ -202,7 +203,13 @@ def command(
             for parameter in inspect.signature(function).parameters.values()
             if parameter.name != "settings" and parameter.kind is not parameter.VAR_KEYWORD
         ]
-        shared = inspect.signature(remember_settings).parameters.values()
+        taken = {parameter.name for parameter in own}
+        names = [field.name for field in fields_of(Settings) if field.name not in taken]
+        shared = [
+            parameter
+            for parameter in inspect.signature(remember_settings).parameters.values()
+            if parameter.name not in taken
+        ]
         parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in (*own, *fields, *shared)]
         wrapper.__doc__ = function.__doc__
         wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

@@ -51,8 +51,8 @@ class Journal:
             (what, _now()),
         ).lastrowid
         connection.execute(
-            "DELETE FROM operation WHERE done_at < ? OR id NOT IN"
-            " (SELECT id FROM operation ORDER BY id DESC LIMIT ?)",
+            "DELETE FROM operation WHERE done_at < ?"
+            " OR id NOT IN (SELECT id FROM operation ORDER BY id DESC LIMIT ?)",
             (restorable_since(), MOST_OPERATIONS),
         )
 

@@ -1,6 +1,10 @@
+import os
+import random
+import signal
 import sqlite3
+import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -268,3 +272,76 @@ def test_only_so_many_operations_are_kept(gallery: Gallery, make_template: MakeT
     for _ in operations:
         gallery.undo()
     assert counts(gallery) == {"5": 1}
+
+
+def _merge_and_undo(folder: Path, begun: int) -> None:
+    with Gallery.open(folder) as gallery:
+        while True:
+            gallery.merge("Bob", "Ann")
+            gallery.undo()
+            os.write(begun, b".")
+
+
+def test_a_kill_leaves_the_state_before_or_after_a_change(three: Gallery, folder: Path) -> None:
+    before = rows(folder)
+    three.merge("Bob", "Ann")
+    after = rows(folder)
+    three.undo()
+    three.close()
+    rng = random.Random(0)
+    for _ in range(12):
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            with suppress(BaseException):
+                _merge_and_undo(folder, writing)
+            os._exit(1)
+        os.close(writing)
+        os.read(reading, 1)
+        time.sleep(rng.uniform(0, 0.02))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(reading)
+        with Gallery.open(folder) as reopened:
+            merged = len(reopened.people()) == 2
+            assert rows(folder) == (after if merged else before)
+            if merged:
+                reopened.undo()
+    assert rows(folder) == before
+
+
+def _make_second_version(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection:
+        for table in ("quality", "exclusion", "reversal", "operation"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("PRAGMA user_version = 2")
+        connection.commit()
+
+
+def test_an_older_gallery_can_be_set_right_once_it_is_opened(three: Gallery, folder: Path) -> None:
+    people = counts(three)
+    three.close()
+    _make_second_version(folder)
+    with Gallery.open(folder) as opened:
+        assert opened.operations() == ()
+        assert [photograph.quality for photograph in opened.photographs("Ann")] == [None] * 3
+        before = rows(folder)
+        opened.merge("Bob", "Ann")
+        opened.undo()
+        assert rows(folder) == before
+        assert counts(opened) == people
+
+
+def test_an_older_gallery_that_cannot_be_written_is_searched_as_it_is(
+    three: Gallery,
+    folder: Path,
+    make_template: MakeTemplate,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    three.close()
+    _make_second_version(folder)
+    monkeypatch.setattr("recognition.gallery.database.os.access", lambda *_: False)
+    with Gallery.open(folder) as opened:
+        assert opened.operations() == ()
+        assert opened.search(make_template(4).embedding[None], 1)[0][0].person == "Bob"
+        assert [photograph.quality for photograph in opened.photographs("Cyd")] == [None]
