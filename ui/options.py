@@ -232,22 +232,14 @@ def command(
             for parameter in inspect.signature(function).parameters.values()
             if parameter.name != "settings" and parameter.kind is not parameter.VAR_KEYWORD
         ]
-<<<<<<< HEAD
         # A command's own option goes before a shared one of its name, which stands in front of it.
         taken = {parameter.name for parameter in own}
-=======
-        taken = {parameter.name for parameter in own}
-        names = [field.name for field in fields_of(Settings) if field.name not in taken]
->>>>>>> milvus
         shared = [
             parameter
             for parameter in inspect.signature(remember_settings).parameters.values()
             if parameter.name not in taken
         ]
-<<<<<<< HEAD
         names = [field.name for field in fields_of(Settings) if field.name not in taken]
-=======
->>>>>>> milvus
         parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in (*own, *fields, *shared)]
         wrapper.__doc__ = function.__doc__
         wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

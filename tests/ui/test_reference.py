@@ -28,17 +28,18 @@ def test_all_commands_are_there() -> None:
         "enroll",
         "evaluate identify",
         "evaluate lfw",
-<<<<<<< HEAD
         "evaluate style",
-=======
+        "gallery audit",
         "gallery backup",
         "gallery check",
         "gallery copy",
+        "gallery decrypt",
+        "gallery encrypt",
         "gallery export",
         "gallery import",
         "gallery info",
         "gallery restore",
->>>>>>> milvus
+        "gallery rotate",
         "identify",
         "models download",
         "models list",
@@ -46,6 +47,8 @@ def test_all_commands_are_there() -> None:
         "people erase",
         "people list",
         "people check",
+        "people consent",
+        "people expiring",
         "people exclude",
         "people history",
         "people merge",
@@ -58,6 +61,7 @@ def test_all_commands_are_there() -> None:
         "stylize",
         "styles",
         "train",
+        "train-style-net",
         "tune",
         "verify",
     }
