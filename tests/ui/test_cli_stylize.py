@@ -20,6 +20,7 @@ from data.files import sha256_of
 from data.formats import PICTURE_SUFFIXES
 from data.images import read_settings, save_image
 from data.tensors import write_tensors
+from style.config import StyleConfig
 from style.planning import Plan, Room, ScalePlan
 from style.results import Progress
 from ui.cli import main
@@ -432,7 +433,9 @@ def test_a_grid_that_makes_no_sense_is_refused(
 def test_every_setting_has_values_of_its_own_for_a_sheet(
     pictures: tuple[str, str], tmp_path: Path
 ) -> None:
-    for name in _HELP.keys() - {"style_mix"}:
+    for name in _HELP:
+        if isinstance(getattr(StyleConfig(), name), tuple):
+            continue
         FakeService.calls.clear()
         out, grid = str(tmp_path / "out.png"), name.replace("_", "-")
         assert main(["stylize", *pictures, "-o", out, "--grid", grid]) == 0
@@ -531,7 +534,7 @@ def test_what_is_painted_already_is_passed_over(
     FakeService.interrupt_at = 1
     assert main(words) == 130
     assert "the same command goes on from there" in capsys.readouterr().err
-    assert not out.exists()
+    assert not list(out.iterdir())  # but for half-painted ones, which this service does not keep
     FakeService.interrupt_at = None
     assert main(words) == 0
     assert capsys.readouterr().out == f"{out}: 4 painted, 0 there already, 0 failed\n"
