@@ -117,7 +117,7 @@ class DecidedPairs:
             variance_of[name] = max(variance_of[name], at_least)
         count = len(np.unique(people))
         return {
-            name: score_interval(value, variance_of[name], count, (count - 1) / 2)
+            name: score_interval(value, variance_of[name], count, (count - 1) / 4)
             for name, value in values.items()
         }
 

@@ -25,11 +25,13 @@ the scale on which a share in n trials varies by 1/(4n) whatever it is, that of 
 drawn of a figure near 1 is skewed, and on its own scale the few worst draws, which the score
 interval allows for anyhow, would decide its variance.
 
-The quantile is Student's, for the variance is an estimate too. Of a score interval it has half as
-many degrees of freedom as there are people, for a pair needs two of them. It is not asked who makes
-the errors: that interval takes the variance of the value that it tests, so that few errors make it
-wide by themselves. A difference has no such interval. The few people who make all the errors decide
-its variance, and leave it 2 V² / var V degrees of freedom
+The quantile is Student's, for the variance is an estimate too. Of a score interval it has a quarter
+as many degrees of freedom as there are people: with a person all pairs of theirs come and go, each
+of which is the other person's too, so that the estimate moves twice as far as that of a sum over
+people does, and its variance is four times as large. It is not asked who makes the errors: that
+interval takes the variance of the value that it tests, so that few errors make it wide by
+themselves. A difference has no such interval. The few people who make all the errors decide its
+variance, and leave it 2 V² / var V degrees of freedom
 (Satterthwaite, "An approximate distribution of estimates of variance components", Biometrics
 Bulletin 2, 1946): with d_i the change of a figure when person i is left out, V is the sum of d_i²,
 and its variance that of d_i⁴ less V² / P.
@@ -57,7 +59,7 @@ Figures = Callable[[Weights], Weights]
 CONFIDENCE = 0.95
 REPLICATES = 1000
 
-_MOST_WEIGHTS = 100_000  # 800 kB at once, which a core has at hand
+_MOST_WEIGHTS = 30_000  # 240 kB at once, which a core has at hand
 _FEWEST_DEGREES = 4.0  # where Student's quantile is still approximated well
 _EXCESS = 2.0  # variance of a product of two weights, 3, less the 1 that a pair's own should have
 
