@@ -49,7 +49,9 @@ class StandInGallery:
     def __call__(self) -> "StandInGallery":
         return self
 
-    def enrol(self, person: str, templates: Sequence[Template]) -> dict[int, str]:
+    def enrol(
+        self, person: str, templates: Sequence[Template], consent: object = None
+    ) -> dict[int, str]:
         self.asked.append((person, list(templates)))
         return self.left_out
 
