@@ -4,25 +4,25 @@ import io
 import logging
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .errors import AppError, ImageError
 from .files import printable
+from .formats import FORMATS
 from .modes import to_rgb
+from .pixels import Pixels, read_deep, to_pixels
+
+_Result = TypeVar("_Result")
 
 MAX_PIXELS = 50_000_000
 """The most pixels a picture may have: about 7,000 × 7,000."""
 
 MIN_SIDE = 8
 """Pixels that width and height must have at least."""
-
-# Pillow knows dozens of formats; each one left out is code that no stranger's file can reach. Its
-# JPEG reader takes MPO as well.
-FORMATS = frozenset({"JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF", "HEIF"})
-"""The formats that are read, in Pillow's words."""
 
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
 
@@ -59,6 +59,23 @@ def decode(
     Raises:
         ImageError: Why it is refused, as the second half of a sentence.
     """
+    return _decoded(content, formats, max_pixels, _as_image)
+
+
+def decode_pixels(
+    content: bytes, *, formats: Iterable[str] = FORMATS, max_pixels: int = MAX_PIXELS
+) -> Pixels:
+    """Decode one picture safely, with all of its bits and its transparency; else as `decode`."""
+    return _decoded(content, formats, max_pixels, _as_pixels)
+
+
+def _decoded(
+    content: bytes,
+    formats: Iterable[str],
+    max_pixels: int,
+    convert: Callable[[Image.Image | Pixels], _Result],
+) -> _Result:
+    """Decode and convert one picture; whatever goes wrong is an `ImageError`."""
     readers = sorted(set(formats) - {"HEIF"})
     heic = content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS and "HEIF" in formats
     max_pixels = min(max_pixels, MAX_PIXELS)
@@ -66,9 +83,9 @@ def decode(
         raise ImageError("it is empty; expected a picture: fetch it again")
     try:
         with _quiet():
-            return (
-                _decode_heic(content, max_pixels) if heic else _decode(content, readers, max_pixels)
-            )
+            if heic:
+                return convert(_read_heic(content, max_pixels))
+            return _read(content, readers, max_pixels, convert)
     except AppError:
         raise
     except UnidentifiedImageError as error:
@@ -100,7 +117,21 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _decode(content: bytes, readers: list[str], max_pixels: int) -> Image.Image:
+def _as_image(read: Image.Image | Pixels) -> Image.Image:
+    return read.image() if isinstance(read, Pixels) else to_rgb(read)
+
+
+def _as_pixels(read: Image.Image | Pixels) -> Pixels:
+    return read if isinstance(read, Pixels) else to_pixels(read)
+
+
+def _read(
+    content: bytes,
+    readers: list[str],
+    max_pixels: int,
+    convert: Callable[[Image.Image | Pixels], _Result],
+) -> _Result:
+    """Convert the upright picture: as Pillow has it, or its pixels where Pillow would cut bits."""
     with Image.open(io.BytesIO(content), formats=readers) as image:
         _check_size(image.size, max_pixels)
         if image.format == "GIF" and getattr(image, "is_animated", False):
@@ -109,8 +140,13 @@ def _decode(content: bytes, readers: list[str], max_pixels: int) -> Image.Image:
             )
         if image.format == "PNG":
             _check_sums(content)
+        # A PNG may tell its orientation after the pixels; a TIFF is turned while it is loaded.
+        deep, early = read_deep(content, image), _turn(image)
         image.load()
-        return to_rgb(_upright(image))
+        late = _turn(image)
+        if deep:
+            return convert(deep.turned(early or late))
+        return convert(image if late is None else _turned(image, late))
 
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:
@@ -129,18 +165,21 @@ def _check_sums(content: bytes) -> None:
         image.verify()
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    """Turn as EXIF says; metadata that cannot be read says nothing."""
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What EXIF asks for; metadata that cannot be read asks for nothing."""
     try:
-        transposition = _UPRIGHT[image.getexif()[ExifTags.Base.Orientation]]
+        return _UPRIGHT[image.getexif()[ExifTags.Base.Orientation]]
     except Exception:  # upright already, or junk, which is no reason to refuse the pixels
-        return image
-    turned = image.transpose(transposition)
+        return None
+
+
+def _turned(image: Image.Image, turn: Image.Transpose) -> Image.Image:
+    turned = image.transpose(turn)
     turned.format = image.format
     return turned
 
 
-def _decode_heic(content: bytes, max_pixels: int) -> Image.Image:
+def _read_heic(content: bytes, max_pixels: int) -> Image.Image:
     try:
         import pi_heif
     except ImportError as error:
@@ -151,4 +190,5 @@ def _decode_heic(content: bytes, max_pixels: int) -> Image.Image:
     heif = pi_heif.open_heif(io.BytesIO(content), convert_hdr_to_8bit=True)
     _check_size(heif.size, max_pixels)
     # The container's own rotation counts, and has been applied; EXIF's is a copy of it.
-    return to_rgb(heif.to_pillow())
+    picture: Image.Image = heif.to_pillow()
+    return picture

@@ -1,27 +1,33 @@
 """Pictures in and out: safe decoding, tensors and back, saving without metadata."""
 
-import io
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, PngImagePlugin
+from PIL import Image
 from torch import Tensor
 
-from .decoding import FORMATS, MAX_PIXELS, decode
+from .decoding import MAX_PIXELS, decode, decode_pixels
+from .embedding import settings_in
+from .encoding import encode
 from .errors import ArgumentError, ImageError
 from .files import atomic_output, printable, read_regular
+from .formats import IMAGE_SUFFIXES, PICTURE_SUFFIXES, Depth, promised_formats
 from .modes import to_rgb
+from .pixels import Array, Pixels
+from .transparency import off_white, on_white, resized
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_BYTES",
     "MAX_PIXELS",
+    "Picture",
     "find_images",
     "load_image",
+    "load_picture",
     "read_settings",
     "save_image",
     "to_image",
@@ -31,43 +37,18 @@ __all__ = [
 MAX_BYTES = 200_000_000
 """The longest picture file that is read; `MAX_PIXELS` uncompressed are 150 million bytes."""
 
-_FORMAT_OF_SUFFIX = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".jpe": "JPEG",
-    ".jfif": "JPEG",
-    ".mpo": "JPEG",
-    ".png": "PNG",
-    ".apng": "PNG",
-    ".webp": "WEBP",
-    ".bmp": "BMP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".ppm": "PPM",
-    ".pgm": "PPM",
-    ".pbm": "PPM",
-    ".pnm": "PPM",
-    ".gif": "GIF",
-    ".heic": "HEIF",
-    ".heif": "HEIF",
-}
 
-IMAGE_SUFFIXES: frozenset[str] = frozenset(_FORMAT_OF_SUFFIX)
-"""The suffixes, in lower case, by which a picture is known in a folder."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A picture with all the bits of its file.
 
-# Telephones, browsers and chat programs give these one another's names all the time. The others
-# stay behind their own names: a .png that is a TIFF was made to reach TIFF's large decoder.
-_OFTEN_MISNAMED = frozenset({"JPEG", "PNG", "WEBP", "BMP", "GIF", "HEIF"})
+    Attributes:
+        colours: (3, H, W) float32 in [0, 1], RGB, sRGB, as they are seen on white.
+        alpha: (1, H, W) float32 in [0, 1], 0 for what is transparent; None where nothing is.
+    """
 
-_SAVE_OPTIONS: dict[str, tuple[str, dict[str, object]]] = {
-    ".png": ("PNG", {}),
-    ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
-    ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
-    ".webp": ("WEBP", {"quality": 95}),
-    ".tif": ("TIFF", {"compression": "tiff_adobe_deflate"}),
-    ".tiff": ("TIFF", {"compression": "tiff_adobe_deflate"}),
-}
-_SETTINGS_KEY = "likeness"
+    colours: Tensor
+    alpha: Tensor | None
 
 
 def load_image(
@@ -93,30 +74,58 @@ def load_image(
         ImageError: The file cannot be read; is no picture of a known format; is damaged, cut off,
             too large, too small or animated; or its content is not what its name says.
     """
+    content, shown, formats = _opened(source, name)
+    try:
+        return decode(content, formats=formats, max_pixels=max_pixels)
+    except ImageError as error:
+        raise ImageError(f"cannot read {shown}: {error}") from error
+
+
+def load_picture(source: str | os.PathLike[str] | bytes) -> Picture:
+    """Read a picture with all its bits and its transparency; see `load_image`.
+
+    Args:
+        source: A path, or a file's content.
+
+    Raises:
+        ArgumentError: There is no such file.
+        ImageError: As `load_image`.
+    """
+    content, shown, formats = _opened(source, None)
+    try:
+        pixels = decode_pixels(content, formats=formats)
+    except ImageError as error:
+        raise ImageError(f"cannot read {shown}: {error}") from error
+    colours = _as_tensor(pixels.colours)
+    if pixels.alpha is None:
+        return Picture(colours=colours, alpha=None)
+    alpha = _as_tensor(pixels.alpha[..., None])
+    return Picture(colours=on_white(colours, alpha), alpha=alpha)
+
+
+def _opened(
+    source: str | os.PathLike[str] | bytes, name: str | os.PathLike[str] | None
+) -> tuple[bytes, str, frozenset[str]]:
+    """A file's content, what messages call it, and the formats that its name promises."""
     if isinstance(source, bytes):
         content = source
     else:
         name, content = source, read_regular(source, error=ImageError, most_bytes=MAX_BYTES)
     shown, suffix = ("this picture", "") if name is None else (printable(name), Path(name).suffix)
-    try:
-        return decode(content, formats=_formats_of(suffix.lower()), max_pixels=max_pixels)
-    except ImageError as error:
-        raise ImageError(f"cannot read {shown}: {error}") from error
-
-
-def _formats_of(suffix: str) -> frozenset[str]:
-    """Return what a file of this suffix may hold."""
-    promised = _FORMAT_OF_SUFFIX.get(suffix)
-    if promised is None:
-        return FORMATS
-    return _OFTEN_MISNAMED if promised in _OFTEN_MISNAMED else frozenset({promised})
+    return content, shown, promised_formats(suffix)
 
 
 def to_tensor(image: Image.Image) -> Tensor:
     """Return a picture's pixels as (3, H, W) float32 in [0, 1], RGB."""
     rgb = image if image.mode == "RGB" else to_rgb(image)
-    pixels = torch.from_numpy(np.array(rgb))  # (H, W, 3) uint8
-    return pixels.permute(2, 0, 1).to(torch.float32).div_(255).contiguous()  # (3, H, W)
+    return _as_tensor(np.asarray(rgb))
+
+
+def _as_tensor(values: Array) -> Tensor:
+    """(H, W, C) integers over their whole range as (C, H, W) float32 in [0, 1]."""
+    most = float(np.iinfo(values.dtype).max)
+    pixels = torch.from_numpy(values.astype(np.float32))
+    return pixels.permute(2, 0, 1).div_(most).contiguous()
 
 
 def to_image(tensor: Tensor) -> Image.Image:
@@ -129,6 +138,11 @@ def to_image(tensor: Tensor) -> Image.Image:
         ImageError: A value is NaN.
         ValueError: The tensor has another shape.
     """
+    return Image.fromarray(_as_integers(_one(tensor), Depth.EIGHT))
+
+
+def _one(tensor: Tensor) -> Tensor:
+    """A single picture, (3, H, W) float32 in [0, 1] on the CPU, of (1, 3, H, W) or of that."""
     pixels = tensor.detach()
     if pixels.ndim == 4 and pixels.shape[0] == 1:
         pixels = pixels[0]
@@ -136,39 +150,54 @@ def to_image(tensor: Tensor) -> Image.Image:
         raise ValueError(f"expected (3, H, W) or (1, 3, H, W), got {tuple(tensor.shape)}")
     if pixels.isnan().any():
         raise ImageError("the picture holds values that are not numbers (NaN)")
-    scaled = pixels.to(torch.float32).clamp(0, 1).mul(255).round().to(torch.uint8)
-    return Image.fromarray(scaled.permute(1, 2, 0).cpu().numpy())  # (H, W, 3)
+    return pixels.to("cpu", torch.float32).clamp(0, 1)
+
+
+def _as_integers(pixels: Tensor, depth: Depth) -> Array:
+    """(C, H, W) in [0, 1] as (H, W, C) integers of so many bits over their whole range."""
+    most, kind = (255, np.uint8) if depth is Depth.EIGHT else (65535, np.uint16)
+    scaled: Array = pixels.mul(most).round().permute(1, 2, 0).numpy().astype(kind)
+    return scaled
 
 
 def save_image(
-    image: Image.Image, path: Path, *, settings: Mapping[str, object] | None = None
+    image: Image.Image | Tensor,
+    path: Path,
+    *,
+    depth: Depth = Depth.EIGHT,
+    alpha: Tensor | None = None,
+    settings: Mapping[str, object] | None = None,
 ) -> None:
     """Write a picture whole or not at all, without the metadata of its source.
 
     Args:
-        image: The picture.
+        image: The picture; or (3, H, W) or (1, 3, H, W) in [0, 1], RGB, as it is seen on white.
         path: Where to; the suffix chooses PNG, JPEG, WebP or TIFF.
-        settings: How the picture was made, kept as JSON in a PNG; other formats carry none.
+        depth: Bits of a channel. JPEG and WebP hold 8.
+        alpha: (1, h, w) in [0, 1], the transparency that the tensor is to have, of any size. JPEG
+            holds none.
+        settings: How the picture was painted, kept in the file, which then also says that its
+            colours are sRGB.
 
     Raises:
         ArgumentError: The suffix is none of these, or the file cannot be written.
+        ImageError: A value is NaN.
     """
     path = Path(path)
-    if path.suffix.lower() not in _SAVE_OPTIONS:
+    suffix = path.suffix.lower()
+    if suffix not in PICTURE_SUFFIXES:
         raise ArgumentError(
             f"cannot save a picture as {printable(path.name)}; "
-            f"expected a name that ends in {', '.join(_SAVE_OPTIONS)}"
+            f"expected a name that ends in {', '.join(PICTURE_SUFFIXES)}"
         )
-    encoding, options = _SAVE_OPTIONS[path.suffix.lower()]
-    if encoding == "PNG" and settings is not None:
-        text = PngImagePlugin.PngInfo()
-        text.add_text(_SETTINGS_KEY, json.dumps(settings, sort_keys=True))
-        options = {**options, "pnginfo": text}
-    encoded = io.BytesIO()
-    to_rgb(image).save(encoded, encoding, **options)
+    if isinstance(image, Image.Image):
+        pixels = Pixels(colours=np.asarray(to_rgb(image)))
+    else:
+        pixels = _pixels_of(_one(image), alpha, depth)
+    encoded = encode(pixels, suffix, settings)
     try:
         with atomic_output(path, mode=0o666) as temporary:
-            temporary.write_bytes(encoded.getvalue())
+            temporary.write_bytes(encoded)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise ArgumentError(
@@ -176,20 +205,25 @@ def save_image(
         ) from error
 
 
+def _pixels_of(seen: Tensor, alpha: Tensor | None, depth: Depth) -> Pixels:
+    """What is seen on white, (3, H, W), as pixels of this transparency."""
+    if alpha is None:
+        return Pixels(colours=_as_integers(seen, depth))
+    opacity = resized(alpha, (seen.shape[1], seen.shape[2]))
+    return Pixels(
+        colours=_as_integers(off_white(seen, opacity), depth),
+        alpha=_as_integers(opacity, depth)[..., 0],
+    )
+
+
 def read_settings(path: Path) -> dict[str, object] | None:
-    """Return the settings that `save_image` put into a PNG, or None where there are none.
+    """Return the settings that `save_image` put into a picture, or None where there are none.
 
     Raises:
         ArgumentError: There is no such file.
         ImageError: The file cannot be read.
     """
-    content = read_regular(path, error=ImageError, most_bytes=MAX_BYTES)
-    try:
-        with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
-            settings = json.loads(image.info[_SETTINGS_KEY])
-    except Exception:  # not a PNG, not ours, or damaged: it tells no settings
-        return None
-    return settings if isinstance(settings, dict) else None
+    return settings_in(read_regular(path, error=ImageError, most_bytes=MAX_BYTES))
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:

@@ -1,14 +1,19 @@
 """Any of Pillow's pixel formats to 8-bit RGB, rightly: depth, ink, palette, alpha, profile."""
 
 import io
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageChops, ImageCms
 
 from .errors import ImageError
 
+Values = np.ndarray[Any, Any]
+
 _WHITE = (255, 255, 255, 255)
-_DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+DEEP_MODES = ("I", "I;16", "I;16B", "I;16L", "I;16N")
+"""Pillow's modes for grey of more than 8 bit."""
+
 _PROFILE_SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 
 
@@ -29,7 +34,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         ImageError: Values are NaN or infinite, or on a scale that the file does not tell.
     """
     profile = image.info.get("icc_profile")
-    if image.mode in _DEEP_MODES:
+    if image.mode in DEEP_MODES:
         image = _from_integers(image)
     elif image.mode == "F":
         image = _from_floats(image)
@@ -46,11 +51,41 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return rgb
 
 
-def _from_integers(image: Image.Image) -> Image.Image:
-    """Rescale 16-bit grey to 8 bit; Pillow's own conversion clamps at 255."""
-    values = np.asarray(image).astype(np.int64)  # (H, W)
+def integer_values(image: Image.Image) -> Values:
+    """The values (H, W) of a picture of `DEEP_MODES`, int64, 0 to 65535.
+
+    Raises:
+        ImageError: They exceed 16 bit.
+    """
+    values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
         raise ImageError("its grey values exceed 16 bit; save it with 8 or 16 bit a channel")
+    return values
+
+
+def float_values(image: Image.Image) -> Values:
+    """The values (H, W) of a picture of mode F, float32, 0 to 1.
+
+    Raises:
+        ImageError: They are NaN or infinite, or on another scale.
+    """
+    values = np.asarray(image)
+    if not np.isfinite(values).all():
+        raise ImageError("it holds values that are not numbers (NaN or infinite); save it as 8 bit")
+    if values.min() < 0 or values.max() > 1:
+        raise ImageError("its floating-point values are not within 0 … 1; save it as 8 bit")
+    return values
+
+
+def straight_alpha(image: Image.Image) -> Image.Image:
+    """A picture of any mode with transparency as RGBA, its colours not multiplied by alpha."""
+    # Pillow leads from premultiplied grey to no mode but this one.
+    return (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+
+
+def _from_integers(image: Image.Image) -> Image.Image:
+    """Rescale 16-bit grey to 8 bit; Pillow's own conversion clamps at 255."""
+    values = integer_values(image)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         values = np.where(values == transparent, 65535, values)
@@ -58,12 +93,7 @@ def _from_integers(image: Image.Image) -> Image.Image:
 
 
 def _from_floats(image: Image.Image) -> Image.Image:
-    values = np.asarray(image)  # (H, W) float32
-    if not np.isfinite(values).all():
-        raise ImageError("it holds values that are not numbers (NaN or infinite); save it as 8 bit")
-    if values.min() < 0 or values.max() > 1:
-        raise ImageError("its floating-point values are not within 0 … 1; save it as 8 bit")
-    return Image.fromarray(np.rint(values * 255).astype(np.uint8))
+    return Image.fromarray(np.rint(float_values(image) * 255).astype(np.uint8))
 
 
 def _polarity(image: Image.Image) -> Image.Image:
@@ -79,8 +109,7 @@ def _polarity(image: Image.Image) -> Image.Image:
 
 def _on_white(image: Image.Image) -> Image.Image:
     """Composite on white, so that colours hidden under alpha 0 stay hidden."""
-    # Pillow leads from premultiplied grey to no mode but this one.
-    rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
+    rgba = straight_alpha(image)
     return Image.alpha_composite(Image.new("RGBA", rgba.size, _WHITE), rgba).convert("RGB")
 
 

@@ -14,20 +14,15 @@ from .regions import Area
 
 
 def check_draft(draft: Tensor | None, config: StyleConfig) -> None:
-    """Refuse a draft that is not asked for, and none where one is.
+    """Refuse to begin from a draft that is not there.
 
     Raises:
-        ArgumentError: Exactly one of both is there.
+        ArgumentError: It is not.
     """
-    wanted = config.initial_image is InitialImage.DRAFT
-    if wanted and draft is None:
+    if config.initial_image is InitialImage.DRAFT and draft is None:
         raise ArgumentError(
             "initial_image is draft, and no draft was handed in: make one, or begin from another "
             "image"
-        )
-    if draft is not None and not wanted:
-        raise ArgumentError(
-            f"a draft was handed in, and initial_image is {config.initial_image}: expected draft"
         )
 
 
@@ -45,7 +40,7 @@ def initial_image(
         areas: What is painted where, at that size.
         side: Longer side of the coarsest scale, px, for what does not have a size of its own.
         config: Which one.
-        draft: (1, 3, h, w) in [0, 1] of any size, if that is asked for.
+        draft: (1, 3, h, w) in [0, 1] of any size, instead of what the configuration says.
     """
     if draft is not None:
         return resize(draft, size_of(content)).clamp(0, 1)

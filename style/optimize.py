@@ -5,7 +5,6 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from PIL.Image import Image
 from torch import Tensor
 
 from data.errors import ArgumentError
@@ -47,7 +46,8 @@ def stylize(
         network: What looks at the picture.
         regions: Parts of the photograph that are painted in their own way: masks (1, H, W) or
             (1, 1, H, W) in [0, 1], and styles like the others.
-        initial: The draft to begin from, a picture of any size, where the configuration says so.
+        initial: What the picture starts from instead of what the config says, of any size: a
+            draft, or a picture to go on with.
         care: What holds parts of the picture to the photograph, at the size of the picture.
         preview_every: Every how many steps a `Progress` carries an image; 0 for the last only.
 
@@ -57,7 +57,7 @@ def stylize(
     Raises:
         ArgumentError: No style, a `style_mix` of another length, a picture too small or too
             elongated for the network, regions that make no sense (see `style.regions.divide`), or
-            a draft without being asked for one, or none.
+            no draft where the configuration asks for one.
         StyleError: While painting, a loss became infinite or NaN.
     """
     regions = [_batched_region(region) for region in regions]
@@ -76,8 +76,8 @@ def stylize(
         areas = gentler(areas, care.relief.to(photograph))
     palette = Palette(photograph, config)
     prepared = [_prepared(area, palette, size_of(photograph), config, network) for area in areas]
-    draft = None if initial is None else palette.seen(_batched(initial))
-    start = initial_image(palette.content, prepared, plan[0][0], config, draft)
+    begin = None if initial is None else palette.seen(_batched(initial))
+    start = initial_image(palette.content, prepared, plan[0][0], config, begin)
     return _paint(palette, prepared, start, plan, config, network, care, preview_every)
 
 
@@ -116,8 +116,8 @@ def _paint(
                 losses=losses,
                 elapsed=time.perf_counter() - started,
                 size=size,
-                image=render() if shows else None,
-                render=render,
+                image=to_image(render()) if shows else None,
+                render_tensor=render,
             )
         picture, before = easel.picture(), easel.state()
 
@@ -185,11 +185,11 @@ def _scaled_style(
     return shrink(style, longer, shorter=least_side(network.stride))
 
 
-def _render(easel: Painter, palette: Palette, stays: Tensor | None) -> Image:
+def _render(easel: Painter, palette: Palette, stays: Tensor | None) -> Tensor:
     """The picture so far, enlarged while the scale is coarse, in the colours it is to have.
 
     `stays` (1, 1, H, W) tells how far each pixel is still the photograph's; None: nowhere.
     """
     content = palette.content
     painted = resize(easel.picture(), size_of(content))
-    return to_image(palette.restored(painted if stays is None else painted.lerp(content, stays)))
+    return palette.restored(painted if stays is None else painted.lerp(content, stays))

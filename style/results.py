@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from PIL.Image import Image
+from torch import Tensor
+
+from data.images import to_image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +41,9 @@ class Progress:
         elapsed: Seconds since the painting began.
         size: (H, W) of the scale being painted, px.
         image: The picture so far, or None in steps that show none. The last step always does.
-        render: Makes the picture so far, at its final size, at any moment until the next step
-            begins or for good after the generator was closed: what a cancelled run saves.
+        render_tensor: Makes the picture so far, (1, 3, H, W) float32 in [0, 1] at its final size,
+            at any moment until the next step begins or for good after the generator was closed:
+            what is saved, also of a cancelled run.
         faces: Where faces are kept, what was found of each when the picture was last judged, the
             largest first; empty before that, and where none are kept.
     """
@@ -50,5 +54,9 @@ class Progress:
     elapsed: float
     size: tuple[int, int]
     image: Image | None
-    render: Callable[[], Image] = field(repr=False, compare=False)
+    render_tensor: Callable[[], Tensor] = field(repr=False, compare=False)
     faces: tuple[Resemblance, ...] = ()
+
+    def render(self) -> Image:
+        """The picture so far, as `render_tensor` makes it, cut to 8 bit."""
+        return to_image(self.render_tensor())

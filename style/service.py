@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from PIL.Image import Image
 
-from backbones.weights import load_backbone, resolve_device
+from backbones.weights import LoadedBackbone, load_backbone, resolve_device
 from data.errors import ArgumentError, ImageError
-from data.images import load_image, to_image, to_tensor
+from data.images import load_picture, to_image, to_tensor
 
 from .color import luminance
 from .config import Manner, Region, StyleConfig
@@ -21,7 +21,7 @@ from .pyramid import fit, resize, size_of
 from .results import Progress
 from .sittings import Terms, sit
 
-Picture = str | PathLike[str] | bytes | Image
+Picture = str | PathLike[str] | bytes | Image | torch.Tensor
 
 
 class StyleService:
@@ -39,6 +39,24 @@ class StyleService:
         """
         self._home = home
         self._device = resolve_device(device)
+        self._loaded: tuple[tuple[str, Path | None], LoadedBackbone] | None = None
+
+    def load(self, backbone: str, *, weights: Path | None = None) -> LoadedBackbone:
+        """Get a network ready; it is kept for the pictures that follow.
+
+        Args:
+            backbone: Its name.
+            weights: A file of its weights; None for where they usually are.
+
+        Raises:
+            ArgumentError: There is no such network, or no such file.
+            WeightsError: No weights are at hand, or they are of another network.
+        """
+        asked_for = (backbone, weights)
+        if self._loaded is None or self._loaded[0] != asked_for:
+            loaded = load_backbone(backbone, weights=weights, home=self._home, device=self._device)
+            self._loaded = asked_for, loaded
+        return self._loaded[1]
 
     def stylize(
         self,
@@ -59,7 +77,8 @@ class StyleService:
         generator is asked for steps.
 
         Args:
-            content: The photograph: a path, the bytes of a file, or a decoded RGB image.
+            content: The photograph: a path, the bytes of a file, a decoded RGB image, or its
+                pixels (3, H, W) in [0, 1]. What is transparent is painted as it is seen on white.
             styles: One or more pictures to take the manner from.
             config: What to paint.
             regions: Parts of the photograph that are painted in their own way.
@@ -82,9 +101,7 @@ class StyleService:
             WeightsError: No weights are at hand, or they are of another network.
             StyleError: While painting, a loss became infinite or NaN.
         """
-        loaded = load_backbone(
-            config.backbone, weights=weights, home=self._home, device=self._device
-        )
+        loaded = self.load(config.backbone, weights=weights)
         photograph = self._read(content)
         paint = partial(
             stylize,
@@ -111,8 +128,11 @@ class StyleService:
 
     def _read(self, picture: Picture) -> torch.Tensor:
         """A picture as (3, H, W) in [0, 1] on the device."""
-        image = picture if isinstance(picture, Image) else load_image(picture)
-        return to_tensor(image).to(self._device)
+        if isinstance(picture, torch.Tensor):
+            return picture.to(self._device)
+        if isinstance(picture, Image):
+            return to_tensor(picture).to(self._device)
+        return load_picture(picture).colours.to(self._device)
 
     def _read_region(self, region: Region[Picture]) -> Region[torch.Tensor]:
         """A region with its pictures on the device: the mask (1, 1, H, W), grey, in [0, 1]."""

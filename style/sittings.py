@@ -96,9 +96,7 @@ def _sit(
     """All sittings; `painting` is the first, which has been checked."""
     started = time.perf_counter()
     steps = max(1, round(config.steps * hold.terms.steps))
-    later = replace(
-        config, steps=steps, first_scale=config.size, initial_image=InitialImage.DRAFT
-    )
+    later = replace(config, steps=steps, first_scale=config.size, initial_image=InitialImage.DRAFT)
     done = 0
     faces: tuple[Resemblance, ...] = ()
     for left in range(hold.terms.more, -1, -1):

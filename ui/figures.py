@@ -201,7 +201,8 @@ def _print_ranks(cumulative_match: Sequence[float]) -> None:
 
 def draw_verification(measured: "Measured[LfwResult]", path: Path) -> None:
     """The ROC curves and the similarities, into a picture."""
-    from recognition.evaluation.plots import save_figure, verification_figure
+    from data.figures import save_figure
+    from recognition.evaluation.plots import verification_figure
 
     drawn = {}
     for name, result in measured.by_name().items():
@@ -213,7 +214,8 @@ def draw_verification(measured: "Measured[LfwResult]", path: Path) -> None:
 
 def draw_identification(measured: "Measured[IdentificationResult]", path: Path) -> None:
     """The cumulative match curves, misses and false alarms, into a picture."""
-    from recognition.evaluation.plots import identification_figure, save_figure
+    from data.figures import save_figure
+    from recognition.evaluation.plots import identification_figure
 
     drawn = {
         name: (result.cumulative_match, result.error_curve)

@@ -62,6 +62,11 @@ JsonLinesOption = Annotated[
     bool, typer.Option("--json-lines", help="Report progress on stdout, a line of JSON each.")
 ]
 
+PlotOption = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE", help="Draw the figures too, as .png, .svg or .pdf."),
+]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -161,7 +166,12 @@ def options_of(defaults: object, helps: Mapping[str, str]) -> tuple[inspect.Para
 
 
 def command(
-    app: typer.Typer, name: str, *, example: str, fields: Sequence[inspect.Parameter] = ()
+    app: typer.Typer,
+    name: str,
+    *,
+    example: str,
+    fields: Sequence[inspect.Parameter] = (),
+    given_alone: bool = False,
 ) -> Callable[[Command], Command]:
     """Register a function as a command that also takes the shared options.
 
@@ -173,12 +183,18 @@ def command(
         name: What the user types.
         example: A command line, shown at the end of the command's help.
         fields: More options, which the function takes as `**fields`.
+        given_alone: Whether of those it gets none but the ones that the user gave.
     """
 
     def register(function: Command) -> Command:
         def wrapper(context: typer.Context, **values: Any) -> int:
             given = {key: values.pop(key) for key in ("home", "model", "weights", "device")}
             del values["debug"]  # read by main(), which must know it even where parsing fails
+            if given_alone:
+                for field in fields:
+                    source = context.get_parameter_source(field.name)
+                    if source is not None and source.name == "DEFAULT":
+                        del values[field.name]
             return function(context.obj.overridden_by(given), **values)
 
         own = [

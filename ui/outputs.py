@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.errors import ArgumentError
-
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
-"""Suffixes of the formats in which `data.images.save_image` writes."""
+from data.formats import PICTURE_SUFFIXES
 
 
 def check_picture(
@@ -33,6 +31,15 @@ def check_picture(
     if not path.parent.is_dir():
         raise ArgumentError(f"the folder {path.parent} does not exist: make it first")
     _check_writable(path.parent)
+    check_not_input(path, inputs)
+
+
+def check_not_input(path: Path, inputs: Sequence[Path]) -> None:
+    """Refuse a file that would be written over an input.
+
+    Raises:
+        ArgumentError: It is one of the inputs.
+    """
     if path.exists() and any(source.exists() and path.samefile(source) for source in inputs):
         raise ArgumentError(f"{path} is also an input: choose another output")
 

@@ -6,12 +6,11 @@ Nothing goes through matplotlib's global state.
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from data.files import atomic_output
+from data.figures import COLOURS, new_figure
 
 from .metrics import Scores, roc, smallest_supported_far
 from .probability import Reliability
@@ -22,43 +21,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PLOT_SUFFIXES = (".png", ".svg", ".pdf")
-"""The formats in which a figure can be saved."""
-
 Pairs = tuple[Scores, Scores]
 """Similarities of genuine and of impostor comparisons, (g,) and (i,)."""
 
 Points = Sequence[tuple[float, float]]
 """A curve's points, x and y."""
 
-# Okabe and Ito's, which the colour-blind can tell apart; the lines differ for grey printers.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9")
+# The lines differ for grey printers.
 _LINES = ("-", "--", "-.", ":")
-_GENUINE, _IMPOSTOR = _COLOURS[:2]
-_SIZE = (5.4, 4.2)  # inches
+_GENUINE, _IMPOSTOR = COLOURS[:2]
 _BINS = 50
-
-
-def new_figure(panels: int = 1) -> "tuple[Figure, list[Axes]]":
-    """Return a figure and so many empty axes, at most three in a row."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    columns = 2 if panels == 4 else min(panels, 3)
-    rows = math.ceil(panels / columns)
-    figure = Figure(figsize=(_SIZE[0] * columns, _SIZE[1] * rows), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, [figure.add_subplot(rows, columns, 1 + number) for number in range(panels)]
-
-
-def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a figure whole or not at all, in the format of the path's suffix.
-
-    Raises:
-        OSError: The folder cannot be written, or the disk is full.
-    """
-    with atomic_output(path, mode=0o666) as temporary:
-        figure.savefig(temporary, dpi=150)
 
 
 def roc_figure(recognisers: Mapping[str, Pairs]) -> "Figure":
@@ -189,7 +161,7 @@ def draw_reliability(axes: "Axes", held: Reliability) -> None:
     axes.plot((0, 1), (0, 1), color="0.5", linestyle="--", linewidth=1)
     axes.plot(held.said, held.observed, **_style(0))
     sizes = [20 + 300 * weight for weight in held.weights]
-    axes.scatter(held.said, held.observed, s=sizes, color=_COLOURS[0], alpha=0.6)
+    axes.scatter(held.said, held.observed, s=sizes, color=COLOURS[0], alpha=0.6)
     axes.set_xlabel("probability said")
     axes.set_ylabel("share of one person's pairs")
     axes.xaxis.set_major_formatter(_percent)
@@ -201,7 +173,7 @@ def draw_reliability(axes: "Axes", held: Reliability) -> None:
 
 def _style(number: int) -> dict[str, Any]:
     return {
-        "color": _COLOURS[number % len(_COLOURS)],
+        "color": COLOURS[number % len(COLOURS)],
         "linestyle": _LINES[number % len(_LINES)],
         "linewidth": 1.8,
     }

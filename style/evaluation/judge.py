@@ -23,7 +23,7 @@ from .statistics import (
 )
 
 JUDGED_SIZE = 1024  # px on the longer side beyond which pictures are looked at smaller
-_LEAST = 0.02  # of the style's own energy: a photograph as near as that to a style has its manner
+_NOWHERE = 1e-6  # of a style's variation: a photograph as near as that is the style
 _PLACES = 32  # a side, at which self-similarity is compared
 _SHAPE_TOLERANCE = 0.01  # by which the proportions of picture and photograph may differ
 
@@ -36,9 +36,9 @@ class Verdict:
 
     Attributes:
         style_distance: The mean of `gram_distance` and `moment_distance`.
-        gram_distance: Of the Gram matrices from the style's, over the photograph's distance from
-            them, averaged over the judge's style taps: 0 the style itself, 1 the untouched
-            photograph; above 1, the picture went elsewhere.
+        gram_distance: Of the Gram matrices from the style's, summed over the judge's style taps in
+            units of what varies in the style there; over the same of the photograph. 0 is the
+            style itself, 1 the untouched photograph; above 1, the picture went elsewhere.
         moment_distance: The same for Wasserstein distances of means and covariances.
         content_distance: Of the activations at the judge's content taps, over how far the
             photograph's vary within themselves: 0 the photograph itself, 1 as far from it as a
@@ -153,12 +153,11 @@ class Case:
         looks = [judge.look(style) for style in styles]
         self._content = {tap: seen[tap] for tap in judge.content_taps}
         self._alike = {tap: similarity_matrix(seen[tap], _PLACES) for tap in judge.content_taps}
-        self._style: dict[str, Moments] = {}
-        self._whole: dict[str, tuple[float, float]] = {}  # the photograph's way to the style
-        for tap in judge.style_taps:
-            target = Moments.mixed([Moments.of(look[tap]) for look in looks], mix)
-            self._style[tap] = target
-            self._whole[tap] = _whole_way(Moments.of(seen[tap]), target)
+        self._style = {
+            tap: Moments.mixed([Moments.of(look[tap]) for look in looks], mix)
+            for tap in judge.style_taps
+        }
+        self._whole = [max(way, _NOWHERE) for way in self._way(seen)]
 
     def __call__(self, picture: Tensor) -> Verdict:
         """Judge a picture (1, 3, H, W) in [0, 1], which is scaled to the size of the case.
@@ -168,10 +167,8 @@ class Case:
         """
         _check_proportions(size_of(picture), self._size)
         seen = self._judge.look(resize(picture, self._size))
-        ways = {tap: _way(Moments.of(seen[tap]), target) for tap, target in self._style.items()}
         gram, moment = (
-            _mean([way[kind] / self._whole[tap][kind] for tap, way in ways.items()])
-            for kind in (0, 1)
+            way / whole for way, whole in zip(self._way(seen), self._whole, strict=True)
         )
         return Verdict(
             style_distance=(gram + moment) / 2,
@@ -188,19 +185,22 @@ class Case:
             ),
         )
 
+    def _way(self, seen: Mapping[str, Tensor]) -> tuple[float, float]:
+        """How far activations are from the style: by Gram matrices, and Wasserstein's way.
 
-def _way(moments: Moments, target: Moments) -> tuple[float, float]:
-    """The distances from the target: of Gram matrices, and Wasserstein's."""
-    return gram_distance(moments, target), wasserstein_distance(moments, target)
+        Each tap's distance counts in units of what varies in the style there.
+        """
+        grams, wassersteins = 0.0, 0.0
+        for tap, target in self._style.items():
+            moments, spread = Moments.of(seen[tap]), target.covariance
+            grams += gram_distance(moments, target) / _unit(spread.square().sum())
+            wassersteins += wasserstein_distance(moments, target) / _unit(spread.trace())
+        return grams, wassersteins
 
 
-def _whole_way(photograph: Moments, style: Moments) -> tuple[float, float]:
-    """The photograph's distances from the style, which count as 1; both above 0."""
-    covariance = style.covariance
-    energies = float(covariance.square().sum()), float(covariance.trace())
-    way, floor = _way(photograph, style), [_LEAST * energy for energy in energies]
-    # A tap that sees nothing in either picture has no scale of its own.
-    return (max(way[0], floor[0]) or 1.0, max(way[1], floor[1]) or 1.0)
+def _unit(energy: Tensor) -> float:
+    """What a tap's distances are divided by: 1 where the style shows it nothing that varies."""
+    return float(energy) if energy > 0 else 1.0
 
 
 def _mean(numbers: Sequence[float]) -> float:

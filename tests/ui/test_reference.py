@@ -28,6 +28,7 @@ def test_all_commands_are_there() -> None:
         "enroll",
         "evaluate identify",
         "evaluate lfw",
+        "evaluate style",
         "identify",
         "models download",
         "models list",

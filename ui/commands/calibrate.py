@@ -83,7 +83,7 @@ def calibrate(
     it was measured on. What these cannot support is refused.
     """
     if plot is not None:
-        from recognition.evaluation.plots import PLOT_SUFFIXES
+        from data.figures import PLOT_SUFFIXES
 
         inputs = [identities] if identities else []
         check_picture(plot, inputs=inputs, suffixes=PLOT_SUFFIXES)
@@ -112,7 +112,8 @@ def calibrate(
 
 def _draw(found: "Calibrated", path: Path) -> None:
     """The reliability diagram into a picture."""
-    from recognition.evaluation.plots import reliability_figure, save_figure
+    from data.figures import save_figure
+    from recognition.evaluation.plots import reliability_figure
 
     if found.reliability is None:
         output.print_warning("there are no probabilities to draw: nothing is drawn")

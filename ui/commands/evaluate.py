@@ -21,9 +21,10 @@ from ..figures import (
     print_measured,
     print_verification,
 )
-from ..options import JsonOption, Settings, command
+from ..options import JsonOption, PlotOption, Settings, command
 from ..outputs import check_picture
 from ..ways import Way, other_network
+from . import evaluate_style
 
 if TYPE_CHECKING:
     from recognition.evaluation.consultation import Consulted
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from recognition.evaluation.verification import LfwResult
 
 app = typer.Typer()
-_group = typer.Typer(help="Measure how good recognition is.")
+_group = typer.Typer(help="Measure how good recognition is, and how good painted pictures are.")
 app.add_typer(_group, name="evaluate")
+_group.add_typer(evaluate_style.app)
 
 WAY = tuple(inspect.signature(Way).parameters.values())
 
@@ -43,10 +45,6 @@ CompareOption = Annotated[
         metavar="NAME|FILE",
         help="Another model, or other weights, to measure too, and the difference.",
     ),
-]
-PlotOption = Annotated[
-    Path | None,
-    typer.Option("--plot", metavar="FILE", help="Draw the curves too, as .png, .svg or .pdf."),
 ]
 
 
@@ -206,7 +204,7 @@ def _checked(fields: dict[str, Any], plot: Path | None, *, inputs: Sequence[Path
     way = Way(**fields)
     way.check()
     if plot is not None:
-        from recognition.evaluation.plots import PLOT_SUFFIXES
+        from data.figures import PLOT_SUFFIXES
 
         check_picture(plot, inputs=inputs, suffixes=PLOT_SUFFIXES)
     return way

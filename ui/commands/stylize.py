@@ -1,24 +1,23 @@
 """`stylize`: paint a photograph in the manner of other pictures."""
 
-import signal
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from threading import Event
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from data.errors import ArgumentError
+from data.formats import Depth, holds
 from style.config import Manner, Region, StyleConfig
+from style.record import Record
 
-from .. import output, portraits
-from ..options import INTERRUPTED, OTHER_PEOPLE, JsonLinesOption, Settings, command, options_of
+from .. import repeating
+from ..contact_sheet import CELL_SIZE, Grid, check_grid, paint_sheet, read_grid
+from ..easel import Order
+from ..options import JsonLinesOption, Settings, command, options_of
 from ..outputs import check_picture
-
-if TYPE_CHECKING:
-    from style.results import Progress
+from ..painting import paint_folder, paint_picture
 
 app = typer.Typer()
 
@@ -55,20 +54,24 @@ _HELP = {
     "stylize",
     example="likeness stylize harbour.jpg starry_night.jpg -o painted.png --size 768",
     fields=options_of(_DEFAULTS, _HELP),
+    given_alone=True,
 )
 def stylize(
     settings: Settings,
-    content: Annotated[
-        Path, typer.Argument(metavar="CONTENT", exists=True, help="The photograph to paint.")
-    ],
-    styles: Annotated[
-        list[Path],
-        typer.Argument(metavar="STYLE", exists=True, help="Pictures to take the manner from."),
-    ],
     out: Annotated[
         Path,
         typer.Option("--output", "-o", metavar="OUT", help="Where the picture goes."),
     ],
+    content: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="CONTENT", exists=True, help="The photograph to paint, or a folder of them."
+        ),
+    ] = None,
+    styles: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="STYLE", exists=True, help="Pictures to take the manner from."),
+    ] = None,
     regions: Annotated[
         list[str] | None,
         typer.Option(
@@ -79,6 +82,31 @@ def stylize(
             "later ones cover earlier ones.",
         ),
     ] = None,
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PICTURE",
+            exists=True,
+            help="Repeat the settings of this picture, but for the options given; its photograph "
+            "and style pictures too, unless others are named.",
+        ),
+    ] = None,
+    grid: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SETTING[=A:B…][,SETTING…]",
+            help="Paint a contact sheet on which one or two settings vary, such as "
+            f"strength,style-scale=0.5:1. Its cells have {CELL_SIZE} pixels unless --size is "
+            "given.",
+        ),
+    ] = None,
+    depth: Annotated[
+        Depth | None,
+        typer.Option(help="Bits of a channel; 16 for PNG and TIFF. A TIFF has 16 by itself."),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="In a folder, paint again what is there already.")
+    ] = False,
     preview: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Where to keep the picture so far while painting."),
@@ -89,45 +117,87 @@ def stylize(
     json_lines: JsonLinesOption = False,
     **fields: Any,
 ) -> int:
-    """Paint a photograph in the manner of other pictures.
+    """Paint a photograph in the manner of other pictures, or every photograph of a folder.
 
-    Ctrl-C stops and keeps the picture so far. A PNG carries its settings.
+    Ctrl-C stops and keeps the picture so far. A picture carries its settings, for --like. In a
+    folder, what is painted already is passed over.
     """
-    config = StyleConfig(backbone=_network(settings), **fields)
-    parts = [_region(text) for text in regions or ()]
-    pictures = [given for part in parts for given in (part.mask, part.style)]
-    inputs = (content, *styles, *(path for path in pictures if isinstance(path, Path)))
-    for picture in (out, *([preview] if preview else [])):
-        check_picture(picture, inputs=inputs)
-    from data.images import save_image
-    from style.service import StyleService
-
-    painting = StyleService(home=settings.home, device=settings.chosen_device).stylize(
-        content,
-        styles,
-        config,
+    record = None if like is None else repeating.record_of(like)
+    content, chosen = _inputs(content, styles or (), record, like)
+    if regions or record is None or like is None:
+        parts = tuple(_region(text) for text in regions or ())
+    else:
+        parts = repeating.regions_of(record, like, content)
+    config = _config(settings, record, fields, small=grid is not None)
+    if depth is None and record is not None and record.depth and holds(out.suffix, record.depth):
+        depth = record.depth
+    order = Order(
+        content=content,
+        styles=chosen,
         regions=parts,
-        weights=settings.weights,
-        portrait=portraits.Sitters(settings),
-        preview_every=preview_every if preview else 0,
+        config=config,
+        depth=depth,
+        repeats=record,
+        preview=preview,
+        preview_every=preview_every,
+        json_lines=json_lines,
     )
-    last = _paint(painting, preview=preview, json_lines=json_lines)
-    interrupted = last.step < last.total
-    made_with = config.settings() | ({"steps_done": last.step} if interrupted else {})
-    save_image(last.render(), out, settings=made_with)
-    if interrupted:
-        output.print_error(
-            f"interrupted at step {last.step} of {last.total}; the picture so far is in {out}"
-        )
-        return INTERRUPTED
-    kept = portraits.verdicts(last.faces)
-    if not all(face.same_person for face in last.faces):
-        output.print_error(f"{kept}; the picture is in {out}: try a lower --strength")
-        return OTHER_PEOPLE
-    if not json_lines:
-        done = f"{out}: {last.total} steps in {last.elapsed:.0f} s"
-        output.print_line(f"{done}; {kept}" if kept else done)
-    return 0
+    return _painted(settings, order, _grid(grid, record, config), out, overwrite=overwrite)
+
+
+def _painted(
+    settings: Settings, order: Order, grid: Grid | None, out: Path, *, overwrite: bool
+) -> int:
+    """Check where the pictures go, and paint them; what is to be returned to the shell."""
+    folder = order.content.is_dir()
+    if folder and grid is not None:
+        raise ArgumentError("a contact sheet is of one photograph: give no folder with --grid")
+    for picture in (*([] if folder else [out]), *([order.preview] if order.preview else [])):
+        check_picture(picture, inputs=order.inputs)
+    if folder:
+        return paint_folder(settings, order, out, overwrite=overwrite)
+    if grid is not None:
+        return paint_sheet(settings, order, grid, out)
+    return paint_picture(settings, order, out)
+
+
+def _inputs(
+    content: Path | None, styles: Sequence[Path], record: Record | None, like: Path | None
+) -> tuple[Path, tuple[Path, ...]]:
+    """The photograph and the style pictures: those given, else those of the picture repeated.
+
+    Raises:
+        ArgumentError: There are none.
+    """
+    if record is None or like is None:
+        if content is None or not styles:
+            missing = "CONTENT" if content is None else "STYLE"
+            raise ArgumentError(f"missing argument {missing!r}; see likeness stylize --help")
+        return content, tuple(styles)
+    return (
+        content or repeating.content_of(record, like),
+        tuple(styles) or repeating.styles_of(record, like),
+    )
+
+
+def _config(
+    settings: Settings, record: Record | None, fields: Mapping[str, Any], *, small: bool
+) -> StyleConfig:
+    """The settings given, over those of the picture repeated, over the usual ones."""
+    base = record.config if record else _DEFAULTS
+    if small and record is None:
+        base = replace(base, size=CELL_SIZE)
+    return replace(base, **fields, backbone=_network(settings, base.backbone))
+
+
+def _grid(text: str | None, record: Record | None, config: StyleConfig) -> Grid | None:
+    """What varies over the contact sheet; None where a picture is asked for."""
+    if text is not None:
+        return read_grid(text, config, list(_HELP))
+    if record is None or record.grid is None:
+        return None
+    check_grid(record.grid, config)
+    return record.grid
 
 
 def _region(text: str) -> Region[Path]:
@@ -164,63 +234,10 @@ def _strength(number: str, text: str) -> float:
         ) from None
 
 
-def _network(settings: Settings) -> str:
-    """The network asked for; else the one that the weights file names; else the default one."""
+def _network(settings: Settings, usual: str) -> str:
+    """The network asked for; else the one that the weights file names; else the usual one."""
     if settings.model is None and settings.weights is not None:
         from backbones.places import weights_file
 
         return weights_file(settings.weights, None).architecture
-    return settings.model or _DEFAULTS.backbone
-
-
-def _paint(
-    painting: "Generator[Progress, None, None]", *, preview: Path | None, json_lines: bool
-) -> "Progress":
-    """Go through the steps until the last one, or until the user stops; the last one done."""
-    from data.images import save_image
-
-    with closing(painting), _stop_signals() as stop, output.progress_bar("painting") as advance:
-        for progress in painting:
-            advance(progress.step, progress.total)
-            if preview and progress.image:
-                save_image(progress.image, preview)
-            if json_lines:
-                output.print_json(_as_json(progress, preview), compact=True)
-            if stop.is_set():
-                break
-    return progress
-
-
-def _as_json(progress: "Progress", preview: Path | None) -> dict[str, object]:
-    """One step for a program; `preview` is there in the steps that renewed it."""
-    line: dict[str, object] = {
-        "step": progress.step,
-        "total": progress.total,
-        "losses": dict(progress.losses),
-        "elapsed": round(progress.elapsed, 3),
-    }
-    if preview and progress.image:
-        line["preview"] = str(preview)
-    if progress.faces:
-        line["faces"] = portraits.as_json(progress.faces)
-    return line
-
-
-@contextmanager
-def _stop_signals() -> Iterator[Event]:
-    """An event that Ctrl-C or SIGTERM sets within the block; a second one ends at once."""
-    stop = Event()
-
-    def request(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    previous = {
-        number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    return settings.model or usual

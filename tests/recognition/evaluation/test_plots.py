@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data.figures import save_figure
 from recognition.evaluation import plots
 from recognition.evaluation.metrics import tar_at_far
 
@@ -48,7 +49,7 @@ def test_the_histogram_shows_shares_and_leaves_missed_faces_out():
     "scores", [(np.zeros(0), np.zeros(0)), (np.zeros(3), np.zeros(1)), (np.full(2, -np.inf),) * 2]
 )
 def test_similarities_that_do_not_differ_are_drawn_too(scores: plots.Pairs, tmp_path: Path):
-    plots.save_figure(plots.verification_figure({"": (scores, 0.0)}), tmp_path / "a.png")
+    save_figure(plots.verification_figure({"": (scores, 0.0)}), tmp_path / "a.png")
 
 
 def test_identification_shows_ranks_and_false_alarms(tmp_path: Path):
@@ -57,8 +58,8 @@ def test_identification_shows_ranks_and_false_alarms(tmp_path: Path):
     ranks, alarms = figure.axes
     assert ranks.lines[0].get_data()[0].tolist() == [1, 2, 3]
     assert alarms.lines[0].get_data()[1].tolist() == [0.3, 0.2, 0.1]
-    plots.save_figure(figure, tmp_path / "a.png")
-    plots.save_figure(plots.identification_figure({"": ((), ())}), tmp_path / "b.png")
+    save_figure(figure, tmp_path / "a.png")
+    save_figure(plots.identification_figure({"": ((), ())}), tmp_path / "b.png")
     with Image.open(tmp_path / "a.png") as image:
         assert image.width > image.height > 500
 
@@ -71,5 +72,5 @@ def test_nothing_goes_through_the_global_state():
 def test_a_figure_is_written_whole_or_not_at_all(tmp_path: Path):
     figure = plots.roc_figure({"": pairs(4)})
     with pytest.raises(OSError, match="No such file"):
-        plots.save_figure(figure, tmp_path / "none" / "a.png")
+        save_figure(figure, tmp_path / "none" / "a.png")
     assert list(tmp_path.iterdir()) == []
