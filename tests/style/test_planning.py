@@ -113,5 +113,4 @@ def test_the_memory_comes_true(size: int, tile: str) -> None:
     command = [sys.executable, "-c", MEASURED, str(size), tile]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     planned, taken = map(int, told.split())
-    # What planning took is still there and is used again: then the process grows by less.
     assert 0.6 * taken < planned < 2.5 * taken, (planned, taken)
