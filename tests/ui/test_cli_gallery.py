@@ -1,6 +1,7 @@
 """`gallery …` on the command line; what the gallery does with it is tried beside the gallery."""
 
 import json
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -100,8 +101,6 @@ def test_what_cannot_be_done_is_told_in_one_line_and_leaves_nothing(
 
 
 def test_damage_is_listed(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    import sqlite3
-
     enrol(home / "gallery", "Ann")
     connection = sqlite3.connect(home / "gallery" / "gallery.sqlite")
     with connection:
