@@ -1,0 +1,112 @@
+"""`gallery …` on the command line; what the gallery does with it is tried beside the gallery."""
+
+import json
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recognition.gallery.gallery import Gallery
+from recognition.gallery.templates import EmbeddingModel, Template
+from ui.cli import main
+
+MODEL = EmbeddingModel("net", "ab" * 32, 8)
+
+
+def enrol(folder: Path, *names: str) -> None:
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        for number, name in enumerate(names):
+            vector = np.eye(8, dtype=np.float32)[number]
+            gallery.enrol(name, [Template(vector, f"{number:064x}", crop=b"crop")])
+
+
+def names(folder: Path) -> list[str]:
+    with Gallery.open(folder) as gallery:
+        return [person.name for person in gallery.people()]
+
+
+def test_a_gallery_goes_out_and_comes_back(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    enrol(home / "gallery", "Ann", "Bob")
+    kept, zipped = tmp_path / "kept.sqlite", tmp_path / "people.zip"
+    assert main(["gallery", "backup", str(kept)]) == 0
+    assert main(["gallery", "export", str(zipped)]) == 0
+    assert "exported 2 people, 2 photographs" in capsys.readouterr().out
+    enrol(home / "gallery", "Ann", "Bob", "Cyd")
+    assert main(["gallery", "restore", str(kept)]) == 0
+    assert names(home / "gallery") == ["Ann", "Bob"]
+    other = str(tmp_path / "other")
+    assert main(["gallery", "import", str(zipped), "--gallery", other]) == 0
+    assert names(tmp_path / "other") == ["Ann", "Bob"]
+    assert main(["gallery", "check", "--gallery", other]) == 0
+    capsys.readouterr()
+    assert main(["gallery", "copy", other, str(tmp_path / "third"), "--json"]) == 0
+    copied = json.loads(capsys.readouterr().out)
+    assert (copied["lacking"], copied["things"], copied["added"]["new"]) == (0, 4, 2)
+
+
+def test_the_gallery_that_is_named_counts_in_every_command(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrol(home / "gallery", "Ann")
+    enrol(tmp_path / "named", "Bob")
+    enrol(tmp_path / "told", "Cyd")
+    monkeypatch.setenv("LIKENESS_GALLERY", str(tmp_path / "told"))
+    for options, person in (([], "Cyd"), (["--gallery", str(tmp_path / "named")], "Bob")):
+        for place in (
+            ["people", "list", "--json", *options],
+            [*options, "people", "list", "--json"],
+        ):
+            assert main(place) == 0
+            assert [one["name"] for one in json.loads(capsys.readouterr().out)] == [person]
+    assert main(["gallery", "info", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["people"], found["place"]) == (1, str(tmp_path / "told"))
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["info"], 1),
+        (["backup", "x.sqlite"], 1),
+        (["restore", "missing"], 2),
+        (["restore", "noise"], 1),
+        (["import", "missing"], 2),
+        (["import", "noise"], 1),
+        (["info", "--gallery", "noise"], 2),
+        (["info", "--gallery", "http://db/x"], 2),
+        (["info", "--gallery", "milvus://db/x?index=BEST"], 2),
+        (["copy", "a", "a"], 2),
+        (["copy", "a", "b"], 1),
+        (["backup", "x.sqlite", "--gallery", "milvus://db/x"], 1),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_one_line_and_leaves_nothing(
+    home: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    code: int,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "noise").write_bytes(b"noise" * 999)
+    assert main(["gallery", *words]) == code
+    told = capsys.readouterr()
+    assert told.err.startswith("error: ")
+    assert told.err.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"noise"}
+
+
+def test_damage_is_listed(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    enrol(home / "gallery", "Ann")
+    connection = sqlite3.connect(home / "gallery" / "gallery.sqlite")
+    with connection:
+        connection.execute("UPDATE template SET embedding = zeroblob(32)")
+    connection.close()
+    assert main(["gallery", "check"]) == 1
+    assert "template 1 of 'Ann' is damaged" in capsys.readouterr().err
+    assert main(["gallery", "backup", str(tmp_path / "x.sqlite")]) == 1
+    assert not (tmp_path / "x.sqlite").exists()
