@@ -106,7 +106,7 @@ class Drafter:
             [mixed] = painted
         picture: Tensor = self._decoder(mixed)[..., _MARGIN:-below, _MARGIN:-right]
         stays = photograph_stays(areas)
-        return picture if stays is None else picture.lerp(photograph, stays)
+        return (picture if stays is None else picture.lerp(photograph, stays)).contiguous()
 
     def _in_manner(self, maps: dict[str, Tensor], area: Area) -> dict[str, Tensor]:
         """The photograph's maps as an area's styles have them."""

@@ -43,7 +43,8 @@ def initial_image(
         draft: (1, 3, h, w) in [0, 1] of any size, instead of what the configuration says.
     """
     if draft is not None:
-        return resize(draft, size_of(content)).clamp(0, 1)
+        # In the usual order in memory, by which the optimisers pair pixels and gradients.
+        return resize(draft, size_of(content)).clamp(0, 1).contiguous()
     if config.initial_image is InitialImage.NOISE:
         return _noise(fit(size_of(content), side), config.seed).to(content)
     if config.initial_image is InitialImage.STATISTICS:

@@ -261,3 +261,16 @@ def test_every_way_of_keeping_colours_paints(
 ) -> None:
     config = replace(SMALL, steps=2, colors=Colors.CONTENT, color_method=method)
     assert _last(network, picture(0), picture(1), config).size == (64, 48)
+
+
+@pytest.mark.parametrize("optimizer", list(Optimizer))
+def test_a_draft_may_lie_in_memory_in_any_order(
+    network: StyleNetwork, picture: Picture, optimizer: Optimizer
+) -> None:
+    config = replace(SMALL, initial_image=InitialImage.DRAFT, optimizer=optimizer)
+    ends = []
+    for memory in (torch.contiguous_format, torch.channels_last):
+        draft = picture(2, 48, 64).to(memory_format=memory)
+        *_, last = stylize(picture(0), [picture(1)], config, network, initial=draft)
+        ends.append(_pixels(last.image).astype(float))
+    assert np.abs(ends[0] - ends[1]).mean() < 1  # rounding may differ with the order
