@@ -95,7 +95,7 @@ class Student(nn.Module):
         x, found = self.network.normalise(images), {}
         for tap, layers in self._stages():
             for layer in layers:
-                name = names[id(layer)]
+                name = names.get(id(layer), "")  # what has no weights may have none
                 x = self._convolved(x, name) if name in self._sizes else layer(x)
             if tap in self._taps:
                 found[tap] = self.maps[tap](x) if tap in self.maps else x

@@ -210,10 +210,11 @@ def test_alpha_comes_through_and_jpeg_says_that_it_cannot(
         err = capsys.readouterr().err
         alpha = load_picture(place / name).alpha
         if name == "a.jpg":
-            assert err == "warning: a.jpg cannot be transparent: the picture will stand on white\n"
+            warning = "warning: a.jpg cannot be transparent: the picture will stand on white\n"
+            assert err.startswith(warning)
             assert alpha is None
         else:
-            assert err == ""
+            assert "transparent" not in err
             assert alpha is not None
             assert alpha[..., :30].eq(0).all()
             assert alpha[..., 34:].eq(1).all()

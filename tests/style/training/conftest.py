@@ -30,15 +30,29 @@ def teacher(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="session")
+def wide_teacher(tmp_path_factory):
+    """A weights file of a teacher of other channels.
+
+    A student of the same ones is whitened by the teacher's statistics, and those of a few random
+    maps say nothing of the next ones.
+    """
+    path = tmp_path_factory.mktemp("wide") / "teacher.safetensors"
+    network = create("vgg16", seed=1)
+    write_tensors(path, network.state_dict(), weights_metadata(network.spec))
+    return path
+
+
 @pytest.fixture
-def config(photographs, teacher, tmp_path):
+def config(photographs, wide_teacher, tmp_path):
     """Six steps of distillation."""
     return TrainingConfig(
         task=Task.NETWORK,
         data=DataConfig(photographs=photographs, held_out=2, crop=64, batch=2),
         out=tmp_path / "run",
-        teacher="vgg19_quarter",
-        teacher_weights=teacher,
+        teacher="vgg16",
+        teacher_weights=wide_teacher,
+        forced=0.0,
         steps=6,
         every=2,
         seed=3,

@@ -42,7 +42,7 @@ def test_a_run_leaves_weights_metrics_and_a_card(config):
     loaded = load_backbone(None, weights=result.weights)
     assert loaded.backbone.spec.name == "vgg_slim"
     says = read_metadata(result.weights)
-    assert says["teacher"].startswith("vgg19_quarter, SHA-256 ")
+    assert says["teacher"].startswith("vgg16, SHA-256 ")
     assert says["training_data"].startswith("4 photographs")
     card = (config.out / "model-card.md").read_text()
     assert "`likeness train-style-net x.toml`, from random weights" in card
