@@ -13,7 +13,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 _GROUPS, _OWN_GROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-_SIGNS = ("can't allocate memory", "out of memory", "not enough memory", "alloc_cpu")
+_SIGNS = (
+    "can't allocate memory",
+    "out of memory",
+    "not enough memory",
+    "alloc_cpu",
+    "could not create a primitive",  # oneDNN's, when it cannot have its scratch space
+    "could not create a memory object",
+)
 
 
 def memory_at_hand(device: torch.device) -> int:
