@@ -17,7 +17,8 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # for the corpus
+# The packages, before the folders of tests that are called like them; and the corpus.
+sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[2:0:-1]]
 
 import crowd
 import disks
