@@ -18,7 +18,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 # The packages, before the folders of tests that are called like them; and the corpus.
-sys.path[:0] = [str(folder) for folder in Path(__file__).resolve().parents[2:0:-1]]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import crowd
 import disks
