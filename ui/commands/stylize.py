@@ -46,6 +46,7 @@ _HELP = {
     "optimizer": "How the picture is moved towards lower loss.",
     "learning_rate": "Step length with which Adam begins each scale.",
     "initial_image": "What the picture starts from.",
+    "first_scale": "Longer side of the coarsest scale in pixels.",
     "keep_identity": "Keep faces recognisable: paint them more gently, and go on until they are.",
     "seed": "Seed of the noise.",
 }
