@@ -262,7 +262,7 @@ def _paint(
         for progress in painting:
             advance(progress.step, progress.total, "", plans.time_left(progress.seconds_left))
             for note in () if order.json_lines else progress.notes:
-                output.print_warning(note)
+                output.print_note(note)
             if order.preview and progress.image:
                 save_image(progress.image, order.preview)
             tell(order, {**told, **_as_json(progress, order.preview)})

@@ -86,7 +86,8 @@ def _twice(network: StyleNetwork, image: Tensor) -> dict[str, Tensor]:
 
 
 MEASURED = """
-import resource, sys, torch
+import re, sys, torch
+from pathlib import Path
 from backbones.registry import create
 from style.config import Precision, StyleConfig
 from style.network import StyleNetwork
@@ -100,10 +101,12 @@ plans = []
 painting = stylize(
     picture, [picture], config, network, room=Room(tile=tile), planned=plans.append
 )
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():  # not ru_maxrss, which a process inherits from the one that started it
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+before = peak()
 for _ in painting:
     pass
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+after = peak()
 print(plans[0].memory, (after - before) * 1024)
 """
 

@@ -180,13 +180,13 @@ def test_without_a_plan_asked_for_the_picture_needs_a_place(
     assert not FakeService.calls
 
 
-def test_what_the_painter_says_is_a_warning_or_part_of_the_line(
+def test_what_the_painter_says_is_a_line_or_part_of_the_line(
     pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     FakeService.notes = ("painting in tiles of 512 px",)
     out = str(tmp_path / "out.png")
     assert main(["stylize", *pictures, "-o", out, "--steps", "1"]) == 0
-    assert capsys.readouterr().err == f"{TOLD}\nwarning: painting in tiles of 512 px\n"
+    assert capsys.readouterr().err == f"{TOLD}\npainting in tiles of 512 px\n"
     assert main(["stylize", *pictures, "-o", out, "--steps", "1", "--json-lines"]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["notes"] == ["painting in tiles of 512 px"]
