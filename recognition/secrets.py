@@ -100,6 +100,7 @@ def _from_keyring(key_id: str) -> str | None:
     from keyring.errors import KeyringError
 
     try:
-        return keyring.get_password(_SERVICE, key_id)
+        secret: str | None = keyring.get_password(_SERVICE, key_id)
     except KeyringError:
         return None  # locked, or none there: the user is asked
+    return secret

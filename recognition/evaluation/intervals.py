@@ -85,13 +85,14 @@ class Spread:
 
     @property
     def design_effect(self) -> float:
-        """How many times those of independent pairs the variances are, on average; at least 1.
+        """How many times those of independent pairs all variances together are, at least 1.
 
-        (Kish, "Survey Sampling", 1965.) It is the pairs' more than any one figure's.
+        For figures that vary on one scale, such as `angles`. The effect (Kish, "Survey Sampling",
+        1965) is the pairs' more than any one figure's, and of one figure alone it is a poor
+        estimate: that of a few errors, or of none.
         """
-        known = self.of_pairs > 0
-        ratios = self.of_people[known] / self.of_pairs[known]
-        return max(1.0, float(ratios.mean())) if known.any() else 1.0
+        total = float(self.of_pairs.sum())
+        return max(1.0, float(self.of_people.sum()) / total) if total > 0 else 1.0
 
 
 def spread_by_person(

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from recognition.evaluation.comparisons import Comparisons
+from recognition.evaluation.figures import DecidedPairs
 from recognition.evaluation.intervals import (
     Spread,
     angles,
@@ -82,7 +84,21 @@ def test_the_design_effect_is_how_often_pairs_say_the_same() -> None:
 def test_a_figure_without_errors_has_no_design_effect() -> None:
     assert Spread(of_people=np.zeros(2), of_pairs=np.zeros(2)).design_effect == 1
     assert Spread(of_people=np.array([0.0, 6]), of_pairs=np.array([0.0, 2])).design_effect == 3
+    # Nor has one that is all but without any a say about the others.
+    spread = Spread(of_people=np.array([1e-9, 3]), of_pairs=np.array([1e-33, 2]))
+    assert spread.design_effect == pytest.approx(1.5)
     assert Spread(of_people=np.array([-1.0]), of_pairs=np.array([2.0])).design_effect == 1
+
+
+def test_a_nearly_faultless_recogniser_is_not_quite_unknown() -> None:
+    people = simulated.sparse_pairs(np.random.default_rng(0), people=220, each=200)
+    same = people[:, 0] == people[:, 1]
+    scores = np.where(same, 0.8, 0.0) + np.random.default_rng(1).normal(0, 0.05, len(same))
+    scores[0] = 0.05  # one genuine pair, less alike than the most similar impostors
+    right = (scores >= 0.4) == same
+    pairs = DecidedPairs(Comparisons(scores, people), right, right, 10.0)
+    for name, (low, high) in pairs.intervals(replicates=300).items():
+        assert high - low < 0.1, name
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.9, 0.995])
