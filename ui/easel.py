@@ -16,6 +16,7 @@ from style.record import Record, Source
 
 from . import output, plans, portraits
 from .options import Settings
+from .outputs import UNFINISHED
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -125,10 +126,16 @@ class Easel:
             portrait=self._portrait,
             preview_every=order.preview_every if order.preview else 0,
             room=self._room(),
-            planned=plans.tell if out and not order.json_lines else None,
+            planned=self._tell_plan if out else None,
             unfinished=self._unfinished(out) if out else None,
         )
         return _paint(painting, order, title=title, told=told or {})
+
+    def _tell_plan(self, plan: "Plan") -> None:
+        if self._order.json_lines:
+            tell(self._order, {"plan": plan.as_json()})
+        else:
+            plans.tell(plan)
 
     def plan(self) -> "Plan":
         """What painting the order's photograph will take.
@@ -158,7 +165,7 @@ class Easel:
     def _unfinished(self, out: Path) -> "Unfinished":
         from style.unfinished import Unfinished
 
-        return Unfinished(out.with_name(f"{out.name}.part"), fresh=self._order.fresh)
+        return Unfinished(out.with_name(f"{out.name}{UNFINISHED}"), fresh=self._order.fresh)
 
     def goes_on(self, out: Path) -> bool:
         """Whether the picture is kept half painted, so that the same command goes on."""

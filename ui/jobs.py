@@ -27,7 +27,7 @@ from typing import Any
 from data.errors import AppError
 from data.files import data_home, private_folder, write_atomic
 
-from .supervise import COMPLAINTS, DONE, ENDED, LINES, RECORD
+from .supervise import COMPLAINTS, DONE, ENDED, RECORD
 
 MOST_RUNNING = 2
 """Jobs that may run at once; each may take all the cores and some gigabytes of memory."""
@@ -36,7 +36,6 @@ KEPT_DAYS = 7
 
 _ID = re.compile(r"[0-9a-f]{16}")
 _LOCK, _CANCELLED = "lock", "cancelled"
-_TAIL = 8192  # bytes of the newest lines, some thirty of them
 
 
 class JobState(StrEnum):
@@ -80,25 +79,6 @@ class Job:
             return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """The last thing that a job has said about itself.
-
-    Attributes:
-        step: Steps done.
-        total: Steps in all.
-        losses: The named losses of that step; empty for work that has none.
-        elapsed: Seconds since the first step began.
-        seconds_left: The job's own estimate, or one by its newest steps; None before there is one.
-    """
-
-    step: int
-    total: int
-    losses: Mapping[str, float]
-    elapsed: float
-    seconds_left: float | None
-
-
 def prepare(files: Mapping[str, bytes], *, home: Path | None = None) -> Path:
     """Make a job's folder and put into it what the job works on.
 
@@ -113,9 +93,7 @@ def prepare(files: Mapping[str, bytes], *, home: Path | None = None) -> Path:
         AppError: Enough jobs are running, or the folder cannot be written.
     """
     tidy(home)
-    running = sum(job.state is JobState.RUNNING for job in all_jobs(home))
-    if running >= MOST_RUNNING:
-        raise AppError(f"{running} jobs are running already: wait for one to end, or cancel it")
+    _require_room(home)
     folder = private_folder(_folder(home) / secrets.token_hex(8))
     try:
         for name, content in files.items():
@@ -137,9 +115,15 @@ def start(folder: Path, command: Sequence[str], *, kind: str, title: str) -> Job
     """
     record = {"command": list(command), "kind": kind, "title": title, "created": time.time()}
     (folder / _LOCK).touch(mode=0o600)
-    with (folder / _LOCK).open("wb") as lock:
+    with (folder / _LOCK).open("r+b") as lock:
         # Taken before anybody can see the record; the copies that the processes inherit keep it.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # somebody was faster to start it again
+            return _look_at(folder, record)
+        lock.truncate()
+        for name in (ENDED, _CANCELLED):
+            (folder / name).unlink(missing_ok=True)
         write_atomic(folder / RECORD, json.dumps(record).encode())
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "ui.supervise", str(folder), str(lock.fileno())],
@@ -153,6 +137,23 @@ def start(folder: Path, command: Sequence[str], *, kind: str, title: str) -> Job
     # Somebody must wait for it, or a zombie would stay until the server ends.
     threading.Thread(target=process.wait, daemon=True).start()
     return _look_at(folder, record)
+
+
+def go_on(job: Job, *, home: Path | None = None) -> Job:
+    """Start the command of a job that has ended once more, in the same folder, and return at once.
+
+    For commands that go on with what they have left there.
+
+    Args:
+        job: The job.
+        home: The data folder; None takes the user's.
+
+    Raises:
+        AppError: Enough jobs are running.
+    """
+    _require_room(home)
+    record = json.loads((job.folder / RECORD).read_text(encoding="utf-8"))
+    return start(job.folder, record["command"], kind=job.kind, title=job.title)
 
 
 def find(identity: str, *, home: Path | None = None) -> Job | None:
@@ -173,23 +174,6 @@ def all_jobs(home: Path | None = None) -> list[Job]:
     names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
     jobs = [job for name in names if (job := find(name, home=home))]
     return sorted(jobs, key=lambda job: job.created, reverse=True)
-
-
-def progress(job: Job) -> Progress | None:
-    """The last line of progress that a job has printed, or None before the first."""
-    lines = list(_newest_lines(job.folder / LINES))
-    if not lines:
-        return None
-    first, last = lines[0], lines[-1]
-    steps, seconds = last["step"] - first["step"], last["elapsed"] - first["elapsed"]
-    by_speed = (last["total"] - last["step"]) * seconds / steps if steps > 0 else None
-    return Progress(
-        step=last["step"],
-        total=last["total"],
-        losses=last.get("losses", {}),
-        elapsed=last["elapsed"],
-        seconds_left=last.get("seconds_left", by_speed),
-    )
 
 
 def cancel(job: Job) -> None:
@@ -218,6 +202,13 @@ def tidy(home: Path | None = None) -> None:
             job = find(entry.name, home=home)
             if job is None or job.state is not JobState.RUNNING:
                 shutil.rmtree(entry, ignore_errors=True)
+
+
+def _require_room(home: Path | None) -> None:
+    """Raise AppError where enough jobs are running."""
+    running = sum(job.state is JobState.RUNNING for job in all_jobs(home))
+    if running >= MOST_RUNNING:
+        raise AppError(f"{running} jobs are running already: wait for one to end, or cancel it")
 
 
 def _folder(home: Path | None) -> Path:
@@ -282,19 +273,3 @@ def _complaint(folder: Path, exit_code: int | None) -> str:
     if exit_code is None:
         return "it was ended from outside, or memory ran out: start it again, perhaps smaller"
     return f"it ended with exit code {exit_code}: start it again"
-
-
-def _newest_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The newest whole lines of progress, oldest first; others are passed over."""
-    try:
-        with path.open("rb") as file:
-            start = max(0, file.seek(0, os.SEEK_END) - _TAIL)
-            file.seek(start)
-            lines = file.read().split(b"\n")
-    except OSError:
-        return
-    for line in lines[1 if start else 0 : -1]:  # the first and the last may be pieces
-        with suppress(ValueError):
-            value = json.loads(line)
-            if isinstance(value, dict) and {"step", "total", "elapsed"} <= value.keys():
-                yield value

@@ -7,6 +7,9 @@ from pathlib import Path
 from data.errors import ArgumentError
 from data.formats import PICTURE_SUFFIXES
 
+UNFINISHED = ".part"
+"""What stands behind the name of a picture that is half painted."""
+
 
 def check_picture(
     path: Path, *, inputs: Sequence[Path], suffixes: Sequence[str] = PICTURE_SUFFIXES

@@ -9,6 +9,7 @@ from style.config import Region, StyleConfig
 from . import jobs
 from .jobs import Job, JobState
 from .options import Settings
+from .outputs import UNFINISHED
 
 STYLIZE, DOWNLOAD = "stylize", "download"
 """What sorts of jobs there are."""
@@ -65,6 +66,11 @@ def stylize(
         *_options(config),
     ]
     return jobs.start(folder, command, kind=STYLIZE, title=f"{config.backbone}, {config.size} px")
+
+
+def goes_on(job: Job) -> bool:
+    """Whether a picture was left half painted, so that its job can be started once more."""
+    return (job.folder / f"{PICTURE}{UNFINISHED}").exists()
 
 
 def _pictures(

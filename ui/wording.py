@@ -2,7 +2,8 @@
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from .output import similarity
 
@@ -88,3 +89,10 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def plan(plan: Mapping[str, Any]) -> str:
+    """What a picture will take: `about 40 s and 0.6 GB of memory`, and whether in tiles."""
+    said = f"about {duration(plan['seconds'])} and {plan['memory'] / 1e9:.1f} GB of memory"
+    in_tiles = any(scale["tile"] is not None for scale in plan["scales"])
+    return f"{said}, in tiles" if in_tiles else said

@@ -189,7 +189,9 @@ def test_what_the_painter_says_is_a_line_or_part_of_the_line(
     assert capsys.readouterr().err == f"{TOLD}\npainting in tiles of 512 px\n"
     assert main(["stylize", *pictures, "-o", out, "--steps", "1", "--json-lines"]) == 0
     captured = capsys.readouterr()
-    assert json.loads(captured.out)["notes"] == ["painting in tiles of 512 px"]
+    plan, step = map(json.loads, captured.out.splitlines())
+    assert set(plan["plan"]) == {"memory", "limit", "seconds", "scales"}
+    assert step["notes"] == ["painting in tiles of 512 px"]
     assert captured.err == ""
 
 
@@ -252,7 +254,7 @@ def test_json_lines_tell_each_step_and_where_the_preview_is(
     preview = tmp_path / "preview.jpg"
     options = ["--steps", "4", "--json-lines", "--preview", str(preview), "--preview-every", "2"]
     assert main(["stylize", *pictures, "-o", str(tmp_path / "out.png"), *options]) == 0
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    _plan, *lines = map(json.loads, capsys.readouterr().out.splitlines())
     losses = {"content": 0.5, "total": 1.5}
     assert lines[0] == {"step": 1, "total": 4, "losses": losses, "elapsed": 0.1}
     assert [line.get("preview") for line in lines] == [None, str(preview), None, str(preview)]
@@ -423,7 +425,7 @@ def test_who_is_not_the_person_any_more_has_an_exit_code_and_a_picture(
     printed = capsys.readouterr()
     assert printed.err.count("\n") == 1
     assert "face 2: not the same person any more: 0.31 against 0.39" in printed.err
-    first, last = (json.loads(line) for line in printed.out.splitlines())
+    _plan, first, last = map(json.loads, printed.out.splitlines())
     assert "faces" not in first
     assert [face["same_person"] for face in last["faces"]] == [True, False]
     assert out.exists()

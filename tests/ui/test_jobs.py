@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import AppError
-from ui import jobs
+from ui import jobs, reports
 from ui.jobs import Job, JobState
 
 PAINTER = """
@@ -67,7 +67,7 @@ def test_a_job_reports_and_leaves_what_it_made(home: Path) -> None:
     assert done.read("picture.png") == b"picture of 5 steps"
     assert done.read("sketch.png") is None
     assert (folder / "content").read_bytes() == b"pixels"
-    progress = jobs.progress(done)
+    progress = reports.progress(done)
     assert progress is not None
     assert (progress.step, progress.total, progress.elapsed) == (5, 5, 2.5)
     assert progress.losses == {"total": 0.2}
@@ -93,7 +93,7 @@ def test_a_job_runs_at_low_priority(home: Path) -> None:
 def test_cancelling_stops_the_command_and_keeps_what_it_made(home: Path) -> None:
     folder = jobs.prepare({})
     job = start(folder, str(folder), "100000", "0.01")
-    wait_for(lambda: jobs.progress(job))
+    wait_for(lambda: reports.progress(job))
     jobs.cancel(job)
     cancelled = ended(job)
     assert cancelled.state is JobState.CANCELLED
@@ -102,11 +102,42 @@ def test_cancelling_stops_the_command_and_keeps_what_it_made(home: Path) -> None
     assert state(job) is JobState.CANCELLED
 
 
+def test_a_job_that_has_ended_can_be_started_once_more(home: Path) -> None:
+    job = start(jobs.prepare({}), program="import time; time.sleep(60)")
+    jobs.cancel(job)
+    cancelled = ended(job)
+    folder = cancelled.folder
+    (folder / "job.json").write_text(
+        json.dumps({**json.loads((folder / "job.json").read_text()), "command": ["true"]})
+    )
+    again = jobs.go_on(cancelled)
+    assert (again.id, again.state) == (job.id, JobState.RUNNING)
+    assert ended(again).state is JobState.DONE
+
+
+def test_a_job_that_runs_is_not_started_a_second_time(home: Path) -> None:
+    folder = jobs.prepare({})
+    job = start(folder, str(folder), "100000", "0.01")
+    wait_for(lambda: reports.progress(job))
+    assert jobs.go_on(job).state is JobState.RUNNING
+    jobs.cancel(job)
+    wait_for(lambda: state(job) is JobState.CANCELLED)
+    assert len(jobs.all_jobs()) == 1
+
+
+def test_what_a_job_will_take_is_what_it_says_first(home: Path) -> None:
+    said = {"plan": {"seconds": 12.0}}
+    program = f"import time; print({json.dumps(said)!r}); print('{{}}')"
+    job = start(jobs.prepare({}), program=program)
+    assert reports.plan(ended(job)) == said["plan"]
+    assert reports.plan(ended(start(jobs.prepare({}), program="print('{}')"))) is None
+
+
 @pytest.mark.slow
 def test_a_cancelled_command_has_time_for_a_long_step_and_for_saving(home: Path) -> None:
     folder = jobs.prepare({})
     job = start(folder, str(folder), "2", "22")
-    wait_for(lambda: jobs.progress(job))
+    wait_for(lambda: reports.progress(job))
     jobs.cancel(job)
     assert ended(job).read("picture.png") == b"picture of 1 steps"
 
@@ -141,7 +172,7 @@ def test_a_job_whose_processes_are_killed_is_not_taken_for_alive(home: Path) -> 
 def test_a_job_lives_as_long_as_its_command_even_without_its_supervisor(home: Path) -> None:
     folder = jobs.prepare({})
     job = start(folder, str(folder), "50", "0.02")
-    wait_for(lambda: jobs.progress(job))
+    wait_for(lambda: reports.progress(job))
     os.kill(int((folder / "lock").read_text()), signal.SIGKILL)
     assert state(job) is JobState.RUNNING
     assert ended(job).state is JobState.FAILED  # nobody knows how it ended
@@ -228,7 +259,7 @@ def test_progress_reads_whole_lines_and_passes_over_others(
 ) -> None:
     job = ended(start(jobs.prepare({}), program=""))
     (job.folder / "progress.jsonl").write_text(text)
-    progress = jobs.progress(job)
+    progress = reports.progress(job)
     assert (progress and progress.step) == step
     assert (progress and progress.seconds_left) == seconds_left
 
@@ -240,6 +271,6 @@ def test_the_time_left_follows_the_newest_speed(home: Path) -> None:
     slow = [line(2000 + step, 2 + step) for step in range(1, 201)]
     text = "\n".join([*quick, *slow, ""]).replace('"total": 100', '"total": 2300')
     (job.folder / "progress.jsonl").write_text(text)
-    progress = jobs.progress(job)
+    progress = reports.progress(job)
     assert progress is not None
     assert progress.seconds_left == pytest.approx(100.0)

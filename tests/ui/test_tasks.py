@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 from data.errors import AppError, ImageError
 from data.images import load_image, read_settings
 from style.config import Colors, Manner, Region, StyleConfig
-from ui import jobs, tasks
+from ui import jobs, reports, tasks
 from ui.jobs import Job, JobState
 from ui.options import Device, Settings
 
@@ -57,7 +57,7 @@ def test_a_stylisation_paints_a_picture_with_its_settings(
     }
     assert {name: written[name] for name in asked_for} == asked_for
     assert done.read(tasks.PREVIEW)
-    progress = jobs.progress(done)
+    progress = reports.progress(done)
     assert progress is not None
     assert (progress.step, progress.total) == (4, 4)
     assert tasks.latest(settings, tasks.STYLIZE)[0].id == job.id

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from backbones.spec import Alignment
-from ui import components, jobs, resources, tasks, wording
+from ui import components, jobs, reports, resources, tasks, wording
 from ui.jobs import Job, JobState
 from ui.output import megabytes
 
@@ -92,7 +92,7 @@ def _fetching(identity: str) -> None:
         resources.forget_networks()
         st.rerun()
         return
-    progress = jobs.progress(job)
+    progress = reports.progress(job)
     if progress is None:
         st.progress(0.0, text="Connecting …")
     else:

@@ -16,6 +16,7 @@ from ui import (
     jobs,
     memory,
     portraits,
+    reports,
     resources,
     style_fields,
     tasks,
@@ -108,15 +109,18 @@ def _running(identity: str) -> None:
     if job is None or job.state is not JobState.RUNNING:
         st.rerun()
         return
-    progress = jobs.progress(job)
+    progress = reports.progress(job)
+    plan = reports.plan(job)
     if progress is None:
-        st.progress(0.0, text="Loading the network …")
+        st.progress(0.0, text="Loading the network …" if plan is None else "The first step …")
     else:
         left = progress.seconds_left
         time_left = "" if left is None else f" · about {wording.duration(left)} left"
         text = f"Step {progress.step} of {progress.total}"
         text += " · stopping …" if job.cancelled else time_left
         st.progress(progress.step / progress.total, text=text)
+    if plan is not None:
+        st.caption(f"Takes {wording.plan(plan)}.")
     if preview := job.read(tasks.PREVIEW):
         st.image(preview, width="stretch")
     if st.button("Cancel", icon=":material/stop_circle:", key="cancel", disabled=job.cancelled):
@@ -133,9 +137,11 @@ def _ended(job: Job) -> None:
     elif job.state is JobState.CANCELLED:
         st.info("Cancelled. This is what was painted so far." if picture else "Cancelled.")
     if picture:
-        before, after = memory.remembered("pair", job.id, lambda: _pair(job, name))
+        before, after = memory.remembered(
+            "pair", f"{job.id} {job.created}", lambda: _pair(job, name)
+        )
         components.before_and_after(before, after)
-        progress = jobs.progress(job)
+        progress = reports.progress(job)
         # A preview is some steps older than what the job last said of itself.
         steps = (
             f" · {progress.step} steps in {wording.duration(progress.elapsed)}"
@@ -157,6 +163,10 @@ def _ended(job: Job) -> None:
                 type="primary",
                 icon=":material/download:",
             )
+        goes_on = job.state is not JobState.DONE and tasks.goes_on(job)
+        if goes_on and st.button("Go on painting", icon=":material/resume:"):
+            jobs.go_on(job, home=resources.settings().home)
+            st.rerun()
         if st.button("All pictures", icon=":material/grid_view:"):
             _attach(None)
         if st.button("Discard", icon=":material/delete:"):

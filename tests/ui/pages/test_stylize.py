@@ -183,6 +183,33 @@ def test_a_cancelled_job_that_could_not_finish_shows_its_last_preview(
     assert download.proto.url.endswith(".jpg")
 
 
+def test_a_picture_left_half_painted_is_gone_on_with(easel, picture, monkeypatch, said):
+    half = PAINTER.replace("{pause}", "0.02").replace(
+        "picture.save(given", 'open(given["output"] + ".part", "w")\npicture.save(given'
+    )
+    monkeypatch.setattr(tasks, "_likeness", lambda *_: [sys.executable, "-c", half])
+    order(easel, picture)
+    (job,) = jobs.all_jobs()
+    until(easel, lambda: job.read(tasks.PREVIEW))
+    press(easel, "Cancel")
+    until(easel, lambda: "Cancelled. This is what was painted so far." in said(easel))
+    press(easel, "Go on painting")
+    until(easel, lambda: any("of 400" in (bar.proto.text or "") for bar in easel.get("progress")))
+    until(easel, lambda: easel.get("download_button"))
+    assert [job.state for job in jobs.all_jobs()] == [JobState.DONE]
+    assert "Go on painting" not in [button.label for button in easel.button]
+
+
+def test_what_the_picture_will_take_is_said_before(easel, picture, monkeypatch, said):
+    plan = {"memory": 6e8, "limit": 1e10, "seconds": 125.0, "scales": [{"tile": 512}]}
+    first = f"print({json.dumps({'plan': plan}).replace('null', 'None')!r}, flush=True)\n"
+    slow = PAINTER.replace("{pause}", "0.05").replace("stopped = []\n", f"stopped = []\n{first}")
+    monkeypatch.setattr(tasks, "_likeness", lambda *_: [sys.executable, "-c", slow])
+    order(easel, picture)
+    until(easel, lambda: "Takes about 2 min and 0.6 GB of memory, in tiles." in said(easel))
+    press(easel, "Cancel")
+
+
 def test_paint_without_pictures_is_refused(easel):
     press(easel, "Paint")
     assert len(easel.error) == 1
