@@ -67,10 +67,11 @@ def evaluate_identification(
     half = (len(several) + 1) // 2
     number_of = numbered(people)
     found = []
+    ordered = sorted(people.items())  # a sum's last digit depends on it
     for _ in range(draws):
         drawn = [several[i] for i in sorted(rng.permutation(len(several))[:half])]
         gallery = {name: people[name][:1] for name in drawn}
-        probes = {n: v[1:] if n in gallery else v for n, v in people.items()}
+        probes = {n: v[1:] if n in gallery else v for n, v in ordered}
         found.append(search(gallery, probes, number_of, panel))
     missed = missing(people)
     return _summarise(found, number_of, enrolled=half, missed=missed, unreadable=unreadable)
