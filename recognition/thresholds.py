@@ -128,7 +128,11 @@ class ThresholdKeeper(PeopleKeeper):
         return calibrate(gallery, wanted, strangers, prior)
 
     def look_alikes(
-        self, *, threshold: float | None = None, margin: float = NEAR
+        self,
+        *,
+        threshold: float | None = None,
+        margin: float = NEAR,
+        told_apart: bool = False,
     ) -> list[LookAlikes]:
         """Find people who look alike, and people who may be enrolled under two names.
 
@@ -136,6 +140,7 @@ class ThresholdKeeper(PeopleKeeper):
             threshold: Cosine similarity from which on two photographs are taken for one person's;
                 None takes the gallery's own, or else the weights'.
             margin: How far below it to look, too.
+            told_apart: Whether to list those as well who are known to be two people.
 
         Returns:
             The most alike first.
@@ -152,7 +157,8 @@ class ThresholdKeeper(PeopleKeeper):
             raise nobody_enrolled(self._place)
         gallery.require(self._engine.model)
         limit = self._limit(threshold, self.calibration(Use.IDENTIFY))
-        return look_alikes(*gallery.templates(), limit, margin)
+        found = look_alikes(*gallery.templates(), limit, margin, gallery.told_apart())
+        return [pair for pair in found if told_apart or not pair.told_apart]
 
     def _limit(self, threshold: float | None, calibration: Calibration | None) -> float:
         """What to decide by: what is asked for, the gallery's own, or else the weights'."""

@@ -240,7 +240,7 @@ def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
 
 def _keep_counting(connection: sqlite3.Connection) -> None:
     """Never give an id twice: neither one that the backup gave, nor one that was given here."""
-    for table in ("person", "template", "exclusion", "operation"):
+    for table in ("person", "template", "exclusion", "operation", "membership"):
         (highest,) = connection.execute(
             "SELECT max(ifnull((SELECT seq FROM main.sqlite_sequence WHERE name = ?1), 0),"
             " ifnull((SELECT seq FROM backup.sqlite_sequence WHERE name = ?1), 0))",

@@ -23,8 +23,8 @@ from ..results import Calibration, Use
 from .templates import EmbeddingModel
 
 FORMAT = "likeness-gallery"
-VERSION = 1
-"""A reader refuses a larger one."""
+VERSION = 2
+"""A reader refuses a larger one. An export in which nobody is in a group is of version 1."""
 
 MANIFEST, PEOPLE, EMBEDDINGS = "manifest.json", "people.jsonl", "embeddings.safetensors"
 
@@ -59,6 +59,7 @@ class Manifest:
         templates: How many faces.
         exclusions: How many faces that are known not to be somebody's.
         crops: How many aligned faces.
+        groups: How many memberships of people in groups.
         checksum: `records.checksum` of everything in it.
         calibrations: The gallery's own thresholds.
         members: What `people.jsonl` and `embeddings.safetensors` are.
@@ -69,6 +70,7 @@ class Manifest:
     templates: int
     exclusions: int
     crops: int
+    groups: int
     checksum: str
     calibrations: tuple[Calibration, ...]
     members: Mapping[str, Member]
@@ -82,10 +84,10 @@ class Manifest:
             del one["doubt"]
         content = {
             "format": FORMAT,
-            "version": VERSION,
+            "version": VERSION if self.groups else 1,
             "exported_at": exported_at,
             "model": model,
-            "counts": {name: getattr(self, name) for name in _COUNTS},
+            "counts": {name: getattr(self, name) for name in (*_COUNTS, "groups")},
             "checksum": self.checksum,
             "calibrations": calibrations,
             "members": {name: asdict(member) for name, member in self.members.items()},
@@ -111,6 +113,7 @@ class Manifest:
             return cls(
                 model=_model(found["model"]),
                 **{name: _count(found["counts"][name]) for name in _COUNTS},
+                groups=_count(found["counts"].get("groups", 0)),
                 checksum=str(found["checksum"]),
                 calibrations=tuple(_calibration(one) for one in found["calibrations"]),
                 members={name: Member(**found["members"][name]) for name in (PEOPLE, EMBEDDINGS)},

@@ -134,11 +134,15 @@ class Gallery(Readable, AnyGallery):
             self._store.calibrate(calibrations)
 
     def enrol(
-        self, person: str, templates: Sequence[Template], consent: Consent | None = None
+        self,
+        person: str,
+        templates: Sequence[Template],
+        consent: Consent | None = None,
+        groups: Sequence[str] = (),
     ) -> dict[int, str]:
         """Enrol photographs under a name; see `Store.enrol`."""
         with self._changing():
-            return self._store.enrol(person, templates, consent)
+            return self._store.enrol(person, templates, consent, groups)
 
     @contextmanager
     def editing(self) -> Iterator[Editor]:

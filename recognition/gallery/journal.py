@@ -36,8 +36,9 @@ _COLUMNS = {
     ),
     Row.TEMPLATE: ("person_id",),
     Row.EXCLUSION: ("person_id",),
+    Row.MEMBERSHIP: ("person_id", "name", "mark"),
 }
-"""What operations may change of a row."""
+"""What operations may change of a row; of a membership, all: it is added or removed."""
 
 
 class Journal:
@@ -137,7 +138,7 @@ def _put_back(connection: SealedConnection, kind: Row, identifier: int, before: 
         connection.execute("UPDATE gallery SET traces_remain = 1")
         return
     columns = json.loads(before)
-    if kind is not Row.PERSON:
+    if kind in (Row.TEMPLATE, Row.EXCLUSION):
         hand_over(connection, kind, [identifier], columns["person_id"])
         return
     names = ", ".join(columns)

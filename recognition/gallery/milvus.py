@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 
 import numpy as np
@@ -17,7 +17,17 @@ from .address import MilvusAddress
 from .editing import Editor
 from .loading import LoadingEditor
 from .matching import Matching
-from .neighbours import facts_in, faults_in, named, roll_of, scored, summaries
+from .neighbours import (
+    facts_in,
+    faults_in,
+    groups_by_person,
+    members_in,
+    named,
+    roll_of,
+    scored,
+    summaries,
+    told_apart_in,
+)
 from .protocol import AnyGallery, Writer, nobody_enrolled
 from .records import Added, PersonRecord, add_records, read_records
 from .remote import MOST_RESULTS, Collections
@@ -151,7 +161,16 @@ class MilvusGallery(AnyGallery):
         """See `AnyGallery.people`."""
         rows = self._collections.rows(restorable() if deleted else enrolled())
         counts = Counter(person for _, person in self._collections.owners())
-        return summaries(rows, counts)
+        groups = groups_by_person(self._collections.rows('kind == "membership"'))
+        return summaries(rows, counts, groups)
+
+    def members(self, groups: Sequence[str]) -> frozenset[int]:
+        """See `AnyGallery.members`."""
+        return members_in(self._collections, groups)
+
+    def told_apart(self) -> frozenset[tuple[str, str]]:
+        """See `AnyGallery.told_apart`."""
+        return told_apart_in(self._collections)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -170,9 +189,7 @@ class MilvusGallery(AnyGallery):
     def templates_of(self, person: str) -> tuple[list[str], Embeddings]:
         """See `AnyGallery.templates_of`."""
         with self._asking(person) as snapshot:
-            own = snapshot.photographs(person)
-            numbers = np.array([photograph.number for photograph in own], np.int64)
-            return [one.photograph_sha256 for one in own], snapshot.embeddings(numbers)
+            return snapshot.templates_of(person)
 
     def calibration(self, use: Use) -> Calibration | None:
         """See `AnyGallery.calibration`."""
@@ -207,12 +224,16 @@ class MilvusGallery(AnyGallery):
         return tuple(sorted(found, key=lambda entry: -entry.number))
 
     def enrol(
-        self, person: str, templates: Sequence[Template], consent: Consent | None = None
+        self,
+        person: str,
+        templates: Sequence[Template],
+        consent: Consent | None = None,
+        groups: Sequence[str] = (),
     ) -> dict[int, str]:
         """See `AnyGallery.enrol`."""
         with self._changing(person) as copy:
             copy.load_photographs(template.photograph_sha256 for template in templates)
-            return copy.store.enrol(person, templates, consent)
+            return copy.store.enrol(person, templates, consent, groups)
 
     @contextmanager
     def editing(self) -> Iterator[Editor]:
@@ -223,6 +244,7 @@ class MilvusGallery(AnyGallery):
     def erase(self, name: str) -> None:
         """See `AnyGallery.erase`."""
         with self._changing(name) as copy:
+            copy.load_exclusions_of_faces()
             copy.store.erase(name)
         self._collections.compact()
 
@@ -231,6 +253,7 @@ class MilvusGallery(AnyGallery):
         if gone:
             with self._copy() as copy:
                 copy.load_people(gone)
+                copy.load_exclusions_of_faces()
                 copy.store.erase_overdue()
                 copy.put_back()
             self._collections.compact()
@@ -240,6 +263,7 @@ class MilvusGallery(AnyGallery):
         vectors: npt.NDArray[np.floating],
         k: int,
         matching: Matching = Matching.BEST,
+        among: Collection[int] | None = None,
     ) -> list[list[Match]]:
         """See `AnyGallery.search`."""
         if k < 1:
@@ -247,7 +271,7 @@ class MilvusGallery(AnyGallery):
         queries = unit_vectors(vectors, self.model.dimension)
 
         def look(query: Embeddings, count: int) -> tuple[dict[str, float], float, bool]:
-            hits = self._collections.nearest(query, count)
+            hits = self._collections.nearest(query, count, among)
             best: dict[int, float] = {}
             for person, value in hits:
                 best.setdefault(person, value)

@@ -1,7 +1,7 @@
 """What is asked of a gallery, wherever it is kept."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, Self
@@ -95,6 +95,15 @@ class AnyGallery(Editable):
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         """Everybody enrolled, by name; or those who were deleted and can be restored."""
 
+    @abstractmethod
+    def members(self, groups: Sequence[str]) -> frozenset[int]:
+        """The ids of those who are enrolled and in one of some groups.
+
+        Raises:
+            ArgumentError: One of them cannot be a name.
+            GalleryError: Nobody is in one of them.
+        """
+
     @property
     @abstractmethod
     def size(self) -> tuple[int, int]:
@@ -111,6 +120,10 @@ class AnyGallery(Editable):
         Raises:
             GalleryError: Nobody has that name.
         """
+
+    @abstractmethod
+    def told_apart(self) -> frozenset[tuple[str, str]]:
+        """The names of any two who are known to be two people, in order."""
 
     @abstractmethod
     def calibration(self, use: Use) -> Calibration | None:
@@ -138,7 +151,11 @@ class AnyGallery(Editable):
 
     @abstractmethod
     def enrol(
-        self, person: str, templates: Sequence[Template], consent: Consent | None = None
+        self,
+        person: str,
+        templates: Sequence[Template],
+        consent: Consent | None = None,
+        groups: Sequence[str] = (),
     ) -> dict[int, str]:
         """Enrol photographs under a name; see `Store.enrol`."""
 
@@ -187,6 +204,7 @@ class AnyGallery(Editable):
         vectors: npt.NDArray[np.floating],
         k: int,
         matching: Matching = Matching.BEST,
+        among: Collection[int] | None = None,
     ) -> list[list[Match]]:
         """Find the people closest to each query, without those who are excluded from it.
 
@@ -194,6 +212,7 @@ class AnyGallery(Editable):
             vectors: (Q, D) unit vectors.
             k: How many people to find, at least 1.
             matching: How a person's photographs are compared.
+            among: The ids of the people who may be found; None: everybody.
 
         Returns:
             For each query at most k people, best first, those of equal similarity by name.

@@ -9,7 +9,7 @@ import hashlib
 import importlib.util
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -207,14 +207,24 @@ class Collections:
             finally:
                 pages.close()
 
-    def nearest(self, query: npt.NDArray[np.float32], count: int) -> list[tuple[int, float]]:
-        """The persons' ids of the closest templates, and the cosine similarities, closest first."""
+    def nearest(
+        self, query: npt.NDArray[np.float32], count: int, among: Collection[int] | None
+    ) -> list[tuple[int, float]]:
+        """The persons' ids of the closest templates, and the cosine similarities, closest first.
+
+        Args:
+            query: (D,) a unit vector.
+            count: How many templates.
+            among: The ids of the persons whose templates count; None: everybody's.
+        """
+        condition = "" if among is None else f"person in {sorted(among)}"
         with self._told():
             [hits] = self._client.search(
                 self._templates,
                 data=[query],
                 anns_field="embedding",
                 limit=count,
+                filter=condition,
                 output_fields=["person"],
                 search_params={
                     "metric_type": self.address.metric,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
@@ -12,19 +13,19 @@ import numpy.typing as npt
 from data.errors import GalleryError
 
 from ..inventory import AuditEntry, Operation, PhotographSummary
-from ..results import Calibration, PersonSummary, Quality, Use
+from ..results import Calibration, PersonSummary, Use
 from . import audit
-from .alike import closest_other
+from .apart import enrolled_exclusions, exclusions_of
+from .groups import members
+from .listing import list_people, list_photographs, photographs_of
 from .names import person_name
-from .people import ENROLLED, OVERDUE, RESTORABLE, require_person, restorable_since
+from .people import ENROLLED, OVERDUE, require_person, restorable_since
 from .sealing import (
     SealedConnection,
-    consent_place,
     crop_place,
     embedding_place,
     name_place,
     operation_place,
-    photograph_place,
 )
 from .templates import EmbeddingModel, Embeddings, from_blob, unit_vectors
 
@@ -32,9 +33,6 @@ Ids = npt.NDArray[np.int64]
 
 CALIBRATION_COLUMNS = tuple(one.name for one in fields(Calibration) if one.name != "doubt")
 """What is kept of a calibration."""
-
-QUALITY_COLUMNS = tuple(one.name for one in fields(Quality))
-"""What is kept of a face's quality."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,26 +117,11 @@ class Snapshot:
 
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         """Everybody enrolled, or those who can be restored, by name."""
-        condition = RESTORABLE if deleted else ENROLLED
-        rows = self._connection.execute(
-            "SELECT person.id, name, count(template.id), enrolled_at, consent, consented_at,"
-            " expires_on FROM person LEFT JOIN template ON template.person_id = person.id"
-            f" WHERE {condition} GROUP BY person.id",
-            (restorable_since(),) if deleted else (),
-        )
-        found = [
-            PersonSummary(
-                name=self.seal.open_text(name, name_place(person)),
-                photographs=photographs,
-                enrolled_at=enrolled_at,
-                consent=consent and self.seal.open_text(consent, consent_place(person)),
-                consented_at=consented_at,
-                expires_on=expires_on,
-                person_id=person,
-            )
-            for person, name, photographs, enrolled_at, consent, consented_at, expires_on in rows
-        ]
-        return tuple(sorted(found, key=lambda person: person.name))
+        return list_people(self._connection, deleted=deleted)
+
+    def members(self, groups: Sequence[str]) -> frozenset[int]:
+        """The ids of those in one of some groups; see `groups.members`."""
+        return members(self._connection, groups)
 
     def size(self) -> tuple[int, int]:
         """How many people are enrolled, and from how many photographs."""
@@ -182,15 +165,23 @@ class Snapshot:
         Raises:
             GalleryError: One of them is damaged.
         """
-        found: dict[int, list[Embeddings]] = {}
-        model = self.model
-        for row, person, closed in self._connection.execute(
-            "SELECT id, person_id, embedding FROM exclusion ORDER BY id"
-        ):
-            place = embedding_place("exclusion", row, person, model.weights_digest)
-            vector = from_blob(self.seal.open(closed, place), model.dimension)
-            found.setdefault(person, []).append(vector)
-        return {person: np.concatenate(vectors) for person, vectors in found.items()}
+        return exclusions_of(self._connection, self.model)
+
+    def told_apart(self) -> frozenset[tuple[str, str]]:
+        """The names of any two who are known to be two people, in order.
+
+        Raises:
+            GalleryError: A template or an exclusion is damaged.
+        """
+        pairs = {(a, b) for _, a, b in enrolled_exclusions(self._connection, self.model) if a != b}
+        if not pairs:
+            return frozenset()
+        names = self.roll().names
+        return frozenset(
+            (min(names[a], names[b]), max(names[a], names[b]))
+            for a, b in pairs
+            if a in names and b in names
+        )
 
     def photographs(self, name: str) -> tuple[PhotographSummary, ...]:
         """What somebody is enrolled by, in the order of their numbers.
@@ -199,31 +190,18 @@ class Snapshot:
             GalleryError: Nobody has that name, or a template is damaged.
         """
         person = require_person(self._connection, person_name(name))
-        rows = self._connection.execute(
-            "SELECT id, photograph_sha256 FROM template WHERE person_id = ? ORDER BY id", (person,)
-        ).fetchall()
-        closest = closest_other(self.embeddings(np.array([row[0] for row in rows], np.int64)))
-        qualities = self._qualities(person)
-        return tuple(
-            PhotographSummary(
-                number=number,
-                photograph_sha256=self.seal.open_text(digest, photograph_place("template", number)),
-                cosine_similarity=similarity,
-                quality=qualities.get(number),
-            )
-            for (number, digest), similarity in zip(rows, closest, strict=True)
-        )
+        _, embeddings = self.templates_of(name)
+        return list_photographs(self._connection, person, embeddings)
 
-    def _qualities(self, person: int) -> dict[int, Quality]:
-        rows = self._connection.execute(
-            f"SELECT template_id, {', '.join(QUALITY_COLUMNS)} FROM quality"
-            " JOIN template ON template.id = template_id WHERE person_id = ?",
-            (person,),
-        )
-        return {
-            number: Quality(**dict(zip(QUALITY_COLUMNS, values, strict=True)))
-            for number, *values in rows
-        }
+    def templates_of(self, name: str) -> tuple[list[str], Embeddings]:
+        """The SHA-256 of a person's photographs, and their templates (N, D) in that order.
+
+        Raises:
+            GalleryError: Nobody has that name, or a template is damaged.
+        """
+        own = photographs_of(self._connection, require_person(self._connection, person_name(name)))
+        numbers = np.array([number for number, _ in own], np.int64)
+        return [digest for _, digest in own], self.embeddings(numbers)
 
     def crop(self, name: str, photograph: int | None = None) -> bytes | None:
         """The aligned face of a person's photograph as a picture file; None if none was kept.

@@ -10,12 +10,14 @@ from data.errors import GalleryError
 from ..inventory import Consent
 from ..results import Calibration
 from . import audit, journal
+from .apart import forget_faces
 from .audit import Action
 from .database import Database
 from .editable import Editable
 from .editing import Editor
 from .encrypting import change_key
 from .enrolling import enrol
+from .groups import group_names
 from .keys import FindSecret, Keep, WrappedKey
 from .names import person_name
 from .opening import create_database
@@ -135,7 +137,11 @@ class Store(Editable):
             return adopted.rowcount > 0
 
     def enrol(
-        self, person: str, templates: Sequence[Template], consent: Consent | None = None
+        self,
+        person: str,
+        templates: Sequence[Template],
+        consent: Consent | None = None,
+        groups: Sequence[str] = (),
     ) -> dict[int, str]:
         """Enrol photographs under a name, known or new.
 
@@ -146,19 +152,20 @@ class Store(Editable):
             person: The name.
             templates: One face of each photograph.
             consent: What the person agreed to; noted if any photograph was new.
+            groups: What the person is put into, if any photograph was new.
 
         Returns:
             Position in `templates` → under which name that one is enrolled already; empty when all
             were new.
 
         Raises:
-            ArgumentError: The name cannot be one.
+            ArgumentError: The name, or a group's, cannot be one.
             GalleryError: An embedding is not a unit vector of the gallery's dimension, or the file
                 cannot be written. Nothing has been enrolled.
         """
-        name = person_name(person)
+        name, into = person_name(person), group_names(groups)
         with self._changing() as connection:
-            return enrol(connection, name, templates, consent)
+            return enrol(connection, name, templates, consent, into)
 
     @contextmanager
     def editing(self) -> Iterator[Editor]:
@@ -248,7 +255,9 @@ class Store(Editable):
 def _erase(connection: SealedConnection, action: Action, condition: str, value: str) -> bool:
     rows = connection.execute(f"SELECT id FROM person WHERE {condition}", (value,)).fetchall()
     if rows:
-        audit.note(connection, action, *(row[0] for row in rows))
+        people = {row[0] for row in rows}
+        audit.note(connection, action, *sorted(people))
+        forget_faces(connection, Snapshot(connection).model, people)
         connection.execute(f"DELETE FROM person WHERE {condition}", (value,))
         journal.forget(connection)
         connection.execute("UPDATE gallery SET traces_remain = 1")

@@ -33,7 +33,8 @@ class StoredRow:
         kind: Its table.
         number: Its id where it has one, else 0.
         owner: The id of what it goes with, else 0.
-        label: What it is found by: the SHA-256 of a person's name; empty for others.
+        label: What it is found by: the SHA-256 of a person's or a group's name, or that of an
+            exclusion's photograph; empty for others.
         deleted: When a person was deleted; empty for those who are enrolled, and for other rows.
         expires: The last day of a person's consent; empty where that has no end, and for others.
         body: Its columns as JSON.
@@ -123,6 +124,11 @@ def columns_of(row: StoredRow) -> dict[str, Any]:
         name: base64.b64decode(value["base64"]) if isinstance(value, dict) else value
         for name, value in json.loads(row.body).items()
     }
+
+
+def label_of(name: str) -> str:
+    """What a name is found by, whatever is in it."""
+    return hashlib.sha256(name.encode()).hexdigest()
 
 
 def chunks_of(values: Iterable[int | str]) -> Iterator[str]:
