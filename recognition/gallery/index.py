@@ -58,18 +58,22 @@ class TemplateIndex:
             self._faiss.add_with_ids(embeddings_of(some), some)
         return bool(len(surplus) or len(missing))
 
-    def search(self, queries: Embeddings, count: int) -> tuple[npt.NDArray[np.float32], Ids]:
+    def search(
+        self, queries: Embeddings, count: int, among: Ids | None = None
+    ) -> tuple[npt.NDArray[np.float32], Ids]:
         """Find the closest templates of each query.
 
         Args:
             queries: (Q, D) unit vectors.
-            count: How many to find, 1 … N.
+            count: How many to find, 1 … N, or 1 … n among some.
+            among: (n,) the ids of those that count, all of which are held; None: all.
 
         Returns:
             Their cosine similarities (Q, count), descending, and their ids (Q, count).
         """
+        some = None if among is None else faiss.SearchParameters(sel=faiss.IDSelectorBatch(among))
         with _one_thread():
-            similarities, ids = self._faiss.search(queries, count)
+            similarities, ids = self._faiss.search(queries, count, params=some)
         return similarities, ids
 
     def embeddings(self, ids: Ids) -> Embeddings:

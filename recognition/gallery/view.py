@@ -1,6 +1,6 @@
 """What a search looks at: one state of the store, with its index."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy.typing as npt
 from ..results import Match
 from .index import TemplateIndex
 from .matching import Matching
-from .snapshot import Roll
+from .snapshot import Ids, Roll
 from .templates import Embeddings
 
 _TEMPLATES_A_PERSON = 4  # looked at for each person asked for, before looking further
@@ -38,7 +38,11 @@ class View:
         return self.revision.partition("/")[0]
 
     def best_people(
-        self, query: Embeddings, k: int, matching: Matching = Matching.BEST
+        self,
+        query: Embeddings,
+        k: int,
+        matching: Matching = Matching.BEST,
+        among: Collection[int] | None = None,
     ) -> list[Match]:
         """Find the k people closest to a query; see `best_of`.
 
@@ -49,20 +53,28 @@ class View:
             query: (D,) a unit vector.
             k: How many people; fewer are found where fewer are enrolled.
             matching: How a person's templates are compared.
+            among: The ids of the people who count; whoever is not enrolled is passed over. None:
+                everybody.
         """
+        ids, people = None, len(self.roll.names)
+        if among is not None:
+            ids = self.roll.ids[np.isin(self.roll.people, np.fromiter(among, np.int64))]
+            people = len(self.roll.names.keys() & set(among))
 
         def look(count: int) -> tuple[dict[str, float], float, bool]:
-            best, limit = self._best_among(query, count)
-            return self._scored(query, best, matching), limit, len(best) == len(self.roll.names)
+            best, limit = self._best_among(query, count, ids)
+            return self._scored(query, best, matching), limit, len(best) == people
 
-        return best_of(look, k, len(self.index))
+        return best_of(look, k, len(self.index) if ids is None else len(ids))
 
-    def _best_among(self, query: Embeddings, count: int) -> tuple[dict[int, float], float]:
+    def _best_among(
+        self, query: Embeddings, count: int, ids: Ids | None
+    ) -> tuple[dict[int, float], float]:
         """Person → best cosine similarity among the `count` closest templates, and the last one."""
         best: dict[int, float] = {}
         limit = -1.0
         if count:
-            similarities, ids = self.index.search(query[np.newaxis, :], count)
+            similarities, ids = self.index.search(query[np.newaxis, :], count, ids)
             # Rounding may take a unit vector's product with itself past 1.
             values = similarities[0].clip(-1, 1).tolist()
             people = self.roll.people[np.searchsorted(self.roll.ids, ids[0])]

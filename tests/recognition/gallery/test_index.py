@@ -125,9 +125,9 @@ def test_a_search_takes_one_thread_and_gives_the_others_back(
     counted: list[int] = []
     search = index._faiss.search
 
-    def counting(*arguments: object) -> object:
+    def counting(*arguments: object, **options: object) -> object:
         counted.append(faiss.omp_get_max_threads())
-        return search(*arguments)
+        return search(*arguments, **options)
 
     monkeypatch.setattr(index._faiss, "search", counting)
     try:
