@@ -35,12 +35,14 @@ class Terms:
         any_quality: Whether a face may be too poor to know somebody by.
         watch: What to say of those enrolled.
         consent: What they agreed to.
+        groups: What they are put into.
     """
 
     face: int | None
     any_quality: bool
     watch: Watch
     consent: Consent | None = None
+    groups: tuple[str, ...] = ()
 
 
 def enrol(
@@ -73,7 +75,8 @@ def enrol(
             skipped[position] = Skipped(image=names[-1], reason=outcome)
     if templates:
         positions = list(templates)
-        for index, owner in gallery().enrol(name, list(templates.values()), terms.consent).items():
+        known = gallery().enrol(name, list(templates.values()), terms.consent, terms.groups)
+        for index, owner in known.items():
             position = positions[index]
             skipped[position] = _known_already(names[position], name, owner)
             del templates[position]

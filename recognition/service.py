@@ -11,6 +11,7 @@ from data.files import printable
 
 from .calibrating import probability_of
 from .enrolment import Terms, enrol, face_meant, joined, photographs_in, template_of
+from .gallery.groups import group_names
 from .gallery.matching import Matching
 from .gallery.names import person_name
 from .gallery.protocol import AnyGallery, nobody_enrolled
@@ -49,6 +50,7 @@ class RecognitionService(ThresholdKeeper):
         face: int | None = None,
         any_quality: bool = False,
         consent: Consent | None = None,
+        groups: Sequence[str] = (),
         progress: ProgressCallback | None = None,
     ) -> Enrolment:
         """Enrol photographs of one person; those that cannot be used are skipped with a reason.
@@ -62,17 +64,20 @@ class RecognitionService(ThresholdKeeper):
                 one and skips photographs of several people.
             any_quality: Whether to take faces that are too small, blurred, turned, dark or bright.
             consent: What the person agreed to, and until when.
+            groups: What the person is put into, if any photograph is new.
             progress: Called after each photograph.
 
         Raises:
-            ArgumentError: The name cannot be one, or `face` is less than 1.
+            ArgumentError: The name, or a group's, cannot be one, or `face` is less than 1.
             WeightsError: No weights are at hand.
             GalleryError: The gallery is another model's, or cannot be written.
         """
         name = person_name(person)
         _check_face(face)
         photographs = self._look_at(images, progress)
-        return enrol(self._to_enrol_in, name, photographs, self._terms(face, any_quality, consent))
+        return enrol(
+            self._to_enrol_in, name, photographs, self._terms(face, any_quality, consent, groups)
+        )
 
     def enroll_folder(
         self,
@@ -80,6 +85,7 @@ class RecognitionService(ThresholdKeeper):
         *,
         any_quality: bool = False,
         consent: Consent | None = None,
+        groups: Sequence[str] = (),
         progress: ProgressCallback | None = None,
     ) -> Enrolment:
         """Enrol a folder of folders, each named like the person on its photographs.
@@ -91,6 +97,7 @@ class RecognitionService(ThresholdKeeper):
             root: The folder.
             any_quality: As in `enroll`.
             consent: What all of them agreed to, and until when.
+            groups: What each of them is put into.
             progress: Called after each photograph.
 
         Raises:
@@ -99,7 +106,7 @@ class RecognitionService(ThresholdKeeper):
             GalleryError: The gallery is another model's, or cannot be written.
         """
         owners, images, skipped = photographs_in(root)
-        terms = self._terms(None, any_quality, consent, others=False)
+        terms = self._terms(None, any_quality, consent, groups, others=False)
         seen = zip(owners, self._look_at(images, progress), strict=True)
         done = [
             enrol(self._to_enrol_in, name, (item for _, item in group), terms)
@@ -115,6 +122,7 @@ class RecognitionService(ThresholdKeeper):
         threshold: float | None = None,
         matching: Matching = Matching.BEST,
         repeats: bool = False,
+        groups: Sequence[str] = (),
         progress: ProgressCallback | None = None,
     ) -> list[Identification | FailedImage]:
         """Say who is in photographs, among the people enrolled.
@@ -127,6 +135,8 @@ class RecognitionService(ThresholdKeeper):
             matching: How a face is compared with a person of several photographs. No rule is above
                 the default, so that a threshold lets no more strangers pass by another one.
             repeats: Whether a person may be named twice in one photograph, as in a collage.
+            groups: Name only who is in one of these; everybody else is nobody known. Empty:
+                everybody.
             progress: Called after each photograph.
 
         Returns:
@@ -135,7 +145,8 @@ class RecognitionService(ThresholdKeeper):
         Raises:
             ArgumentError: `top_k` or `threshold` is out of range, or the weights have no threshold.
             WeightsError: No weights are at hand.
-            GalleryError: Nobody is enrolled, or the gallery is another model's.
+            GalleryError: Nobody is enrolled, or nobody is in one of the groups, or the gallery is
+                another model's.
         """
         gallery = self._gallery()
         if gallery.is_empty:
@@ -147,6 +158,7 @@ class RecognitionService(ThresholdKeeper):
             calibration=calibration,
             matching=matching,
             repeats=repeats,
+            among=gallery.members(groups) if groups else None,
         )
         return [
             item if isinstance(item, FailedImage) else name_faces(gallery, item, question)
@@ -229,6 +241,7 @@ class RecognitionService(ThresholdKeeper):
         face: int | None,
         any_quality: bool,
         consent: Consent | None,
+        groups: Sequence[str],
         *,
         others: bool = True,
     ) -> Terms:
@@ -239,6 +252,7 @@ class RecognitionService(ThresholdKeeper):
             any_quality=any_quality,
             watch=Watch(threshold=threshold, others=others),
             consent=consent,
+            groups=group_names(groups),
         )
 
     def _to_enrol_in(self) -> AnyGallery:

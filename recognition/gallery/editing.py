@@ -181,8 +181,8 @@ class Editor:
     ) -> None:
         """See `Editable.group`."""
         names, add, remove = group_names(names), group_names(add), group_names(remove)
-        if not (add or remove) or set(add) & set(remove):
-            raise ArgumentError("which groups do they join, and which others do they leave?")
+        if not names or not (add or remove) or set(add) & set(remove):
+            raise ArgumentError("who joins which groups, and who leaves which others?")
         people = [require_person(self._connection, name) for name in names]
         who = f"'{names[0]}'" if len(names) == 1 else f"{len(names)} people"
         done = [f"put into '{one}'" for one in add] + [f"taken out of '{one}'" for one in remove]

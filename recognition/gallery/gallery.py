@@ -1,7 +1,7 @@
 """Who is enrolled, and who of them is closest to a face: the store and its index as one thing."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -254,6 +254,7 @@ class Gallery(Readable, AnyGallery):
         vectors: npt.NDArray[np.floating],
         k: int,
         matching: Matching = Matching.BEST,
+        among: Collection[int] | None = None,
     ) -> list[list[Match]]:
         """See `AnyGallery.search`."""
         if k < 1:
@@ -262,7 +263,7 @@ class Gallery(Readable, AnyGallery):
             self._erase_overdue()
             view = self._views.current()
             queries = unit_vectors(vectors, view.index.dimension)
-            return [view.best_people(query, k, matching) for query in queries]
+            return [view.best_people(query, k, matching, among) for query in queries]
 
     @contextmanager
     def records(self) -> Iterator[Iterator[PersonRecord]]:

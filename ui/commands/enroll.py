@@ -44,6 +44,10 @@ def enroll(
             "--any-quality", help="Take faces that are small, blurred, turned, dark or bright, too."
         ),
     ] = False,
+    groups: Annotated[
+        list[str] | None,
+        typer.Option("--group", metavar="GROUP", help="Put them into this group; may be repeated."),
+    ] = None,
     consent: NoteOption = None,
     expires: ExpiresOption = None,
     as_json: JsonOption = False,
@@ -65,7 +69,11 @@ def enroll(
     with settings.recognition_service() as service, output.progress_bar("enrolling") as progress:
         if name is None:
             enrolment = service.enroll_folder(
-                paths[0], any_quality=any_quality, consent=agreed, progress=progress
+                paths[0],
+                any_quality=any_quality,
+                consent=agreed,
+                groups=groups or (),
+                progress=progress,
             )
         else:
             enrolment = service.enroll(
@@ -74,6 +82,7 @@ def enroll(
                 face=face,
                 any_quality=any_quality,
                 consent=agreed,
+                groups=groups or (),
                 progress=progress,
             )
     if as_json:

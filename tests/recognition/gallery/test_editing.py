@@ -22,7 +22,7 @@ from recognition.results import Quality
 MakeTemplate = Callable[..., Template]
 
 QUALITY = Quality(size=40.5, sharpness=0.3, turn=-0.1, nod=0.05, brightness=0.45)
-_TABLES = ("person", "template", "crop", "quality", "exclusion")
+_TABLES = ("person", "template", "crop", "quality", "exclusion", "membership")
 
 
 def rows(folder: Path) -> dict[str, list[tuple[object, ...]]]:
