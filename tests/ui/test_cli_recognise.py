@@ -285,7 +285,7 @@ def test_people_are_listed_renamed_deleted_restored_and_erased(
     assert names("--deleted") == []
     assert main(["people", "list"]) == 0
     assert capsys.readouterr().out.startswith(
-        "name\tphotographs\tenrolled at\tconsent\tuntil\n-Anna\t1\t"
+        "name\tphotographs\tenrolled at\tgroups\tconsent\tuntil\n-Anna\t1\t"
     )
 
 
@@ -433,3 +433,60 @@ def test_the_mean_of_somebody_s_photographs_can_be_compared(
     assert best() == best("--match", "best") == pytest.approx(1)
     assert best("--match", "mean") == best("--match", "trimmed") == pytest.approx(0.5, abs=0.01)
     assert main(["identify", red, "--match", "worst"]) == 2
+
+
+def test_whoever_is_in_none_of_the_groups_asked_for_is_unknown(
+    tmp_path: Path, red_and_blue: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = picture(tmp_path / "both.png", RED, BLUE)
+
+    def names(*options: str) -> list[str | None]:
+        return [face["person"] for face in as_json(capsys, "identify", both, *options)[0]["faces"]]
+
+    assert main(["people", "group", "Ann", "--add", "family", "--add", "staff"]) == 0
+    new = picture(tmp_path / "new.png", TEAL)
+    assert main(["enroll", new, "--name", "Cyd", "--group", "staff", "--group", "night"]) == 0
+    assert names() == ["Ann", "Bob"]
+    assert names("--group", "family") == ["Ann", None]
+    assert names("--group", "night") == [None, None]
+    [found] = as_json(capsys, "identify", both, "--group", "staff", "--top-k", "9")
+    assert {match["person"] for match in found["faces"][1]["matches"]} == {"Ann", "Cyd"}
+    assert [one["name"] for one in as_json(capsys, "people", "list", "--group", "staff")] == [
+        "Ann",
+        "Cyd",
+    ]
+    assert as_json(capsys, "people", "list")[0]["groups"] == ["family", "staff"]
+    assert main(["people", "list", "--group", "night"]) == 0
+    assert "\tnight, staff\t" in capsys.readouterr().out
+    assert main(["people", "group", "Cyd", "Ann", "--remove", "staff"]) == 0
+    assert capsys.readouterr().out == "2 people changed: see likeness people list\n"
+    for command, code in (
+        (["identify", both, "--group", "staff"], 1),
+        (["identify", both, "--group", "\n"], 2),
+        (["people", "list", "--group", ""], 2),
+        (["people", "group", "Ann"], 2),
+        (["people", "group", "Zoe", "--add", "x"], 1),
+        (["people", "group", "Ann", "--remove", "staff"], 1),
+        (["enroll", both, "--name", "Eve", "--face", "1", "--group", "x" * 201], 2),
+    ):
+        assert main(command) == code, command
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_two_who_look_alike_are_told_apart_and_not_listed_again(
+    tmp_path: Path, red_and_blue: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["enroll", picture(tmp_path / "p.png", PINK), "--name", "Rose"]) == 0
+    [pair] = as_json(capsys, "people", "check")
+    assert not pair["told_apart"]
+    assert main(["people", "tell-apart", "Rose", "Ann"]) == 0
+    assert as_json(capsys, "people", "check") == []
+    assert main(["people", "check", "--all"]) == 0
+    assert "Ann\tRose\t0.96\t1 3\t100 %\ttwo people" in capsys.readouterr().out
+    assert as_json(capsys, "identify", str(tmp_path / "p.png"))[0]["faces"][0]["person"] == "Rose"
+    assert main(["people", "undo"]) == 0
+    assert len(as_json(capsys, "people", "check")) == 1
+    for others in (["Ann", "Ann"], ["Ann", "Zoe"]):
+        capsys.readouterr()
+        assert main(["people", "tell-apart", *others]) == 1
+        assert capsys.readouterr().err.count("\n") == 1

@@ -222,7 +222,7 @@ def test_an_export_without_groups_is_of_the_version_before_there_were_any(
 def test_groups_that_are_none_are_refused(full: AnyGallery, tmp_path: Path, groups: object) -> None:
     export(full, tmp_path / "people")
     rewrite(tmp_path / "people", lambda line: line.update(groups=groups))
-    with pytest.raises(GalleryError, match="line 1 of people.jsonl is damaged"):
+    with pytest.raises(GalleryError, match=r"line 1 of people\.jsonl is damaged"):
         import_from(tmp_path / "people", into(tmp_path / "other"))
 
 
