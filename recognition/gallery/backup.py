@@ -23,7 +23,8 @@ from .audit import Action
 from .cache import IndexCache
 from .checking import faults_of
 from .database import Database
-from .gallery import DATABASE, STAGING, Gallery
+from .erasing import STAGING
+from .gallery import DATABASE, Gallery
 from .keys import FindSecret, Lock
 from .opening import connect, create_database, in_memory
 from .schema import APPLICATION_ID, TRIGGERS, VERSION

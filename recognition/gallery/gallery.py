@@ -1,6 +1,5 @@
 """Who is enrolled, and who of them is closest to a face: the store and its index as one thing."""
 
-import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import cache
@@ -14,14 +13,13 @@ from data.files import private_folder
 
 from ..inventory import Consent
 from ..results import Calibration, Match
-from .audit import Action
 from .cache import IndexCache
 from .checking import facts_of, faults_of
 from .editing import Editor
-from .keys import FindSecret, Keep, new_secret
+from .erasing import Erasing
+from .keys import FindSecret
 from .matching import Matching
 from .protocol import AnyGallery, Writer, nobody_enrolled
-from .reading import Readable
 from .records import PersonRecord, add_records, read_records
 from .snapshot import Snapshot
 from .store import Store
@@ -31,11 +29,8 @@ from .views import Views
 DATABASE = "gallery.sqlite"
 """The file that holds everything; all else in the folder can be made again."""
 
-STAGING = ".restoring"
-"""A folder within the gallery's, of a restoration that has not come to its end."""
 
-
-class Gallery(Readable, AnyGallery):
+class Gallery(Erasing, AnyGallery):
     """A gallery in a folder of this machine. Safe for several threads and processes at once.
 
     Every search first asks the store whether anything has changed, by this process or another.
@@ -45,9 +40,7 @@ class Gallery(Readable, AnyGallery):
 
     def __init__(self, folder: Path, find_secret: FindSecret = lambda _: None) -> None:
         self._find_secret = cache(find_secret)  # nobody is asked twice
-        super().__init__(Store(folder / DATABASE, self._find_secret))
-        self._folder = folder
-        self._cache = IndexCache(folder / "index")
+        super().__init__(folder, Store(folder / DATABASE, self._find_secret))
         self._views = Views(self._store, self._cache)
 
     @classmethod
@@ -123,11 +116,6 @@ class Gallery(Readable, AnyGallery):
         """Whether this is still the gallery in its folder: neither removed nor replaced."""
         return self._store.is_in_place
 
-    @property
-    def lingers(self) -> str | None:
-        """Nothing: `erase` leaves no byte."""
-        return None
-
     def calibrate(self, calibrations: Sequence[Calibration]) -> None:
         """Keep the gallery's own threshold for each use; see `Store.calibrate`."""
         with self._lock:
@@ -149,105 +137,6 @@ class Gallery(Readable, AnyGallery):
         """See `Editable.editing`."""
         with self._changing(), self._store.editing() as editor:
             yield editor
-
-    def erase(self, name: str) -> None:
-        """Remove a person for good: when this returns no byte of them is left in any file.
-
-        Raises:
-            GalleryError: Nobody has that name; or the person is gone but another program is in the
-                way of wiping the traces, which the next change does.
-        """
-        with self._lock:
-            self._erase_overdue()
-            self._store.erase(name)
-            self.wipe_traces()
-
-    @property
-    def is_encrypted(self) -> bool:
-        """Whether everything that tells of a person is encrypted at rest."""
-        with self._lock:
-            return self._store.is_encrypted
-
-    def encrypt(self, secret: str, keep: Keep | None = None) -> None:
-        """Encrypt everything that tells of a person; nothing plain is left in any file.
-
-        Args:
-            secret: A passphrase of at least 8 characters, or a key of 64 hexadecimal digits.
-            keep: Called with the id of the gallery's key and the secret; if it fails nothing is
-                changed.
-
-        Raises:
-            ArgumentError: The passphrase is too short.
-            GalleryError: It is encrypted already; or it is encrypted now, but another program is in
-                the way of wiping what was plain, which the next opening does.
-        """
-        self._change_key(Action.ENCRYPT, new_secret(secret), keep)
-
-    def decrypt(self) -> None:
-        """Keep everything as it is from now on; refused where that is so already."""
-        self._change_key(Action.DECRYPT, None)
-
-    def rotate(self, secret: str, keep: Keep | None = None, *, data_key: bool = False) -> None:
-        """Let another passphrase or key open the gallery, and the present one no longer.
-
-        Args:
-            secret: The new one; see `encrypt`.
-            keep: As for `encrypt`.
-            data_key: Encrypt every row anew by another key, too: who copied the gallery's files
-                before and knew the old passphrase reads nothing of what is written from now on.
-
-        Raises:
-            ArgumentError: The passphrase is too short.
-            GalleryError: It is not encrypted; or as in `encrypt`.
-        """
-        action = Action.ROTATE if data_key else Action.REWRAP
-        self._change_key(action, new_secret(secret), keep)
-
-    def _change_key(self, action: Action, secret: str | None, keep: Keep | None = None) -> None:
-        with self._lock:
-            self._erase_overdue()
-            self._store.change_key(action, secret, keep)
-            self.wipe_traces()
-
-    def _erase_overdue(self) -> None:
-        """Let those go whose time is over, where the gallery can be written.
-
-        Where it cannot, they are neither listed nor restored, and the next change tries again.
-        """
-        with self._lock, suppress(GalleryError):
-            if self._store.erase_overdue():
-                self.wipe_traces()
-
-    @contextmanager
-    def _changing(self) -> Iterator[None]:
-        with self._lock:
-            self._erase_overdue()
-            yield
-            # The change itself is done. If traces of an earlier erasure remain and cannot be wiped
-            # now, the next change tries again.
-            with suppress(GalleryError):
-                self.wipe_traces()
-
-    def wipe_traces(self) -> None:
-        """Wipe what erased people left in the files, also after a kill in the middle of it.
-
-        Raises:
-            GalleryError: Another program is in the way; the next change tries again.
-        """
-        with self._store.reading() as snapshot:
-            if not snapshot.traces_remain:
-                return
-        # No process writes an index that still holds them after this: `Views` would notice.
-        try:
-            with self._store.unchanging():
-                self._cache.clear()
-                shutil.rmtree(self._folder / STAGING, ignore_errors=True)
-        except OSError as error:
-            raise GalleryError(
-                f"cannot remove the index in {self._folder} ({error}), so traces of what was "
-                "erased remain in it: remove it, or check its permissions and erase again"
-            ) from error
-        self._store.wipe_traces()
 
     def search(
         self,

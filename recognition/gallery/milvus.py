@@ -1,8 +1,6 @@
 """A gallery in Milvus: people and templates both there, so that many machines share it."""
 
-import threading
 import time
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 
@@ -11,29 +9,22 @@ import numpy.typing as npt
 
 from data.errors import ArgumentError
 
-from ..inventory import AuditEntry, Consent, Operation, PhotographSummary
-from ..results import Calibration, Match, PersonSummary, Use
+from ..inventory import Consent
+from ..results import Calibration, Match
 from .address import MilvusAddress
 from .editing import Editor
 from .loading import LoadingEditor
 from .matching import Matching
+from .milvus_reading import ReadableMilvus
 from .neighbours import (
-    facts_in,
-    faults_in,
-    groups_by_person,
-    members_in,
     named,
-    roll_of,
     scored,
-    summaries,
-    told_apart_in,
 )
 from .protocol import AnyGallery, Writer, nobody_enrolled
 from .records import Added, PersonRecord, add_records, read_records
-from .remote import MOST_RESULTS, Collections
+from .remote import MOST_RESULTS
 from .schema import AUDIT_DAYS
-from .snapshot import Roll, Snapshot
-from .stored import columns_of, enrolled, overdue, restorable
+from .stored import enrolled, overdue, restorable
 from .templates import EmbeddingModel, Embeddings, Template, unit_vectors
 from .view import best_of
 from .working import WorkingCopy, first_id_of, new_gallery
@@ -43,16 +34,11 @@ _PEOPLE_AT_ONCE = 200
 _AUDIT_SECONDS = AUDIT_DAYS * 86_400
 
 
-class MilvusGallery(AnyGallery):
+class MilvusGallery(ReadableMilvus, AnyGallery):
     """A gallery in Milvus. What it cannot promise, `docs/scale.md` tells.
 
     Use `MilvusGallery.open`.
     """
-
-    def __init__(self, address: MilvusAddress) -> None:
-        self._address = address
-        self._lock = threading.RLock()
-        self._collections = Collections(address)
 
     @classmethod
     def open(
@@ -97,33 +83,12 @@ class MilvusGallery(AnyGallery):
         return rows.exist and bool(rows.count('kind == "gallery"', rows=True))
 
     @contextmanager
-    def _copy(self, *names: str, crops: bool = False) -> Iterator[WorkingCopy]:
-        """What is kept of some people, to be asked by the gallery's own rules."""
-        with self._lock, closing(WorkingCopy(self._collections)) as copy:
-            copy.load_named(names, crops=crops)
-            yield copy
-
-    @contextmanager
-    def _asking(self, *names: str, crops: bool = False) -> Iterator[Snapshot]:
-        with self._copy(*names, crops=crops) as copy, copy.store.reading() as snapshot:
-            yield snapshot
-
-    @contextmanager
     def _changing(self, *names: str) -> Iterator[WorkingCopy]:
         self._erase_overdue()
         with self._copy(*names) as copy:
             yield copy
             copy.put_back()
         self._collections.remove_older("audit", first_id_of(time.time() - _AUDIT_SECONDS))
-
-    @property
-    def model(self) -> EmbeddingModel:
-        """See `AnyGallery.model`."""
-        [row] = self._collections.rows('kind == "gallery"')
-        about = columns_of(row)
-        return EmbeddingModel(
-            about["model_id"], about["weights_digest"], about["dimension"], about["weights_path"]
-        )
 
     def adopt(self, model: EmbeddingModel) -> bool:
         """See `AnyGallery.adopt`."""
@@ -140,88 +105,15 @@ class MilvusGallery(AnyGallery):
             return adopted
 
     @property
-    def is_empty(self) -> bool:
-        """See `AnyGallery.is_empty`."""
-        return not self._collections.count(enrolled(), rows=True)
-
-    @property
     def is_in_place(self) -> bool:
         """Nothing is kept here that could be outdated: each question is Milvus's to answer."""
         return True
-
-    @property
-    def lingers(self) -> str | None:
-        """See `AnyGallery.lingers`."""
-        return (
-            "Milvus was asked to compact, and keeps bytes of what was erased until it has; its own "
-            "backups keep them longer"
-        )
-
-    def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
-        """See `AnyGallery.people`."""
-        rows = self._collections.rows(restorable() if deleted else enrolled())
-        counts = Counter(person for _, person in self._collections.owners())
-        groups = groups_by_person(self._collections.rows('kind == "membership"'))
-        return summaries(rows, counts, groups)
-
-    def members(self, groups: Sequence[str]) -> frozenset[int]:
-        """See `AnyGallery.members`."""
-        return members_in(self._collections, groups)
-
-    def told_apart(self) -> frozenset[tuple[str, str]]:
-        """See `AnyGallery.told_apart`."""
-        return told_apart_in(self._collections)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """See `AnyGallery.size`."""
-        hidden = self._collections.rows(f'kind == "person" and not ({enrolled()})')
-        out_of_sight = self._collections.count_in("person", [row.number for row in hidden])
-        people = self._collections.count(enrolled(), rows=True)
-        return people, self._collections.count() - out_of_sight
-
-    def templates(self) -> tuple[Roll, Embeddings]:
-        """See `AnyGallery.templates`."""
-        return roll_of(
-            self._collections.rows(enrolled()), self._collections.templates(), self.model.dimension
-        )
-
-    def templates_of(self, person: str) -> tuple[list[str], Embeddings]:
-        """See `AnyGallery.templates_of`."""
-        with self._asking(person) as snapshot:
-            return snapshot.templates_of(person)
-
-    def calibration(self, use: Use) -> Calibration | None:
-        """See `AnyGallery.calibration`."""
-        with self._asking() as snapshot:
-            return snapshot.calibration(use)
 
     def calibrate(self, calibrations: Sequence[Calibration]) -> None:
         """See `AnyGallery.calibrate`."""
         with self._copy() as copy:
             copy.store.calibrate(calibrations)
             copy.put_back()
-
-    def crop(self, person: str, photograph: int | None = None) -> bytes | None:
-        """See `AnyGallery.crop`."""
-        with self._asking(person, crops=True) as snapshot:
-            return snapshot.crop(person, photograph)
-
-    def photographs(self, person: str) -> tuple[PhotographSummary, ...]:
-        """See `AnyGallery.photographs`."""
-        with self._asking(person) as snapshot:
-            return snapshot.photographs(person)
-
-    def operations(self) -> tuple[Operation, ...]:
-        """See `AnyGallery.operations`."""
-        with self._asking() as snapshot:
-            return snapshot.operations()
-
-    def audit(self) -> tuple[AuditEntry, ...]:
-        """See `AnyGallery.audit`."""
-        rows = self._collections.rows('kind == "audit"')
-        found = [AuditEntry(*columns_of(row).values()) for row in rows]
-        return tuple(sorted(found, key=lambda entry: -entry.number))
 
     def enrol(
         self,
@@ -315,14 +207,6 @@ class MilvusGallery(AnyGallery):
                     return add_records(connection, records)
 
         yield add
-
-    def faults(self) -> list[str]:
-        """See `AnyGallery.faults`."""
-        return faults_in(self._collections, self.model.dimension)
-
-    def facts(self) -> dict[str, str | int]:
-        """See `AnyGallery.facts`."""
-        return facts_in(self._collections) | {"erasure": self.lingers or ""}
 
     def close(self) -> None:
         """See `AnyGallery.close`."""

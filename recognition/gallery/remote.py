@@ -1,9 +1,4 @@
-"""A gallery's two collections in Milvus: templates, which are searched, and all other rows.
-
-`NAME_templates` has a row for each template. `NAME_rows` has one for each row of the tables of
-`schema`, its columns as JSON beside what they are asked for by; a long one is cut over several
-rows. Milvus wants a vector in every collection, so that rows have one without meaning.
-"""
+"""A connection to a gallery's two collections in Milvus; see `remote_schema`."""
 
 import hashlib
 import importlib.util
@@ -20,6 +15,7 @@ from data.errors import GalleryError
 from data.files import printable
 
 from .address import MilvusAddress
+from .remote_schema import rows_schema, templates_schema
 from .stored import (
     AT_ONCE,
     ROW_FIELDS,
@@ -87,47 +83,11 @@ class Collections:
     def create(self, dimension: int) -> None:
         """Make them; another machine that was quicker makes no difference."""
         self.create_templates(dimension)
-        types, schema = self._pymilvus.DataType, self._schema()
-        for name, length in (
-            ("key", 120),
-            ("row", 100),
-            ("kind", 20),
-            ("label", 64),
-            ("deleted", 40),
-            ("expires", 10),
-        ):
-            schema.add_field(name, types.VARCHAR, max_length=length, is_primary=name == "key")
-        for name in ("part", "number", "owner"):
-            schema.add_field(name, types.INT64)
-        schema.add_field("body", types.VARCHAR, max_length=65_535)
-        schema.add_field("unused", types.FLOAT_VECTOR, dim=2)
-        index = self._pymilvus.MilvusClient.prepare_index_params()
-        index.add_index("unused", index_type="FLAT", metric_type="IP")
-        for name in ("row", "kind", "number", "owner", "label"):
-            index.add_index(name, index_type="INVERTED")
-        self._create(self._rows, schema, index)
+        self._create(self._rows, *rows_schema(self._pymilvus))
 
     def create_templates(self, dimension: int) -> None:
         """Make the templates' alone."""
-        types, schema = self._pymilvus.DataType, self._schema()
-        schema.add_field("id", types.INT64, is_primary=True)
-        schema.add_field("person", types.INT64)
-        schema.add_field("photograph", types.VARCHAR, max_length=64)
-        schema.add_field("digest", types.VARCHAR, max_length=64)
-        schema.add_field("embedding", types.FLOAT_VECTOR, dim=dimension)
-        index = self._pymilvus.MilvusClient.prepare_index_params()
-        index.add_index(
-            "embedding",
-            index_type=self.address.index,
-            metric_type=self.address.metric,
-            params=dict(self.address.building),
-        )
-        for name in ("person", "photograph"):
-            index.add_index(name, index_type="INVERTED")
-        self._create(self._templates, schema, index)
-
-    def _schema(self) -> Any:
-        return self._pymilvus.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
+        self._create(self._templates, *templates_schema(self._pymilvus, self.address, dimension))
 
     def _create(self, name: str, schema: Any, index: Any) -> None:
         with self._told():
