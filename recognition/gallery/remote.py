@@ -31,6 +31,10 @@ from .stored import (
 MOST_RESULTS = 16_384
 """The most templates that one search in Milvus returns."""
 
+# Entries that come at once. Of 2,048 numbers or a crop each, they stay below the 100 MB that one
+# answer of Milvus may have.
+_PAGE, _PAGE_OF_CROPS = 4096, 1000
+
 _INSTALL = (
     "a gallery in Milvus needs pymilvus: pip install 'likeness[milvus]' (and milvus-lite, in an "
     "environment of its own, for a file)"
@@ -106,19 +110,25 @@ class Collections:
 
     # Reading
 
-    def rows(self, condition: str) -> list[StoredRow]:
-        """Rows by a condition in Milvus's language; no text of a user is part of it."""
-        return rows_of(self._scan(self._rows, condition, ROW_FIELDS))
+    def rows(self, condition: str, page: int = _PAGE) -> list[StoredRow]:
+        """Rows by a condition in Milvus's language; no text of a user is part of it.
+
+        Args:
+            condition: Which.
+            page: How many come at once.
+        """
+        return rows_of(self._scan(self._rows, condition, ROW_FIELDS, page))
 
     def rows_in(self, kinds: Sequence[str], column: str, values: Iterable[int | str]) -> list[
         StoredRow
     ]:  # fmt: skip
         """Rows of some kinds, of which a column has one of some values."""
         these = ", ".join(f'"{kind}"' for kind in kinds)
+        page = _PAGE_OF_CROPS if "crop" in kinds else _PAGE
         return [
             row
             for chunk in chunks_of(values)
-            for row in self.rows(f"kind in [{these}] and {column} in [{chunk}]")
+            for row in self.rows(f"kind in [{these}] and {column} in [{chunk}]", page)
         ]
 
     def templates_in(self, column: str, values: Iterable[int | str]) -> list[StoredTemplate]:
@@ -152,18 +162,20 @@ class Collections:
         """How many templates have one of some values in a column."""
         return sum(self.count(f"{column} in [{chunk}]") for chunk in chunks_of(values))
 
-    def _scan(self, name: str, condition: str, fields: list[str]) -> Iterator[dict[str, Any]]:
+    def _scan(
+        self, name: str, condition: str, fields: list[str], page: int = _PAGE
+    ) -> Iterator[dict[str, Any]]:
+        asked = {"filter": condition, "output_fields": fields, "consistency_level": "Strong"}
         with self._told():
-            pages = self._client.query_iterator(
-                name,
-                batch_size=1000,
-                filter=condition,
-                output_fields=fields,
-                consistency_level="Strong",
-            )
+            # Nearly always that is all, and an iterator asks twice for the same.
+            found = self._client.query(name, limit=page, **asked)
+            if len(found) < page:
+                yield from found
+                return
+            pages = self._client.query_iterator(name, batch_size=page, **asked)
             try:
-                while page := pages.next():
-                    yield from page
+                while found := pages.next():
+                    yield from found
             finally:
                 pages.close()
 
