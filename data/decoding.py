@@ -97,7 +97,11 @@ def _decoded(
         raise ImageError(
             f"it has too many pixels; at most {max_pixels:,} are read: make it smaller"
         ) from error
-    # Decoders meet a stranger's bytes here, and raise anything from struct.error to MemoryError.
+    except MemoryError as error:
+        raise ImageError(
+            "decoding it takes more memory than it may; make it smaller, or save it again"
+        ) from error
+    # Decoders meet a stranger's bytes here, and raise anything from struct.error to SystemError.
     except Exception as error:
         raise ImageError(
             f"it is damaged ({printable(str(error).strip()) or type(error).__name__}); "
