@@ -24,7 +24,7 @@ from .errors import ImageError
 from .formats import FORMATS
 from .pixels import Array, Pixels
 
-MOST_MEMORY = 3_000_000_000
+MOST_MEMORY = 2_000_000_000
 """Bytes of address space that decoding one picture may take.
 
 A picture of `MAX_PIXELS` with colours and alpha of 16 bit takes 2.2 billion.

@@ -7,7 +7,7 @@ from .audit import Action
 from .journal import Journal
 from .people import person_id
 from .rows import Row, add_face, add_person, faces_in, note_consent, now
-from .sealing import SealedConnection, crop_place, name_place
+from .sealing import SealedConnection, crop_place, name_place, photograph_place
 from .snapshot import QUALITY_COLUMNS, Snapshot
 from .templates import EmbeddingModel, Template, is_same_face, unit_vectors
 
@@ -33,6 +33,18 @@ def enrol(
             person, entry = _begin(connection, name, consent)
         entry.adds(Row.TEMPLATE, insert_template(connection, person, template, model))
     return left_out
+
+
+def photographs_known(connection: SealedConnection, name: str) -> frozenset[str]:
+    """The SHA-256 of the photographs that are enrolled under a name; none of nobody's."""
+    rows = connection.execute(
+        "SELECT id, photograph_sha256 FROM template WHERE person_id = ?",
+        (person_id(connection, name),),
+    )
+    return frozenset(
+        connection.seal.open_text(closed, photograph_place(Row.TEMPLATE, template))
+        for template, closed in rows
+    )
 
 
 def enrolled_as(

@@ -133,12 +133,12 @@ class Gallery(Readable, AnyGallery):
         with self._lock:
             self._store.calibrate(calibrations)
 
-    def enrol(
-        self, person: str, templates: Sequence[Template], consent: Consent | None = None
-    ) -> dict[int, str]:
-        """Enrol photographs under a name; see `Store.enrol`."""
+    def enrol_all(
+        self, people: Sequence[tuple[str, Sequence[Template]]], consent: Consent | None = None
+    ) -> list[dict[int, str]]:
+        """Enrol several people's photographs; see `Store.enrol_all`."""
         with self._changing():
-            return self._store.enrol(person, templates, consent)
+            return self._store.enrol_all(people, consent)
 
     @contextmanager
     def editing(self) -> Iterator[Editor]:

@@ -206,13 +206,15 @@ class MilvusGallery(AnyGallery):
         found = [AuditEntry(*columns_of(row).values()) for row in rows]
         return tuple(sorted(found, key=lambda entry: -entry.number))
 
-    def enrol(
-        self, person: str, templates: Sequence[Template], consent: Consent | None = None
-    ) -> dict[int, str]:
-        """See `AnyGallery.enrol`."""
-        with self._changing(person) as copy:
-            copy.load_photographs(template.photograph_sha256 for template in templates)
-            return copy.store.enrol(person, templates, consent)
+    def enrol_all(
+        self, people: Sequence[tuple[str, Sequence[Template]]], consent: Consent | None = None
+    ) -> list[dict[int, str]]:
+        """See `AnyGallery.enrol_all`."""
+        with self._changing(*(person for person, _ in people)) as copy:
+            copy.load_photographs(
+                template.photograph_sha256 for _, templates in people for template in templates
+            )
+            return copy.store.enrol_all(people, consent)
 
     @contextmanager
     def editing(self) -> Iterator[Editor]:

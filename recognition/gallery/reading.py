@@ -6,6 +6,8 @@ import numpy as np
 
 from ..inventory import AuditEntry, Operation, PhotographSummary
 from ..results import Calibration, PersonSummary, Use
+from .enrolling import photographs_known
+from .names import person_name
 from .snapshot import Roll
 from .store import Store
 from .templates import EmbeddingModel, Embeddings
@@ -62,6 +64,11 @@ class Readable:
             numbers = np.array([photograph.number for photograph in own], np.int64)
             digests = [photograph.photograph_sha256 for photograph in own]
             return digests, snapshot.embeddings(numbers)
+
+    def photographs_known(self, person: str) -> frozenset[str]:
+        """The SHA-256 of the photographs that are enrolled under a name; none of nobody's."""
+        with self._lock, self._store.reading() as snapshot:
+            return photographs_known(snapshot.connection, person_name(person))
 
     def calibration(self, use: Use) -> Calibration | None:
         """The gallery's own threshold for a use; None if there is none for its model."""
