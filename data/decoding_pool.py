@@ -19,8 +19,8 @@ from PIL import Image
 
 from . import decoding
 from .decoding import MAX_PIXELS
-from .decoding_worker import KINDS, REPLY, REQUEST, kinds_of
-from .errors import ImageError
+from .decoding_worker import REPLY, REQUEST, kinds_of
+from .errors import ArgumentError, ImageError
 from .formats import FORMATS
 from .pixels import Array, Pixels
 
@@ -36,7 +36,10 @@ MOST_SECONDS = 10.0
 IDLE_SECONDS = 60.0
 """After so long without a picture the workers end."""
 
-_MOST_WORKERS = 8
+MOST_WORKERS = 64
+"""Worker processes of one pool."""
+
+_USUAL_WORKERS = 8
 _PIPE = 1 << 20  # bytes on their way, where the system lets a pipe hold so many
 
 _PROGRAM = (
@@ -53,6 +56,9 @@ class DecodingPool:
         memory: Bytes that a picture may take, where the system can limit that.
         seconds: How long it may take.
         idle: Seconds without a picture after which a worker ends.
+
+    Raises:
+        ArgumentError: Less than one worker, or more than `MOST_WORKERS`.
     """
 
     def __init__(
@@ -63,7 +69,9 @@ class DecodingPool:
         seconds: float = MOST_SECONDS,
         idle: float = IDLE_SECONDS,
     ) -> None:
-        self.workers = workers or min(usable_cores(), _MOST_WORKERS)
+        self.workers = min(usable_cores(), _USUAL_WORKERS) if workers is None else workers
+        if not 1 <= self.workers <= MOST_WORKERS:
+            raise ArgumentError(f"{workers} workers: give 1 to {MOST_WORKERS}")
         self._memory, self._seconds, self._idle_seconds = memory, seconds, idle
         self._free = threading.BoundedSemaphore(self.workers)
         self._lock = threading.Lock()

@@ -38,6 +38,8 @@ from .results import Enrolled, Enrolment, FailedImage, Skipped
 if TYPE_CHECKING:
     from .faces.pipeline import DetectedFace
 
+    Looked = Seen[DetectedFace] | Known | FailedImage
+
 TOGETHER = 64
 """From so many photographs on, whoever is complete is enrolled, in one transaction."""
 
@@ -45,7 +47,7 @@ MOST_TOGETHER = 256
 """So many are enrolled at once though somebody is not complete: a kill costs no more than these."""
 
 Find = Callable[[Sequence[Image.Image]], "Sequence[Sequence[DetectedFace]]"]
-Item = "Seen[DetectedFace] | Known | FailedImage"
+Read = Photograph | Known | FailedImage
 
 
 def enrol_people(
@@ -68,7 +70,7 @@ def enrol_people(
     tasks = [(name, path) for name, paths in desk.people.items() for path in paths]
     known = _Remembered(known_of)
 
-    def read(number: int) -> Photograph | Known | FailedImage:
+    def read(number: int) -> Read:
         name, path = tasks[number]
         return read_unless_known(path, known(name))
 
@@ -88,15 +90,17 @@ def enrol_people(
     desk.enrol()
 
 
-def _looked_at(
-    photographs: Iterable[Photograph | Known | FailedImage], find: Find
-) -> "Iterator[Seen[DetectedFace] | Known | FailedImage]":
+def _looked_at(photographs: Iterable[Read], find: Find) -> "Iterator[Looked]":
     """Run the networks in a thread of their own, one batch ahead of what is taken from here."""
-    under_way: deque[Future[list[Seen[DetectedFace] | Known | FailedImage]]] = deque()
+    under_way: deque[Future[list[Looked]]] = deque()
+
+    def look(batch: Sequence[Read]) -> "list[Looked]":
+        return look_at_batch(batch, find)
+
     networks = ThreadPoolExecutor(1, thread_name_prefix="networks")
     try:
         for batch in in_batches(photographs):
-            under_way.append(networks.submit(look_at_batch, batch, find))
+            under_way.append(networks.submit(look, batch))
             if len(under_way) > 1:
                 yield from under_way.popleft().result()
         while under_way:
@@ -184,7 +188,7 @@ class Desk:
         self._open: list[_Person] = []
         self._waiting = 0
 
-    def take(self, name: str, item: "Seen[DetectedFace] | Known | FailedImage") -> bool:
+    def take(self, name: str, item: "Looked") -> bool:
         """Take somebody's next photograph; whether it is their last."""
         if not self._open or self._open[-1].name != name:
             self._open.append(_Person(name))
