@@ -5,6 +5,7 @@ bytes, in both directions. Nothing is unpickled, no file is opened, and torch is
 """
 
 import os
+import signal
 import struct
 import sys
 from contextlib import suppress
@@ -12,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from .decoding import decode, decode_pixels
+from .decoding import TOO_MUCH_MEMORY, decode, decode_pixels
 from .errors import ImageError
 from .formats import FORMATS
 
@@ -26,12 +27,16 @@ KINDS = tuple(sorted(FORMATS))
 """The formats in the order of their bits in a request."""
 
 
+PATIENCE = 3
+"""How much longer than its processor time a picture may take by the clock."""
+
+
 def serve(memory: int, seconds: float) -> None:
     """Answer requests until there are no more.
 
     Args:
         memory: Bytes of address space that a picture may take, beyond what is taken now.
-        seconds: After so long a picture ends this process, should nobody else have ended it.
+        seconds: Processor time that a picture may take before it ends this process.
     """
     requests, replies = _pipes()
     _limit(memory)
@@ -63,8 +68,9 @@ def _answer(
             layers = [pixels.colours] if pixels.alpha is None else [pixels.colours, pixels.alpha]
         else:
             layers = [np.asarray(decode(content, formats=formats, max_pixels=max_pixels))]
-    except ImageError as error:
-        message = str(error).encode("utf-8", "replace")
+    except (ImageError, MemoryError) as error:
+        reason = str(error) if isinstance(error, ImageError) else TOO_MUCH_MEMORY
+        message = reason.encode("utf-8", "replace")
         replies.write(REPLY.pack(0, len(message), 0, 0) + message)
     else:
         height, width, _ = layers[0].shape
@@ -98,8 +104,11 @@ def _limit(memory: int) -> None:
 
 
 def _end_after(seconds: float) -> None:
-    """Let the system end this process after so long, whatever it is doing then; 0: never."""
-    with suppress(ImportError, AttributeError):  # Windows
-        import signal
+    """Let the system end this process after so long, whatever it is doing then; 0: never.
 
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+    Processor time tells a picture that was made to take long from a machine that is busy. The
+    clock is for a decoder that waits, should whoever asked be gone.
+    """
+    if sys.platform != "win32":
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE * seconds)
