@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .decoding import MAX_PIXELS, decode, decode_pixels
+from .decoding import MAX_PIXELS
+from .decoding_pool import decode, decode_pixels
 from .embedding import settings_in
 from .encoding import encode
 from .errors import ArgumentError, ImageError

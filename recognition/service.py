@@ -1,14 +1,13 @@
 """Recognition for both front doors: one call for each thing that a user wants done."""
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import ArgumentError, ImageError
 from data.files import printable
 
+from .bulk import Desk, enrol_people
 from .calibrating import probability_of
 from .enrolment import Terms, enrol, face_meant, joined, photographs_in, template_of
 from .gallery.groups import group_names
@@ -86,11 +85,14 @@ class RecognitionService(ThresholdKeeper):
         any_quality: bool = False,
         consent: Consent | None = None,
         groups: Sequence[str] = (),
+        workers: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> Enrolment:
         """Enrol a folder of folders, each named like the person on its photographs.
 
-        Each person is enrolled as soon as their photographs have been seen. They are not compared
+        Photographs are enrolled some hundred at a time, and those that are enrolled already under
+        the name are not looked at again: a run that was interrupted is gone on with by the same
+        call. What is enrolled does not depend on the number of workers. People are not compared
         with everybody else: `look_alikes` does that once for all.
 
         Args:
@@ -98,21 +100,30 @@ class RecognitionService(ThresholdKeeper):
             any_quality: As in `enroll`.
             consent: What all of them agreed to, and until when.
             groups: What each of them is put into.
-            progress: Called after each photograph.
+            workers: Processes that decode; None: one a core, at most 8.
+            progress: Called for each photograph once it is enrolled, or is known not to be.
 
         Raises:
             DatasetError: The folder is not one of people's photographs.
             WeightsError: No weights are at hand.
             GalleryError: The gallery is another model's, or cannot be written.
         """
-        owners, images, skipped = photographs_in(root)
-        terms = self._terms(None, any_quality, consent, groups, others=False)
-        seen = zip(owners, self._look_at(images, progress), strict=True)
-        done = [
-            enrol(self._to_enrol_in, name, (item for _, item in group), terms)
-            for name, group in groupby(seen, key=itemgetter(0))
-        ]
-        return joined([*done, Enrolment(enrolled=(), skipped=skipped)])
+        people, skipped = photographs_in(root)
+        desk = Desk(
+            self._to_enrol_in,
+            people,
+            self._terms(None, any_quality, consent, groups, others=False),
+            progress or (lambda done, total: None),
+        )
+        there = self._is_there
+        self._check_model()
+        enrol_people(
+            desk,
+            self._engine.pipeline.faces,
+            lambda name: self._gallery().photographs_known(name) if there else frozenset(),
+            workers,
+        )
+        return joined([*desk.done, Enrolment(enrolled=(), skipped=skipped)])
 
     def identify(
         self,
@@ -259,12 +270,16 @@ class RecognitionService(ThresholdKeeper):
         # The model comes before the gallery's lock: the engine takes both in this order.
         return self._gallery_for(self._engine.model)
 
+    def _check_model(self) -> None:
+        """Make sure that a gallery that is there takes this network's embeddings."""
+        if self._is_there:
+            self._gallery().require(self._engine.model, adopt=True)
+
     def _look_at(
         self, images: Sequence[Source], progress: ProgressCallback | None
     ) -> "Iterator[Seen[DetectedFace] | FailedImage]":
         """Find and embed the faces in photographs, after a look whether the gallery takes them."""
-        if self._is_there:
-            self._gallery().require(self._engine.model, adopt=True)
+        self._check_model()
         return look_at(images, self._engine.pipeline.faces, progress)
 
 

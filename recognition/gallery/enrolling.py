@@ -6,7 +6,7 @@ from ..inventory import Consent
 from .audit import Action
 from .groups import join
 from .journal import Journal
-from .listing import QUALITY_COLUMNS
+from .listing import QUALITY_COLUMNS, photographs_of
 from .people import person_id
 from .rows import Row, add_face, add_person, faces_in, note_consent, now
 from .sealing import SealedConnection, crop_place, name_place
@@ -36,6 +36,14 @@ def enrol(
             person, entry = _begin(connection, name, consent, groups)
         entry.adds(Row.TEMPLATE, insert_template(connection, person, template, model))
     return left_out
+
+
+def photographs_known(connection: SealedConnection, name: str) -> frozenset[str]:
+    """The SHA-256 of the photographs that are enrolled under a name; none of nobody's."""
+    person = person_id(connection, name)
+    if person is None:
+        return frozenset()
+    return frozenset(digest for _, digest in photographs_of(connection, person))
 
 
 def enrolled_as(

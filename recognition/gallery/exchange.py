@@ -2,9 +2,9 @@
 
     manifest.json           what this is: format and version, model, counts, calibrations, and the
                             length and SHA-256 of the next two
-    people.jsonl            a line of JSON for each person: name, dates, groups, for each face the row
-                            of its embedding, the photograph's SHA-256, its quality, and name,
-                            length and SHA-256 of its crop
+    people.jsonl            a line of JSON for each person: name, dates, groups, and for each face
+                            the row of its embedding, the photograph's SHA-256, its quality, and
+                            name, length and SHA-256 of its crop
     embeddings.safetensors  `templates` (N, D) and `exclusions` (M, D): float32, unit vectors
     crops/000000001.png     the aligned faces, as they are kept (`.jpg` where they are JPEG)
 

@@ -121,16 +121,15 @@ class Gallery(Erasing, AnyGallery):
         with self._lock:
             self._store.calibrate(calibrations)
 
-    def enrol(
+    def enrol_all(
         self,
-        person: str,
-        templates: Sequence[Template],
+        people: Sequence[tuple[str, Sequence[Template]]],
         consent: Consent | None = None,
         groups: Sequence[str] = (),
-    ) -> dict[int, str]:
-        """Enrol photographs under a name; see `Store.enrol`."""
+    ) -> list[dict[int, str]]:
+        """Enrol several people's photographs; see `Store.enrol_all`."""
         with self._changing():
-            return self._store.enrol(person, templates, consent, groups)
+            return self._store.enrol_all(people, consent, groups)
 
     @contextmanager
     def editing(self) -> Iterator[Editor]:

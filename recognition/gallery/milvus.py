@@ -115,17 +115,18 @@ class MilvusGallery(ReadableMilvus, AnyGallery):
             copy.store.calibrate(calibrations)
             copy.put_back()
 
-    def enrol(
+    def enrol_all(
         self,
-        person: str,
-        templates: Sequence[Template],
+        people: Sequence[tuple[str, Sequence[Template]]],
         consent: Consent | None = None,
         groups: Sequence[str] = (),
-    ) -> dict[int, str]:
-        """See `AnyGallery.enrol`."""
-        with self._changing(person) as copy:
-            copy.load_photographs(template.photograph_sha256 for template in templates)
-            return copy.store.enrol(person, templates, consent, groups)
+    ) -> list[dict[int, str]]:
+        """See `AnyGallery.enrol_all`."""
+        with self._changing(*(person for person, _ in people)) as copy:
+            copy.load_photographs(
+                template.photograph_sha256 for _, templates in people for template in templates
+            )
+            return copy.store.enrol_all(people, consent, groups)
 
     @contextmanager
     def editing(self) -> Iterator[Editor]:

@@ -149,7 +149,6 @@ class AnyGallery(Editable):
     def operations(self) -> tuple[Operation, ...]:
         """What can be undone, the latest first."""
 
-    @abstractmethod
     def enrol(
         self,
         person: str,
@@ -157,7 +156,29 @@ class AnyGallery(Editable):
         consent: Consent | None = None,
         groups: Sequence[str] = (),
     ) -> dict[int, str]:
-        """Enrol photographs under a name; see `Store.enrol`."""
+        """Enrol photographs under a name; see `enrol_all`.
+
+        Returns:
+            Position in `templates` → under which name that one is enrolled already.
+        """
+        (left_out,) = self.enrol_all([(person, templates)], consent, groups)
+        return left_out
+
+    @abstractmethod
+    def enrol_all(
+        self,
+        people: Sequence[tuple[str, Sequence[Template]]],
+        consent: Consent | None = None,
+        groups: Sequence[str] = (),
+    ) -> list[dict[int, str]]:
+        """Enrol several people's photographs as one change; see `Store.enrol_all`."""
+
+    def photographs_known(self, person: str) -> frozenset[str]:
+        """The SHA-256 of the photographs that are enrolled under a name; none of nobody's."""
+        try:
+            return frozenset(self.templates_of(person)[0])
+        except GalleryError:  # nobody has that name; whatever else it is, enrolling says
+            return frozenset()
 
     @abstractmethod
     def audit(self) -> tuple[AuditEntry, ...]:

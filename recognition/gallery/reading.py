@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from ..inventory import AuditEntry, Operation, PhotographSummary
 from ..results import Calibration, PersonSummary, Use
+from .enrolling import photographs_known
+from .names import person_name
 from .snapshot import Roll
 from .store import Store
 from .templates import EmbeddingModel, Embeddings
@@ -68,6 +70,11 @@ class Readable:
         """Who is known to be two people; see `Snapshot.told_apart`."""
         with self._lock, self._store.reading() as snapshot:
             return snapshot.told_apart()
+
+    def photographs_known(self, person: str) -> frozenset[str]:
+        """The SHA-256 of the photographs that are enrolled under a name; none of nobody's."""
+        with self._lock, self._store.reading() as snapshot:
+            return photographs_known(snapshot.connection, person_name(person))
 
     def calibration(self, use: Use) -> Calibration | None:
         """The gallery's own threshold for a use; None if there is none for its model."""

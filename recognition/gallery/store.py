@@ -143,29 +143,40 @@ class Store(Editable):
         consent: Consent | None = None,
         groups: Sequence[str] = (),
     ) -> dict[int, str]:
-        """Enrol photographs under a name, known or new.
+        """Enrol one person's photographs; see `enrol_all`."""
+        (left_out,) = self.enrol_all([(person, templates)], consent, groups)
+        return left_out
+
+    def enrol_all(
+        self,
+        people: Sequence[tuple[str, Sequence[Template]]],
+        consent: Consent | None = None,
+        groups: Sequence[str] = (),
+    ) -> list[dict[int, str]]:
+        """Enrol photographs under names, known or new, in one transaction.
 
         A photograph that is enrolled already is left out: the same one under the same name, and
         the same face of it under another's.
 
         Args:
-            person: The name.
-            templates: One face of each photograph.
-            consent: What the person agreed to; noted if any photograph was new.
-            groups: What the person is put into, if any photograph was new.
+            people: Names, and one face of each of their photographs. Each is an operation of its
+                own, to be undone by itself.
+            consent: What they agreed to; noted of those of whom any photograph was new.
+            groups: What these are put into.
 
         Returns:
-            Position in `templates` → under which name that one is enrolled already; empty when all
-            were new.
+            For each of them: position in their templates → under which name that one is enrolled
+            already; empty when all were new.
 
         Raises:
-            ArgumentError: The name, or a group's, cannot be one.
+            ArgumentError: A name, or a group's, cannot be one.
             GalleryError: An embedding is not a unit vector of the gallery's dimension, or the file
                 cannot be written. Nothing has been enrolled.
         """
-        name, into = person_name(person), group_names(groups)
+        named = [(person_name(person), templates) for person, templates in people]
+        into = group_names(groups)
         with self._changing() as connection:
-            return enrol(connection, name, templates, consent, into)
+            return [enrol(connection, name, templates, consent, into) for name, templates in named]
 
     @contextmanager
     def editing(self) -> Iterator[Editor]:

@@ -456,6 +456,10 @@ def test_whoever_is_in_none_of_the_groups_asked_for_is_unknown(
         "Cyd",
     ]
     assert as_json(capsys, "people", "list")[0]["groups"] == ["family", "staff"]
+    picture(tmp_path / "folder" / "Dan" / "1.png", (0, 255, 0))
+    picture(tmp_path / "folder" / "Eve" / "1.png", (9, 90, 200))
+    assert main(["enroll", str(tmp_path / "folder"), "--group", "class"]) == 0
+    assert len(as_json(capsys, "people", "list", "--group", "class")) == 2
     assert main(["people", "list", "--group", "night"]) == 0
     assert "\tnight, staff\t" in capsys.readouterr().out
     assert main(["people", "group", "Cyd", "Ann", "--remove", "staff"]) == 0

@@ -12,7 +12,7 @@ from recognition.results import Enrolment, FailedImage
 
 from .. import output
 from ..consent import ExpiresOption, NoteOption, consent_of
-from ..options import JsonOption, Settings, command
+from ..options import JsonLinesOption, JsonOption, Settings, command
 from ..wording import count
 from .batches import pictures_of, print_failures
 
@@ -50,7 +50,17 @@ def enroll(
     ] = None,
     consent: NoteOption = None,
     expires: ExpiresOption = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            help="Processes that decode a folder's photographs; if not given, one a core, at most "
+            "8.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
+    json_lines: JsonLinesOption = False,
 ) -> int:
     """Remember people by their photographs.
 
@@ -58,6 +68,9 @@ def enroll(
     each folder's name is the person's. A face too poor to know somebody by is left out. What is
     odd about one that is taken is said: that it is unlike the person's others, almost the same as
     one of them, or more like somebody else.
+
+    An interrupted run over a folder is gone on with by the same command: photographs that are
+    enrolled already are passed over without a look at their pixels.
     """
     images, empty = pictures_of(paths)
     agreed = consent_of(consent, expires)
@@ -66,13 +79,15 @@ def enroll(
             "whose photographs are these? Give --name NAME, or one folder that holds a folder for "
             "each person"
         )
-    with settings.recognition_service() as service, output.progress_bar("enrolling") as progress:
+    with settings.recognition_service() as service, output.progress_bar("enrolling") as advance:
+        progress = output.progress_lines() if json_lines else advance
         if name is None:
             enrolment = service.enroll_folder(
                 paths[0],
                 any_quality=any_quality,
                 consent=agreed,
                 groups=groups or (),
+                workers=workers,
                 progress=progress,
             )
         else:
@@ -85,7 +100,10 @@ def enroll(
                 groups=groups or (),
                 progress=progress,
             )
-    if as_json:
+    if json_lines:
+        for line in _enrolment_json(enrolment, empty):
+            output.print_json(line, compact=True)
+    elif as_json:
         output.print_json(_enrolment_json(enrolment, empty))
     else:
         _print_enrolment(enrolment, empty)
