@@ -205,7 +205,9 @@ class MilvusGallery(ReadableMilvus, AnyGallery):
                     template.photograph_sha256 for one in records for template in one.templates
                 )
                 with copy.store.adding() as connection:
-                    return add_records(connection, records)
+                    added = add_records(connection, records)
+            self._collections.settle()
+            return added
 
         yield add
 

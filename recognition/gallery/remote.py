@@ -266,6 +266,17 @@ class Collections:
         with self._told():
             self._client.delete(name, filter=condition)
 
+    def settle(self) -> None:
+        """Let what has been written be found quickly.
+
+        A server sees to that by itself. Milvus Lite keeps what it has not flushed as it came, and
+        goes through all of it with each question.
+        """
+        if self.address.is_local:
+            with self._told():
+                for name in (self._rows, self._templates):
+                    self._client.flush(name)
+
     def compact(self) -> None:
         """Ask Milvus to let go of the bytes of what was removed; when it does is its own affair."""
         with self._told():
