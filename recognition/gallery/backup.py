@@ -23,11 +23,11 @@ from .audit import Action
 from .cache import IndexCache
 from .checking import faults_of
 from .database import Database
-from .erasing import STAGING
-from .gallery import DATABASE, Gallery
+from .gallery import Gallery
 from .keys import FindSecret, Lock
 from .opening import connect, create_database, in_memory
 from .schema import APPLICATION_ID, TRIGGERS, VERSION
+from .searching import DATABASE, STAGING
 from .snapshot import Snapshot
 
 _TRIGGERS = {" ".join(sql.split()) for sql in TRIGGERS}

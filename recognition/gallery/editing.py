@@ -150,7 +150,7 @@ class Editor:
             return
         faces = [
             [Template(vector, digest) for digest, vector in zip(*found, strict=True)]
-            for found in map(snapshot.templates_of, (name, other))
+            for found in map(snapshot.faces_of, (name, other))
         ]
         _, first, second = max(
             (

@@ -1,47 +1,34 @@
 """Who is enrolled, and who of them is closest to a face: the store and its index as one thing."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from functools import cache
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from data.errors import ArgumentError, GalleryError
+from data.errors import GalleryError
 from data.files import private_folder
 
 from ..inventory import Consent
-from ..results import Calibration, Match
+from ..results import Calibration
+from .audit import Action
 from .cache import IndexCache
 from .checking import facts_of, faults_of
 from .editing import Editor
-from .erasing import Erasing
-from .keys import FindSecret
-from .matching import Matching
+from .keys import FindSecret, Keep, new_secret
 from .protocol import AnyGallery, Writer, nobody_enrolled
 from .records import PersonRecord, add_records, read_records
+from .searching import DATABASE, Searchable
 from .snapshot import Snapshot
 from .store import Store
-from .templates import EmbeddingModel, Template, unit_vectors
-from .views import Views
-
-DATABASE = "gallery.sqlite"
-"""The file that holds everything; all else in the folder can be made again."""
+from .templates import EmbeddingModel, Template
 
 
-class Gallery(Erasing, AnyGallery):
+class Gallery(Searchable, AnyGallery):
     """A gallery in a folder of this machine. Safe for several threads and processes at once.
 
     Every search first asks the store whether anything has changed, by this process or another.
 
     Use `Gallery.open`; close it, or use it in a `with` statement.
     """
-
-    def __init__(self, folder: Path, find_secret: FindSecret = lambda _: None) -> None:
-        self._find_secret = cache(find_secret)  # nobody is asked twice
-        super().__init__(folder, Store(folder / DATABASE, self._find_secret))
-        self._views = Views(self._store, self._cache)
 
     @classmethod
     def open(
@@ -116,6 +103,11 @@ class Gallery(Erasing, AnyGallery):
         """Whether this is still the gallery in its folder: neither removed nor replaced."""
         return self._store.is_in_place
 
+    @property
+    def lingers(self) -> str | None:
+        """Nothing: `erase` leaves no byte."""
+        return None
+
     def calibrate(self, calibrations: Sequence[Calibration]) -> None:
         """Keep the gallery's own threshold for each use; see `Store.calibrate`."""
         with self._lock:
@@ -137,21 +129,74 @@ class Gallery(Erasing, AnyGallery):
         with self._changing(), self._store.editing() as editor:
             yield editor
 
-    def search(
-        self,
-        vectors: npt.NDArray[np.floating],
-        k: int,
-        matching: Matching = Matching.BEST,
-        among: Collection[int] | None = None,
-    ) -> list[list[Match]]:
-        """See `AnyGallery.search`."""
-        if k < 1:
-            raise ArgumentError(f"asked for the best {k} people: ask for at least 1")
+    def erase(self, name: str) -> None:
+        """Remove a person for good: when this returns no byte of them is left in any file.
+
+        Raises:
+            GalleryError: Nobody has that name; or the person is gone but another program is in the
+                way of wiping the traces, which the next change does.
+        """
         with self._lock:
             self._erase_overdue()
-            view = self._views.current()
-            queries = unit_vectors(vectors, view.index.dimension)
-            return [view.best_people(query, k, matching, among) for query in queries]
+            self._store.erase(name)
+            self.wipe_traces()
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether everything that tells of a person is encrypted at rest."""
+        with self._lock:
+            return self._store.is_encrypted
+
+    def encrypt(self, secret: str, keep: Keep | None = None) -> None:
+        """Encrypt everything that tells of a person; nothing plain is left in any file.
+
+        Args:
+            secret: A passphrase of at least 8 characters, or a key of 64 hexadecimal digits.
+            keep: Called with the id of the gallery's key and the secret; if it fails nothing is
+                changed.
+
+        Raises:
+            ArgumentError: The passphrase is too short.
+            GalleryError: It is encrypted already; or it is encrypted now, but another program is in
+                the way of wiping what was plain, which the next opening does.
+        """
+        self._change_key(Action.ENCRYPT, new_secret(secret), keep)
+
+    def decrypt(self) -> None:
+        """Keep everything as it is from now on; refused where that is so already."""
+        self._change_key(Action.DECRYPT, None)
+
+    def rotate(self, secret: str, keep: Keep | None = None, *, data_key: bool = False) -> None:
+        """Let another passphrase or key open the gallery, and the present one no longer.
+
+        Args:
+            secret: The new one; see `encrypt`.
+            keep: As for `encrypt`.
+            data_key: Encrypt every row anew by another key, too: who copied the gallery's files
+                before and knew the old passphrase reads nothing of what is written from now on.
+
+        Raises:
+            ArgumentError: The passphrase is too short.
+            GalleryError: It is not encrypted; or as in `encrypt`.
+        """
+        action = Action.ROTATE if data_key else Action.REWRAP
+        self._change_key(action, new_secret(secret), keep)
+
+    def _change_key(self, action: Action, secret: str | None, keep: Keep | None = None) -> None:
+        with self._lock:
+            self._erase_overdue()
+            self._store.change_key(action, secret, keep)
+            self.wipe_traces()
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        with self._lock:
+            self._erase_overdue()
+            yield
+            # The change itself is done. If traces of an earlier erasure remain and cannot be wiped
+            # now, the next change tries again.
+            with suppress(GalleryError):
+                self.wipe_traces()
 
     @contextmanager
     def records(self) -> Iterator[Iterator[PersonRecord]]:
@@ -173,13 +218,13 @@ class Gallery(Erasing, AnyGallery):
     def facts(self) -> dict[str, str | int]:
         """See `AnyGallery.facts`."""
         with self._lock, self._store.reading() as snapshot:
-            return facts_of(snapshot, self._folder)
+            return facts_of(snapshot, self._folder) | {"index": self._views.described(snapshot)}
 
     @contextmanager
     def _apart(self) -> Iterator[Snapshot]:
         """A state of its own, while others are asked for."""
         with (
-            closing(Store(self._folder / DATABASE, self._find_secret)) as store,
+            closing(self._open_store()) as store,
             store.reading() as snapshot,
         ):
             yield snapshot

@@ -102,7 +102,7 @@ class ReadableMilvus:
     def templates_of(self, person: str) -> tuple[list[str], Embeddings]:
         """See `AnyGallery.templates_of`."""
         with self._asking(person) as snapshot:
-            return snapshot.templates_of(person)
+            return snapshot.faces_of(person)
 
     def calibration(self, use: Use) -> Calibration | None:
         """See `AnyGallery.calibration`."""

@@ -64,7 +64,7 @@ class Readable:
             GalleryError: Nobody has that name.
         """
         with self._lock, self._store.reading() as snapshot:
-            return snapshot.templates_of(person)
+            return snapshot.faces_of(person)
 
     def told_apart(self) -> frozenset[tuple[str, str]]:
         """Who is known to be two people; see `Snapshot.told_apart`."""

@@ -19,6 +19,7 @@ from .encrypting import change_key
 from .enrolling import enrol
 from .groups import group_names
 from .keys import FindSecret, Keep, WrappedKey
+from .lineage import NEW_MARK
 from .names import person_name
 from .opening import create_database
 from .people import OVERDUE, restorable_since
@@ -114,9 +115,7 @@ class Store(Editable):
             before = connection.total_changes
             yield connection
             if connection.total_changes != before:
-                connection.execute(
-                    "UPDATE gallery SET changes = changes + 1, mark = hex(randomblob(16))"
-                )
+                connection.execute(f"UPDATE gallery SET changes = changes + 1, mark = {NEW_MARK}")
 
     def adopt(self, model: EmbeddingModel) -> bool:
         """Take up another model, which only a gallery without anybody can.

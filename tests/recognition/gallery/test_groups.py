@@ -85,7 +85,11 @@ def test_several_people_are_put_into_groups_and_taken_out_at_once(four: AnyGalle
     assert groups_of(four) == before | {"Ann": ("friends",), "Cyd": ("friends", "staff")}
     assert four.audit()[0].action == "group"
     assert {entry.person_id for entry in four.audit()[:2]} == set(four.members(["friends"]))
+    people = {entry.person_id for entry in four.audit()[:2]}
     assert four.undo() == "2 people put into 'friends', taken out of 'family'"
+    assert {(entry.action, entry.person_id) for entry in four.audit()[:2]} == {
+        ("undo", person) for person in people
+    }
     assert groups_of(four) == before
     with pytest.raises(GalleryError, match="'friends'"):
         four.members(["friends"])
