@@ -21,15 +21,13 @@ from .neighbours import (
     scored,
 )
 from .protocol import AnyGallery, Writer, nobody_enrolled
-from .records import Added, PersonRecord, add_records, read_records
+from .records import BATCH, Added, PersonRecord, add_records, read_records
 from .remote import MOST_RESULTS
 from .schema import AUDIT_DAYS
 from .stored import enrolled, overdue, restorable
 from .templates import EmbeddingModel, Embeddings, Template, unit_vectors
 from .view import best_of
 from .working import WorkingCopy, first_id_of, new_gallery
-
-_PEOPLE_AT_ONCE = 200
 
 _AUDIT_SECONDS = AUDIT_DAYS * 86_400
 
@@ -188,9 +186,9 @@ class MilvusGallery(ReadableMilvus, AnyGallery):
             for row in self._collections.rows(condition)
         ]
         rows.sort(key=lambda row: (named(row)[0], row.deleted, row.number))
-        for start in range(0, len(rows), _PEOPLE_AT_ONCE):
+        for start in range(0, len(rows), BATCH):
             with self._copy() as copy:
-                copy.load_people(rows[start : start + _PEOPLE_AT_ONCE], crops=True)
+                copy.load_people(rows[start : start + BATCH], crops=True)
                 copy.refuse_other_bits()
                 with copy.store.reading() as snapshot:
                     yield from read_records(snapshot)

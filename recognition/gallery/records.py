@@ -32,7 +32,7 @@ from .snapshot import Snapshot
 from .templates import EmbeddingModel, Template, from_blob
 
 BATCH = 500
-"""How many people are written at once."""
+"""How many people are read or written at once, where not all are."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

@@ -25,7 +25,7 @@ MOST_RESULTS = 16_384
 
 # Entries that come at once. Of 2,048 numbers or a crop each, they stay below the 100 MB that one
 # answer of Milvus may have.
-_PAGE, _PAGE_OF_CROPS = 4096, 1000
+_PAGE, _PAGE_OF_CROPS = 8192, 1000
 
 
 class Collections(Connection):
