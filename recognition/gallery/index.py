@@ -70,6 +70,11 @@ class TemplateIndex:
         return 0 if self.is_exact else int(self._faiss.nlist)
 
     @property
+    def lists_planned(self) -> int:
+        """Into how many they were to be divided: some may have had too few people."""
+        return int(self.about.get("planned", self.lists))
+
+    @property
     def lists_searched(self) -> int:
         """How many of them a search looks into."""
         return int(self.about.get("searched", -(-self.lists // 2)))

@@ -115,7 +115,9 @@ class Views:
         """Bring the index up to a view's state, or begin to make one."""
         index, templates = view.index, len(view.roll.ids)
         plan = self._plan(templates, snapshot)
-        if made is None and not (index is not None and plan.is_met(index.kind, index.lists)):
+        if made is None and not (
+            index is not None and plan.is_met(index.kind, index.lists_planned)
+        ):
             made = self._written(plan, snapshot)
         if made is not None:
             index, self._unwritten = made, 0
@@ -125,7 +127,7 @@ class Views:
             index = None
         if index is not None:
             self._unwritten += index.follow(view.roll.ids, snapshot.embeddings)
-        if index is None or not plan.is_met(index.kind, index.lists):
+        if index is None or not plan.is_met(index.kind, index.lists_planned):
             self._build(plan, snapshot)
         return replace(view, index=index)
 
