@@ -8,7 +8,7 @@ from data.errors import ArgumentError
 from .calibrating import calibrate, check_wanted, embed_strangers, still_holds
 from .engine import Choice, Engine, Pipeline
 from .evaluation.probability import PRIOR
-from .gallery.alike import look_alikes
+from .gallery.alike import look_alikes, require_few
 from .gallery.protocol import nobody_enrolled
 from .inventory import LookAlikes
 from .keeper import PeopleKeeper
@@ -148,7 +148,7 @@ class ThresholdKeeper(PeopleKeeper):
         Raises:
             ArgumentError: `threshold` or `margin` is out of range, or the weights have none.
             WeightsError: No weights are at hand.
-            GalleryError: Nobody is enrolled, or the gallery is another model's.
+            GalleryError: Nobody is enrolled, or too many are, or the gallery is another model's.
         """
         if not 0 <= margin <= 2:
             raise ArgumentError(f"a margin of {margin:g}: give one between 0 and 2")
@@ -157,6 +157,11 @@ class ThresholdKeeper(PeopleKeeper):
             raise nobody_enrolled(self._place)
         gallery.require(self._engine.model)
         limit = self._limit(threshold, self.calibration(Use.IDENTIFY))
+        require_few(
+            gallery.size[1],
+            "each photograph is compared with everybody when it is enrolled, and the warnings of "
+            "`likeness enroll` say the same",
+        )
         found = look_alikes(*gallery.templates(), limit, margin, gallery.told_apart())
         return [pair for pair in found if told_apart or not pair.told_apart]
 

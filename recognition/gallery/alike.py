@@ -8,13 +8,35 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from data.errors import GalleryError
+
 from ..inventory import LookAlikes
 from .templates import Embeddings
 
 if TYPE_CHECKING:
     from .snapshot import Roll
 
+MOST_COMPARED = 200_000
+"""How many photographs are compared with one another: minutes, and 0.4 GB at 512 numbers."""
+
 _PAIRS_AT_ONCE = 8_000_000  # 32 MB of similarities
+
+
+def require_few(photographs: int, instead: str) -> None:
+    """Make sure that all photographs can be compared with one another.
+
+    Args:
+        photographs: How many there are.
+        instead: What else to do.
+
+    Raises:
+        GalleryError: There are too many.
+    """
+    if photographs > MOST_COMPARED:
+        raise GalleryError(
+            f"{photographs:,} photographs are too many to compare each with each other, which is "
+            f"done for at most {MOST_COMPARED:,}: {instead}"
+        )
 
 
 def look_alikes(

@@ -67,7 +67,7 @@ def build(
         index.add(ids, embeddings)
         trial.see(ids, embeddings)
         progress(min(start + _ROWS_AT_ONCE, len(roll.ids)), len(roll.ids))
-    index.about = trial.settle(index)
+    index.about = trial.settle(index, plan.lists)
     with store.unchanging() as snapshot:
         _require(snapshot, gallery)
         index.follow(snapshot.roll().ids, snapshot.embeddings)

@@ -8,6 +8,7 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
+from .gpu import MOST_ON_GPU, on_gpu
 from .kinds import Kind
 from .templates import Embeddings, Ids
 
@@ -40,6 +41,8 @@ class TemplateIndex:
             dimension, "IDMap2,Flat", faiss.METRIC_INNER_PRODUCT
         )
         self._ids = _ids_in(self._faiss)
+        self._on_gpu: Any = None
+        self._is_copied = False
         self.about: dict[str, Any] = {}
         """What was found when it was made; kept with it."""
 
@@ -65,6 +68,11 @@ class TemplateIndex:
     def lists(self) -> int:
         """Into how many lists of neighbours they are divided; 0 where they are not."""
         return 0 if self.is_exact else int(self._faiss.nlist)
+
+    @property
+    def lists_planned(self) -> int:
+        """Into how many they were to be divided: some may have had too few people."""
+        return int(self.about.get("planned", self.lists))
 
     @property
     def lists_searched(self) -> int:
@@ -102,6 +110,7 @@ class TemplateIndex:
             ids: (n,) their ids, ascending, none of which is held.
             embeddings: (n, D) unit vectors.
         """
+        self._is_copied = False
         with threads(1 if len(ids) < 1000 else None):
             self._faiss.add_with_ids(embeddings, ids)
         is_later = not len(self._ids) or not len(ids) or ids[0] > self._ids[-1]
@@ -110,6 +119,7 @@ class TemplateIndex:
 
     def _remove(self, ids: Ids) -> None:
         if len(ids):
+            self._is_copied = False
             self._faiss.remove_ids(faiss.IDSelectorBatch(ids))
             self._ids = np.setdiff1d(self._ids, ids, assume_unique=True)
             if self.kind is Kind.PQ:
@@ -144,8 +154,18 @@ class TemplateIndex:
             parameters = _faiss.SearchParametersIVF(nprobe=probed, **options)
         # Waking a team of threads takes longer than the search of one query.
         with threads(1 if len(queries) == 1 else None):
-            similarities, ids = self._faiss.search(queries, count, params=parameters)
+            similarities, ids = self._searched_by(count, among).search(
+                queries, count, params=parameters
+            )
         return similarities, ids
+
+    def _searched_by(self, count: int, among: Ids | None) -> Any:
+        """FAISS's index, or its copy on a GPU where there is one that can do that."""
+        if among is not None or count > MOST_ON_GPU:
+            return self._faiss
+        if not self._is_copied:
+            self._on_gpu, self._is_copied = on_gpu(self._faiss), True
+        return self._on_gpu or self._faiss
 
     def embeddings(self, ids: Ids) -> Embeddings:
         """The templates (n, D) of some ids (n,), in their order; held, and the index exact."""

@@ -91,7 +91,7 @@ def parts_of(dimension: int) -> int | None:
 
 def is_of_plan(plan: Plan, about: Mapping[str, Any]) -> bool:
     """Whether an index is near enough to a plan, by what is kept `about` it."""
-    return bool(about) and plan.is_met(Kind(about["kind"]), about["lists"])
+    return bool(about) and plan.is_met(Kind(about["kind"]), about["planned"])
 
 
 def described(plan: Plan, about: Mapping[str, Any] | None) -> str:

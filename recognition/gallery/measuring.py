@@ -59,11 +59,17 @@ class Trial:
         self._closest = np.where(is_closer, ids[similarities.argmax(axis=1)], self._closest)
         self._best = np.maximum(self._best, best)
 
-    def settle(self, index: TemplateIndex) -> dict[str, Any]:
-        """Choose how many lists are looked into; what is worth keeping about the index."""
-        about = {"kind": str(index.kind), "lists": index.lists, "found": 0, "tried": 0}
+    def settle(self, index: TemplateIndex, planned: int) -> dict[str, Any]:
+        """Choose how many lists are looked into; what is worth keeping about the index.
+
+        Args:
+            index: Filled.
+            planned: How many lists it was to have.
+        """
         if index.is_exact:
             return {}
+        about: dict[str, Any] = {"kind": index.kind, "lists": index.lists, "planned": planned}
+        about |= {"found": 0, "tried": 0}
         # Whoever's closest photograph is of somebody else would not be recognised either way.
         is_own = self._owners(self._ids) == self._owners(self._closest)
         asked, closest = self._embeddings[is_own], self._closest[is_own]

@@ -71,9 +71,13 @@ class Nearest:
         if not self.index.is_exact:
             count = min(len(self.ids), max(LOOKED_AT, 2 * count))
         similarities, ids = self.index.search(queries, count, self.ids if self.is_part else None)
+        found = [row[row >= 0] for row in ids]
         if self.read is None:
-            return list(zip(similarities, ids, strict=True))
-        return _ranked(queries, [row[row >= 0] for row in ids], self.read)
+            return list(zip(similarities, found, strict=True))
+        if self.index.is_exact:
+            self.read(np.unique(ids))  # opens what is sealed: a row that was altered is found out
+            return list(zip(similarities, found, strict=True))
+        return _ranked(queries, found, self.read)
 
 
 def _ranked(queries: Embeddings, found: list[Ids], read: Read) -> list[Found]:

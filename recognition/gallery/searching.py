@@ -104,13 +104,15 @@ class Searchable(Readable):
         """Which kind of index has been chosen."""
         return read_kind(self._folder)
 
-    def make_index(self, kind: Kind, progress: Progress = lambda done, total: None) -> str:
-        """Choose a kind of index, and make the one that fits the gallery now.
+    def make_index(
+        self, kind: Kind | None = None, progress: Progress = lambda done, total: None
+    ) -> str:
+        """Make the index that fits the gallery now.
 
         Others may use the gallery meanwhile.
 
         Args:
-            kind: The kind.
+            kind: Which kind it has from now on; None: the one that was chosen before.
             progress: Called with how many templates are in it, and of how many.
 
         Returns:
@@ -120,6 +122,8 @@ class Searchable(Readable):
             GalleryError: A template is damaged, or the index cannot be written.
         """
         try:
+            if kind is None:
+                kind = self.index_kind
             write_kind(self._folder, kind)
             with closing(self._open_store()) as store:
                 build(store, self._cache, partial(plan_of, kind), progress=progress)

@@ -16,7 +16,7 @@ A_LIST = 40
 
 _ROUNDS = 10
 
-FEWEST_PEOPLE = 3
+FEWEST_PEOPLE = 5
 """How many people the middle of a list is of, at least: so it is nobody's own template."""
 
 
@@ -47,6 +47,7 @@ def train(
     index.quantizer.add(middles)
     if plan.kind is Kind.PQ:
         index.pq.cp.niter = _ROUNDS
+        index.pq.cp.min_points_per_centroid = 1  # it would warn; small galleries are as wished
         with threads(1):  # each of many parts is a small task, for which a team is slower
             index.train(sample)
     else:
@@ -60,19 +61,25 @@ def _middles(
     """The middles of the lists, (n, D): unit vectors by spherical k-means, at most so many."""
     rng = np.random.default_rng(0)
     middles = sample[rng.choice(len(sample), min(lists, len(sample)), replace=False)]
-    for turn in range(_ROUNDS):
+    for _ in range(_ROUNDS):
         check()
         nearest = _nearest(middles, sample)
-        order = np.argsort(nearest, kind="stable")
-        numbers, starts = np.unique(nearest[order], return_index=True)
-        sums = np.add.reduceat(sample[order], starts, axis=0)
-        if turn == _ROUNDS - 1:
-            pairs = np.unique(np.stack([nearest, people]), axis=1)[0]
-            several = np.bincount(pairs, minlength=len(middles))[numbers] >= FEWEST_PEOPLE
-            sums = sums[several] if several.any() else sums.sum(axis=0, keepdims=True)
-        lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-        middles = np.ascontiguousarray(sums / np.maximum(lengths, 1e-6), np.float32)
+        order = np.lexsort((people, nearest))
+        nearest, owners = nearest[order], people[order]
+        # In each list a person counts once, however many photographs of them are looked at.
+        is_first = np.ones(len(order), bool)
+        is_first[1:] = (nearest[1:] != nearest[:-1]) | (owners[1:] != owners[:-1])
+        theirs = _unit(np.add.reduceat(sample[order], np.flatnonzero(is_first), axis=0))
+        _, starts, counts = np.unique(nearest[is_first], return_index=True, return_counts=True)
+        sums = np.add.reduceat(theirs, starts, axis=0)
+        enough = counts >= FEWEST_PEOPLE
+        middles = _unit(sums[enough] if enough.any() else sums.sum(axis=0, keepdims=True))
     return middles
+
+
+def _unit(rows: Embeddings) -> Embeddings:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.ascontiguousarray(rows / np.maximum(lengths, 1e-6), np.float32)
 
 
 def _nearest(middles: Embeddings, sample: Embeddings) -> npt.NDArray[np.int64]:

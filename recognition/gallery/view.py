@@ -14,6 +14,7 @@ from .snapshot import Roll, Snapshot
 from .templates import Embeddings, Ids
 
 _TEMPLATES_A_PERSON = 4  # looked at for each person asked for, before looking further
+_QUERIES_AT_ONCE = 256
 _TRIMMED = 0.2  # of a person's templates at either end; one at least, where there are three
 
 
@@ -88,10 +89,15 @@ class View:
             is_part=among is not None,
             read=None if self.snapshot is None else self.snapshot.embeddings,
         )
-        first = nearest.of(queries, min(nearest.most, _TEMPLATES_A_PERSON * k))
+        count = min(nearest.most, _TEMPLATES_A_PERSON * k)
         return [
             self._ranking(query, found, k, matching, nearest, people)
-            for query, found in zip(queries, first, strict=True)
+            for start in range(0, len(queries), _QUERIES_AT_ONCE)
+            for query, found in zip(
+                queries[start : start + _QUERIES_AT_ONCE],
+                nearest.of(queries[start : start + _QUERIES_AT_ONCE], count),
+                strict=True,
+            )
         ]
 
     def _ranking(

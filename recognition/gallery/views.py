@@ -47,7 +47,7 @@ class Views:
         self._line = 0  # the audit log's latest, when the view was new
         self._unwritten = 0  # templates that have come or gone since the file was written
         self._builder: Builder | None = None
-        self._tried: Plan | None = None
+        self._tried: tuple[str, Plan] | None = None
 
     @contextmanager
     def current(self) -> Iterator[View]:
@@ -58,10 +58,10 @@ class Views:
         """
         is_first = self._view is None
         with self._store.reading() as snapshot:
-            made = self._made(snapshot)
+            has_ended, made = self._ended(snapshot)
             if self._view is None or self._view.revision != snapshot.revision:
                 self._view = self._indexed(self._view_of(snapshot), made, snapshot)
-            elif made is not None:
+            elif has_ended:
                 self._view = self._indexed(self._view, made, snapshot)
             index = self._view.index
             is_trusted = index is not None and index.is_exact and snapshot.seal is OPEN
@@ -115,7 +115,9 @@ class Views:
         """Bring the index up to a view's state, or begin to make one."""
         index, templates = view.index, len(view.roll.ids)
         plan = self._plan(templates, snapshot)
-        if made is None and not (index is not None and plan.is_met(index.kind, index.lists)):
+        if made is None and not (
+            index is not None and plan.is_met(index.kind, index.lists_planned)
+        ):
             made = self._written(plan, snapshot)
         if made is not None:
             index, self._unwritten = made, 0
@@ -125,8 +127,8 @@ class Views:
             index = None
         if index is not None:
             self._unwritten += index.follow(view.roll.ids, snapshot.embeddings)
-        if index is None or not plan.is_met(index.kind, index.lists):
-            self._build(plan)
+        if index is None or not plan.is_met(index.kind, index.lists_planned):
+            self._build(plan, snapshot)
         return replace(view, index=index)
 
     def _written(self, plan: Plan, snapshot: Snapshot) -> TemplateIndex | None:
@@ -136,19 +138,22 @@ class Views:
             return None
         return self._cache.read(snapshot)
 
-    def _build(self, plan: Plan) -> None:
+    def _build(self, plan: Plan, snapshot: Snapshot) -> None:
         """Begin to make an index, unless one is being made, or the same has failed."""
-        if self._builder is None and self._tried != plan:
-            self._tried = plan
+        tried = snapshot.gallery_id, plan
+        if self._builder is None and self._tried != tried:
+            self._tried = tried
             self._builder = Builder(self._open_store, self._cache, lambda *_: plan)
 
-    def _made(self, snapshot: Snapshot) -> TemplateIndex | None:
-        """What has been made in the background, once."""
+    def _ended(self, snapshot: Snapshot) -> tuple[bool, TemplateIndex | None]:
+        """Whether making an index has come to an end, told once; and the index, if it has one."""
         if self._builder is None or self._builder.is_busy:
-            return None
+            return False, None
         made, self._builder = self._builder.made, None
-        is_ours = self._view is not None and self._view.gallery == snapshot.gallery_id
-        return made if is_ours else None
+        # Another gallery may have been restored meanwhile, or its file put in this one's place.
+        begun_for = self._tried and self._tried[0]
+        is_ours = begun_for == snapshot.gallery_id and self._store.is_in_place
+        return True, made if is_ours else None
 
     def _keep(self) -> None:
         """Write the index for the next process, unless the gallery has changed since.

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recognition.gallery.index import TemplateIndex
+from recognition.gallery.kinds import Kind, Plan
+from recognition.gallery.training import train
 
 D = 8
 
@@ -148,3 +150,83 @@ def test_a_search_takes_one_thread_and_gives_the_others_back(
         assert faiss.omp_get_max_threads() == 3
     finally:
         faiss.omp_set_num_threads(before)
+
+
+def trained(kind: Kind, ids: np.ndarray, dimension: int = 64) -> tuple[TemplateIndex, np.ndarray]:
+    """An index of unit vectors by chance, and they."""
+    vectors = np.random.default_rng(0).normal(size=(len(ids), dimension))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    plan = Plan(kind, 8, "for the test")
+    index = TemplateIndex(dimension, train(plan, vectors, np.arange(len(ids)), lambda: None))
+    index.add(ids, vectors)
+    return index, vectors
+
+
+@pytest.mark.parametrize("kind", [Kind.INT8, Kind.PQ])
+def test_a_trained_index_follows_searches_and_comes_back(kind: Kind) -> None:
+    ids = np.arange(500) * 3 + 1
+    index, vectors = trained(kind, ids)
+    assert (index.kind, index.is_exact, index.lists) == (kind, False, 8)
+    left = np.delete(ids, np.random.default_rng(1).choice(500, 123, replace=False))
+    assert index.follow(left, lambda _: vectors[:0]) == 123
+    sink = io.BytesIO()
+    index.write(sink.write)
+    again = TemplateIndex.read(io.BytesIO(sink.getvalue()).read, 64)
+    assert again is not None
+    np.testing.assert_array_equal(again.ids, left)
+    for one in (index, again):
+        _, found = one.search(vectors[(left - 1) // 3], 5, searched=8)
+        assert (found[:, 0] == left).all()
+        assert np.isin(found, left).all()
+        _, found = one.search(vectors[:9], 3, among=left[::40])
+        assert np.isin(found, left[::40]).all()
+        _, few = one.search(vectors[:1], 5, among=left[:2])
+        assert sorted(few[0, :2].tolist()) == left[:2].tolist()
+        assert (few[0, 2:] == -1).all()
+
+
+def codes_in(index: TemplateIndex) -> list[bytes]:
+    """Every code that the index's blocks hold, in use or not."""
+    lists = faiss.downcast_InvertedLists(index._faiss.invlists)
+    packer = lists.packer
+    codes = []
+    for number in range(lists.nlist):
+        blocks = -(-lists.list_size(number) // packer.nvec)
+        if blocks:
+            content = faiss.rev_swig_ptr(lists.get_codes(number), blocks * packer.block_size)
+            for block in content.reshape(blocks, 1, packer.block_size):
+                codes += [packer.unpack_1(block, place).tobytes() for place in range(packer.nvec)]
+    return codes
+
+
+def test_no_code_of_what_was_removed_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = np.arange(300)
+    index, vectors = trained(Kind.PQ, ids)
+    before = set(codes_in(index))
+    index.follow(ids[:-50], lambda _: vectors[:0])
+    alone, _ = trained(Kind.PQ, ids)
+    alone.follow(ids[:0], lambda _: vectors[:0])
+    alone.add(ids[-50:], vectors[-50:])
+    gone = {code for code in codes_in(alone) if any(code)}
+    assert len(gone) == 50
+    assert gone <= before
+    assert not gone & set(codes_in(index))
+    # FAISS by itself leaves some of them.
+    index, _ = trained(Kind.PQ, ids)
+    monkeypatch.setattr("recognition.gallery.index._blank_unused", lambda _: None)
+    index.follow(ids[:-50], lambda _: vectors[:0])
+    assert gone & set(codes_in(index))
+
+
+def test_the_middle_of_no_list_is_one_person_s() -> None:
+    rng = np.random.default_rng(0)
+    crowd = rng.normal(size=(200, 16))
+    hermit = np.repeat(10 * rng.normal(size=(1, 16)), 40, axis=0)  # a list of their own
+    sample = np.concatenate([crowd, hermit])
+    sample = (sample / np.linalg.norm(sample, axis=1, keepdims=True)).astype(np.float32)
+    people = np.concatenate([np.arange(200), np.full(40, 999)])
+    index = train(Plan(Kind.INT8, 20, ""), sample, people, lambda: None)
+    middles = index.quantizer.reconstruct_n(0, index.nlist)
+    np.testing.assert_allclose(np.linalg.norm(middles, axis=1), 1, atol=1e-5)
+    assert index.nlist < 20
+    assert (middles @ sample[-1]).max() < 0.9
