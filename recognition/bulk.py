@@ -7,8 +7,9 @@ a batch or a transaction follows from their order and sizes alone, never from wh
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,14 +84,14 @@ def enrol_people(
             most=2 * MOST_IMAGES,
             most_size=MOST_PIXELS,
         )
-        with ahead.results() as photographs:
-            for (name, _), item in zip(tasks, _looked_at(photographs, find), strict=True):
+        with ahead.results() as photographs, closing(_looked_at(photographs, find)) as looked_at:
+            for (name, _), item in zip(tasks, looked_at, strict=True):
                 if desk.take(name, item):
                     known.forget(name)
     desk.enrol()
 
 
-def _looked_at(photographs: Iterable[Read], find: Find) -> "Iterator[Looked]":
+def _looked_at(photographs: Iterable[Read], find: Find) -> "Generator[Looked]":
     """Run the networks in a thread of their own, one batch ahead of what is taken from here."""
     under_way: deque[Future[list[Looked]]] = deque()
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,10 +14,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import decoding_pool, images
+from data import decoding_pool, decoding_process, images
+from data.errors import GalleryError
 from recognition import bulk, photographs
+from recognition.enrolment import Terms
 from recognition.faces.pipeline import DetectedFace
 from recognition.gallery.gallery import Gallery
+from recognition.noticing import Watch
 from recognition.results import Enrolled, Enrolment, Face
 from recognition.service import RecognitionService
 
@@ -59,6 +63,13 @@ class PixelPipeline:
         return [DetectedFace(Face((0.0, 0.0, 9.0, 9.0), 0.9, LANDMARKS), unit, crop)]
 
 
+TERMS = Terms(face=None, any_quality=False, watch=Watch(threshold=None, others=False))
+
+
+def _refuse() -> Gallery:
+    raise GalleryError("the disk is full: free some space and try again")
+
+
 def photograph(folder: Path, person: int, take: int, side: int = 12) -> Path:
     """A picture of somebody; `person` 0 is nobody."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,6 +98,14 @@ def in_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "MOST_IMAGES", 3)
     monkeypatch.setattr(bulk, "TOGETHER", 5)
     monkeypatch.setattr(bulk, "MOST_TOGETHER", 7)
+
+
+def assert_threads_end(left: int) -> None:
+    """Wait for threads that are on their way out, such as a timer that was cancelled."""
+    deadline = time.monotonic() + 10
+    while threading.active_count() > left and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() <= left
 
 
 def enrol(
@@ -156,7 +175,7 @@ def test_where_everything_is_enrolled_no_worker_is_started(
 ) -> None:
     photograph(tmp_path / "people" / "p1", 1, 0)
     enrol(tmp_path / "home", tmp_path / "people")
-    monkeypatch.delattr(decoding_pool, "_Worker")
+    monkeypatch.delattr(decoding_pool, "DecodingProcess")
     pipeline = PixelPipeline()
     told, _ = enrol(tmp_path / "home", tmp_path / "people", pipeline)
     assert [one.enrolled_before for one in told.skipped] == [True]
@@ -169,12 +188,22 @@ def test_an_interrupted_run_is_gone_on_with(tmp_path: Path, people: Path, batche
     threads = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
         enrol(tmp_path / "home", people, PixelPipeline(fail_after=batches))
-    assert threading.active_count() == threads
+    assert_threads_end(threads)
     enrol(tmp_path / "home", people)
     enrol(tmp_path / "whole", people)
     assert [row[:2] for row in rows(tmp_path / "home")] == [
         row[:2] for row in rows(tmp_path / "whole")
     ]
+
+
+@pytest.mark.usefixtures("in_small_batches")
+def test_a_gallery_that_refuses_ends_the_run_and_every_thread(tmp_path: Path, people: Path) -> None:
+    threads = threading.active_count()
+    desk = bulk.Desk(_refuse, {"p9": sorted((people / "p9").iterdir())}, TERMS, lambda *_: None)
+    with pytest.raises(GalleryError) as refusal:
+        bulk.enrol_people(desk, PixelPipeline().faces, lambda _: frozenset(), 2)
+    assert "full" in str(refusal.value)
+    assert_threads_end(threads)
 
 
 @pytest.mark.usefixtures("in_small_batches")
@@ -227,7 +256,7 @@ def test_a_decoder_that_breaks_down_costs_one_photograph(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        decoding_pool,
+        decoding_process,
         "_PROGRAM",
         "import os, sys; sys.path.insert(0, sys.argv[1])\n"
         "from data import decoding_worker as worker\n"
