@@ -171,7 +171,7 @@ class Desk:
         gallery: Opens the gallery; called only when there is something to enrol.
         people: Names and their photographs.
         terms: On which terms they are enrolled.
-        progress: Told of each photograph once it is enrolled for good, or will not be.
+        progress: Told how many photographs are enrolled for good, or will not be.
     """
 
     def __init__(
@@ -226,9 +226,9 @@ class Desk:
             for (person, templates), out in zip(waiting, left_out, strict=True)
         }
         for person in self._open:
-            for _ in range(person.settle(*outcomes.get(person.name, ((), {})))):
-                self._settled += 1
-                self._progress(self._settled, self._total)
+            self._settled += person.settle(*outcomes.get(person.name, ((), {})))
+        if self._waiting:
+            self._progress(self._settled, self._total)
         complete = [one for one in self._open if len(one.images) == len(self.people[one.name])]
         self.done += map(self._told, complete)
         self._open = [person for person in self._open if person not in complete]
