@@ -6,22 +6,19 @@ the bytes to a worker and get raw pixels back, equal to the last bit.
 """
 
 import os
-import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 
-import numpy as np
 from PIL import Image
 
 from . import decoding
 from .decoding import MAX_PIXELS
-from .decoding_worker import PATIENCE, REPLY, REQUEST, kinds_of
-from .errors import ArgumentError, ImageError
+from .decoding_process import DecodingProcess
+from .decoding_worker import REQUEST, kinds_of
+from .errors import ArgumentError
 from .formats import FORMATS
 from .pixels import Array, Pixels
 
@@ -41,15 +38,6 @@ MOST_WORKERS = 64
 """Worker processes of one pool."""
 
 _USUAL_WORKERS = 8
-_PIPE = 1 << 20  # bytes on their way, where the system lets a pipe hold so many
-
-_TOO_LONG = [-getattr(signal, name, 0) for name in ("SIGPROF", "SIGALRM")]
-"""How a process ends whose time is over."""
-
-_PROGRAM = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from data.decoding_worker import serve; "
-    "serve(int(sys.argv[2]), float(sys.argv[3]))"
-)
 
 
 class DecodingPool:
@@ -79,7 +67,7 @@ class DecodingPool:
         self._memory, self._seconds, self._idle_seconds = memory, seconds, idle
         self._free = threading.BoundedSemaphore(self.workers)
         self._lock = threading.Lock()
-        self._idle: list[_Worker] = []
+        self._idle: list[DecodingProcess] = []
         self._sweeper: threading.Timer | None = None
         self._closed = False
 
@@ -116,16 +104,16 @@ class DecodingPool:
             return worker.ask(request, content)
 
     @contextmanager
-    def _worker(self) -> Iterator["_Worker"]:
+    def _worker(self) -> Iterator[DecodingProcess]:
         """A worker that nobody else uses; whoever leaves the block by a broken one ends it."""
         with self._free:
-            worker = self._waiting() or _Worker(self._memory, self._seconds)
+            worker = self._waiting() or DecodingProcess(self._memory, self._seconds)
             try:
                 yield worker
             finally:
                 self._put_back(worker)
 
-    def _waiting(self) -> "_Worker | None":
+    def _waiting(self) -> DecodingProcess | None:
         """A worker that waits for pictures; those that were killed meanwhile are let go."""
         while True:
             with self._lock:
@@ -134,7 +122,7 @@ class DecodingPool:
                 return worker
             worker.end()
 
-    def _put_back(self, worker: "_Worker") -> None:
+    def _put_back(self, worker: DecodingProcess) -> None:
         with self._lock:
             if worker.is_ready and not self._closed:
                 worker.waits_since = time.monotonic()
@@ -160,102 +148,6 @@ class DecodingPool:
                 self._sweep_later()
         for worker in old:
             worker.end()
-
-
-class _Worker:
-    """One process, asked by one thread at a time."""
-
-    def __init__(self, memory: int, seconds: float) -> None:
-        self._seconds = seconds
-        self._is_late = False
-        self.waits_since = 0.0
-        self.is_ready = True  # not while it is being asked, and never again once that has failed
-        self._process = subprocess.Popen(
-            # -P: what lies in the folder that this application was started in is none of it.
-            [sys.executable, "-P", "-c", _PROGRAM, str(Path(__file__).parents[1]), str(memory),
-             str(seconds)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            pipesize=_PIPE,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            start_new_session=True,  # Ctrl-C is not meant for it
-        )  # fmt: skip
-
-    @property
-    def is_alive(self) -> bool:
-        return self._process.poll() is None
-
-    def ask(self, request: bytes, content: bytes) -> list[Array]:
-        """Decode one picture: colours (H, W, 3), and alpha (H, W) where there is any.
-
-        Raises:
-            ImageError: It is refused, or the worker has ended over it.
-        """
-        self.is_ready = False
-        alarm = threading.Timer(PATIENCE * self._seconds, self._give_up)
-        alarm.daemon = True
-        alarm.start()
-        try:
-            answer = self._converse(request, content)
-        except (OSError, EOFError) as error:
-            raise ImageError(self._last_words()) from error
-        finally:
-            alarm.cancel()
-        self.is_ready = not self._is_late
-        if isinstance(answer, str):
-            raise ImageError(answer)
-        return answer
-
-    def _converse(self, request: bytes, content: bytes) -> list[Array] | str:
-        assert self._process.stdin is not None
-        self._process.stdin.write(request)
-        self._process.stdin.write(content)
-        self._process.stdin.flush()
-        depth, height, width, channels = REPLY.unpack(self._read(REPLY.size))
-        if not depth:
-            return self._read(height).decode()
-        kind = np.dtype(f"<u{depth}")
-        colours = np.frombuffer(self._read(height * width * 3 * depth), kind)
-        layers: list[Array] = [colours.reshape(height, width, 3)]
-        if channels == 4:
-            alpha = np.frombuffer(self._read(height * width * depth), kind)
-            layers.append(alpha.reshape(height, width))
-        return layers
-
-    def _read(self, length: int) -> bytes:
-        assert self._process.stdout is not None
-        content = self._process.stdout.read(length)
-        if len(content) < length:
-            raise EOFError
-        return content
-
-    def _give_up(self) -> None:
-        self._is_late = True
-        self._process.kill()
-
-    def _last_words(self) -> str:
-        """Why a picture has ended its worker."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(1)
-        if self._is_late or self._process.returncode in _TOO_LONG:
-            return (
-                f"it could not be decoded within {self._seconds:g} seconds; expected a whole "
-                "picture: save it again, or smaller"
-            )
-        return (
-            "its decoder broke down over it, or was ended from outside; expected a whole picture: "
-            "save it again, or smaller"
-        )
-
-    def end(self) -> None:
-        """End it, and wait until it has."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            with suppress(OSError):
-                if pipe is not None:
-                    pipe.close()
-        self._process.kill()
-        self._process.wait()
 
 
 _pool: DecodingPool | None = None

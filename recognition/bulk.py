@@ -7,8 +7,9 @@ a batch or a transaction follows from their order and sizes alone, never from wh
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,14 +84,14 @@ def enrol_people(
             most=2 * MOST_IMAGES,
             most_size=MOST_PIXELS,
         )
-        with ahead.results() as photographs:
-            for (name, _), item in zip(tasks, _looked_at(photographs, find), strict=True):
+        with ahead.results() as photographs, closing(_looked_at(photographs, find)) as looked_at:
+            for (name, _), item in zip(tasks, looked_at, strict=True):
                 if desk.take(name, item):
                     known.forget(name)
     desk.enrol()
 
 
-def _looked_at(photographs: Iterable[Read], find: Find) -> "Iterator[Looked]":
+def _looked_at(photographs: Iterable[Read], find: Find) -> "Generator[Looked]":
     """Run the networks in a thread of their own, one batch ahead of what is taken from here."""
     under_way: deque[Future[list[Looked]]] = deque()
 
@@ -170,7 +171,7 @@ class Desk:
         gallery: Opens the gallery; called only when there is something to enrol.
         people: Names and their photographs.
         terms: On which terms they are enrolled.
-        progress: Told of each photograph once it is enrolled for good, or will not be.
+        progress: Told how many photographs are enrolled for good, or will not be.
     """
 
     def __init__(
@@ -226,9 +227,9 @@ class Desk:
             for (person, templates), out in zip(waiting, left_out, strict=True)
         }
         for person in self._open:
-            for _ in range(person.settle(*outcomes.get(person.name, ((), {})))):
-                self._settled += 1
-                self._progress(self._settled, self._total)
+            self._settled += person.settle(*outcomes.get(person.name, ((), {})))
+        if self._waiting:
+            self._progress(self._settled, self._total)
         complete = [one for one in self._open if len(one.images) == len(self.people[one.name])]
         self.done += map(self._told, complete)
         self._open = [person for person in self._open if person not in complete]

@@ -101,7 +101,8 @@ class RecognitionService(ThresholdKeeper):
             consent: What all of them agreed to, and until when.
             groups: What each of them is put into.
             workers: Processes that decode; None: one a core, at most 8.
-            progress: Called for each photograph once it is enrolled, or is known not to be.
+            progress: Called after each transaction: how many photographs are enrolled for good, or
+                will not be.
 
         Raises:
             DatasetError: The folder is not one of people's photographs.

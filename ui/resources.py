@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from data.decoding_pool import DecodingPool, decoding_apart
+from data.decoding_pool import decoding_apart
 from data.files import data_home
 
 from .options import Device, Settings
@@ -50,14 +50,15 @@ def recognition() -> "RecognitionService":
 
 
 @st.cache_resource(show_spinner=False)
-def decode_apart() -> DecodingPool:
+def decode_apart() -> ExitStack:
     """Have every picture that this server is given decoded by processes with a limit.
 
-    None of them is there before the first picture.
+    None of them is there before the first picture. Whoever closes what this returns ends it.
     """
     until_the_end = ExitStack()
+    until_the_end.enter_context(decoding_apart())
     atexit.register(until_the_end.close)
-    return until_the_end.enter_context(decoding_apart())
+    return until_the_end
 
 
 @contextmanager

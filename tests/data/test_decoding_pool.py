@@ -16,7 +16,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from data import decoding, decoding_pool
+from data import decoding, decoding_pool, decoding_process
 from data.decoding_pool import DecodingPool, decoding_apart
 from data.errors import ArgumentError, ImageError
 from data.images import load_image, load_picture
@@ -30,6 +30,9 @@ sys.path.insert(0, {root!r})
 from data import decoding_worker
 from data.decoding_worker import serve
 decode = decoding_worker.decode
+class Lie:
+    pack = lambda *_: b"\\xff" * REPLY.size
+REPLY = decoding_worker.REPLY
 def misbehave(content, **limits):
     if content == b"sleep":
         time.sleep(60)
@@ -42,6 +45,8 @@ def misbehave(content, **limits):
     if content == b"chatter":
         print("to standard output", flush=True)
         os.write(1, b"more of it")
+    if content == b"lie":
+        decoding_worker.REPLY = Lie
     if content == b"write":
         open({spoil!r}, "wb").write(b"x" * 100)
     return decode(content, **limits)
@@ -61,7 +66,7 @@ def pool() -> Iterator[DecodingPool]:
 def misbehaving(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[DecodingPool]:
     """A pool whose decoder does what a hostile picture might make it do."""
     program = MISBEHAVING.format(root=str(ROOT), spoil=str(tmp_path / "spoil"))
-    monkeypatch.setattr(decoding_pool, "_PROGRAM", program)
+    monkeypatch.setattr(decoding_process, "_PROGRAM", program)
     opened = DecodingPool(1, memory=300_000_000, seconds=0.4)
     yield opened
     opened.close()
@@ -143,6 +148,7 @@ def test_formats_and_pixels_are_limited_as_they_are_here(pool: DecodingPool, fil
         (b"eat", "more memory"),
         (b"eat quietly", "broke down"),
         (b"chatter", "no picture"),
+        (b"lie", "broke down"),
     ],
 )
 def test_a_picture_that_misbehaves_is_refused_in_one_line(
@@ -241,6 +247,15 @@ def test_a_worker_ends_with_whoever_started_it(file: bytes):
         assert not psutil.pid_exists(worker)
 
 
+def test_a_worker_is_given_no_secret(
+    pool: DecodingPool, file: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("LIKENESS_KEY", "correct horse battery staple")
+    pool.decode(file)
+    (worker,) = workers()
+    assert not [name for name in worker.environ() if name.startswith("LIKENESS")]
+
+
 def test_a_worker_imports_no_torch():
     program = (
         "import sys; sys.path.insert(0, sys.argv[1]); import data.decoding_worker, "
@@ -264,6 +279,20 @@ def test_within_the_block_pictures_are_decoded_apart(tmp_path: Path, file: bytes
         with pytest.raises(ImageError, match=r"cannot read .*a\.png: it is no picture"):
             load_image(path)
     assert workers() == []
+
+
+def test_where_no_process_can_be_started_it_is_told(
+    pool: DecodingPool, file: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    for _ in range(3):  # more often than there may be workers
+        with pytest.raises(ImageError, match="no process could be started"):
+            pool.decode(file)
+    monkeypatch.undo()
+    assert pool.decode(file).mode == "RGB"
 
 
 @pytest.mark.parametrize("number", [0, -1, 65])

@@ -97,6 +97,43 @@ def test_a_folder_of_folders_enrols_everyone_by_name(
     assert capsys.readouterr().out == "enrolled Ann: 2 photographs\nenrolled Bob: 1 photograph\n"
 
 
+def test_enrolling_a_folder_tells_its_progress_in_lines_of_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, colour in enumerate((RED, PINK, BLACK)):
+        picture(tmp_path / "people" / "Ann" / f"{number}.png", colour)
+    assert main(["enroll", str(tmp_path / "people"), "--json-lines", "--workers", "2"]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    steps = [line for line in lines if "step" in line]
+    assert (steps[-1]["step"], steps[-1]["total"]) == (3, 3)
+    assert steps[-1]["seconds_left"] == 0
+    assert steps[-1]["per_second"] > 0
+    results = lines[len(steps) :]
+    assert [Path(one["image"]).name for one in results] == ["0.png", "1.png", "2.png"]
+    assert [one.get("person") for one in results] == ["Ann", "Ann", None]
+    assert results[2]["error"] == "no face found in it"
+
+
+def test_very_many_that_are_enrolled_already_are_counted_not_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(25):
+        picture(tmp_path / "people" / "Ann" / f"{number}.png", (255, number, 0))
+    assert main(["enroll", str(tmp_path / "people")]) == 0
+    capsys.readouterr()
+    assert main(["enroll", str(tmp_path / "people")]) == 0
+    assert capsys.readouterr().err == "25 photographs were enrolled before\n"
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "65", "many"])
+def test_a_number_of_workers_out_of_range_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: str
+) -> None:
+    picture(tmp_path / "people" / "Ann" / "a.png", RED)
+    assert main(["enroll", str(tmp_path / "people"), "--workers", workers]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_enrolling_the_same_again_is_no_failure(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -18,6 +18,8 @@ from .batches import pictures_of, print_failures
 
 app = typer.Typer()
 
+_MOST_LISTED = 20  # photographs that were enrolled before
+
 
 @command(app, "enroll", example="likeness enroll holiday/ann1.jpg holiday/ann2.jpg --name Ann")
 def enroll(
@@ -117,7 +119,12 @@ def _print_enrolment(enrolment: Enrolment, empty: Sequence[FailedImage]) -> None
     for kept in enrolment.kept:
         for warning in kept.warnings:
             output.print_warning(f"{kept.image}: {warning}")
+    before = sum(skipped.enrolled_before for skipped in enrolment.skipped)
+    if before > _MOST_LISTED:
+        output.print_note(f"{count(before, 'photograph')} were enrolled before")
     for skipped in enrolment.skipped:
+        if skipped.enrolled_before and before > _MOST_LISTED:
+            continue
         if skipped.enrolled_before:
             output.print_warning(f"{skipped.image}: {skipped.reason}")
         else:
