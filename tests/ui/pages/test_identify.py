@@ -47,6 +47,10 @@ def test_only_people_of_the_groups_chosen_are_asked_for(open_page, service, pict
     page.multiselect(key="groups").set_value(["staff"]).run()
     assert not page.exception
     assert service.asked_groups == ("staff",)
+    service.groups = {"Bob": ("family",)}  # meanwhile, in another session
+    page.run()
+    assert not page.exception
+    assert service.asked_groups == ()
 
 
 def test_an_unknown_face_is_shown_as_unknown(open_page, service, picture):

@@ -224,15 +224,19 @@ def test_groups_are_shown_edited_and_looked_through(open_page, service, said):
         )
 
     assert field_of("Ann").value == ["family"]
-    field_of("Bob").set_value(["family"]).run()
+    field_of("Bob").set_value(["family", "new"]).run()
     page.button(key="group-Bob").click().run()
     assert not page.exception
-    assert service.groups["Bob"] == ("family",)
+    assert service.groups["Bob"] == ("family", "new")
     field_of("Ann").set_value([]).run()
     page.button(key="group-Ann").click().run()
     assert service.groups["Ann"] == ()
     page.multiselect(key="in-groups").set_value(["family"]).run()
     assert "1 person" in said(page)
+    field_of("Bob").set_value([]).run()
+    page.button(key="group-Bob").click().run()
+    assert not page.exception
+    assert "2 people" in said(page)
 
 
 def test_what_is_odd_about_a_photograph_is_said_on_the_receipt(open_page, service, picture, said):
