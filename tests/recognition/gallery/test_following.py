@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from data.errors import AppError
+from recognition.gallery.audit import Action
 from recognition.gallery.following import followed, latest_line
 from recognition.gallery.records import PersonRecord, add_records
 from recognition.gallery.snapshot import Roll
@@ -127,10 +128,13 @@ def test_where_lines_tell_of_everybody_all_is_read(store: Store) -> None:
     with store.reading() as snapshot:
         roll, line = snapshot.roll(), latest_line(snapshot)
         assert followed(roll, snapshot, line) is None  # nothing tells what changed
-    with store.editing() as editor:
-        editor.move("Ann", [1], "Bob")
-    with store.editing() as editor:
-        editor.undo()
+    store.move("Ann", [1], "Bob")
+    store.undo()
+    with store.reading() as snapshot:
+        now = followed(roll, snapshot, line)
+        assert now is not None
+        assert same(now, snapshot.roll())
+    store.change_key(Action.ENCRYPT, "f" * 64)
     with store.reading() as snapshot:
         assert followed(roll, snapshot, line) is None
 
