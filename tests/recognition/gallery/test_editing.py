@@ -200,6 +200,9 @@ def test_any_changes_are_undone_one_by_one(
                         lambda g, a=a, b=b, some=some: g.split(a, some, b + "'"),
                         lambda g, a=a, b=b: g.rename(a, b + "*"),
                         lambda g, a=a: g.delete(a),
+                        lambda g, a=a, b=b: g.group([a, b], add=["x", "y"]),
+                        lambda g, a=a: g.group([a], add=["z"], remove=["x"]),
+                        lambda g, a=a, b=b: g.tell_apart(a, b),
                     ]
                 )
             )
