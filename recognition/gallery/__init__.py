@@ -5,6 +5,7 @@
     schema      the database's tables
     database    one connection: transactions, and SQLite's errors as one line
     snapshot    one state of the truth: every question
+    listing     what is told of people and photographs, a line each
     journal     what was done by hand, and how it is undone
     editing     what is done by hand: renaming, merging, splitting, undoing
     store       the truth: every change, each one transaction
@@ -18,6 +19,8 @@
     nearest     the closest templates, compared exactly
     matching    how a face is compared with a person of several photographs
     alike       who of those enrolled is alike
+    apart       who is known not to be whom
+    groups      who is in which group
     view        one state of the store with its index: who is closest
     following   which template is whose, from one state to the next
     views       the newest of them, and the index kept for the next process
