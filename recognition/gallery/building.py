@@ -118,7 +118,8 @@ class Builder:
 
     def _run(self) -> None:
         # Whatever fails here costs time and nothing else: what answers meanwhile goes on doing so.
-        with suppress(OSError, AppError, Stopped), closing(self._open_store()) as store:
+        failures = (OSError, AppError, RuntimeError, MemoryError, Stopped)
+        with suppress(*failures), closing(self._open_store()) as store:
             self._made = build(store, self._cache, self._plan_for, self._check)
 
     def _check(self) -> None:

@@ -127,7 +127,7 @@ class Views:
             index = None
         if index is not None:
             self._unwritten += index.follow(view.roll.ids, snapshot.embeddings)
-        if index is None or not plan.is_met(index.kind, index.lists_planned):
+        if not _is_met(plan, index):
             self._build(plan, snapshot)
         return replace(view, index=index)
 
@@ -175,6 +175,10 @@ class Views:
 def _expired(revision: str) -> list[str]:
     """What of a revision tells whose consent has ended, which leaves no line in the audit log."""
     return revision.split("/")[3:]
+
+
+def _is_met(plan: Plan, index: TemplateIndex | None) -> bool:
+    return index is not None and plan.is_met(index.kind, index.lists_planned)
 
 
 def _is_too_much(index: TemplateIndex, plan: Plan, templates: int) -> bool:
