@@ -39,6 +39,7 @@ Vectors = npt.NDArray[np.float32]
 
 PHOTOGRAPHS = 10
 QUERIES = 1000
+REAL, OF_A_REAL_PERSON = 800, 4  # people, and photographs of each
 AT_ONCE = 50_000
 ADDED = 100
 DECAY = 0.35  # of a number's standard deviation with its rank: about 160 that count, of 512
@@ -79,12 +80,12 @@ def real(folder: Path, dimension: int) -> tuple[Vectors, npt.NDArray[np.int64]]:
     from recognition.engine import Choice, Engine
     from recognition.evaluation.embedding import embed_photographs
 
-    people = [one for one in read_identities(folder) if len(one.photographs) > 1]
+    several = [one for one in read_identities(folder) if len(one.photographs) > 1]
+    people = several[:: max(1, len(several) // REAL)]
     find = Engine(Choice(home=Path("none")), lambda: None).finder(aligned=True)
-    paths = [path for one in people for path in one.photographs[:PHOTOGRAPHS]]
-    owners = np.repeat(
-        np.arange(len(people)), [len(one.photographs[:PHOTOGRAPHS]) for one in people]
-    )
+    chosen = [one.photographs[:OF_A_REAL_PERSON] for one in people]
+    paths = [path for photographs in chosen for path in photographs]
+    owners = np.repeat(np.arange(len(people)), [len(photographs) for photographs in chosen])
     vectors = embed_photographs(paths, find, root=folder).vectors
     seen = [vector is not None for vector in vectors]
     rows = np.stack([vector for vector in vectors if vector is not None])

@@ -123,6 +123,7 @@ def test_the_index_is_chosen_made_and_explained(
             gallery.enrol(f"P{number}", [Template(vector, f"{number:064x}")])
 
     def told() -> str:
+        capsys.readouterr()
         assert main(["gallery", "info", "--json"]) == 0
         return str(json.loads(capsys.readouterr().out)["facts"]["index"])
 
