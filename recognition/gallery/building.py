@@ -49,6 +49,7 @@ def build(
         GalleryError: A template is damaged; or another gallery was restored in this one's place.
         OSError: The index cannot be written.
     """
+    check()
     with store.reading() as snapshot:
         gallery, roll, dimension = snapshot.gallery_id, snapshot.roll(), snapshot.model.dimension
     plan = plan_for(len(roll.ids), dimension)

@@ -47,6 +47,7 @@ class Views:
         self._line = 0  # the audit log's latest, when the view was new
         self._unwritten = 0  # templates that have come or gone since the file was written
         self._builder: Builder | None = None
+        self._lacking: tuple[str, Plan] | None = None
         self._tried: tuple[str, Plan] | None = None
 
     @contextmanager
@@ -68,6 +69,9 @@ class Views:
             yield replace(self._view, snapshot=None if is_trusted else snapshot)
         if is_first:
             self._keep()
+        if self._lacking is not None:  # not before: whoever asks once does not wait for it
+            self._build(*self._lacking)
+            self._lacking = None
 
     def close(self) -> None:
         """Keep the index for the next process."""
@@ -128,7 +132,7 @@ class Views:
         if index is not None:
             self._unwritten += index.follow(view.roll.ids, snapshot.embeddings)
         if not _is_met(plan, index):
-            self._build(plan, snapshot)
+            self._lacking = snapshot.gallery_id, plan
         return replace(view, index=index)
 
     def _written(self, plan: Plan, snapshot: Snapshot) -> TemplateIndex | None:
@@ -138,11 +142,10 @@ class Views:
             return None
         return self._cache.read(snapshot)
 
-    def _build(self, plan: Plan, snapshot: Snapshot) -> None:
+    def _build(self, gallery: str, plan: Plan) -> None:
         """Begin to make an index, unless one is being made, or the same has failed."""
-        tried = snapshot.gallery_id, plan
-        if self._builder is None and self._tried != tried:
-            self._tried = tried
+        if self._builder is None and self._tried != (gallery, plan):
+            self._tried = gallery, plan
             self._builder = Builder(self._open_store, self._cache, lambda *_: plan)
 
     def _ended(self, snapshot: Snapshot) -> tuple[bool, TemplateIndex | None]:
