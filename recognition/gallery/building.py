@@ -49,6 +49,7 @@ def build(
         GalleryError: A template is damaged; or another gallery was restored in this one's place.
         OSError: The index cannot be written.
     """
+    check()
     with store.reading() as snapshot:
         gallery, roll, dimension = snapshot.gallery_id, snapshot.roll(), snapshot.model.dimension
     plan = plan_for(len(roll.ids), dimension)
@@ -118,7 +119,8 @@ class Builder:
 
     def _run(self) -> None:
         # Whatever fails here costs time and nothing else: what answers meanwhile goes on doing so.
-        with suppress(OSError, AppError, Stopped), closing(self._open_store()) as store:
+        failures = (OSError, AppError, RuntimeError, MemoryError, Stopped)
+        with suppress(*failures), closing(self._open_store()) as store:
             self._made = build(store, self._cache, self._plan_for, self._check)
 
     def _check(self) -> None:

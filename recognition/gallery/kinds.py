@@ -42,16 +42,18 @@ class Plan:
         kind: Never `AUTO`.
         lists: Into how many lists of neighbours it divides the templates; 0 for `FLAT`.
         why: In words.
+        keeps: Whether an index of lists stays that was made when there were more templates.
     """
 
     kind: Kind
     lists: int
     why: str
+    keeps: bool = False
 
     def is_met(self, kind: Kind, lists: int) -> bool:
         """Whether an index is near enough to this one that a new one is not worth its making."""
         if self.kind is Kind.FLAT or kind is Kind.FLAT:
-            return self.kind is kind
+            return self.kind is kind or self.keeps
         return self.kind is kind and 0.5 < lists / self.lists < 2
 
 
@@ -69,7 +71,8 @@ def plan_of(wanted: Kind, templates: int, dimension: int) -> Plan:
     if templates < FEWEST_TRAINED:
         return Plan(Kind.FLAT, 0, f"fewer than {FEWEST_TRAINED:,} photographs")
     if wanted is Kind.AUTO and templates <= EXACT_UP_TO:
-        return Plan(Kind.FLAT, 0, f"at most {EXACT_UP_TO:,} photographs")
+        keeps = templates > EXACT_UP_TO // 2  # who comes and goes at the limit makes no work
+        return Plan(Kind.FLAT, 0, f"at most {EXACT_UP_TO:,} photographs", keeps)
     why = f"more than {EXACT_UP_TO:,} photographs" if wanted is Kind.AUTO else "as chosen"
     if wanted is Kind.INT8:
         return Plan(Kind.INT8, lists, why)
@@ -101,7 +104,7 @@ def described(plan: Plan, about: Mapping[str, Any] | None) -> str:
         plan: The one that fits it.
         about: What is kept about the one that is there; None where there is none.
     """
-    if plan.kind is Kind.FLAT:
+    if plan.kind is Kind.FLAT and not (about and is_of_plan(plan, about)):
         return f"flat, {plan.why}: all are compared"
     if not about or not is_of_plan(plan, about):
         return (
@@ -110,8 +113,9 @@ def described(plan: Plan, about: Mapping[str, Any] | None) -> str:
         )
     found, tried = about["found"], about["tried"]
     measured = f"; it finds {found / tried:.1%} of what comparing all finds" if tried else ""
+    why = f"made for more than {EXACT_UP_TO:,} photographs" if plan.keeps else plan.why
     return (
-        f"{plan.kind}, {plan.why}: {about['searched']:,} of {about['lists']:,} lists are searched, "
+        f"{about['kind']}, {why}: {about['searched']:,} of {about['lists']:,} lists are searched, "
         f"and the nearest compared exactly{measured}"
     )
 

@@ -47,6 +47,7 @@ class Views:
         self._line = 0  # the audit log's latest, when the view was new
         self._unwritten = 0  # templates that have come or gone since the file was written
         self._builder: Builder | None = None
+        self._lacking: tuple[str, Plan] | None = None
         self._tried: tuple[str, Plan] | None = None
 
     @contextmanager
@@ -68,6 +69,9 @@ class Views:
             yield replace(self._view, snapshot=None if is_trusted else snapshot)
         if is_first:
             self._keep()
+        if self._lacking is not None:  # not before: whoever asks once does not wait for it
+            self._build(*self._lacking)
+            self._lacking = None
 
     def close(self) -> None:
         """Keep the index for the next process."""
@@ -127,8 +131,8 @@ class Views:
             index = None
         if index is not None:
             self._unwritten += index.follow(view.roll.ids, snapshot.embeddings)
-        if index is None or not plan.is_met(index.kind, index.lists_planned):
-            self._build(plan, snapshot)
+        if not _is_met(plan, index):
+            self._lacking = snapshot.gallery_id, plan
         return replace(view, index=index)
 
     def _written(self, plan: Plan, snapshot: Snapshot) -> TemplateIndex | None:
@@ -138,11 +142,10 @@ class Views:
             return None
         return self._cache.read(snapshot)
 
-    def _build(self, plan: Plan, snapshot: Snapshot) -> None:
+    def _build(self, gallery: str, plan: Plan) -> None:
         """Begin to make an index, unless one is being made, or the same has failed."""
-        tried = snapshot.gallery_id, plan
-        if self._builder is None and self._tried != tried:
-            self._tried = tried
+        if self._builder is None and self._tried != (gallery, plan):
+            self._tried = gallery, plan
             self._builder = Builder(self._open_store, self._cache, lambda *_: plan)
 
     def _ended(self, snapshot: Snapshot) -> tuple[bool, TemplateIndex | None]:
@@ -175,6 +178,10 @@ class Views:
 def _expired(revision: str) -> list[str]:
     """What of a revision tells whose consent has ended, which leaves no line in the audit log."""
     return revision.split("/")[3:]
+
+
+def _is_met(plan: Plan, index: TemplateIndex | None) -> bool:
+    return index is not None and plan.is_met(index.kind, index.lists_planned)
 
 
 def _is_too_much(index: TemplateIndex, plan: Plan, templates: int) -> bool:

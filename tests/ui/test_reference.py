@@ -37,6 +37,7 @@ def test_all_commands_are_there() -> None:
         "gallery encrypt",
         "gallery export",
         "gallery import",
+        "gallery index",
         "gallery info",
         "gallery restore",
         "gallery rotate",

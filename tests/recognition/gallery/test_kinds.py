@@ -45,6 +45,18 @@ def test_an_index_is_made_anew_when_the_gallery_is_four_times_as_large() -> None
     assert plan_of(Kind.AUTO, 5, 512).is_met(Kind.FLAT, 0)
 
 
+def test_who_comes_and_goes_at_the_limit_makes_no_work() -> None:
+    above, below = plan_of(Kind.AUTO, 100_001, 512), plan_of(Kind.AUTO, 99_999, 512)
+    assert below.kind is Kind.FLAT
+    assert below.is_met(above.kind, above.lists)
+    assert below.is_met(Kind.FLAT, 0)
+    assert not above.is_met(Kind.FLAT, 0)
+    assert not plan_of(Kind.AUTO, 49_999, 512).is_met(above.kind, above.lists)
+    assert not plan_of(Kind.FLAT, 99_999, 512).is_met(above.kind, above.lists)
+    about = {"kind": "pq", "lists": 316, "planned": 316, "searched": 79, "found": 0, "tried": 0}
+    assert described(below, about).startswith("pq, made for more than 100,000 photographs: 79 of")
+
+
 @pytest.mark.parametrize("dimension", [16, 64, 128, 256, 510, 512, 1024, 2])
 def test_parts_are_of_equal_size(dimension: int) -> None:
     parts = parts_of(dimension)

@@ -181,3 +181,34 @@ def test_a_gallery_without_an_index_is_searched_exactly(
         gallery.search(queries, 1)
         assert kind_in_use(gallery) is Kind.PQ
         assert gallery._views._builder is None
+
+
+def test_a_gallery_that_shrinks_is_compared_exactly_again(folder: Path) -> None:
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        fill(gallery, range(120))
+        gallery.make_index()
+        gallery.search(looks(range(1)), 1)
+        for person in range(30):
+            gallery.delete(f"P{person:05}")
+        settled(gallery)
+        assert kind_in_use(gallery) is Kind.PQ  # 450 are not worth another index
+        for person in range(30, 75):
+            gallery.delete(f"P{person:05}")
+        settled(gallery)
+        assert kind_in_use(gallery) is Kind.FLAT
+        assert gallery.search(looks(range(80, 81)), 1)[0][0].person == "P00080"
+
+
+def test_a_choice_made_by_another_process_is_taken_up(folder: Path) -> None:
+    with (
+        Gallery.open(folder, model=MODEL, create=True) as gallery,
+        Gallery.open(folder, model=MODEL) as other,
+    ):
+        fill(gallery, range(120))
+        settled(gallery)
+        assert kind_in_use(gallery) is Kind.PQ
+        other.make_index(Kind.INT8)
+        fill(gallery, range(500, 501))
+        assert gallery.search(looks(range(500, 501)), 1)[0][0].person == "P00500"
+        assert kind_in_use(gallery) is Kind.INT8
+        assert gallery._views._builder is None
