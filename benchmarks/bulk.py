@@ -3,10 +3,12 @@
     python benchmarks/bulk.py --images FOLDER [--photographs 5000] [--size 250] [--json]
 
 FOLDER holds a folder for each person. Its photographs are dealt out into parts of 250, and each is
-enrolled by `RecognitionService.enroll_folder`, which starts its processes, reads, hashes, decodes,
-detects, embeds, measures, encodes the crops, writes SQLite and looks for what is odd. Beside that,
-`FacePipeline.faces` is timed on the same photographs, decoded already, in batches of as many; the
-two take turns at being first. The ratio is that of all the seconds; its quartiles are over parts.
+enrolled by `RecognitionService.enroll_folder`, which reads, hashes, decodes, detects, embeds,
+measures, encodes the crops, writes SQLite and looks for what is odd; the decoding processes start
+with the first part. Beside that, `FacePipeline.faces` is timed on the same photographs, decoded
+already, in batches of as many; the two take turns at being first. The ratio is that of all the
+seconds, its quartiles are over parts; that of processor time, decoders included, says what a busy
+machine hides.
 Where FOLDER holds too few photographs, they come again, each time cut and encoded otherwise; with
 --size all are made so large.
 """
@@ -22,11 +24,12 @@ from dataclasses import asdict, dataclass
 from itertools import count, islice
 from pathlib import Path
 
+import psutil
 import torch
 from PIL import Image
 
 from data.datasets import read_identities
-from data.decoding_pool import usable_cores
+from data.decoding_pool import decoding_apart
 from data.images import load_image
 from recognition.engine import Choice, Engine
 from recognition.photographs import MOST_IMAGES
@@ -46,11 +49,31 @@ class Comparison:
     people: int
     pixels: float
     threads: int
-    workers: int | None
+    workers: int
     bulk_per_second: float
     networks_per_second: float
     ratio: float
     ratio_of_parts: tuple[float, float, float]
+    processor_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Seconds by the clock, and of processor time of this process and its children."""
+
+    clock: float
+    processor: float
+
+    @classmethod
+    def now(cls) -> "Spent":
+        """Since some moment in the past."""
+        mine = psutil.Process()
+        times = [process.cpu_times() for process in (mine, *mine.children())]
+        return cls(time.perf_counter(), sum(one.user + one.system for one in times))
+
+    def since(self, before: "Spent") -> "Spent":
+        """Between two moments."""
+        return Spent(self.clock - before.clock, self.processor - before.processor)
 
 
 def photographs(folder: Path, size: int | None) -> Iterator[tuple[str, bytes]]:
@@ -91,28 +114,28 @@ def parts(given: Iterator[tuple[str, bytes]], total: int, root: Path) -> Iterato
             yield sorted(paths)
 
 
-def networks_alone(engine: Engine, paths: Sequence[Path]) -> float:
-    """Seconds of detection and embedding of photographs that are decoded already."""
+def networks_alone(engine: Engine, paths: Sequence[Path]) -> Spent:
+    """Detection and embedding of photographs that are decoded already."""
     images = [load_image(path) for path in paths]
-    began = time.perf_counter()
+    began = Spent.now()
     for start in range(0, len(images), MOST_IMAGES):
         engine.pipeline.faces(images[start : start + MOST_IMAGES])
-    return time.perf_counter() - began
+    return Spent.now().since(began)
 
 
-def bulk(service: RecognitionService, folder: Path, workers: int | None) -> tuple[float, int]:
-    """Seconds of an enrolment, and how many photographs were."""
-    began = time.perf_counter()
-    enrolment = service.enroll_folder(folder, workers=workers)
-    seconds = time.perf_counter() - began
-    return seconds, sum(one.photographs for one in enrolment.enrolled)
+def bulk(service: RecognitionService, folder: Path) -> tuple[Spent, int]:
+    """An enrolment, and how many photographs were enrolled."""
+    began = Spent.now()
+    enrolment = service.enroll_folder(folder)
+    spent = Spent.now().since(began)
+    return spent, sum(one.photographs for one in enrolment.enrolled)
 
 
-def compare(given: argparse.Namespace, root: Path) -> Comparison:
+def compare(given: argparse.Namespace, root: Path, workers: int) -> Comparison:
     """Enrol part by part, and run the networks alone on each of them."""
     engine = Engine(Choice(home=root), lambda: None)
     service = RecognitionService(home=root / "home", pipeline=engine.pipeline)
-    times: list[tuple[float, float]] = []
+    times: list[tuple[Spent, Spent]] = []
     enrolled = pixels = seen = 0
     for number, paths in enumerate(
         parts(photographs(given.images, given.size), given.photographs, root)
@@ -120,14 +143,15 @@ def compare(given: argparse.Namespace, root: Path) -> Comparison:
         if number == 0:
             networks_alone(engine, paths[:MOST_IMAGES])  # warms up
         folder = paths[0].parents[1]
-        alone = networks_alone(engine, paths) if number % 2 else 0.0
-        seconds, some = bulk(service, folder, given.workers)
-        times.append((seconds, alone or networks_alone(engine, paths)))
+        alone = networks_alone(engine, paths) if number % 2 else None
+        spent, some = bulk(service, folder)
+        times.append((spent, alone or networks_alone(engine, paths)))
         enrolled, seen = enrolled + some, seen + len(paths)
         with Image.open(paths[0]) as image:
             pixels += image.width * image.height
-    in_bulk, networks = (sum(column) for column in zip(*times, strict=True))
-    ratios = [alone / whole for whole, alone in times]
+    in_bulk, networks = (sum(one.clock for one in column) for column in zip(*times, strict=True))
+    busy = [sum(one.processor for one in column) for column in zip(*times, strict=True)]
+    ratios = [alone.clock / whole.clock for whole, alone in times]
     low, middle, high = statistics.quantiles(ratios) if len(ratios) > 1 else ratios * 3
     people = len(service.people())
     service.close()
@@ -137,11 +161,12 @@ def compare(given: argparse.Namespace, root: Path) -> Comparison:
         people=people,
         pixels=round(pixels / len(times)),
         threads=torch.get_num_threads(),
-        workers=given.workers,
+        workers=workers,
         bulk_per_second=round(seen / in_bulk, 2),
         networks_per_second=round(seen / networks, 2),
         ratio=round(networks / in_bulk, 3),
         ratio_of_parts=(round(low, 3), round(middle, 3), round(high, 3)),
+        processor_ratio=round(busy[1] / busy[0], 3),
     )
 
 
@@ -156,8 +181,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.threads:
         torch.set_num_threads(given.threads)
-    with tempfile.TemporaryDirectory() as root:
-        result = compare(given, Path(root))
+    with tempfile.TemporaryDirectory() as root, decoding_apart(given.workers) as pool:
+        result = compare(given, Path(root), pool.workers)
     if given.json:
         print(json.dumps(asdict(result), indent=2))
         return
@@ -168,8 +193,9 @@ def main() -> None:
     )
     print(f"bulk enrolment {result.bulk_per_second:8.2f} photographs a second")
     print(f"networks alone {result.networks_per_second:8.2f} photographs a second")
-    print(f"ratio {result.ratio} (parts: {low}, {middle}, {high}); {result.threads} threads,")
-    print(f"{result.workers or min(usable_cores(), 8)} decoding processes")
+    print(f"ratio {result.ratio} (parts: {low}, {middle}, {high})")
+    print(f"of processor time {result.processor_ratio}")
+    print(f"{result.threads} threads, {result.workers} decoding processes")
 
 
 if __name__ == "__main__":

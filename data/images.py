@@ -61,6 +61,8 @@ def load_image(
 ) -> Image.Image:
     """Read a picture that anyone may have prepared.
 
+    It is decoded in this process, or within `decoding_pool.decoding_apart` in one of its own.
+
     Args:
         source: A path, or a file's content.
         name: Of the file that the content was read from: its suffix says what it may hold. A path
