@@ -55,8 +55,8 @@ endif
 # Milvus Lite needs faiss-cpu, which must not be beside faiss-gpu; a gallery needs no torch.
 $(MILVUS)/.ready: Makefile requirements.lock
 	$(or $(PYTHON),false) -m venv $(MILVUS)
-	$(MILVUS)/bin/pip install --quiet --constraint requirements.lock pymilvus==3.0.2 milvus-lite==3.2.2 \
-		faiss-cpu numpy safetensors platformdirs pillow pytest pytest-timeout hypothesis
+	$(MILVUS)/bin/pip install --quiet --constraint requirements.lock pymilvus milvus-lite faiss-cpu \
+		cryptography numpy safetensors platformdirs pillow pytest pytest-timeout hypothesis
 	@touch $@
 
 clean:

@@ -2,11 +2,13 @@
 
 import streamlit as st
 
+from ui import resources
 from ui.browser import MARK, PAGE_CSS, WORDMARK
 
 st.set_page_config(page_title="Likeness", page_icon=MARK, layout="wide")
 st.html(PAGE_CSS)
 st.logo(WORDMARK, size="large")
+resources.decode_apart()
 pages = [
     st.Page("ui/pages/people.py", title="People", icon=":material/group:", default=True),
     st.Page("ui/pages/identify.py", title="Identify", icon=":material/person_search:"),

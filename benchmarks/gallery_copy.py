@@ -1,8 +1,8 @@
 """Copy a gallery of made-up people to Milvus and back, and compare the bits.
 
-    python benchmarks/gallery_copy.py --milvus milvus:///tmp/copy.db
+    PYTHONPATH=. .venv-milvus/bin/python benchmarks/gallery_copy.py --milvus milvus:///tmp/copy.db
 
-With Milvus Lite it runs in the environment of `make test-milvus`.
+That environment is made by `make test-milvus`, since Milvus Lite needs faiss-cpu.
 """
 
 import argparse

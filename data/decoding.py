@@ -24,6 +24,8 @@ MAX_PIXELS = 50_000_000
 MIN_SIDE = 8
 """Pixels that width and height must have at least."""
 
+TOO_MUCH_MEMORY = "decoding it takes more memory than it may; make it smaller, or save it again"
+
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
 
 # What EXIF's eight orientations ask for; anything else means upright.
@@ -97,7 +99,9 @@ def _decoded(
         raise ImageError(
             f"it has too many pixels; at most {max_pixels:,} are read: make it smaller"
         ) from error
-    # Decoders meet a stranger's bytes here, and raise anything from struct.error to MemoryError.
+    except MemoryError as error:
+        raise ImageError(TOO_MUCH_MEMORY) from error
+    # Decoders meet a stranger's bytes here, and raise anything from struct.error to SystemError.
     except Exception as error:
         raise ImageError(
             f"it is damaged ({printable(str(error).strip()) or type(error).__name__}); "

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .decoding import MAX_PIXELS, decode, decode_pixels
+from .decoding import MAX_PIXELS
+from .decoding_pool import decode, decode_pixels
 from .embedding import settings_in
 from .encoding import encode
 from .errors import ArgumentError, ImageError
@@ -59,6 +60,8 @@ def load_image(
     max_pixels: int = MAX_PIXELS,
 ) -> Image.Image:
     """Read a picture that anyone may have prepared.
+
+    It is decoded in this process, or within `decoding_pool.decoding_apart` in one of its own.
 
     Args:
         source: A path, or a file's content.

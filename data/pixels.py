@@ -5,6 +5,7 @@ more, by libpng and by tifffile, after Pillow has found nothing wrong with them.
 """
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ Array = np.ndarray[Any, Any]
 _PNG_DEPTH, _PNG_COLOURS = 24, 25  # where a PNG's header says them
 _GREY_ALPHA, _RGB, _RGBA = 4, 2, 6  # PNG's words for what a pixel consists of
 _SAMPLES, _DEPTHS, _PHOTOMETRIC, _EXTRA = 277, 258, 262, 338  # TIFF's tags
+_ROWS = 64
 _PREMULTIPLIED, _STRAIGHT = 1, 2  # TIFF's words for a fourth channel that is alpha
 
 
@@ -45,11 +47,14 @@ class Pixels:
     def image(self) -> Image.Image:
         """The picture as Pillow has it: mode RGB, 8 bit, on white where it is transparent."""
         most = np.iinfo(self.colours.dtype).max
-        shown: Array = self.colours.astype(np.float32)
-        if self.alpha is not None:
-            opacity = self.alpha[..., None].astype(np.float32) / most
-            shown = shown * opacity + most * (1 - opacity)
-        return Image.fromarray(np.rint(shown * (255 / most)).astype(np.uint8))
+        seen = np.empty(self.colours.shape, np.uint8)
+        for rows in _strips(self.colours):
+            shown: Array = self.colours[rows].astype(np.float32)
+            if self.alpha is not None:
+                opacity = self.alpha[rows, :, None].astype(np.float32) / most
+                shown = shown * opacity + most * (1 - opacity)
+            seen[rows] = np.rint(shown * (255 / most))
+        return Image.fromarray(seen)
 
 
 def to_pixels(image: Image.Image) -> Pixels:
@@ -175,8 +180,17 @@ def _to_srgb(colours: Array, profile: bytes) -> Array | None:
 
 def _divided(colours: Array, alpha: Array) -> Array:
     """Colours (H, W, C) that were multiplied by alpha (H, W), as they were before."""
-    opacity = np.maximum(alpha, 1)[..., None].astype(np.float64) / 65535
-    return np.rint(np.minimum(colours / opacity, 65535)).astype(np.uint16)
+    divided = np.empty(colours.shape, np.uint16)
+    for rows in _strips(colours):
+        opacity = np.maximum(alpha[rows], 1)[..., None].astype(np.float64) / 65535
+        divided[rows] = np.rint(np.minimum(colours[rows] / opacity, 65535))
+    return divided
+
+
+def _strips(pixels: Array) -> Iterator[slice]:
+    """Rows that are computed together: in floating point a whole picture would take gigabytes."""
+    for start in range(0, len(pixels), _ROWS):
+        yield slice(start, start + _ROWS)
 
 
 def _or_none(alpha: Array) -> Array | None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from data.errors import ArgumentError, DatasetError
 
 from .evaluation.calibration import check_rate, cutoff, rate_among, search_cutoff
+from .evaluation.cutoffs import Impostors
 from .evaluation.impostors import (
     MOST_PHOTOGRAPHS,
     Faces,
@@ -20,6 +20,7 @@ from .evaluation.impostors import (
     searches,
 )
 from .evaluation.probability import LikelihoodRatio, Reliability, check_prior
+from .gallery.alike import require_few
 from .gallery.protocol import AnyGallery
 from .gallery.templates import SAME_FACE
 from .photographs import ProgressCallback
@@ -89,8 +90,7 @@ def embed_strangers(
     """
     from .evaluation.embedding import embed_photographs  # brings torch
 
-    roll, templates = gallery.templates()
-    named = set(roll.names.values())
+    named = {person.name for person in gallery.people()}
     others = [person for person in people if person.name not in named]
     paths = [path for person in others for path in person.photographs]
     embedded = embed_photographs(paths, find, root=root, progress=progress)
@@ -105,9 +105,7 @@ def embed_strangers(
     faces = Faces(
         np.stack([vector for _, vector in found]), np.array([owner for owner, _ in found])
     )
-    twins = np.unique(
-        faces.people[searches(_numbered(roll.people, templates), faces).similarities >= SAME_FACE]
-    )
+    twins = np.unique(faces.people[_searched(gallery, faces).similarities >= SAME_FACE])
     left_out = sorted(named & {person.name for person in people})
     left_out += [others[number].name for number in twins.tolist()]
     faces = faces.select(~np.isin(faces.people, twins))
@@ -130,14 +128,14 @@ def calibrate(
 
     Raises:
         DatasetError: The people cannot support a rate.
-        GalleryError: The gallery cannot be written. Nothing has been kept.
+        GalleryError: The gallery cannot be written, or is too large to be measured by those who
+            are enrolled. Nothing has been kept.
     """
-    roll, templates = gallery.templates()
-    enrolled = _numbered(roll.people, templates)
-    people = int(enrolled.people.max()) + 1
+    people, photographs = gallery.size
     if strangers is None and people < 2:
         raise DatasetError("one person alone has nobody to be mistaken for: give --data DIR")
-    faces = (enrolled if strangers is None else strangers.faces).at_most(MOST_PHOTOGRAPHS)
+    everybody = _enrolled(gallery) if strangers is None else strangers.faces
+    faces = everybody.at_most(MOST_PHOTOGRAPHS)
     pairs = different_people(faces)
     fitted = fit_probabilities(faces, prior=prior)
     ratio, held = (None, None) if fitted is None else fitted
@@ -147,9 +145,9 @@ def calibrate(
             measured = cutoff(pairs, rate)
         elif strangers is None:  # each was searched among one person less than a stranger meets
             among = people / (people - 1)
-            measured = search_cutoff(searches(enrolled, None), pairs, rate, times=among)
+            measured = search_cutoff(searches(everybody, None), pairs, rate, times=among)
         else:
-            measured = search_cutoff(searches(enrolled, strangers.faces), pairs, rate)
+            measured = search_cutoff(_searched(gallery, everybody), pairs, rate)
         found.append(
             Calibration(
                 use=use,
@@ -169,7 +167,7 @@ def calibrate(
                 data="those enrolled themselves" if strangers is None else strangers.data,
                 calibrated_at=datetime.now(UTC).isoformat(timespec="seconds"),
                 people=people,
-                templates=len(templates),
+                templates=photographs,
             )
         )
     gallery.calibrate(found)
@@ -238,7 +236,22 @@ def check_wanted(fpir: float | None, far: float | None, prior: float) -> dict[Us
     return wanted
 
 
-def _numbered(owners: npt.NDArray[np.int64], vectors: npt.NDArray[np.float32]) -> Faces:
-    """Those enrolled, numbered from 0."""
-    _, numbered = np.unique(owners, return_inverse=True)
-    return Faces(vectors, numbered.reshape(-1))
+def _enrolled(gallery: AnyGallery) -> Faces:
+    """Those enrolled, numbered from 0.
+
+    Raises:
+        GalleryError: There are too many.
+    """
+    require_few(gallery.size[1], "give photographs of others, --data DIR")
+    roll, templates = gallery.templates()
+    _, numbered = np.unique(roll.people, return_inverse=True)
+    return Faces(templates, numbered.reshape(-1))
+
+
+def _searched(gallery: AnyGallery, strangers: Faces) -> Impostors:
+    """Search strangers among those enrolled; whoever is most like them counts."""
+    found = gallery.search(strangers.vectors, 1)
+    best = np.array([matches[0].cosine_similarity if matches else -1.0 for matches in found])
+    # Only the strangers are drawn by chance; those enrolled are as given.
+    people = np.stack([strangers.people, strangers.people], axis=1)
+    return Impostors(best, people, strangers.weights)

@@ -1,7 +1,7 @@
 """Photographs of a person become templates, or are skipped with a reason."""
 
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -35,12 +35,14 @@ class Terms:
         any_quality: Whether a face may be too poor to know somebody by.
         watch: What to say of those enrolled.
         consent: What they agreed to.
+        groups: What they are put into.
     """
 
     face: int | None
     any_quality: bool
     watch: Watch
     consent: Consent | None = None
+    groups: tuple[str, ...] = ()
 
 
 def enrol(
@@ -66,64 +68,66 @@ def enrol(
     skipped: dict[int, Skipped] = {}
     for position, photograph in enumerate(photographs):
         names.append(photograph.image if isinstance(photograph, FailedImage) else photograph.name)
-        outcome = _template(photograph, terms)
+        outcome = template_or_reason(photograph, terms)
         if isinstance(outcome, Template):
             templates[position] = outcome
         else:
             skipped[position] = Skipped(image=names[-1], reason=outcome)
     if templates:
         positions = list(templates)
-        for index, owner in gallery().enrol(name, list(templates.values()), terms.consent).items():
+        known = gallery().enrol(name, list(templates.values()), terms.consent, terms.groups)
+        for index, owner in known.items():
             position = positions[index]
-            skipped[position] = _known_already(names[position], name, owner)
+            skipped[position] = known_already(names[position], name, owner)
             del templates[position]
     return Enrolment(
         enrolled=(Enrolled(person=name, photographs=len(templates)),) if templates else (),
         skipped=tuple(skipped[position] for position in sorted(skipped)),
-        kept=_kept(
-            gallery, name, {names[at]: template for at, template in templates.items()}, terms
-        )
-        if templates
-        else (),
+        kept=kept_photographs(
+            gallery, name, [(names[at], template) for at, template in templates.items()], terms
+        ),
     )
 
 
-def _kept(
-    gallery: Callable[[], AnyGallery], name: str, templates: dict[str, Template], terms: Terms
+def kept_photographs(
+    gallery: Callable[[], AnyGallery],
+    name: str,
+    photographs: Sequence[tuple[str, Template]],
+    terms: Terms,
 ) -> tuple[Kept, ...]:
-    """Tell of the photographs that were enrolled, by what they are called."""
-    warnings = noticed(gallery(), name, list(templates.values()), terms.watch)
+    """Tell of a person's photographs that were enrolled, by what they are called."""
+    if not photographs:
+        return ()
+    warnings = noticed(gallery(), name, [template for _, template in photographs], terms.watch)
     return tuple(
         Kept(image=image, person=name, quality=template.quality, warnings=lines)
-        for (image, template), lines in zip(templates.items(), warnings, strict=True)
+        for (image, template), lines in zip(photographs, warnings, strict=True)
         if template.quality is not None
     )
 
 
-def photographs_in(root: Path) -> tuple[list[str], list[Path], tuple[Skipped, ...]]:
+def photographs_in(root: Path) -> tuple[dict[str, list[Path]], tuple[Skipped, ...]]:
     """List a folder of folders, each named like the person on its photographs.
 
     Args:
         root: The folder.
 
     Returns:
-        The photographs' people, the photographs, and those of folders whose name is none.
+        People and their photographs, in order; and the photographs of folders whose name is none.
 
     Raises:
         DatasetError: The folder is not one of people's photographs.
     """
     from data.datasets import read_identities  # brings torch
 
-    owners: list[str] = []
-    images: list[Path] = []
+    people: dict[str, list[Path]] = {}
     skipped: list[Skipped] = []
     for identity in read_identities(root, minimum_people=1):
-        try:
-            owners += [person_name(identity.name)] * len(identity.photographs)
-            images += identity.photographs
+        try:  # two folders may be one name in two spellings
+            people.setdefault(person_name(identity.name), []).extend(identity.photographs)
         except ArgumentError as error:
             skipped += [Skipped(str(path), str(error)) for path in identity.photographs]
-    return owners, images, tuple(skipped)
+    return people, tuple(skipped)
 
 
 def joined(enrolments: Iterable[Enrolment]) -> Enrolment:
@@ -136,14 +140,16 @@ def joined(enrolments: Iterable[Enrolment]) -> Enrolment:
     )
 
 
-def _known_already(image: str, name: str, owner: str) -> Skipped:
+def known_already(image: str, name: str, owner: str) -> Skipped:
     """Say under whose name a photograph is enrolled already."""
     what = "this photograph" if owner == name else "this face of this photograph"
     reason = f"{what} is enrolled already as '{owner}'"
     return Skipped(image=image, reason=reason, enrolled_before=owner == name)
 
 
-def _template(photograph: "Seen[DetectedFace] | FailedImage", terms: Terms) -> Template | str:
+def template_or_reason(
+    photograph: "Seen[DetectedFace] | FailedImage", terms: Terms
+) -> Template | str:
     """Make a template of the one face that is meant, or say why there is none."""
     chosen = face_meant(photograph, terms.face)
     if isinstance(chosen, str) or isinstance(photograph, FailedImage):
@@ -190,7 +196,11 @@ def template_of(photograph: "Seen[DetectedFace]", face: "DetectedFace") -> Templ
 
 
 def _png(crop: npt.NDArray[np.uint8]) -> bytes:
-    """Encode pixels (H, W, 3) without loss: another model may have to embed them one day."""
+    """Encode pixels (H, W, 3) without loss: another model may have to embed them one day.
+
+    Compressed as little as can be: a little more room, and much less time, which among many
+    photographs counts beside that of the networks.
+    """
     file = io.BytesIO()
-    Image.fromarray(crop).save(file, "PNG")
+    Image.fromarray(crop).save(file, "PNG", compress_level=1)
     return file.getvalue()

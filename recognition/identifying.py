@@ -29,6 +29,7 @@ class Question:
         calibration: Where probabilities come from, if there are any.
         matching: How a face is compared with a person of several photographs.
         repeats: Whether a person may be in one photograph more than once, as in a collage.
+        among: The ids of those who may be named; None: everybody.
     """
 
     top_k: int
@@ -36,6 +37,7 @@ class Question:
     calibration: Calibration | None
     matching: Matching = Matching.BEST
     repeats: bool = False
+    among: frozenset[int] | None = None
 
 
 def name_faces(
@@ -80,10 +82,10 @@ def _search(
         # A face whose closest person is another face may still be the next one.
         looked_at = max(looked_at, len(faces), _RIVALS if ratio else 1)
     vectors = np.stack([face.embedding for face in faces])
-    found = gallery.search(vectors, looked_at, question.matching)
+    found = gallery.search(vectors, looked_at, question.matching, question.among)
     if not ratio or not calibration:
         return found
-    enrolled, _ = gallery.size
+    enrolled = gallery.size[0] if question.among is None else len(question.among)
     return [
         _with_probabilities(
             matches,

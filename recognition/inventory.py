@@ -51,6 +51,7 @@ class LookAlikes:
         share: The part of their pairs of photographs that reach the threshold: near 1 for one
             person under two names.
         above: Whether the similarity reaches the threshold.
+        told_apart: Whether they are known to be two people.
     """
 
     person: str
@@ -59,6 +60,7 @@ class LookAlikes:
     photographs: tuple[int, int]
     share: float
     above: bool
+    told_apart: bool = False
 
 
 LONGEST_NOTE = 1000

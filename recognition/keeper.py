@@ -1,7 +1,7 @@
 """The people of one gallery: who they are, and what is done with them by hand."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from data.files import data_home, mode_for_others, printable
 
 from .gallery.editable import Editable
 from .gallery.editing import Editor
+from .gallery.groups import group_names
 from .gallery.places import Folder, place_of
 from .gallery.protocol import AnyGallery, nobody_enrolled
 from .gallery.templates import EmbeddingModel
@@ -59,11 +60,23 @@ class PeopleKeeper(Editable):
                 self._open_gallery.close()
                 self._open_gallery = None
 
-    def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
-        """Everybody enrolled, by name; or those who were deleted and can be restored."""
+    def people(
+        self, *, deleted: bool = False, groups: Sequence[str] = ()
+    ) -> tuple[PersonSummary, ...]:
+        """Everybody enrolled, by name; or those who were deleted and can be restored.
+
+        Args:
+            deleted: Whether those who were deleted are meant.
+            groups: List only who is in one of these; empty: everybody.
+
+        Raises:
+            ArgumentError: A group's name cannot be one.
+        """
+        wanted = set(group_names(groups))
         if not self._is_there:
             return ()
-        return self._gallery().people(deleted=deleted)
+        found = self._gallery().people(deleted=deleted)
+        return tuple(one for one in found if wanted.intersection(one.groups)) if wanted else found
 
     def expiring(self, days: int) -> tuple[PersonSummary, ...]:
         """Those whose consent ends within some days, the first to end first."""

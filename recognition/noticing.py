@@ -9,6 +9,8 @@ from .faces.quality import shortcomings
 from .gallery.protocol import AnyGallery
 from .gallery.templates import SAME_FACE, Embeddings, Template
 
+_ALONE = -2.0  # the similarity to the closest of no photographs
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
@@ -41,25 +43,33 @@ def noticed(
     vectors: Embeddings = np.stack([template.embedding for template in templates])
     lines = []
     for position, template in enumerate(templates):
-        earlier = np.concatenate([before, vectors[:position]])
-        others = np.concatenate([earlier, vectors[position + 1 :]])
+        to_new = vectors @ template.embedding  # (N,)
+        earlier = max(_most(before @ template.embedding), _most(to_new[:position]))
+        closest = max(earlier, _most(to_new[position + 1 :]))
         found = [f"the face is {what}" for what in _shortcomings(template)]
-        if _closest(template, earlier) >= SAME_FACE:
+        if earlier >= SAME_FACE:
             found.append(f"almost the same picture as another one of '{name}': it adds little")
-        found += _likeness(gallery, name, template, others, watch)
+        found += _likeness(gallery, name, template, closest, watch)
         lines.append(tuple(found))
     return lines
 
 
 def _likeness(
-    gallery: AnyGallery, name: str, template: Template, own: Embeddings, watch: Watch
+    gallery: AnyGallery, name: str, template: Template, closest: float, watch: Watch
 ) -> list[str]:
-    """Say whether a photograph is unlike the person's own, or more like somebody else's."""
+    """Say whether a photograph is unlike the person's own, or more like somebody else's.
+
+    Args:
+        gallery: Who the others are.
+        name: The person.
+        template: The photograph.
+        closest: Its similarity to the closest of the person's others; see `_most`.
+        watch: What to look for.
+    """
     if watch.threshold is None:
         return []
-    closest = _closest(template, own)
     found = []
-    if len(own) and closest < watch.threshold:
+    if _ALONE < closest < watch.threshold:
         found.append(
             f"unlike the other photographs of '{name}' (similarity {closest:.2f}, wanted "
             f"{watch.threshold:.2f}): is it the same person?"
@@ -68,7 +78,7 @@ def _likeness(
         for match in gallery.search(template.embedding[None], 2)[0]:
             value = match.cosine_similarity
             if match.person != name and value >= max(watch.threshold, closest):
-                more = "more like" if len(own) else "like"
+                more = "more like" if closest > _ALONE else "like"
                 found.append(
                     f"{more} '{match.person}' (similarity {value:.2f}): one person under two "
                     "names? `likeness people check` compares everybody"
@@ -76,9 +86,9 @@ def _likeness(
     return found
 
 
-def _closest(template: Template, others: Embeddings) -> float:
-    """The cosine similarity to the closest of some templates (N, D); -1 of none."""
-    return float((others @ template.embedding).max()) if len(others) else -1.0
+def _most(similarities: Embeddings) -> float:
+    """The greatest of some cosine similarities (N,); less than any where there are none."""
+    return float(similarities.max(initial=_ALONE))
 
 
 def _shortcomings(template: Template) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -22,8 +22,13 @@ ProgressCallback = Callable[[int, int], None]
 
 FaceT = TypeVar("FaceT")
 
-_MOST_IMAGES = 32
-_MOST_PIXELS = 20_000_000  # 60 MB of pixels, whatever the photographs' sizes
+MOST_IMAGES = 32
+"""Photographs that are looked at together."""
+
+MOST_PIXELS = 20_000_000
+"""Their pixels: 80 MB in memory, whatever the photographs' sizes."""
+
+_MOST_ITEMS = 8 * MOST_IMAGES  # counting those that are known or cannot be read
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +61,23 @@ class Seen(Generic[FaceT]):
     faces: tuple[FaceT, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """A photograph that is known by its hash, and was not decoded.
+
+    Attributes:
+        name: As `Photograph.name`.
+        sha256: As `Photograph.sha256`.
+    """
+
+    name: str
+    sha256: str
+
+
+ReadT = TypeVar("ReadT", bound=Photograph | Known | FailedImage)
+UnseenT = TypeVar("UnseenT", bound=Known | FailedImage)
+
+
 def read_photograph(source: Source, position: int) -> Photograph:
     """Read one photograph.
 
@@ -66,41 +88,81 @@ def read_photograph(source: Source, position: int) -> Photograph:
     Raises:
         AppError: As `data.images.load_image`.
     """
-    # These bring torch, which listing people does without.
-    from data.images import MAX_BYTES, load_image
+    from data.images import load_image  # brings torch, which listing people does without
 
     if isinstance(source, Image.Image):
         image = source if source.mode == "RGB" else to_rgb(source)
         digest = hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
     elif isinstance(source, bytes):
         image, digest = load_image(source), sha256_of(source)
-    else:  # read once, so that the digest is that of the picture that was seen
-        content = read_regular(source, error=ImageError, most_bytes=MAX_BYTES)
-        image, digest = load_image(content, name=source), sha256_of(content)
+    else:
+        content, digest = _content_of(source)
+        image = load_image(content, name=source)
     return Photograph(name=_name(source, position), image=image, sha256=digest)
 
 
-def read_in_batches(sources: Sequence[Source]) -> Iterator[list[Photograph | FailedImage]]:
+def read_unless_known(
+    path: str | os.PathLike[str], known: Container[str]
+) -> Photograph | Known | FailedImage:
+    """Read a photograph's file, and decode it only if its SHA-256 is none of those known."""
+    from data.images import load_image
+
+    name = os.fspath(path)
+    try:
+        content, digest = _content_of(path)
+        if digest in known:
+            return Known(name=name, sha256=digest)
+        return Photograph(name=name, image=load_image(content, name=path), sha256=digest)
+    except AppError as error:
+        return FailedImage(image=name, error=str(error))
+
+
+def _content_of(path: str | os.PathLike[str]) -> tuple[bytes, str]:
+    """A file's bytes and their SHA-256: read once, so that it is that of what is seen."""
+    from data.images import MAX_BYTES
+
+    content = read_regular(path, error=ImageError, most_bytes=MAX_BYTES)
+    return content, sha256_of(content)
+
+
+def read_in_batches(sources: Iterable[Source]) -> Iterator[list[Photograph | FailedImage]]:
     """Read photographs, in order, in batches that are neither too many nor too large.
 
     One that cannot be read does not stop the others.
     """
-    batch: list[Photograph | FailedImage] = []
-    pixels = 0
-    for position, source in enumerate(sources, start=1):
+
+    def read(position: int, source: Source) -> Photograph | FailedImage:
         try:
-            photograph = read_photograph(source, position)
+            return read_photograph(source, position)
         except AppError as error:
-            batch.append(FailedImage(image=_name(source, position), error=str(error)))
-            continue
-        size = photograph.image.width * photograph.image.height
-        if batch and (len(batch) >= _MOST_IMAGES or pixels + size > _MOST_PIXELS):
+            return FailedImage(image=_name(source, position), error=str(error))
+
+    return in_batches(read(*numbered) for numbered in enumerate(sources, start=1))
+
+
+def in_batches(items: Iterable[ReadT]) -> Iterator[list[ReadT]]:
+    """Photographs that were read, in batches that are neither too many nor too large.
+
+    Which of them share a batch follows from their order and sizes alone.
+    """
+    batch: list[ReadT] = []
+    pixels = images = 0
+    for item in items:
+        size = pixels_of(item)
+        full = size and (images >= MOST_IMAGES or pixels + size > MOST_PIXELS)
+        if batch and (full or len(batch) >= _MOST_ITEMS):
             yield batch
-            batch, pixels = [], 0
-        batch.append(photograph)
+            batch, pixels, images = [], 0, 0
+        batch.append(item)
         pixels += size
+        images += size > 0
     if batch:
         yield batch
+
+
+def pixels_of(item: Photograph | Known | FailedImage) -> int:
+    """How many pixels are in memory because of it."""
+    return item.image.width * item.image.height if isinstance(item, Photograph) else 0
 
 
 def look_at(
@@ -117,16 +179,26 @@ def look_at(
     """
     done = 0
     for batch in read_in_batches(sources):
-        images = [item.image for item in batch if isinstance(item, Photograph)]
-        faces = iter(find(images) if images else ())
-        for item in batch:
-            if isinstance(item, Photograph):
-                yield Seen(name=item.name, sha256=item.sha256, faces=tuple(next(faces)))
-            else:
-                yield item
+        for item in look_at_batch(batch, find):
+            yield item
             done += 1
             if progress is not None:
                 progress(done, len(sources))
+
+
+def look_at_batch(
+    batch: Sequence[Photograph | UnseenT],
+    find: Callable[[Sequence[Image.Image]], Sequence[Sequence[FaceT]]],
+) -> list[Seen[FaceT] | UnseenT]:
+    """Find the faces of the photographs in a batch; what is none stays in its place."""
+    images = [item.image for item in batch if isinstance(item, Photograph)]
+    faces = iter(find(images) if images else ())
+    return [
+        Seen(name=item.name, sha256=item.sha256, faces=tuple(next(faces)))
+        if isinstance(item, Photograph)
+        else item
+        for item in batch
+    ]
 
 
 def _name(source: Source, position: int) -> str:

@@ -224,6 +224,7 @@ class PersonSummary:
         consented_at: When the consent was last noted: ISO 8601, UTC, to the second.
         expires_on: The last day on which it holds, as 2027-01-31; None: without end.
         person_id: Stands for the person in the audit log.
+        groups: Those that the person is in, by name.
     """
 
     name: str
@@ -233,6 +234,7 @@ class PersonSummary:
     consented_at: str | None = None
     expires_on: str | None = None
     person_id: int | None = None
+    groups: tuple[str, ...] = ()
 
 
 class Use(StrEnum):

@@ -1,16 +1,16 @@
 """Recognition for both front doors: one call for each thing that a user wants done."""
 
 from collections.abc import Iterator, Sequence
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import ArgumentError, ImageError
 from data.files import printable
 
+from .bulk import Desk, enrol_people
 from .calibrating import probability_of
 from .enrolment import Terms, enrol, face_meant, joined, photographs_in, template_of
+from .gallery.groups import group_names
 from .gallery.matching import Matching
 from .gallery.names import person_name
 from .gallery.protocol import AnyGallery, nobody_enrolled
@@ -49,6 +49,7 @@ class RecognitionService(ThresholdKeeper):
         face: int | None = None,
         any_quality: bool = False,
         consent: Consent | None = None,
+        groups: Sequence[str] = (),
         progress: ProgressCallback | None = None,
     ) -> Enrolment:
         """Enrol photographs of one person; those that cannot be used are skipped with a reason.
@@ -62,17 +63,20 @@ class RecognitionService(ThresholdKeeper):
                 one and skips photographs of several people.
             any_quality: Whether to take faces that are too small, blurred, turned, dark or bright.
             consent: What the person agreed to, and until when.
+            groups: What the person is put into, if any photograph is new.
             progress: Called after each photograph.
 
         Raises:
-            ArgumentError: The name cannot be one, or `face` is less than 1.
+            ArgumentError: The name, or a group's, cannot be one, or `face` is less than 1.
             WeightsError: No weights are at hand.
             GalleryError: The gallery is another model's, or cannot be written.
         """
         name = person_name(person)
         _check_face(face)
         photographs = self._look_at(images, progress)
-        return enrol(self._to_enrol_in, name, photographs, self._terms(face, any_quality, consent))
+        return enrol(
+            self._to_enrol_in, name, photographs, self._terms(face, any_quality, consent, groups)
+        )
 
     def enroll_folder(
         self,
@@ -80,32 +84,47 @@ class RecognitionService(ThresholdKeeper):
         *,
         any_quality: bool = False,
         consent: Consent | None = None,
+        groups: Sequence[str] = (),
+        workers: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> Enrolment:
         """Enrol a folder of folders, each named like the person on its photographs.
 
-        Each person is enrolled as soon as their photographs have been seen. They are not compared
+        Photographs are enrolled some hundred at a time, and those that are enrolled already under
+        the name are not looked at again: a run that was interrupted is gone on with by the same
+        call. What is enrolled does not depend on the number of workers. People are not compared
         with everybody else: `look_alikes` does that once for all.
 
         Args:
             root: The folder.
             any_quality: As in `enroll`.
             consent: What all of them agreed to, and until when.
-            progress: Called after each photograph.
+            groups: What each of them is put into.
+            workers: Processes that decode; None: one a core, at most 8.
+            progress: Called after each transaction: how many photographs are enrolled for good, or
+                will not be.
 
         Raises:
             DatasetError: The folder is not one of people's photographs.
             WeightsError: No weights are at hand.
             GalleryError: The gallery is another model's, or cannot be written.
         """
-        owners, images, skipped = photographs_in(root)
-        terms = self._terms(None, any_quality, consent, others=False)
-        seen = zip(owners, self._look_at(images, progress), strict=True)
-        done = [
-            enrol(self._to_enrol_in, name, (item for _, item in group), terms)
-            for name, group in groupby(seen, key=itemgetter(0))
-        ]
-        return joined([*done, Enrolment(enrolled=(), skipped=skipped)])
+        people, skipped = photographs_in(root)
+        desk = Desk(
+            self._to_enrol_in,
+            people,
+            self._terms(None, any_quality, consent, groups, others=False),
+            progress or (lambda done, total: None),
+        )
+        there = self._is_there
+        self._check_model()
+        enrol_people(
+            desk,
+            self._engine.pipeline.faces,
+            lambda name: self._gallery().photographs_known(name) if there else frozenset(),
+            workers,
+        )
+        return joined([*desk.done, Enrolment(enrolled=(), skipped=skipped)])
 
     def identify(
         self,
@@ -115,6 +134,7 @@ class RecognitionService(ThresholdKeeper):
         threshold: float | None = None,
         matching: Matching = Matching.BEST,
         repeats: bool = False,
+        groups: Sequence[str] = (),
         progress: ProgressCallback | None = None,
     ) -> list[Identification | FailedImage]:
         """Say who is in photographs, among the people enrolled.
@@ -127,6 +147,8 @@ class RecognitionService(ThresholdKeeper):
             matching: How a face is compared with a person of several photographs. No rule is above
                 the default, so that a threshold lets no more strangers pass by another one.
             repeats: Whether a person may be named twice in one photograph, as in a collage.
+            groups: Name only who is in one of these; everybody else is nobody known. Empty:
+                everybody.
             progress: Called after each photograph.
 
         Returns:
@@ -135,7 +157,8 @@ class RecognitionService(ThresholdKeeper):
         Raises:
             ArgumentError: `top_k` or `threshold` is out of range, or the weights have no threshold.
             WeightsError: No weights are at hand.
-            GalleryError: Nobody is enrolled, or the gallery is another model's.
+            GalleryError: Nobody is enrolled, or nobody is in one of the groups, or the gallery is
+                another model's.
         """
         gallery = self._gallery()
         if gallery.is_empty:
@@ -147,6 +170,7 @@ class RecognitionService(ThresholdKeeper):
             calibration=calibration,
             matching=matching,
             repeats=repeats,
+            among=gallery.members(groups) if groups else None,
         )
         return [
             item if isinstance(item, FailedImage) else name_faces(gallery, item, question)
@@ -229,6 +253,7 @@ class RecognitionService(ThresholdKeeper):
         face: int | None,
         any_quality: bool,
         consent: Consent | None,
+        groups: Sequence[str],
         *,
         others: bool = True,
     ) -> Terms:
@@ -239,18 +264,23 @@ class RecognitionService(ThresholdKeeper):
             any_quality=any_quality,
             watch=Watch(threshold=threshold, others=others),
             consent=consent,
+            groups=group_names(groups),
         )
 
     def _to_enrol_in(self) -> AnyGallery:
         # The model comes before the gallery's lock: the engine takes both in this order.
         return self._gallery_for(self._engine.model)
 
+    def _check_model(self) -> None:
+        """Make sure that a gallery that is there takes this network's embeddings."""
+        if self._is_there:
+            self._gallery().require(self._engine.model, adopt=True)
+
     def _look_at(
         self, images: Sequence[Source], progress: ProgressCallback | None
     ) -> "Iterator[Seen[DetectedFace] | FailedImage]":
         """Find and embed the faces in photographs, after a look whether the gallery takes them."""
-        if self._is_there:
-            self._gallery().require(self._engine.model, adopt=True)
+        self._check_model()
         return look_at(images, self._engine.pipeline.faces, progress)
 
 

@@ -8,7 +8,7 @@ from data.errors import ArgumentError
 from .calibrating import calibrate, check_wanted, embed_strangers, still_holds
 from .engine import Choice, Engine, Pipeline
 from .evaluation.probability import PRIOR
-from .gallery.alike import look_alikes
+from .gallery.alike import look_alikes, require_few
 from .gallery.protocol import nobody_enrolled
 from .inventory import LookAlikes
 from .keeper import PeopleKeeper
@@ -128,7 +128,11 @@ class ThresholdKeeper(PeopleKeeper):
         return calibrate(gallery, wanted, strangers, prior)
 
     def look_alikes(
-        self, *, threshold: float | None = None, margin: float = NEAR
+        self,
+        *,
+        threshold: float | None = None,
+        margin: float = NEAR,
+        told_apart: bool = False,
     ) -> list[LookAlikes]:
         """Find people who look alike, and people who may be enrolled under two names.
 
@@ -136,6 +140,7 @@ class ThresholdKeeper(PeopleKeeper):
             threshold: Cosine similarity from which on two photographs are taken for one person's;
                 None takes the gallery's own, or else the weights'.
             margin: How far below it to look, too.
+            told_apart: Whether to list those as well who are known to be two people.
 
         Returns:
             The most alike first.
@@ -143,7 +148,7 @@ class ThresholdKeeper(PeopleKeeper):
         Raises:
             ArgumentError: `threshold` or `margin` is out of range, or the weights have none.
             WeightsError: No weights are at hand.
-            GalleryError: Nobody is enrolled, or the gallery is another model's.
+            GalleryError: Nobody is enrolled, or too many are, or the gallery is another model's.
         """
         if not 0 <= margin <= 2:
             raise ArgumentError(f"a margin of {margin:g}: give one between 0 and 2")
@@ -152,7 +157,13 @@ class ThresholdKeeper(PeopleKeeper):
             raise nobody_enrolled(self._place)
         gallery.require(self._engine.model)
         limit = self._limit(threshold, self.calibration(Use.IDENTIFY))
-        return look_alikes(*gallery.templates(), limit, margin)
+        require_few(
+            gallery.size[1],
+            "each photograph is compared with everybody when it is enrolled, and the warnings of "
+            "`likeness enroll` say the same",
+        )
+        found = look_alikes(*gallery.templates(), limit, margin, gallery.told_apart())
+        return [pair for pair in found if told_apart or not pair.told_apart]
 
     def _limit(self, threshold: float | None, calibration: Calibration | None) -> float:
         """What to decide by: what is asked for, the gallery's own, or else the weights'."""

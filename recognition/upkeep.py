@@ -10,6 +10,7 @@ from data.files import data_home
 from .gallery import backup, exporting, importing
 from .gallery.copying import Copied, copy_gallery
 from .gallery.exchange import Manifest
+from .gallery.kinds import Kind
 from .gallery.places import folder_of, place_of
 from .gallery.protocol import nobody_enrolled
 from .gallery.records import Added
@@ -88,6 +89,14 @@ class Upkeep:
         """
         with self._place.open() as gallery:
             return gallery.faults()
+
+    def make_index(
+        self, kind: Kind | None = None, progress: Progress = lambda done, total: None
+    ) -> str:
+        """Make the gallery's index anew; see `Gallery.make_index`."""
+        folder = folder_of(self._place, "making an index")
+        with folder.open() as gallery:
+            return gallery.make_index(kind, progress)
 
     def back_up(self, target: Path, *, overwrite: bool = False) -> None:
         """Write the gallery to one file; see `backup.back_up`."""

@@ -1,22 +1,20 @@
 """Painting for the command line: an order, and the easel that it is painted on."""
 
-import signal
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Generator, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from data.errors import AppError, ArgumentError
-from data.formats import Depth, holds, holds_alpha, usual_depth
+from data.formats import Depth, holds_alpha
 from style.config import Region, StyleConfig
 from style.record import Record, Source
 
 from . import output, plans, portraits
 from .options import Settings
-from .outputs import UNFINISHED
+from .outputs import UNFINISHED, depth_of
+from .stopping import stop_signals
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -234,21 +232,6 @@ class Easel:
             self._unfinished(out).remove()
 
 
-def depth_of(asked: Depth | None, path: Path) -> Depth:
-    """Bits of a channel with which `path` is written.
-
-    Raises:
-        ArgumentError: Its format cannot hold what was asked for.
-    """
-    depth = asked or usual_depth(path.suffix)
-    if not holds(path.suffix, depth):
-        raise ArgumentError(
-            f"{path.name} cannot hold {depth} bits a channel: end it in .png or .tif, "
-            "or take --depth 8"
-        )
-    return depth
-
-
 def _remembered(region: Region[Path]) -> Region[Source]:
     """A region as the picture remembers it."""
     style = Source.of(region.style) if isinstance(region.style, Path) else region.style
@@ -265,7 +248,7 @@ def _paint(
     """Go through the steps until the last one, or until the user stops; the last one done."""
     from data.images import save_image
 
-    with closing(painting), _stop_signals() as stop, output.progress_bar(title) as advance:
+    with closing(painting), stop_signals() as stop, output.progress_bar(title) as advance:
         for progress in painting:
             advance(progress.step, progress.total, "", plans.time_left(progress.seconds_left))
             for note in () if order.json_lines else progress.notes:
@@ -301,23 +284,3 @@ def _as_json(progress: "Progress", preview: Path | None) -> dict[str, object]:
     if progress.faces:
         line["faces"] = portraits.as_json(progress.faces)
     return line
-
-
-@contextmanager
-def _stop_signals() -> Iterator[Event]:
-    """An event that Ctrl-C or SIGTERM sets within the block; a second one ends at once."""
-    stop = Event()
-
-    def request(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    previous = {
-        number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -1,9 +1,12 @@
 """Fields that several pages have: pictures by upload or by camera, and a threshold."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 
 import streamlit as st
+
+from recognition.results import PersonSummary
 
 from . import wording
 
@@ -103,3 +106,14 @@ def threshold(
     if measured is None and chosen is None:
         st.info("These weights carry no measured threshold: choose one.", icon=":material/tune:")
     return measured if chosen is None else chosen
+
+
+def groups_of(people: Iterable[PersonSummary]) -> list[str]:
+    """All groups that somebody is in, by name."""
+    return sorted({group for person in people for group in person.groups})
+
+
+def groups(people: Iterable[PersonSummary], *, key: str, label: str) -> list[str]:
+    """A field to choose groups in; none where nobody is in one."""
+    known = groups_of(people)
+    return st.multiselect(label, known, key=key, placeholder="everybody") if known else []

@@ -2,6 +2,8 @@
 
 import json
 import sys
+import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
@@ -16,6 +18,9 @@ class Advance(Protocol):
     def __call__(self, done: int, total: int, stage: str = "", note: str = "", /) -> None:
         """Draw the bar anew."""
 
+
+_BETWEEN_LINES = 0.25  # seconds, at least
+_LATE_LINES = 120  # half a minute
 
 _JOINERS = "\u200c\u200d"  # unprintable to Python, yet part of Persian words and of emoji
 
@@ -102,6 +107,32 @@ def megabytes(count: int) -> str:
 def gigabytes(count: int) -> str:
     """A number of bytes in gigabytes."""
     return f"{count / 1e9:.1f} GB"
+
+
+def progress_lines() -> Advance:
+    """Reports progress as lines of JSON on stdout, a few a second; the rate is that of late."""
+    began = time.monotonic()
+    due = began
+    late = deque([(began, 0)], maxlen=_LATE_LINES)
+
+    def report(done: int, total: int, stage: str = "", note: str = "", /) -> None:
+        nonlocal due
+        now = time.monotonic()
+        if now < due and done < total:
+            return
+        due = now + _BETWEEN_LINES
+        line: dict[str, object] = {"step": done, "total": total, "elapsed": round(now - began, 3)}
+        before, done_before = late[0]
+        late.append((now, done))
+        if done > done_before and now > before:
+            rate = (done - done_before) / (now - before)
+            line |= {
+                "per_second": round(rate, 2),
+                "seconds_left": round((total - done) / rate, 1),
+            }
+        print_json(line, compact=True)
+
+    return report
 
 
 @contextmanager

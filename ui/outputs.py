@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.errors import ArgumentError
-from data.formats import PICTURE_SUFFIXES
+from data.formats import PICTURE_SUFFIXES, Depth, holds, usual_depth
 
 UNFINISHED = ".part"
 """What stands behind the name of a picture that is half painted."""
@@ -72,3 +72,18 @@ def _check_writable(folder: Path) -> None:
         raise ArgumentError(
             f"the folder {folder} cannot be written ({error.strerror}): choose another place"
         ) from error
+
+
+def depth_of(asked: Depth | None, path: Path) -> Depth:
+    """Bits of a channel with which `path` is written.
+
+    Raises:
+        ArgumentError: Its format cannot hold what was asked for.
+    """
+    depth = asked or usual_depth(path.suffix)
+    if not holds(path.suffix, depth):
+        raise ArgumentError(
+            f"{path.name} cannot hold {depth} bits a channel: end it in .png or .tif, "
+            "or take --depth 8"
+        )
+    return depth

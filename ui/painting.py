@@ -7,9 +7,9 @@ from data.errors import AppError, ArgumentError
 from data.formats import PICTURE_SUFFIXES, Depth, holds, holds_alpha
 
 from . import output, portraits
-from .easel import Easel, Order, depth_of, tell
+from .easel import Easel, Order, tell
 from .options import INTERRUPTED, OTHER_PEOPLE, Settings
-from .outputs import check_folder, check_not_input
+from .outputs import check_folder, check_not_input, depth_of
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,14 +1,16 @@
 """What all sessions of the page share: settings, the recognition service, the list of networks."""
 
+import atexit
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from data.decoding_pool import decoding_apart
 from data.files import data_home
 
 from .options import Device, Settings
@@ -45,6 +47,18 @@ def recognition() -> "RecognitionService":
     service = _recognition(settings())
     require_open(service)
     return service
+
+
+@st.cache_resource(show_spinner=False)
+def decode_apart() -> ExitStack:
+    """Have every picture that this server is given decoded by processes with a limit.
+
+    None of them is there before the first picture. Whoever closes what this returns ends it.
+    """
+    until_the_end = ExitStack()
+    until_the_end.enter_context(decoding_apart())
+    atexit.register(until_the_end.close)
+    return until_the_end
 
 
 @contextmanager

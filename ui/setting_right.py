@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from recognition.inventory import PhotographSummary
+from recognition.inventory import LookAlikes, PhotographSummary
 from recognition.results import PersonSummary
 from recognition.service import RecognitionService
 
-from . import components, memory, wording
+from . import components, fields, memory, wording
 
 _PHOTOGRAPHS = 24  # at once
 _WIDTH = 96  # px of a face
@@ -26,6 +26,26 @@ def undo_bar(service: RecognitionService) -> None:
             with components.refusals_shown():
                 service.undo()
                 st.rerun()
+
+
+def groups_form(
+    service: RecognitionService, person: PersonSummary, people: Sequence[PersonSummary]
+) -> None:
+    """Let a person be put into groups, known or new, and taken out of them."""
+    chosen = st.multiselect(
+        "Groups",
+        fields.groups_of(people),
+        default=person.groups,
+        accept_new_options=True,
+        key=f"groups-{person.person_id}-{person.name}-{person.groups}",
+        placeholder="family, staff, …",
+    )
+    add = [group for group in chosen if group not in person.groups]
+    remove = [group for group in person.groups if group not in chosen]
+    if (add or remove) and st.button("Set groups", key=f"group-{person.name}", width="stretch"):
+        with components.refusals_shown():
+            service.group([person.name], add=add, remove=remove)
+            st.rerun()
 
 
 def merge_form(service: RecognitionService, name: str, people: Sequence[PersonSummary]) -> None:
@@ -111,12 +131,24 @@ def look_alikes(service: RecognitionService, people: Sequence[PersonSummary]) ->
             pairs = service.look_alikes()
         if not pairs:
             st.success("Nobody is near the threshold.", icon=":material/check:")
-        for pair in pairs[:_PAIRS]:
-            what = "reach the threshold" if pair.above else "are near the threshold"
-            st.markdown(
-                f"{wording.plain(pair.person)} and {wording.plain(pair.other)} {what}: "
-                f"{wording.number(pair.cosine_similarity)}, {100 * pair.share:.0f} % of their "
-                "pairs of photographs"
-            )
+        for number, pair in enumerate(pairs[:_PAIRS]):
+            _pair(service, number, pair)
         if len(pairs) > _PAIRS:
             st.caption(f"{len(pairs) - _PAIRS} more: likeness people check lists all.")
+
+
+def _pair(service: RecognitionService, number: int, pair: LookAlikes) -> None:
+    """Two people who are alike, and a button that says that they are two."""
+    what = "reach the threshold" if pair.above else "are near the threshold"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f"{wording.plain(pair.person)} and {wording.plain(pair.other)} {what}: "
+            f"{wording.number(pair.cosine_similarity)}, {100 * pair.share:.0f} % of their "
+            "pairs of photographs"
+        )
+        if st.button("They are two people", key=f"apart-{number}"):
+            with components.refusals_shown():
+                service.tell_apart(pair.person, pair.other)
+                people, _ = st.session_state["alike"]["of"]
+                st.session_state["alike"]["of"] = (people, service.operations()[:1])
+                st.rerun()

@@ -26,6 +26,7 @@ class Action(StrEnum):
     SPLIT = "split"
     EXCLUDE = "exclude"
     CONSENT = "consent"
+    GROUP = "group"
     UNDO = "undo"
     ERASE = "erase"
     EXPIRE = "expire"

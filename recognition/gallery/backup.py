@@ -23,10 +23,11 @@ from .audit import Action
 from .cache import IndexCache
 from .checking import faults_of
 from .database import Database
-from .gallery import DATABASE, STAGING, Gallery
+from .gallery import Gallery
 from .keys import FindSecret, Lock
 from .opening import connect, create_database, in_memory
 from .schema import APPLICATION_ID, TRIGGERS, VERSION
+from .searching import DATABASE, STAGING
 from .snapshot import Snapshot
 
 _TRIGGERS = {" ".join(sql.split()) for sql in TRIGGERS}
@@ -240,7 +241,7 @@ def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
 
 def _keep_counting(connection: sqlite3.Connection) -> None:
     """Never give an id twice: neither one that the backup gave, nor one that was given here."""
-    for table in ("person", "template", "exclusion", "operation"):
+    for table in ("person", "template", "exclusion", "operation", "membership"):
         (highest,) = connection.execute(
             "SELECT max(ifnull((SELECT seq FROM main.sqlite_sequence WHERE name = ?1), 0),"
             " ifnull((SELECT seq FROM backup.sqlite_sequence WHERE name = ?1), 0))",

@@ -1,29 +1,27 @@
-"""The index on disk: read again only when it is, byte for byte, that of the store's present state.
+"""The index on disk: read again only when it is, byte for byte, one of the store's own past.
 
-The file is a line of JSON (`format`, `sha256` of the rest, `revision`, `dimension`, `count`) and
-then FAISS's own bytes. Those are handed to FAISS after the checksum has been compared, never
-before: one flipped bit in such a file loads without complaint and names other people.
-
-An encrypted gallery's index is encrypted as a whole, for the state and the roll that it belongs to:
-were a row given to somebody else behind Likeness's back, it would not be opened, and the templates
-themselves would tell.
+The file is a line of JSON (`format`, `gallery`, `mark`, `dimension`, `count`, `about`) and then
+FAISS's own bytes in blocks (see `blocks`). FAISS is given none of them unchecked: one flipped bit
+in such a file loads without complaint and names other people. Of which states an index is good,
+`lineage` tells: what came and went since is followed from the store, so that the file is not
+written anew for every addition.
 """
 
-import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from data.errors import GalleryError
-from data.files import private_folder, write_atomic
+from data.files import atomic_output, private_folder
 
+from .blocks import BlockReader, BlockWriter
 from .index import TemplateIndex
-from .sealing import MOST_SEALED, OPEN, Place, Seal
-from .snapshot import Roll
+from .lineage import gallery_and_marks, note_indexed
+from .snapshot import Snapshot
 
-_FORMAT = "likeness-index-1"
-_LONGEST_HEADER = 1000
+_FORMAT = "likeness-index-2"
+_LONGEST_HEAD = 2000
 
 
 class IndexCache:
@@ -42,68 +40,86 @@ class IndexCache:
         """Whether there is an index file, of whatever worth."""
         return self._path.exists()
 
-    def write(self, index: TemplateIndex, roll: Roll, revision: str, seal: Seal) -> None:
-        """Keep an index for the next process, unless it is too large to be sealed.
+    def write(self, index: TemplateIndex, snapshot: Snapshot) -> None:
+        """Keep an index for the next process.
 
         Args:
-            index: The index.
-            roll: Which template is whose.
-            revision: The state of the store whose templates it holds.
-            seal: The store's.
+            index: It holds exactly the templates of this state.
+            snapshot: The state, which nobody changes before it is let go.
 
         Raises:
             OSError: It cannot be written.
         """
-        content = index.to_bytes()
-        if len(content) > MOST_SEALED and seal is not OPEN:
-            return
-        content = seal.close(content, _place(roll, revision))
-        header = {
-            "format": _FORMAT,
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "revision": revision,
-            "dimension": index.dimension,
-            "count": len(index),
-        }
+        gallery, (mark, *_) = gallery_and_marks(snapshot.connection)
+        head = json.dumps(
+            {
+                "format": _FORMAT,
+                "gallery": gallery,
+                "mark": mark,
+                "dimension": index.dimension,
+                "count": len(index),
+                "about": index.about,
+            }
+        ).encode()
         private_folder(self._folder)
-        write_atomic(self._path, json.dumps(header).encode() + b"\n" + content)
+        with atomic_output(self._path) as temporary, temporary.open("wb") as file:
+            file.write(head + b"\n")
+            writer = BlockWriter(file, head, snapshot.seal)
+            index.write(writer.write)
+            writer.end()
+        # Not before: an index that is not noted is good for this one state, and then made again.
+        note_indexed(snapshot.connection)
 
-    def read(self, roll: Roll, dimension: int, revision: str, seal: Seal) -> TemplateIndex | None:
-        """Read the index back, if it is that of the store's present state.
+    def read(self, snapshot: Snapshot) -> TemplateIndex | None:
+        """Read the index back, if it is that of a state in the store's own past.
 
         Args:
-            roll: Which template is whose in the store.
-            dimension: The store's D.
-            revision: The store's present state.
-            seal: The store's.
+            snapshot: The store's present state.
 
         Returns:
-            The index; None where there is none, or where it is damaged, stale or another's.
+            The index; None where there is none, or where it is damaged or another's.
         """
         try:
             with self._path.open("rb") as file:
-                line = file.readline(_LONGEST_HEADER)
-                content = file.read()
-            header = json.loads(line)
-        except (OSError, ValueError):
+                line = file.readline(_LONGEST_HEAD)
+                head = _valid_head(line, snapshot)
+                if head is None:
+                    return None
+                reader = BlockReader(file, line[:-1], snapshot.seal)
+                index = TemplateIndex.read(reader.read, snapshot.model.dimension)
+                if index is None or reader.has_more or not reader.is_whole:
+                    return None
+        except OSError:
             return None
-        expected = {
-            "format": _FORMAT,
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "revision": revision,
-            "dimension": dimension,
-            "count": len(roll.ids),
-        }
-        if header != expected:
-            return None
+        index.about = head["about"]
+        return index if len(index) == head["count"] else None
+
+    def head(self, snapshot: Snapshot) -> dict[str, Any] | None:
+        """What the index on disk says of itself; None where there is none for this gallery."""
         try:
-            content = seal.open(content, _place(roll, revision))
-        except GalleryError:
+            with self._path.open("rb") as file:
+                return _valid_head(file.readline(_LONGEST_HEAD), snapshot)
+        except OSError:
             return None
-        index = TemplateIndex.from_bytes(content, dimension)
-        if index is None or not np.array_equal(index.ids, roll.ids):
-            return None
-        return index
+
+    def forget(self, snapshot: Snapshot) -> None:
+        """Leave nothing of whoever is not in a state, and what can be made again soon at all.
+
+        An index that takes long to make is written anew without them.
+
+        Args:
+            snapshot: The state, which nobody changes before it is let go.
+
+        Raises:
+            OSError: A file cannot be removed.
+        """
+        head = self.head(snapshot)
+        index = self.read(snapshot) if head and head["about"] else None
+        self.clear()
+        if index is not None:
+            with suppress(OSError, GalleryError):
+                index.follow(snapshot.roll().ids, snapshot.embeddings)
+                self.write(index, snapshot)
 
     def clear(self) -> None:
         """Remove the index, and what a killed process may have left of one.
@@ -116,5 +132,21 @@ class IndexCache:
                 file.unlink(missing_ok=True)
 
 
-def _place(roll: Roll, revision: str) -> Place:
-    return ("index", revision, roll.digest)
+def _valid_head(line: bytes, snapshot: Snapshot) -> dict[str, Any] | None:
+    """What a file's first line says, if the file can be of this gallery."""
+    try:
+        head = json.loads(line)
+    except ValueError:
+        return None
+    gallery, marks = gallery_and_marks(snapshot.connection)
+    expected = {"format": _FORMAT, "gallery": gallery, "dimension": snapshot.model.dimension}
+    if (
+        not isinstance(head, dict)
+        or not line.endswith(b"\n")
+        or head.keys() != {*expected, "mark", "count", "about"}
+        or not isinstance(head["about"], dict)
+        or any(head[name] != value for name, value in expected.items())
+        or head["mark"] not in marks
+    ):
+        return None
+    return head

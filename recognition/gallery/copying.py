@@ -15,7 +15,7 @@ class Copied:
 
     Attributes:
         added: What became of the people.
-        things: How many people, faces and exclusions were compared.
+        things: How many people, memberships in groups, faces and exclusions were compared.
         lacking: How many of them the copy lacks, or has otherwise: somebody may have changed one of
             the two meanwhile.
         checksum: SHA-256 over all of them, as the source has them.

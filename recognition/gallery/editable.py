@@ -103,6 +103,34 @@ class Editable(ABC):
         with self.editing() as editor:
             editor.exclude(name, face)
 
+    def tell_apart(self, name: str, other: str) -> None:
+        """Remember that two people who look alike are two.
+
+        What is kept is of either the face most like the other, as not the other's; see `exclude`.
+
+        Raises:
+            GalleryError: One of them is not enrolled, or they are the same.
+        """
+        with self.editing() as editor:
+            editor.tell_apart(name, other)
+
+    def group(
+        self, names: Sequence[str], *, add: Sequence[str] = (), remove: Sequence[str] = ()
+    ) -> None:
+        """Put people into groups, and take them out of others.
+
+        Args:
+            names: The people.
+            add: Groups that they join, known or new.
+            remove: Groups that they leave.
+
+        Raises:
+            ArgumentError: No group is given, one is given twice, or it cannot be a name.
+            GalleryError: Somebody is not enrolled, or none of them is in a group to be left.
+        """
+        with self.editing() as editor:
+            editor.group(names, add=add, remove=remove)
+
     def consent(self, name: str, consent: Consent) -> None:
         """Note what somebody agreed to, and until when.
 

@@ -1,13 +1,15 @@
 """What is done to the people by hand. Each of these is one operation, which `undo` takes back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 
-from data.errors import GalleryError
+from data.errors import ArgumentError, GalleryError
 
 from ..inventory import Consent
 from . import journal
 from .audit import Action
+from .groups import group_names, groups_of, join, memberships
 from .journal import Journal
 from .names import person_name
 from .people import RESTORABLE_DAYS, person_id, require_person, restorable_since
@@ -78,6 +80,8 @@ class Editor:
             raise GalleryError(f"'{name}' cannot be merged into themselves: name two people")
         entry = self._journal(Action.MERGE, f"'{name}' merged into '{into}'", gone, stays)
         entry.changes(Row.PERSON, [stays, gone])
+        entry.changes(Row.MEMBERSHIP, self._ids(Row.MEMBERSHIP, gone))
+        self._join(entry, stays, groups_of(self._connection, gone).get(gone, ()))
         self._hand_over(entry, self._ids(Row.TEMPLATE, gone), stays, into)
         exclusions = self._ids(Row.EXCLUSION, gone)
         entry.changes(Row.EXCLUSION, exclusions)
@@ -111,6 +115,7 @@ class Editor:
         what = f"{_photographs(chosen)} of '{name}' split off as '{new}'"
         entry = self._journal(Action.SPLIT, what, person, added)
         entry.adds(Row.PERSON, added)
+        self._join(entry, added, groups_of(self._connection, person).get(person, ()))
         self._hand_over(entry, chosen, added, new)
 
     def exclude(self, name: str, face: Template) -> None:
@@ -134,6 +139,35 @@ class Editor:
         entry = self._journal(Action.EXCLUDE, f"a face said not to be '{name}'", person)
         entry.adds(Row.EXCLUSION, add_face(self._connection, Row.EXCLUSION, person, face, model))
 
+    def tell_apart(self, name: str, other: str) -> None:
+        """See `Editable.tell_apart`."""
+        name, other = person_name(name), person_name(other)
+        people = [require_person(self._connection, each) for each in (name, other)]
+        if people[0] == people[1]:
+            raise GalleryError(f"'{name}' is one person: name two")
+        snapshot = Snapshot(self._connection)
+        if (min(name, other), max(name, other)) in snapshot.told_apart():
+            return
+        faces = [
+            [Template(vector, digest) for digest, vector in zip(*found, strict=True)]
+            for found in map(snapshot.faces_of, (name, other))
+        ]
+        _, first, second = max(
+            (
+                (float(one.embedding @ two.embedding), one, two)
+                for one in faces[0]
+                for two in faces[1]
+            ),
+            key=itemgetter(0),
+        )
+        what = f"'{name}' and '{other}' said to be two people"
+        entry = self._journal(Action.EXCLUDE, what, *people)
+        for person, face in zip(people, (second, first), strict=True):
+            entry.adds(
+                Row.EXCLUSION,
+                add_face(self._connection, Row.EXCLUSION, person, face, snapshot.model),
+            )
+
     def consent(self, name: str, consent: Consent) -> None:
         """See `Editable.consent`."""
         name = person_name(name)
@@ -141,6 +175,36 @@ class Editor:
         entry = self._journal(Action.CONSENT, f"consent of '{name}' noted", person)
         entry.changes(Row.PERSON, [person])
         note_consent(self._connection, person, consent)
+
+    def group(
+        self, names: Sequence[str], *, add: Sequence[str] = (), remove: Sequence[str] = ()
+    ) -> None:
+        """See `Editable.group`."""
+        names, add, remove = group_names(names), group_names(add), group_names(remove)
+        if not names or not (add or remove) or set(add) & set(remove):
+            raise ArgumentError("who joins which groups, and who leaves which others?")
+        people = [require_person(self._connection, name) for name in names]
+        who = f"'{names[0]}'" if len(names) == 1 else f"{len(names)} people"
+        done = [f"put into '{one}'" for one in add] + [f"taken out of '{one}'" for one in remove]
+        entry = self._journal(Action.GROUP, f"{who} {', '.join(done)}", *people)
+        for group in remove:
+            rows = [
+                row for person in people for row in memberships(self._connection, person, group)
+            ]
+            if not rows:
+                raise GalleryError(f"{who}: not in the group '{group}'")
+            entry.changes(Row.MEMBERSHIP, rows)
+            self._connection.executemany(
+                "DELETE FROM membership WHERE id = ?", [(row,) for row in rows]
+            )
+        for person in people:
+            self._join(entry, person, add)
+
+    def _join(self, entry: Journal, person: int, groups: Iterable[str]) -> None:
+        for group in groups:
+            row = join(self._connection, person, group)
+            if row is not None:
+                entry.adds(Row.MEMBERSHIP, row)
 
     def undo(self) -> str:
         """See `Editable.undo`."""

@@ -20,6 +20,7 @@ from .sealing import (
     consent_place,
     crop_place,
     embedding_place,
+    group_place,
     name_place,
     operation_place,
     photograph_place,
@@ -85,6 +86,7 @@ class _Resealing:
 
     def every_table(self) -> None:
         self._people()
+        self._memberships()
         self._faces("template")
         self._faces("exclusion")
         self._crops()
@@ -122,6 +124,18 @@ class _Resealing:
             self._connection.executemany(
                 "UPDATE person SET name = ?, mark = ?, consent = ? WHERE id = ?",
                 [(*self._person(*row), row[0]) for row in rows],
+            )
+
+    def _membership(self, row: int, person: int, name: str) -> tuple[str, str]:
+        """Name and mark."""
+        plain = self._old.open_text(name, group_place(row, person))
+        return self._new.close_text(plain, group_place(row, person)), self._new.mark(plain)
+
+    def _memberships(self) -> None:
+        for rows in self._chunks("membership", "person_id, name"):
+            self._connection.executemany(
+                "UPDATE membership SET name = ?, mark = ? WHERE id = ?",
+                [(*self._membership(*row), row[0]) for row in rows],
             )
 
     def _faces(self, table: str) -> None:
@@ -163,11 +177,16 @@ class _Resealing:
         for rows in self._chunks("reversal", "kind, row, before"):
             changed = []
             for reversal, kind, row, before in rows:
-                if kind == "person" and before is not None:
-                    columns = json.loads(before)
+                columns = json.loads(before or "{}")
+                if kind == "person" and columns:
                     name, mark, consent = self._person(row, columns["name"], columns.get("consent"))
                     columns |= {"name": name, "mark": mark}
                     if consent is not None:
                         columns["consent"] = consent
-                    changed.append((json.dumps(columns), reversal))
+                elif kind == "membership" and columns:
+                    name, mark = self._membership(row, columns["person_id"], columns["name"])
+                    columns |= {"name": name, "mark": mark}
+                else:
+                    continue
+                changed.append((json.dumps(columns), reversal))
             self._connection.executemany("UPDATE reversal SET before = ? WHERE id = ?", changed)

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 from ..inventory import Consent
 from .audit import Action
+from .groups import join
 from .journal import Journal
+from .listing import QUALITY_COLUMNS, photographs_of
 from .people import person_id
 from .rows import Row, add_face, add_person, faces_in, note_consent, now
 from .sealing import SealedConnection, crop_place, name_place
-from .snapshot import QUALITY_COLUMNS, Snapshot
+from .snapshot import Snapshot
 from .templates import EmbeddingModel, Template, is_same_face, unit_vectors
 
 
@@ -17,6 +19,7 @@ def enrol(
     name: str,
     templates: Sequence[Template],
     consent: Consent | None,
+    groups: Sequence[str],
 ) -> dict[int, str]:
     """Enrol photographs; see `Store.enrol`."""
     model = Snapshot(connection).model
@@ -30,9 +33,17 @@ def enrol(
             left_out[position] = owner
             continue
         if entry is None:
-            person, entry = _begin(connection, name, consent)
+            person, entry = _begin(connection, name, consent, groups)
         entry.adds(Row.TEMPLATE, insert_template(connection, person, template, model))
     return left_out
+
+
+def photographs_known(connection: SealedConnection, name: str) -> frozenset[str]:
+    """The SHA-256 of the photographs that are enrolled under a name; none of nobody's."""
+    person = person_id(connection, name)
+    if person is None:
+        return frozenset()
+    return frozenset(digest for _, digest in photographs_of(connection, person))
 
 
 def enrolled_as(
@@ -49,7 +60,9 @@ def enrolled_as(
     return None
 
 
-def _begin(connection: SealedConnection, name: str, consent: Consent | None) -> tuple[int, Journal]:
+def _begin(
+    connection: SealedConnection, name: str, consent: Consent | None, groups: Sequence[str]
+) -> tuple[int, Journal]:
     """Make sure that there is somebody to enrol photographs of; their id."""
     what = f"photographs of '{name}' enrolled"
     person = person_id(connection, name)
@@ -63,6 +76,10 @@ def _begin(connection: SealedConnection, name: str, consent: Consent | None) -> 
             entry.changes(Row.PERSON, [person])
     if consent is not None:
         note_consent(connection, person, consent)
+    for group in groups:
+        row = join(connection, person, group)
+        if row is not None:
+            entry.adds(Row.MEMBERSHIP, row)
     return person, entry
 
 

@@ -2,9 +2,9 @@
 
     manifest.json           what this is: format and version, model, counts, calibrations, and the
                             length and SHA-256 of the next two
-    people.jsonl            a line of JSON for each person: name, dates, and for each face the row
-                            of its embedding, the photograph's SHA-256, its quality, and name,
-                            length and SHA-256 of its crop
+    people.jsonl            a line of JSON for each person: name, dates, groups, and for each face
+                            the row of its embedding, the photograph's SHA-256, its quality, and
+                            name, length and SHA-256 of its crop
     embeddings.safetensors  `templates` (N, D) and `exclusions` (M, D): float32, unit vectors
     crops/000000001.png     the aligned faces, as they are kept (`.jpg` where they are JPEG)
 
@@ -23,8 +23,8 @@ from ..results import Calibration, Use
 from .templates import EmbeddingModel
 
 FORMAT = "likeness-gallery"
-VERSION = 1
-"""A reader refuses a larger one."""
+VERSION = 2
+"""A reader refuses a larger one. An export in which nobody is in a group is of version 1."""
 
 MANIFEST, PEOPLE, EMBEDDINGS = "manifest.json", "people.jsonl", "embeddings.safetensors"
 
@@ -59,6 +59,7 @@ class Manifest:
         templates: How many faces.
         exclusions: How many faces that are known not to be somebody's.
         crops: How many aligned faces.
+        groups: How many memberships of people in groups.
         checksum: `records.checksum` of everything in it.
         calibrations: The gallery's own thresholds.
         members: What `people.jsonl` and `embeddings.safetensors` are.
@@ -69,6 +70,7 @@ class Manifest:
     templates: int
     exclusions: int
     crops: int
+    groups: int
     checksum: str
     calibrations: tuple[Calibration, ...]
     members: Mapping[str, Member]
@@ -82,10 +84,10 @@ class Manifest:
             del one["doubt"]
         content = {
             "format": FORMAT,
-            "version": VERSION,
+            "version": VERSION if self.groups else 1,
             "exported_at": exported_at,
             "model": model,
-            "counts": {name: getattr(self, name) for name in _COUNTS},
+            "counts": {name: getattr(self, name) for name in (*_COUNTS, "groups")},
             "checksum": self.checksum,
             "calibrations": calibrations,
             "members": {name: asdict(member) for name, member in self.members.items()},
@@ -111,6 +113,7 @@ class Manifest:
             return cls(
                 model=_model(found["model"]),
                 **{name: _count(found["counts"][name]) for name in _COUNTS},
+                groups=_count(found["counts"].get("groups", 0)),
                 checksum=str(found["checksum"]),
                 calibrations=tuple(_calibration(one) for one in found["calibrations"]),
                 members={name: Member(**found["members"][name]) for name in (PEOPLE, EMBEDDINGS)},

@@ -157,7 +157,7 @@ def _write(
 ) -> Manifest:
     model, (enrolled, _) = gallery.model, gallery.size
     digests: list[bytes] = []
-    people = crops = 0
+    people = crops = groups = 0
     with tempfile.TemporaryDirectory(prefix=".", dir=place) as scratch:
         lines, tensors = Path(scratch) / "people", Path(scratch) / "embeddings"
         for path in (lines, tensors):
@@ -167,6 +167,7 @@ def _write(
             for people, record in enumerate(records, 1):
                 entry, crops = _entry(record, embeddings, into, crops)
                 text.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+                groups += len(record.groups)
                 digests += fingerprints(record)
                 progress(people, max(people, enrolled))
             embeddings.finish()
@@ -176,6 +177,7 @@ def _write(
             templates=embeddings.templates,
             exclusions=embeddings.exclusions,
             crops=crops,
+            groups=groups,
             checksum=checksum(digests),
             calibrations=tuple(one for one in map(gallery.calibration, Use) if one is not None),
             members={PEOPLE: _member(lines), EMBEDDINGS: _member(tensors)},
@@ -225,6 +227,7 @@ def _entry(
         "consent": record.consent,
         "consented_at": record.consented_at,
         "expires_on": record.expires_on,
+        "groups": list(record.groups),
         "templates": templates,
         "exclusions": exclusions,
     }

@@ -1,54 +1,34 @@
 """Who is enrolled, and who of them is closest to a face: the store and its index as one thing."""
 
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from functools import cache
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from data.errors import ArgumentError, GalleryError
+from data.errors import GalleryError
 from data.files import private_folder
 
 from ..inventory import Consent
-from ..results import Calibration, Match
+from ..results import Calibration
 from .audit import Action
 from .cache import IndexCache
 from .checking import facts_of, faults_of
 from .editing import Editor
 from .keys import FindSecret, Keep, new_secret
-from .matching import Matching
 from .protocol import AnyGallery, Writer, nobody_enrolled
-from .reading import Readable
 from .records import PersonRecord, add_records, read_records
+from .searching import DATABASE, Searchable
 from .snapshot import Snapshot
 from .store import Store
-from .templates import EmbeddingModel, Template, unit_vectors
-from .views import Views
-
-DATABASE = "gallery.sqlite"
-"""The file that holds everything; all else in the folder can be made again."""
-
-STAGING = ".restoring"
-"""A folder within the gallery's, of a restoration that has not come to its end."""
+from .templates import EmbeddingModel, Template
 
 
-class Gallery(Readable, AnyGallery):
+class Gallery(Searchable, AnyGallery):
     """A gallery in a folder of this machine. Safe for several threads and processes at once.
 
     Every search first asks the store whether anything has changed, by this process or another.
 
     Use `Gallery.open`; close it, or use it in a `with` statement.
     """
-
-    def __init__(self, folder: Path, find_secret: FindSecret = lambda _: None) -> None:
-        self._find_secret = cache(find_secret)  # nobody is asked twice
-        super().__init__(Store(folder / DATABASE, self._find_secret))
-        self._folder = folder
-        self._cache = IndexCache(folder / "index")
-        self._views = Views(self._store, self._cache)
 
     @classmethod
     def open(
@@ -133,12 +113,15 @@ class Gallery(Readable, AnyGallery):
         with self._lock:
             self._store.calibrate(calibrations)
 
-    def enrol(
-        self, person: str, templates: Sequence[Template], consent: Consent | None = None
-    ) -> dict[int, str]:
-        """Enrol photographs under a name; see `Store.enrol`."""
+    def enrol_all(
+        self,
+        people: Sequence[tuple[str, Sequence[Template]]],
+        consent: Consent | None = None,
+        groups: Sequence[str] = (),
+    ) -> list[dict[int, str]]:
+        """Enrol several people's photographs; see `Store.enrol_all`."""
         with self._changing():
-            return self._store.enrol(person, templates, consent)
+            return self._store.enrol_all(people, consent, groups)
 
     @contextmanager
     def editing(self) -> Iterator[Editor]:
@@ -205,15 +188,6 @@ class Gallery(Readable, AnyGallery):
             self._store.change_key(action, secret, keep)
             self.wipe_traces()
 
-    def _erase_overdue(self) -> None:
-        """Let those go whose time is over, where the gallery can be written.
-
-        Where it cannot, they are neither listed nor restored, and the next change tries again.
-        """
-        with self._lock, suppress(GalleryError):
-            if self._store.erase_overdue():
-                self.wipe_traces()
-
     @contextmanager
     def _changing(self) -> Iterator[None]:
         with self._lock:
@@ -223,42 +197,6 @@ class Gallery(Readable, AnyGallery):
             # now, the next change tries again.
             with suppress(GalleryError):
                 self.wipe_traces()
-
-    def wipe_traces(self) -> None:
-        """Wipe what erased people left in the files, also after a kill in the middle of it.
-
-        Raises:
-            GalleryError: Another program is in the way; the next change tries again.
-        """
-        with self._store.reading() as snapshot:
-            if not snapshot.traces_remain:
-                return
-        # No process writes an index that still holds them after this: `Views` would notice.
-        try:
-            with self._store.unchanging():
-                self._cache.clear()
-                shutil.rmtree(self._folder / STAGING, ignore_errors=True)
-        except OSError as error:
-            raise GalleryError(
-                f"cannot remove the index in {self._folder} ({error}), so traces of what was "
-                "erased remain in it: remove it, or check its permissions and erase again"
-            ) from error
-        self._store.wipe_traces()
-
-    def search(
-        self,
-        vectors: npt.NDArray[np.floating],
-        k: int,
-        matching: Matching = Matching.BEST,
-    ) -> list[list[Match]]:
-        """See `AnyGallery.search`."""
-        if k < 1:
-            raise ArgumentError(f"asked for the best {k} people: ask for at least 1")
-        with self._lock:
-            self._erase_overdue()
-            view = self._views.current()
-            queries = unit_vectors(vectors, view.index.dimension)
-            return [view.best_people(query, k, matching) for query in queries]
 
     @contextmanager
     def records(self) -> Iterator[Iterator[PersonRecord]]:
@@ -280,13 +218,13 @@ class Gallery(Readable, AnyGallery):
     def facts(self) -> dict[str, str | int]:
         """See `AnyGallery.facts`."""
         with self._lock, self._store.reading() as snapshot:
-            return facts_of(snapshot, self._folder)
+            return facts_of(snapshot, self._folder) | {"index": self._views.described(snapshot)}
 
     @contextmanager
     def _apart(self) -> Iterator[Snapshot]:
         """A state of its own, while others are asked for."""
         with (
-            closing(Store(self._folder / DATABASE, self._find_secret)) as store,
+            closing(self._open_store()) as store,
             store.reading() as snapshot,
         ):
             yield snapshot

@@ -21,12 +21,13 @@ from data.files import printable
 from ..inventory import Consent, today
 from ..results import Quality
 from .exchange import CROP, EMBEDDINGS, MOST_CROP, MOST_LINE, PEOPLE, Manifest
+from .groups import group_names
+from .listing import QUALITY_COLUMNS
 from .members import Members, opened_members
 from .names import person_name
 from .people import restorable_since
 from .protocol import AnyGallery
 from .records import BATCH, Added, PersonRecord, checksum, fingerprints
-from .snapshot import QUALITY_COLUMNS
 from .templates import EmbeddingModel, Embeddings, Template, unit_vectors
 
 Progress = Callable[[int, int], None]
@@ -114,15 +115,16 @@ class Export:
         for name in (PEOPLE, EMBEDDINGS):
             self._members.verify(name, self.manifest.members[name])
         digests: list[bytes] = []
-        templates = exclusions = crops = people = 0
+        templates = exclusions = crops = groups = people = 0
         for people, record in enumerate(self.records(), 1):  # noqa: B007
             digests += fingerprints(record)
             templates += len(record.templates)
             exclusions += len(record.exclusions)
+            groups += len(record.groups)
             crops += sum(template.crop is not None for template in record.templates)
         manifest = self.manifest
         said = manifest.people, manifest.templates, manifest.exclusions, manifest.crops
-        if (people, templates, exclusions, crops) != said:
+        if (people, templates, exclusions, crops, groups) != (*said, manifest.groups):
             raise GalleryError(f"{self._members} does not hold as much as it says: export it anew")
         if checksum(digests) != manifest.checksum:
             raise GalleryError(f"{self._members} has another checksum than it says: export it anew")
@@ -174,6 +176,7 @@ class Export:
             if found.get("consented_at") is None
             else _moment(found["consented_at"]),
             expires_on=_day(found.get("expires_on")),
+            groups=_groups(found.get("groups", [])),
         )
 
     def _rows(self, tensor: str, entries: list[dict[str, Any]]) -> Embeddings:
@@ -222,6 +225,15 @@ def _note(text: object) -> str | None:
     if not isinstance(text, str):
         raise ValueError("a note of consent that is no text")
     return Consent(note=text).note
+
+
+def _groups(names: object) -> tuple[str, ...]:
+    """Groups in their one form, each once."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("groups that are no list of names")
+    if list(group_names(names)) != names:
+        raise ValueError("a group twice, or not in its one form")
+    return tuple(names)
 
 
 def _sha256(text: object) -> str:

@@ -1,4 +1,4 @@
-"""FAISS: which templates are closest to a query. Exact, and a copy of what the store says."""
+"""FAISS: which templates are closest to a query. A copy of what the store says."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,35 +8,78 @@ import faiss
 import numpy as np
 import numpy.typing as npt
 
-from .snapshot import Ids
-from .templates import Embeddings
+from .gpu import MOST_ON_GPU, on_gpu
+from .kinds import Kind
+from .templates import Embeddings, Ids
 
-_ROWS_AT_ONCE = 65_536
+_faiss: Any = faiss  # whose declared types lack some of what it has
+
+_ROWS_AT_ONCE = 16_384
+
+_BYTES_AT_ONCE = 1 << 20
+
+_KINDS = {
+    faiss.IndexIDMap2: Kind.FLAT,
+    faiss.IndexIVFScalarQuantizer: Kind.INT8,
+    faiss.IndexIVFPQFastScan: Kind.PQ,
+}
 
 
 class TemplateIndex:
-    """An exact inner-product index over unit vectors (`IDMap2,Flat`), so cosine similarity.
+    """Inner products of unit vectors, so cosine similarities: exact ones, or nearly.
 
     Not for several threads at once: FAISS forbids a change during a search.
 
     Args:
         dimension: How many numbers a template has, D.
+        trained: FAISS's trained index, without templates; None makes an exact one.
     """
 
-    def __init__(self, dimension: int) -> None:
+    def __init__(self, dimension: int, trained: Any = None) -> None:
         self.dimension = dimension
-        self._faiss: Any = faiss.index_factory(dimension, "IDMap2,Flat", faiss.METRIC_INNER_PRODUCT)
+        self._faiss: Any = trained or faiss.index_factory(
+            dimension, "IDMap2,Flat", faiss.METRIC_INNER_PRODUCT
+        )
+        self._ids = _ids_in(self._faiss)
+        self._on_gpu: Any = None
+        self._is_copied = False
+        self.about: dict[str, Any] = {}
+        """What was found when it was made; kept with it."""
 
     def __len__(self) -> int:
-        return int(self._faiss.ntotal)
+        return len(self._ids)
 
     @property
     def ids(self) -> Ids:
         """The templates' ids (N,), ascending."""
-        ids: Ids = np.sort(faiss.vector_to_array(self._faiss.id_map))
-        return ids
+        return self._ids
 
-    def follow(self, ids: Ids, embeddings_of: Callable[[Ids], Embeddings]) -> bool:
+    @property
+    def kind(self) -> Kind:
+        """How it keeps the templates."""
+        return _KINDS[type(self._faiss)]
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it keeps them as they are."""
+        return self.kind is Kind.FLAT
+
+    @property
+    def lists(self) -> int:
+        """Into how many lists of neighbours they are divided; 0 where they are not."""
+        return 0 if self.is_exact else int(self._faiss.nlist)
+
+    @property
+    def lists_planned(self) -> int:
+        """Into how many they were to be divided: some may have had too few people."""
+        return int(self.about.get("planned", self.lists))
+
+    @property
+    def lists_searched(self) -> int:
+        """How many of them a search looks into."""
+        return int(self.about.get("searched", -(-self.lists // 2)))
+
+    def follow(self, ids: Ids, embeddings_of: Callable[[Ids], Embeddings]) -> int:
         """Hold exactly the templates that the store says there are.
 
         An id's template never changes and no id is given twice, so comparing ids is enough.
@@ -46,65 +89,150 @@ class TemplateIndex:
             embeddings_of: ids (n,), ascending → their unit vectors (n, D).
 
         Returns:
-            Whether anything had to change.
+            How many had to be added or removed.
         """
-        held = self.ids
-        surplus = np.setdiff1d(held, ids, assume_unique=True)
-        missing = np.setdiff1d(ids, held, assume_unique=True)
-        if len(surplus):
-            self._faiss.remove_ids(surplus)
+        held = len(self._ids)
+        if np.array_equal(ids[:held], self._ids):  # nearly always, and quickly seen
+            surplus, missing = ids[:0], ids[held:]
+        else:
+            surplus = np.setdiff1d(self._ids, ids, assume_unique=True)
+            missing = np.setdiff1d(ids, self._ids, assume_unique=True)
+        self._remove(surplus)
         for start in range(0, len(missing), _ROWS_AT_ONCE):
             some = missing[start : start + _ROWS_AT_ONCE]
-            self._faiss.add_with_ids(embeddings_of(some), some)
-        return bool(len(surplus) or len(missing))
+            self.add(some, embeddings_of(some))
+        return len(surplus) + len(missing)
 
-    def search(self, queries: Embeddings, count: int) -> tuple[npt.NDArray[np.float32], Ids]:
+    def add(self, ids: Ids, embeddings: Embeddings) -> None:
+        """Take up templates.
+
+        Args:
+            ids: (n,) their ids, ascending, none of which is held.
+            embeddings: (n, D) unit vectors.
+        """
+        self._is_copied = False
+        with threads(1 if len(ids) < 1000 else None):
+            self._faiss.add_with_ids(embeddings, ids)
+        is_later = not len(self._ids) or not len(ids) or ids[0] > self._ids[-1]
+        joined = np.concatenate([self._ids, ids])
+        self._ids = joined if is_later else np.sort(joined)
+
+    def _remove(self, ids: Ids) -> None:
+        if len(ids):
+            self._is_copied = False
+            self._faiss.remove_ids(faiss.IDSelectorBatch(ids))
+            self._ids = np.setdiff1d(self._ids, ids, assume_unique=True)
+            if self.kind is Kind.PQ:
+                _blank_unused(faiss.downcast_InvertedLists(self._faiss.invlists))
+
+    def search(
+        self,
+        queries: Embeddings,
+        count: int,
+        among: Ids | None = None,
+        searched: int | None = None,
+    ) -> tuple[npt.NDArray[np.float32], Ids]:
         """Find the closest templates of each query.
 
         Args:
             queries: (Q, D) unit vectors.
-            count: How many to find, 1 … N.
+            count: How many to find, 1 … N, or 1 … n among some.
+            among: (n,) the ids of those that count, all of which are held; None: all.
+            searched: How many lists to look into; None takes `lists_searched`, or all for some.
 
         Returns:
-            Their cosine similarities (Q, count), descending, and their ids (Q, count).
+            Their cosine similarities (Q, count), descending, and their ids (Q, count): exact ones
+            where the index is. Otherwise nearly so, and the last ids are -1 where it found fewer.
         """
-        with _one_thread():
-            similarities, ids = self._faiss.search(queries, count)
+        options: dict[str, Any] = {}
+        if among is not None:
+            options["sel"] = faiss.IDSelectorBatch(among)
+        if self.is_exact:
+            parameters = faiss.SearchParameters(**options)
+        else:
+            probed = searched or (self.lists_searched if among is None else self.lists)
+            parameters = _faiss.SearchParametersIVF(nprobe=probed, **options)
+        # Waking a team of threads takes longer than the search of one query.
+        with threads(1 if len(queries) == 1 else None):
+            similarities, ids = self._searched_by(count, among).search(
+                queries, count, params=parameters
+            )
         return similarities, ids
 
-    def embeddings(self, ids: Ids) -> Embeddings:
-        """The templates (n, D) of some ids (n,), in their order; each must be held."""
-        return np.stack([self._faiss.reconstruct(number) for number in ids.tolist()])
+    def _searched_by(self, count: int, among: Ids | None) -> Any:
+        """FAISS's index, or its copy on a GPU where there is one that can do that."""
+        if among is not None or count > MOST_ON_GPU:
+            return self._faiss
+        if not self._is_copied:
+            self._on_gpu, self._is_copied = on_gpu(self._faiss), True
+        return self._on_gpu or self._faiss
 
-    def to_bytes(self) -> bytes:
-        """FAISS's own form of the index, for `from_bytes`."""
-        content: bytes = faiss.serialize_index(self._faiss).tobytes()
-        return content
+    def embeddings(self, ids: Ids) -> Embeddings:
+        """The templates (n, D) of some ids (n,), in their order; held, and the index exact."""
+        found: Embeddings = self._faiss.reconstruct_batch(ids)
+        return found
+
+    def write(self, sink: Callable[[bytes], int]) -> None:
+        """Hand FAISS's own form of the index to `sink`, part after part."""
+        faiss.write_index(self._faiss, _faiss.PyCallbackIOWriter(sink, _BYTES_AT_ONCE))
 
     @classmethod
-    def from_bytes(cls, content: bytes, dimension: int) -> "TemplateIndex | None":
-        """Read what `to_bytes` wrote; None where it is not such an index of that dimension.
+    def read(cls, source: Callable[[int], bytes], dimension: int) -> "TemplateIndex | None":
+        """Read what `write` wrote; None where it is not such an index of that dimension.
 
         FAISS checks little of what it reads: the caller has to know that the bytes are unchanged.
+
+        Args:
+            source: How many bytes → as many, or fewer where there are no more.
+            dimension: D.
         """
-        index = cls(dimension)
         try:
-            read = faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8))
+            read = faiss.read_index(_faiss.PyCallbackIOReader(source, _BYTES_AT_ONCE))
         except RuntimeError:
             return None
-        expected = (type(index._faiss), dimension, faiss.METRIC_INNER_PRODUCT)
-        if (type(read), read.d, read.metric_type) != expected:
+        is_ours = type(read) in _KINDS and (
+            type(read) is not faiss.IndexIDMap2
+            or isinstance(faiss.downcast_index(read.index), faiss.IndexFlat)
+        )
+        if not is_ours or (read.d, read.metric_type) != (dimension, faiss.METRIC_INNER_PRODUCT):
             return None
-        index._faiss = read
-        return index
+        return cls(dimension, read)
+
+
+def _ids_in(index: Any) -> Ids:
+    """The ids that FAISS's index holds, ascending."""
+    if isinstance(index, faiss.IndexIDMap2):
+        found = faiss.vector_to_array(index.id_map)
+    else:
+        lists = index.invlists
+        sizes = ((number, lists.list_size(number)) for number in range(index.nlist))
+        parts = [
+            faiss.rev_swig_ptr(lists.get_ids(number), size).copy() for number, size in sizes if size
+        ]
+        found = np.concatenate(parts) if parts else np.empty(0, np.int64)
+    ids: Ids = np.sort(found)
+    return ids
+
+
+def _blank_unused(lists: Any) -> None:
+    """Overwrite the places behind each list's last code: FAISS leaves there what it has removed."""
+    packer = lists.packer
+    nothing = np.zeros(packer.code_size, np.uint8)
+    for number in range(lists.nlist):
+        blocks, used = divmod(lists.list_size(number), packer.nvec)
+        if used:
+            content = faiss.rev_swig_ptr(lists.get_codes(number), (blocks + 1) * packer.block_size)
+            last = content[-packer.block_size :][np.newaxis]
+            for place in range(used, packer.nvec):
+                packer.pack_1(nothing, place, last)
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Search with one OpenMP thread: waking a team takes longer than the search of one query."""
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
+def threads(count: int | None) -> Iterator[None]:
+    """Let FAISS take so many OpenMP threads; None: as many as it likes."""
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(count or before)
     try:
         yield
     finally:
-        faiss.omp_set_num_threads(threads)
+        faiss.omp_set_num_threads(before)

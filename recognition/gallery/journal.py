@@ -36,8 +36,9 @@ _COLUMNS = {
     ),
     Row.TEMPLATE: ("person_id",),
     Row.EXCLUSION: ("person_id",),
+    Row.MEMBERSHIP: ("person_id", "name", "mark"),
 }
-"""What operations may change of a row."""
+"""What operations may change of a row; of a membership, all: it is added or removed."""
 
 
 class Journal:
@@ -112,11 +113,11 @@ def undo(connection: SealedConnection) -> str:
         "SELECT kind, row, before FROM reversal WHERE operation_id = ? ORDER BY id DESC",
         (operation,),
     ).fetchall()
+    people = {owner for kind, *row in rows for owner in _owners(connection, Row(kind), *row)}
     # Between two steps a template may belong to somebody who is not back yet.
     connection.execute("PRAGMA defer_foreign_keys = ON")
     for kind, identifier, before in rows:
         _put_back(connection, Row(kind), identifier, before)
-    people = {identifier for kind, identifier, _ in rows if kind == Row.PERSON}
     audit.note(connection, Action.UNDO, *sorted(people))
     connection.execute("DELETE FROM operation WHERE id = ?", (operation,))
     # Somebody whose deletion is brought back long afterwards has 30 days again.
@@ -131,13 +132,24 @@ def forget(connection: SealedConnection) -> None:
     connection.execute("DELETE FROM operation")
 
 
+def _owners(
+    connection: SealedConnection, kind: Row, identifier: int, before: str | None
+) -> set[int]:
+    """Whose a row is, and whose it was."""
+    if kind is Row.PERSON:
+        return {identifier}
+    rows = connection.execute(f"SELECT person_id FROM {kind} WHERE id = ?", (identifier,))
+    was = () if before is None else (json.loads(before)["person_id"],)
+    return {*was, *(row[0] for row in rows)}
+
+
 def _put_back(connection: SealedConnection, kind: Row, identifier: int, before: str | None) -> None:
     if before is None:
         connection.execute(f"DELETE FROM {kind} WHERE id = ?", (identifier,))
         connection.execute("UPDATE gallery SET traces_remain = 1")
         return
     columns = json.loads(before)
-    if kind is not Row.PERSON:
+    if kind in (Row.TEMPLATE, Row.EXCLUSION):
         hand_over(connection, kind, [identifier], columns["person_id"])
         return
     names = ", ".join(columns)

@@ -56,6 +56,18 @@ class LoadingEditor(Editor):
         self._load(name)
         super().exclude(name, face)
 
+    def tell_apart(self, name: str, other: str) -> None:
+        """See `Editable.tell_apart`."""
+        self._load(name, other)
+        super().tell_apart(name, other)
+
+    def group(
+        self, names: Sequence[str], *, add: Sequence[str] = (), remove: Sequence[str] = ()
+    ) -> None:
+        """See `Editable.group`."""
+        self._load(*names)
+        super().group(names, add=add, remove=remove)
+
     def consent(self, name: str, consent: Consent) -> None:
         """See `Editable.consent`."""
         self._load(name)

@@ -1,9 +1,7 @@
 """A gallery in Milvus: people and templates both there, so that many machines share it."""
 
-import threading
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 
 import numpy as np
@@ -11,38 +9,34 @@ import numpy.typing as npt
 
 from data.errors import ArgumentError
 
-from ..inventory import AuditEntry, Consent, Operation, PhotographSummary
-from ..results import Calibration, Match, PersonSummary, Use
+from ..inventory import Consent
+from ..results import Calibration, Match
 from .address import MilvusAddress
 from .editing import Editor
 from .loading import LoadingEditor
 from .matching import Matching
-from .neighbours import facts_in, faults_in, named, roll_of, scored, summaries
+from .milvus_reading import ReadableMilvus
+from .neighbours import (
+    named,
+    scored,
+)
 from .protocol import AnyGallery, Writer, nobody_enrolled
-from .records import Added, PersonRecord, add_records, read_records
-from .remote import MOST_RESULTS, Collections
+from .records import BATCH, Added, PersonRecord, add_records, read_records
+from .remote import MOST_RESULTS
 from .schema import AUDIT_DAYS
-from .snapshot import Roll, Snapshot
-from .stored import columns_of, enrolled, overdue, restorable
+from .stored import enrolled, overdue, restorable
 from .templates import EmbeddingModel, Embeddings, Template, unit_vectors
 from .view import best_of
 from .working import WorkingCopy, first_id_of, new_gallery
 
-_PEOPLE_AT_ONCE = 200
-
 _AUDIT_SECONDS = AUDIT_DAYS * 86_400
 
 
-class MilvusGallery(AnyGallery):
+class MilvusGallery(ReadableMilvus, AnyGallery):
     """A gallery in Milvus. What it cannot promise, `docs/scale.md` tells.
 
     Use `MilvusGallery.open`.
     """
-
-    def __init__(self, address: MilvusAddress) -> None:
-        self._address = address
-        self._lock = threading.RLock()
-        self._collections = Collections(address)
 
     @classmethod
     def open(
@@ -87,33 +81,12 @@ class MilvusGallery(AnyGallery):
         return rows.exist and bool(rows.count('kind == "gallery"', rows=True))
 
     @contextmanager
-    def _copy(self, *names: str, crops: bool = False) -> Iterator[WorkingCopy]:
-        """What is kept of some people, to be asked by the gallery's own rules."""
-        with self._lock, closing(WorkingCopy(self._collections)) as copy:
-            copy.load_named(names, crops=crops)
-            yield copy
-
-    @contextmanager
-    def _asking(self, *names: str, crops: bool = False) -> Iterator[Snapshot]:
-        with self._copy(*names, crops=crops) as copy, copy.store.reading() as snapshot:
-            yield snapshot
-
-    @contextmanager
     def _changing(self, *names: str) -> Iterator[WorkingCopy]:
         self._erase_overdue()
         with self._copy(*names) as copy:
             yield copy
             copy.put_back()
         self._collections.remove_older("audit", first_id_of(time.time() - _AUDIT_SECONDS))
-
-    @property
-    def model(self) -> EmbeddingModel:
-        """See `AnyGallery.model`."""
-        [row] = self._collections.rows('kind == "gallery"')
-        about = columns_of(row)
-        return EmbeddingModel(
-            about["model_id"], about["weights_digest"], about["dimension"], about["weights_path"]
-        )
 
     def adopt(self, model: EmbeddingModel) -> bool:
         """See `AnyGallery.adopt`."""
@@ -130,54 +103,9 @@ class MilvusGallery(AnyGallery):
             return adopted
 
     @property
-    def is_empty(self) -> bool:
-        """See `AnyGallery.is_empty`."""
-        return not self._collections.count(enrolled(), rows=True)
-
-    @property
     def is_in_place(self) -> bool:
         """Nothing is kept here that could be outdated: each question is Milvus's to answer."""
         return True
-
-    @property
-    def lingers(self) -> str | None:
-        """See `AnyGallery.lingers`."""
-        return (
-            "Milvus was asked to compact, and keeps bytes of what was erased until it has; its own "
-            "backups keep them longer"
-        )
-
-    def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
-        """See `AnyGallery.people`."""
-        rows = self._collections.rows(restorable() if deleted else enrolled())
-        counts = Counter(person for _, person in self._collections.owners())
-        return summaries(rows, counts)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """See `AnyGallery.size`."""
-        hidden = self._collections.rows(f'kind == "person" and not ({enrolled()})')
-        out_of_sight = self._collections.count_in("person", [row.number for row in hidden])
-        people = self._collections.count(enrolled(), rows=True)
-        return people, self._collections.count() - out_of_sight
-
-    def templates(self) -> tuple[Roll, Embeddings]:
-        """See `AnyGallery.templates`."""
-        return roll_of(
-            self._collections.rows(enrolled()), self._collections.templates(), self.model.dimension
-        )
-
-    def templates_of(self, person: str) -> tuple[list[str], Embeddings]:
-        """See `AnyGallery.templates_of`."""
-        with self._asking(person) as snapshot:
-            own = snapshot.photographs(person)
-            numbers = np.array([photograph.number for photograph in own], np.int64)
-            return [one.photograph_sha256 for one in own], snapshot.embeddings(numbers)
-
-    def calibration(self, use: Use) -> Calibration | None:
-        """See `AnyGallery.calibration`."""
-        with self._asking() as snapshot:
-            return snapshot.calibration(use)
 
     def calibrate(self, calibrations: Sequence[Calibration]) -> None:
         """See `AnyGallery.calibrate`."""
@@ -185,34 +113,18 @@ class MilvusGallery(AnyGallery):
             copy.store.calibrate(calibrations)
             copy.put_back()
 
-    def crop(self, person: str, photograph: int | None = None) -> bytes | None:
-        """See `AnyGallery.crop`."""
-        with self._asking(person, crops=True) as snapshot:
-            return snapshot.crop(person, photograph)
-
-    def photographs(self, person: str) -> tuple[PhotographSummary, ...]:
-        """See `AnyGallery.photographs`."""
-        with self._asking(person) as snapshot:
-            return snapshot.photographs(person)
-
-    def operations(self) -> tuple[Operation, ...]:
-        """See `AnyGallery.operations`."""
-        with self._asking() as snapshot:
-            return snapshot.operations()
-
-    def audit(self) -> tuple[AuditEntry, ...]:
-        """See `AnyGallery.audit`."""
-        rows = self._collections.rows('kind == "audit"')
-        found = [AuditEntry(*columns_of(row).values()) for row in rows]
-        return tuple(sorted(found, key=lambda entry: -entry.number))
-
-    def enrol(
-        self, person: str, templates: Sequence[Template], consent: Consent | None = None
-    ) -> dict[int, str]:
-        """See `AnyGallery.enrol`."""
-        with self._changing(person) as copy:
-            copy.load_photographs(template.photograph_sha256 for template in templates)
-            return copy.store.enrol(person, templates, consent)
+    def enrol_all(
+        self,
+        people: Sequence[tuple[str, Sequence[Template]]],
+        consent: Consent | None = None,
+        groups: Sequence[str] = (),
+    ) -> list[dict[int, str]]:
+        """See `AnyGallery.enrol_all`."""
+        with self._changing(*(person for person, _ in people)) as copy:
+            copy.load_photographs(
+                template.photograph_sha256 for _, templates in people for template in templates
+            )
+            return copy.store.enrol_all(people, consent, groups)
 
     @contextmanager
     def editing(self) -> Iterator[Editor]:
@@ -223,6 +135,7 @@ class MilvusGallery(AnyGallery):
     def erase(self, name: str) -> None:
         """See `AnyGallery.erase`."""
         with self._changing(name) as copy:
+            copy.load_exclusions_of_faces()
             copy.store.erase(name)
         self._collections.compact()
 
@@ -231,6 +144,7 @@ class MilvusGallery(AnyGallery):
         if gone:
             with self._copy() as copy:
                 copy.load_people(gone)
+                copy.load_exclusions_of_faces()
                 copy.store.erase_overdue()
                 copy.put_back()
             self._collections.compact()
@@ -240,6 +154,7 @@ class MilvusGallery(AnyGallery):
         vectors: npt.NDArray[np.floating],
         k: int,
         matching: Matching = Matching.BEST,
+        among: Collection[int] | None = None,
     ) -> list[list[Match]]:
         """See `AnyGallery.search`."""
         if k < 1:
@@ -247,7 +162,7 @@ class MilvusGallery(AnyGallery):
         queries = unit_vectors(vectors, self.model.dimension)
 
         def look(query: Embeddings, count: int) -> tuple[dict[str, float], float, bool]:
-            hits = self._collections.nearest(query, count)
+            hits = self._collections.nearest(query, count, among)
             best: dict[int, float] = {}
             for person, value in hits:
                 best.setdefault(person, value)
@@ -271,9 +186,9 @@ class MilvusGallery(AnyGallery):
             for row in self._collections.rows(condition)
         ]
         rows.sort(key=lambda row: (named(row)[0], row.deleted, row.number))
-        for start in range(0, len(rows), _PEOPLE_AT_ONCE):
+        for start in range(0, len(rows), BATCH):
             with self._copy() as copy:
-                copy.load_people(rows[start : start + _PEOPLE_AT_ONCE], crops=True)
+                copy.load_people(rows[start : start + BATCH], crops=True)
                 copy.refuse_other_bits()
                 with copy.store.reading() as snapshot:
                     yield from read_records(snapshot)
@@ -288,17 +203,11 @@ class MilvusGallery(AnyGallery):
                     template.photograph_sha256 for one in records for template in one.templates
                 )
                 with copy.store.adding() as connection:
-                    return add_records(connection, records)
+                    added = add_records(connection, records)
+            self._collections.settle()
+            return added
 
         yield add
-
-    def faults(self) -> list[str]:
-        """See `AnyGallery.faults`."""
-        return faults_in(self._collections, self.model.dimension)
-
-    def facts(self) -> dict[str, str | int]:
-        """See `AnyGallery.facts`."""
-        return facts_in(self._collections) | {"erasure": self.lingers or ""}
 
     def close(self) -> None:
         """See `AnyGallery.close`."""

@@ -1,7 +1,7 @@
 """What templates that Milvus returns mean: whose they are, and who is meant by a search."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -10,12 +10,13 @@ from data.errors import AppError
 
 from ..inventory import today
 from ..results import PersonSummary
+from .groups import group_names, nobody_in
 from .matching import Matching
 from .names import person_name
 from .remote import Collections
 from .snapshot import Roll
-from .stored import StoredRow, StoredTemplate, columns_of
-from .templates import Embeddings, unit_vectors
+from .stored import StoredRow, StoredTemplate, columns_of, label_of
+from .templates import SAME_FACE, Embeddings, unit_vectors
 from .view import combined
 
 _MOST_TOLD = 20
@@ -27,8 +28,18 @@ def named(row: StoredRow) -> tuple[str, str]:
     return str(columns["name"]), str(columns["enrolled_at"])
 
 
+def groups_by_person(memberships: Iterable[StoredRow]) -> dict[int, set[str]]:
+    """A person's id → the groups that they are in."""
+    found: dict[int, set[str]] = {}
+    for row in memberships:
+        found.setdefault(row.owner, set()).add(str(json.loads(row.body)["name"]))
+    return found
+
+
 def summaries(
-    people: Iterable[StoredRow], photographs: Mapping[int, int]
+    people: Iterable[StoredRow],
+    photographs: Mapping[int, int],
+    groups: Mapping[int, set[str]],
 ) -> tuple[PersonSummary, ...]:
     """A line for each person, by name.
 
@@ -37,14 +48,17 @@ def summaries(
     Args:
         people: Who.
         photographs: A person's id → how many there are.
+        groups: A person's id → the groups that they are in.
     """
     merged: dict[tuple[str, str], PersonSummary] = {}
     for row in people:
         name, since = named(row)
         count, key = photographs.get(row.number, 0), (name, row.deleted)
+        joined = groups.get(row.number, set())
         if key in merged:
             count += merged[key].photographs
             since = min(since, merged[key].enrolled_at)
+            joined = joined | set(merged[key].groups)
         about = json.loads(row.body)
         merged[key] = PersonSummary(
             name=name,
@@ -54,8 +68,52 @@ def summaries(
             consented_at=about["consented_at"],
             expires_on=about["expires_on"],
             person_id=row.number,
+            groups=tuple(sorted(joined)),
         )
     return tuple(merged[key] for key in sorted(merged))
+
+
+def members_in(collections: Collections, groups: Sequence[str]) -> frozenset[int]:
+    """The ids of those who are enrolled and in one of some groups; see `AnyGallery.members`."""
+    found: set[int] = set()
+    for group in group_names(groups):
+        joined = collections.rows_in(["membership"], "label", [label_of(group)])
+        people = collections.rows_in(["person"], "number", {row.owner for row in joined})
+        labels = {row.label for row in people if _is_enrolled(row)}
+        if not labels:
+            raise nobody_in(group)
+        # By name, so that those whom two machines enrolled at once are in it as one.
+        namesakes = collections.rows_in(["person"], "label", sorted(labels))
+        found.update(row.number for row in namesakes if _is_enrolled(row))
+    return frozenset(found)
+
+
+def told_apart_in(collections: Collections) -> frozenset[tuple[str, str]]:
+    """The names of any two who are known to be two people; see `AnyGallery.told_apart`."""
+    pairs = {
+        (row.owner, owner)
+        for row, owner in _enrolled_exclusions(collections, collections.rows('kind == "exclusion"'))
+    }
+    people = collections.rows_in(["person"], "number", {one for pair in pairs for one in pair})
+    names = {row.number: named(row)[0] for row in people if _is_enrolled(row)}
+    found = {(names[a], names[b]) for a, b in pairs if a in names and b in names}
+    return frozenset((min(pair), max(pair)) for pair in found if pair[0] != pair[1])
+
+
+def _enrolled_exclusions(
+    collections: Collections, exclusions: Iterable[StoredRow]
+) -> Iterator[tuple[StoredRow, int]]:
+    """Exclusions whose face is enrolled, and as whose it is; see `apart`."""
+    faces = [(row, columns_of(row)) for row in exclusions]
+    digests = sorted({columns["photograph_sha256"] for _, columns in faces})
+    enrolled: dict[str, list[StoredTemplate]] = {}
+    for template in collections.templates_in("photograph", digests):
+        enrolled.setdefault(template.photograph, []).append(template)
+    for row, columns in faces:
+        face = np.frombuffer(columns["embedding"], "<f4")
+        for template in enrolled.get(columns["photograph_sha256"], ()):
+            if float(face @ template.embedding) >= SAME_FACE:
+                yield row, template.person
 
 
 def roll_of(
@@ -103,7 +161,15 @@ def scored(
     rows = collections.rows_in(["person"], "number", best)
     people = {row.number: named(row)[0] for row in rows if _is_enrolled(row)}
     excluded: dict[int, float] = {}
-    for row in collections.rows_in(["exclusion"], "owner", people):
+    exclusions = collections.rows_in(["exclusion"], "owner", people)
+    taken_back = {
+        row.key
+        for row, owner in _enrolled_exclusions(collections, exclusions)
+        if people.get(owner) == people[row.owner]
+    }
+    for row in exclusions:
+        if row.key in taken_back:
+            continue
         face = np.frombuffer(columns_of(row)["embedding"], "<f4")
         excluded[row.owner] = max(excluded.get(row.owner, -1.0), float(face @ query))
     values = {

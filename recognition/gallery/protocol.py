@@ -1,7 +1,7 @@
 """What is asked of a gallery, wherever it is kept."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, Self
@@ -95,6 +95,15 @@ class AnyGallery(Editable):
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         """Everybody enrolled, by name; or those who were deleted and can be restored."""
 
+    @abstractmethod
+    def members(self, groups: Sequence[str]) -> frozenset[int]:
+        """The ids of those who are enrolled and in one of some groups.
+
+        Raises:
+            ArgumentError: One of them cannot be a name.
+            GalleryError: Nobody is in one of them.
+        """
+
     @property
     @abstractmethod
     def size(self) -> tuple[int, int]:
@@ -111,6 +120,10 @@ class AnyGallery(Editable):
         Raises:
             GalleryError: Nobody has that name.
         """
+
+    @abstractmethod
+    def told_apart(self) -> frozenset[tuple[str, str]]:
+        """The names of any two who are known to be two people, in order."""
 
     @abstractmethod
     def calibration(self, use: Use) -> Calibration | None:
@@ -136,11 +149,36 @@ class AnyGallery(Editable):
     def operations(self) -> tuple[Operation, ...]:
         """What can be undone, the latest first."""
 
-    @abstractmethod
     def enrol(
-        self, person: str, templates: Sequence[Template], consent: Consent | None = None
+        self,
+        person: str,
+        templates: Sequence[Template],
+        consent: Consent | None = None,
+        groups: Sequence[str] = (),
     ) -> dict[int, str]:
-        """Enrol photographs under a name; see `Store.enrol`."""
+        """Enrol photographs under a name; see `enrol_all`.
+
+        Returns:
+            Position in `templates` → under which name that one is enrolled already.
+        """
+        (left_out,) = self.enrol_all([(person, templates)], consent, groups)
+        return left_out
+
+    @abstractmethod
+    def enrol_all(
+        self,
+        people: Sequence[tuple[str, Sequence[Template]]],
+        consent: Consent | None = None,
+        groups: Sequence[str] = (),
+    ) -> list[dict[int, str]]:
+        """Enrol several people's photographs as one change; see `Store.enrol_all`."""
+
+    def photographs_known(self, person: str) -> frozenset[str]:
+        """The SHA-256 of the photographs that are enrolled under a name; none of nobody's."""
+        try:
+            return frozenset(self.templates_of(person)[0])
+        except GalleryError:  # nobody has that name; whatever else it is, enrolling says
+            return frozenset()
 
     @abstractmethod
     def audit(self) -> tuple[AuditEntry, ...]:
@@ -187,6 +225,7 @@ class AnyGallery(Editable):
         vectors: npt.NDArray[np.floating],
         k: int,
         matching: Matching = Matching.BEST,
+        among: Collection[int] | None = None,
     ) -> list[list[Match]]:
         """Find the people closest to each query, without those who are excluded from it.
 
@@ -194,6 +233,7 @@ class AnyGallery(Editable):
             vectors: (Q, D) unit vectors.
             k: How many people to find, at least 1.
             matching: How a person's photographs are compared.
+            among: The ids of the people who may be found; None: everybody.
 
         Returns:
             For each query at most k people, best first, those of equal similarity by name.

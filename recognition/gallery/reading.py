@@ -1,11 +1,12 @@
 """What can be asked of a gallery."""
 
 import threading
-
-import numpy as np
+from collections.abc import Sequence
 
 from ..inventory import AuditEntry, Operation, PhotographSummary
 from ..results import Calibration, PersonSummary, Use
+from .enrolling import photographs_known
+from .names import person_name
 from .snapshot import Roll
 from .store import Store
 from .templates import EmbeddingModel, Embeddings
@@ -39,6 +40,11 @@ class Readable:
         with self._lock, self._store.reading() as snapshot:
             return snapshot.people(deleted=deleted)
 
+    def members(self, groups: Sequence[str]) -> frozenset[int]:
+        """The ids of those who are in one of some groups; see `Snapshot.members`."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.members(groups)
+
     @property
     def size(self) -> tuple[int, int]:
         """How many people are enrolled, and from how many photographs."""
@@ -58,10 +64,17 @@ class Readable:
             GalleryError: Nobody has that name.
         """
         with self._lock, self._store.reading() as snapshot:
-            own = snapshot.photographs(person)
-            numbers = np.array([photograph.number for photograph in own], np.int64)
-            digests = [photograph.photograph_sha256 for photograph in own]
-            return digests, snapshot.embeddings(numbers)
+            return snapshot.faces_of(person)
+
+    def told_apart(self) -> frozenset[tuple[str, str]]:
+        """Who is known to be two people; see `Snapshot.told_apart`."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.told_apart()
+
+    def photographs_known(self, person: str) -> frozenset[str]:
+        """The SHA-256 of the photographs that are enrolled under a name; none of nobody's."""
+        with self._lock, self._store.reading() as snapshot:
+            return photographs_known(snapshot.connection, person_name(person))
 
     def calibration(self, use: Use) -> Calibration | None:
         """The gallery's own threshold for a use; None if there is none for its model."""

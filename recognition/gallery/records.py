@@ -15,6 +15,8 @@ from ..results import Quality
 from . import audit, journal
 from .audit import Action
 from .enrolling import enrolled_as, insert_template
+from .groups import group_names, groups_of, join
+from .listing import QUALITY_COLUMNS
 from .names import person_name
 from .people import ENROLLED, RESTORABLE, person_id, restorable_since
 from .rows import Row, add_face, add_person, faces_in
@@ -26,11 +28,11 @@ from .sealing import (
     name_place,
     photograph_place,
 )
-from .snapshot import QUALITY_COLUMNS, Snapshot
+from .snapshot import Snapshot
 from .templates import EmbeddingModel, Template, from_blob
 
 BATCH = 500
-"""How many people are written at once."""
+"""How many people are read or written at once, where not all are."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -46,6 +48,7 @@ class PersonRecord:
         consent: What they agreed to; None where nothing was noted.
         consented_at: When that was noted: ISO 8601, UTC.
         expires_on: The last day on which it holds, as 2027-01-31; None: without end.
+        groups: Those that they are in, by name.
     """
 
     name: str
@@ -56,6 +59,7 @@ class PersonRecord:
     consent: str | None = None
     consented_at: str | None = None
     expires_on: str | None = None
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -95,6 +99,7 @@ def read_records(snapshot: Snapshot) -> Iterator[PersonRecord]:
         f" WHERE {ENROLLED} OR {RESTORABLE}",
         (restorable_since(),),
     )
+    groups = groups_of(connection)
     named = [(seal.open_text(name, name_place(row)), row, *rest) for row, name, *rest in rows]
     for name, row, enrolled_at, deleted_at, consent, consented_at, expires_on in sorted(
         named, key=lambda one: (one[0], one[3] or "", one[1])
@@ -109,6 +114,7 @@ def read_records(snapshot: Snapshot) -> Iterator[PersonRecord]:
                 consent=consent and seal.open_text(consent, consent_place(row)),
                 consented_at=consented_at,
                 expires_on=expires_on,
+                groups=groups.get(row, ()),
             )
         except GalleryError as error:
             raise GalleryError(f"a template of '{name}' is damaged ({error})") from error
@@ -193,6 +199,8 @@ def _add(connection: SealedConnection, record: PersonRecord, model: EmbeddingMod
         vector = face.embedding.tobytes()
         if not any(owner == person and one.tobytes() == vector for owner, one in known):
             add_face(connection, Row.EXCLUSION, person, face, model)
+    for group in group_names(record.groups):
+        join(connection, person, group)
     if connection.total_changes != before:
         audit.note(connection, Action.IMPORT, person)
     return added
@@ -235,13 +243,15 @@ def _owner(
 
 
 def fingerprints(record: PersonRecord) -> Iterator[bytes]:
-    """A digest of each thing that is kept of a person: of themselves, of a face, of an exclusion.
+    """A digest of each thing kept of a person: themselves, a group, a face, an exclusion.
 
     A gallery that has all of another's lacks nothing that is in it, to the last bit.
     """
     own = [record.name, record.deleted_at]
     noted = [record.consent, record.consented_at, record.expires_on]
     yield _digest([*own, *(noted if any(noted) else ())])
+    for group in record.groups:
+        yield _digest([*own, "group", group])
     for template in record.templates:
         quality = None if template.quality is None else asdict(template.quality)
         about = [*own, template.photograph_sha256, quality, template.crop is not None]

@@ -1,25 +1,13 @@
-"""A gallery's two collections in Milvus: templates, which are searched, and all other rows.
-
-`NAME_templates` has a row for each template. `NAME_rows` has one for each row of the tables of
-`schema`, its columns as JSON beside what they are asked for by; a long one is cut over several
-rows. Milvus wants a vector in every collection, so that rows have one without meaning.
-"""
+"""What a gallery's two collections in Milvus hold; see `remote_schema`."""
 
 import hashlib
-import importlib.util
-import logging
-import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from data.errors import GalleryError
-from data.files import printable
-
-from .address import MilvusAddress
+from .connecting import Connection
 from .stored import (
     AT_ONCE,
     ROW_FIELDS,
@@ -35,130 +23,35 @@ from .stored import (
 MOST_RESULTS = 16_384
 """The most templates that one search in Milvus returns."""
 
-_INSTALL = (
-    "a gallery in Milvus needs pymilvus: pip install 'likeness[milvus]' (and milvus-lite, in an "
-    "environment of its own, for a file)"
-)
+# Entries that come at once. Of 2,048 numbers or a crop each, they stay below the 100 MB that one
+# answer of Milvus may have.
+_PAGE, _PAGE_OF_CROPS = 8192, 1000
 
 
-class Collections:
-    """A connection to a gallery's collections.
-
-    Args:
-        address: Where they are.
-
-    Raises:
-        GalleryError: pymilvus is not installed, or the server does not answer.
-    """
-
-    def __init__(self, address: MilvusAddress) -> None:
-        self.address = address
-        self._rows, self._templates = f"{address.name}_rows", f"{address.name}_templates"
-        packages = ("pymilvus", "milvus_lite") if address.is_local else ("pymilvus",)
-        if not all(map(importlib.util.find_spec, packages)):
-            raise GalleryError(_INSTALL)
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-        import pymilvus
-
-        logging.getLogger("pymilvus").handlers = [logging.NullHandler()]  # errors are told by us
-        self._pymilvus = pymilvus
-        with self._told():
-            self._client = pymilvus.MilvusClient(
-                uri=address.uri, token=address.token, db_name=address.database, timeout=30
-            )
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turn what pymilvus raises into one line."""
-        try:
-            yield
-        except self._pymilvus.MilvusException as error:
-            raise GalleryError(
-                f"the gallery {self.address}: Milvus says {printable(error.message)!r}; is it "
-                "there, and not in use by another program where it is a file?"
-            ) from error
-
-    @property
-    def exist(self) -> bool:
-        """Whether the collections are there; rows are made last."""
-        with self._told():
-            return bool(self._client.has_collection(self._rows))
-
-    def create(self, dimension: int) -> None:
-        """Make them; another machine that was quicker makes no difference."""
-        self.create_templates(dimension)
-        types, schema = self._pymilvus.DataType, self._schema()
-        for name, length in (
-            ("key", 120),
-            ("row", 100),
-            ("kind", 20),
-            ("label", 64),
-            ("deleted", 40),
-            ("expires", 10),
-        ):
-            schema.add_field(name, types.VARCHAR, max_length=length, is_primary=name == "key")
-        for name in ("part", "number", "owner"):
-            schema.add_field(name, types.INT64)
-        schema.add_field("body", types.VARCHAR, max_length=65_535)
-        schema.add_field("unused", types.FLOAT_VECTOR, dim=2)
-        index = self._pymilvus.MilvusClient.prepare_index_params()
-        index.add_index("unused", index_type="FLAT", metric_type="IP")
-        for name in ("row", "kind", "number", "owner", "label"):
-            index.add_index(name, index_type="INVERTED")
-        self._create(self._rows, schema, index)
-
-    def create_templates(self, dimension: int) -> None:
-        """Make the templates' alone."""
-        types, schema = self._pymilvus.DataType, self._schema()
-        schema.add_field("id", types.INT64, is_primary=True)
-        schema.add_field("person", types.INT64)
-        schema.add_field("photograph", types.VARCHAR, max_length=64)
-        schema.add_field("digest", types.VARCHAR, max_length=64)
-        schema.add_field("embedding", types.FLOAT_VECTOR, dim=dimension)
-        index = self._pymilvus.MilvusClient.prepare_index_params()
-        index.add_index(
-            "embedding",
-            index_type=self.address.index,
-            metric_type=self.address.metric,
-            params=dict(self.address.building),
-        )
-        for name in ("person", "photograph"):
-            index.add_index(name, index_type="INVERTED")
-        self._create(self._templates, schema, index)
-
-    def _schema(self) -> Any:
-        return self._pymilvus.MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
-
-    def _create(self, name: str, schema: Any, index: Any) -> None:
-        with self._told():
-            try:
-                self._client.create_collection(
-                    name, schema=schema, index_params=index, consistency_level="Strong"
-                )
-            except self._pymilvus.MilvusException:
-                if not self._client.has_collection(name):
-                    raise
-
-    def drop_templates(self) -> None:
-        """Remove the templates' collection, to make one of another dimension."""
-        with self._told():
-            self._client.drop_collection(self._templates)
+class Collections(Connection):
+    """What a gallery's collections hold, read and written; see `Connection`."""
 
     # Reading
 
-    def rows(self, condition: str) -> list[StoredRow]:
-        """Rows by a condition in Milvus's language; no text of a user is part of it."""
-        return rows_of(self._scan(self._rows, condition, ROW_FIELDS))
+    def rows(self, condition: str, page: int = _PAGE) -> list[StoredRow]:
+        """Rows by a condition in Milvus's language; no text of a user is part of it.
+
+        Args:
+            condition: Which.
+            page: How many come at once.
+        """
+        return rows_of(self._scan(self._rows, condition, ROW_FIELDS, page))
 
     def rows_in(self, kinds: Sequence[str], column: str, values: Iterable[int | str]) -> list[
         StoredRow
     ]:  # fmt: skip
         """Rows of some kinds, of which a column has one of some values."""
         these = ", ".join(f'"{kind}"' for kind in kinds)
+        page = _PAGE_OF_CROPS if "crop" in kinds else _PAGE
         return [
             row
             for chunk in chunks_of(values)
-            for row in self.rows(f"kind in [{these}] and {column} in [{chunk}]")
+            for row in self.rows(f"kind in [{these}] and {column} in [{chunk}]", page)
         ]
 
     def templates_in(self, column: str, values: Iterable[int | str]) -> list[StoredTemplate]:
@@ -192,29 +85,41 @@ class Collections:
         """How many templates have one of some values in a column."""
         return sum(self.count(f"{column} in [{chunk}]") for chunk in chunks_of(values))
 
-    def _scan(self, name: str, condition: str, fields: list[str]) -> Iterator[dict[str, Any]]:
+    def _scan(
+        self, name: str, condition: str, fields: list[str], page: int = _PAGE
+    ) -> Iterator[dict[str, Any]]:
+        asked = {"filter": condition, "output_fields": fields, "consistency_level": "Strong"}
         with self._told():
-            pages = self._client.query_iterator(
-                name,
-                batch_size=1000,
-                filter=condition,
-                output_fields=fields,
-                consistency_level="Strong",
-            )
+            # Nearly always that is all, and an iterator asks twice for the same.
+            found = self._client.query(name, limit=page, **asked)
+            if len(found) < page:
+                yield from found
+                return
+            pages = self._client.query_iterator(name, batch_size=page, **asked)
             try:
-                while page := pages.next():
-                    yield from page
+                while found := pages.next():
+                    yield from found
             finally:
                 pages.close()
 
-    def nearest(self, query: npt.NDArray[np.float32], count: int) -> list[tuple[int, float]]:
-        """The persons' ids of the closest templates, and the cosine similarities, closest first."""
+    def nearest(
+        self, query: npt.NDArray[np.float32], count: int, among: Collection[int] | None
+    ) -> list[tuple[int, float]]:
+        """The persons' ids of the closest templates, and the cosine similarities, closest first.
+
+        Args:
+            query: (D,) a unit vector.
+            count: How many templates.
+            among: The ids of the persons whose templates count; None: everybody's.
+        """
+        condition = "" if among is None else f"person in {sorted(among)}"
         with self._told():
             [hits] = self._client.search(
                 self._templates,
                 data=[query],
                 anns_field="embedding",
                 limit=count,
+                filter=condition,
                 output_fields=["person"],
                 search_params={
                     "metric_type": self.address.metric,
@@ -283,30 +188,3 @@ class Collections:
     def _delete(self, name: str, condition: str) -> None:
         with self._told():
             self._client.delete(name, filter=condition)
-
-    def compact(self) -> None:
-        """Ask Milvus to let go of the bytes of what was removed; when it does is its own affair."""
-        with self._told():
-            for name in (self._rows, self._templates):
-                self._client.flush(name)
-                self._client.compact(name)
-
-    @property
-    def server(self) -> str:
-        """Which Milvus it is."""
-        if self.address.is_local:
-            return "Milvus Lite"
-        with self._told():
-            return f"Milvus {self._client.get_server_version()}"
-
-    @property
-    def index(self) -> str:
-        """The kind of index that the templates have."""
-        with self._told():
-            found = self._client.describe_index(self._templates, index_name="embedding")
-        return str((found or {}).get("index_type", "none"))
-
-    def close(self) -> None:
-        """Let go of the connection."""
-        with self._told():
-            self._client.close()

@@ -21,6 +21,7 @@ class Row(StrEnum):
     PERSON = "person"
     TEMPLATE = "template"
     EXCLUSION = "exclusion"
+    MEMBERSHIP = "membership"
 
 
 def next_id(connection: SealedConnection, table: str) -> int:

@@ -4,7 +4,7 @@ What tells of a person is sealed (see `sealing`): as it is, or encrypted. It is 
 mark: what is meant itself, or a keyed hash of it.
 """
 
-VERSION = 4
+VERSION = 5
 """Kept as `user_version`; a file with a larger one was written by a newer Likeness."""
 
 APPLICATION_ID = 0x4C696B65
@@ -83,7 +83,7 @@ _REVERSAL = """
 CREATE TABLE reversal (
     id INTEGER PRIMARY KEY,
     operation_id INTEGER NOT NULL REFERENCES operation ON DELETE CASCADE,
-    kind TEXT NOT NULL CHECK (kind IN ('person', 'template', 'exclusion')),
+    kind TEXT NOT NULL CHECK (kind IN ('person', 'template', 'exclusion', 'membership')),
     row INTEGER NOT NULL,
     before TEXT
 ) STRICT
@@ -92,6 +92,21 @@ CREATE TABLE reversal (
 _REVERSAL_INDEX = "CREATE INDEX reversal_operation ON reversal (operation_id)"
 
 _JOURNAL = (_QUALITY, _EXCLUSION, _OPERATION, _REVERSAL, _REVERSAL_INDEX)
+
+_MEMBERSHIP = """
+-- That a person is in a group. Its name is sealed, and found by its mark.
+CREATE TABLE membership (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    person_id INTEGER NOT NULL REFERENCES person ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    mark TEXT NOT NULL,
+    UNIQUE (person_id, mark)
+) STRICT
+"""
+
+_MEMBERSHIP_INDEX = "CREATE INDEX membership_mark ON membership (mark)"
+
+_GROUPS = (_MEMBERSHIP, _MEMBERSHIP_INDEX)
 
 _WRAPPED_KEY = """
 -- The key of an encrypted gallery, encrypted itself; no row in one that is not. See `keys`.
@@ -160,10 +175,19 @@ _MARKS = (
     "UPDATE exclusion SET photograph_sha256 = photograph_mark",
 )
 
+_REVERSAL_OF_GROUPS = (
+    "ALTER TABLE reversal RENAME TO older_reversal",
+    _REVERSAL,
+    "INSERT INTO reversal SELECT * FROM older_reversal",
+    "DROP TABLE older_reversal",
+    _REVERSAL_INDEX,
+)
+
 MIGRATIONS = {
     1: (_CALIBRATION,),
     2: (_QUALITY, _OLDER_EXCLUSION, _OPERATION, _REVERSAL, _REVERSAL_INDEX),
     3: (*_MARKS, *_PRIVACY),
+    4: (*_GROUPS, *_REVERSAL_OF_GROUPS),
 }
 """A version → the statements that make the next one of it."""
 
@@ -221,6 +245,6 @@ CREATE TABLE crop (
     picture BLOB NOT NULL
 ) STRICT;
 {_CALIBRATION};
-{";".join((*_JOURNAL, *_PRIVACY))};
+{";".join((*_JOURNAL, *_PRIVACY, *_GROUPS))};
 COMMIT;
 """

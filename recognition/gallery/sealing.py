@@ -149,6 +149,11 @@ def consent_place(person: int) -> Place:
     return ("person", "consent", person)
 
 
+def group_place(membership: int, person: int) -> Place:
+    """Where the name of a group is kept that a person is in."""
+    return ("membership", "name", membership, person)
+
+
 def photograph_place(table: str, row: int) -> Place:
     """Where a photograph's hash is kept, of a template or an exclusion."""
     return (table, "photograph_sha256", row)

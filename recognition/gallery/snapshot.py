@@ -1,40 +1,29 @@
 """One state of a gallery: every question that can be asked of it."""
 
-import hashlib
-import json
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from itertools import chain
 
 import numpy as np
-import numpy.typing as npt
-
-from data.errors import GalleryError
 
 from ..inventory import AuditEntry, Operation, PhotographSummary
-from ..results import Calibration, PersonSummary, Quality, Use
+from ..results import Calibration, PersonSummary, Use
 from . import audit
-from .alike import closest_other
+from .apart import enrolled_exclusions, exclusions_of
+from .groups import members
+from .holding import Holding
+from .listing import list_people, list_photographs, photographs_of
 from .names import person_name
-from .people import ENROLLED, OVERDUE, RESTORABLE, require_person, restorable_since
+from .people import ENROLLED, OVERDUE, require_person, restorable_since
 from .sealing import (
-    SealedConnection,
-    consent_place,
     crop_place,
-    embedding_place,
     name_place,
     operation_place,
-    photograph_place,
 )
-from .templates import EmbeddingModel, Embeddings, from_blob, unit_vectors
-
-Ids = npt.NDArray[np.int64]
+from .templates import Embeddings, Ids
 
 CALIBRATION_COLUMNS = tuple(one.name for one in fields(Calibration) if one.name != "doubt")
 """What is kept of a calibration."""
-
-QUALITY_COLUMNS = tuple(one.name for one in fields(Quality))
-"""What is kept of a face's quality."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,38 +40,26 @@ class Roll:
     people: Ids
     names: dict[int, str]
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of which template is whose, hexadecimal."""
-        return hashlib.sha256(self.ids.tobytes() + self.people.tobytes()).hexdigest()
 
-
-class Snapshot:
+class Snapshot(Holding):
     """One state of a gallery, as `Store.reading` and `Store.unchanging` hand it out."""
-
-    def __init__(self, connection: SealedConnection) -> None:
-        self._connection = connection
-        self.seal = connection.seal
-
-    @property
-    def connection(self) -> SealedConnection:
-        """The transaction that it looks through."""
-        return self._connection
-
-    @property
-    def model(self) -> EmbeddingModel:
-        """Whose embeddings these are."""
-        return EmbeddingModel(*self._gallery("model_id, weights_digest, dimension, weights_path"))
 
     @property
     def revision(self) -> str:
         """Names this state of this gallery: no other gallery and no other state has the same."""
-        gallery, changes, mark = self._gallery("gallery_id, changes, mark")
+        gallery, changes, marks = self._gallery("gallery_id, changes, mark")
+        mark, _, _ = marks.partition("/")  # see `lineage`
         # Whoever's consent ends is gone with the day, and nothing is changed.
         (expired,) = self._connection.execute(
             "SELECT ifnull(max(expires_on), '') FROM person WHERE expires_on < date('now')"
         ).fetchone()
         return f"{gallery}/{changes}/{mark}{expired and '/'}{expired}"
+
+    @property
+    def gallery_id(self) -> str:
+        """Names the gallery, in whichever state."""
+        (gallery,) = self._gallery("gallery_id")
+        return str(gallery)
 
     @property
     def traces_remain(self) -> bool:
@@ -109,36 +86,13 @@ class Snapshot:
         ).fetchone()
         return bool(anybody)
 
-    def _gallery(self, columns: str) -> tuple[Any, ...]:
-        row: tuple[Any, ...] | None = self._connection.execute(
-            f"SELECT {columns} FROM gallery"
-        ).fetchone()
-        if row is None:
-            raise GalleryError("the gallery does not say what it is: restore it from a backup")
-        return row
-
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         """Everybody enrolled, or those who can be restored, by name."""
-        condition = RESTORABLE if deleted else ENROLLED
-        rows = self._connection.execute(
-            "SELECT person.id, name, count(template.id), enrolled_at, consent, consented_at,"
-            " expires_on FROM person LEFT JOIN template ON template.person_id = person.id"
-            f" WHERE {condition} GROUP BY person.id",
-            (restorable_since(),) if deleted else (),
-        )
-        found = [
-            PersonSummary(
-                name=self.seal.open_text(name, name_place(person)),
-                photographs=photographs,
-                enrolled_at=enrolled_at,
-                consent=consent and self.seal.open_text(consent, consent_place(person)),
-                consented_at=consented_at,
-                expires_on=expires_on,
-                person_id=person,
-            )
-            for person, name, photographs, enrolled_at, consent, consented_at, expires_on in rows
-        ]
-        return tuple(sorted(found, key=lambda person: person.name))
+        return list_people(self._connection, deleted=deleted)
+
+    def members(self, groups: Sequence[str]) -> frozenset[int]:
+        """The ids of those in one of some groups; see `groups.members`."""
+        return members(self._connection, groups)
 
     def size(self) -> tuple[int, int]:
         """How many people are enrolled, and from how many photographs."""
@@ -182,15 +136,23 @@ class Snapshot:
         Raises:
             GalleryError: One of them is damaged.
         """
-        found: dict[int, list[Embeddings]] = {}
-        model = self.model
-        for row, person, closed in self._connection.execute(
-            "SELECT id, person_id, embedding FROM exclusion ORDER BY id"
-        ):
-            place = embedding_place("exclusion", row, person, model.weights_digest)
-            vector = from_blob(self.seal.open(closed, place), model.dimension)
-            found.setdefault(person, []).append(vector)
-        return {person: np.concatenate(vectors) for person, vectors in found.items()}
+        return exclusions_of(self._connection, self.model)
+
+    def told_apart(self) -> frozenset[tuple[str, str]]:
+        """The names of any two who are known to be two people, in order.
+
+        Raises:
+            GalleryError: A template or an exclusion is damaged.
+        """
+        pairs = {(a, b) for _, a, b in enrolled_exclusions(self._connection, self.model) if a != b}
+        if not pairs:
+            return frozenset()
+        names = self.roll().names
+        return frozenset(
+            (min(names[a], names[b]), max(names[a], names[b]))
+            for a, b in pairs
+            if a in names and b in names
+        )
 
     def photographs(self, name: str) -> tuple[PhotographSummary, ...]:
         """What somebody is enrolled by, in the order of their numbers.
@@ -199,31 +161,18 @@ class Snapshot:
             GalleryError: Nobody has that name, or a template is damaged.
         """
         person = require_person(self._connection, person_name(name))
-        rows = self._connection.execute(
-            "SELECT id, photograph_sha256 FROM template WHERE person_id = ? ORDER BY id", (person,)
-        ).fetchall()
-        closest = closest_other(self.embeddings(np.array([row[0] for row in rows], np.int64)))
-        qualities = self._qualities(person)
-        return tuple(
-            PhotographSummary(
-                number=number,
-                photograph_sha256=self.seal.open_text(digest, photograph_place("template", number)),
-                cosine_similarity=similarity,
-                quality=qualities.get(number),
-            )
-            for (number, digest), similarity in zip(rows, closest, strict=True)
-        )
+        _, embeddings = self.faces_of(name)
+        return list_photographs(self._connection, person, embeddings)
 
-    def _qualities(self, person: int) -> dict[int, Quality]:
-        rows = self._connection.execute(
-            f"SELECT template_id, {', '.join(QUALITY_COLUMNS)} FROM quality"
-            " JOIN template ON template.id = template_id WHERE person_id = ?",
-            (person,),
-        )
-        return {
-            number: Quality(**dict(zip(QUALITY_COLUMNS, values, strict=True)))
-            for number, *values in rows
-        }
+    def faces_of(self, name: str) -> tuple[list[str], Embeddings]:
+        """The SHA-256 of a person's photographs, and their templates (N, D) in that order.
+
+        Raises:
+            GalleryError: Nobody has that name, or a template is damaged.
+        """
+        own = photographs_of(self._connection, require_person(self._connection, person_name(name)))
+        numbers = np.array([number for number, _ in own], np.int64)
+        return [digest for _, digest in own], self.embeddings(numbers)
 
     def crop(self, name: str, photograph: int | None = None) -> bytes | None:
         """The aligned face of a person's photograph as a picture file; None if none was kept.
@@ -244,48 +193,8 @@ class Snapshot:
         rows = self._connection.execute(
             "SELECT template.id, person_id FROM template JOIN person ON person.id = person_id"
             f" WHERE {ENROLLED} ORDER BY template.id"
-        ).fetchall()
-        table = np.array(rows, dtype=np.int64).reshape(-1, 2)
+        )
+        table = np.fromiter(chain.from_iterable(rows), np.int64).reshape(-1, 2)
         people = self._connection.execute(f"SELECT id, name FROM person WHERE {ENROLLED}")
         names = {person: self.seal.open_text(name, name_place(person)) for person, name in people}
         return Roll(ids=table[:, 0].copy(), people=table[:, 1].copy(), names=names)
-
-    def embeddings(self, ids: Ids) -> Embeddings:
-        """The embeddings (n, D) of templates, in the order of their ids (n,), which ascend.
-
-        Raises:
-            GalleryError: One of them is damaged; the message names the person.
-        """
-        model = self.model
-        dimension, digest = model.dimension, model.weights_digest
-        rows = self._connection.execute(
-            "SELECT id, person_id, embedding FROM template"
-            " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
-            (json.dumps(ids.tolist()),),
-        )
-        owners, blobs = [], []
-        for row, person, closed in rows:
-            owners.append(person)
-            place = embedding_place("template", row, person, digest)
-            blobs.append(self.seal.open(closed, place))
-        if all(len(blob) == 4 * dimension for blob in blobs):
-            table = np.frombuffer(b"".join(blobs), dtype="<f4")
-            with suppress(GalleryError):
-                return unit_vectors(table.reshape(-1, dimension), dimension)
-        raise self._damage(owners, blobs, dimension)
-
-    def _damage(self, owners: list[int], blobs: list[bytes], dimension: int) -> GalleryError:
-        """Say whose template is the first that cannot be read."""
-        for person, blob in zip(owners, blobs, strict=True):
-            try:
-                from_blob(blob, dimension)
-            except GalleryError as error:
-                (closed,) = self._connection.execute(
-                    "SELECT name FROM person WHERE id = ?", (person,)
-                ).fetchone()
-                name = self.seal.open_text(closed, name_place(person))
-                return GalleryError(
-                    f"a template of '{name}' is damaged ({error}): erase '{name}' and enrol "
-                    "again, or restore the gallery from a backup"
-                )
-        return GalleryError("the templates cannot be read: restore the gallery from a backup")

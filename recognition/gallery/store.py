@@ -10,13 +10,16 @@ from data.errors import GalleryError
 from ..inventory import Consent
 from ..results import Calibration
 from . import audit, journal
+from .apart import forget_faces
 from .audit import Action
 from .database import Database
 from .editable import Editable
 from .editing import Editor
 from .encrypting import change_key
 from .enrolling import enrol
+from .groups import group_names
 from .keys import FindSecret, Keep, WrappedKey
+from .lineage import NEW_MARK
 from .names import person_name
 from .opening import create_database
 from .people import OVERDUE, restorable_since
@@ -112,9 +115,7 @@ class Store(Editable):
             before = connection.total_changes
             yield connection
             if connection.total_changes != before:
-                connection.execute(
-                    "UPDATE gallery SET changes = changes + 1, mark = hex(randomblob(16))"
-                )
+                connection.execute(f"UPDATE gallery SET changes = changes + 1, mark = {NEW_MARK}")
 
     def adopt(self, model: EmbeddingModel) -> bool:
         """Take up another model, which only a gallery without anybody can.
@@ -135,30 +136,46 @@ class Store(Editable):
             return adopted.rowcount > 0
 
     def enrol(
-        self, person: str, templates: Sequence[Template], consent: Consent | None = None
+        self,
+        person: str,
+        templates: Sequence[Template],
+        consent: Consent | None = None,
+        groups: Sequence[str] = (),
     ) -> dict[int, str]:
-        """Enrol photographs under a name, known or new.
+        """Enrol one person's photographs; see `enrol_all`."""
+        (left_out,) = self.enrol_all([(person, templates)], consent, groups)
+        return left_out
+
+    def enrol_all(
+        self,
+        people: Sequence[tuple[str, Sequence[Template]]],
+        consent: Consent | None = None,
+        groups: Sequence[str] = (),
+    ) -> list[dict[int, str]]:
+        """Enrol photographs under names, known or new, in one transaction.
 
         A photograph that is enrolled already is left out: the same one under the same name, and
         the same face of it under another's.
 
         Args:
-            person: The name.
-            templates: One face of each photograph.
-            consent: What the person agreed to; noted if any photograph was new.
+            people: Names, and one face of each of their photographs. Each is an operation of its
+                own, to be undone by itself.
+            consent: What they agreed to; noted of those of whom any photograph was new.
+            groups: What these are put into.
 
         Returns:
-            Position in `templates` → under which name that one is enrolled already; empty when all
-            were new.
+            For each of them: position in their templates → under which name that one is enrolled
+            already; empty when all were new.
 
         Raises:
-            ArgumentError: The name cannot be one.
+            ArgumentError: A name, or a group's, cannot be one.
             GalleryError: An embedding is not a unit vector of the gallery's dimension, or the file
                 cannot be written. Nothing has been enrolled.
         """
-        name = person_name(person)
+        named = [(person_name(person), templates) for person, templates in people]
+        into = group_names(groups)
         with self._changing() as connection:
-            return enrol(connection, name, templates, consent)
+            return [enrol(connection, name, templates, consent, into) for name, templates in named]
 
     @contextmanager
     def editing(self) -> Iterator[Editor]:
@@ -248,7 +265,9 @@ class Store(Editable):
 def _erase(connection: SealedConnection, action: Action, condition: str, value: str) -> bool:
     rows = connection.execute(f"SELECT id FROM person WHERE {condition}", (value,)).fetchall()
     if rows:
-        audit.note(connection, action, *(row[0] for row in rows))
+        people = {row[0] for row in rows}
+        audit.note(connection, action, *sorted(people))
+        forget_faces(connection, Snapshot(connection).model, people)
         connection.execute(f"DELETE FROM person WHERE {condition}", (value,))
         journal.forget(connection)
         connection.execute("UPDATE gallery SET traces_remain = 1")

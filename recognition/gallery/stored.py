@@ -19,7 +19,9 @@ TEMPLATE_FIELDS = ["id", "person", "photograph", "digest", "embedding"]
 _ABOUT = ("kind", "number", "owner", "label", "deleted", "expires")
 
 AT_ONCE = 500
-"""How many rows go to Milvus, or are asked for by their keys, at once."""
+"""How many rows go to Milvus at once."""
+
+_ASKED_AT_ONCE = 4000  # as many values in one question: each looks at all that is kept
 
 _BODY = 60_000  # bytes of JSON; Milvus takes 65,535
 
@@ -33,7 +35,8 @@ class StoredRow:
         kind: Its table.
         number: Its id where it has one, else 0.
         owner: The id of what it goes with, else 0.
-        label: What it is found by: the SHA-256 of a person's name; empty for others.
+        label: What it is found by: the SHA-256 of a person's or a group's name, or that of an
+            exclusion's photograph; empty for others.
         deleted: When a person was deleted; empty for those who are enrolled, and for other rows.
         expires: The last day of a person's consent; empty where that has no end, and for others.
         body: Its columns as JSON.
@@ -125,11 +128,16 @@ def columns_of(row: StoredRow) -> dict[str, Any]:
     }
 
 
+def label_of(name: str) -> str:
+    """What a name is found by, whatever is in it."""
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
 def chunks_of(values: Iterable[int | str]) -> Iterator[str]:
     """Values as lists in Milvus's language: numbers, or texts of our own making."""
     texts = [f'"{value}"' if isinstance(value, str) else str(value) for value in values]
-    for start in range(0, len(texts), AT_ONCE):
-        yield ", ".join(texts[start : start + AT_ONCE])
+    for start in range(0, len(texts), _ASKED_AT_ONCE):
+        yield ", ".join(texts[start : start + _ASKED_AT_ONCE])
 
 
 # Which people are meant, in Milvus's language; see `people` for the same in SQLite's.

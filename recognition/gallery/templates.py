@@ -12,6 +12,9 @@ from ..results import Quality
 Embeddings = npt.NDArray[np.float32]
 """Unit vectors, one a row: (N, D) float32."""
 
+Ids = npt.NDArray[np.int64]
+"""Ids of templates, or of people: (n,)."""
+
 SAME_FACE = 0.99
 """Cosine similarity from which on two faces of one photograph are one and the same."""
 

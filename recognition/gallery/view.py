@@ -1,6 +1,6 @@
 """What a search looks at: one state of the store, with its index."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,10 +9,12 @@ import numpy.typing as npt
 from ..results import Match
 from .index import TemplateIndex
 from .matching import Matching
-from .snapshot import Roll
-from .templates import Embeddings
+from .nearest import Found, Nearest
+from .snapshot import Roll, Snapshot
+from .templates import Embeddings, Ids
 
 _TEMPLATES_A_PERSON = 4  # looked at for each person asked for, before looking further
+_QUERIES_AT_ONCE = 256
 _TRIMMED = 0.2  # of a person's templates at either end; one at least, where there are three
 
 
@@ -23,68 +25,153 @@ class View:
     Attributes:
         revision: Which state of the store it is.
         roll: Which template is whose.
-        index: The same templates, to be searched.
+        index: The same templates, to be searched; None where there is no index yet.
         excluded: A person's id → faces that are known not to be theirs, (n, D).
+        snapshot: The state itself, while it is open; None where the index is exact, and trusted.
     """
 
     revision: str
     roll: Roll
-    index: TemplateIndex
+    index: TemplateIndex | None
     excluded: Mapping[int, Embeddings] = field(default_factory=dict)
+    snapshot: Snapshot | None = None
 
     @property
     def gallery(self) -> str:
         """Names the gallery, in whichever state."""
         return self.revision.partition("/")[0]
 
+    @property
+    def dimension(self) -> int:
+        """How many numbers a template has, D."""
+        if self.index is not None:
+            return self.index.dimension
+        assert self.snapshot is not None
+        return self.snapshot.model.dimension
+
     def best_people(
-        self, query: Embeddings, k: int, matching: Matching = Matching.BEST
+        self,
+        query: Embeddings,
+        k: int,
+        matching: Matching = Matching.BEST,
+        among: Collection[int] | None = None,
     ) -> list[Match]:
-        """Find the k people closest to a query; see `best_of`.
+        """Find the k people closest to one query, (D,); see `search`."""
+        return self.search(query[np.newaxis], k, matching, among)[0]
+
+    def search(
+        self,
+        queries: Embeddings,
+        k: int,
+        matching: Matching = Matching.BEST,
+        among: Collection[int] | None = None,
+    ) -> list[list[Match]]:
+        """Find the k people closest to each query; see `best_of`.
 
         Left out is whoever is known not to have this face: it is more like one that is not theirs
         than like any that is.
 
         Args:
-            query: (D,) a unit vector.
-            k: How many people; fewer are found where fewer are enrolled.
+            queries: (Q, D) unit vectors.
+            k: How many people; fewer are found where fewer are enrolled, or where the index is not
+                exact and a search looks at no more.
             matching: How a person's templates are compared.
+            among: The ids of the people who count; whoever is not enrolled is passed over. None:
+                everybody.
         """
+        ids, people = self.roll.ids, len(self.roll.names)
+        if among is not None:
+            ids = ids[np.isin(self.roll.people, np.fromiter(among, np.int64))]
+            people = len(self.roll.names.keys() & set(among))
+        nearest = Nearest(
+            index=self.index,
+            ids=ids,
+            is_part=among is not None,
+            read=None if self.snapshot is None else self.snapshot.embeddings,
+        )
+        count = min(nearest.most, _TEMPLATES_A_PERSON * k)
+        return [
+            self._ranking(query, found, k, matching, nearest, people)
+            for start in range(0, len(queries), _QUERIES_AT_ONCE)
+            for query, found in zip(
+                queries[start : start + _QUERIES_AT_ONCE],
+                nearest.of(queries[start : start + _QUERIES_AT_ONCE], count),
+                strict=True,
+            )
+        ]
+
+    def _ranking(
+        self,
+        query: Embeddings,
+        found: Found,
+        k: int,
+        matching: Matching,
+        nearest: Nearest,
+        people: int,
+    ) -> list[Match]:
+        """The k people closest to a query, (D,), of which some templates have been found."""
+        values: dict[int, tuple[float, float]] = {}
 
         def look(count: int) -> tuple[dict[str, float], float, bool]:
-            best, limit = self._best_among(query, count)
-            return self._scored(query, best, matching), limit, len(best) == len(self.roll.names)
+            nonlocal found
+            if count > len(found[1]):
+                [found] = nearest.of(query[np.newaxis], count)
+            best = self._best_among(found, count)
+            limit = float(found[0][:count][-1]) if count else -1.0
+            are_all = len(best) == people or len(found[1]) < count
+            return self._scored(query, best, matching, values), limit, are_all
 
-        return best_of(look, k, len(self.index))
+        return best_of(look, k, nearest.most)
 
-    def _best_among(self, query: Embeddings, count: int) -> tuple[dict[int, float], float]:
-        """Person → best cosine similarity among the `count` closest templates, and the last one."""
+    def _best_among(self, found: Found, count: int) -> dict[int, float]:
+        """Person → best cosine similarity among the `count` closest templates."""
+        # Rounding may take a unit vector's product with itself past 1.
+        similarities = found[0][:count].clip(-1, 1).tolist()
+        people = self.roll.people[np.searchsorted(self.roll.ids, found[1][:count])]
         best: dict[int, float] = {}
-        limit = -1.0
-        if count:
-            similarities, ids = self.index.search(query[np.newaxis, :], count)
-            # Rounding may take a unit vector's product with itself past 1.
-            values = similarities[0].clip(-1, 1).tolist()
-            people = self.roll.people[np.searchsorted(self.roll.ids, ids[0])]
-            for person, value in zip(people.tolist(), values, strict=True):
-                best.setdefault(person, value)
-            limit = values[-1]
-        return best, limit
+        for person, value in zip(people.tolist(), similarities, strict=True):
+            best.setdefault(person, value)
+        return best
 
     def _scored(
-        self, query: Embeddings, best: Mapping[int, float], matching: Matching
+        self,
+        query: Embeddings,
+        best: Mapping[int, float],
+        matching: Matching,
+        values: dict[int, tuple[float, float]],
     ) -> dict[str, float]:
-        """Name → cosine similarity by a rule, without those who are known not to have this face."""
-        scored = {}
-        for person, value in best.items():
-            if person in self.excluded and (self.excluded[person] @ query).max() >= value:
-                continue
-            name = self.roll.names[person]
-            scored[name] = value
-            if matching is not Matching.BEST:
-                templates = self.index.embeddings(self.roll.ids[self.roll.people == person])
-                scored[name] = combined(templates @ query, matching)
-        return scored
+        """Name → cosine similarity by a rule, without those who are known not to have this face.
+
+        Args:
+            query: (D,) a unit vector.
+            best: A person's id → cosine similarity of the closest of their templates found.
+            matching: The rule.
+            values: The closest of all of a person's templates, and the similarity by the rule; what
+                is found is put there.
+        """
+        if matching is Matching.BEST and (self.index is None or self.index.is_exact):
+            values |= {person: (value, value) for person, value in best.items()}
+        elif new := sorted(best.keys() - values.keys()):
+            owners, embeddings = self._all_of(np.array(new, np.int64))
+            similarities = embeddings @ query
+            for person in new:
+                own = similarities[owners == person]
+                values[person] = float(own.max()), combined(own, matching)
+        return {
+            self.roll.names[person]: values[person][1]
+            for person in best
+            if person not in self.excluded
+            or (self.excluded[person] @ query).max() < values[person][0]
+        }
+
+    def _all_of(self, people: Ids) -> tuple[Ids, Embeddings]:
+        """All templates of people (p,): whose each is, (n,), and the templates, (n, D)."""
+        if self.snapshot is not None:
+            ids, owners = self.snapshot.templates_of(people)
+            return owners, self.snapshot.embeddings(ids)
+        assert self.index is not None
+        rows = np.isin(self.roll.people, people)
+        return self.roll.people[rows], self.index.embeddings(self.roll.ids[rows])
 
 
 def best_of(

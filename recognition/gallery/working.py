@@ -8,7 +8,6 @@ stays.
 """
 
 import base64
-import hashlib
 import json
 import secrets
 import time
@@ -26,9 +25,10 @@ from .keys import Lock
 from .names import person_name
 from .opening import connect
 from .remote import Collections
+from .rows import Row
 from .schema import TABLES
 from .store import Store
-from .stored import StoredRow, StoredTemplate, columns_of
+from .stored import StoredRow, StoredTemplate, columns_of, label_of
 from .templates import EmbeddingModel
 
 _KEYS = {
@@ -37,6 +37,7 @@ _KEYS = {
     "crop": ("template_id", "template_id"),
     "quality": ("template_id", "template_id"),
     "exclusion": ("id", "person_id"),
+    "membership": ("id", "person_id"),
     "operation": ("id", ""),
     "reversal": ("id", "operation_id"),
     "calibration": ("use", ""),
@@ -44,7 +45,7 @@ _KEYS = {
 }
 """A table → its key's column, and that of what its rows go with."""
 
-_COUNTED = ("person", "template", "exclusion", "operation", "audit")
+_COUNTED = ("person", "template", "exclusion", "membership", "operation", "audit")
 _EPOCH = 1_735_689_600_000  # 2025, in milliseconds
 
 
@@ -97,6 +98,12 @@ class WorkingCopy(Database):
         found = self._collections.templates_in("photograph", sorted(set(digests)))
         self.load_ids({template.person for template in found})
 
+    def load_exclusions_of_faces(self) -> None:
+        """Read all of whom it is known that a face of those read is not theirs."""
+        digests = sorted({photograph for _, photograph in self._held_templates.values()})
+        rows = self._collections.rows_in(["exclusion"], "label", digests)
+        self.load_ids(row.owner for row in rows)
+
     def load_latest_operation(self) -> None:
         """Read what the latest operation has changed, so that it can be undone."""
         (latest,) = self._connection.execute("SELECT max(id) FROM operation").fetchone()
@@ -104,7 +111,7 @@ class WorkingCopy(Database):
             return
         reversals = self._collections.rows_in(["reversal"], "owner", [latest])
         self._take(reversals)
-        named: dict[str, set[int]] = {"person": set(), "template": set(), "exclusion": set()}
+        named: dict[str, set[int]] = {kind: set() for kind in Row}
         for row in reversals:
             columns = json.loads(row.body)
             named[columns["kind"]].add(columns["row"])
@@ -114,6 +121,8 @@ class WorkingCopy(Database):
         exclusions = self._collections.rows_in(["exclusion"], "number", sorted(named["exclusion"]))
         named["person"].update(template.person for template in templates)
         named["person"].update(row.owner for row in exclusions)
+        joined = self._collections.rows_in(["membership"], "number", sorted(named["membership"]))
+        named["person"].update(row.owner for row in joined)
         self.load_ids(named["person"])
 
     def _load_people(self, people: Sequence[StoredRow], crops: bool) -> None:
@@ -124,7 +133,7 @@ class WorkingCopy(Database):
             self._take_template(template)
         kinds = ("quality", "crop") if crops else ("quality",)
         self._take(self._collections.rows_in(kinds, "owner", sorted(self._held_templates)))
-        self._take(self._collections.rows_in(["exclusion"], "owner", ids))
+        self._take(self._collections.rows_in(["exclusion", "membership"], "owner", ids))
 
     def _take(self, rows: Iterable[StoredRow]) -> None:
         for row in rows:
@@ -136,7 +145,7 @@ class WorkingCopy(Database):
                 continue
             if row.kind in ("crop", "quality") and not self._has_template(row.owner):
                 continue
-            if row.kind == "exclusion":
+            if row.kind in ("exclusion", "membership"):
                 columns["person_id"] = self._namesakes.get(row.owner, row.owner)
             names, places = ", ".join(columns), ", ".join("?" * len(columns))
             verb = "REPLACE" if row.kind == "gallery" else "INSERT OR IGNORE"
@@ -252,9 +261,11 @@ def new_gallery(model: EmbeddingModel) -> StoredRow:
     return _stored("gallery", about)
 
 
-def label_of(name: str) -> str:
-    """What a name is found by, whatever is in it."""
-    return hashlib.sha256(name.encode()).hexdigest()
+def _label(kind: str, columns: dict[str, Any]) -> str:
+    """What a row is found by."""
+    if kind in ("person", "membership"):
+        return label_of(columns["name"])
+    return str(columns["photograph_sha256"]) if kind == "exclusion" else ""
 
 
 def _stored(kind: str, columns: dict[str, Any]) -> StoredRow:
@@ -270,7 +281,7 @@ def _stored(kind: str, columns: dict[str, Any]) -> StoredRow:
         kind=kind,
         number=own if isinstance(own, int) else 0,
         owner=columns[owner] if owner else 0,
-        label=label_of(columns["name"]) if kind == "person" else "",
+        label=_label(kind, columns),
         deleted=(columns["deleted_at"] or "") if kind == "person" else "",
         expires=(columns["expires_on"] or "") if kind == "person" else "",
         body=json.dumps(body),

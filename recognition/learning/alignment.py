@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from backbones.weights import resolve_device
+from data.decoding_pool import usable_cores
 from data.errors import AppError, ArgumentError, DatasetError, ImageError
 from data.files import printable, private_folder, write_atomic
 from data.images import find_images, load_image, save_image, to_image
@@ -217,7 +218,7 @@ def _work(
 ) -> Iterator[tuple[list[Path], list[str | None]]]:
     """Share the photographs out, and yield them with their results as they are done."""
     parts = [waiting[start : start + _AT_ONCE] for start in range(0, len(waiting), _AT_ONCE)]
-    workers = config.workers or min(_cores(), _USUAL_WORKERS)
+    workers = config.workers or min(usable_cores(), _USUAL_WORKERS)
     if not parts:
         return
     pool = ProcessPoolExecutor(
@@ -240,13 +241,6 @@ def _work(
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _cores() -> int:
-    """So many processors may this process use."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 _detectors: list[FaceDetector] = []  # of this worker process: one

@@ -12,6 +12,7 @@ import tifffile
 import torch
 from PIL import Image, ImageCms
 
+from data import pixels
 from data.decoding import decode, decode_pixels
 from data.errors import ImageError
 from data.images import load_picture
@@ -201,3 +202,28 @@ def test_every_accepted_file_reads_the_same_either_way(corpus: ModuleType):
             whole = decode_pixels(item.content).image()
             difference = np.abs(np.asarray(whole, int) - np.asarray(decode(item.content), int))
             assert difference.max() <= 1, item.name
+
+
+@pytest.mark.parametrize("rows", [1, 7, 48, 1000])
+def test_how_many_rows_are_computed_together_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, rows: int
+):
+    files = [
+        imagecodecs.png_encode(values(4)),
+        imagecodecs.png_encode(values(3)),
+        tiff(values(4), extrasamples=["assocalpha"]),
+    ]
+    for content in files:
+        expected, deep = decode(content).tobytes(), decode_pixels(content)
+        with monkeypatch.context() as patch:
+            patch.setattr(pixels, "_ROWS", rows)
+            assert decode(content).tobytes() == expected
+            np.testing.assert_array_equal(decode_pixels(content).colours, deep.colours)
+
+
+def test_transparency_of_sixteen_bits_is_seen_on_white():
+    pixel = values(4)
+    colours, opacity = pixel[..., :3].astype(float), pixel[..., 3:] / 65535
+    expected = (colours * opacity + 65535 * (1 - opacity)) / 257
+    seen = np.asarray(decode(imagecodecs.png_encode(pixel)), float)
+    assert np.abs(seen - expected).max() <= 0.51

@@ -50,7 +50,7 @@ class StandInGallery:
         return self
 
     def enrol(
-        self, person: str, templates: Sequence[Template], consent: object = None
+        self, person: str, templates: Sequence[Template], consent: object, groups: object
     ) -> dict[int, str]:
         self.asked.append((person, list(templates)))
         return self.left_out

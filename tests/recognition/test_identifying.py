@@ -22,7 +22,9 @@ class StandInGallery:
         self.similarities = similarities
         self.asked: list[tuple[int, Matching]] = []
 
-    def search(self, vectors: np.ndarray, k: int, matching: Matching) -> list[list[Match]]:
+    def search(
+        self, vectors: np.ndarray, k: int, matching: Matching, among: object
+    ) -> list[list[Match]]:
         self.asked.append((k, matching))
         ranked = [
             sorted(self.similarities[int(v[0])].items(), key=lambda item: (-item[1], item[0]))

@@ -98,8 +98,8 @@ def test_one_bad_photograph_does_not_stop_the_others(tmp_path: Path) -> None:
 
 
 def test_batches_are_bounded_in_number_and_in_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photographs, "_MOST_IMAGES", 3)
-    monkeypatch.setattr(photographs, "_MOST_PIXELS", 1000)
+    monkeypatch.setattr(photographs, "MOST_IMAGES", 3)
+    monkeypatch.setattr(photographs, "MOST_PIXELS", 1000)
     sizes = [(10, 10)] * 5 + [(30, 30), (60, 60), (10, 10), (10, 10)]
     batches = list(read_in_batches([picture(i, size) for i, size in enumerate(sizes)]))
     assert [len(batch) for batch in batches] == [3, 2, 1, 1, 2]
@@ -112,7 +112,7 @@ def test_nothing_is_no_batch() -> None:
 
 
 def test_what_was_found_goes_to_its_photograph(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photographs, "_MOST_IMAGES", 2)
+    monkeypatch.setattr(photographs, "MOST_IMAGES", 2)
     calls: list[int] = []
     steps: list[tuple[int, int]] = []
 
@@ -131,7 +131,7 @@ def test_what_was_found_goes_to_its_photograph(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_photographs_are_read_as_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photographs, "_MOST_IMAGES", 1)
+    monkeypatch.setattr(photographs, "MOST_IMAGES", 1)
     found: list[int] = []
 
     def find(images: list[Image.Image]) -> list[list[int]]:

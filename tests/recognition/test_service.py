@@ -190,7 +190,7 @@ def test_a_folder_of_folders(
     assert "cannot read" in reasons["Bob", "1.png"]
     assert "no face" in reasons["faceless", "0.png"]
     assert "control character" in reasons["bad\nname", "2.png"]
-    assert steps == [(i, 12) for i in range(1, 13)]
+    assert steps == [(12, 12)]
     assert pipeline.batches == [11]
     assert service.enroll_folder(root).enrolled == ()
 

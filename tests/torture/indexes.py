@@ -1,6 +1,7 @@
 """Index files that are stale, foreign, missing, changed or cut: nobody is taken for another."""
 
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,9 @@ from files import fresh
 from people import open_gallery, query_of, templates_of
 from trial import Outcome
 
+from recognition.gallery import kinds
 from recognition.gallery.gallery import Gallery
+from recognition.gallery.kinds import Kind
 
 PEOPLE = tuple(f"person {number}" for number in range(30))
 ASKED = 3  # people looked for after each fault
@@ -51,28 +54,43 @@ def missing(index: bytes, rng: random.Random) -> None:
     """No file at all."""
 
 
-def enrolled(folder: Path, people: tuple[str, ...]) -> bytes:
+def enrolled(folder: Path, people: tuple[str, ...], kind: Kind) -> bytes:
     """A gallery of these people; its index file."""
     with open_gallery(folder) as gallery:
         for name in people:
             gallery.enrol(name, templates_of(name, crop_bytes=0))
-        gallery.search(query_of(people[0]), 1)
+        gallery.make_index(kind)
     return (folder / "index" / "templates.faiss").read_bytes()
+
+
+def of_another_past(folder: Path, copy: Path, kind: Kind) -> bytes:
+    """The index of what would have become of the gallery with other people, by the same ids."""
+    shutil.copytree(folder, copy)
+    return enrolled(copy, (PEOPLE[-1].upper(),), kind)
 
 
 def break_indexes(trials: int, folder: Path, rng: random.Random) -> Outcome:
     """Put a wrong index in its place, and look for people."""
     outcome = Outcome()
+    kinds.FEWEST_TRAINED = 20
+    for kind, count in ((Kind.FLAT, trials - trials // 2), (Kind.PQ, trials // 2)):
+        _break(count, folder / kind, kind, rng, outcome)
+    return outcome
+
+
+def _break(trials: int, folder: Path, kind: Kind, rng: random.Random, outcome: Outcome) -> None:
     home = folder / "gallery"
-    stale = enrolled(home, PEOPLE[:-1])
-    good = enrolled(home, PEOPLE[-1:])
+    stale = enrolled(home, PEOPLE[:-1], kind)
+    elsewhere = of_another_past(home, folder / "elsewhere", kind)
+    good = enrolled(home, PEOPLE[-1:], kind)
     # As many people with the same ids, so that nothing but the checks tells them apart.
-    foreign = enrolled(fresh(folder / "other"), tuple(name.upper() for name in PEOPLE))
+    foreign = enrolled(fresh(folder / "other"), tuple(name.upper() for name in PEOPLE), kind)
     pasted = foreign.split(b"\n", 1)[1]
     own_head = good.split(b"\n", 1)[0]
     faults: list[Fault] = [
         flipped, flipped, cut, moved, blotted, lengthened, missing,
         lambda *_: stale, lambda *_: foreign, lambda *_: own_head + b"\n" + pasted,
+        lambda *_: elsewhere,
     ]  # fmt: skip
     path = home / "index" / "templates.faiss"
     for trial in range(trials):
@@ -85,4 +103,3 @@ def break_indexes(trials: int, folder: Path, rng: random.Random) -> Outcome:
                 found = gallery.search(query_of(name), 1)[0][0].person
                 outcome.expect(found == name, f"trial {trial}: {name} is taken for {found}")
         outcome.trials += 1
-    return outcome

@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import crowd
 import disks
 import erasure
+import folders
 import indexes
 import kills
 import learning
@@ -45,6 +46,11 @@ ROWS = {
     "kill-reopening": Row(
         "kill −9 while reopening after one", "the second reopen succeeds", 500, 15,
         kills.kill_reopening,
+    ),
+    "kill-folder": Row(
+        "kill −9 while enrolling a folder of people, then again",
+        "acknowledged and lost: 0; at the end each photograph once", 300, 8,
+        folders.kill_folders,
     ),
     "failing-writes": Row(
         "each write, sync, rename failing once, and from then on",

@@ -31,18 +31,19 @@ def opened(folder: Path, secret: Secret) -> Gallery:
 
 
 def live(gallery: Gallery, trial: int, rng: random.Random) -> list[str]:
-    """Enrol, rename, delete, exclude, search and undo; all names that were used."""
+    """Enrol, group, rename, delete, exclude, search and undo; all names that were used."""
     names = [f"Somebody {trial}.{number}" for number in range(3)]
     for name in names:
         gallery.enrol(name, templates_of(name))
     gallery.rename(names[0], f"Renamed {trial}")
+    gallery.group(names[1:], add=[f"Group {trial}"])
     gallery.exclude(names[1], templates_of(names[2])[0])
     if rng.random() < 0.5:
         gallery.delete(names[2])
     if rng.random() < 0.5:
         gallery.undo()
     gallery.search(query_of(names[1]), 1)
-    return [*names, f"Renamed {trial}"]
+    return [*names, f"Renamed {trial}", f"Group {trial}"]
 
 
 Change = Callable[[Gallery], None]

@@ -110,3 +110,46 @@ def test_damage_is_listed(home: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "template 1 of 'Ann' is damaged" in capsys.readouterr().err
     assert main(["gallery", "backup", str(tmp_path / "x.sqlite")]) == 1
     assert not (tmp_path / "x.sqlite").exists()
+
+
+def test_the_index_is_chosen_made_and_explained(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recognition.gallery.kinds.FEWEST_TRAINED", 20)
+    vectors = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    with Gallery.open(home / "gallery", model=MODEL, create=True) as gallery:
+        for number, vector in enumerate(vectors):
+            gallery.enrol(f"P{number}", [Template(vector, f"{number:064x}")])
+
+    def told() -> str:
+        capsys.readouterr()
+        assert main(["gallery", "info", "--json"]) == 0
+        return str(json.loads(capsys.readouterr().out)["facts"]["index"])
+
+    assert told() == "flat, at most 100,000 photographs: all are compared"
+    assert main(["gallery", "index", "--kind", "pq"]) == 0
+    assert "index: pq, as chosen: " in capsys.readouterr().out
+    assert told().startswith("pq, as chosen: ")
+    assert main(["gallery", "index"]) == 0  # anew, of the same kind
+    assert told().startswith("pq, as chosen: ")
+    assert main(["gallery", "index", "--kind", "auto"]) == 0
+    assert told() == "flat, at most 100,000 photographs: all are compared"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "what"),
+    [
+        (["--kind", "hnsw"], 2, "is not one of 'auto', 'flat', 'int8', 'pq'"),
+        (["--gallery", "milvus://host/name"], 1, "making an index is for galleries in a folder"),
+        ([], 1, "nobody is enrolled"),
+    ],
+)
+def test_an_index_that_cannot_be_made_is_refused(
+    home: Path, capsys: pytest.CaptureFixture[str], options: list[str], code: int, what: str
+) -> None:
+    assert main(["gallery", "index", *options]) == code
+    error = capsys.readouterr().err
+    assert what in error
+    assert error.count("\n") == 1
+    assert not (home / "gallery").exists()

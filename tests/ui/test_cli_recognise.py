@@ -97,6 +97,43 @@ def test_a_folder_of_folders_enrols_everyone_by_name(
     assert capsys.readouterr().out == "enrolled Ann: 2 photographs\nenrolled Bob: 1 photograph\n"
 
 
+def test_enrolling_a_folder_tells_its_progress_in_lines_of_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number, colour in enumerate((RED, PINK, BLACK)):
+        picture(tmp_path / "people" / "Ann" / f"{number}.png", colour)
+    assert main(["enroll", str(tmp_path / "people"), "--json-lines", "--workers", "2"]) == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    steps = [line for line in lines if "step" in line]
+    assert (steps[-1]["step"], steps[-1]["total"]) == (3, 3)
+    assert steps[-1]["seconds_left"] == 0
+    assert steps[-1]["per_second"] > 0
+    results = lines[len(steps) :]
+    assert [Path(one["image"]).name for one in results] == ["0.png", "1.png", "2.png"]
+    assert [one.get("person") for one in results] == ["Ann", "Ann", None]
+    assert results[2]["error"] == "no face found in it"
+
+
+def test_very_many_that_are_enrolled_already_are_counted_not_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(25):
+        picture(tmp_path / "people" / "Ann" / f"{number}.png", (255, number, 0))
+    assert main(["enroll", str(tmp_path / "people")]) == 0
+    capsys.readouterr()
+    assert main(["enroll", str(tmp_path / "people")]) == 0
+    assert capsys.readouterr().err == "25 photographs were enrolled before\n"
+
+
+@pytest.mark.parametrize("workers", ["0", "-1", "65", "many"])
+def test_a_number_of_workers_out_of_range_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: str
+) -> None:
+    picture(tmp_path / "people" / "Ann" / "a.png", RED)
+    assert main(["enroll", str(tmp_path / "people"), "--workers", workers]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
 def test_enrolling_the_same_again_is_no_failure(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -285,7 +322,7 @@ def test_people_are_listed_renamed_deleted_restored_and_erased(
     assert names("--deleted") == []
     assert main(["people", "list"]) == 0
     assert capsys.readouterr().out.startswith(
-        "name\tphotographs\tenrolled at\tconsent\tuntil\n-Anna\t1\t"
+        "name\tphotographs\tenrolled at\tgroups\tconsent\tuntil\n-Anna\t1\t"
     )
 
 
@@ -433,3 +470,64 @@ def test_the_mean_of_somebody_s_photographs_can_be_compared(
     assert best() == best("--match", "best") == pytest.approx(1)
     assert best("--match", "mean") == best("--match", "trimmed") == pytest.approx(0.5, abs=0.01)
     assert main(["identify", red, "--match", "worst"]) == 2
+
+
+def test_whoever_is_in_none_of_the_groups_asked_for_is_unknown(
+    tmp_path: Path, red_and_blue: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = picture(tmp_path / "both.png", RED, BLUE)
+
+    def names(*options: str) -> list[str | None]:
+        return [face["person"] for face in as_json(capsys, "identify", both, *options)[0]["faces"]]
+
+    assert main(["people", "group", "Ann", "--add", "family", "--add", "staff"]) == 0
+    new = picture(tmp_path / "new.png", TEAL)
+    assert main(["enroll", new, "--name", "Cyd", "--group", "staff", "--group", "night"]) == 0
+    assert names() == ["Ann", "Bob"]
+    assert names("--group", "family") == ["Ann", None]
+    assert names("--group", "night") == [None, None]
+    [found] = as_json(capsys, "identify", both, "--group", "staff", "--top-k", "9")
+    assert {match["person"] for match in found["faces"][1]["matches"]} == {"Ann", "Cyd"}
+    assert [one["name"] for one in as_json(capsys, "people", "list", "--group", "staff")] == [
+        "Ann",
+        "Cyd",
+    ]
+    assert as_json(capsys, "people", "list")[0]["groups"] == ["family", "staff"]
+    picture(tmp_path / "folder" / "Dan" / "1.png", (0, 255, 0))
+    picture(tmp_path / "folder" / "Eve" / "1.png", (9, 90, 200))
+    assert main(["enroll", str(tmp_path / "folder"), "--group", "class"]) == 0
+    assert len(as_json(capsys, "people", "list", "--group", "class")) == 2
+    assert main(["people", "list", "--group", "night"]) == 0
+    assert "\tnight, staff\t" in capsys.readouterr().out
+    assert main(["people", "group", "Cyd", "Ann", "--remove", "staff"]) == 0
+    assert capsys.readouterr().out == "2 people changed: see likeness people list\n"
+    for command, code in (
+        (["identify", both, "--group", "staff"], 1),
+        (["identify", both, "--group", "\n"], 2),
+        (["people", "list", "--group", ""], 2),
+        (["people", "group", "Ann"], 2),
+        (["people", "group", "Zoe", "--add", "x"], 1),
+        (["people", "group", "Ann", "--remove", "staff"], 1),
+        (["enroll", both, "--name", "Eve", "--face", "1", "--group", "x" * 201], 2),
+    ):
+        assert main(command) == code, command
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_two_who_look_alike_are_told_apart_and_not_listed_again(
+    tmp_path: Path, red_and_blue: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["enroll", picture(tmp_path / "p.png", PINK), "--name", "Rose"]) == 0
+    [pair] = as_json(capsys, "people", "check")
+    assert not pair["told_apart"]
+    assert main(["people", "tell-apart", "Rose", "Ann"]) == 0
+    assert as_json(capsys, "people", "check") == []
+    assert main(["people", "check", "--all"]) == 0
+    assert "Ann\tRose\t0.96\t1 3\t100 %\ttwo people" in capsys.readouterr().out
+    assert as_json(capsys, "identify", str(tmp_path / "p.png"))[0]["faces"][0]["person"] == "Rose"
+    assert main(["people", "undo"]) == 0
+    assert len(as_json(capsys, "people", "check")) == 1
+    for others in (["Ann", "Ann"], ["Ann", "Zoe"]):
+        capsys.readouterr()
+        assert main(["people", "tell-apart", *others]) == 1
+        assert capsys.readouterr().err.count("\n") == 1

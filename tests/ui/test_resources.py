@@ -4,11 +4,14 @@ import io
 import threading
 from pathlib import Path
 
+import psutil
 import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 import ui
+from data import decoding
+from data.images import load_image
 from ui import resources
 from ui.options import Device
 
@@ -72,6 +75,19 @@ def test_networks_with_weights_come_first_and_new_ones_are_noticed_when_told(hom
     save_file({"x": zeros(1)}, home / "weights" / "resnet18.safetensors")
     resources.forget_networks()
     assert resources.networks()[0].spec.name == "resnet18"
+
+
+def test_the_page_has_pictures_decoded_by_another_process(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (20, 20), "teal").save(file, "PNG")
+    expected = load_image(file.getvalue()).tobytes()
+    AppTest.from_file(APP, default_timeout=120).run()
+    children = {child.pid for child in psutil.Process().children()}
+    monkeypatch.delattr(decoding, "decode")  # nothing here can decode any more
+    assert load_image(file.getvalue()).tobytes() == expected
+    assert len({child.pid for child in psutil.Process().children()} - children) == 1
 
 
 def test_somebody_enrolled_on_one_page_is_named_on_another(

@@ -12,11 +12,13 @@ from recognition.results import Enrolment, FailedImage
 
 from .. import output
 from ..consent import ExpiresOption, NoteOption, consent_of
-from ..options import JsonOption, Settings, command
+from ..options import JsonLinesOption, JsonOption, Settings, command
 from ..wording import count
 from .batches import pictures_of, print_failures
 
 app = typer.Typer()
+
+_MOST_LISTED = 20  # photographs that were enrolled before
 
 
 @command(app, "enroll", example="likeness enroll holiday/ann1.jpg holiday/ann2.jpg --name Ann")
@@ -44,9 +46,23 @@ def enroll(
             "--any-quality", help="Take faces that are small, blurred, turned, dark or bright, too."
         ),
     ] = False,
+    groups: Annotated[
+        list[str] | None,
+        typer.Option("--group", metavar="GROUP", help="Put them into this group; may be repeated."),
+    ] = None,
     consent: NoteOption = None,
     expires: ExpiresOption = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            help="Processes that decode a folder's photographs; if not given, one a core, at most "
+            "8.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
+    json_lines: JsonLinesOption = False,
 ) -> int:
     """Remember people by their photographs.
 
@@ -54,6 +70,9 @@ def enroll(
     each folder's name is the person's. A face too poor to know somebody by is left out. What is
     odd about one that is taken is said: that it is unlike the person's others, almost the same as
     one of them, or more like somebody else.
+
+    An interrupted run over a folder is gone on with by the same command: photographs that are
+    enrolled already are passed over without a look at their pixels.
     """
     images, empty = pictures_of(paths)
     agreed = consent_of(consent, expires)
@@ -62,10 +81,16 @@ def enroll(
             "whose photographs are these? Give --name NAME, or one folder that holds a folder for "
             "each person"
         )
-    with settings.recognition_service() as service, output.progress_bar("enrolling") as progress:
+    with settings.recognition_service() as service, output.progress_bar("enrolling") as advance:
+        progress = output.progress_lines() if json_lines else advance
         if name is None:
             enrolment = service.enroll_folder(
-                paths[0], any_quality=any_quality, consent=agreed, progress=progress
+                paths[0],
+                any_quality=any_quality,
+                consent=agreed,
+                groups=groups or (),
+                workers=workers,
+                progress=progress,
             )
         else:
             enrolment = service.enroll(
@@ -74,9 +99,13 @@ def enroll(
                 face=face,
                 any_quality=any_quality,
                 consent=agreed,
+                groups=groups or (),
                 progress=progress,
             )
-    if as_json:
+    if json_lines:
+        for line in _enrolment_json(enrolment, empty):
+            output.print_json(line, compact=True)
+    elif as_json:
         output.print_json(_enrolment_json(enrolment, empty))
     else:
         _print_enrolment(enrolment, empty)
@@ -90,7 +119,12 @@ def _print_enrolment(enrolment: Enrolment, empty: Sequence[FailedImage]) -> None
     for kept in enrolment.kept:
         for warning in kept.warnings:
             output.print_warning(f"{kept.image}: {warning}")
+    before = sum(skipped.enrolled_before for skipped in enrolment.skipped)
+    if before > _MOST_LISTED:
+        output.print_note(f"{count(before, 'photograph')} were enrolled before")
     for skipped in enrolment.skipped:
+        if skipped.enrolled_before and before > _MOST_LISTED:
+            continue
         if skipped.enrolled_before:
             output.print_warning(f"{skipped.image}: {skipped.reason}")
         else:

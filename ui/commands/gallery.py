@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from recognition.gallery.kinds import Kind
+
 from .. import output, passphrase
 from ..options import JsonOption, Settings, command
 from ..wording import count
@@ -60,6 +62,28 @@ def check(settings: Settings) -> int:
     if faults:
         return 1
     output.print_line("nothing is damaged")
+    return 0
+
+
+@command(_group, "index", example="likeness gallery index --kind pq")
+def index(
+    settings: Settings,
+    kind: Annotated[
+        Kind | None,
+        typer.Option(
+            help="auto: by the number of photographs; flat: exact; int8 and pq: smaller and "
+            "faster. Without it, what was chosen before."
+        ),
+    ] = None,
+) -> int:
+    """Make the index by which people are found anew, for the gallery as it is now.
+
+    Large galleries make it by themselves as well, in the background of whatever stays open, such as
+    the page. The choice is kept with the gallery. Others may use the gallery meanwhile.
+    """
+    with output.progress_bar("indexing") as progress:
+        made = _upkeep(settings).make_index(kind, progress)
+    output.print_line(f"index: {made}")
     return 0
 
 

@@ -1,8 +1,6 @@
 """`models`: the networks there are, and their weights."""
 
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 _group = typer.Typer(help="See the networks, and fetch their weights.")
 app.add_typer(_group, name="models")
-
-_BETWEEN_LINES = 0.25  # seconds
 
 
 @command(_group, "list", example="likeness models list --json")
@@ -55,27 +51,11 @@ def download(
         raise ArgumentError(f"nobody offers weights for {name}: train some, or give --weights FILE")
     _ask(name, sources[0], agreed=yes)
     with output.progress_bar(f"fetching {name}", of_bytes=True) as advance:
-        progress = _json_lines() if json_lines else advance
+        progress = output.progress_lines() if json_lines else advance
         weights = download_weights(name, home=settings.home, progress=progress)
     if not json_lines:
         output.print_line(f"{name}: {weights.path}")
     return 0
-
-
-def _json_lines() -> Callable[[int, int], None]:
-    """What reports bytes as lines of JSON, a few a second."""
-    began = time.monotonic()
-    due = began
-
-    def report(done: int, total: int) -> None:
-        nonlocal due
-        now = time.monotonic()
-        if now >= due or done == total:
-            due = now + _BETWEEN_LINES
-            line = {"step": done, "total": total, "elapsed": round(now - began, 3)}
-            output.print_json(line, compact=True)
-
-    return report
 
 
 def _ask(name: str, source: "WeightsSource", *, agreed: bool) -> None:

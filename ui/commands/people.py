@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,12 +12,8 @@ from ..wording import count, quality_words
 from .groups import people as _group
 from .tables import print_people
 
-if TYPE_CHECKING:
-    from recognition.inventory import LookAlikes
-
 app = typer.Typer()
 
-MOSTLY = 0.5  # the part of pairs of photographs that two names of one person have in common
 app.add_typer(_group, name="people")
 
 PhotographsArgument = Annotated[
@@ -33,15 +29,19 @@ def list_people(
     deleted: Annotated[
         bool, typer.Option("--deleted", help="List who can still be restored instead.")
     ] = False,
+    groups: Annotated[
+        list[str] | None,
+        typer.Option("--group", metavar="GROUP", help="List only this group; may be repeated."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> int:
-    """List who is enrolled, from how many photographs, since when, and by what consent.
+    """List who is enrolled, by how many photographs, since when, in which groups, by what consent.
 
     Whoever's consent has ended is not listed: they are recognised no longer, and are erased as soon
     as the gallery is opened, changed or searched.
     """
     with settings.recognition_service() as service:
-        people = service.people(deleted=deleted)
+        people = service.people(deleted=deleted, groups=groups or ())
     if as_json:
         output.print_json([asdict(person) for person in people])
         return 0
@@ -76,36 +76,25 @@ def show(settings: Settings, name: PersonArgument, as_json: JsonOption = False) 
     return 0
 
 
-@command(_group, "check", example="likeness people check --margin 0.1")
-def check(
+@command(_group, "group", example="likeness people group Ann Bob --add family --remove staff")
+def group(
     settings: Settings,
-    threshold: Annotated[
-        float | None,
-        typer.Option(
-            "--threshold",
-            metavar="T",
-            help="Cosine similarity from which on two photographs are taken for one person's, "
-            "instead of the gallery's own or the weights'.",
-        ),
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="People enrolled.")],
+    add: Annotated[
+        list[str] | None,
+        typer.Option("--add", metavar="GROUP", help="A group to put them into; may be repeated."),
     ] = None,
-    margin: Annotated[
-        float,
-        typer.Option("--margin", metavar="X", help="How far below it to look as well."),
-    ] = 0.05,
-    as_json: JsonOption = False,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option("--remove", metavar="GROUP", help="One to take them out of; may be repeated."),
+    ] = None,
 ) -> int:
-    """Find people who look alike, and people enrolled under two names.
-
-    Everybody is compared with everybody. `share` is the part of two people's pairs of photographs
-    that pass for one person's: near 100 % for one person under two names, who are to be merged.
-    """
+    """Put people into groups, or take them out; a group is there while somebody is in it."""
     with settings.recognition_service() as service:
-        found = service.look_alikes(threshold=threshold, margin=margin)
-    if as_json:
-        output.print_json([asdict(pair) for pair in found])
-        return 0
-    columns = ("person", "other", "similarity", "photographs", "share", "verdict")
-    output.print_table(columns, [_pair_row(pair) for pair in found])
+        service.group(names, add=add or (), remove=remove or ())
+    output.print_line(
+        f"{count(len(set(names)), 'person', 'people')} changed: see likeness people list"
+    )
     return 0
 
 
@@ -175,7 +164,8 @@ def exclude(
 def undo(settings: Settings) -> int:
     """Take back the latest change of the last 30 days; an erasure is final.
 
-    Changes are enrolling, renaming, deleting, restoring, merging, moving, splitting, excluding.
+    Changes are enrolling, renaming, deleting, restoring, merging, moving, splitting, excluding,
+    telling apart, grouping, and noting consent.
     """
     with settings.recognition_service() as service:
         what = service.undo()
@@ -236,17 +226,3 @@ def erase(settings: Settings, name: PersonArgument) -> int:
     if lingers:
         output.print_warning(lingers)
     return 0
-
-
-def _pair_row(pair: "LookAlikes") -> tuple[str, ...]:
-    verdict = "near the threshold"
-    if pair.above:
-        verdict = "perhaps one person" if pair.share >= MOSTLY else "alike"
-    return (
-        pair.person,
-        pair.other,
-        output.similarity(pair.cosine_similarity),
-        " ".join(map(str, pair.photographs)),
-        output.percent(pair.share, 0),
-        verdict,
-    )

@@ -58,11 +58,18 @@ def identify(
         bool,
         typer.Option("--repeats", help="Let a person be in one photograph twice, as in a collage."),
     ] = False,
+    groups: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--group", metavar="GROUP", help="Name only who is in this group; may be repeated."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Say who is in a photograph, among the people enrolled.
 
-    Nobody is named twice in one photograph: the face most like a person gets the name.
+    Nobody is named twice in one photograph: the face most like a person gets the name. With
+    --group whoever is in none of the groups is unknown.
     """
     paths, empty = pictures_of(images)
     with settings.recognition_service() as service, output.progress_bar("identifying") as progress:
@@ -72,6 +79,7 @@ def identify(
             threshold=threshold,
             matching=matching,
             repeats=repeats,
+            groups=groups or (),
             progress=progress,
         )
         calibration = service.calibration(Use.IDENTIFY) if threshold is None else None

@@ -10,13 +10,14 @@ if TYPE_CHECKING:
 
 
 def print_people(people: "Sequence[PersonSummary]") -> None:
-    """Who is enrolled, and by what consent."""
-    columns = ("name", "photographs", "enrolled at", "consent", "until")
+    """Who is enrolled, in which groups, and by what consent."""
+    columns = ("name", "photographs", "enrolled at", "groups", "consent", "until")
     rows = [
         (
             person.name,
             str(person.photographs),
             person.enrolled_at,
+            ", ".join(person.groups) or "–",
             person.consent or "–",
             person.expires_on or "–",
         )

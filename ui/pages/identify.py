@@ -1,6 +1,7 @@
 """Identify: who is in a photograph, among the people enrolled."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -18,6 +19,14 @@ from ui.fields import Upload
 
 _PAGE = 5  # photographs at once
 _BESIDE = 2  # cards that find room beside the picture; more of them lie below it
+
+
+class _Asked(NamedTuple):
+    """How many people to name for each face, from which similarity on, and of which groups."""
+
+    top_k: int
+    threshold: float
+    groups: tuple[str, ...]
 
 
 def page() -> None:
@@ -39,8 +48,10 @@ def page() -> None:
         with settings:
             calibration = components.calibration(service, Use.IDENTIFY)
             top_k, threshold = _settings(service.threshold, calibration)
+            groups = fields.groups(people, key="groups", label="Only people of these groups")
         if given and threshold is not None:
-            _results(service, (people, calibration), given, top_k, threshold)
+            asked = _Asked(top_k, threshold, tuple(groups))
+            _results(service, (people, calibration), given, asked)
 
 
 def _settings(
@@ -65,22 +76,20 @@ def _results(
     service: RecognitionService,
     state: tuple[tuple[PersonSummary, ...], Calibration | None],
     given: Sequence[Upload],
-    top_k: int,
-    threshold: float,
+    asked: _Asked,
 ) -> None:
     """Identify what has been given, once in a state of the gallery, and show it."""
 
     def identify() -> list[Identification | FailedImage]:
         with components.at_work(f"Looking at {wording.count(len(given), 'photograph')}"):
             contents = [upload.content for upload in given]
-            return service.identify(contents, top_k=top_k, threshold=threshold)
+            return service.identify(contents, **asked._asdict())
 
     question = (
         state,
         service.operations()[:1],
         tuple(upload.id for upload in given),
-        top_k,
-        threshold,
+        asked,
     )
     results = memory.remembered("identify", question, identify)
     pairs = list(zip(given, results, strict=True))
@@ -90,7 +99,7 @@ def _results(
             st.text(wording.shorten(upload.name))
             components.refusal(result.error)
         else:
-            _result(service, upload, result, threshold)
+            _result(service, upload, result, asked.threshold)
     memory.more_button(pairs, key="identify", size=_PAGE)
     st.caption("There is no liveness test: a photograph of a photograph counts as the person.")
 

@@ -140,7 +140,13 @@ def _people(service: RecognitionService) -> None:
     wanted = ""
     if len(people) > _PAGE:
         wanted = st.text_input("Find", placeholder="part of a name", key="find")
-    found = [person for person in people if wanted.casefold() in person.name.casefold()]
+    groups = set(fields.groups(people, key="in-groups", label="In one of these groups"))
+    found = [
+        person
+        for person in people
+        if wanted.casefold() in person.name.casefold()
+        and (not groups or groups.intersection(person.groups))
+    ]
     st.caption(wording.count(len(found), "person", "people"))
     with st.container(horizontal=True, gap="medium"):
         for person in memory.first_of(found, key="people", size=_PAGE):
@@ -159,6 +165,8 @@ def _person(
             st.image(thumbnail, width=132)
         st.text(wording.shorten(person.name))
         st.caption(wording.count(person.photographs, "photograph"))
+        if person.groups:
+            st.caption(wording.plain(", ".join(person.groups)))
         with st.popover("Change", type="tertiary"):
             st.text(person.name)
             st.caption(f"Enrolled {person.enrolled_at[:10]}{_consent_of(person)}")
@@ -171,6 +179,7 @@ def _person(
                 with components.refusals_shown():
                     service.delete(person.name)
                     st.rerun()
+            setting_right.groups_form(service, person, people)
             setting_right.merge_form(service, person.name, people)
 
 

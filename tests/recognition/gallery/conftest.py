@@ -1,6 +1,7 @@
 """A small gallery, and templates to put into it."""
 
 import importlib.util
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from recognition.gallery.places import Folder, place_of
 from recognition.gallery.protocol import AnyGallery
 from recognition.gallery.templates import EmbeddingModel, Template
+
+sys.path.insert(0, str(Path(__file__).parent))  # for what several of these tests make up
 
 BACKENDS = ["folder", *(["milvus"] if importlib.util.find_spec("milvus_lite") else [])]
 

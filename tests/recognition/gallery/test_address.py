@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import ArgumentError, GalleryError
-from recognition.gallery import remote
+from recognition.gallery import connecting
 from recognition.gallery.address import MilvusAddress
 from recognition.gallery.places import Folder, Milvus, folder_of, place_of
 
@@ -83,7 +83,7 @@ def test_what_is_named_goes_before_the_environment_and_that_before_the_data_fold
 def test_without_pymilvus_one_line_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(remote.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(connecting.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(GalleryError, match=r"pip install 'likeness\[milvus\]'") as caught:
         place_of("milvus://db/team", tmp_path).open()
     assert "\n" not in str(caught.value)

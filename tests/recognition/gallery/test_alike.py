@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.errors import GalleryError
 from recognition.gallery import alike
-from recognition.gallery.alike import closest_other, look_alikes
+from recognition.gallery.alike import MOST_COMPARED, closest_other, look_alikes, require_few
 from recognition.gallery.snapshot import Roll
 
 
@@ -81,3 +82,9 @@ def test_each_photograph_is_compared_with_the_person_s_others() -> None:
     assert closest_other(np.eye(4, dtype=np.float32)[:1]) == [None]
     vectors = np.array([[1, 0], [0.8, 0.6], [-1, 0]], np.float32)
     assert closest_other(vectors) == pytest.approx([0.8, 0.8, -0.8])
+
+
+def test_too_many_are_not_compared_each_with_each() -> None:
+    require_few(MOST_COMPARED, "nothing")
+    with pytest.raises(GalleryError, match="200,001 photographs are too many"):
+        require_few(MOST_COMPARED + 1, "do that instead")

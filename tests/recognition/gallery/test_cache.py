@@ -1,39 +1,53 @@
+import io
 import json
 import random
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from recognition.gallery import blocks
 from recognition.gallery.cache import IndexCache
 from recognition.gallery.index import TemplateIndex
-from recognition.gallery.sealing import OPEN, KeyedSeal, Seal
-from recognition.gallery.snapshot import Roll
+from recognition.gallery.sealing import OPEN, KeyedSeal
+from recognition.gallery.snapshot import Snapshot
+from recognition.gallery.store import Store
+from recognition.gallery.templates import EmbeddingModel, Template
 
 D = 8
-IDS = np.arange(1, 6)
+MODEL = EmbeddingModel("net", "ab" * 32, D)
 VECTORS = np.eye(D, dtype=np.float32)[:5]
 
 
-def roll_of(ids: np.ndarray) -> Roll:
-    return Roll(ids=ids, people=ids, names={})
-
-
-ROLL = roll_of(IDS)
-
-
-@pytest.fixture
-def index() -> TemplateIndex:
-    filled = TemplateIndex(D)
-    filled.follow(IDS, lambda ids: VECTORS[ids - 1])
-    return filled
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 64)
 
 
 @pytest.fixture
-def cache(tmp_path: Path, index: TemplateIndex) -> IndexCache:
+def store(tmp_path: Path) -> Iterator[Store]:
+    """Five people, one photograph each."""
+    Store.create(tmp_path / "gallery.sqlite", MODEL)
+    store = Store(tmp_path / "gallery.sqlite")
+    for number, vector in enumerate(VECTORS):
+        store.enrol(f"P{number}", [Template(vector, f"{number:064x}")])
+    yield store
+    store.close()
+
+
+def filled(snapshot: Snapshot) -> TemplateIndex:
+    index = TemplateIndex(D)
+    index.follow(snapshot.roll().ids, snapshot.embeddings)
+    return index
+
+
+@pytest.fixture
+def cache(tmp_path: Path, store: Store) -> IndexCache:
     written = IndexCache(tmp_path / "index")
-    written.write(index, ROLL, "state-1", OPEN)
+    with store.unchanging() as snapshot:
+        written.write(filled(snapshot), snapshot)
     return written
 
 
@@ -42,11 +56,37 @@ def path(cache: IndexCache, tmp_path: Path) -> Path:
     return tmp_path / "index" / "templates.faiss"
 
 
-def test_what_was_written_is_read_back(cache: IndexCache) -> None:
-    read = cache.read(ROLL, D, "state-1", OPEN)
-    assert read is not None
-    similarities, ids = read.search(VECTORS[2:3], 1)
+def bytes_of(index: TemplateIndex) -> bytes:
+    sink = io.BytesIO()
+    index.write(sink.write)
+    return sink.getvalue()
+
+
+def read(cache: IndexCache, store: Store) -> TemplateIndex | None:
+    with store.reading() as snapshot:
+        return cache.read(snapshot)
+
+
+def test_what_was_written_is_read_back(cache: IndexCache, store: Store) -> None:
+    found = read(cache, store)
+    assert found is not None
+    similarities, ids = found.search(VECTORS[2:3], 1)
     assert (similarities.item(), ids.item()) == (1.0, 3)
+
+
+def test_what_is_kept_about_it_comes_back(tmp_path: Path, store: Store) -> None:
+    cache = IndexCache(tmp_path / "index")
+    with store.unchanging() as snapshot:
+        index = filled(snapshot)
+        index.about = {"kind": "pq", "lists": 3}
+        cache.write(index, snapshot)
+    found = read(cache, store)
+    assert found is not None
+    assert found.about == {"kind": "pq", "lists": 3}
+    with store.reading() as snapshot:
+        head = cache.head(snapshot)
+    assert head is not None
+    assert head["about"] == found.about
 
 
 def test_only_the_owner_may_read_it(path: Path) -> None:
@@ -55,73 +95,175 @@ def test_only_the_owner_may_read_it(path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["templates.faiss"]
 
 
-def test_there_may_be_none(tmp_path: Path) -> None:
+def test_there_may_be_none(tmp_path: Path, store: Store) -> None:
     absent = IndexCache(tmp_path / "absent")
     assert not absent.exists
-    assert absent.read(ROLL, D, "state-1", OPEN) is None
+    assert read(absent, store) is None
     absent.clear()
     assert not (tmp_path / "absent").exists()
 
 
-@pytest.mark.parametrize(
-    ("ids", "dimension", "revision"),
-    [
-        (IDS, D, "state-2"),
-        (IDS, D + 1, "state-1"),
-        (IDS[:-1], D, "state-1"),
-        (np.arange(2, 7), D, "state-1"),
-        (np.arange(0), D, "state-1"),
-    ],
-    ids=["stale or another's", "other dimension", "other count", "other ids", "empty store"],
-)
-def test_an_index_of_another_state_is_not_read(
-    cache: IndexCache, ids: np.ndarray, dimension: int, revision: str
+def test_it_is_good_for_every_later_state(cache: IndexCache, store: Store) -> None:
+    store.enrol("Later", [Template(VECTORS[0], "f" * 64)])
+    with store.editing() as editor:
+        editor.delete("P1")
+    found = read(cache, store)
+    assert found is not None
+    np.testing.assert_array_equal(found.ids, [1, 2, 3, 4, 5])
+    with store.reading() as snapshot:
+        assert found.follow(snapshot.roll().ids, snapshot.embeddings) == 2
+    np.testing.assert_array_equal(found.ids, [1, 3, 4, 5, 6])
+
+
+def test_it_is_good_for_no_other_past(tmp_path: Path, cache: IndexCache, store: Store) -> None:
+    """An older copy of the database is put back by hand, and an id is given once more."""
+    database = tmp_path / "gallery.sqlite"
+    store.close()
+    older = database.read_bytes()
+    again = Store(database)
+    again.enrol("Ann", [Template(VECTORS[0], "e" * 64)])
+    with again.unchanging() as snapshot:
+        cache.write(filled(snapshot), snapshot)
+    again.close()
+    database.write_bytes(older)
+    other = Store(database)
+    other.enrol("Bob", [Template(VECTORS[1], "f" * 64)])
+    with other.reading() as snapshot:
+        assert snapshot.roll().ids.tolist() == [1, 2, 3, 4, 5, 6]
+    assert read(cache, other) is None
+    other.close()
+
+
+def test_an_index_of_that_very_copy_stays_good(
+    tmp_path: Path, cache: IndexCache, store: Store
 ) -> None:
-    assert cache.read(roll_of(ids), dimension, revision, OPEN) is None
+    database = tmp_path / "gallery.sqlite"
+    store.close()
+    older = database.read_bytes()
+    again = Store(database)
+    again.enrol("Ann", [Template(VECTORS[0], "e" * 64)])  # the index is not written anew
+    again.close()
+    database.write_bytes(older)
+    other = Store(database)
+    other.enrol("Bob", [Template(VECTORS[1], "f" * 64)])
+    found = read(cache, other)
+    assert found is not None
+    assert found.ids.tolist() == [1, 2, 3, 4, 5]
+    other.close()
 
 
-def test_no_flipped_bit_names_another_person(cache: IndexCache, path: Path) -> None:
-    content = path.read_bytes()
+def test_one_that_is_not_noted_is_good_for_its_own_state_alone(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recognition.gallery.cache.note_indexed", lambda _: None)
+    cache = IndexCache(tmp_path / "index")
+    with store.unchanging() as snapshot:
+        cache.write(filled(snapshot), snapshot)
+    assert read(cache, store) is not None
+    store.enrol("Later", [Template(VECTORS[0], "f" * 64)])
+    assert read(cache, store) is None
+
+
+def test_another_gallery_s_is_not_read(cache: IndexCache, tmp_path: Path) -> None:
+    Store.create(tmp_path / "other.sqlite", MODEL)
+    other = Store(tmp_path / "other.sqlite")
+    assert read(cache, other) is None
+    other.close()
+
+
+def test_no_flipped_bit_is_handed_to_faiss(cache: IndexCache, path: Path, store: Store) -> None:
+    content, index = path.read_bytes(), read(cache, store)
+    assert index is not None
     rng = random.Random(0)
-    positions = {*range(min(300, len(content))), *rng.choices(range(len(content)), k=500)}
-    for position in sorted(positions):
-        flipped = bytearray(content)
-        flipped[position] ^= 1 << rng.randrange(8)
-        path.write_bytes(flipped)
-        read = cache.read(ROLL, D, "state-1", OPEN)
-        # A flip that only changes how the header is written may pass; what FAISS sees may not.
-        assert read is None or read.to_bytes() == content.split(b"\n", 1)[1]
-        assert read is None or position < content.index(b"\n")
+    positions = {*range(min(400, len(content))), *rng.choices(range(len(content)), k=300)}
+    with store.reading() as snapshot:
+        for position in sorted(positions):
+            flipped = bytearray(content)
+            flipped[position] ^= 1 << rng.randrange(8)
+            path.write_bytes(flipped)
+            assert cache.read(snapshot) is None
 
 
-def test_no_cut_file_is_read(cache: IndexCache, path: Path) -> None:
+def test_no_cut_or_lengthened_file_is_read(cache: IndexCache, path: Path, store: Store) -> None:
     content = path.read_bytes()
-    for length in range(len(content)):
-        path.write_bytes(content[:length])
-        assert cache.read(ROLL, D, "state-1", OPEN) is None
-    path.write_bytes(content + b"\0")
-    assert cache.read(ROLL, D, "state-1", OPEN) is None
+    with store.reading() as snapshot:
+        for length in range(len(content)):
+            path.write_bytes(content[:length])
+            assert cache.read(snapshot) is None
+        path.write_bytes(content + b"\0")
+        assert cache.read(snapshot) is None
+
+
+def test_blocks_in_another_order_or_from_another_file_are_not_read(
+    cache: IndexCache, path: Path, store: Store
+) -> None:
+    def parts_of(content: bytes) -> list[bytes]:
+        line, rest = content.split(b"\n", 1)
+        parts = [line + b"\n"]
+        while rest:
+            length = 36 + int.from_bytes(rest[:4])
+            parts.append(rest[:length])
+            rest = rest[length:]
+        return parts
+
+    good = parts_of(path.read_bytes())
+    store.enrol("Later", [Template(VECTORS[0], "f" * 64)])
+    with store.unchanging() as snapshot:
+        cache.write(filled(snapshot), snapshot)
+    own = parts_of(path.read_bytes())
+    assert len(own) > 4
+    wrong = [
+        [*own[:2], own[3], own[2], *own[4:]],
+        [*own[:2], *own[3:]],
+        [*own[:3], *own[2:]],
+        [own[0], *good[1:]],
+        [*own[:2], good[2], *own[3:]],
+        own[:-1],
+        [*own, own[-1]],
+    ]
+    with store.reading() as snapshot:
+        assert cache.read(snapshot) is not None
+        for parts in wrong:
+            path.write_bytes(b"".join(parts))
+            assert cache.read(snapshot) is None
 
 
 @pytest.mark.parametrize(
-    "header", [b"[]", b"{}", b"1", b"{", b"\xff\xfe", b"[" * 900, b"x" * 5000, b"", b"null"]
+    "head", [b"[]", b"{}", b"1", b"{", b"\xff\xfe", b"[" * 900, b"x" * 5000, b"", b"null"]
 )
-def test_a_foreign_header_is_not_read(cache: IndexCache, path: Path, header: bytes) -> None:
+def test_a_foreign_head_is_not_read(
+    cache: IndexCache, path: Path, store: Store, head: bytes
+) -> None:
     content = path.read_bytes().split(b"\n", 1)[1]
-    path.write_bytes(header + b"\n" + content)
-    assert cache.read(ROLL, D, "state-1", OPEN) is None
+    path.write_bytes(head + b"\n" + content)
+    assert read(cache, store) is None
 
 
 def test_what_is_no_faiss_index_is_not_read_in_spite_of_its_checksum(
-    cache: IndexCache, path: Path
+    cache: IndexCache, path: Path, store: Store
 ) -> None:
-    import hashlib
+    head, _ = path.read_bytes().split(b"\n", 1)
+    file = io.BytesIO()
+    writer = blocks.BlockWriter(file, head, OPEN)
+    writer.write(b"no index at all")
+    writer.end()
+    path.write_bytes(head + b"\n" + file.getvalue())
+    assert read(cache, store) is None
 
-    line, _ = path.read_bytes().split(b"\n", 1)
-    content = b"no index at all"
-    header = json.loads(line) | {"sha256": hashlib.sha256(content).hexdigest()}
-    path.write_bytes(json.dumps(header).encode() + b"\n" + content)
-    assert cache.read(ROLL, D, "state-1", OPEN) is None
+
+def test_a_count_that_is_not_its_own_is_not_believed(
+    cache: IndexCache, path: Path, store: Store
+) -> None:
+    head, _ = path.read_bytes().split(b"\n", 1)
+    head = json.dumps(json.loads(head) | {"count": 4}).encode()
+    file = io.BytesIO()
+    with store.reading() as snapshot:
+        index = filled(snapshot)
+    writer = blocks.BlockWriter(file, head, OPEN)
+    index.write(writer.write)
+    writer.end()
+    path.write_bytes(head + b"\n" + file.getvalue())
+    assert read(cache, store) is None
 
 
 def test_clear_removes_what_a_killed_process_left(cache: IndexCache, path: Path) -> None:
@@ -131,28 +273,25 @@ def test_clear_removes_what_a_killed_process_left(cache: IndexCache, path: Path)
     assert not cache.exists
 
 
-def test_a_folder_in_its_place_is_not_read(cache: IndexCache, path: Path) -> None:
+def test_a_folder_in_its_place_is_not_read(cache: IndexCache, path: Path, store: Store) -> None:
     path.unlink()
     path.mkdir()
-    assert cache.read(ROLL, D, "state-1", OPEN) is None
+    assert read(cache, store) is None
 
 
-def test_a_sealed_index_is_read_for_its_gallery_its_state_and_its_people_alone(
-    tmp_path: Path, index: TemplateIndex
-) -> None:
-    cache, seal = IndexCache(tmp_path / "sealed"), KeyedSeal(b"k" * 32, "this")
-    cache.write(index, ROLL, "state-1", seal)
-    file = tmp_path / "sealed" / "templates.faiss"
-    assert not any(vector.tobytes() in file.read_bytes() for vector in VECTORS)
-    read = cache.read(ROLL, D, "state-1", seal)
-    assert read is not None
-    assert read.to_bytes() == index.to_bytes()
-    swapped = Roll(ids=IDS, people=IDS[::-1].copy(), names={})
-    others: list[tuple[Roll, Seal]] = [
-        (ROLL, OPEN),
-        (ROLL, KeyedSeal(b"K" * 32, "this")),
-        (ROLL, KeyedSeal(b"k" * 32, "another")),
-        (swapped, seal),
-    ]
-    for roll, other in others:
-        assert cache.read(roll, D, "state-1", other) is None
+def test_sealed_blocks_are_opened_by_their_key_in_their_gallery_and_place_alone() -> None:
+    seal, head, content = KeyedSeal(b"k" * 32, "this"), b"head", bytes(range(200))
+    file = io.BytesIO()
+    writer = blocks.BlockWriter(file, head, seal)
+    assert writer.write(content) == len(content)
+    writer.end()
+    written = file.getvalue()
+    assert content[:16] not in written
+    others = [OPEN, KeyedSeal(b"K" * 32, "this"), KeyedSeal(b"k" * 32, "another")]
+    for other in (seal, *others):
+        reader = blocks.BlockReader(io.BytesIO(written), head, other)
+        is_own = other is seal
+        assert (reader.read(1000) == content) is is_own
+        if other is not OPEN:  # which opens everything, and hands on what is sealed
+            assert reader.is_whole is is_own
+    assert blocks.BlockReader(io.BytesIO(written), b"HEAD", seal).read(1) == b""

@@ -22,7 +22,7 @@ from recognition.results import Quality
 MakeTemplate = Callable[..., Template]
 
 QUALITY = Quality(size=40.5, sharpness=0.3, turn=-0.1, nod=0.05, brightness=0.45)
-_TABLES = ("person", "template", "crop", "quality", "exclusion")
+_TABLES = ("person", "template", "crop", "quality", "exclusion", "membership")
 
 
 def rows(folder: Path) -> dict[str, list[tuple[object, ...]]]:
@@ -200,6 +200,9 @@ def test_any_changes_are_undone_one_by_one(
                         lambda g, a=a, b=b, some=some: g.split(a, some, b + "'"),
                         lambda g, a=a, b=b: g.rename(a, b + "*"),
                         lambda g, a=a: g.delete(a),
+                        lambda g, a=a, b=b: g.group([a, b], add=["x", "y"]),
+                        lambda g, a=a: g.group([a], add=["z"], remove=["x"]),
+                        lambda g, a=a, b=b: g.tell_apart(a, b),
                     ]
                 )
             )

@@ -11,9 +11,10 @@ from recognition.gallery import keys
 from recognition.gallery.backup import back_up, restore
 from recognition.gallery.copying import copy_gallery
 from recognition.gallery.exporting import export
-from recognition.gallery.gallery import DATABASE, Gallery
+from recognition.gallery.gallery import Gallery
 from recognition.gallery.importing import import_from
 from recognition.gallery.records import fingerprints
+from recognition.gallery.searching import DATABASE
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.inventory import Consent, today
 

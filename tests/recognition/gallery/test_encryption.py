@@ -23,6 +23,7 @@ from recognition.inventory import Consent
 from recognition.results import Quality
 
 SECRET, OTHER = "correct horse battery", "another one, as long"
+GROUPS = ("Familie", "Büro 4711")
 NAMES = ("Ann Ångström", "Bob Builder", "Cydney Carton", "Dan Draper")
 
 
@@ -48,9 +49,11 @@ def lived_in(
                 replace(one, photograph_sha256=os.urandom(32).hex(), quality=quality)
                 for one in some
             ]
-            gallery.enrol(name, some, Consent(note=f"form of {name}") if number else None)
+            gallery.enrol(name, some, Consent(note=f"form of {name}") if number else None, GROUPS)
         gallery.exclude(NAMES[1], make_template(77))
         gallery.rename(NAMES[2], "Sydney Carton")
+        gallery.group(NAMES[:2], add=["Verein 1848"], remove=GROUPS[1:])
+        gallery.tell_apart(*NAMES[:2])
         gallery.delete(NAMES[3])
         gallery.merge("Sydney Carton", NAMES[0])
         gallery.search(make_template(1).embedding[None], 1)
@@ -66,6 +69,8 @@ def told(gallery: Gallery) -> dict[str, object]:
         excluded = {row: vector.tobytes() for row, vector in snapshot.exclusions().items()}
     return {
         "people": [asdict(person) for person in people],
+        "members": {group: gallery.members([group]) for one in people for group in one.groups},
+        "apart": gallery.told_apart(),
         "deleted": [asdict(person) for person in gallery.people(deleted=True)],
         "roll": (roll.ids.tolist(), roll.people.tolist(), roll.names),
         "embeddings": embeddings.tobytes(),
@@ -73,14 +78,21 @@ def told(gallery: Gallery) -> dict[str, object]:
         "crops": [gallery.crop(person.name) for person in people],
         "operations": gallery.operations(),
         "excluded": excluded,
-        "found": gallery.search(queries, 3),
+        # Those of an encrypted gallery are compared anew, by sums in another order.
+        "found": [
+            [(match.person, round(match.cosine_similarity, 5)) for match in matches]
+            for matches in gallery.search(queries, 3)
+        ],
     }
 
 
 def secrets_in(gallery: Gallery) -> list[bytes]:
     """What the files of an encrypted gallery must not hold: as text, as bytes, in base 64."""
     _, embeddings = gallery.templates()
-    pieces = [name.encode() for name in (*NAMES, "Sydney", "form of", "crop of", "merged")]
+    pieces = [
+        name.encode()
+        for name in (*NAMES, *GROUPS, "Verein 1848", "Sydney", "form of", "crop of", "merged")
+    ]
     pieces += [base64.b64encode(piece)[:-4] for piece in pieces]
     for vector in embeddings:
         content = vector.tobytes()

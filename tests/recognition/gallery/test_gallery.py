@@ -477,3 +477,55 @@ def test_four_processes_enrol_erase_and_search_at_once(
         assert found == {f"P{i}": processes * count // 5 for i in range(5)}
         for seed in range(processes * count):
             assert closest(gallery, make_template(seed)) == f"P{seed % 5}"
+
+
+# Several people at once
+
+
+def test_several_people_are_enrolled_as_one_change(
+    gallery: Gallery, make_template: MakeTemplate
+) -> None:
+    gallery.enrol("Ann", [make_template(0)])
+    people = [
+        ("Ann", [make_template(0), make_template(1)]),
+        ("Bob", [make_template(2), make_template(1)]),
+        ("Cyd", []),
+    ]
+    assert gallery.enrol_all(people) == [{0: "Ann"}, {1: "Ann"}, {}]
+    assert {one.name: one.photographs for one in gallery.people()} == {"Ann": 2, "Bob": 1}
+    assert gallery.enrol_all([]) == []
+    assert gallery.undo() == "photographs of 'Bob' enrolled"  # each by itself
+    assert {one.name: one.photographs for one in gallery.people()} == {"Ann": 2}
+
+
+def test_one_bad_template_among_several_people_and_nobody_is_enrolled(
+    gallery: Gallery, make_template: MakeTemplate
+) -> None:
+    gallery.enrol("Ann", [make_template(0)])
+    bad = [("Bob", [make_template(1)]), ("Cyd", [make_template(2, dimension=17)])]
+    with pytest.raises(GalleryError):
+        gallery.enrol_all(bad)
+    with pytest.raises(ArgumentError):
+        gallery.enrol_all([("Bob", [make_template(1)]), ("", [make_template(2)])])
+    assert {one.name: one.photographs for one in gallery.people()} == {"Ann": 1}
+
+
+def test_the_photographs_of_a_name_are_known(gallery: Gallery, make_template: MakeTemplate) -> None:
+    assert gallery.photographs_known("Ann") == frozenset()
+    gallery.enrol("Ann", [make_template(0), make_template(1)])
+    gallery.enrol("Bob", [make_template(2)])
+    ann = {make_template(seed).photograph_sha256 for seed in (0, 1)}
+    assert gallery.photographs_known("Ann") == ann
+    gallery.delete("Ann")
+    assert gallery.photographs_known("Ann") == frozenset()
+    gallery.enrol("Ann", [make_template(3)])
+    assert gallery.photographs_known("Ann") == {make_template(3).photograph_sha256}
+
+
+def test_the_photographs_of_an_encrypted_gallery_are_known_to_whoever_opens_it(
+    gallery: Gallery, folder: Path, make_template: MakeTemplate
+) -> None:
+    gallery.enrol("Ann", [make_template(0)])
+    gallery.encrypt("correct horse battery")
+    with Gallery.open(folder, find_secret=lambda _: "correct horse battery") as opened:
+        assert opened.photographs_known("Ann") == {make_template(0).photograph_sha256}

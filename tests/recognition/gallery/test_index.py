@@ -1,3 +1,5 @@
+import io
+
 import faiss
 import numpy as np
 import pytest
@@ -5,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recognition.gallery.index import TemplateIndex
+from recognition.gallery.kinds import Kind, Plan
+from recognition.gallery.training import train
 
 D = 8
 
@@ -22,6 +26,16 @@ def filled(*ids: int) -> TemplateIndex:
     return index
 
 
+def bytes_of(index: TemplateIndex) -> bytes:
+    sink = io.BytesIO()
+    index.write(sink.write)
+    return sink.getvalue()
+
+
+def read_back(content: bytes) -> TemplateIndex | None:
+    return TemplateIndex.read(io.BytesIO(content).read, D)
+
+
 id_sets = st.sets(st.integers(1, 40), max_size=20)
 
 
@@ -33,7 +47,7 @@ def test_it_follows_the_store_from_any_state_to_any_other(
     before: set[int] = set()
     for state in states:
         ids = np.array(sorted(state), dtype=np.int64)
-        assert index.follow(ids, vectors_of) is (state != before)
+        assert index.follow(ids, vectors_of) == len(state ^ before)
         np.testing.assert_array_equal(index.ids, ids)
         assert len(index) == len(ids)
         before = state
@@ -81,14 +95,14 @@ def test_a_large_store_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_it_is_an_exact_index_with_ids() -> None:
-    read = faiss.deserialize_index(np.frombuffer(filled(4).to_bytes(), dtype=np.uint8))
+    read = faiss.deserialize_index(np.frombuffer(bytes_of(filled(4)), dtype=np.uint8))
     assert isinstance(read, faiss.IndexIDMap2)
     assert isinstance(faiss.downcast_index(read.index), faiss.IndexFlat)
     assert read.metric_type == faiss.METRIC_INNER_PRODUCT
 
 
 def test_bytes_come_back_as_the_same_index() -> None:
-    again = TemplateIndex.from_bytes(filled(3, 1, 7).to_bytes(), D)
+    again = read_back(bytes_of(filled(3, 1, 7)))
     assert again is not None
     np.testing.assert_array_equal(again.ids, [1, 3, 7])
     again.follow(np.array([1, 7, 9]), vectors_of)
@@ -105,7 +119,7 @@ def other_kind(recipe: str, metric: int, dimension: int = D) -> bytes:
     [
         b"",
         b"no index",
-        filled(1, 2).to_bytes()[:-9],
+        bytes_of(filled(1, 2))[:-9],
         other_kind("Flat", faiss.METRIC_INNER_PRODUCT),
         other_kind("IDMap2,Flat", faiss.METRIC_L2),
         other_kind("IDMap2,Flat", faiss.METRIC_INNER_PRODUCT, dimension=D + 1),
@@ -113,7 +127,7 @@ def other_kind(recipe: str, metric: int, dimension: int = D) -> bytes:
     ids=["empty", "noise", "cut short", "without ids", "distances", "other dimension"],
 )
 def test_what_is_no_such_index_is_not_read(content: bytes) -> None:
-    assert TemplateIndex.from_bytes(content, D) is None
+    assert read_back(content) is None
 
 
 def test_a_search_takes_one_thread_and_gives_the_others_back(
@@ -125,9 +139,9 @@ def test_a_search_takes_one_thread_and_gives_the_others_back(
     counted: list[int] = []
     search = index._faiss.search
 
-    def counting(*arguments: object) -> object:
+    def counting(*arguments: object, **options: object) -> object:
         counted.append(faiss.omp_get_max_threads())
-        return search(*arguments)
+        return search(*arguments, **options)
 
     monkeypatch.setattr(index._faiss, "search", counting)
     try:
@@ -136,3 +150,83 @@ def test_a_search_takes_one_thread_and_gives_the_others_back(
         assert faiss.omp_get_max_threads() == 3
     finally:
         faiss.omp_set_num_threads(before)
+
+
+def trained(kind: Kind, ids: np.ndarray, dimension: int = 64) -> tuple[TemplateIndex, np.ndarray]:
+    """An index of unit vectors by chance, and they."""
+    vectors = np.random.default_rng(0).normal(size=(len(ids), dimension))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    plan = Plan(kind, 8, "for the test")
+    index = TemplateIndex(dimension, train(plan, vectors, np.arange(len(ids)), lambda: None))
+    index.add(ids, vectors)
+    return index, vectors
+
+
+@pytest.mark.parametrize("kind", [Kind.INT8, Kind.PQ])
+def test_a_trained_index_follows_searches_and_comes_back(kind: Kind) -> None:
+    ids = np.arange(500) * 3 + 1
+    index, vectors = trained(kind, ids)
+    assert (index.kind, index.is_exact, index.lists) == (kind, False, 8)
+    left = np.delete(ids, np.random.default_rng(1).choice(500, 123, replace=False))
+    assert index.follow(left, lambda _: vectors[:0]) == 123
+    sink = io.BytesIO()
+    index.write(sink.write)
+    again = TemplateIndex.read(io.BytesIO(sink.getvalue()).read, 64)
+    assert again is not None
+    np.testing.assert_array_equal(again.ids, left)
+    for one in (index, again):
+        _, found = one.search(vectors[(left - 1) // 3], 5, searched=8)
+        assert (found[:, 0] == left).all()
+        assert np.isin(found, left).all()
+        _, found = one.search(vectors[:9], 3, among=left[::40])
+        assert np.isin(found, left[::40]).all()
+        _, few = one.search(vectors[:1], 5, among=left[:2])
+        assert sorted(few[0, :2].tolist()) == left[:2].tolist()
+        assert (few[0, 2:] == -1).all()
+
+
+def codes_in(index: TemplateIndex) -> list[bytes]:
+    """Every code that the index's blocks hold, in use or not."""
+    lists = faiss.downcast_InvertedLists(index._faiss.invlists)
+    packer = lists.packer
+    codes = []
+    for number in range(lists.nlist):
+        blocks = -(-lists.list_size(number) // packer.nvec)
+        if blocks:
+            content = faiss.rev_swig_ptr(lists.get_codes(number), blocks * packer.block_size)
+            for block in content.reshape(blocks, 1, packer.block_size):
+                codes += [packer.unpack_1(block, place).tobytes() for place in range(packer.nvec)]
+    return codes
+
+
+def test_no_code_of_what_was_removed_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = np.arange(300)
+    index, vectors = trained(Kind.PQ, ids)
+    before = set(codes_in(index))
+    index.follow(ids[:-50], lambda _: vectors[:0])
+    alone, _ = trained(Kind.PQ, ids)
+    alone.follow(ids[:0], lambda _: vectors[:0])
+    alone.add(ids[-50:], vectors[-50:])
+    gone = {code for code in codes_in(alone) if any(code)}
+    assert len(gone) == 50
+    assert gone <= before
+    assert not gone & set(codes_in(index))
+    # FAISS by itself leaves some of them.
+    index, _ = trained(Kind.PQ, ids)
+    monkeypatch.setattr("recognition.gallery.index._blank_unused", lambda _: None)
+    index.follow(ids[:-50], lambda _: vectors[:0])
+    assert gone & set(codes_in(index))
+
+
+def test_the_middle_of_no_list_is_one_person_s() -> None:
+    rng = np.random.default_rng(0)
+    crowd = rng.normal(size=(200, 16))
+    hermit = np.repeat(10 * rng.normal(size=(1, 16)), 40, axis=0)  # a list of their own
+    sample = np.concatenate([crowd, hermit])
+    sample = (sample / np.linalg.norm(sample, axis=1, keepdims=True)).astype(np.float32)
+    people = np.concatenate([np.arange(200), np.full(40, 999)])
+    index = train(Plan(Kind.INT8, 20, ""), sample, people, lambda: None)
+    middles = index.quantizer.reconstruct_n(0, index.nlist)
+    np.testing.assert_allclose(np.linalg.norm(middles, axis=1), 1, atol=1e-5)
+    assert index.nlist < 20
+    assert (middles @ sample[-1]).max() < 0.9

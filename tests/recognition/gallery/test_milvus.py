@@ -17,7 +17,8 @@ from recognition.gallery.templates import EmbeddingModel, Template
 pytest.importorskip("milvus_lite", reason="make test-milvus has an environment for it")
 
 from recognition.gallery.milvus import MilvusGallery
-from recognition.gallery.working import WorkingCopy, label_of
+from recognition.gallery.stored import label_of
+from recognition.gallery.working import WorkingCopy
 
 MakeTemplate = Callable[..., Template]
 

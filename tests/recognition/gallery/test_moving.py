@@ -1,5 +1,6 @@
 """People out of a gallery and into one: backup, restoration, export, import, copy."""
 
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -19,6 +20,7 @@ from safetensors.numpy import load_file
 from data.errors import AppError, ArgumentError, GalleryError
 from recognition.gallery.backup import back_up, restore
 from recognition.gallery.copying import copy_gallery
+from recognition.gallery.exchange import VERSION
 from recognition.gallery.exporting import export
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.importing import import_from
@@ -29,6 +31,7 @@ from recognition.results import Calibration, Quality, Use
 
 MakeTemplate = Callable[..., Template]
 
+GROUPS = ["../../family", "staff"]
 QUALITY = Quality(size=40.5, sharpness=1 / 3, turn=-0.1, nod=0.05, brightness=0.45)
 CALIBRATION = Calibration(
     use=Use.VERIFY, rate=0.01, threshold=0.4, threshold_low=0.3, threshold_high=0.5, rate_low=0.005,
@@ -39,9 +42,9 @@ CALIBRATION = Calibration(
 
 
 def fill(gallery: AnyGallery, make_template: MakeTemplate) -> AnyGallery:
-    """Somebody with crops and qualities, somebody deleted, a hostile name, an exclusion."""
+    """Crops, qualities and groups, somebody deleted, hostile names, an exclusion."""
     first = replace(make_template(0, crop=b"\x89PNG" + bytes(range(256)) * 400), quality=QUALITY)
-    gallery.enrol("Ann", [first, make_template(1, crop=b"\xff\xd8jpeg")])
+    gallery.enrol("Ann", [first, make_template(1, crop=b"\xff\xd8jpeg")], groups=GROUPS)
     gallery.enrol("../../Zoë; DROP TABLE person", [make_template(2)])
     gallery.enrol("Gone", [make_template(3)])
     gallery.exclude("Ann", make_template(4))
@@ -64,8 +67,8 @@ def everything(gallery: AnyGallery) -> list[tuple[object, ...]]:
 
     with gallery.records() as records:
         return [
-            (one.name, one.enrolled_at, one.deleted_at, *map(face, one.templates), "not",
-             *map(face, one.exclusions))
+            (one.name, one.enrolled_at, one.deleted_at, one.groups,
+             *map(face, one.templates), "not", *map(face, one.exclusions))
             for one in records
         ]  # fmt: skip
 
@@ -141,7 +144,7 @@ def test_the_format_is_what_it_is_said_to_be(
         "crops/000000002.jpg",
     }  # fmt: skip
     manifest = json.loads((tmp_path / "people" / "manifest.json").read_bytes())
-    assert (manifest["format"], manifest["version"]) == ("likeness-gallery", 1)
+    assert (manifest["format"], manifest["version"]) == ("likeness-gallery", 2)
     assert manifest["model"] == {
         "model_id": "mobilefacenet", "weights_digest": "ab" * 32, "dimension": 16
     }  # fmt: skip
@@ -170,7 +173,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "not JSON": lambda folder: (folder / "manifest.json").write_text("{"),
     "deep JSON": lambda folder: (folder / "manifest.json").write_text("[" * 100_000),
     "huge": lambda folder: (folder / "manifest.json").write_text(" " * 2_000_000),
-    "newer": lambda folder: alter(folder, version=2),
+    "newer": lambda folder: alter(folder, version=VERSION + 1),
     "other format": lambda folder: alter(folder, format="x"),
     "counts": lambda folder: alter(
         folder, counts={"people": 3, "templates": 2**39, "exclusions": 1, "crops": 2}
@@ -185,6 +188,42 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
         (folder / "embeddings.safetensors").read_bytes()[:-4]
     ),
 }
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the lines of an export, and let the manifest agree."""
+    path = folder / "people.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        change(line)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    members = json.loads((folder / "manifest.json").read_text())["members"]
+    content = path.read_bytes()
+    about = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    alter(folder, members=members | {"people.jsonl": about})
+
+
+def test_an_export_without_groups_is_of_the_version_before_there_were_any(
+    full: AnyGallery, tmp_path: Path
+) -> None:
+    full.group(["Ann"], remove=GROUPS)
+    export(full, tmp_path / "people")
+    rewrite(tmp_path / "people", lambda line: line.pop("groups"))
+    manifest = json.loads((tmp_path / "people" / "manifest.json").read_text())
+    assert manifest["version"] == 1
+    del manifest["counts"]["groups"]
+    alter(tmp_path / "people", counts=manifest["counts"])
+    assert import_from(tmp_path / "people", into(tmp_path / "other")).new == 4
+    with Gallery.open(tmp_path / "other") as other:
+        assert everything(other) == everything(full)
+
+
+@pytest.mark.parametrize("groups", [["x", "x"], [" x"], ["x\n"], [7], "x", None, {"x": 1}])
+def test_groups_that_are_none_are_refused(full: AnyGallery, tmp_path: Path, groups: object) -> None:
+    export(full, tmp_path / "people")
+    rewrite(tmp_path / "people", lambda line: line.update(groups=groups))
+    with pytest.raises(GalleryError, match=r"line 1 of people\.jsonl is damaged"):
+        import_from(tmp_path / "people", into(tmp_path / "other"))
 
 
 def flip(path: Path, at: int) -> None:
@@ -295,7 +334,7 @@ def test_a_copy_goes_on_where_it_was_and_is_compared(
             add([next(records)])  # as far as an interrupted one came
         copied = copy_gallery(full, other)
         assert copied.lacking == 0
-        assert copied.things == 3 + 4 + 1
+        assert copied.things == 3 + 4 + 1 + len(GROUPS)
         assert everything(other) == everything(full)
         assert copy_gallery(other, full).added.new == 0
         full.enrol("Ann", [make_template(7)])

@@ -161,3 +161,32 @@ def test_the_next_person_is_found_behind_those_who_are_excluded() -> None:
     assert [m.person for m in excluded.best_people(query, 5)] == ["B"]
     # A face more like A than like what is not A is still A's.
     assert excluded.best_people(vectors[20], 1)[0].person == "A"
+
+
+@settings(max_examples=200)
+@given(
+    owners=st.lists(st.sampled_from("ABCDEFGH"), max_size=120),
+    group=st.sets(st.sampled_from("ABCDEFGHIJ")),
+    k=st.integers(1, 9),
+    seed=st.integers(0, 10_000),
+    matching=st.sampled_from(Matching),
+)
+def test_a_filter_finds_what_is_found_where_nobody_else_is(
+    owners: list[str], group: set[str], k: int, seed: int, matching: Matching
+) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = unit(rng.normal(size=(len(owners), D)))
+    query = unit(rng.normal(size=(1, D)))[0]
+    view = view_of(owners, vectors)
+    number_of = {name: person for person, name in view.roll.names.items()}
+    among = {number_of.get(name, 1) for name in group}  # 1 is nobody's
+    found = view.best_people(query, k, matching, among)
+    kept = [owner in group for owner in owners]
+    alone = view_of([owner for owner in owners if owner in group], vectors[kept])
+    expected = alone.best_people(query, k, matching)
+    assert [match.person for match in found] == [match.person for match in expected]
+    np.testing.assert_allclose(
+        [match.cosine_similarity for match in found],
+        [match.cosine_similarity for match in expected],
+        atol=1e-6,
+    )

@@ -65,6 +65,8 @@ class PlayedService:
     alike: list[LookAlikes] = field(default_factory=list)
     excluded: list[tuple[str, int | None]] = field(default_factory=list)
     given: list[tuple[str, str, list[int], str]] = field(default_factory=list)
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    asked_groups: tuple[str, ...] = ()
 
     @property
     def threshold(self) -> float | None:
@@ -77,7 +79,12 @@ class PlayedService:
 
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         return tuple(
-            PersonSummary(name=name, photographs=2, enrolled_at="2025-03-01T10:00:00+00:00")
+            PersonSummary(
+                name=name,
+                photographs=2,
+                enrolled_at="2025-03-01T10:00:00+00:00",
+                groups=self.groups.get(name, ()),
+            )
             for name in (self.deleted if deleted else self.names)
         )
 
@@ -111,6 +118,15 @@ class PlayedService:
 
     def split(self, name: str, photographs: Sequence[int], new: str) -> None:
         self.given.append(("split", name, list(photographs), new))
+
+    def group(self, names: Sequence[str], *, add: Sequence[str], remove: Sequence[str]) -> None:
+        for name in names:
+            self.groups[name] = tuple(sorted({*self.groups.get(name, ()), *add} - {*remove}))
+        self.done.append("grouped")
+
+    def tell_apart(self, name: str, other: str) -> None:
+        self.alike = [pair for pair in self.alike if (pair.person, pair.other) != (name, other)]
+        self.done.append(f"'{name}' and '{other}' said to be two people")
 
     def look_alikes(self) -> list[LookAlikes]:
         return self.alike
@@ -175,9 +191,10 @@ class PlayedService:
         self.deleted.remove(name)
 
     def identify(
-        self, images: Sequence[bytes], *, top_k: int, threshold: float
+        self, images: Sequence[bytes], *, top_k: int, threshold: float, groups: tuple[str, ...]
     ) -> list[Identification | FailedImage]:
         self.identifications += 1
+        self.asked_groups = groups
         return [
             self._identified(f"image {n}", image, top_k, threshold)
             for n, image in enumerate(images, 1)

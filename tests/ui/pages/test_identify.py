@@ -38,6 +38,21 @@ def test_somebody_known_is_named_with_the_number_against_the_threshold(open_page
     assert [(m["person"], m["text"]) for m in face["matches"]] == [("Ann", "0.62"), ("Bob", "0.62")]
 
 
+def test_only_people_of_the_groups_chosen_are_asked_for(open_page, service, picture):
+    service.names, service.groups = ["Ann", "Bob"], {"Ann": ("family", "staff")}
+    page = open_page("identify")
+    assert page.multiselect(key="groups").options == ["family", "staff"]
+    page.file_uploader[0].set_value([("party.png", picture(), "image/png")]).run()
+    assert service.asked_groups == ()
+    page.multiselect(key="groups").set_value(["staff"]).run()
+    assert not page.exception
+    assert service.asked_groups == ("staff",)
+    service.groups = {"Bob": ("family",)}  # meanwhile, in another session
+    page.run()
+    assert not page.exception
+    assert service.asked_groups == ()
+
+
 def test_an_unknown_face_is_shown_as_unknown(open_page, service, picture):
     service.names, service.similarity = ["Ann"], 0.12
     page = open_page("identify")

@@ -206,6 +206,37 @@ def test_those_who_look_alike_are_listed_on_request(open_page, service, said):
     page.button(key="compare-everybody").click().run()
     assert not page.exception
     assert "reach the threshold: 0.61, 25 % of their pairs" in said(page)
+    button(page, "They are two people").click().run()
+    assert not page.exception
+    assert service.done == ["'Ann' and 'Bob' said to be two people"]
+    assert "Nobody is near the threshold" in said(page)
+
+
+def test_groups_are_shown_edited_and_looked_through(open_page, service, said):
+    service.names = ["Ann", "Bob"]
+    service.groups = {"Ann": ("family",)}
+    page = open_page("people")
+    assert "family" in said(page)
+
+    def field_of(name: str):
+        return next(
+            f for f in page.multiselect if f.key and f.key.startswith(f"groups-None-{name}")
+        )
+
+    assert field_of("Ann").value == ["family"]
+    field_of("Bob").set_value(["family", "new"]).run()
+    page.button(key="group-Bob").click().run()
+    assert not page.exception
+    assert service.groups["Bob"] == ("family", "new")
+    field_of("Ann").set_value([]).run()
+    page.button(key="group-Ann").click().run()
+    assert service.groups["Ann"] == ()
+    page.multiselect(key="in-groups").set_value(["family"]).run()
+    assert "1 person" in said(page)
+    field_of("Bob").set_value([]).run()
+    page.button(key="group-Bob").click().run()
+    assert not page.exception
+    assert "2 people" in said(page)
 
 
 def test_what_is_odd_about_a_photograph_is_said_on_the_receipt(open_page, service, picture, said):

@@ -1,0 +1,81 @@
+"""What is told of people and of their photographs, a line each."""
+
+from dataclasses import fields
+
+from ..inventory import PhotographSummary
+from ..results import PersonSummary, Quality
+from .alike import closest_other
+from .groups import groups_of
+from .people import ENROLLED, RESTORABLE, restorable_since
+from .sealing import SealedConnection, consent_place, name_place, photograph_place
+from .templates import Embeddings
+
+QUALITY_COLUMNS = tuple(one.name for one in fields(Quality))
+"""What is kept of a face's quality."""
+
+
+def list_people(connection: SealedConnection, *, deleted: bool) -> tuple[PersonSummary, ...]:
+    """Everybody enrolled, or those who can be restored, by name."""
+    seal = connection.seal
+    rows = connection.execute(
+        "SELECT person.id, name, count(template.id), enrolled_at, consent, consented_at,"
+        " expires_on FROM person LEFT JOIN template ON template.person_id = person.id"
+        f" WHERE {RESTORABLE if deleted else ENROLLED} GROUP BY person.id",
+        (restorable_since(),) if deleted else (),
+    )
+    groups = groups_of(connection)
+    found = [
+        PersonSummary(
+            name=seal.open_text(name, name_place(person)),
+            photographs=photographs,
+            enrolled_at=enrolled_at,
+            consent=consent and seal.open_text(consent, consent_place(person)),
+            consented_at=consented_at,
+            expires_on=expires_on,
+            person_id=person,
+            groups=groups.get(person, ()),
+        )
+        for person, name, photographs, enrolled_at, consent, consented_at, expires_on in rows
+    ]
+    return tuple(sorted(found, key=lambda person: person.name))
+
+
+def photographs_of(connection: SealedConnection, person: int) -> list[tuple[int, str]]:
+    """The number of each of a person's photographs, ascending, and its SHA-256."""
+    rows = connection.execute(
+        "SELECT id, photograph_sha256 FROM template WHERE person_id = ? ORDER BY id", (person,)
+    )
+    return [
+        (number, connection.seal.open_text(digest, photograph_place("template", number)))
+        for number, digest in rows
+    ]
+
+
+def list_photographs(
+    connection: SealedConnection, person: int, embeddings: Embeddings
+) -> tuple[PhotographSummary, ...]:
+    """What somebody is enrolled by, in the order of the numbers.
+
+    Args:
+        connection: The gallery.
+        person: Whose.
+        embeddings: The person's templates (N, D), in that order.
+    """
+    qualities = {
+        number: Quality(**dict(zip(QUALITY_COLUMNS, values, strict=True)))
+        for number, *values in connection.execute(
+            f"SELECT template_id, {', '.join(QUALITY_COLUMNS)} FROM quality"
+            " JOIN template ON template.id = template_id WHERE person_id = ?",
+            (person,),
+        )
+    }
+    own = photographs_of(connection, person)
+    return tuple(
+        PhotographSummary(
+            number=number,
+            photograph_sha256=digest,
+            cosine_similarity=similarity,
+            quality=qualities.get(number),
+        )
+        for (number, digest), similarity in zip(own, closest_other(embeddings), strict=True)
+    )

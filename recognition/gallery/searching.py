@@ -1,0 +1,134 @@
+"""A gallery in a folder is searched, and its index is made."""
+
+import shutil
+from collections.abc import Collection
+from contextlib import closing, suppress
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from data.errors import ArgumentError, GalleryError
+
+from ..results import Match
+from .building import Progress, build
+from .cache import IndexCache
+from .keys import FindSecret
+from .kinds import Kind, plan_of, read_kind, write_kind
+from .matching import Matching
+from .reading import Readable
+from .store import Store
+from .templates import unit_vectors
+from .views import Views
+
+DATABASE = "gallery.sqlite"
+"""The file that holds everything; all else in the folder can be made again."""
+
+STAGING = ".restoring"
+"""A folder within the gallery's, of a restoration that has not come to its end."""
+
+
+class Searchable(Readable):
+    """Finds people by their faces, nobody whose time is over. Safe for several threads.
+
+    Args:
+        folder: The gallery's.
+        find_secret: Asked for what opens it, if it is encrypted.
+    """
+
+    def __init__(self, folder: Path, find_secret: FindSecret = lambda _: None) -> None:
+        self._find_secret = cache(find_secret)  # nobody is asked twice
+        self._folder = folder
+        super().__init__(self._open_store())
+        self._cache = IndexCache(folder / "index")
+        self._views = Views(self._store, self._cache, self._open_store, lambda: self.index_kind)
+
+    def _open_store(self) -> Store:
+        return Store(self._folder / DATABASE, self._find_secret)
+
+    def _erase_overdue(self) -> None:
+        """Let those go whose time is over, where the gallery can be written.
+
+        Where it cannot, they are neither listed nor restored, and the next change tries again.
+        """
+        with self._lock, suppress(GalleryError):
+            if self._store.erase_overdue():
+                self.wipe_traces()
+
+    def wipe_traces(self) -> None:
+        """Wipe what erased people left in the files, also after a kill in the middle of it.
+
+        Raises:
+            GalleryError: Another program is in the way; the next change tries again.
+        """
+        with self._store.reading() as snapshot:
+            if not snapshot.traces_remain:
+                return
+        # No process writes an index that still holds them after this: `Views` would notice.
+        try:
+            with self._store.unchanging() as snapshot:
+                self._cache.forget(snapshot)
+                shutil.rmtree(self._folder / STAGING, ignore_errors=True)
+        except OSError as error:
+            raise GalleryError(
+                f"cannot remove the index in {self._folder} ({error}), so traces of what was "
+                "erased remain in it: remove it, or check its permissions and erase again"
+            ) from error
+        self._store.wipe_traces()
+
+    def search(
+        self,
+        vectors: npt.NDArray[np.floating],
+        k: int,
+        matching: Matching = Matching.BEST,
+        among: Collection[int] | None = None,
+    ) -> list[list[Match]]:
+        """See `AnyGallery.search`."""
+        if k < 1:
+            raise ArgumentError(f"asked for the best {k} people: ask for at least 1")
+        with self._lock:
+            self._erase_overdue()
+            with self._views.current() as view:
+                queries = unit_vectors(vectors, view.dimension)
+                return view.search(queries, k, matching, among)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many people are enrolled, and from how many photographs."""
+        with self._lock, self._store.reading() as snapshot:
+            return self._views.size(snapshot)
+
+    @property
+    def index_kind(self) -> Kind:
+        """Which kind of index has been chosen."""
+        return read_kind(self._folder)
+
+    def make_index(
+        self, kind: Kind | None = None, progress: Progress = lambda done, total: None
+    ) -> str:
+        """Make the index that fits the gallery now.
+
+        Others may use the gallery meanwhile.
+
+        Args:
+            kind: Which kind it has from now on; None: the one that was chosen before.
+            progress: Called with how many templates are in it, and of how many.
+
+        Returns:
+            Which index that is, and why, in words.
+
+        Raises:
+            GalleryError: A template is damaged, or the index cannot be written.
+        """
+        try:
+            if kind is None:
+                kind = self.index_kind
+            write_kind(self._folder, kind)
+            with closing(self._open_store()) as store:
+                build(store, self._cache, partial(plan_of, kind), progress=progress)
+        except OSError as error:
+            reason = error.strerror or error
+            raise GalleryError(f"cannot write the index in {self._folder}: {reason}") from error
+        with self._lock, self._store.reading() as snapshot:
+            return self._views.described(snapshot)

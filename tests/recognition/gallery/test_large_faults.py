@@ -1,0 +1,242 @@
+"""Large galleries while they are changed, killed, restored, encrypted, damaged and erased from."""
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up import MODEL, D, fill, kind_in_use, looks, settled, unit
+
+from data.errors import GalleryError
+from recognition.gallery import building, keys, kinds
+from recognition.gallery.backup import back_up, restore
+from recognition.gallery.gallery import Gallery
+from recognition.gallery.kinds import Kind
+from recognition.gallery.searching import DATABASE
+from recognition.gallery.templates import Template
+
+PEOPLE = 150
+SECRET = "correct horse battery"
+
+
+@pytest.fixture(autouse=True)
+def soon_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "EXACT_UP_TO", 500)
+    monkeypatch.setattr(kinds, "FEWEST_TRAINED", 100)
+    monkeypatch.setattr(keys, "SCRYPT", (2**4, 8, 1))
+
+
+def names_of(gallery: Gallery, people: range) -> list[str]:
+    return [found[0].person for found in gallery.search(looks(people), 1)]
+
+
+def expected(people: range) -> list[str]:
+    return [f"P{person:05}" for person in people]
+
+
+class Held:
+    """Holds up the training of an index until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached, self.let_go = threading.Event(), threading.Event()
+        train = building.train
+
+        def held(*given):  # type: ignore[no-untyped-def]
+            self.reached.set()
+            assert self.let_go.wait(60)
+            return train(*given)
+
+        monkeypatch.setattr(building, "train", held)
+
+
+def test_people_come_and_go_while_an_index_is_made(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held(monkeypatch)
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        fill(gallery, range(PEOPLE))
+        errors: list[str] = []
+        is_over = threading.Event()
+
+        def search() -> None:
+            while not is_over.is_set():
+                found = names_of(gallery, range(20, 24))
+                if found != expected(range(20, 24)):
+                    errors.append(str(found))
+
+        threads = [threading.Thread(target=search) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        assert held.reached.wait(60)
+        gallery.erase("P00000")
+        gallery.delete("P00001")
+        fill(gallery, range(900, 903))
+        held.let_go.set()
+        settled(gallery)
+        is_over.set()
+        for thread in threads:
+            thread.join()
+        assert not errors
+        assert kind_in_use(gallery) is Kind.PQ
+        assert names_of(gallery, range(900, 903)) == expected(range(900, 903))
+        with gallery._views.current() as view:
+            assert view.index is not None
+            np.testing.assert_array_equal(view.index.ids, view.roll.ids)
+    with Gallery.open(folder, model=MODEL) as again:
+        assert names_of(again, range(900, 903)) == expected(range(900, 903))
+        assert not {"P00000", "P00001"} & set(names_of(again, range(2)))
+        assert kind_in_use(again) is Kind.PQ
+
+
+def test_closing_gives_up_what_is_being_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Held(monkeypatch)
+    gallery = Gallery.open(folder, model=MODEL, create=True)
+    fill(gallery, range(PEOPLE))
+    names_of(gallery, range(1))
+    assert held.reached.wait(60)
+    builder = gallery._views._builder
+    assert builder is not None
+    builder._is_unwanted.set()
+    held.let_go.set()
+    gallery.close()
+    assert not builder.is_busy
+    assert builder.made is None
+    assert not (folder / "index").exists()
+
+
+_KILLED = """
+import sys, time
+from pathlib import Path
+from recognition.gallery import building, cache, kinds
+from recognition.gallery.gallery import Gallery
+kinds.EXACT_UP_TO, kinds.FEWEST_TRAINED = 500, 100
+where = sys.argv[2]
+def wait(*given):
+    print("there", flush=True)
+    time.sleep(60)
+if where == "training":
+    building.train = wait
+elif where == "writing":
+    cache.BlockWriter.end = wait
+else:
+    cache.note_indexed = wait
+with Gallery.open(Path(sys.argv[1])) as gallery:
+    gallery.make_index()
+"""
+
+
+@pytest.mark.parametrize("where", ["training", "writing", "noting"])
+def test_who_is_killed_meanwhile_loses_nothing(folder: Path, where: str) -> None:
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        fill(gallery, range(PEOPLE))
+    root = Path(__file__).resolve().parents[3]
+    with subprocess.Popen(
+        [sys.executable, "-c", _KILLED, str(folder), where], stdout=subprocess.PIPE, cwd=root
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"there\n"
+        process.send_signal(signal.SIGKILL)
+    with Gallery.open(folder, model=MODEL) as gallery:
+        assert names_of(gallery, range(0, PEOPLE, 7)) == expected(range(0, PEOPLE, 7))
+        fill(gallery, range(900, 902))
+        settled(gallery)
+        assert kind_in_use(gallery) is Kind.PQ
+        assert names_of(gallery, range(900, 902)) == expected(range(900, 902))
+
+
+def test_another_gallery_restored_meanwhile_is_not_searched_by_this_one_s_index(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Gallery.open(tmp_path / "other", model=MODEL, create=True) as other:
+        fill(other, range(500, 500 + PEOPLE))
+    back_up(tmp_path / "other", tmp_path / "other.sqlite")
+    held = Held(monkeypatch)
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        fill(gallery, range(PEOPLE))
+        names_of(gallery, range(1))
+        assert held.reached.wait(60)
+        restore(tmp_path / "other.sqlite", folder)
+        held.let_go.set()
+        settled(gallery)
+        assert names_of(gallery, range(500, 520)) == expected(range(500, 520))
+        settled(gallery)
+        assert kind_in_use(gallery) is Kind.PQ
+        assert names_of(gallery, range(500, 520)) == expected(range(500, 520))
+
+
+def test_an_encrypted_gallery_s_index_tells_nothing_and_is_read_again(folder: Path) -> None:
+    def find(_: str) -> str:
+        return SECRET
+
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        fill(gallery, range(PEOPLE))
+        gallery.make_index()
+        path = folder / "index" / "templates.faiss"
+        assert b"IwPf" in path.read_bytes()  # FAISS's mark of such an index
+        gallery.encrypt(SECRET)
+        assert not path.exists()
+    with Gallery.open(folder, model=MODEL, find_secret=find) as gallery:
+        gallery.make_index()
+        content = path.read_bytes()
+        assert b"IwPf" not in content
+    with Gallery.open(folder, model=MODEL, find_secret=find) as gallery:
+        assert names_of(gallery, range(0, PEOPLE, 9)) == expected(range(0, PEOPLE, 9))
+        assert kind_in_use(gallery) is Kind.PQ
+        assert gallery._views._builder is None
+        # A template that is given to somebody else behind Likeness's back is found out.
+        with sqlite3.connect(folder / DATABASE) as connection:
+            connection.execute("UPDATE template SET person_id = 2 WHERE person_id = 1")
+        with pytest.raises(GalleryError, match="cannot be decrypted"):
+            names_of(gallery, range(1))
+
+
+def test_erasing_somebody_keeps_the_index_and_nothing_of_them_in_it(folder: Path) -> None:
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        fill(gallery, range(PEOPLE))
+        gallery.make_index()
+    path = folder / "index" / "templates.faiss"
+    before = path.read_bytes()
+    with Gallery.open(folder, model=MODEL) as gallery:
+        gallery.erase("P00007")
+        after = path.read_bytes()
+        assert after != before
+        assert names_of(gallery, range(8, 12)) == expected(range(8, 12))
+        assert kind_in_use(gallery) is Kind.PQ
+        with gallery._views.current() as view:
+            assert view.index is not None
+            assert not set(range(36, 41)) & set(view.index.ids.tolist())  # their ids
+
+
+def test_a_damaged_template_is_told_and_no_index_tried_again_and_again(folder: Path) -> None:
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        fill(gallery, range(PEOPLE))
+        with sqlite3.connect(folder / DATABASE) as connection:
+            connection.execute("UPDATE template SET embedding = zeroblob(?) WHERE id = 9", (4 * D,))
+        for _ in range(3):
+            with pytest.raises(GalleryError, match="a template of 'P00001' is damaged"):
+                names_of(gallery, range(1))
+            builder = gallery._views._builder
+            if builder is not None:
+                builder._thread.join(60)
+        assert gallery._views._builder is None
+        assert not (folder / "index").exists()
+        with pytest.raises(GalleryError, match="is damaged"):
+            gallery.make_index()
+
+
+def test_one_person_s_hundreds_of_photographs_are_one_answer(folder: Path) -> None:
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        fill(gallery, range(PEOPLE))
+        rng = np.random.default_rng(0)
+        faces = unit(looks(range(5, 6)) + 0.05 * rng.normal(size=(300, D)))
+        gallery.enrol(
+            "P00005", [Template(face, f"{2**200 + n:064x}") for n, face in enumerate(faces)]
+        )
+        gallery.make_index(Kind.PQ)
+        [found] = gallery.search(looks(range(5, 6)), 3)
+        assert found[0].person == "P00005"
+        assert len({match.person for match in found}) == 3

@@ -1,0 +1,89 @@
+"""`people check` and `people tell-apart`: who looks alike, and who is enrolled twice."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .. import output
+from ..options import JsonOption, Settings, command
+from .groups import people as _group
+from .people import PersonArgument
+
+if TYPE_CHECKING:
+    from recognition.inventory import LookAlikes
+
+app = typer.Typer()
+
+_MOSTLY = 0.5  # the part of pairs of photographs that two names of one person have in common
+
+
+@command(_group, "check", example="likeness people check --margin 0.1")
+def check(
+    settings: Settings,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold",
+            metavar="T",
+            help="Cosine similarity from which on two photographs are taken for one person's, "
+            "instead of the gallery's own or the weights'.",
+        ),
+    ] = None,
+    margin: Annotated[
+        float,
+        typer.Option("--margin", metavar="X", help="How far below it to look as well."),
+    ] = 0.05,
+    told_apart: Annotated[
+        bool,
+        typer.Option("--all", help="List those as well who are known to be two people."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Find people who look alike, and people enrolled under two names.
+
+    Everybody is compared with everybody. `share` is the part of two people's pairs of photographs
+    that pass for one person's: near 100 % for one person under two names, who are to be merged.
+    Two people who only look alike are not listed again after `people tell-apart`.
+    """
+    with settings.recognition_service() as service:
+        found = service.look_alikes(threshold=threshold, margin=margin, told_apart=told_apart)
+    if as_json:
+        output.print_json([asdict(pair) for pair in found])
+        return 0
+    columns = ("person", "other", "similarity", "photographs", "share", "verdict")
+    output.print_table(columns, [_pair_row(pair) for pair in found])
+    return 0
+
+
+@command(_group, "tell-apart", example="likeness people tell-apart Ann Bob")
+def tell_apart(
+    settings: Settings,
+    name: PersonArgument,
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="Somebody else.")],
+) -> int:
+    """Remember that two people who look alike are two: `people check` lists them no more.
+
+    Of either, the face most like the other is kept as not the other's, as by `people exclude`.
+    It goes when either is erased.
+    """
+    with settings.recognition_service() as service:
+        service.tell_apart(name, other)
+    output.print_line(f"{name} and {other} are two people; likeness people undo takes it back")
+    return 0
+
+
+def _pair_row(pair: "LookAlikes") -> tuple[str, ...]:
+    verdict = "near the threshold"
+    if pair.told_apart:
+        verdict = "two people"
+    elif pair.above:
+        verdict = "perhaps one person" if pair.share >= _MOSTLY else "alike"
+    return (
+        pair.person,
+        pair.other,
+        output.similarity(pair.cosine_similarity),
+        " ".join(map(str, pair.photographs)),
+        output.percent(pair.share, 0),
+        verdict,
+    )
