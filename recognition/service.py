@@ -6,6 +6,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from data.errors import ArgumentError, ImageError
 from data.files import printable
 
@@ -72,6 +74,7 @@ class RecognitionService(ThresholdKeeper):
         name = person_name(person)
         _check_face(face)
         photographs = self._look_at(images, progress)
+        self._search_in_vain()
         return enrol(self._to_enrol_in, name, photographs, self._terms(face, any_quality, consent))
 
     def enroll_folder(
@@ -240,6 +243,16 @@ class RecognitionService(ThresholdKeeper):
             watch=Watch(threshold=threshold, others=others),
             consent=consent,
         )
+
+    def _search_in_vain(self) -> None:
+        """Meet now what a search would complain of: after enrolling, which ends with one, is late.
+
+        Raises:
+            GalleryError: A template is damaged.
+        """
+        if self._is_there and not self._gallery().is_empty:
+            somebody = np.eye(1, self._engine.model.dimension, dtype=np.float32)
+            self._gallery().search(somebody, 1)
 
     def _to_enrol_in(self) -> AnyGallery:
         # The model comes before the gallery's lock: the engine takes both in this order.
