@@ -13,7 +13,7 @@ from ui.fields import PICTURE_KINDS
 
 from ..bench import PERSON, Bench, Trial, line_faults, message_faults
 from ..images import Picture
-from ..pages import fill_and_enrol, open_page, receipt_of
+from ..pages import ISOLATES, fill_and_enrol, open_page, receipt_of
 from ..pictures import portrait
 
 SMALL = StyleConfig(size=64)
@@ -84,13 +84,14 @@ def through_page(bench: Bench, items: Sequence[Picture], places: Sequence[Path])
     ]
     yield from fill_and_enrol(page, "New", named)
     receipt = receipt_of(page)
+    refused = [error.value.translate(ISOLATES) for error in page.error]
     for item, name in zip(items, names, strict=True):
-        line = receipt.get(name, "")
+        line = receipt.get(name) or next((text for text in refused if name in text), "")
         if not line:
             yield f"{item.name}: no line tells what became of it: {receipt}"
         elif item.accept and "cannot read" in line:
             yield f"{item.name}: refused: {line}"
-        elif not item.accept and ":material/block:" not in line:
+        elif not item.accept and ":material/block:" not in line and "left out" not in line:
             yield f"{item.name}: not refused: {line}"
 
 
