@@ -70,11 +70,15 @@ def _settle(path: Path, mark: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for name in ("audit_stays", "audit_is_kept"):
             connection.execute(f"DROP TRIGGER {name}")
-        connection.execute(
-            "UPDATE gallery SET gallery_id = ?, created_at = ?, mark = ?", (mark, _WHEN, mark)
-        )
-        connection.execute("UPDATE person SET enrolled_at = ?", (_WHEN,))
+        connection.execute("UPDATE gallery SET gallery_id = ?, mark = ?", (mark, mark))
         connection.execute("DELETE FROM audit")
+        tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        for (table,) in tables.fetchall():
+            for _, column, *_ in connection.execute(f"PRAGMA table_info({table})").fetchall():
+                if column.endswith("_at"):
+                    connection.execute(
+                        f"UPDATE {table} SET {column} = ? WHERE {column} IS NOT NULL", (_WHEN,)
+                    )
         for trigger in TRIGGERS:
             connection.execute(trigger)
         connection.execute("VACUUM")

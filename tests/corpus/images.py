@@ -3,7 +3,7 @@
 import base64
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,11 +57,13 @@ class Picture(Item):
         likeness: Cosine similarity that the face in it has at least to the face in the picture that
             it was made of, the plain one; None where it may not be found.
         secret: Bytes of it that are in nothing that is made or kept of it.
+        clear: Whether its left edge is transparent, over colours that nobody is to see.
     """
 
     content: Callable[[], bytes]
     likeness: float | None = None
     secret: bytes | None = None
+    clear: bool = False
 
 
 def _good(
@@ -70,30 +72,17 @@ def _good(
     why: str,
     likeness: float | None = 0.9,
     secret: bytes | None = None,
+    clear: bool = False,
 ) -> Picture:
-    return _picture(name, content, why, accept=True, likeness=likeness, secret=secret)
+    item = _bad(name, content, why)
+    return replace(item, accept=True, likeness=likeness, secret=secret, clear=clear)
 
 
 def _bad(name: str, content: Callable[[], bytes], why: str) -> Picture:
-    return _picture(name, content, why, accept=False, likeness=None, secret=None)
-
-
-def _picture(
-    name: str,
-    content: Callable[[], bytes],
-    why: str,
-    *,
-    accept: bool,
-    likeness: float | None,
-    secret: bytes | None,
-) -> Picture:
     def write(folder: Path) -> None:
         (folder / name).write_bytes(content())
 
-    return Picture(
-        section="images", name=name, accept=accept, why=why, write=write,
-        content=content, likeness=likeness, secret=secret,
-    )  # fmt: skip
+    return Picture(section="images", name=name, accept=False, why=why, write=write, content=content)
 
 
 def _cut(content: bytes, percent: int) -> bytes:
@@ -142,9 +131,15 @@ def _modes(picture: Image.Image) -> Iterator[Picture]:
     yield _good("grey.jpg", lambda: encode(grey), "grey", 0.8)
     yield _good("one-bit.png", lambda: encode(picture.convert("1"), "PNG"), "black or white", None)
     yield _good(
-        "grey-alpha.png", lambda: encode(hidden.convert("LA"), "PNG"), "grey with alpha", 0.8
+        "grey-alpha.png",
+        lambda: encode(hidden.convert("LA"), "PNG"),
+        "grey with alpha",
+        0.8,
+        clear=True,
     )
-    yield _good("hidden-colour.png", lambda: encode(hidden, "PNG"), "colour under alpha 0")
+    yield _good(
+        "hidden-colour.png", lambda: encode(hidden, "PNG"), "colour under alpha 0", clear=True
+    )
     yield _good("palette-transparent.png", lambda: palette(picture), "a transparent colour", None)
     yield _good("deep.png", lambda: encode(deep(picture), "PNG"), "16 bit", 0.8)
     yield _good("deep.pgm", lambda: encode(deep(picture), "PPM"), "16 bit", 0.8)

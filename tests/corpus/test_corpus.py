@@ -66,20 +66,20 @@ def test_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:
 
 
 SAMPLE = {
-    "a picture cut off": (1, ["detect", "{picture}"]),
-    "no such option": (2, ["detect", "{picture}", "--no-such-flag"]),
-    "weights that are a pickle": (2, ["verify", "{picture}", "{picture}", "--weights", "{pickle}"]),
+    "a picture cut off": (1, ["detect", "{cut}"]),
+    "no such option": (2, ["detect", "{good}", "--no-such-flag"]),
+    "weights that are a pickle": (1, ["verify", "{good}", "{good}", "--weights", "{pickle}"]),
 }
 
 
 @pytest.mark.parametrize("name", SAMPLE)
 def test_a_process_refuses_in_one_line(name: str, tmp_path: Path) -> None:
-    picture = next(item for item in images(portrait()) if item.name == "truncated-50.jpg")
-    pickle = next(item for item in checkpoints() if item.name == "pickle.safetensors")
-    for item in (picture, pickle):
-        item.write(tmp_path)
+    handed_in = {"cut": "truncated-50.jpg", "good": "plain.webp", "pickle": "pickle.safetensors"}
+    for item in (*images(portrait()), *checkpoints()):
+        if item.name in handed_in.values():
+            item.write(tmp_path)
+    places = {word: tmp_path / file for word, file in handed_in.items()}
     code, words = SAMPLE[name]
-    places = {"picture": tmp_path / picture.name, "pickle": tmp_path / pickle.name}
     run = subprocess.run(
         [sys.executable, "-m", "ui.cli", *(word.format_map(places) for word in words)],
         capture_output=True,

@@ -13,7 +13,7 @@ from ui.fields import PICTURE_KINDS
 
 from ..bench import PERSON, Bench, Trial, line_faults, message_faults
 from ..images import Picture
-from ..pages import ISOLATES, fill_and_enrol, open_page, receipt_of
+from ..pages import ISOLATES, fill_and_enrol, open_page, receipt_of, sound
 from ..pictures import portrait
 
 SMALL = StyleConfig(size=64)
@@ -38,6 +38,8 @@ def through_library(
                 yield f"refused: {found.error}"
             else:
                 yield from _likeness(bench, item, path)
+                if item.clear and not (np.asarray(load_image(path))[:, 0] == 255).all():
+                    yield "colour under alpha 0 can be seen"
                 painted = bench.style.draft(path, [bench.photograph], SMALL)
                 service.enroll("New", [path], any_quality=True)
                 save_image(painted, bench.out / "painted.png")
@@ -72,17 +74,17 @@ def through_command_line(
 
 
 def through_page(bench: Bench, items: Sequence[Picture], places: Sequence[Path]) -> Iterator[str]:
-    """Upload all of them at once to be enrolled."""
-    page = open_page("people")
+    """Upload all of them at once to be enrolled, and one after the other for something else."""
     # What is called like no picture does not even get to the page.
     names = [
         item.name if item.name.endswith(PICTURE_KINDS) else f"{item.name}.jpg" for item in items
     ]
-    named = [
+    uploads = [
         (name, (place / item.name).read_bytes())
         for name, item, place in zip(names, items, places, strict=True)
     ]
-    yield from fill_and_enrol(page, "New", named)
+    page = open_page("people")
+    yield from fill_and_enrol(page, "New", uploads)
     receipt = receipt_of(page)
     refused = [error.value.translate(ISOLATES) for error in page.error]
     for item, name in zip(items, names, strict=True):
@@ -93,6 +95,23 @@ def through_page(bench: Bench, items: Sequence[Picture], places: Sequence[Path])
             yield f"{item.name}: refused: {line}"
         elif not item.accept and ":material/block:" not in line and "left out" not in line:
             yield f"{item.name}: not refused: {line}"
+    for name in ("verify", "stylize"):
+        yield from _shown_on(name, items, uploads)
+
+
+def _shown_on(
+    name: str, items: Sequence[Picture], uploads: Sequence[tuple[str, bytes]]
+) -> Iterator[str]:
+    """What is wrong with how another page takes them; of those accepted, some are tried."""
+    page = open_page(name)
+    some = list(zip(items, uploads, strict=True))
+    for item, (called, content) in some[:: 6 if items[0].accept else 1]:
+        page.file_uploader[0].set_value((called, content, "image/png"))
+        errors = [error.value for error in sound(page.run()).error]
+        if bool(errors) == item.accept:
+            yield f"{item.name}: on the page {name}: {errors}"
+        if any("\n" in error for error in errors):
+            yield f"{item.name}: on the page {name}, more than one line: {errors}"
 
 
 DOORS: dict[str, Trial] = {
