@@ -42,9 +42,15 @@ def through_command_line(
                 "train", str(recipe), "--data", str(place / "people"), "--out", str(run),
                 "--device", "cpu", *item.words,
             )  # fmt: skip
+            if not item.accept:
+                yield from line_faults(said, code=2)
+                searched = bench.say(
+                    "tune", str(recipe), "--data", str(place / "people"), "--out", str(run),
+                    "--search", "optimizer.rate=0.001..0.1", "--trials", "1", "--device", "cpu",
+                )  # fmt: skip
+                yield from line_faults(searched, code=2)
         recipe.unlink()
         if not item.accept:
-            yield from line_faults(said, code=2)
             continue
         if said.code or not (run / "best.safetensors").is_file():
             yield f"not trained on: {said}"
