@@ -2,6 +2,7 @@
 # make test   install and pass the tests
 # make test-milvus  pass the gallery's tests on Milvus Lite, in an environment of its own
 # make torture  every fault of docs/reliability.md, made on purpose and counted: an hour or two
+# make corpus   everything that a stranger may hand in, through every door, counted: a few minutes
 # make check  formatting, lint, types, and who may import whom
 #
 # TORCH=cpu   takes PyTorch's small build, for a machine without an NVIDIA GPU
@@ -18,7 +19,7 @@ READY  := $(VENV)/.ready
 MILVUS := .venv-milvus
 PORT   ?= 8501
 
-.PHONY: app test test-milvus torture check clean
+.PHONY: app test test-milvus torture corpus check clean
 .DEFAULT_GOAL := app
 
 app: $(READY)
@@ -32,6 +33,9 @@ test-milvus: $(MILVUS)/.ready
 
 torture: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/torture/run.py --table docs/reliability.md $(ROWS)
+
+corpus: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/corpus/run.py --table docs/reliability.md
 
 check: $(READY)
 	$(BIN)/ruff format --check .

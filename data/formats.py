@@ -35,6 +35,12 @@ IMAGE_SUFFIXES: frozenset[str] = frozenset(_FORMAT_OF_SUFFIX)
 # stay behind their own names: a .png that is a TIFF was made to reach TIFF's large decoder.
 _OFTEN_MISNAMED = frozenset({"JPEG", "PNG", "WEBP", "BMP", "GIF", "HEIF"})
 
+_BEGINNINGS = {
+    "TIFF": (b"II*\0", b"MM\0*", b"MM*\0", b"II\0*", b"II+\0", b"MM\0+"),
+    "PPM": (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"Pf", b"Py"),
+}
+"""How files begin whose formats stay behind their own names."""
+
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 """Suffixes, in lower case, of the formats in which pictures are written."""
 
@@ -71,3 +77,18 @@ def promised_formats(suffix: str) -> frozenset[str]:
     if promised is None:
         return FORMATS
     return _OFTEN_MISNAMED if promised in _OFTEN_MISNAMED else frozenset({promised})
+
+
+def disguised(name: str, content: bytes) -> str | None:
+    """The format that a file has and its name does not promise; None for what is often misnamed.
+
+    Args:
+        name: What the file is called.
+        content: Its bytes, of which only the first are looked at.
+    """
+    dot = name.rfind(".")
+    promised = promised_formats(name[dot:] if dot >= 0 else "")
+    for kept, beginnings in _BEGINNINGS.items():
+        if kept not in promised and content.startswith(beginnings):
+            return kept
+    return None

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from data.errors import ArgumentError, ImageError
 from data.files import printable
 
@@ -74,6 +76,7 @@ class RecognitionService(ThresholdKeeper):
         name = person_name(person)
         _check_face(face)
         photographs = self._look_at(images, progress)
+        self._search_in_vain()
         return enrol(
             self._to_enrol_in, name, photographs, self._terms(face, any_quality, consent, groups)
         )
@@ -266,6 +269,16 @@ class RecognitionService(ThresholdKeeper):
             consent=consent,
             groups=group_names(groups),
         )
+
+    def _search_in_vain(self) -> None:
+        """Meet now what a search would complain of: after enrolling, which ends with one, is late.
+
+        Raises:
+            GalleryError: A template is damaged.
+        """
+        if self._is_there and not self._gallery().is_empty:
+            somebody = np.eye(1, self._engine.model.dimension, dtype=np.float32)
+            self._gallery().search(somebody, 1)
 
     def _to_enrol_in(self) -> AnyGallery:
         # The model comes before the gallery's lock: the engine takes both in this order.

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import typer
 
 from data.errors import AppError, ArgumentError
+from data.files import printable
 
 from . import output
 from .commands import (
@@ -118,7 +119,8 @@ def _report(error: Exception) -> int:
 
 def _sentence(error: typer.TyperException) -> str:
     """A usage error in this application's form: one line, no capital, no full stop, a way on."""
-    text = " ".join(error.format_message().split()).removesuffix(".").replace("Value error, ", "")
+    words = map(printable, error.format_message().split())  # a word may be of any length
+    text = " ".join(words).removesuffix(".").replace("Value error, ", "")
     context = getattr(error, "ctx", None)
     place = context.command_path if context else "likeness"
     return f"{text[:1].lower()}{text[1:]}; see {place} --help"

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 import streamlit as st
 
+from data.formats import disguised
 from recognition.results import PersonSummary
 
 from . import wording
@@ -51,10 +52,26 @@ def uploads(
             "taken. Remove them afterwards, and add the others.",
             icon=":material/info:",
         )
-    return [
+    taken = [
         Upload(id=file.file_id, name=file.name, content=file.getvalue())
         for file in files[:MOST_UPLOADS]
     ]
+    return [upload for upload in taken if _is_what_it_says(upload)]
+
+
+def _is_what_it_says(upload: Upload) -> bool:
+    """Whether a file has a format that its name promises; a line is shown about one that has not.
+
+    A path's name is held to that where it is read; what comes to the page is handed on without one.
+    """
+    hidden = disguised(upload.name, upload.content)
+    if hidden is not None:
+        name = wording.plain(upload.name)
+        st.error(
+            f"{name} is left out: it is {hidden}, not what its name says. Save it as PNG or JPEG.",
+            icon=":material/error:",
+        )
+    return hidden is None
 
 
 def photographs(*, key: str, several: bool = True) -> list[Upload]:

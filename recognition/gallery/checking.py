@@ -56,7 +56,11 @@ def _bad_rows(snapshot: Snapshot) -> Iterator[str]:
             yield str(error)
     for table in ("template", "exclusion"):
         rows = connection.execute(f"SELECT id, person_id, embedding FROM {table} ORDER BY id")
+        seen: set[int] = set()
         for number, person, closed in rows:
+            if number in seen:
+                yield f"there are two of {table} {number}"
+            seen.add(number)
             try:
                 place = embedding_place(table, number, person, model.weights_digest)
                 from_blob(seal.open(closed, place), model.dimension)

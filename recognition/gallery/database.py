@@ -207,8 +207,12 @@ class Database:
     def _told_in_one_line(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+        except sqlite3.ProgrammingError:
             raise  # a mistake of ours, not something wrong with the file
+        except sqlite3.IntegrityError as error:  # its rows contradict one another
+            raise GalleryError(
+                f"the gallery {self._path} is damaged ({error}): restore it from a backup"
+            ) from error
         except sqlite3.Error as error:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
             meaning = _MEANING.get(code, f"cannot be used ({error}): restore it from a backup")

@@ -1,8 +1,15 @@
 """Rows whose contents are sealed: how they are made, read, and given to another person."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+
+from data.errors import GalleryError
 
 from ..inventory import Consent
 from .sealing import (
@@ -98,6 +105,21 @@ def faces_in(
         blob = seal.open(closed, embedding_place(kind, row, person, model.weights_digest))
         found.append((person, from_blob(blob, model.dimension)))
     return found
+
+
+def ids_of(rows: Iterable[tuple[int, int]]) -> npt.NDArray[np.int64]:
+    """Templates' ids, ascending, each with its person's, as an array (N, 2).
+
+    Raises:
+        GalleryError: The ids are not one each, which they are in every table of ours.
+    """
+    with suppress(TypeError, ValueError, OverflowError):
+        ids = np.fromiter(chain.from_iterable(rows), np.int64).reshape(-1, 2)
+        if (np.diff(ids[:, 0]) > 0).all():
+            return ids
+    raise GalleryError(
+        "the gallery is damaged, two templates have one id: restore it from a backup"
+    )
 
 
 def hand_over(connection: SealedConnection, kind: Row, ids: Iterable[int], person: int) -> None:

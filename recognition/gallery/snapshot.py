@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from itertools import chain
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from .holding import Holding
 from .listing import list_people, list_photographs, photographs_of
 from .names import person_name
 from .people import ENROLLED, OVERDUE, require_person, restorable_since
+from .rows import ids_of
 from .sealing import (
     crop_place,
     name_place,
@@ -189,12 +189,16 @@ class Snapshot(Holding):
         return None if row is None else self.seal.open(row[1], crop_place(row[0]))
 
     def roll(self) -> Roll:
-        """Which template is whose, of everybody who is enrolled and not deleted."""
+        """Which template is whose, of everybody who is enrolled and not deleted.
+
+        Raises:
+            GalleryError: As `ids_of`.
+        """
         rows = self._connection.execute(
             "SELECT template.id, person_id FROM template JOIN person ON person.id = person_id"
             f" WHERE {ENROLLED} ORDER BY template.id"
         )
-        table = np.fromiter(chain.from_iterable(rows), np.int64).reshape(-1, 2)
+        table = ids_of(rows)
         people = self._connection.execute(f"SELECT id, name FROM person WHERE {ENROLLED}")
         names = {person: self.seal.open_text(name, name_place(person)) for person, name in people}
         return Roll(ids=table[:, 0].copy(), people=table[:, 1].copy(), names=names)

@@ -19,6 +19,7 @@ from data.errors import AppError, ArgumentError, TrainingError
 from data.files import private_folder, sha256_of, write_atomic
 from data.recipes import to_toml
 
+from .batches import build_sampler
 from .choices import Metric, SamplerName
 from .config import TrainingConfig
 from .preparation import read_data
@@ -127,7 +128,9 @@ def tune(
     """
     check_tuning(trials, parallel)
     # Read here too: what is wrong with it is said once, and faces are not searched for twice.
-    read_data(config, resolve_device(config.device), progress or (lambda _: None))
+    data = read_data(config, resolve_device(config.device), progress or (lambda _: None))
+    if not any(dimension.path.startswith(("batch", "data")) for dimension in space):
+        build_sampler(data.training, config)
     search = _Search(config, space, sampler, command)
     with Workers(parallel, progress) as workers:
         search.run(trials, workers, report or (lambda _: None))

@@ -3,12 +3,12 @@
 import io
 import zlib
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import tifffile
 import torch
+from corpus import pictures
 from PIL import Image, ImageCms
 
 from data.errors import ImageError
@@ -124,22 +124,22 @@ def test_settings_that_a_jpeg_has_no_room_for_cost_no_picture(tmp_path: Path):
         assert (read_settings(tmp_path / name) is None) == (name == "a.jpg")
 
 
-def test_a_strangers_description_is_no_settings(corpus: ModuleType, tmp_path: Path):
+def test_a_strangers_description_is_no_settings(tmp_path: Path):
     pixels = np.zeros((16, 16, 3), np.uint8)
     for number, text in enumerate(('{"shape": [16, 16, 3]}', "a view", '{"likeness": 3}', "[1]")):
         path = tmp_path / f"{number}.tif"
         tifffile.imwrite(path, pixels, photometric="rgb", metadata=None, description=text)
         assert read_settings(path) is None
-    corpus.scene().save(tmp_path / "a.jpg", xmp=b"<likeness:settings>{</likeness:settings>")
+    pictures.scene().save(tmp_path / "a.jpg", xmp=b"<likeness:settings>{</likeness:settings>")
     assert read_settings(tmp_path / "a.jpg") is None
 
 
-def test_a_clean_png_keeps_depth_and_alpha_and_nothing_else(corpus: ModuleType):
-    clean = as_png(corpus.located(corpus.scene()))
+def test_a_clean_png_keeps_depth_and_alpha_and_nothing_else():
+    clean = as_png(pictures.located(pictures.scene()))
     assert b"eXIf" not in clean
-    deep = as_png(as_png(corpus.encode(Image.fromarray(np.full((9, 9), 300, np.uint16)), "PNG")))
+    deep = as_png(as_png(pictures.encode(Image.fromarray(np.full((9, 9), 300, np.uint16)), "PNG")))
     assert (slow_png(deep) == 300).all()
-    hidden = as_png(corpus.encode(corpus.hidden_colour(corpus.scene()), "PNG"))
+    hidden = as_png(pictures.encode(pictures.hidden_colour(pictures.scene()), "PNG"))
     with Image.open(io.BytesIO(hidden)) as image:
         assert image.mode == "RGBA"
     with pytest.raises(ImageError, match="cannot read this picture"):

@@ -3,11 +3,11 @@ import json
 import os
 import stat
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from corpus import pictures
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -25,8 +25,8 @@ from data.images import (
 
 
 @pytest.fixture
-def jpeg(corpus: ModuleType) -> bytes:
-    return corpus.encode(corpus.scene())
+def jpeg() -> bytes:
+    return pictures.encode(pictures.scene())
 
 
 def test_path_text_and_bytes_give_the_same_picture(jpeg: bytes, tmp_path: Path):
@@ -37,9 +37,9 @@ def test_path_text_and_bytes_give_the_same_picture(jpeg: bytes, tmp_path: Path):
     assert np.array_equal(np.asarray(load_image(str(path))), expected)
 
 
-def test_the_decoded_picture_is_the_one_that_was_saved(corpus: ModuleType):
-    scene = corpus.scene()
-    assert np.array_equal(np.asarray(load_image(corpus.encode(scene, "PNG"))), np.asarray(scene))
+def test_the_decoded_picture_is_the_one_that_was_saved():
+    scene = pictures.scene()
+    assert np.array_equal(np.asarray(load_image(pictures.encode(scene, "PNG"))), np.asarray(scene))
 
 
 @pytest.mark.parametrize(
@@ -105,18 +105,18 @@ def test_a_file_that_is_too_long_is_not_read(tmp_path: Path):
         load_image(path)
 
 
-def test_common_misnaming_is_forgiven_and_a_disguise_is_not(corpus: ModuleType, tmp_path: Path):
+def test_common_misnaming_is_forgiven_and_a_disguise_is_not(tmp_path: Path):
     for name, encoding in (("a.jpg", "WEBP"), ("a.png", "JPEG"), ("a", "TIFF"), ("a.tmp", "PPM")):
-        (tmp_path / name).write_bytes(corpus.encode(corpus.scene(), encoding))
-        assert load_image(tmp_path / name).size == corpus.SIZE
+        (tmp_path / name).write_bytes(pictures.encode(pictures.scene(), encoding))
+        assert load_image(tmp_path / name).size == pictures.SIZE
     for name, encoding in (("b.png", "TIFF"), ("b.jpg", "PPM"), ("b.tif", "JPEG")):
-        content = corpus.encode(corpus.scene(), encoding)
+        content = pictures.encode(pictures.scene(), encoding)
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ImageError, match="not what its name says"):
             load_image(tmp_path / name)
         with pytest.raises(ImageError, match=f"cannot read {name}: .* not what its name says"):
             load_image(content, name=name)
-        assert load_image(content).size == corpus.SIZE
+        assert load_image(content).size == pictures.SIZE
 
 
 def test_a_photograph_under_the_name_that_windows_gives_it_is_found(jpeg: bytes, tmp_path: Path):
@@ -154,35 +154,33 @@ def test_a_tensor_that_is_no_picture_is_refused():
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.jpeg", "a.webp", "a.tif", "a.TIFF"])
-def test_saved_pictures_come_back_without_their_metadata(
-    corpus: ModuleType, tmp_path: Path, name: str
-):
-    with Image.open(io.BytesIO(corpus.located(corpus.scene()))) as source:
+def test_saved_pictures_come_back_without_their_metadata(tmp_path: Path, name: str):
+    with Image.open(io.BytesIO(pictures.located(pictures.scene()))) as source:
         source.load()
-        assert source.getexif().get_ifd(corpus.GPS)
+        assert source.getexif().get_ifd(pictures.GPS)
         save_image(source, tmp_path / name)
     with Image.open(tmp_path / name) as saved:
-        assert not saved.getexif().get_ifd(corpus.GPS)
+        assert not saved.getexif().get_ifd(pictures.GPS)
         assert not {"exif", "icc_profile", "comment", "xmp"} & set(saved.info)
-    assert load_image(tmp_path / name).size == corpus.SIZE
+    assert load_image(tmp_path / name).size == pictures.SIZE
     assert [p.name for p in tmp_path.iterdir()] == [name]  # no temporary file stays
 
 
-def test_a_png_remembers_its_settings(corpus: ModuleType, tmp_path: Path):
+def test_a_png_remembers_its_settings(tmp_path: Path):
     settings = {"steps": 3, "style": "Die Brücke ", "weights": [1.5, None]}
-    save_image(corpus.scene(), tmp_path / "a.png", settings=settings)
+    save_image(pictures.scene(), tmp_path / "a.png", settings=settings)
     assert read_settings(tmp_path / "a.png") == settings
     with Image.open(tmp_path / "a.png") as saved:
         assert json.loads(saved.info["likeness"]) == settings
-    assert np.array_equal(np.asarray(load_image(tmp_path / "a.png")), np.asarray(corpus.scene()))
+    assert np.array_equal(np.asarray(load_image(tmp_path / "a.png")), np.asarray(pictures.scene()))
 
 
-def test_other_pictures_have_no_settings(corpus: ModuleType, tmp_path: Path):
-    save_image(corpus.scene(), tmp_path / "a.png")
-    save_image(corpus.scene(), tmp_path / "a.jpg")
+def test_other_pictures_have_no_settings(tmp_path: Path):
+    save_image(pictures.scene(), tmp_path / "a.png")
+    save_image(pictures.scene(), tmp_path / "a.jpg")
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "list.png").write_bytes(
-        corpus.png(8, 8, corpus.chunk(b"tEXt", b"likeness\0[1]"), pixels=bytes(72))
+        pictures.png(8, 8, pictures.chunk(b"tEXt", b"likeness\0[1]"), pixels=bytes(72))
     )
     for path in tmp_path.iterdir():
         assert read_settings(path) is None
@@ -190,23 +188,21 @@ def test_other_pictures_have_no_settings(corpus: ModuleType, tmp_path: Path):
         read_settings(tmp_path / "missing.png")
 
 
-def test_a_picture_that_cannot_be_saved_is_a_bad_argument(corpus: ModuleType, tmp_path: Path):
+def test_a_picture_that_cannot_be_saved_is_a_bad_argument(tmp_path: Path):
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "file").write_text("")
     for name in ("a.gif", "a", "missing/a.png", "folder.png", "file/a.png", "a\0.png"):
         with pytest.raises(ArgumentError, match=r"cannot (save|write)"):
-            save_image(corpus.scene(), tmp_path / name)
+            save_image(pictures.scene(), tmp_path / name)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.png"]
 
 
-def test_a_saved_picture_has_ordinary_permissions_and_replaces_a_link(
-    corpus: ModuleType, tmp_path: Path
-):
+def test_a_saved_picture_has_ordinary_permissions_and_replaces_a_link(tmp_path: Path):
     outside = tmp_path / "outside.png"
     outside.write_text("keep me")
     link = tmp_path / "out.png"
     link.symlink_to(outside)
-    save_image(corpus.scene(), link)
+    save_image(pictures.scene(), link)
     assert outside.read_text() == "keep me"
     assert not link.is_symlink()
     mask = os.umask(0)

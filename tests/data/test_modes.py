@@ -1,7 +1,6 @@
-from types import ModuleType
-
 import numpy as np
 import pytest
+from corpus import pictures
 from PIL import Image, ImageChops, ImageCms
 
 from data.decoding import decode
@@ -21,9 +20,9 @@ def test_sixteen_bits_are_rescaled_and_not_clamped():
 
 
 @pytest.mark.parametrize("encoding", ["PNG", "TIFF", "PPM"])
-def test_sixteen_bits_survive_each_format(corpus: ModuleType, encoding: str):
+def test_sixteen_bits_survive_each_format(encoding: str):
     ramp = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
-    rgb = pixels(decode(corpus.encode(Image.fromarray(ramp), encoding)))
+    rgb = pixels(decode(pictures.encode(Image.fromarray(ramp), encoding)))
     assert np.abs(rgb[..., 1] - ramp / 257).max() <= 0.5
 
 
@@ -45,12 +44,12 @@ def test_floating_point_of_another_scale_is_refused(value: float):
         to_rgb(Image.fromarray(values))
 
 
-def test_colour_hidden_under_full_transparency_stays_hidden(corpus: ModuleType):
-    scene = corpus.scene()
-    rgb = pixels(to_rgb(corpus.hidden_colour(scene)))
-    half = scene.width // 2
-    assert (rgb[:, :half] == 255).all()
-    assert np.array_equal(rgb[:, half:], pixels(scene)[:, half:])
+def test_colour_hidden_under_full_transparency_stays_hidden():
+    scene = pictures.scene()
+    rgb = pixels(to_rgb(pictures.hidden_colour(scene)))
+    edge = scene.width // 4
+    assert (rgb[:, :edge] == 255).all()
+    assert np.array_equal(rgb[:, edge:], pixels(scene)[:, edge:])
 
 
 def test_half_transparency_mixes_with_white():
@@ -70,9 +69,9 @@ def test_every_mode_with_alpha_becomes_white_where_transparent(mode: str):
     assert (pixels(to_rgb(image)) == 255).all()
 
 
-def test_the_transparent_colour_of_a_palette_becomes_white(corpus: ModuleType):
-    content = corpus.palette(corpus.scene())
-    reference = corpus.scene().quantize(32)
+def test_the_transparent_colour_of_a_palette_becomes_white():
+    content = pictures.palette(pictures.scene())
+    reference = pictures.scene().quantize(32)
     counts = reference.histogram()
     clear = np.asarray(reference) == counts.index(max(counts))
     rgb = pixels(decode(content))
@@ -81,42 +80,42 @@ def test_the_transparent_colour_of_a_palette_becomes_white(corpus: ModuleType):
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB", "I;16"])
-def test_a_single_transparent_colour_becomes_white(corpus: ModuleType, mode: str):
+def test_a_single_transparent_colour_becomes_white(mode: str):
     image = Image.new(mode, (8, 8), 0)
     clear = (0, 0, 0) if mode == "RGB" else 0
-    assert (pixels(decode(corpus.encode(image, "PNG", transparency=clear))) == 255).all()
+    assert (pixels(decode(pictures.encode(image, "PNG", transparency=clear))) == 255).all()
 
 
-def test_cmyk_looks_the_same_however_it_is_stored(corpus: ModuleType):
-    scene = corpus.scene()
+def test_cmyk_looks_the_same_however_it_is_stored():
+    scene = pictures.scene()
     expected = pixels(scene)
-    assert np.array_equal(pixels(decode(corpus.encode(scene.convert("CMYK"), "TIFF"))), expected)
-    inverted = corpus.encode(scene.convert("CMYK"), quality=95, subsampling=0)
+    assert np.array_equal(pixels(decode(pictures.encode(scene.convert("CMYK"), "TIFF"))), expected)
+    inverted = pictures.encode(scene.convert("CMYK"), quality=95, subsampling=0)
     assert b"Adobe" in inverted
-    plain = corpus.plain_cmyk(scene)
+    plain = pictures.plain_cmyk(scene)
     assert b"Adobe" not in plain
     for content in (inverted, plain):
         assert np.abs(pixels(decode(content)) - expected).mean() < 4
 
 
-def test_a_valid_profile_is_applied(corpus: ModuleType):
+def test_a_valid_profile_is_applied():
     # Linear light: sRGB's own colours with no curve. Its middle grey, 128, is sRGB's 188.
     profile = _linear_profile()
     grey = Image.new("RGB", (8, 8), (128, 128, 128))
-    rgb = pixels(decode(corpus.encode(grey, "PNG", icc_profile=profile)))
+    rgb = pixels(decode(pictures.encode(grey, "PNG", icc_profile=profile)))
     assert np.abs(rgb - 188).max() <= 1
 
 
-def test_a_profile_for_colour_serves_a_grey_picture_too(corpus: ModuleType):
+def test_a_profile_for_colour_serves_a_grey_picture_too():
     grey = Image.new("L", (8, 8), 128)
-    rgb = pixels(decode(corpus.encode(grey, "PNG", icc_profile=_linear_profile())))
+    rgb = pixels(decode(pictures.encode(grey, "PNG", icc_profile=_linear_profile())))
     assert np.abs(rgb - 188).max() <= 1
 
 
-def test_the_profile_of_srgb_changes_nothing(corpus: ModuleType):
+def test_the_profile_of_srgb_changes_nothing():
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    content = corpus.encode(corpus.scene(), "PNG", icc_profile=profile)
-    assert np.abs(pixels(decode(content)) - pixels(corpus.scene())).max() <= 1
+    content = pictures.encode(pictures.scene(), "PNG", icc_profile=profile)
+    assert np.abs(pixels(decode(content)) - pixels(pictures.scene())).max() <= 1
 
 
 def test_what_comes_out_is_a_copy_without_metadata():

@@ -2,7 +2,6 @@
 
 import io
 import struct
-from types import ModuleType
 from typing import Any
 
 import imagecodecs
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from corpus import images, pictures
 from PIL import Image, ImageCms
 
 from data import pixels
@@ -42,10 +42,10 @@ def linear_profile() -> bytes:
     return bytes(content)
 
 
-def with_profile(corpus: ModuleType, png: bytes, profile: bytes) -> bytes:
+def with_profile(png: bytes, profile: bytes) -> bytes:
     import zlib
 
-    return png[:33] + corpus.chunk(b"iCCP", b"p\0\0" + zlib.compress(profile)) + png[33:]
+    return png[:33] + pictures.chunk(b"iCCP", b"p\0\0" + zlib.compress(profile)) + png[33:]
 
 
 @pytest.mark.parametrize("channels", [3, 4])
@@ -56,9 +56,9 @@ def test_a_deep_png_keeps_every_bit(channels: int):
     assert read.alpha is None if channels == 3 else np.array_equal(read.alpha, given[..., 3])
 
 
-def test_deep_grey_keeps_every_bit_with_alpha_and_without(corpus: ModuleType):
+def test_deep_grey_keeps_every_bit_with_alpha_and_without():
     given = values(2)
-    grey = decode_pixels(corpus.encode(Image.fromarray(given[..., 0]), "PNG"))
+    grey = decode_pixels(pictures.encode(Image.fromarray(given[..., 0]), "PNG"))
     assert np.array_equal(grey.colours, np.repeat(given[..., :1], 3, axis=2))
     assert grey.alpha is None
     clear = decode_pixels(imagecodecs.png_encode(given))
@@ -66,10 +66,10 @@ def test_deep_grey_keeps_every_bit_with_alpha_and_without(corpus: ModuleType):
     assert np.array_equal(clear.alpha, given[..., 1])
 
 
-def test_the_transparent_colour_of_a_deep_png_is_transparent(corpus: ModuleType):
+def test_the_transparent_colour_of_a_deep_png_is_transparent():
     given = values(3)
     png = imagecodecs.png_encode(given)
-    chunk = corpus.chunk(b"tRNS", struct.pack(">HHH", *given[5, 7]))
+    chunk = pictures.chunk(b"tRNS", struct.pack(">HHH", *given[5, 7]))
     read = decode_pixels(png[:33] + chunk + png[33:])
     assert read.alpha is not None
     assert np.argwhere(read.alpha == 0).tolist() == [[5, 7]]
@@ -122,60 +122,62 @@ def test_a_fourth_channel_that_is_no_alpha_is_left_out():
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_deep_picture_is_turned_upright_like_a_shallow_one(corpus: ModuleType, orientation: int):
+def test_a_deep_picture_is_turned_upright_like_a_shallow_one(orientation: int):
     deep = values(3)
     exif = Image.Exif()
-    exif[corpus.ORIENTATION] = orientation
-    chunk = corpus.chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    exif[pictures.ORIENTATION] = orientation
+    chunk = pictures.chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
     png = imagecodecs.png_encode(deep)
-    upright = decode(corpus.encode(Image.fromarray((deep >> 8).astype(np.uint8)), "PNG", exif=exif))
+    upright = decode(
+        pictures.encode(Image.fromarray((deep >> 8).astype(np.uint8)), "PNG", exif=exif)
+    )
     for content in (
         png[:33] + chunk + png[33:],
         png[:-12] + chunk + png[-12:],
-        tiff(deep, extratags=[(corpus.ORIENTATION, 3, 1, orientation, True)]),
+        tiff(deep, extratags=[(pictures.ORIENTATION, 3, 1, orientation, True)]),
     ):
         read = decode_pixels(content).colours
         assert np.array_equal(read >> 8, np.asarray(upright))
 
 
-def test_a_deep_picture_of_another_profile_becomes_srgb(corpus: ModuleType):
+def test_a_deep_picture_of_another_profile_becomes_srgb():
     light = values(3)
     x = light / 65535
     expected = np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055) * 65535
     for content in (
-        with_profile(corpus, imagecodecs.png_encode(light), linear_profile()),
+        with_profile(imagecodecs.png_encode(light), linear_profile()),
         tiff(light, iccprofile=linear_profile()),
     ):
         assert np.abs(decode_pixels(content).colours - expected).max() <= 2
 
 
-def test_a_profile_that_makes_no_sense_is_ignored(corpus: ModuleType):
+def test_a_profile_that_makes_no_sense_is_ignored():
     light = values(3)
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     for profile in (b"junk" * 100, lab):
-        content = with_profile(corpus, imagecodecs.png_encode(light), profile)
+        content = with_profile(imagecodecs.png_encode(light), profile)
         assert np.array_equal(decode_pixels(content).colours, light)
 
 
-def test_floating_point_keeps_sixteen_bits(corpus: ModuleType):
+def test_floating_point_keeps_sixteen_bits():
     grey = np.linspace(0, 1, 48 * 64, dtype=np.float32).reshape(SHAPE)
-    read = decode_pixels(corpus.encode(Image.fromarray(grey), "TIFF"))
+    read = decode_pixels(pictures.encode(Image.fromarray(grey), "TIFF"))
     assert np.abs(read.colours[..., 1] / 65535 - grey).max() <= 0.5 / 65535 + 1e-7
 
 
-def test_a_shallow_picture_keeps_its_alpha_and_its_colours(corpus: ModuleType):
-    scene = corpus.hidden_colour(corpus.scene())
-    read = decode_pixels(corpus.encode(scene, "PNG"))
+def test_a_shallow_picture_keeps_its_alpha_and_its_colours():
+    scene = pictures.hidden_colour(pictures.scene())
+    read = decode_pixels(pictures.encode(scene, "PNG"))
     assert np.array_equal(np.dstack([read.colours, read.alpha]), np.asarray(scene))
-    assert decode_pixels(corpus.encode(corpus.scene().convert("RGBA"), "PNG")).alpha is None
+    assert decode_pixels(pictures.encode(pictures.scene().convert("RGBA"), "PNG")).alpha is None
 
 
-def test_colour_under_alpha_zero_does_not_count(corpus: ModuleType):
+def test_colour_under_alpha_zero_does_not_count():
     seen = []
     for hidden in ("black", "green"):
-        picture = Image.new("RGB", corpus.SIZE, hidden)
-        picture.paste(corpus.scene().crop((32, 0, 64, 48)), (32, 0))
-        seen.append(load_picture(corpus.encode(corpus.hidden_colour(picture), "PNG")))
+        picture = Image.new("RGB", pictures.SIZE, hidden)
+        picture.paste(pictures.scene().crop((32, 0, 64, 48)), (32, 0))
+        seen.append(load_picture(pictures.encode(pictures.hidden_colour(picture), "PNG")))
     assert torch.equal(seen[0].colours, seen[1].colours)
     assert seen[0].colours[..., :32].eq(1).all()
     assert seen[0].alpha is not None
@@ -196,11 +198,12 @@ def test_a_deep_picture_that_is_cut_off_is_refused(share: float):
             decode_pixels(content[: int(len(content) * share)])
 
 
-def test_every_accepted_file_reads_the_same_either_way(corpus: ModuleType):
-    for item in corpus.corpus():
+def test_every_accepted_file_reads_the_same_either_way():
+    for item in images.images(pictures.scene()):
         if item.accept:
-            whole = decode_pixels(item.content).image()
-            difference = np.abs(np.asarray(whole, int) - np.asarray(decode(item.content), int))
+            content = item.content()
+            whole = decode_pixels(content).image()
+            difference = np.abs(np.asarray(whole, int) - np.asarray(decode(content), int))
             assert difference.max() <= 1, item.name
 
 

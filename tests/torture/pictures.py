@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from corpus import encode, mutations, scene
+from corpus.images import mutations
+from corpus.pictures import encode, scene
 from trial import Outcome
 
 from data.errors import AppError
