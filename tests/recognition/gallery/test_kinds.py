@@ -71,8 +71,8 @@ def test_it_is_told_which_and_why() -> None:
     assert "not made yet" in described(large, None)
     about = {
         "kind": "pq",
-        "lists": 500,
-        "planned": 500,
+        "lists": 998,
+        "planned": 1000,
         "searched": 250,
         "found": 499,
         "tried": 500,
