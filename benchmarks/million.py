@@ -258,7 +258,8 @@ def ask(given: argparse.Namespace) -> dict[str, object]:
 def added(gallery: Gallery, dimension: int) -> tuple[list[float], list[float]]:
     """Seconds to enrol somebody, and of the search that follows; each is found."""
     adding, after = [], []
-    for number, vector in enumerate(MadeUp(ADDED, dimension, seed=2).middles):
+    _, held = gallery.size
+    for number, vector in enumerate(MadeUp(ADDED, dimension, seed=held).middles, start=held):
         template = Template(vector, f"{2**200 + number:064x}")
         adding.append(timed(gallery.enrol, f"New {number}", [template])[0])
         spent, [[match]] = timed(gallery.search, vector[np.newaxis], 1)

@@ -14,7 +14,7 @@ from .nearest import LOOKED_AT
 from .snapshot import Roll
 from .templates import Embeddings, Ids
 
-WANTED = 0.995
+WANTED = 0.998
 """How often the closest photograph is to be found."""
 
 MOST_TRIED = 500
@@ -23,7 +23,7 @@ MOST_TRIED = 500
 FEWEST_TRIED = 50
 """With fewer, nothing is measured and half of the lists are looked into."""
 
-_SHARES = (1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 1)
+_SHARES = (1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 5 / 8, 3 / 4, 1)
 
 
 def asked_for(roll: Roll) -> Ids:

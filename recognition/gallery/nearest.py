@@ -22,7 +22,7 @@ Found = tuple[npt.NDArray[np.float32], Ids]
 MOST_LOOKED_AT = 1_024
 """How many templates a search ranks, at most, unless the index is exact."""
 
-LOOKED_AT = 64
+LOOKED_AT = 32
 """How many templates a search compares exactly, at least, where the index is not exact."""
 
 _FEW = 256  # of so many templates all are compared, without asking the index
