@@ -130,7 +130,7 @@ class _Remembered:
             del self._known[name]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Person:
     """Somebody whose photographs are being taken, in order.
 
