@@ -122,6 +122,7 @@ ROWS = {
 }  # fmt: skip
 
 BEGIN, END = "<!-- torture -->\n", "<!-- /torture -->"
+HEAD = "| row | fault | promise | trials | broken | time | |\n|---|---|---|---|---|---|---|\n"
 
 
 def tried(name: str, *, few: bool, seed: int) -> tuple[Outcome, float]:
@@ -141,17 +142,23 @@ def tried(name: str, *, few: bool, seed: int) -> tuple[Outcome, float]:
         return outcome, time.monotonic() - began
 
 
-def lines(results: dict[str, tuple[Outcome, float]]) -> str:
-    """The results as a table in Markdown."""
-    text = "| row | fault | promise | trials | broken | time | |\n|---|---|---|---|---|---|---|\n"
-    for name, (outcome, seconds) in results.items():
-        row = ROWS[name]
-        notes = "; ".join(outcome.notes)
-        text += (
-            f"| `{name}` | {row.fault} | {row.promise} | {outcome.trials:,} | "
-            f"{len(outcome.broken)} | {seconds:.0f} s | {notes} |\n"
-        )
-    return text
+def line(name: str, outcome: Outcome, seconds: float) -> str:
+    """One row of the table in Markdown."""
+    row = ROWS[name]
+    return (
+        f"| `{name}` | {row.fault} | {row.promise} | {outcome.trials:,} | "
+        f"{len(outcome.broken)} | {seconds:.0f} s | {'; '.join(outcome.notes)} |\n"
+    )
+
+
+def write_table(page: Path, results: dict[str, tuple[Outcome, float]]) -> None:
+    """Write the results into a page; rows that were not tried now stay as they are there."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    table, _, after = rest.partition(END)
+    rows = {text.split("`")[1]: text for text in table.splitlines(True) if text.startswith("| `")}
+    rows |= {name: line(name, *result) for name, result in results.items()}
+    text = HEAD + "".join(rows[name] for name in ROWS if name in rows)
+    write_atomic(page, (before + BEGIN + text + END + after).encode(), mode=0o644)
 
 
 def main() -> int:
@@ -173,9 +180,7 @@ def main() -> int:
     if given.json:
         print(json.dumps({name: asdict(outcome) for name, (outcome, _) in results.items()}))
     if given.table:
-        before, _, rest = given.table.read_text().partition(BEGIN)
-        page = before + BEGIN + lines(results) + END + rest.partition(END)[2]
-        write_atomic(given.table, page.encode(), mode=0o644)
+        write_table(given.table, results)
     return int(any(outcome.broken for outcome, _ in results.values()))
 
 
