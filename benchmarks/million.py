@@ -237,7 +237,7 @@ def ask(given: argparse.Namespace) -> dict[str, object]:
     figures["gallery beyond bare FAISS: median, ms"] = round(float(np.median(over)) * 1e3, 2)
     over = np.array(ours.processor) - np.array(bare.processor)
     figures["the same of the processor's time"] = round(float(np.median(over)) * 1e3, 2)
-    figures["load, which the processor's time is free of"] = round(os.getloadavg()[0], 1)
+    figures["load: how many processes wanted a processor"] = round(os.getloadavg()[0], 1)
     spent, _ = timed(gallery.search, queries[:256], 1)
     figures["256 queries at once, ms each"] = round(spent / min(256, len(queries)) * 1e3, 2)
     figures["MB, beyond Python and its modules"] = megabytes(resident() - before)
@@ -277,6 +277,7 @@ class Times:
         self.processor: list[float] = []
 
     def take(self, call: Callable[..., Any], *given: Any) -> Any:
+        """Call something, and note how long it takes."""
         begun = time.thread_time()
         spent, result = timed(call, *given)
         self.processor.append(time.thread_time() - begun)
@@ -284,6 +285,7 @@ class Times:
         return result
 
     def figures(self, name: str) -> dict[str, object]:
+        """How long most calls took, and nearly all."""
         found: dict[str, object] = {}
         for kind, times in (("", self.wall), (" of a processor", self.processor)):
             for part in (50, 99):
