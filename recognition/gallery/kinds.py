@@ -65,7 +65,7 @@ def plan_of(wanted: Kind, templates: int, dimension: int) -> Plan:
         templates: How many there are, N.
         dimension: D.
     """
-    lists = max(1, round(2 * sqrt(templates)))
+    lists = max(1, round(sqrt(templates)))
     if wanted is Kind.FLAT:
         return Plan(Kind.FLAT, 0, "as chosen")
     if templates < FEWEST_TRAINED:

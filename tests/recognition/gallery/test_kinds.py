@@ -71,15 +71,15 @@ def test_it_is_told_which_and_why() -> None:
     assert "not made yet" in described(large, None)
     about = {
         "kind": "pq",
-        "lists": 998,
-        "planned": 1000,
+        "lists": 499,
+        "planned": 500,
         "searched": 250,
         "found": 499,
         "tried": 500,
     }
     assert is_of_plan(large, about)
     assert described(large, about) == (
-        "pq, more than 100,000 photographs: 250 of 998 lists are searched, and the nearest "
+        "pq, more than 100,000 photographs: 250 of 499 lists are searched, and the nearest "
         "compared exactly; it finds 99.8% of what comparing all finds"
     )
     assert "finds" not in described(large, about | {"found": 0, "tried": 0})
