@@ -31,8 +31,8 @@ from .item import Item
 from .pictures import encode, portrait
 
 PERSON = "Eileen"
-MOST_SECONDS = 2.0
-"""What it may take to refuse something."""
+MOST_SECONDS = 4.0
+"""What a trial may compute in which something is refused, two to six times."""
 
 _PASSED_OVER = ("pristine/", "home/aligned/", "home/presets/")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from data.files import private_folder
 from recognition.engine import Choice, Engine
 from recognition.gallery.gallery import DATABASE, Gallery
 from recognition.gallery.schema import TRIGGERS, VERSION
@@ -55,6 +56,24 @@ def embedding_of(name: str, dimension: int) -> npt.NDArray[np.float32]:
 
 def make(folder: Path, of: EmbeddingModel, people: tuple[str, ...] = PEOPLE) -> None:
     """Make a gallery with its index, the same bytes every time."""
+    for name, content in _files(of, people).items():
+        path = private_folder((folder / name).parent) / Path(name).name
+        path.write_bytes(content)
+        path.chmod(0o600)
+
+
+@cache
+def _files(of: EmbeddingModel, people: tuple[str, ...]) -> dict[str, bytes]:
+    """The files of a gallery, by their paths in its folder."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "gallery"
+        _enrol(folder, of, people)
+        files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def _enrol(folder: Path, of: EmbeddingModel, people: tuple[str, ...]) -> None:
+    """Make a gallery by enrolling people."""
     with Gallery.open(folder, model=of, create=True) as gallery:
         for name in people:
             vector = embedding_of(name, of.dimension)
