@@ -9,7 +9,7 @@ import numpy as np
 
 from data.errors import GalleryError
 
-from .sealing import SealedConnection, embedding_place, name_place
+from .sealing import OPEN, SealedConnection, embedding_place, name_place
 from .templates import EmbeddingModel, Embeddings, Ids, from_blob, unit_vectors
 
 
@@ -22,6 +22,7 @@ class Holding:
 
     def __init__(self, connection: SealedConnection) -> None:
         self._connection = connection
+        self._model: EmbeddingModel | None = None
         self.seal = connection.seal
 
     @property
@@ -32,7 +33,10 @@ class Holding:
     @property
     def model(self) -> EmbeddingModel:
         """Whose embeddings these are."""
-        return EmbeddingModel(*self._gallery("model_id, weights_digest, dimension, weights_path"))
+        if self._model is None:  # it stays the same within a transaction that looks
+            columns = self._gallery("model_id, weights_digest, dimension, weights_path")
+            self._model = EmbeddingModel(*columns)
+        return self._model
 
     def _gallery(self, columns: str) -> tuple[Any, ...]:
         row: tuple[Any, ...] | None = self._connection.execute(
@@ -72,12 +76,15 @@ class Holding:
             "SELECT id, person_id, embedding FROM template"
             " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
             (json.dumps(ids.tolist()),),
-        )
-        owners, blobs = [], []
-        for row, person, closed in rows:
-            owners.append(person)
-            place = embedding_place("template", row, person, digest)
-            blobs.append(self.seal.open(closed, place))
+        ).fetchall()
+        owners = [person for _, person, _ in rows]
+        if self.seal is OPEN:  # nothing to be opened, and a search is not to wait for it
+            blobs = [blob for *_, blob in rows]
+        else:
+            blobs = [
+                self.seal.open(closed, embedding_place("template", row, person, digest))
+                for row, person, closed in rows
+            ]
         if all(len(blob) == 4 * dimension for blob in blobs):
             table = np.frombuffer(b"".join(blobs), dtype="<f4")
             with suppress(GalleryError):
