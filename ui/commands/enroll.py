@@ -37,7 +37,10 @@ def enroll(
     face: Annotated[
         int | None,
         typer.Option(
-            "--face", metavar="N", help="Which face to take where there are several; 1 is largest."
+            "--face",
+            metavar="N",
+            help="Which face to take of each photograph; 1 is the largest. If not given, one with "
+            "several faces is left out.",
         ),
     ] = None,
     any_quality: Annotated[
@@ -76,7 +79,7 @@ def enroll(
     """
     images, empty = pictures_of(paths)
     agreed = consent_of(consent, expires)
-    if name is None and (len(paths) > 1 or not paths[0].is_dir() or face is not None):
+    if name is None and (len(paths) > 1 or not paths[0].is_dir()):
         raise ArgumentError(
             "whose photographs are these? Give --name NAME, or one folder that holds a folder for "
             "each person"
@@ -86,6 +89,7 @@ def enroll(
         if name is None:
             enrolment = service.enroll_folder(
                 paths[0],
+                face=face,
                 any_quality=any_quality,
                 consent=agreed,
                 groups=groups or (),
