@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from data.errors import ImageError, WeightsError
+from data.errors import GalleryError, ImageError, WeightsError
 
 
 def verdicts(page):
@@ -49,6 +49,16 @@ def test_what_the_service_refuses_is_one_line(open_page, service, picture):
 def test_a_file_that_is_no_picture_is_refused_in_one_line(open_page, picture):
     page = open_page("verify")
     page.file_uploader[0].upload("../../one.png", b"GIF89a nonsense", "image/png").run()
+    assert not page.exception
+    assert len(page.error) == 1
+
+
+def test_a_gallery_that_cannot_be_read_is_one_line(open_page, service, monkeypatch):
+    def refuse(use):
+        raise GalleryError("the gallery is damaged: restore it from a backup")
+
+    monkeypatch.setattr(service, "calibration", refuse)
+    page = open_page("verify")
     assert not page.exception
     assert len(page.error) == 1
 
