@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Any
 from .output import similarity
 
 if TYPE_CHECKING:
+    from recognition.inventory import LookAlikes
     from recognition.results import Calibration, Quality
 
 _LONGEST = 80  # characters of a stranger's text that a line of the page shows
+_MOSTLY = 0.5  # the part of pairs of photographs that two names of one person have in common
+_ON_PAGE = {  # what the command line calls it → what the page does
+    "(--face N; 1 is the largest)": "(“take the largest” does)",
+    "`likeness people check`": "“Who looks alike?”",
+}
 _JOINERS = "\u200c\u200d"  # part of Persian words and of emoji
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _FIRST_STRONG_ISOLATE, _POP_ISOLATE, _WORD_JOINER = "\u2068", "\u2069", "\u2060"
@@ -40,6 +46,22 @@ def plain(text: str) -> str:
 def literal(text: str) -> str:
     """Text of any length, to be put into Markdown as it is: an error's line, a path."""
     return _PUNCTUATION.sub(r"\\\1", text).replace("\\:", f"\\:{_WORD_JOINER}")
+
+
+def on_page(reason: str) -> str:
+    """A reason or warning that tells of a command, to be put into Markdown: with the page's way."""
+    for command, way in _ON_PAGE.items():
+        reason = reason.replace(command, way)
+    return literal(reason)
+
+
+def verdict(pair: "LookAlikes") -> str:
+    """What two people are to each other who are alike."""
+    if pair.told_apart:
+        return "two people"
+    if not pair.above:
+        return "near the threshold"
+    return "perhaps one person" if pair.share >= _MOSTLY else "alike"
 
 
 def number(cosine_similarity: float) -> str:
