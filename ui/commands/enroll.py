@@ -84,7 +84,8 @@ def enroll(
             "whose photographs are these? Give --name NAME, or one folder that holds a folder for "
             "each person"
         )
-    with settings.recognition_service() as service, output.progress_bar("enrolling") as advance:
+    bar = output.progress_bar("enrolling", shown=not json_lines)
+    with settings.recognition_service() as service, bar as advance:
         progress = output.progress_lines() if json_lines else advance
         if name is None:
             enrolment = service.enroll_folder(
