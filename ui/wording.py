@@ -82,10 +82,12 @@ def origin(calibration: "Calibration | None") -> str:
 
 
 def likely(probability: float) -> str:
-    """A probability as people read it; never as if it were certain."""
+    """A probability as people read it: no finer than it is known, and never as if certain."""
     if probability > 0.9995:
         return "over 99.9 %"
-    return "under 0.1 %" if probability < 0.0005 else f"{100 * probability:.3g} %"
+    if probability < 0.0005:
+        return "under 0.1 %"
+    return f"{100 * probability:.{0 if 0.01 <= probability <= 0.99 else 1}f} %"
 
 
 def quality_words(quality: "Quality | None") -> str:

@@ -108,4 +108,4 @@ def test_a_calibrated_gallery_s_threshold_and_probability_are_shown(
     assert not page.exception
     (verdict,) = verdicts(page)
     assert verdict["title"] == "Two different people"
-    assert verdict["note"] == ("Similarity 0.62 against 0.70; one person’s with probability 98.8 %")
+    assert verdict["note"] == ("Similarity 0.62 against 0.70; one person’s with probability 99 %")
