@@ -101,7 +101,7 @@ def embed_strangers(
         if vector is not None
     ]
     if not found:
-        raise DatasetError(f"nobody in {root} is a stranger with a face: name another folder")
+        raise DatasetError(f"nobody in {root} has a face and is not enrolled: name another folder")
     faces = Faces(
         np.stack([vector for _, vector in found]), np.array([owner for owner, _ in found])
     )

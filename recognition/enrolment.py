@@ -164,6 +164,16 @@ def template_or_reason(
     return template
 
 
+def check_face(face: int | None) -> None:
+    """Make sure that a face of a photograph can be meant by a number.
+
+    Raises:
+        ArgumentError: It is less than 1.
+    """
+    if face is not None and face < 1:
+        raise ArgumentError(f"face {face}: faces are counted from 1, the largest")
+
+
 def face_meant(
     photograph: "Seen[DetectedFace] | FailedImage", face: int | None
 ) -> "DetectedFace | str":

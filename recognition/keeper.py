@@ -141,10 +141,12 @@ class PeopleKeeper(Editable):
 
     @property
     def is_locked(self) -> bool:
-        """Whether the gallery is encrypted, and what opens it is missing or wrong."""
+        """Whether the gallery is encrypted, and what opens it is missing or wrong.
+
+        Another process may have encrypted it, or changed what opens it, since it was opened here.
+        """
         try:
-            if self._is_there:
-                self._gallery()
+            _ = self.is_encrypted
         except LockedError:
             return True
         except GalleryError:
@@ -163,9 +165,11 @@ class PeopleKeeper(Editable):
             LockedError: It is not this passphrase or key.
         """
         with self._lock:
+            if self.is_locked:
+                self.close()  # one that is open remembers what did not open it
             before, self._secret = self._secret, secret
             try:
-                self._gallery()
+                _ = self.is_encrypted
             except BaseException:
                 self._secret = before
                 raise

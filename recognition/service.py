@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.errors import ArgumentError, ImageError
+from data.errors import ImageError
 from data.files import printable
 
 from .bulk import Desk, enrol_people
 from .calibrating import probability_of
-from .enrolment import Terms, enrol, face_meant, joined, photographs_in, template_of
+from .enrolment import Terms, check_face, enrol, face_meant, joined, photographs_in, template_of
 from .gallery.groups import group_names
 from .gallery.matching import Matching
 from .gallery.names import person_name
@@ -20,14 +20,7 @@ from .identifying import Question, name_faces
 from .inventory import Consent
 from .noticing import Watch
 from .photographs import ProgressCallback, Seen, Source, look_at, read_photograph
-from .results import (
-    Detection,
-    Enrolment,
-    FailedImage,
-    Identification,
-    Use,
-    Verification,
-)
+from .results import Detection, Enrolment, FailedImage, Identification, Use, Verification
 from .thresholds import ThresholdKeeper
 
 if TYPE_CHECKING:
@@ -74,7 +67,7 @@ class RecognitionService(ThresholdKeeper):
             GalleryError: The gallery is another model's, or cannot be written.
         """
         name = person_name(person)
-        _check_face(face)
+        check_face(face)
         photographs = self._look_at(images, progress)
         self._search_in_vain()
         return enrol(
@@ -85,6 +78,7 @@ class RecognitionService(ThresholdKeeper):
         self,
         root: Path,
         *,
+        face: int | None = None,
         any_quality: bool = False,
         consent: Consent | None = None,
         groups: Sequence[str] = (),
@@ -100,23 +94,25 @@ class RecognitionService(ThresholdKeeper):
 
         Args:
             root: The folder.
+            face: As in `enroll`.
             any_quality: As in `enroll`.
             consent: What all of them agreed to, and until when.
             groups: What each of them is put into.
             workers: Processes that decode; None: one a core, at most 8.
-            progress: Called after each transaction: how many photographs are enrolled for good, or
-                will not be.
+            progress: Called after each transaction, with how many are settled for good.
 
         Raises:
+            ArgumentError: A group's name cannot be one, or `face` is less than 1.
             DatasetError: The folder is not one of people's photographs.
             WeightsError: No weights are at hand.
             GalleryError: The gallery is another model's, or cannot be written.
         """
+        check_face(face)
         people, skipped = photographs_in(root)
         desk = Desk(
             self._to_enrol_in,
             people,
-            self._terms(None, any_quality, consent, groups, others=False),
+            self._terms(face, any_quality, consent, groups, others=False),
             progress or (lambda done, total: None),
         )
         there = self._is_there
@@ -193,7 +189,7 @@ class RecognitionService(ThresholdKeeper):
             GalleryError: Nobody has that name, or this very face is enrolled under it.
             WeightsError: No weights are at hand.
         """
-        _check_face(face)
+        check_face(face)
         [seen] = self._look_at([image], None)
         chosen = face_meant(seen, face)
         if isinstance(chosen, str):
@@ -291,8 +287,3 @@ class RecognitionService(ThresholdKeeper):
         """Find and embed the faces in photographs, after a look whether the gallery takes them."""
         self._check_model()
         return look_at(images, self._engine.pipeline.faces, progress)
-
-
-def _check_face(face: int | None) -> None:
-    if face is not None and face < 1:
-        raise ArgumentError(f"face {face}: faces are counted from 1, the largest")

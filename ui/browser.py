@@ -103,7 +103,8 @@ table { grid-column: 1 / -1; width: 100%; border-collapse: collapse; font-size: 
 th { font-weight: 400; text-align: left; padding: 0.2rem 0.6rem 0.2rem 0; width: 45%;
   overflow: hidden; text-overflow: ellipsis; white-space: nowrap; unicode-bidi: isolate; }
 .number { width: 3.2rem; text-align: right; font-variant-numeric: tabular-nums; }
-.likely { width: 5.8rem; opacity: 0.75; }
+.likely { width: 5.4rem; opacity: 0.75; }
+table:has(.likely) th { width: 36%; }
 """
 )
 MATCHES_JS: Final = (

@@ -248,7 +248,8 @@ def _paint(
     """Go through the steps until the last one, or until the user stops; the last one done."""
     from data.images import save_image
 
-    with closing(painting), stop_signals() as stop, output.progress_bar(title) as advance:
+    bar = output.progress_bar(title, shown=not order.json_lines)
+    with closing(painting), stop_signals() as stop, bar as advance:
         for progress in painting:
             advance(progress.step, progress.total, "", plans.time_left(progress.seconds_left))
             for note in () if order.json_lines else progress.notes:

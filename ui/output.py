@@ -136,17 +136,20 @@ def progress_lines() -> Advance:
 
 
 @contextmanager
-def progress_bar(description: str, *, of_bytes: bool = False) -> Iterator[Advance]:
+def progress_bar(
+    description: str, *, of_bytes: bool = False, shown: bool = True
+) -> Iterator[Advance]:
     """A progress bar on stderr while the block runs; nothing where stderr is no terminal.
 
     Args:
         description: What is being done, in a word or two.
         of_bytes: Whether the numbers are bytes rather than steps.
+        shown: Whether there is one; beside lines of JSON it would fold them at the terminal's edge.
 
     Yields:
         A function to call with what is done so far and the total.
     """
-    if not sys.stderr.isatty():
+    if not shown or not sys.stderr.isatty():
         yield lambda done, total, stage="", note="": None
         return
     from rich import progress

@@ -12,6 +12,7 @@ from . import components, fields, memory, wording
 
 _PHOTOGRAPHS = 24  # at once
 _WIDTH = 96  # px of a face
+_ALIKE_WIDTH = 64  # px of a face that is like another one
 _PAIRS = 20  # at once
 
 
@@ -119,7 +120,8 @@ def look_alikes(service: RecognitionService, people: Sequence[PersonSummary]) ->
     """On request, compare everybody with everybody, and show who is alike."""
     with st.expander("Who looks alike?", icon=":material/group_search:"):
         st.caption(
-            "People who look alike are easily mistaken; one person may be enrolled under two names."
+            "People who look alike are easily mistaken. One person under two names is made one by "
+            "“Merge into”, under “Change”."
         )
         state = (tuple(people), service.operations()[:1])
         asked: dict[str, object] = st.session_state.setdefault("alike", {"of": None})
@@ -138,14 +140,17 @@ def look_alikes(service: RecognitionService, people: Sequence[PersonSummary]) ->
 
 
 def _pair(service: RecognitionService, number: int, pair: LookAlikes) -> None:
-    """Two people who are alike, and a button that says that they are two."""
-    what = "reach the threshold" if pair.above else "are near the threshold"
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(
-            f"{wording.plain(pair.person)} and {wording.plain(pair.other)} {what}: "
-            f"{wording.number(pair.cosine_similarity)}, {100 * pair.share:.0f} % of their "
-            "pairs of photographs"
-        )
+    """Their two faces that are most alike, how alike, and a button that says that they are two."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        for name, photograph in zip((pair.person, pair.other), pair.photographs, strict=True):
+            if thumbnail := service.thumbnail(name, photograph):
+                st.image(thumbnail, width=_ALIKE_WIDTH)
+        with st.container(width="stretch", gap=None):
+            st.markdown(f"{wording.plain(pair.person)} and {wording.plain(pair.other)}")
+            st.caption(
+                f"{wording.number(pair.cosine_similarity)}, {wording.verdict(pair)}: "
+                f"{100 * pair.share:.0f} % of their pairs of photographs reach the threshold"
+            )
         if st.button("They are two people", key=f"apart-{number}"):
             with components.refusals_shown():
                 service.tell_apart(pair.person, pair.other)

@@ -17,6 +17,10 @@ def require_open(service: "RecognitionService") -> None:
     if not service.is_locked:
         return
     st.title("The gallery is encrypted", anchor=False)
+    st.caption(
+        "What opens it is kept in this server's memory until the server ends, for everybody who "
+        "can reach the page."
+    )
     with st.form("unlock", width=420):
         secret = st.text_input("Passphrase or key", type="password", autocomplete="off")
         if st.form_submit_button("Open", type="primary"):
@@ -26,8 +30,4 @@ def require_open(service: "RecognitionService") -> None:
                 st.error(wording.literal(str(error)), icon=":material/error:")
             else:
                 st.rerun()
-        st.caption(
-            "It is kept in this server's memory until the server ends, for everybody who can reach "
-            "the page."
-        )
     st.stop()

@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Any
 from .output import similarity
 
 if TYPE_CHECKING:
+    from recognition.inventory import LookAlikes
     from recognition.results import Calibration, Quality
 
 _LONGEST = 80  # characters of a stranger's text that a line of the page shows
+_MOSTLY = 0.5  # the part of pairs of photographs that two names of one person have in common
+_ON_PAGE = {  # what the command line calls it → what the page does
+    "(--face N; 1 is the largest)": "(“take the largest” does)",
+    "`likeness people check`": "“Who looks alike?”",
+}
 _JOINERS = "\u200c\u200d"  # part of Persian words and of emoji
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _FIRST_STRONG_ISOLATE, _POP_ISOLATE, _WORD_JOINER = "\u2068", "\u2069", "\u2060"
@@ -42,6 +48,22 @@ def literal(text: str) -> str:
     return _PUNCTUATION.sub(r"\\\1", text).replace("\\:", f"\\:{_WORD_JOINER}")
 
 
+def on_page(reason: str) -> str:
+    """A reason or warning that tells of a command, to be put into Markdown: with the page's way."""
+    for command, way in _ON_PAGE.items():
+        reason = reason.replace(command, way)
+    return literal(reason)
+
+
+def verdict(pair: "LookAlikes") -> str:
+    """What two people are to each other who are alike."""
+    if pair.told_apart:
+        return "two people"
+    if not pair.above:
+        return "near the threshold"
+    return "perhaps one person" if pair.share >= _MOSTLY else "alike"
+
+
 def number(cosine_similarity: float) -> str:
     """A similarity as people read it, with a proper minus and no negative zero."""
     return similarity(round(cosine_similarity, 2) + 0.0).replace("-", "−")
@@ -60,10 +82,12 @@ def origin(calibration: "Calibration | None") -> str:
 
 
 def likely(probability: float) -> str:
-    """A probability as people read it; never as if it were certain."""
+    """A probability as people read it: no finer than it is known, and never as if certain."""
     if probability > 0.9995:
         return "over 99.9 %"
-    return "under 0.1 %" if probability < 0.0005 else f"{100 * probability:.3g} %"
+    if probability < 0.0005:
+        return "under 0.1 %"
+    return f"{100 * probability:.{0 if 0.01 <= probability <= 0.99 else 1}f} %"
 
 
 def quality_words(quality: "Quality | None") -> str:

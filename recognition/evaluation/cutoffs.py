@@ -26,7 +26,7 @@ from .weighted import Weights
 
 REPLICATES = 400
 
-REMEDY = "give photographs of more people"
+REMEDY = "give photographs of more people (--data DIR)"
 """What helps where comparisons are too few."""
 
 STEPS_ABOVE = 5

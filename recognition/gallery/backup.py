@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-from data.errors import ArgumentError, GalleryError
+from data.errors import ArgumentError, GalleryError, LockedError
 from data.files import atomic_output, printable, private_folder
 
 from . import audit
@@ -27,6 +27,7 @@ from .gallery import Gallery
 from .keys import FindSecret, Lock
 from .opening import connect, create_database, in_memory
 from .schema import APPLICATION_ID, TRIGGERS, VERSION
+from .sealing import Seal
 from .searching import DATABASE, STAGING
 from .snapshot import Snapshot
 
@@ -173,7 +174,7 @@ def reading_backup(
             if {" ".join(sql.split()) for (sql,) in odd} - _TRIGGERS:
                 raise GalleryError(f"{shown} holds more than a gallery does: name a backup")
             if version == VERSION:
-                connection.seal = Lock(find_secret).seal(connection)
+                connection.seal = _seal_of(connection, shown, find_secret)
                 yield Snapshot(connection), _uri(path)
                 return
             connection.execute("COMMIT")
@@ -182,6 +183,13 @@ def reading_backup(
                 yield Snapshot(copy), uri
     except sqlite3.Error as error:
         raise GalleryError(f"{shown} is damaged or no gallery's database ({error})") from error
+
+
+def _seal_of(connection: sqlite3.Connection, shown: str, find_secret: FindSecret) -> Seal:
+    try:
+        return Lock(find_secret).seal(connection)
+    except LockedError as error:  # it may have been made before the passphrase was changed
+        raise LockedError(f"{shown} (a backup keeps the passphrase of its day): {error}") from None
 
 
 def _uri(path: Path) -> str:

@@ -29,7 +29,8 @@ def _faults(snapshot: Snapshot) -> Iterator[str]:
     try:
         for (line,) in connection.execute(f"PRAGMA integrity_check({_MOST_TOLD})"):
             if line != "ok":
-                yield f"the file is damaged: {line}"
+                where = [part for part in line.splitlines() if not part.startswith("***")]
+                yield f"the file is damaged: {'; '.join(where)}"
         for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
             yield f"row {row} of {table} belongs to no {parent}"
         yield from _bad_rows(snapshot)

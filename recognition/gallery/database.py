@@ -28,7 +28,9 @@ _PAUSE = 0.02  # seconds
 _MEANING = {
     sqlite3.SQLITE_BUSY: "is in use by another program: try again in a moment",
     sqlite3.SQLITE_LOCKED: "is in use by another program: try again in a moment",
-    sqlite3.SQLITE_FULL: "could not be changed, the disk is full: free some space and try again",
+    # SQLite says so of a damaged file as well, where that tells of a page beyond all pages.
+    sqlite3.SQLITE_FULL: "could not be changed, the disk is full: free some space and try again; "
+    "if there is space, `likeness gallery check`",
     sqlite3.SQLITE_READONLY: "cannot be written: check the permissions of its folder",
     sqlite3.SQLITE_PERM: "cannot be opened: check the permissions of its folder",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened: check the permissions of its folder",

@@ -68,11 +68,12 @@ def plan_of(wanted: Kind, templates: int, dimension: int) -> Plan:
     lists = max(1, round(sqrt(templates)))
     if wanted is Kind.FLAT:
         return Plan(Kind.FLAT, 0, "as chosen")
-    if templates < FEWEST_TRAINED:
-        return Plan(Kind.FLAT, 0, f"fewer than {FEWEST_TRAINED:,} photographs")
     if wanted is Kind.AUTO and templates <= EXACT_UP_TO:
         keeps = templates > EXACT_UP_TO // 2  # who comes and goes at the limit makes no work
         return Plan(Kind.FLAT, 0, f"at most {EXACT_UP_TO:,} photographs", keeps)
+    if templates < FEWEST_TRAINED:
+        why = f"{wanted} is chosen, and takes {FEWEST_TRAINED:,} photographs"
+        return Plan(Kind.FLAT, 0, why)
     why = f"more than {EXACT_UP_TO:,} photographs" if wanted is Kind.AUTO else "as chosen"
     if wanted is Kind.INT8:
         return Plan(Kind.INT8, lists, why)

@@ -195,6 +195,22 @@ def test_a_folder_of_folders(
     assert service.enroll_folder(root).enrolled == ()
 
 
+def test_a_folder_of_people_who_are_not_alone_on_their_photographs(
+    service: RecognitionService, tmp_path: Path
+) -> None:
+    root = tmp_path / "people"
+    (root / "Ann").mkdir(parents=True)
+    picture(1, 2).save(root / "Ann" / "1.png")
+    picture(1, take=1).save(root / "Ann" / "2.png")
+    [skipped] = service.enroll_folder(root).skipped
+    assert "--face" in skipped.reason
+    again = service.enroll_folder(root, face=1)
+    assert again.enrolled == (Enrolled("Ann", 1),)
+    assert [one.enrolled_before for one in again.skipped] == [True]
+    with pytest.raises(ArgumentError, match="counted from 1"):
+        service.enroll_folder(root, face=0)
+
+
 def test_a_folder_of_one_person_is_enough(service: RecognitionService, tmp_path: Path) -> None:
     (tmp_path / "people" / "Ann").mkdir(parents=True)
     picture(1).save(tmp_path / "people" / "Ann" / "1.png")

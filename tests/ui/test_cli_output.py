@@ -67,3 +67,15 @@ def test_no_progress_is_drawn_where_nobody_looks(capsys: pytest.CaptureFixture[s
     with output.progress_bar("counting") as advance:
         advance(1, 2)
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_bar_on_a_terminal_leaves_lines_of_json_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with output.progress_bar("counting", shown=False):
+        output.print_json({"text": "x" * 300}, compact=True)
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"text": "x" * 300}
+    assert out.count("\n") == 1
+    assert err == ""

@@ -45,6 +45,30 @@ def names(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [person["name"] for person in json.loads(capsys.readouterr().out)]
 
 
+def test_a_backup_opens_by_the_passphrase_of_its_day(
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    backup, new_file = tmp_path / "friends.sqlite", tmp_path / "new"
+    new_file.write_text("another passphrase")
+    monkeypatch.setenv("LIKENESS_KEY", PASSPHRASE)
+    assert main(["gallery", "encrypt"]) == 0
+    assert main(["gallery", "backup", str(backup)]) == 0
+    assert main(["gallery", "rotate", "--new-key-file", str(new_file)]) == 0
+    monkeypatch.setenv("LIKENESS_KEY", "another passphrase")
+    before = bytes_of(home)
+    capsys.readouterr()
+    assert main(["gallery", "restore", str(backup)]) == 1
+    assert "a backup keeps the passphrase of its day" in capsys.readouterr().err
+    assert bytes_of(home) == before
+    monkeypatch.setenv("LIKENESS_KEY", PASSPHRASE)
+    monkeypatch.setenv("LIKENESS_GALLERY", str(tmp_path / "earlier"))
+    assert main(["gallery", "restore", str(backup)]) == 0
+    assert names(capsys) == ["Ann"]
+
+
 def test_the_key_comes_from_the_environment_or_a_file(
     home: Path,
     tmp_path: Path,

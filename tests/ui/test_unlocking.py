@@ -60,3 +60,22 @@ def test_it_does_not_ask_where_the_environment_has_it(monkeypatch: pytest.Monkey
     page = AppTest.from_file(_APP, default_timeout=60).run()
     assert not page.exception
     assert "Ann" in words(page)
+
+
+def test_it_asks_anew_when_the_passphrase_is_changed_while_it_is_open(home: Path) -> None:
+    page = AppTest.from_file(_APP, default_timeout=60).run()
+    page.text_input[0].set_value(PASSPHRASE)
+    page.button[0].click().run()
+    with Gallery.open(home / "gallery", find_secret=lambda _: PASSPHRASE) as gallery:
+        gallery.rotate("another passphrase")
+    for place in ("ui/pages/verify.py", "ui/pages/people.py"):
+        page.switch_page(place).run()
+        assert not page.exception
+        assert "The gallery is encrypted" in words(page)
+    page.text_input[0].set_value(PASSPHRASE)
+    page.button[0].click().run()
+    assert "does not open it" in words(page)
+    page.text_input[0].set_value("another passphrase")
+    page.button[0].click().run()
+    assert not page.exception
+    assert "Ann" in words(page)

@@ -1,9 +1,16 @@
+from typing import TYPE_CHECKING, cast
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from recognition.enrolment import face_meant
+from recognition.photographs import Seen
 from ui import wording
+
+if TYPE_CHECKING:
+    from recognition.faces.pipeline import DetectedFace
 
 ISOLATES = "\u2068\u2069"
 
@@ -72,3 +79,11 @@ def test_counts() -> None:
     assert wording.count(1, "photograph") == "1 photograph"
     assert wording.count(1200, "photograph") == "1,200 photographs"
     assert wording.count(0, "person", "people") == "0 people"
+
+
+def test_the_page_does_not_tell_of_options() -> None:
+    face = cast("DetectedFace", None)
+    reason = face_meant(Seen(name="a.png", sha256="e" * 64, faces=(face, face)), None)
+    shown = MarkdownIt().renderInline(wording.on_page(str(reason)))
+    assert "--face" not in shown
+    assert "take the largest" in shown

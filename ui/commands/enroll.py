@@ -37,7 +37,10 @@ def enroll(
     face: Annotated[
         int | None,
         typer.Option(
-            "--face", metavar="N", help="Which face to take where there are several; 1 is largest."
+            "--face",
+            metavar="N",
+            help="Which face to take of each photograph; 1 is the largest. If not given, one with "
+            "several faces is left out.",
         ),
     ] = None,
     any_quality: Annotated[
@@ -76,16 +79,18 @@ def enroll(
     """
     images, empty = pictures_of(paths)
     agreed = consent_of(consent, expires)
-    if name is None and (len(paths) > 1 or not paths[0].is_dir() or face is not None):
+    if name is None and (len(paths) > 1 or not paths[0].is_dir()):
         raise ArgumentError(
             "whose photographs are these? Give --name NAME, or one folder that holds a folder for "
             "each person"
         )
-    with settings.recognition_service() as service, output.progress_bar("enrolling") as advance:
+    bar = output.progress_bar("enrolling", shown=not json_lines)
+    with settings.recognition_service() as service, bar as advance:
         progress = output.progress_lines() if json_lines else advance
         if name is None:
             enrolment = service.enroll_folder(
                 paths[0],
+                face=face,
                 any_quality=any_quality,
                 consent=agreed,
                 groups=groups or (),

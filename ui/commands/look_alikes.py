@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .. import output
+from .. import output, wording
 from ..options import JsonOption, Settings, command
 from .groups import people as _group
 from .people import PersonArgument
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from recognition.inventory import LookAlikes
 
 app = typer.Typer()
-
-_MOSTLY = 0.5  # the part of pairs of photographs that two names of one person have in common
 
 
 @command(_group, "check", example="likeness people check --margin 0.1")
@@ -74,16 +72,11 @@ def tell_apart(
 
 
 def _pair_row(pair: "LookAlikes") -> tuple[str, ...]:
-    verdict = "near the threshold"
-    if pair.told_apart:
-        verdict = "two people"
-    elif pair.above:
-        verdict = "perhaps one person" if pair.share >= _MOSTLY else "alike"
     return (
         pair.person,
         pair.other,
         output.similarity(pair.cosine_similarity),
         " ".join(map(str, pair.photographs)),
         output.percent(pair.share, 0),
-        verdict,
+        wording.verdict(pair),
     )

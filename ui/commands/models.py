@@ -50,7 +50,8 @@ def download(
     if not sources:
         raise ArgumentError(f"nobody offers weights for {name}: train some, or give --weights FILE")
     _ask(name, sources[0], agreed=yes)
-    with output.progress_bar(f"fetching {name}", of_bytes=True) as advance:
+    bar = output.progress_bar(f"fetching {name}", of_bytes=True, shown=not json_lines)
+    with bar as advance:
         progress = output.progress_lines() if json_lines else advance
         weights = download_weights(name, home=settings.home, progress=progress)
     if not json_lines:

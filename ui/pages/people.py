@@ -120,12 +120,12 @@ def _receipt(enrolment: Enrolment, names: Sequence[str]) -> None:
             skipped = left_out.get(place)
             is_in = skipped is None or skipped.enrolled_before
             mark = ":material/check:" if is_in else ":material/block:"
-            outcome = f" – {wording.literal(skipped.reason)}" if skipped else ""
+            outcome = f" – {wording.on_page(skipped.reason)}" if skipped else ""
             if place in kept and not kept[place].warnings:
                 outcome = f" – {wording.quality_words(kept[place].quality)}"
             st.caption(f"{mark} {wording.plain(name)}{outcome}")
             for warning in kept[place].warnings if place in kept else ():
-                st.caption(f":material/warning: {wording.literal(warning)}")
+                st.caption(f":material/warning: {wording.on_page(warning)}")
 
 
 def _people(service: RecognitionService) -> None:
@@ -148,7 +148,7 @@ def _people(service: RecognitionService) -> None:
         and (not groups or groups.intersection(person.groups))
     ]
     st.caption(wording.count(len(found), "person", "people"))
-    with st.container(horizontal=True, gap="medium"):
+    with st.container(horizontal=True):
         for person in memory.first_of(found, key="people", size=_PAGE):
             _person(service, person, people)
     memory.more_button(found, key="people", size=_PAGE)

@@ -27,7 +27,9 @@ def page() -> None:
         "Where a photograph shows several faces, the largest counts. There is no liveness test: "
         "a photograph of a photograph counts as the person."
     )
-    if components.weights_at_hand(service):
+    with components.refusals_shown():
+        if not components.weights_at_hand(service):
+            return
         with settings:
             calibration = components.calibration(service, Use.VERIFY)
             threshold = _threshold(service.threshold, calibration)

@@ -67,7 +67,9 @@ def test_parts_are_of_equal_size(dimension: int) -> None:
 
 def test_it_is_told_which_and_why() -> None:
     small, large = plan_of(Kind.AUTO, 10, 512), plan_of(Kind.AUTO, 250_000, 512)
-    assert described(small, None) == "flat, fewer than 1,000 photographs: all are compared"
+    assert described(small, None) == "flat, at most 100,000 photographs: all are compared"
+    early = described(plan_of(Kind.PQ, 10, 512), None)
+    assert early == "flat, pq is chosen, and takes 1,000 photographs: all are compared"
     assert "not made yet" in described(large, None)
     about = {
         "kind": "pq",

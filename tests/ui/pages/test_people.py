@@ -205,7 +205,7 @@ def test_those_who_look_alike_are_listed_on_request(open_page, service, said):
     assert "0.61" not in said(page)
     page.button(key="compare-everybody").click().run()
     assert not page.exception
-    assert "reach the threshold: 0.61, 25 % of their pairs" in said(page)
+    assert "0.61, alike: 25 % of their pairs" in said(page)
     button(page, "They are two people").click().run()
     assert not page.exception
     assert service.done == ["'Ann' and 'Bob' said to be two people"]

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from data.errors import ImageError, WeightsError
+from data.errors import GalleryError, ImageError, WeightsError
 
 
 def verdicts(page):
@@ -53,6 +53,16 @@ def test_a_file_that_is_no_picture_is_refused_in_one_line(open_page, picture):
     assert len(page.error) == 1
 
 
+def test_a_gallery_that_cannot_be_read_is_one_line(open_page, service, monkeypatch):
+    def refuse(use):
+        raise GalleryError("the gallery is damaged: restore it from a backup")
+
+    monkeypatch.setattr(service, "calibration", refuse)
+    page = open_page("verify")
+    assert not page.exception
+    assert len(page.error) == 1
+
+
 def test_without_weights_the_page_opens_and_says_where_to_get_them(open_page, service, said):
     service.missing_weights = WeightsError("no weights at hand: fetch them")
     assert "no weights yet" in said(open_page("verify"))
@@ -98,4 +108,4 @@ def test_a_calibrated_gallery_s_threshold_and_probability_are_shown(
     assert not page.exception
     (verdict,) = verdicts(page)
     assert verdict["title"] == "Two different people"
-    assert verdict["note"] == ("Similarity 0.62 against 0.70; one person’s with probability 98.8 %")
+    assert verdict["note"] == ("Similarity 0.62 against 0.70; one person’s with probability 99 %")
