@@ -141,10 +141,12 @@ class PeopleKeeper(Editable):
 
     @property
     def is_locked(self) -> bool:
-        """Whether the gallery is encrypted, and what opens it is missing or wrong."""
+        """Whether the gallery is encrypted, and what opens it is missing or wrong.
+
+        It is asked each time: another process may have given it another key meanwhile.
+        """
         try:
-            if self._is_there:
-                self._gallery()
+            _ = self.is_encrypted
         except LockedError:
             return True
         except GalleryError:
@@ -163,7 +165,10 @@ class PeopleKeeper(Editable):
             LockedError: It is not this passphrase or key.
         """
         with self._lock:
+            if not self.is_locked:
+                return  # somebody else was quicker
             before, self._secret = self._secret, secret
+            self.close()  # one that is open remembers what it was told
             try:
                 self._gallery()
             except BaseException:

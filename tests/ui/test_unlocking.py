@@ -60,3 +60,21 @@ def test_it_does_not_ask_where_the_environment_has_it(monkeypatch: pytest.Monkey
     page = AppTest.from_file(_APP, default_timeout=60).run()
     assert not page.exception
     assert "Ann" in words(page)
+
+
+def test_it_asks_again_when_another_process_has_changed_the_passphrase(home: Path) -> None:
+    page = AppTest.from_file(_APP, default_timeout=60).run()
+    page.text_input[0].set_value(PASSPHRASE)
+    page.button[0].click().run()
+    assert "Ann" in words(page)
+    with Gallery.open(home / "gallery", find_secret=lambda _: PASSPHRASE) as gallery:
+        gallery.rotate("another passphrase")
+    page.run()
+    assert "The gallery is encrypted" in words(page)
+    page.text_input[0].set_value(PASSPHRASE)
+    page.button[0].click().run()
+    assert "does not open it" in words(page)
+    page.text_input[0].set_value("another passphrase")
+    page.button[0].click().run()
+    assert not page.exception
+    assert "Ann" in words(page)
