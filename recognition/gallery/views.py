@@ -62,6 +62,8 @@ class Views:
             has_ended, made = self._ended(snapshot)
             if self._view is None or self._view.revision != snapshot.revision:
                 self._view = self._indexed(self._view_of(snapshot), made, snapshot)
+                # Not before: lines of a state that could not be read are looked at again.
+                self._line = latest_line(snapshot)
             elif has_ended:
                 self._view = self._indexed(self._view, made, snapshot)
             index = self._view.index
@@ -103,7 +105,6 @@ class Views:
             index = earlier.index  # another gallery, restored in its place, has its own ids
             if _expired(revision) == _expired(earlier.revision):
                 roll = followed(earlier.roll, snapshot, self._line)
-        self._line = latest_line(snapshot)
         if index is None:
             index, self._unwritten = self._cache.read(snapshot), 0
         if index is not None and index.dimension != snapshot.model.dimension:

@@ -1,5 +1,6 @@
 """Large galleries while they are changed, killed, restored, encrypted, damaged and erased from."""
 
+import json
 import signal
 import sqlite3
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up import MODEL, D, fill, kind_in_use, looks, settled, unit
+from made_up import MODEL, D, fill, kind_in_use, looks, record_of, settled, unit
 
 from data.errors import GalleryError
 from recognition.gallery import building, keys, kinds
@@ -240,3 +241,62 @@ def test_one_person_s_hundreds_of_photographs_are_one_answer(folder: Path) -> No
         [found] = gallery.search(looks(range(5, 6)), 3)
         assert found[0].person == "P00005"
         assert len({match.person for match in found}) == 3
+
+
+def test_whoever_is_deleted_before_a_state_that_cannot_be_read_is_not_found_after_it(
+    folder: Path,
+) -> None:
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        fill(gallery, range(5))
+        names_of(gallery, range(1))
+        with Gallery.open(folder, model=MODEL) as other:
+            fill(other, range(5, 7))
+            other.delete("P00001")
+            with sqlite3.connect(folder / DATABASE) as connection:
+                connection.execute(
+                    "UPDATE template SET embedding = zeroblob(?) WHERE id > 30", (4 * D,)
+                )
+            with pytest.raises(GalleryError, match="a template of 'P00006' is damaged"):
+                names_of(gallery, range(1))
+            other.erase("P00006")
+        assert "P00001" not in names_of(gallery, range(7))
+        assert names_of(gallery, range(5, 6)) == ["P00005"]
+
+
+_ABOUT = {"kind": "pq", "lists": 4, "planned": 4, "searched": 2, "found": 60, "tried": 60}
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        *({**_ABOUT, name: value} for name in _ABOUT for value in ("r2", [], None, -1)),
+        *({key: _ABOUT[key] for key in _ABOUT if key != name} for name in _ABOUT),
+        {"kind": "flat"},
+    ],
+)
+def test_an_index_that_says_nonsense_of_itself_is_made_anew(
+    folder: Path, about: dict[str, object]
+) -> None:
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        fill(gallery, range(PEOPLE))
+        gallery.make_index()
+    path = folder / "index" / "templates.faiss"
+    head, _, rest = path.read_bytes().partition(b"\n")
+    path.write_bytes(json.dumps(json.loads(head) | {"about": about}).encode() + b"\n" + rest)
+    with Gallery.open(folder, model=MODEL) as gallery:
+        assert "not made yet" in str(gallery.facts()["index"])
+        assert names_of(gallery, range(5, 8)) == expected(range(5, 8))
+
+
+def test_lists_that_have_become_empty_hold_nobody_and_break_nothing(folder: Path) -> None:
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        fill(gallery, range(400))
+        gallery.make_index()
+        with gallery.adding() as add:
+            add([record_of(person, 100) for person in range(1000, 1003)])
+        for person in range(400):
+            gallery.delete(f"P{person:05}")
+        found = gallery.search(looks(range(400)), 3)
+        assert kind_in_use(gallery) is Kind.PQ
+        assert min(map(len, found)) == 0  # none of the lists looked into holds anybody
+        assert names_of(gallery, range(1000, 1003)) == expected(range(1000, 1003))
