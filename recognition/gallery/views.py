@@ -9,7 +9,7 @@ from data.errors import AppError
 from . import kinds
 from .building import Builder
 from .cache import IndexCache
-from .following import followed, latest_line
+from .following import NO_LINE, followed, is_past, latest_line
 from .index import TemplateIndex
 from .kinds import Kind, Plan, described, is_of_plan, plan_of
 from .sealing import OPEN
@@ -44,7 +44,7 @@ class Views:
         self._store, self._cache = store, cache
         self._open_store, self._wanted = open_store, wanted
         self._view: View | None = None
-        self._line = 0  # the audit log's latest, when the view was new
+        self._line = NO_LINE  # the audit log's latest, when the view was new
         self._unwritten = 0  # templates that have come or gone since the file was written
         self._builder: Builder | None = None
         self._lacking: tuple[str, Plan] | None = None
@@ -101,8 +101,13 @@ class Views:
         """The present state, with the index of an earlier one, where there is one."""
         revision, roll, index = snapshot.revision, None, None
         earlier = self._view
-        if earlier is not None and earlier.gallery == snapshot.gallery_id:
-            index = earlier.index  # another gallery, restored in its place, has its own ids
+        # Another gallery, or an older state that was put in this one's place, has its own ids.
+        if (
+            earlier is not None
+            and earlier.gallery == snapshot.gallery_id
+            and is_past(snapshot, self._line)
+        ):
+            index = earlier.index
             if _expired(revision) == _expired(earlier.revision):
                 roll = followed(earlier.roll, snapshot, self._line)
         if index is None:
@@ -156,7 +161,11 @@ class Views:
         made, self._builder = self._builder.made, None
         # Another gallery may have been restored meanwhile, or its file put in this one's place.
         begun_for = self._tried and self._tried[0]
-        is_ours = begun_for == snapshot.gallery_id and self._store.is_in_place
+        is_ours = (
+            begun_for == snapshot.gallery_id
+            and is_past(snapshot, self._line)
+            and self._store.is_in_place
+        )
         return True, made if is_ours else None
 
     def _keep(self) -> None:

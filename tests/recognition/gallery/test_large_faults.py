@@ -1,11 +1,13 @@
 """Large galleries while they are changed, killed, restored, encrypted, damaged and erased from."""
 
 import json
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -300,3 +302,42 @@ def test_lists_that_have_become_empty_hold_nobody_and_break_nothing(folder: Path
         assert kind_in_use(gallery) is Kind.PQ
         assert min(map(len, found)) == 0  # none of the lists looked into holds anybody
         assert names_of(gallery, range(1000, 1003)) == expected(range(1000, 1003))
+
+
+@pytest.mark.parametrize("kind", [Kind.FLAT, Kind.PQ])
+def test_an_older_copy_put_back_by_hand_is_not_searched_by_the_index_in_memory(
+    folder: Path, tmp_path: Path, kind: Kind
+) -> None:
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        fill(gallery, range(120))
+        gallery.make_index(kind)
+    shutil.copyfile(folder / DATABASE, tmp_path / "copy")
+    with Gallery.open(folder, model=MODEL) as gallery:
+        fill(gallery, range(200, 203))
+        assert names_of(gallery, range(200, 203)) == expected(range(200, 203))
+        with closing(sqlite3.connect(folder / DATABASE)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        shutil.copyfile(tmp_path / "copy", folder / DATABASE)
+        fill(gallery, range(300, 303))  # who get the ids of those before
+        assert names_of(gallery, range(300, 303)) == expected(range(300, 303))
+
+
+def test_an_older_copy_put_back_meanwhile_ends_the_making_of_an_index(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        fill(gallery, range(120))
+    shutil.copyfile(folder / DATABASE, tmp_path / "copy")
+    held = Held(monkeypatch)
+    with Gallery.open(folder, model=MODEL) as gallery:
+        fill(gallery, range(200, 203))
+        names_of(gallery, range(1))
+        assert held.reached.wait(60)
+        with closing(sqlite3.connect(folder / DATABASE)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        shutil.copyfile(tmp_path / "copy", folder / DATABASE)
+        fill(gallery, range(300, 303))
+        held.let_go.set()
+        settled(gallery)
+        assert names_of(gallery, range(300, 303)) == expected(range(300, 303))
+    assert not (folder / "index" / "templates.faiss").exists()
