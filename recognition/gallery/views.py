@@ -20,6 +20,9 @@ from .view import View
 _WORTH_WRITING = 0.1
 """What share of an index must have changed before the file is written anew."""
 
+_PATIENCE = 1.0
+"""For so many seconds it is waited for another process's change, to keep what can be made again."""
+
 _OUTGROWN = 2
 """Until there is a smaller index, an exact one holds up to so many times `EXACT_UP_TO`."""
 
@@ -179,7 +182,7 @@ class Views:
             return
         if self._unwritten <= _WORTH_WRITING * len(view.index) and self._cache.exists:
             return
-        with suppress(OSError, AppError), self._store.unchanging() as snapshot:
+        with suppress(OSError, AppError), self._store.unchanging(_PATIENCE) as snapshot:
             if snapshot.revision == view.revision:
                 self._cache.write(view.index, snapshot)
                 self._unwritten = 0

@@ -341,3 +341,27 @@ def test_an_older_copy_put_back_meanwhile_ends_the_making_of_an_index(
         settled(gallery)
         assert names_of(gallery, range(300, 303)) == expected(range(300, 303))
     assert not (folder / "index" / "templates.faiss").exists()
+
+
+def test_a_search_does_not_wait_for_a_long_change_of_another_process(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recognition.gallery.views._PATIENCE", 0.05)
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        fill(gallery, range(5))
+    with closing(sqlite3.connect(folder / DATABASE, isolation_level=None)) as busy:
+        busy.execute("BEGIN IMMEDIATE")
+        waits: list[float] = []
+        with Gallery.open(folder, model=MODEL) as gallery:
+            wait_for = gallery._store._database._wait_for
+            monkeypatch.setattr(
+                gallery._store._database,
+                "_wait_for",
+                lambda seconds: waits.append(seconds or 0) or wait_for(seconds),
+            )
+            assert names_of(gallery, range(5)) == expected(range(5))
+        assert set(waits) == {0.05, 0}  # 0: as usual again, once it is given up
+        assert not (folder / "index").exists()
+    with Gallery.open(folder, model=MODEL) as gallery:
+        names_of(gallery, range(1))
+    assert (folder / "index" / "templates.faiss").exists()
