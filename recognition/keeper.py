@@ -165,9 +165,10 @@ class PeopleKeeper(Editable):
             LockedError: It is not this passphrase or key.
         """
         with self._lock:
-            if self.is_locked:
-                self.close()  # one that is open remembers what did not open it
+            if not self.is_locked:
+                return  # somebody else was quicker
             before, self._secret = self._secret, secret
+            self.close()  # one that is open remembers what it was told
             try:
                 _ = self.is_encrypted
             except BaseException:

@@ -15,6 +15,7 @@ import numpy as np
 from data.errors import AppError, GalleryError
 
 from .cache import IndexCache
+from .following import Line, is_past, latest_line
 from .index import TemplateIndex
 from .kinds import Kind, Plan
 from .measuring import Trial, asked_for
@@ -51,13 +52,14 @@ def build(
     """
     check()
     with store.reading() as snapshot:
-        gallery, roll, dimension = snapshot.gallery_id, snapshot.roll(), snapshot.model.dimension
+        began = snapshot.gallery_id, latest_line(snapshot)
+        roll, dimension = snapshot.roll(), snapshot.model.dimension
     plan = plan_for(len(roll.ids), dimension)
 
     def read(ids: Ids) -> tuple[Ids, Embeddings]:
         check()
         with store.reading() as snapshot:
-            _require(snapshot, gallery)
+            _require(snapshot, *began)
             kept = snapshot.kept(ids)
             return kept, snapshot.embeddings(kept)
 
@@ -70,7 +72,7 @@ def build(
         progress(min(start + _ROWS_AT_ONCE, len(roll.ids)), len(roll.ids))
     index.about = trial.settle(index, plan.lists)
     with store.unchanging() as snapshot:
-        _require(snapshot, gallery)
+        _require(snapshot, *began)
         index.follow(snapshot.roll().ids, snapshot.embeddings)
         if store.is_in_place:
             cache.write(index, snapshot)
@@ -91,8 +93,8 @@ def _trained(
     return train(plan, np.concatenate([embeddings for _, embeddings in parts]), people, check)
 
 
-def _require(snapshot: Snapshot, gallery: str) -> None:
-    if snapshot.gallery_id != gallery:
+def _require(snapshot: Snapshot, gallery: str, line: Line) -> None:
+    if snapshot.gallery_id != gallery or not is_past(snapshot, line):
         raise GalleryError("another gallery was restored in this one's place: make the index again")
 
 

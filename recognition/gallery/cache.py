@@ -17,6 +17,7 @@ from data.files import atomic_output, private_folder
 
 from .blocks import BlockReader, BlockWriter
 from .index import TemplateIndex
+from .kinds import can_be_about
 from .lineage import gallery_and_marks, note_indexed
 from .snapshot import Snapshot
 
@@ -136,7 +137,7 @@ def _valid_head(line: bytes, snapshot: Snapshot) -> dict[str, Any] | None:
     """What a file's first line says, if the file can be of this gallery."""
     try:
         head = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     gallery, marks = gallery_and_marks(snapshot.connection)
     expected = {"format": _FORMAT, "gallery": gallery, "dimension": snapshot.model.dimension}
@@ -144,7 +145,7 @@ def _valid_head(line: bytes, snapshot: Snapshot) -> dict[str, Any] | None:
         not isinstance(head, dict)
         or not line.endswith(b"\n")
         or head.keys() != {*expected, "mark", "count", "about"}
-        or not isinstance(head["about"], dict)
+        or not can_be_about(head["about"])
         or any(head[name] != value for name, value in expected.items())
         or head["mark"] not in marks
     ):

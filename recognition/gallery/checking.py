@@ -6,9 +6,11 @@ from pathlib import Path
 
 from data.errors import AppError
 
+from ..results import Use
 from .names import person_name
 from .sealing import OPEN, embedding_place, group_place, name_place
 from .snapshot import Snapshot
+from .sound import is_sound
 from .templates import from_blob
 
 _MOST_TOLD = 20
@@ -55,6 +57,10 @@ def _bad_rows(snapshot: Snapshot) -> Iterator[str]:
                 yield f"the name of the group '{group}' is not kept in its one form"
         except AppError as error:
             yield str(error)
+    for use in Use:
+        calibration = snapshot.calibration(use)
+        if calibration is not None and not is_sound(calibration):
+            yield f"the threshold for {use} cannot be one: `likeness calibrate` again"
     for table in ("template", "exclusion"):
         rows = connection.execute(f"SELECT id, person_id, embedding FROM {table} ORDER BY id")
         seen: set[int] = set()

@@ -138,14 +138,27 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[SealedConnection]:
+    def writing(self, wait: float | None = None) -> Iterator[SealedConnection]:
         """One change: kept whole when the block ends, and not at all when it raises.
+
+        Args:
+            wait: How many seconds to wait for another process's change to end; None:
+                `BUSY_SECONDS`.
 
         Raises:
             GalleryError: The file cannot be written.
         """
-        with self._transaction("BEGIN IMMEDIATE") as connection:
-            yield connection
+        self._wait_for(wait)
+        try:
+            with self._transaction("BEGIN IMMEDIATE") as connection:
+                yield connection
+        finally:
+            self._wait_for(None)
+
+    def _wait_for(self, seconds: float | None) -> None:
+        wait = BUSY_SECONDS if seconds is None else seconds
+        with self._told_in_one_line():
+            self._connection.execute(f"PRAGMA busy_timeout = {round(1000 * wait)}")
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[SealedConnection]:

@@ -152,6 +152,9 @@ class Editor:
             [Template(vector, digest) for digest, vector in zip(*found, strict=True)]
             for found in map(snapshot.faces_of, (name, other))
         ]
+        for each, theirs in zip((name, other), faces, strict=True):
+            if not theirs:
+                raise GalleryError(f"'{each}' has no photograph: enrol one first")
         _, first, second = max(
             (
                 (float(one.embedding @ two.embedding), one, two)

@@ -14,12 +14,13 @@ Names are data and stand in people.jsonl alone; no member is called after anybod
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from data.errors import GalleryError
 
 from ..results import Calibration, Use
+from .sound import is_sound
 from .templates import EmbeddingModel
 
 FORMAT = "likeness-gallery"
@@ -141,14 +142,8 @@ def _model(found: Mapping[str, Any]) -> EmbeddingModel:
 
 
 def _calibration(found: Mapping[str, Any]) -> Calibration:
-    """One calibration, whose numbers are numbers."""
+    """One calibration."""
     made = Calibration(**{**found, "use": Use(found["use"]), "doubt": None})
-    for field in fields(Calibration):
-        value = getattr(made, field.name)
-        is_text = field.name in ("use", "weights_digest", "data", "calibrated_at")
-        may_be_none = field.name in ("rise", "fall", "offset", "calibration_error", "doubt")
-        if (value is None and may_be_none) or (is_text and isinstance(value, str)):
-            continue
-        if is_text or not isinstance(value, int | float) or isinstance(value, bool):
-            raise ValueError(f"{field.name} of a calibration is {value!r}")
+    if not is_sound(made):
+        raise ValueError("a calibration whose values cannot be")
     return made

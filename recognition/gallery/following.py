@@ -18,13 +18,31 @@ _MOST_PEOPLE = 1_000
 """Of so many it is looked at what has changed; of more, everything is read."""
 
 
-def latest_line(snapshot: Snapshot) -> int:
-    """The id of the audit log's latest line."""
-    (latest,) = snapshot.connection.execute("SELECT ifnull(max(id), 0) FROM audit").fetchone()
-    return int(latest)
+Line = tuple[int, str]
+"""A line of the audit log, as it is told from any other: its id, and when it was written."""
+
+NO_LINE: Line = (0, "")
 
 
-def followed(roll: Roll, snapshot: Snapshot, line: int) -> Roll | None:
+def latest_line(snapshot: Snapshot) -> Line:
+    """The audit log's latest line."""
+    found = snapshot.connection.execute(
+        "SELECT id, done_at FROM audit ORDER BY id DESC LIMIT 1"
+    ).fetchone()
+    return NO_LINE if found is None else (int(found[0]), str(found[1]))
+
+
+def is_past(snapshot: Snapshot, line: Line) -> bool:
+    """Whether a state is a later one of that in which a line was the latest.
+
+    It is not where somebody has put an older copy of the database back by hand: then ids may have
+    been given again.
+    """
+    found = snapshot.connection.execute("SELECT 1 FROM audit WHERE (id, done_at) = (?, ?)", line)
+    return line == NO_LINE or found.fetchone() is not None
+
+
+def followed(roll: Roll, snapshot: Snapshot, line: Line) -> Roll | None:
     """Bring a roll of an earlier state of the same gallery up to the present one.
 
     Args:
@@ -36,7 +54,7 @@ def followed(roll: Roll, snapshot: Snapshot, line: int) -> Roll | None:
         The roll; None where everything has to be read.
     """
     lines = snapshot.connection.execute(
-        "SELECT DISTINCT person_id FROM audit WHERE id > ? LIMIT ?", (line, _MOST_PEOPLE + 1)
+        "SELECT DISTINCT person_id FROM audit WHERE id > ? LIMIT ?", (line[0], _MOST_PEOPLE + 1)
     ).fetchall()
     if not lines or len(lines) > _MOST_PEOPLE or (None,) in lines:
         return None

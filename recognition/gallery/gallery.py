@@ -183,9 +183,14 @@ class Gallery(Searchable, AnyGallery):
         self._change_key(action, new_secret(secret), keep)
 
     def _change_key(self, action: Action, secret: str | None, keep: Keep | None = None) -> None:
+        def remember(key_id: str, new: str) -> None:
+            if keep is not None:
+                keep(key_id, new)
+            self._secrets[key_id] = new  # for whoever opens the store once more
+
         with self._lock:
             self._erase_overdue()
-            self._store.change_key(action, secret, keep)
+            self._store.change_key(action, secret, remember)
             self.wipe_traces()
 
     @contextmanager

@@ -93,6 +93,17 @@ def parts_of(dimension: int) -> int | None:
     return None
 
 
+def can_be_about(found: object) -> bool:
+    """Whether something read from a file can be what is kept `about` an index; an exact one: {}."""
+    if not isinstance(found, dict):
+        return False
+    counts = [found.get(name) for name in ("lists", "planned", "searched", "found", "tried")]
+    return not found or (
+        found.get("kind") in (Kind.INT8, Kind.PQ)
+        and all(type(count) is int and count >= 0 for count in counts)
+    )
+
+
 def is_of_plan(plan: Plan, about: Mapping[str, Any]) -> bool:
     """Whether an index is near enough to a plan, by what is kept `about` it."""
     return bool(about) and plan.is_met(Kind(about["kind"]), about["planned"])

@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Collection
 from contextlib import closing, suppress
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,11 +38,16 @@ class Searchable(Readable):
     """
 
     def __init__(self, folder: Path, find_secret: FindSecret = lambda _: None) -> None:
-        self._find_secret = cache(find_secret)  # nobody is asked twice
+        self._ask, self._secrets = find_secret, dict[str, str | None]()
         self._folder = folder
         super().__init__(self._open_store())
         self._cache = IndexCache(folder / "index")
         self._views = Views(self._store, self._cache, self._open_store, lambda: self.index_kind)
+
+    def _find_secret(self, key_id: str) -> str | None:
+        if key_id not in self._secrets:  # nobody is asked twice
+            self._secrets[key_id] = self._ask(key_id)
+        return self._secrets[key_id]
 
     def _open_store(self) -> Store:
         return Store(self._folder / DATABASE, self._find_secret)

@@ -83,13 +83,16 @@ class Store(Editable):
             yield Snapshot(connection)
 
     @contextmanager
-    def unchanging(self) -> Iterator[Snapshot]:
+    def unchanging(self, wait: float | None = None) -> Iterator[Snapshot]:
         """The newest state of the gallery, and nobody changes it before the block ends.
 
+        Args:
+            wait: As for `Database.writing`.
+
         Raises:
-            GalleryError: Another process goes on changing it for too long.
+            GalleryError: Another process goes on changing it for longer.
         """
-        with self._database.writing() as connection:
+        with self._database.writing(wait) as connection:
             yield Snapshot(connection)
 
     def erase_overdue(self) -> bool:

@@ -117,7 +117,7 @@ class View:
             if count > len(found[1]):
                 [found] = nearest.of(query[np.newaxis], count)
             best = self._best_among(found, count)
-            limit = float(found[0][:count][-1]) if count else -1.0
+            limit = float(found[0][:count][-1]) if len(found[0]) else -1.0
             are_all = len(best) == people or len(found[1]) < count
             return self._scored(query, best, matching, values), limit, are_all
 

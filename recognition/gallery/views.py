@@ -9,7 +9,7 @@ from data.errors import AppError
 from . import kinds
 from .building import Builder
 from .cache import IndexCache
-from .following import followed, latest_line
+from .following import NO_LINE, followed, is_past, latest_line
 from .index import TemplateIndex
 from .kinds import Kind, Plan, described, is_of_plan, plan_of
 from .sealing import OPEN
@@ -19,6 +19,9 @@ from .view import View
 
 _WORTH_WRITING = 0.1
 """What share of an index must have changed before the file is written anew."""
+
+_PATIENCE = 1.0
+"""For so many seconds it is waited for another process's change, to keep what can be made again."""
 
 _OUTGROWN = 2
 """Until there is a smaller index, an exact one holds up to so many times `EXACT_UP_TO`."""
@@ -44,7 +47,7 @@ class Views:
         self._store, self._cache = store, cache
         self._open_store, self._wanted = open_store, wanted
         self._view: View | None = None
-        self._line = 0  # the audit log's latest, when the view was new
+        self._line = NO_LINE  # the audit log's latest, when the view was new
         self._unwritten = 0  # templates that have come or gone since the file was written
         self._builder: Builder | None = None
         self._lacking: tuple[str, Plan] | None = None
@@ -62,6 +65,8 @@ class Views:
             has_ended, made = self._ended(snapshot)
             if self._view is None or self._view.revision != snapshot.revision:
                 self._view = self._indexed(self._view_of(snapshot), made, snapshot)
+                # Not before: lines of a state that could not be read are looked at again.
+                self._line = latest_line(snapshot)
             elif has_ended:
                 self._view = self._indexed(self._view, made, snapshot)
             index = self._view.index
@@ -99,11 +104,15 @@ class Views:
         """The present state, with the index of an earlier one, where there is one."""
         revision, roll, index = snapshot.revision, None, None
         earlier = self._view
-        if earlier is not None and earlier.gallery == snapshot.gallery_id:
-            index = earlier.index  # another gallery, restored in its place, has its own ids
+        # Another gallery, or an older state that was put in this one's place, has its own ids.
+        if (
+            earlier is not None
+            and earlier.gallery == snapshot.gallery_id
+            and is_past(snapshot, self._line)
+        ):
+            index = earlier.index
             if _expired(revision) == _expired(earlier.revision):
                 roll = followed(earlier.roll, snapshot, self._line)
-        self._line = latest_line(snapshot)
         if index is None:
             index, self._unwritten = self._cache.read(snapshot), 0
         if index is not None and index.dimension != snapshot.model.dimension:
@@ -155,7 +164,11 @@ class Views:
         made, self._builder = self._builder.made, None
         # Another gallery may have been restored meanwhile, or its file put in this one's place.
         begun_for = self._tried and self._tried[0]
-        is_ours = begun_for == snapshot.gallery_id and self._store.is_in_place
+        is_ours = (
+            begun_for == snapshot.gallery_id
+            and is_past(snapshot, self._line)
+            and self._store.is_in_place
+        )
         return True, made if is_ours else None
 
     def _keep(self) -> None:
@@ -169,7 +182,7 @@ class Views:
             return
         if self._unwritten <= _WORTH_WRITING * len(view.index) and self._cache.exists:
             return
-        with suppress(OSError, AppError), self._store.unchanging() as snapshot:
+        with suppress(OSError, AppError), self._store.unchanging(_PATIENCE) as snapshot:
             if snapshot.revision == view.revision:
                 self._cache.write(view.index, snapshot)
                 self._unwritten = 0

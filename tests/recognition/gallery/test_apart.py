@@ -10,6 +10,7 @@ import pytest
 from data.errors import GalleryError
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.protocol import AnyGallery
+from recognition.gallery.records import PersonRecord
 from recognition.gallery.templates import EmbeddingModel, Template
 
 MakeTemplate = Callable[..., Template]
@@ -113,3 +114,22 @@ def test_one_person_or_nobody_cannot_be_told_apart(twins: AnyGallery) -> None:
         with pytest.raises(GalleryError):
             twins.tell_apart(*pair)
     assert twins.told_apart() == frozenset()
+
+
+def test_who_has_no_photograph_cannot_be_told_from_anybody(
+    twins: AnyGallery, make_template: MakeTemplate
+) -> None:
+    # What is Ann's here is not taken as Zoe's.
+    zoe = PersonRecord(
+        name="Zoe",
+        enrolled_at="2026-01-01T00:00:00+00:00",
+        deleted_at=None,
+        templates=(make_template(1),),
+    )
+    with twins.adding() as add:
+        add([zoe])
+    operations = twins.operations()
+    for pair in (("Ann", "Zoe"), ("Zoe", "Ann")):
+        with pytest.raises(GalleryError, match="'Zoe' has no photograph"):
+            twins.tell_apart(*pair)
+    assert twins.operations() == operations

@@ -19,6 +19,7 @@ from recognition.gallery.templates import EmbeddingModel, Template
 D = 8
 MODEL = EmbeddingModel("net", "ab" * 32, D)
 VECTORS = np.eye(D, dtype=np.float32)[:5]
+ABOUT = {"kind": "pq", "lists": 3, "planned": 4, "searched": 2, "found": 60, "tried": 60}
 
 
 @pytest.fixture(autouse=True)
@@ -78,11 +79,11 @@ def test_what_is_kept_about_it_comes_back(tmp_path: Path, store: Store) -> None:
     cache = IndexCache(tmp_path / "index")
     with store.unchanging() as snapshot:
         index = filled(snapshot)
-        index.about = {"kind": "pq", "lists": 3}
+        index.about = ABOUT
         cache.write(index, snapshot)
     found = read(cache, store)
     assert found is not None
-    assert found.about == {"kind": "pq", "lists": 3}
+    assert found.about == ABOUT
     with store.reading() as snapshot:
         head = cache.head(snapshot)
     assert head is not None

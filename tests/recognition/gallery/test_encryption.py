@@ -222,6 +222,18 @@ def test_who_has_it_open_notices_that_the_key_is_another(
             other.enrol("Fay", [make_template(51)])
 
 
+def test_who_changes_the_key_goes_on_with_it_wherever_the_gallery_is_opened_once_more(
+    folder: Path, model: EmbeddingModel, make_template: Callable[..., Template]
+) -> None:
+    with Gallery.open(folder, model=model, create=True) as gallery:  # nobody to be asked
+        gallery.enrol("Ann", [make_template(1)])
+        for change in (gallery.encrypt, gallery.rotate):
+            change(OTHER if change == gallery.rotate else SECRET)
+            assert gallery.faults() == []
+            with gallery.records() as records:
+                assert [record.name for record in records] == ["Ann"]
+
+
 ACTS: dict[str, Callable[[Gallery], None]] = {
     "encrypt twice": lambda gallery: gallery.encrypt(OTHER),
     "decrypt what is plain": lambda gallery: gallery.decrypt(),

@@ -1,15 +1,18 @@
 """Large galleries while they are changed, killed, restored, encrypted, damaged and erased from."""
 
+import json
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up import MODEL, D, fill, kind_in_use, looks, settled, unit
+from made_up import MODEL, D, fill, kind_in_use, looks, record_of, settled, unit
 
 from data.errors import GalleryError
 from recognition.gallery import building, keys, kinds
@@ -240,3 +243,125 @@ def test_one_person_s_hundreds_of_photographs_are_one_answer(folder: Path) -> No
         [found] = gallery.search(looks(range(5, 6)), 3)
         assert found[0].person == "P00005"
         assert len({match.person for match in found}) == 3
+
+
+def test_whoever_is_deleted_before_a_state_that_cannot_be_read_is_not_found_after_it(
+    folder: Path,
+) -> None:
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        fill(gallery, range(5))
+        names_of(gallery, range(1))
+        with Gallery.open(folder, model=MODEL) as other:
+            fill(other, range(5, 7))
+            other.delete("P00001")
+            with sqlite3.connect(folder / DATABASE) as connection:
+                connection.execute(
+                    "UPDATE template SET embedding = zeroblob(?) WHERE id > 30", (4 * D,)
+                )
+            with pytest.raises(GalleryError, match="a template of 'P00006' is damaged"):
+                names_of(gallery, range(1))
+            other.erase("P00006")
+        assert "P00001" not in names_of(gallery, range(7))
+        assert names_of(gallery, range(5, 6)) == ["P00005"]
+
+
+_ABOUT = {"kind": "pq", "lists": 4, "planned": 4, "searched": 2, "found": 60, "tried": 60}
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        *({**_ABOUT, name: value} for name in _ABOUT for value in ("r2", [], None, -1)),
+        *({key: _ABOUT[key] for key in _ABOUT if key != name} for name in _ABOUT),
+        {"kind": "flat"},
+    ],
+)
+def test_an_index_that_says_nonsense_of_itself_is_made_anew(
+    folder: Path, about: dict[str, object]
+) -> None:
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        fill(gallery, range(PEOPLE))
+        gallery.make_index()
+    path = folder / "index" / "templates.faiss"
+    head, _, rest = path.read_bytes().partition(b"\n")
+    path.write_bytes(json.dumps(json.loads(head) | {"about": about}).encode() + b"\n" + rest)
+    with Gallery.open(folder, model=MODEL) as gallery:
+        assert "not made yet" in str(gallery.facts()["index"])
+        assert names_of(gallery, range(5, 8)) == expected(range(5, 8))
+
+
+def test_lists_that_have_become_empty_hold_nobody_and_break_nothing(folder: Path) -> None:
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        fill(gallery, range(400))
+        gallery.make_index()
+        with gallery.adding() as add:
+            add([record_of(person, 100) for person in range(1000, 1003)])
+        for person in range(400):
+            gallery.delete(f"P{person:05}")
+        found = gallery.search(looks(range(400)), 3)
+        assert kind_in_use(gallery) is Kind.PQ
+        assert min(map(len, found)) == 0  # none of the lists looked into holds anybody
+        assert names_of(gallery, range(1000, 1003)) == expected(range(1000, 1003))
+
+
+@pytest.mark.parametrize("kind", [Kind.FLAT, Kind.PQ])
+def test_an_older_copy_put_back_by_hand_is_not_searched_by_the_index_in_memory(
+    folder: Path, tmp_path: Path, kind: Kind
+) -> None:
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        fill(gallery, range(120))
+        gallery.make_index(kind)
+    shutil.copyfile(folder / DATABASE, tmp_path / "copy")
+    with Gallery.open(folder, model=MODEL) as gallery:
+        fill(gallery, range(200, 203))
+        assert names_of(gallery, range(200, 203)) == expected(range(200, 203))
+        with closing(sqlite3.connect(folder / DATABASE)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        shutil.copyfile(tmp_path / "copy", folder / DATABASE)
+        fill(gallery, range(300, 303))  # who get the ids of those before
+        assert names_of(gallery, range(300, 303)) == expected(range(300, 303))
+
+
+def test_an_older_copy_put_back_meanwhile_ends_the_making_of_an_index(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        fill(gallery, range(120))
+    shutil.copyfile(folder / DATABASE, tmp_path / "copy")
+    held = Held(monkeypatch)
+    with Gallery.open(folder, model=MODEL) as gallery:
+        fill(gallery, range(200, 203))
+        names_of(gallery, range(1))
+        assert held.reached.wait(60)
+        with closing(sqlite3.connect(folder / DATABASE)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        shutil.copyfile(tmp_path / "copy", folder / DATABASE)
+        fill(gallery, range(300, 303))
+        held.let_go.set()
+        settled(gallery)
+        assert names_of(gallery, range(300, 303)) == expected(range(300, 303))
+    assert not (folder / "index" / "templates.faiss").exists()
+
+
+def test_a_search_does_not_wait_for_a_long_change_of_another_process(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recognition.gallery.views._PATIENCE", 0.05)
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        fill(gallery, range(5))
+    with closing(sqlite3.connect(folder / DATABASE, isolation_level=None)) as busy:
+        busy.execute("BEGIN IMMEDIATE")
+        waits: list[float] = []
+        with Gallery.open(folder, model=MODEL) as gallery:
+            wait_for = gallery._store._database._wait_for
+            monkeypatch.setattr(
+                gallery._store._database,
+                "_wait_for",
+                lambda seconds: waits.append(seconds or 0) or wait_for(seconds),
+            )
+            assert names_of(gallery, range(5)) == expected(range(5))
+        assert set(waits) == {0.05, 0}  # 0: as usual again, once it is given up
+        assert not (folder / "index").exists()
+    with Gallery.open(folder, model=MODEL) as gallery:
+        names_of(gallery, range(1))
+    assert (folder / "index" / "templates.faiss").exists()

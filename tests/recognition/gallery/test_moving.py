@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import shutil
 import sqlite3
 import stat
@@ -224,6 +225,47 @@ def test_groups_that_are_none_are_refused(full: AnyGallery, tmp_path: Path, grou
     rewrite(tmp_path / "people", lambda line: line.update(groups=groups))
     with pytest.raises(GalleryError, match=r"line 1 of people\.jsonl is damaged"):
         import_from(tmp_path / "people", into(tmp_path / "other"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("threshold", value) for value in (math.nan, math.inf, -5, "0.4", None, True)),
+        *(("prior", value) for value in (0, 1, 2, math.nan)),
+        *(("rate", value) for value in (0, 1, -0.1)),
+        *(("templates", value) for value in (0, 2.5, 10**30)),
+        ("threshold_high", math.inf),
+        ("rate_high", 7),
+        ("people", 0),
+        ("comparisons", 2.5),
+        ("rise", 1.0),  # without the other two
+        ("calibration_error", -1),
+        ("calibrated_at", "yesterday"),
+        ("data", 7),
+    ],
+)
+def test_a_calibration_that_cannot_be_one_is_refused_with_all_the_rest(
+    full: AnyGallery, tmp_path: Path, name: str, value: object
+) -> None:
+    export(full, tmp_path / "people")
+    manifest = json.loads((tmp_path / "people" / "manifest.json").read_text())
+    alter(tmp_path / "people", calibrations=[manifest["calibrations"][0] | {name: value}])
+    with pytest.raises(GalleryError, match=r"manifest\.json is damaged"):
+        import_from(tmp_path / "people", into(tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_backup_with_a_threshold_that_cannot_be_one_is_refused(
+    folder: Path, gallery: Gallery, make_template: MakeTemplate, tmp_path: Path
+) -> None:
+    gallery.enrol("Ann", [make_template(1)])
+    gallery.calibrate([CALIBRATION])
+    back_up(folder, tmp_path / "backup")
+    with sqlite3.connect(tmp_path / "backup") as connection:
+        connection.execute("UPDATE calibration SET prior = 2")
+    connection.close()
+    with pytest.raises(GalleryError, match="the threshold for verify cannot be one"):
+        restore(tmp_path / "backup", folder)
 
 
 def flip(path: Path, at: int) -> None:
