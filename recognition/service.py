@@ -267,7 +267,7 @@ class RecognitionService(ThresholdKeeper):
         )
 
     def _search_in_vain(self) -> None:
-        """Meet now what a search would complain of: after enrolling, which ends with one, is late."""
+        """Meet now what a search would complain of; enrolling ends with one, which is too late."""
         if self._is_there and not self._gallery().is_empty:
             somebody = np.eye(1, self._engine.model.dimension, dtype=np.float32)
             self._gallery().search(somebody, 1)
