@@ -1,4 +1,4 @@
-"""A disk that is full at some size, and one that cannot be written."""
+"""A disk that is full at some size."""
 
 import random
 from pathlib import Path
