@@ -213,7 +213,8 @@ def _card(
 ) -> dict[str, object]:
     """What the browser needs to know of one face."""
     best = face.matches[0] if face.matches else None
-    numbers = wording.against(best.cosine_similarity, threshold) if best else ""
+    # Nobody is left where everybody who is enrolled is known not to be this face.
+    numbers = wording.against(best.cosine_similarity, threshold) if best else "nobody"
     if best and best.probability is not None:
         numbers += f", {wording.likely(best.probability)} likely"
     poor = wording.quality_words(face.quality)

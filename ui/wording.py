@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _LONGEST = 80  # characters of a stranger's text that a line of the page shows
 _MOSTLY = 0.5  # the part of pairs of photographs that two names of one person have in common
 _ON_PAGE = {  # what the command line calls it → what the page does
-    "(--face N; 1 is the largest)": "(“take the largest” does)",
+    "choose one of them (--face N; 1 is the largest)": "tick “take the largest” to take that",
     "`likeness people check`": "“Who looks alike?”",
 }
 _JOINERS = "\u200c\u200d"  # part of Persian words and of emoji

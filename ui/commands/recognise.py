@@ -167,12 +167,13 @@ def _identification_rows(result: Identification | FailedImage) -> list[tuple[str
     rows: list[tuple[str, ...]] = []
     for found in result.faces:
         closest = [_closest(match) for match in found.matches]
-        best = output.similarity(found.matches[0].cosine_similarity) if found.matches else ""
+        best = output.similarity(found.matches[0].cosine_similarity) if found.matches else "–"
         quality = quality_words(found.quality)
         person = found.person or "unknown"
         if found.person is None and found.named_elsewhere is not None:
             person = f"unknown ({found.named_elsewhere} is another face)"
-        rows.append((result.image, _box(found.face), person, best, ", ".join(closest), quality))
+        names = ", ".join(closest) or "–"
+        rows.append((result.image, _box(found.face), person, best, names, quality))
     return rows
 
 

@@ -167,7 +167,7 @@ def test_a_calibrated_gallery_names_by_its_own_threshold_and_says_when_it_is_out
     text = said(page)
     assert "the gallery has grown" in text
     assert "Unknown" in text
-    assert "98.8 % likely" in text
+    assert "99 % likely" in text
     assert "closest: 0.62 against 0.70" in text
 
 
