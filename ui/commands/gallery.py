@@ -60,7 +60,7 @@ def check(settings: Settings) -> int:
     for fault in faults:
         output.print_error(fault)
     if faults:
-        output.print_note("bring back a backup: likeness gallery restore FILE")
+        output.print_line("damaged; bring back a backup: likeness gallery restore FILE")
         return 1
     output.print_line("nothing is damaged")
     return 0
