@@ -26,6 +26,9 @@ from .gallery.templates import SAME_FACE
 from .photographs import ProgressCallback
 from .results import Calibration, FailedImage, Use
 
+THEMSELVES = "those enrolled themselves"
+"""What a gallery was measured on that was given no other people."""
+
 if TYPE_CHECKING:
     from data.datasets import Identity
 
@@ -164,7 +167,7 @@ def calibrate(
                 prior=prior,
                 calibration_error=None if held is None else held.error,
                 weights_digest=gallery.model.weights_digest,
-                data="those enrolled themselves" if strangers is None else strangers.data,
+                data=THEMSELVES if strangers is None else strangers.data,
                 calibrated_at=datetime.now(UTC).isoformat(timespec="seconds"),
                 people=people,
                 templates=photographs,

@@ -137,6 +137,7 @@ def joined(enrolments: Iterable[Enrolment]) -> Enrolment:
         enrolled=tuple(chain.from_iterable(part.enrolled for part in parts)),
         skipped=tuple(chain.from_iterable(part.skipped for part in parts)),
         kept=tuple(chain.from_iterable(part.kept for part in parts)),
+        notes=tuple(chain.from_iterable(part.notes for part in parts)),
     )
 
 

@@ -205,11 +205,13 @@ class Enrolment:
         enrolled: One entry a person, in the order given.
         skipped: The photographs that were left out.
         kept: The photographs that were not.
+        notes: What it changed besides, a line each.
     """
 
     enrolled: tuple[Enrolled, ...]
     skipped: tuple[Skipped, ...]
     kept: tuple[Kept, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

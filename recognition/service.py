@@ -1,6 +1,7 @@
 """Recognition for both front doors: one call for each thing that a user wants done."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,9 +71,10 @@ class RecognitionService(ThresholdKeeper):
         check_face(face)
         photographs = self._look_at(images, progress)
         self._search_in_vain()
-        return enrol(
+        enrolment = enrol(
             self._to_enrol_in, name, photographs, self._terms(face, any_quality, consent, groups)
         )
+        return replace(enrolment, notes=self._measure_anew())
 
     def enroll_folder(
         self,
@@ -123,7 +125,8 @@ class RecognitionService(ThresholdKeeper):
             lambda name: self._gallery().photographs_known(name) if there else frozenset(),
             workers,
         )
-        return joined([*desk.done, Enrolment(enrolled=(), skipped=skipped)])
+        notes = self._measure_anew()
+        return joined([*desk.done, Enrolment(enrolled=(), skipped=skipped, notes=notes)])
 
     def identify(
         self,

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.errors import ArgumentError
+from data.errors import AppError, ArgumentError
 
-from .calibrating import calibrate, check_wanted, embed_strangers, still_holds
+from .calibrating import THEMSELVES, calibrate, check_wanted, embed_strangers, still_holds
 from .engine import Choice, Engine, Pipeline
 from .evaluation.probability import PRIOR
 from .gallery.alike import look_alikes, require_few
@@ -126,6 +126,29 @@ class ThresholdKeeper(PeopleKeeper):
             find = self._engine.finder(aligned=aligned)
             strangers = embed_strangers(data, people, gallery, find, progress)
         return calibrate(gallery, wanted, strangers, prior)
+
+    def _measure_anew(self) -> tuple[str, ...]:
+        """Calibrate again by those enrolled, where they were the measure and are more by far now.
+
+        One measured on other people is left: they may not be at hand, and `identify` says so.
+
+        Returns:
+            A line that says so, if it was done.
+        """
+        old = self.calibration(Use.IDENTIFY)
+        if old is None or old.doubt is None or old.data != THEMSELVES:
+            return ()
+        pairs = self.calibration(Use.VERIFY)
+        wanted = {one.use: one.rate for one in (old, pairs) if one and one.data == THEMSELVES}
+        try:
+            found = calibrate(self._gallery(), wanted, None, old.prior).calibrations
+        except AppError:  # a rate that they cannot support any more, say: the doubt stays
+            return ()
+        new = next(one for one in found if one.use is Use.IDENTIFY)
+        return (
+            f"the gallery has grown from {old.templates:,} to {new.templates:,} photographs: its "
+            f"threshold was measured anew, {new.threshold:.3f} in the place of {old.threshold:.3f}",
+        )
 
     def look_alikes(
         self,

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import sys
 import tarfile
 from collections.abc import Generator
 from pathlib import Path
@@ -82,3 +83,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("LIKENESS_GALLERY", raising=False)
     monkeypatch.setattr("backbones.places._ASSETS", tmp_path / "no-assets")
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def decoded_here_again() -> Generator[None]:
+    """The page has its pictures decoded by other processes, and the tests after it do not."""
+    yield
+    if resources := sys.modules.get("ui.resources"):
+        resources.decode_apart().close()
+        resources.decode_apart.clear()

@@ -17,6 +17,9 @@ from corpus.make import write
 from corpus.pictures import portrait
 from corpus.sections import SECTIONS, rounds
 
+from data import decoding_pool
+from ui import resources
+
 _MAKE = Path(__file__).with_name("make.py")
 _ROUNDS = [
     pytest.param(section, door, items, id=f"{section}-{door}-{number}-{items[0].name}")
@@ -44,6 +47,8 @@ def test_heic_without_its_reader_is_refused_with_the_hint(
     bench: Bench, door: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pi_heif", None)
+    monkeypatch.setattr(resources, "decode_apart", lambda: None)  # where the reader is still found
+    monkeypatch.setattr(decoding_pool, "_pool", None)
     heic = next(item for item in images(portrait()) if item.name == "photograph.heic")
     item = replace(heic, accept=False)
     assert bench.attempt([item], SECTIONS["images"].doors[door]) == Outcome()

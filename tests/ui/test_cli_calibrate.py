@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from recognition.results import Face
+from recognition.results import Face, Use
 from recognition.service import RecognitionService
 from ui.cli import main
 from ui.options import Settings
@@ -155,6 +155,31 @@ def test_without_other_people_those_enrolled_are_searched_among_each_other(
     identify, verify = json.loads(capsys.readouterr().out)["calibrations"]
     assert identify["data"] == verify["data"] == "those enrolled themselves"
     assert identify["threshold"] > verify["threshold"] - 0.1
+
+
+def test_a_gallery_that_was_its_own_measure_is_measured_anew_when_it_outgrows_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["enroll", str(folder(tmp_path / "first", range(100), 2, group=6))]) == 0
+    assert main(["calibrate", "--fpir", "0.1", "--far", "0.01"]) == 0
+    with RecognitionService(pipeline=SeededPipeline()) as service:
+        before = {use: service.calibration(use) for use in Use}
+    capsys.readouterr()
+    assert main(["enroll", str(folder(tmp_path / "more", range(250), 2, group=7))]) == 0
+    out, err = capsys.readouterr()
+    assert "the gallery has grown from 200 to 700 photographs: its threshold was measured" in err
+    assert "measured" not in out
+    with RecognitionService(pipeline=SeededPipeline()) as service:
+        after = {use: service.calibration(use) for use in Use}
+    assert before.keys() == after.keys()
+    for use, new in after.items():
+        old = before[use]
+        assert old is not None
+        assert new is not None
+        assert (new.rate, new.prior, new.doubt) == (old.rate, old.prior, None)
+        assert (new.people, new.templates) == (350, 700)
+    assert main(["enroll", str(folder(tmp_path / "one", range(1), 1, group=8))]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_who_is_enrolled_is_no_stranger(

@@ -107,9 +107,9 @@ def test_damage_is_listed(home: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         connection.execute("UPDATE template SET embedding = zeroblob(32)")
     connection.close()
     assert main(["gallery", "check"]) == 1
-    told = capsys.readouterr().err
-    assert "template 1 of 'Ann' is damaged" in told
-    assert "likeness gallery restore" in told
+    told = capsys.readouterr()
+    assert "template 1 of 'Ann' is damaged" in told.err
+    assert "likeness gallery restore" in told.out
     assert main(["gallery", "backup", str(tmp_path / "x.sqlite")]) == 1
     assert not (tmp_path / "x.sqlite").exists()
 

@@ -107,6 +107,8 @@ def enroll(
                 groups=groups or (),
                 progress=progress,
             )
+    for note in enrolment.notes:
+        output.print_note(note)
     if json_lines:
         for line in _enrolment_json(enrolment, empty):
             output.print_json(line, compact=True)

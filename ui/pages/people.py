@@ -109,6 +109,8 @@ def _receipt(enrolment: Enrolment, names: Sequence[str]) -> None:
         known = all(skipped.enrolled_before for skipped in enrolment.skipped)
         why = "every photograph is enrolled already" if known else "no photograph could be used"
         st.warning(f"Nobody was enrolled: {why}.", icon=":material/info:")
+    for note in enrolment.notes:
+        st.caption(f":material/straighten: {wording.literal(note)}")
     # The service calls photographs without a path by their place among those given.
     left_out = {skipped.image: skipped for skipped in enrolment.skipped}
     kept = {one.image: one for one in enrolment.kept}
