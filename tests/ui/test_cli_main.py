@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,7 @@ class FailingService:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def people(self, *, deleted: bool) -> tuple[object, ...]:
+    def people(self, *, deleted: bool, groups: Sequence[str]) -> tuple[object, ...]:
         raise self.error
 
 
@@ -133,7 +133,7 @@ def test_shared_options_stand_before_or_after_the_command_and_the_later_wins(
         def __exit__(self, *_: object) -> None:
             pass
 
-        def people(self, *, deleted: bool) -> tuple[object, ...]:
+        def people(self, *, deleted: bool, groups: Sequence[str]) -> tuple[object, ...]:
             return ()
 
     def remember(settings: Settings) -> Service:

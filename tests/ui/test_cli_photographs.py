@@ -99,7 +99,7 @@ def test_a_photograph_is_painted(
     options = ["--backbone", "squeezenet1_0", "--weights", str(weights), "--device", "cpu"]
     options += ["--size", "64", "--steps", "12", "--json-lines"]
     assert main(["stylize", str(content), str(manner), "-o", str(out), *options]) == 0
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    _plan, *lines = map(json.loads, capsys.readouterr().out.splitlines())
     assert [line["step"] for line in lines] == list(range(1, 13))
     assert lines[-1]["losses"]["style"] < lines[0]["losses"]["style"]
     with Image.open(out) as painted:
