@@ -116,7 +116,7 @@ def test_a_portrait_is_painted_and_judged(
 ) -> None:
     out = tmp_path / "out.png"
     assert _painted(pictures, "portrait", out, "--keep-identity", "--strength", "0.1") == 0
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    _plan, *lines = map(json.loads, capsys.readouterr().out.splitlines())
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5]
     assert "faces" not in lines[0]
     [face] = lines[-1]["faces"]
