@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import psutil
 import pytest
+from corpus import images, pictures
 from PIL import Image
 
 from data import decoding, decoding_pool, decoding_process
@@ -73,9 +73,8 @@ def misbehaving(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Dec
 
 
 @pytest.fixture
-def file(corpus: ModuleType) -> bytes:
-    content: bytes = corpus.encode(corpus.scene())
-    return content
+def file() -> bytes:
+    return pictures.encode(pictures.scene())
 
 
 def workers() -> list[psutil.Process]:
@@ -99,28 +98,29 @@ def outcome(decode: object, content: bytes) -> tuple[object, ...]:
     return image.colours.dtype, image.colours.shape, image.colours.tobytes(), alpha
 
 
-def test_every_file_of_the_corpus_comes_out_the_same(corpus: ModuleType, pool: DecodingPool):
-    for item in corpus.corpus():
+def test_every_file_of_the_corpus_comes_out_the_same(pool: DecodingPool):
+    for item in images.images(pictures.scene()):
+        content = item.content()
         for here, apart in (
             (decoding.decode, pool.decode),
             (decoding.decode_pixels, pool.decode_pixels),
         ):
-            assert outcome(here, item.content) == outcome(apart, item.content), item.name
+            assert outcome(here, content) == outcome(apart, content), item.name
     assert len(pool._idle) == 1  # one after the other need one worker, whatever was in them
 
 
 def test_profiles_depth_alpha_and_orientation_come_out_the_same(
-    corpus: ModuleType, pool: DecodingPool
+    pool: DecodingPool,
 ):
     import imagecodecs
 
     rng = np.random.default_rng(3)
     exif = Image.Exif()
-    exif[corpus.ORIENTATION] = 6
-    scene = corpus.scene()
+    exif[pictures.ORIENTATION] = 6
+    scene = pictures.scene()
     files = [
-        corpus.encode(scene, "JPEG", icc_profile=srgb_profile(), exif=exif.tobytes()),
-        corpus.encode(scene.convert("RGBA"), "PNG", exif=exif.tobytes()),
+        pictures.encode(scene, "JPEG", icc_profile=srgb_profile(), exif=exif.tobytes()),
+        pictures.encode(scene.convert("RGBA"), "PNG", exif=exif.tobytes()),
         imagecodecs.png_encode(rng.integers(0, 65536, (50, 41, 4), np.uint16)),
         imagecodecs.png_encode(rng.integers(0, 65536, (50, 41, 3), np.uint16)),
     ]
@@ -192,9 +192,9 @@ def test_a_worker_killed_while_it_waits_costs_nothing(pool: DecodingPool, file: 
     assert len(workers()) == 1
 
 
-def test_many_at_once_get_their_own_pictures(pool: DecodingPool, corpus: ModuleType):
+def test_many_at_once_get_their_own_pictures(pool: DecodingPool):
     files = [
-        corpus.encode(Image.new("RGB", (20 + number, 30), (number, 0, 0)), "PNG")
+        pictures.encode(Image.new("RGB", (20 + number, 30), (number, 0, 0)), "PNG")
         for number in range(40)
     ]
     files[7] = b"no picture"
