@@ -11,7 +11,7 @@ import numpy as np
 from data.errors import ArgumentError, DatasetError
 
 from .evaluation.calibration import check_rate, cutoff, rate_among, search_cutoff
-from .evaluation.cutoffs import Impostors
+from .evaluation.cutoffs import Cutoff, Impostors
 from .evaluation.impostors import (
     MOST_PHOTOGRAPHS,
     Faces,
@@ -146,11 +146,8 @@ def calibrate(
     for use, rate in wanted.items():
         if use is Use.VERIFY:
             measured = cutoff(pairs, rate)
-        elif strangers is None:  # each was searched among one person less than a stranger meets
-            among = people / (people - 1)
-            measured = search_cutoff(searches(everybody, None), pairs, rate, times=among)
         else:
-            measured = search_cutoff(_searched(gallery, everybody), pairs, rate)
+            measured = _search_cutoff(gallery, everybody, strangers, pairs, rate)
         found.append(
             Calibration(
                 use=use,
@@ -180,6 +177,17 @@ def calibrate(
         left_out=() if strangers is None else strangers.left_out,
         unreadable=() if strangers is None else strangers.unreadable,
     )
+
+
+def _search_cutoff(
+    gallery: AnyGallery, faces: Faces, strangers: Strangers | None, pairs: Impostors, rate: float
+) -> Cutoff:
+    """The threshold at which so many of those who search, and are somebody else, find somebody."""
+    if strangers is not None:
+        return search_cutoff(_searched(gallery, faces), pairs, rate)
+    people, _ = gallery.size
+    # Each was searched among one person less than a stranger meets.
+    return search_cutoff(searches(faces, None), pairs, rate, times=people / (people - 1))
 
 
 def still_holds(calibration: Calibration, templates: int) -> Calibration:

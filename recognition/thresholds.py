@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 NEAR = 0.05
 """How far below the threshold two people are still worth a look."""
 
+MOST_MEASURED_ANEW = 20_000
+"""Photographs up to which a gallery measures itself anew while somebody waits: a few seconds."""
+
 
 class ThresholdKeeper(PeopleKeeper):
     """Knows which network embeds, and what its similarities mean in this gallery.
@@ -130,19 +133,22 @@ class ThresholdKeeper(PeopleKeeper):
     def _measure_anew(self) -> tuple[str, ...]:
         """Calibrate again by those enrolled, where they were the measure and are more by far now.
 
-        One measured on other people is left: they may not be at hand, and `identify` says so.
+        What has been enrolled is enrolled, so no trouble with this is told as one of that: the old
+        threshold stays, and `identify` says that it is outgrown. It also stays where other people
+        were the measure, who may not be at hand, and where measuring would keep waiting.
 
         Returns:
             A line that says so, if it was done.
         """
-        old = self.calibration(Use.IDENTIFY)
-        if old is None or old.doubt is None or old.data != THEMSELVES:
-            return ()
-        pairs = self.calibration(Use.VERIFY)
-        wanted = {one.use: one.rate for one in (old, pairs) if one and one.data == THEMSELVES}
         try:
+            old, pairs = self.calibration(Use.IDENTIFY), self.calibration(Use.VERIFY)
+            if old is None or old.doubt is None or old.data != THEMSELVES:
+                return ()
+            if self._gallery().size[1] > MOST_MEASURED_ANEW:
+                return ()
+            wanted = {one.use: one.rate for one in (old, pairs) if one and one.data == THEMSELVES}
             found = calibrate(self._gallery(), wanted, None, old.prior).calibrations
-        except AppError:  # a rate that they cannot support any more, say: the doubt stays
+        except AppError:
             return ()
         new = next(one for one in found if one.use is Use.IDENTIFY)
         return (

@@ -149,10 +149,13 @@ def go_on(job: Job, *, home: Path | None = None) -> Job:
         home: The data folder; None takes the user's.
 
     Raises:
-        AppError: Enough jobs are running.
+        AppError: Enough jobs are running, or it was discarded meanwhile.
     """
     _require_room(home)
-    record = json.loads((job.folder / RECORD).read_text(encoding="utf-8"))
+    try:
+        record = json.loads((job.folder / RECORD).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AppError("this job was discarded meanwhile: start it anew") from error
     return start(job.folder, record["command"], kind=job.kind, title=job.title)
 
 

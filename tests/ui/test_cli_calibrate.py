@@ -182,6 +182,19 @@ def test_a_gallery_that_was_its_own_measure_is_measured_anew_when_it_outgrows_it
     assert capsys.readouterr().err == ""
 
 
+def test_one_that_is_too_large_to_be_measured_while_somebody_waits_says_that_it_is_outgrown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recognition.thresholds.MOST_MEASURED_ANEW", 500)
+    assert main(["enroll", str(folder(tmp_path / "first", range(100), 2, group=6))]) == 0
+    assert main(["calibrate", "--fpir", "0.1"]) == 0
+    capsys.readouterr()
+    assert main(["enroll", str(folder(tmp_path / "more", range(250), 2, group=7))]) == 0
+    assert "measured anew" not in capsys.readouterr().err
+    assert main(["identify", str(tmp_path / "first" / "person-6-000" / "0.png")]) == 0
+    assert "the gallery has grown from 200 to 700 photographs" in capsys.readouterr().err
+
+
 def test_who_is_enrolled_is_no_stranger(
     tmp_path: Path, enrolled: Path, others: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

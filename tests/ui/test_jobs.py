@@ -115,6 +115,13 @@ def test_a_job_that_has_ended_can_be_started_once_more(home: Path) -> None:
     assert ended(again).state is JobState.DONE
 
 
+def test_a_job_that_was_discarded_meanwhile_is_not_started_once_more(home: Path) -> None:
+    job = ended(start(jobs.prepare({}), program="pass"))
+    jobs.discard(job)
+    with pytest.raises(AppError, match="discarded"):
+        jobs.go_on(job)
+
+
 def test_a_job_that_runs_is_not_started_a_second_time(home: Path) -> None:
     folder = jobs.prepare({})
     job = start(folder, str(folder), "100000", "0.01")
