@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from .distribution import install_command
 from .errors import AppError, ImageError
 from .files import printable
 from .formats import FORMATS
@@ -189,7 +190,7 @@ def _read_heic(content: bytes, max_pixels: int) -> Image.Image:
     except ImportError as error:
         raise ImageError(
             "it is HEIC, whose reader is not installed; install it with "
-            "pip install pi-heif, or save the picture as JPEG"
+            f"{install_command('heic')}, or save the picture as JPEG"
         ) from error
     heif = pi_heif.open_heif(io.BytesIO(content), convert_hdr_to_8bit=True)
     _check_size(heif.size, max_pixels)

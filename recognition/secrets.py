@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from data.distribution import install_command
 from data.errors import AppError, ArgumentError, LockedError
 from data.files import read_regular
 
@@ -81,7 +82,7 @@ def keep_in_keyring(key_id: str, secret: str) -> None:
         AppError: There is none, or it refuses.
     """
     if importlib.util.find_spec("keyring") is None:
-        raise AppError("the package keyring is not installed: pip install 'likeness[keyring]'")
+        raise AppError(f"the package keyring is not installed: {install_command('keyring')}")
     import keyring
     from keyring.errors import KeyringError
 

@@ -10,6 +10,7 @@ from functools import partial
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING
 
+from data.distribution import install_command
 from data.errors import AppError
 
 from .options import Settings
@@ -89,7 +90,7 @@ def _version(distribution: str) -> tuple[State, str]:
     try:
         return State.OK, metadata.version(distribution)
     except metadata.PackageNotFoundError:
-        return State.FAILED, "not installed: install likeness again"
+        return State.FAILED, f"not installed: {install_command()}"
 
 
 def _faiss() -> tuple[State, str]:
@@ -167,7 +168,7 @@ def _self_test(settings: Settings) -> tuple[State, str]:
     [faces] = FaceDetector(settings.chosen_device).detect([image])
     decoded, embedded = f"decoded {image.width}×{image.height} pixels", _embed(settings, image)
     if faces:
-        seen = f"{len(faces)} found in a pattern without any face: install likeness again"
+        seen = f"{len(faces)} found in a pattern without any face: {install_command()}"
         return State.WARNING, f"{decoded}, {embedded}, {seen}"
     seen = "found no face, as expected: the pattern has none"
     return State.OK, f"{decoded}, {embedded}, {seen}"

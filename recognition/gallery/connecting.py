@@ -7,16 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from data.distribution import install_command
 from data.errors import GalleryError
 from data.files import printable
 
 from .address import MilvusAddress
 from .remote_schema import rows_schema, templates_schema
-
-_INSTALL = (
-    "a gallery in Milvus needs pymilvus: pip install 'likeness[milvus]' (and milvus-lite, in an "
-    "environment of its own, for a file)"
-)
 
 
 class Connection:
@@ -34,7 +30,10 @@ class Connection:
         self._rows, self._templates = f"{address.name}_rows", f"{address.name}_templates"
         packages = ("pymilvus", "milvus_lite") if address.is_local else ("pymilvus",)
         if not all(map(importlib.util.find_spec, packages)):
-            raise GalleryError(_INSTALL)
+            raise GalleryError(
+                f"a gallery in Milvus needs pymilvus: {install_command('milvus')} (and "
+                "milvus-lite, in an environment of its own, for a file)"
+            )
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         import pymilvus
 

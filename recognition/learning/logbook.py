@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from PIL import Image
 
+from data.distribution import install_command
 from data.errors import ArgumentError
 from data.files import private_folder, write_atomic
 
@@ -39,7 +40,7 @@ def check_tensorboard() -> None:
     if find_spec("tensorboard") is None:
         raise ArgumentError(
             "the run shall write TensorBoard's event files, and that package is not installed: "
-            "pip install tensorboard, or set tensorboard to false"
+            f"{install_command('tensorboard')}, or set tensorboard to false"
         )
 
 

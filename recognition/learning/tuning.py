@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backbones.weights import resolve_device
+from data.distribution import install_command
 from data.errors import AppError, ArgumentError, TrainingError
 from data.files import private_folder, sha256_of, write_atomic
 from data.recipes import to_toml
@@ -94,7 +95,9 @@ def check_tuning(trials: int, parallel: int) -> None:
         if not 1 <= value <= most:
             raise ArgumentError(f"{name} is {value}: give a whole number from 1 to {most}")
     if find_spec("optuna") is None:
-        raise ArgumentError("a search needs a package that is not installed: pip install optuna")
+        raise ArgumentError(
+            f"a search needs Optuna, which is not installed: {install_command('tune')}"
+        )
 
 
 def tune(

@@ -10,6 +10,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
+from data.distribution import install_command
 from recognition import secrets
 from recognition.gallery import keys
 from recognition.gallery.gallery import Gallery
@@ -155,7 +156,7 @@ def test_the_keyring_keeps_a_random_key(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["gallery", "encrypt", "--keyring"]) == 1
-    assert "pip install 'likeness[keyring]'" in capsys.readouterr().err
+    assert install_command("keyring") in capsys.readouterr().err
     kept: dict[tuple[str, str], str] = {}
     keyring, errors = ModuleType("keyring"), ModuleType("keyring.errors")
     errors.KeyringError = type("KeyringError", (Exception,), {})  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from data.distribution import install_command
 from data.errors import AppError
 
 from .. import output
@@ -39,7 +40,7 @@ def page_command(port: int) -> list[str]:
     """The command that serves the page, with the settings that keep it safe from anywhere."""
     page = importlib.util.find_spec("app")
     if page is None or page.origin is None:
-        raise AppError("the page is not installed: install likeness again")
+        raise AppError(f"the page is not installed: {install_command()}")
     options = {
         "server.address": ADDRESS,
         "server.port": port,

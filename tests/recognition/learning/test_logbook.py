@@ -85,7 +85,7 @@ def test_a_missing_library_is_said_before_anything_is_written(
     config: TrainingConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("recognition.learning.logbook.find_spec", lambda name: None)
-    with pytest.raises(ArgumentError, match="pip install tensorboard"):
+    with pytest.raises(ArgumentError, match=r"pip install -e .*\[tensorboard\]"):
         train(replace(config, tensorboard=True))
     assert not config.out.exists()
 
