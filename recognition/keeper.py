@@ -7,12 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
-from data.errors import GalleryError, LockedError
+from data.errors import ArgumentError, GalleryError, LockedError
 from data.files import data_home, mode_for_others, printable
 
 from .gallery.editable import Editable
 from .gallery.editing import Editor
 from .gallery.groups import group_names
+from .gallery.names import person_name, spelling
 from .gallery.places import Folder, place_of
 from .gallery.protocol import AnyGallery, nobody_enrolled
 from .gallery.templates import EmbeddingModel
@@ -77,6 +78,38 @@ class PeopleKeeper(Editable):
             return ()
         found = self._gallery().people(deleted=deleted)
         return tuple(one for one in found if wanted.intersection(one.groups)) if wanted else found
+
+    def person_meant(self, name: str | None, person_id: int | None = None) -> PersonSummary:
+        """Whoever is enrolled and meant by a name, an id, or both.
+
+        Args:
+            name: As it is enrolled.
+            person_id: As `people` tells it; needed only where a name is more than one person's.
+
+        Raises:
+            ArgumentError: Nobody is meant, or more than one person may be; the message says who.
+        """
+        if name is None and person_id is None:
+            raise ArgumentError("whom? Give a name, or the id of somebody who is enrolled")
+        gallery = self._gallery() if self._is_there else None
+        if name is None:
+            found = [] if gallery is None else list(gallery.people())
+        else:
+            name = person_name(name)
+            found = [] if gallery is None else list(gallery.named(name))
+        if person_id is not None:
+            found = [one for one in found if one.person_id == person_id]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ArgumentError(
+                f"{len(found)} people are called '{name}': {_with_ids(found)}; say which by the id"
+            )
+        who = "" if name is None else f" called '{name}'"
+        who += "" if person_id is None else f" with the id {person_id}"
+        alike = () if gallery is None or name is None else _spelt_alike(gallery, name)
+        hint = f"is one of these meant: {_with_ids(alike)}?" if alike else "check the spelling;"
+        raise ArgumentError(f"nobody{who} is enrolled: {hint} `likeness people list` has the names")
 
     def expiring(self, days: int) -> tuple[PersonSummary, ...]:
         """Those whose consent ends within some days, the first to end first."""
@@ -251,3 +284,15 @@ class PeopleKeeper(Editable):
                 self.close()
                 self._open_gallery = self._place.open(model=model, create=True)
             return self._gallery()
+
+
+def _spelt_alike(gallery: AnyGallery, name: str) -> list[PersonSummary]:
+    """Those whose names differ from one in capitals and blanks alone."""
+    return [one for one in gallery.people() if spelling(one.name) == spelling(name)]
+
+
+def _with_ids(people: Sequence[PersonSummary]) -> str:
+    """People as a line tells them apart."""
+    return ", ".join(
+        f"'{one.name}' (id {one.person_id}, {one.photographs} photograph(s))" for one in people
+    )

@@ -139,21 +139,47 @@ class FailedImage:
     error: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """A photograph of a verification, and which of its faces was taken.
+
+    Attributes:
+        image: The photograph's name as it was given.
+        faces: How many faces are in it; the largest was taken.
+        face: The one that was taken.
+        quality: How well it can be recognised.
+    """
+
+    image: str
+    faces: int
+    face: Face
+    quality: Quality
+
+
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """Whether two photographs show one person.
+    """Whether two photographs show one person, or a photograph somebody who is enrolled.
 
     Attributes:
         same_person: True where the similarity reaches the threshold.
-        cosine_similarity: Of the two largest faces, -1 … 1; higher is closer.
+        cosine_similarity: Of the faces that were taken, -1 … 1; higher is closer. With somebody
+            enrolled, that of the closest of their photographs.
         threshold: The cosine similarity from which on two faces count as one person's.
         probability: That they are one person; None where the gallery is not calibrated.
+        person: Who was held against the photograph; None: another photograph.
+        person_id: Their id, by which two of one name are told apart.
+        excluded: Whether this very face is known not to be theirs, whatever the similarity.
+        photographs: Those given, and which face of each was taken.
     """
 
     same_person: bool
     cosine_similarity: float
     threshold: float
     probability: float | None = None
+    person: str | None = None
+    person_id: int | None = None
+    excluded: bool = False
+    photographs: tuple[Compared, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

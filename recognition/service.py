@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from data.errors import ImageError
 from data.files import printable
@@ -13,6 +14,7 @@ from data.files import printable
 from .bulk import Desk, enrol_people
 from .calibrating import probability_of
 from .enrolment import Terms, check_face, enrol, face_meant, joined, photographs_in, template_of
+from .faces.quality import measure
 from .gallery.groups import group_names
 from .gallery.matching import Matching
 from .gallery.names import person_name
@@ -20,8 +22,16 @@ from .gallery.protocol import AnyGallery, nobody_enrolled
 from .identifying import Question, name_faces
 from .inventory import Consent
 from .noticing import Watch
-from .photographs import ProgressCallback, Seen, Source, look_at, read_photograph
-from .results import Detection, Enrolment, FailedImage, Identification, Use, Verification
+from .photographs import Photograph, ProgressCallback, Seen, Source, look_at, read_photograph
+from .results import (
+    Compared,
+    Detection,
+    Enrolment,
+    FailedImage,
+    Identification,
+    Use,
+    Verification,
+)
 from .thresholds import ThresholdKeeper
 
 if TYPE_CHECKING:
@@ -218,19 +228,66 @@ class RecognitionService(ThresholdKeeper):
         photographs = [read_photograph(a, 1), read_photograph(b, 2)]
         calibration = self.calibration(Use.VERIFY)
         limit = self._limit(threshold, calibration)
-        found = self._engine.pipeline.faces([photograph.image for photograph in photographs])
-        for photograph, faces in zip(photographs, found, strict=True):
-            if not faces:
-                raise ImageError(
-                    f"no face found in {printable(photograph.name)}: take another photograph"
-                )
-        first, second = (faces[0].embedding for faces in found)
+        (first, one), (second, other) = self._largest_faces(photographs)
         similarity = min(1.0, max(-1.0, float(first @ second)))
         return Verification(
             same_person=similarity >= limit,
             cosine_similarity=similarity,
             threshold=limit,
             probability=probability_of(calibration, similarity),
+            photographs=(one, other),
+        )
+
+    def verify_person(
+        self,
+        image: Source,
+        name: str | None,
+        *,
+        person_id: int | None = None,
+        threshold: float | None = None,
+    ) -> Verification:
+        """Say whether a photograph's largest face is somebody's who is enrolled.
+
+        It is compared with all of their photographs, and the closest counts: a stranger has as many
+        chances as there are photographs.
+
+        Args:
+            image: The photograph.
+            name: Whose face it may be; None: `person_id` says it.
+            person_id: Whom of that name, by the id that `people` tells.
+            threshold: Cosine similarity from which on it is theirs; None takes the gallery's own
+                for comparisons, or else the weights'.
+
+        Raises:
+            ArgumentError: Nobody is meant, or more than one person may be; a path does not exist;
+                `threshold` is out of range, or the weights have none.
+            ImageError: The photograph cannot be read, or there is no face in it.
+            WeightsError: No weights are at hand.
+            GalleryError: The gallery is another model's, or cannot be read.
+        """
+        person = self.person_meant(name, person_id)
+        photograph = read_photograph(image, 1)
+        self._check_model()
+        calibration = self.calibration(Use.VERIFY)
+        limit = self._limit(threshold, calibration)
+        [(embedding, taken)] = self._largest_faces([photograph])
+        gallery = self._gallery()
+        ids = [] if person.person_id is None else [person.person_id]
+        found = gallery.search(embedding[None], 1, among=ids)[0]
+        if found:
+            similarity = found[0].cosine_similarity
+        else:  # whoever is known not to have this face is not found by it
+            _, embeddings = gallery.templates_of(person.name)
+            similarity = min(1.0, max(-1.0, float((embeddings @ embedding).max())))
+        return Verification(
+            same_person=bool(found) and similarity >= limit,
+            cosine_similarity=similarity,
+            threshold=limit,
+            probability=probability_of(calibration, similarity) if found else None,
+            person=person.name,
+            person_id=person.person_id,
+            excluded=not found,
+            photographs=(taken,),
         )
 
     def detect(
@@ -249,6 +306,30 @@ class RecognitionService(ThresholdKeeper):
             item if isinstance(item, FailedImage) else Detection(image=item.name, faces=item.faces)
             for item in look_at(images, self._engine.find_faces, progress)
         ]
+
+    def _largest_faces(
+        self, photographs: Sequence[Photograph]
+    ) -> list[tuple[npt.NDArray[np.float32], Compared]]:
+        """The embedding of each photograph's largest face, and which face that is.
+
+        Raises:
+            ImageError: There is no face in one of them.
+        """
+        found = self._engine.pipeline.faces([photograph.image for photograph in photographs])
+        taken = []
+        for photograph, faces in zip(photographs, found, strict=True):
+            if not faces:
+                raise ImageError(
+                    f"no face found in {printable(photograph.name)}: take another photograph"
+                )
+            face = Compared(
+                image=photograph.name,
+                faces=len(faces),
+                face=faces[0].face,
+                quality=measure(faces[0].face, faces[0].crop),
+            )
+            taken.append((faces[0].embedding, face))
+        return taken
 
     def _terms(
         self,

@@ -175,15 +175,23 @@ def match_cards(image: Image.Image, result: Identification, threshold: float, *,
 
 
 def verdict(result: Verification) -> None:
-    """Whether two photographs show one person, the number, and the mark that it is held against."""
+    """Whether it is one person, the number, and the mark that it is held against."""
     numbers = wording.against(result.cosine_similarity, result.threshold)
+    title, whose = "The same person", "one person’s"
+    if not result.same_person:
+        title = "Two different people"
+    if result.person is not None:
+        name = wording.shorten(result.person)
+        title, whose = name if result.same_person else f"Not {name}", f"{name}’s"
     if result.probability is not None:
-        numbers += f"; one person’s with probability {wording.likely(result.probability)}"
+        numbers += f"; {whose} with probability {wording.likely(result.probability)}"
+    if result.excluded:
+        numbers += "; this face is known not to be theirs"
     _verdict(
         key="verdict",
         data={
             "same": result.same_person,
-            "title": "The same person" if result.same_person else "Two different people",
+            "title": title,
             "note": f"Similarity {numbers}",
             "value": result.cosine_similarity,
             "threshold": result.threshold,

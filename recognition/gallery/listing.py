@@ -14,14 +14,26 @@ QUALITY_COLUMNS = tuple(one.name for one in fields(Quality))
 """What is kept of a face's quality."""
 
 
-def list_people(connection: SealedConnection, *, deleted: bool) -> tuple[PersonSummary, ...]:
-    """Everybody enrolled, or those who can be restored, by name."""
+def list_people(
+    connection: SealedConnection, *, deleted: bool, name: str | None = None
+) -> tuple[PersonSummary, ...]:
+    """Everybody enrolled, or those who can be restored, by name.
+
+    Args:
+        connection: The gallery.
+        deleted: Whether those who can be restored are meant.
+        name: List only who is called so; None: everybody.
+    """
     seal = connection.seal
+    values = [restorable_since()] if deleted else []
+    if name is not None:
+        values.append(seal.mark(name))
     rows = connection.execute(
         "SELECT person.id, name, count(template.id), enrolled_at, consent, consented_at,"
         " expires_on FROM person LEFT JOIN template ON template.person_id = person.id"
-        f" WHERE {RESTORABLE if deleted else ENROLLED} GROUP BY person.id",
-        (restorable_since(),) if deleted else (),
+        f" WHERE {RESTORABLE if deleted else ENROLLED}"
+        f" {'' if name is None else 'AND person.mark = ?'} GROUP BY person.id",
+        values,
     )
     groups = groups_of(connection)
     found = [

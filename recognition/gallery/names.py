@@ -18,6 +18,14 @@ _REFUSED_CATEGORIES = {
 _DIRECTION_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
+def spelling(name: str) -> str:
+    """What is left of a name without capitals, widths and repeated blanks.
+
+    Two names of one spelling are easily taken for one another.
+    """
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
 def person_name(text: str) -> str:
     """Bring a name to the one form under which it is kept and compared.
 

@@ -95,6 +95,10 @@ class AnyGallery(Editable):
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         """Everybody enrolled, by name; or those who were deleted and can be restored."""
 
+    def named(self, name: str) -> tuple[PersonSummary, ...]:
+        """Everybody enrolled under a name, in the form that `person_name` gives it."""
+        return tuple(one for one in self.people() if one.name == name)
+
     @abstractmethod
     def members(self, groups: Sequence[str]) -> frozenset[int]:
         """The ids of those who are enrolled and in one of some groups.

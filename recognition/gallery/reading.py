@@ -40,6 +40,11 @@ class Readable:
         with self._lock, self._store.reading() as snapshot:
             return snapshot.people(deleted=deleted)
 
+    def named(self, name: str) -> tuple[PersonSummary, ...]:
+        """Everybody enrolled under a name; see `AnyGallery.named`."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.named(name)
+
     def members(self, groups: Sequence[str]) -> frozenset[int]:
         """The ids of those who are in one of some groups; see `Snapshot.members`."""
         with self._lock, self._store.reading() as snapshot:

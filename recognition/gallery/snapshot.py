@@ -90,6 +90,10 @@ class Snapshot(Holding):
         """Everybody enrolled, or those who can be restored, by name."""
         return list_people(self._connection, deleted=deleted)
 
+    def named(self, name: str) -> tuple[PersonSummary, ...]:
+        """Everybody enrolled under a name, found by its mark."""
+        return list_people(self._connection, deleted=False, name=name)
+
     def members(self, groups: Sequence[str]) -> frozenset[int]:
         """The ids of those in one of some groups; see `groups.members`."""
         return members(self._connection, groups)

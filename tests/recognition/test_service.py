@@ -329,6 +329,89 @@ def test_verify_compares_the_largest_faces(service: RecognitionService) -> None:
     assert service.verify(picture(1), picture(1)).cosine_similarity <= 1
 
 
+def test_verify_tells_which_face_of_each_photograph_was_taken(
+    service: RecognitionService, tmp_path: Path
+) -> None:
+    path = tmp_path / "party.png"
+    path.write_bytes(as_png(picture(5, 1, 2)))
+    first, second = service.verify(path, picture(5, take=1)).photographs
+    assert (first.image, first.faces, first.face.box) == (str(path), 3, (0.0, 0.0, 1.0, 1.0))
+    assert (second.image, second.faces) == ("image 2", 1)
+    assert first.quality.size > 0
+
+
+def test_a_photograph_is_verified_against_somebody_enrolled(service: RecognitionService) -> None:
+    service.enroll("Ann", [picture(1), picture(1, take=1), picture(1, take=2)])
+    service.enroll("Bob", [picture(2)])
+    for name, person, same in (("Ann", 1, True), ("Bob", 2, True), ("Ann", 2, False)):
+        probe = picture(person, 9, take=5)
+        found = service.verify_person(probe, name)
+        of_each = [
+            service.verify(probe, picture(1 if name == "Ann" else 2, take=take)).cosine_similarity
+            for take in range(3 if name == "Ann" else 1)
+        ]
+        assert found.same_person is same
+        assert found.cosine_similarity == pytest.approx(max(of_each), abs=1e-5)
+        assert (found.person, found.threshold) == (name, 0.5)
+        [taken] = found.photographs
+        assert taken.faces == 2
+    assert service.verify_person(picture(2), "Ann", threshold=-1).same_person
+    [ann] = [one for one in service.people() if one.name == "Ann"]
+    by_id = service.verify_person(picture(1), None, person_id=ann.person_id)
+    assert (by_id.person, by_id.person_id) == ("Ann", ann.person_id)
+
+
+def test_a_face_that_is_known_not_to_be_somebody_s_never_verifies_as_theirs(
+    service: RecognitionService,
+) -> None:
+    service.enroll("Ann", [picture(1)])
+    service.not_this_person("Ann", picture(1, take=3))
+    found = service.verify_person(picture(1, take=3), "Ann")
+    assert found.excluded
+    assert not found.same_person
+    assert found.cosine_similarity > found.threshold
+    assert found.probability is None
+
+
+def test_whom_a_name_means_is_settled_before_any_work(
+    service: RecognitionService, pipeline: StandInPipeline
+) -> None:
+    with pytest.raises(ArgumentError, match="nobody called 'Ann' is enrolled"):
+        service.verify_person(picture(1), "Ann")
+    service.enroll("Ann  Smith", [picture(1)])
+    service.enroll("ann smith", [picture(2)])
+    service.enroll("Gone", [picture(3)])
+    service.delete("Gone")
+    pipeline.batches.clear()
+    for name in ("Gone", "Bob", "", "Ann", "Ann Smith", "ANN SMITH"):
+        with pytest.raises(ArgumentError) as refusal:
+            service.verify_person(picture(1), name)
+        alike = name.casefold() == "ann smith"
+        assert ("'Ann  Smith' (id " in str(refusal.value)) is alike
+        assert ("'ann smith' (id " in str(refusal.value)) is alike
+    for person_id in (0, 999, -1):
+        with pytest.raises(ArgumentError, match=f"with the id {person_id}"):
+            service.verify_person(picture(1), None, person_id=person_id)
+    with pytest.raises(ArgumentError, match="whom"):
+        service.verify_person(picture(1), None)
+    assert not pipeline.batches
+    assert service.verify_person(picture(1), " Ann  Smith ").same_person
+
+
+def test_of_two_people_of_one_name_the_id_says_which(
+    service: RecognitionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.enroll("Ann", [picture(1)])
+    service.enroll("Other", [picture(2)])
+    both = service.people()
+    # No gallery in a folder holds two people of one name; another kind of gallery may.
+    monkeypatch.setattr(type(service._gallery()), "named", lambda *_: both)
+    with pytest.raises(ArgumentError, match=r"2 people are called 'Ann'.*by the id"):
+        service.verify_person(picture(1), "Ann")
+    found = service.verify_person(picture(2), "Ann", person_id=both[1].person_id)
+    assert (found.person_id, found.same_person) == (both[1].person_id, True)
+
+
 def test_verify_says_which_photograph_is_of_no_use(
     service: RecognitionService, tmp_path: Path
 ) -> None:

@@ -275,7 +275,16 @@ def test_verify_tells_one_person_from_two(
     blue = picture(tmp_path / "b.png", BLUE)
     assert main(["verify", red, pink, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert set(result) == {"same_person", "cosine_similarity", "threshold", "probability"}
+    assert set(result) == {
+        "same_person",
+        "cosine_similarity",
+        "threshold",
+        "probability",
+        "person",
+        "person_id",
+        "excluded",
+        "photographs",
+    }
     assert result["probability"] is None
     assert result["same_person"] is True
     assert result["threshold"] == 0.95
@@ -285,6 +294,64 @@ def test_verify_tells_one_person_from_two(
     assert main(["verify", red, blue, "--threshold", "nan"]) == 2
     assert main(["verify", red, str(tmp_path / "nowhere.png")]) == 2
     assert main(["verify", red, picture(tmp_path / "k.png", BLACK)]) == 1
+
+
+def test_verify_holds_a_photograph_against_somebody_enrolled(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], red_and_blue: None
+) -> None:
+    pink, party = picture(tmp_path / "c.png", PINK), picture(tmp_path / "d.png", BLUE, RED, PINK)
+    capsys.readouterr()
+    assert main(["verify", pink, "--person", "Ann"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "Ann: similarity 0.96, threshold 0.95\n"
+    assert not err
+    assert main(["verify", pink, "--person", "Bob"]) == 3
+    assert capsys.readouterr().out == "not Bob: similarity 0.19, threshold 0.95\n"
+    result = as_json(capsys, "verify", party, "--person", "Ann", "--json", code=3)
+    assert (result["person"], result["same_person"], result["excluded"]) == ("Ann", False, False)
+    [taken] = result["photographs"]
+    assert (taken["image"], taken["faces"], taken["face"]["box"]) == (party, 3, [0, 0, 32, 32])
+    ids = {one["name"]: one["person_id"] for one in as_json(capsys, "people", "list", "--json")}
+    assert main(["verify", party, "--person-id", str(ids["Bob"])]) == 0
+    assert main(["verify", pink, "--person", "Bob", "--threshold", "0"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--person", "Cid"], "nobody called 'Cid' is enrolled"),
+        (["--person", "ANN"], "is one of these meant: 'Ann' (id "),
+        (["--person", ""], "name"),
+        (["--person-id", "77"], "nobody with the id 77"),
+        (["--person", "Ann", "--person-id", "77"], "nobody called 'Ann' with the id 77"),
+        ([], "B or --person NAME"),
+        (["a.png", "--person", "Ann"], "B or --person NAME"),
+    ],
+)
+def test_verify_refuses_whom_it_cannot_tell(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    red_and_blue: None,
+    words: list[str],
+    said: str,
+) -> None:
+    capsys.readouterr()
+    assert main(["verify", picture(tmp_path / "c.png", PINK), *words]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.count("\n") == 1
+    assert said in err
+
+
+def test_verify_says_which_of_several_faces_it_took(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    party, alone = picture(tmp_path / "d.png", RED, BLUE), picture(tmp_path / "e.png", RED)
+    assert main(["verify", party, alone]) == 0
+    assert capsys.readouterr().err == (
+        f"{party}: 2 faces, of which the largest was taken, at 0 0 32 32 (left, top, right, "
+        "bottom)\n"
+    )
 
 
 def test_detect_gives_boxes_landmarks_and_scores(

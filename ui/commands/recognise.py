@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from data.errors import ArgumentError
 from recognition.gallery.matching import Matching
 from recognition.results import (
     Detection,
@@ -15,6 +16,7 @@ from recognition.results import (
     Identification,
     Match,
     Use,
+    Verification,
 )
 
 from .. import output
@@ -99,27 +101,71 @@ def identify(
 def verify(
     settings: Settings,
     first: Annotated[Path, typer.Argument(metavar="A", help="A photograph.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another photograph.")],
+    second: Annotated[
+        Path | None, typer.Argument(metavar="B", help="Another photograph, if not --person.")
+    ] = None,
+    person: Annotated[
+        str | None,
+        typer.Option(
+            "--person", metavar="NAME", help="Somebody enrolled, instead of another photograph."
+        ),
+    ] = None,
+    person_id: Annotated[
+        int | None,
+        typer.Option(
+            "--person-id",
+            metavar="N",
+            help="The same by the id that `people list --json` tells, as where two are called "
+            "alike.",
+        ),
+    ] = None,
     threshold: ThresholdOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Say whether two photographs show one person.
+    """Say whether two photographs show one person, or a photograph somebody who is enrolled.
 
-    The exit code is 3 if they do not. Where a photograph shows several faces, the largest counts.
+    The exit code is 3 if they do not. Where a photograph shows several faces, the largest counts,
+    and a line says which that is. Of somebody enrolled the closest photograph counts.
     """
+    named = person is not None or person_id is not None
+    if named == (second is not None):
+        raise ArgumentError(
+            "a photograph is held against another one, or against somebody enrolled: give either "
+            "B or --person NAME"
+        )
     with settings.recognition_service() as service:
-        result = service.verify(first, second, threshold=threshold)
+        if second is not None:
+            result = service.verify(first, second, threshold=threshold)
+        else:
+            result = service.verify_person(first, person, person_id=person_id, threshold=threshold)
     if as_json:
         output.print_json(asdict(result))
     else:
-        verdict = "the same person" if result.same_person else "two people"
-        chance = result.probability
-        output.print_line(
-            f"{verdict}: similarity {output.similarity(result.cosine_similarity)}, "
-            f"threshold {output.similarity(result.threshold)}"
-            + ("" if chance is None else f", one person's with probability {likely(chance)}")
-        )
+        for photograph in result.photographs:
+            if photograph.faces > 1:
+                output.print_note(
+                    f"{photograph.image}: {photograph.faces} faces, of which the largest was "
+                    f"taken, at {_box(photograph.face)} (left, top, right, bottom)"
+                )
+        output.print_line(_verdict(result))
     return 0 if result.same_person else OTHER_PEOPLE
+
+
+def _verdict(result: Verification) -> str:
+    """What was found, and the numbers behind it."""
+    if result.excluded:
+        return f"not {result.person}: this face is known not to be theirs (`people exclude`)"
+    if result.person is None:
+        verdict = "the same person" if result.same_person else "two people"
+    else:
+        verdict = f"{'' if result.same_person else 'not '}{result.person}"
+    whose = "one person's" if result.person is None else "theirs"
+    chance = "" if result.probability is None else likely(result.probability)
+    return (
+        f"{verdict}: similarity {output.similarity(result.cosine_similarity)}, "
+        f"threshold {output.similarity(result.threshold)}"
+        + (f", {whose} with probability {chance}" if chance else "")
+    )
 
 
 @command(app, "detect", example="likeness detect party.jpg --json")

@@ -1,27 +1,31 @@
-"""Verify: whether two photographs show one person."""
-
-from collections.abc import Sequence
+"""Verify: whether two photographs show one person, or a photograph somebody who is enrolled."""
 
 import streamlit as st
 
 from data.images import load_image
-from recognition.results import Calibration, FailedImage, Use, Verification
+from recognition.results import Calibration, FailedImage, PersonSummary, Use, Verification
 from recognition.service import RecognitionService
 from ui import components, fields, memory, resources, wording
 from ui.components import Frame
 from ui.fields import Upload
 
+_PHOTOGRAPH, _SOMEBODY = "Another photograph", "Somebody enrolled"
+
 
 def page() -> None:
     """The whole page."""
     service = resources.recognition()
-    components.page_head("Verify", "Whether two photographs show one person. Neither is kept.")
+    components.page_head(
+        "Verify",
+        "Whether two photographs show one person, or a photograph somebody who is enrolled. "
+        "No photograph is kept.",
+    )
     verdict = st.container()
     left, right = st.columns(2, gap="large")
     with left:
         first = _photograph(service, "One photograph", key="first")
-    with right:
-        second = _photograph(service, "The other", key="second")
+    with right, components.refusals_shown():
+        second = _other(service)
     settings = st.container()
     st.caption(
         "Where a photograph shows several faces, the largest counts. There is no liveness test: "
@@ -35,7 +39,7 @@ def page() -> None:
             threshold = _threshold(service.threshold, calibration)
         if first and second and threshold is not None:
             with verdict, components.refusals_shown():
-                components.verdict(_verify(service, (first, second), threshold, calibration))
+                components.verdict(_verify(service, first, second, threshold, calibration))
 
 
 def _threshold(of_weights: float | None, calibration: Calibration | None) -> float | None:
@@ -45,6 +49,39 @@ def _threshold(of_weights: float | None, calibration: Calibration | None) -> flo
         return fields.threshold(
             measured, key="verify-threshold", origin=wording.origin(calibration)
         )
+
+
+def _other(service: RecognitionService) -> Upload | PersonSummary | None:
+    """What the photograph is held against: another one, or somebody enrolled."""
+    people = service.people()
+    against = st.segmented_control(
+        "Against",
+        [_PHOTOGRAPH, _SOMEBODY],
+        default=_PHOTOGRAPH,
+        key="against",
+        label_visibility="collapsed",
+        disabled=not people,
+        help=None if people else "Nobody is enrolled yet: enrol somebody on the page People.",
+    )
+    if against != _SOMEBODY:
+        return _photograph(service, "The other", key="second")
+    person = st.selectbox(
+        "Whose face may it be?",
+        people,
+        index=None,
+        format_func=lambda one: wording.shorten(one.name),
+        key="whose-face",
+        placeholder="somebody",
+    )
+    if person is None:
+        return None
+    chosen: PersonSummary = person
+    if thumbnail := service.thumbnail(chosen.name):
+        st.image(thumbnail, width=132)
+    st.caption(
+        f"Enrolled by {wording.count(chosen.photographs, 'photograph')}: the closest counts."
+    )
+    return chosen
 
 
 def _photograph(service: RecognitionService, label: str, *, key: str) -> Upload | None:
@@ -76,18 +113,24 @@ def _frames(service: RecognitionService, upload: Upload) -> list[Frame]:
 
 def _verify(
     service: RecognitionService,
-    pair: Sequence[Upload],
+    first: Upload,
+    second: Upload | PersonSummary,
     threshold: float,
     calibration: Calibration | None,
 ) -> Verification:
-    """Compare two photographs, once."""
-    first, second = pair
+    """Compare a photograph with another one, or with somebody enrolled, once."""
 
     def verify() -> Verification:
         with components.at_work("Comparing"):
-            return service.verify(first.content, second.content, threshold=threshold)
+            if isinstance(second, Upload):
+                return service.verify(first.content, second.content, threshold=threshold)
+            return service.verify_person(
+                first.content, second.name, person_id=second.person_id, threshold=threshold
+            )
 
-    return memory.remembered("verify", (first.id, second.id, threshold, calibration), verify)
+    # What was done to the people by hand may be that this very face is not theirs.
+    other = second.id if isinstance(second, Upload) else (second, service.operations())
+    return memory.remembered("verify", (first.id, other, threshold, calibration), verify)
 
 
 page()

@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -67,6 +67,7 @@ class PlayedService:
     given: list[tuple[str, str, list[int], str]] = field(default_factory=list)
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     asked_groups: tuple[str, ...] = ()
+    excluding: bool = False
 
     @property
     def threshold(self) -> float | None:
@@ -226,6 +227,12 @@ class PlayedService:
             threshold=threshold,
             probability=None if self.own is None else 0.9876,
         )
+
+    def verify_person(
+        self, image: bytes, name: str, *, person_id: int | None, threshold: float
+    ) -> Verification:
+        found = replace(self.verify(image, image, threshold=threshold), person=name)
+        return replace(found, same_person=False, excluded=True) if self.excluding else found
 
 
 def _picture(colour: str = "teal", size: tuple[int, int] = (64, 64)) -> bytes:

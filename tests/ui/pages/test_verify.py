@@ -109,3 +109,43 @@ def test_a_calibrated_gallery_s_threshold_and_probability_are_shown(
     (verdict,) = verdicts(page)
     assert verdict["title"] == "Two different people"
     assert verdict["note"] == ("Similarity 0.62 against 0.70; one person’s with probability 99 %")
+
+
+@pytest.mark.parametrize(
+    ("similarity", "excluded", "title"),
+    [(0.62, False, "Ann <b>"), (0.1, False, "Not Ann <b>"), (0.9, True, "Not Ann <b>")],
+)
+def test_a_photograph_is_held_against_somebody_enrolled(
+    open_page, service, picture, said, similarity, excluded, title
+):
+    service.names, service.similarity, service.excluding = ["Ann <b>", "Bob"], similarity, excluded
+    page = open_page("verify")
+    page.segmented_control(key="against").set_value("Somebody enrolled").run()
+    assert len(page.file_uploader) == 1
+    page.file_uploader[0].upload("one.png", picture("red"), "image/png").run()
+    assert not verdicts(page)
+    chooser = page.selectbox(key="whose-face")
+    assert chooser.options == ["Ann <b>", "Bob"]
+    chooser.select_index(0).run()
+    assert not page.exception
+    assert "the closest counts" in said(page)
+    (verdict,) = verdicts(page)
+    assert verdict["title"] == title
+    assert ("known not to be theirs" in verdict["note"]) is excluded
+
+
+def test_with_nobody_enrolled_there_is_only_the_other_photograph(open_page):
+    page = open_page("verify")
+    assert page.segmented_control(key="against").disabled
+    assert len(page.file_uploader) == 2
+
+
+def test_a_calibrated_gallery_s_probability_is_that_person_s(
+    open_page, service, picture, calibration
+):
+    service.names, service.own = ["Ann"], calibration
+    page = open_page("verify")
+    page.segmented_control(key="against").set_value("Somebody enrolled").run()
+    page.file_uploader[0].upload("one.png", picture("red"), "image/png").run()
+    page.selectbox(key="whose-face").select_index(0).run()
+    assert verdicts(page)[0]["note"].endswith("Ann’s with probability 99 %")
