@@ -72,6 +72,17 @@ def name_faces(
     return Identification(image=photograph.name, faces=tuple(faces))
 
 
+def name_nobody(photograph: "Seen[DetectedFace]") -> Identification:
+    """Every face of a photograph, known to nobody: what a gallery without people answers."""
+    faces = (
+        IdentifiedFace(
+            face=seen.face, person=None, matches=(), quality=measure(seen.face, seen.crop)
+        )
+        for seen in photograph.faces
+    )
+    return Identification(image=photograph.name, faces=tuple(faces))
+
+
 def _search(
     gallery: AnyGallery, faces: "Sequence[DetectedFace]", question: Question
 ) -> list[list[Match]]:

@@ -3,8 +3,8 @@
 import hashlib
 import os
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar
 
 from PIL import Image
 
@@ -73,6 +73,9 @@ class Known:
     name: str
     sha256: str
 
+
+Given = Source | Seen[Any] | FailedImage
+"""A picture, or what was found when it was looked at before, which spares finding it again."""
 
 ReadT = TypeVar("ReadT", bound=Photograph | Known | FailedImage)
 UnseenT = TypeVar("UnseenT", bound=Known | FailedImage)
@@ -184,6 +187,24 @@ def look_at(
             done += 1
             if progress is not None:
                 progress(done, len(sources))
+
+
+def placed(
+    found: "Seen[FaceT] | FailedImage", source: Given, position: int
+) -> "Seen[FaceT] | FailedImage":
+    """What was found in a photograph, called by its path or else by its place.
+
+    Args:
+        found: Now or before, when its place may have been another.
+        source: The photograph.
+        position: Its place among those given, from 1.
+    """
+    if isinstance(source, str | os.PathLike):
+        return found
+    name = f"image {position}"
+    return (
+        replace(found, image=name) if isinstance(found, FailedImage) else replace(found, name=name)
+    )
 
 
 def look_at_batch(

@@ -22,7 +22,16 @@ from .gallery.protocol import AnyGallery, nobody_enrolled
 from .identifying import Question, name_faces
 from .inventory import Consent
 from .noticing import Watch
-from .photographs import Photograph, ProgressCallback, Seen, Source, look_at, read_photograph
+from .photographs import (
+    Given,
+    Photograph,
+    ProgressCallback,
+    Seen,
+    Source,
+    look_at,
+    placed,
+    read_photograph,
+)
 from .results import (
     Compared,
     Detection,
@@ -50,7 +59,7 @@ class RecognitionService(ThresholdKeeper):
     def enroll(
         self,
         person: str,
-        images: Sequence[Source],
+        images: Sequence[Given],
         *,
         face: int | None = None,
         any_quality: bool = False,
@@ -140,7 +149,7 @@ class RecognitionService(ThresholdKeeper):
 
     def identify(
         self,
-        images: Sequence[Source],
+        images: Sequence[Given],
         *,
         top_k: int = 5,
         threshold: float | None = None,
@@ -189,7 +198,7 @@ class RecognitionService(ThresholdKeeper):
             for item in self._look_at(images, progress)
         ]
 
-    def not_this_person(self, person: str, image: Source, *, face: int | None = None) -> None:
+    def not_this_person(self, person: str, image: Given, *, face: int | None = None) -> None:
         """Remember of a photograph's face that it is not a person's; see `exclude`.
 
         Args:
@@ -290,6 +299,27 @@ class RecognitionService(ThresholdKeeper):
             photographs=(taken,),
         )
 
+    def look(
+        self, images: Sequence[Source], *, progress: ProgressCallback | None = None
+    ) -> "list[Seen[DetectedFace] | FailedImage]":
+        """Find and embed the faces in photographs, which takes nearly all the time of what follows.
+
+        What comes back may be handed to `identify`, `enroll` and `not_this_person` in the place of
+        the photographs, as often as wanted.
+
+        Args:
+            images: The photographs.
+            progress: Called after each photograph.
+
+        Returns:
+            One entry for each photograph, in order; `FailedImage` for those that cannot be read.
+
+        Raises:
+            WeightsError: No weights are at hand.
+            GalleryError: The gallery is another model's.
+        """
+        return list(self._look_at(images, progress))
+
     def detect(
         self, images: Sequence[Source], *, progress: ProgressCallback | None = None
     ) -> list[Detection | FailedImage]:
@@ -366,8 +396,18 @@ class RecognitionService(ThresholdKeeper):
             self._gallery().require(self._engine.model, adopt=True)
 
     def _look_at(
-        self, images: Sequence[Source], progress: ProgressCallback | None
+        self, images: Sequence[Given], progress: ProgressCallback | None
     ) -> "Iterator[Seen[DetectedFace] | FailedImage]":
         """Find and embed the faces in photographs, after a look whether the gallery takes them."""
         self._check_model()
-        return look_at(images, self._engine.pipeline.faces, progress)
+        pictures = [image for image in images if not isinstance(image, Seen | FailedImage)]
+        found = look_at(pictures, self._engine.pipeline.faces, progress) if pictures else iter(())
+        if len(pictures) == len(images):
+            return found
+        others = iter(list(found))
+        return (
+            placed(
+                image if isinstance(image, Seen | FailedImage) else next(others), image, position
+            )
+            for position, image in enumerate(images, start=1)
+        )

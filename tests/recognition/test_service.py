@@ -13,6 +13,8 @@ from PIL import Image
 from data.errors import ArgumentError, DatasetError, GalleryError, ImageError, WeightsError
 from recognition.faces.detect import FaceDetector
 from recognition.faces.pipeline import DetectedFace
+from recognition.identifying import name_nobody
+from recognition.photographs import Seen
 from recognition.results import (
     Detection,
     Enrolled,
@@ -629,3 +631,44 @@ def test_real_people_are_told_apart_and_strangers_are_strangers(
         assert not service.verify(
             photographs["Andre_Agassi"][0], photographs["Andy_Roddick"][0]
         ).same_person
+
+
+# Looking once
+
+
+def test_what_was_looked_at_once_is_identified_enrolled_and_excluded_without_looking_again(
+    service: RecognitionService, pipeline: StandInPipeline
+) -> None:
+    pictures = [as_png(picture(1)), b"no picture", as_png(picture(2, 3))]
+    first, broken, party = service.look(pictures)
+    assert len(pipeline.batches) == 1
+    enrolment = service.enroll("Ann", [party, broken, first])
+    assert enrolment.enrolled == (Enrolled("Ann", 1),)
+    assert [skipped.image for skipped in enrolment.skipped] == ["image 1", "image 2"]
+    service.enroll("Cyd", [party], face=2)
+    seen = service.identify([broken, party, first])
+    assert [type(one) for one in seen] == [FailedImage, Identification, Identification]
+    assert seen == service.identify([b"no picture", *pictures[2:], pictures[0]])
+    found = seen[1]
+    assert isinstance(found, Identification)
+    assert [face.person for face in found.faces] == [None, "Cyd"]
+    service.not_this_person("Ann", party, face=2)
+    assert len(pipeline.batches) == 2  # the comparison above alone
+
+
+def test_some_may_have_been_looked_at_before_and_others_not(service: RecognitionService) -> None:
+    service.enroll("Ann", [picture(1)])
+    [before] = service.look([as_png(picture(1, take=3))])
+    found = service.identify([as_png(picture(2)), before, as_png(picture(1, take=4))])
+    assert [one.image for one in found] == ["image 1", "image 2", "image 3"]
+    assert found == service.identify(
+        [as_png(picture(2)), as_png(picture(1, take=3)), as_png(picture(1, take=4))]
+    )
+
+
+def test_faces_that_nobody_is_enrolled_for_are_nobodys(service: RecognitionService) -> None:
+    [seen] = service.look([picture(2, 3)])
+    assert isinstance(seen, Seen)
+    found = name_nobody(seen)
+    assert [(face.person, face.matches) for face in found.faces] == [(None, ())] * 2
+    assert [face.face for face in found.faces] == [face.face for face in seen.faces]
