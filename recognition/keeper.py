@@ -137,14 +137,18 @@ class PeopleKeeper(Editable):
         with self._gallery().editing() as editor:
             yield editor
 
-    def erase(self, name: str) -> str | None:
+    def erase(self, name: str, person: int | None = None) -> str | None:
         """Remove a person, enrolled or deleted, for good; see `AnyGallery.erase`.
+
+        Args:
+            name: The person's name.
+            person: Their id, needed where several are or were called so.
 
         Returns:
             What that leaves for a while, in one line; None where it leaves no byte.
         """
         gallery = self._gallery()
-        gallery.erase(name)
+        gallery.erase(name, person)
         return gallery.lingers
 
     def thumbnail(self, person: str, photograph: int | None = None) -> bytes | None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.errors import ArgumentError
+from data.errors import ArgumentError, GalleryError, LockedError
 from data.files import data_home
 
 from .gallery import backup, exporting, importing
@@ -104,6 +104,20 @@ class Upkeep:
         if not self._place.exists:
             raise nobody_enrolled(self._place)
         backup.back_up(folder.path, target, overwrite=overwrite, find_secret=folder.find_secret)
+
+    def check_backup(self, source: Path) -> None:
+        """Refuse what `restore` would refuse; see `backup.check`."""
+        backup.check(source, folder_of(self._place, "a backup").find_secret)
+
+    def replaced(self) -> GalleryInfo | None:
+        """What a restoration would take away; None where nobody is enrolled, or it is damaged."""
+        try:
+            found = self.info() if self._place.exists else None
+        except LockedError:
+            raise
+        except GalleryError:
+            return None  # put aside, not replaced
+        return found if found and (found.people or found.deleted) else None
 
     def restore(self, source: Path) -> Path | None:
         """Make the gallery what a backup says; see `backup.restore`."""

@@ -103,6 +103,12 @@ def restore(source: Path, folder: Path, find_secret: FindSecret = lambda _: None
         return _restore(uri, folder, find_secret)
 
 
+def check(source: Path, find_secret: FindSecret = lambda _: None) -> None:
+    """Refuse what `restore` would refuse, before anybody is asked about it."""
+    with reading_backup(source, find_secret) as (snapshot, _):
+        _refuse_faults(snapshot, f"the backup {printable(source)}")
+
+
 def _restore(uri: str, folder: Path, find_secret: FindSecret) -> Path | None:
     if _is_usable(folder / DATABASE, find_secret):
         with closing(Database(folder / DATABASE, find_secret)) as database:

@@ -129,16 +129,20 @@ class Gallery(Searchable, AnyGallery):
         with self._changing(), self._store.editing() as editor:
             yield editor
 
-    def erase(self, name: str) -> None:
+    def erase(self, name: str, person: int | None = None) -> None:
         """Remove a person for good: when this returns no byte of them is left in any file.
 
+        Args:
+            name: See `Store.erase`.
+            person: Likewise.
+
         Raises:
-            GalleryError: Nobody has that name; or the person is gone but another program is in the
-                way of wiping the traces, which the next change does.
+            GalleryError: Nobody has that name, or several have it; or the person is gone but
+                another program is in the way of wiping the traces, which the next change does.
         """
         with self._lock:
             self._erase_overdue()
-            self._store.erase(name)
+            self._store.erase(name, person)
             self.wipe_traces()
 
     @property

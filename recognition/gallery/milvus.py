@@ -132,11 +132,11 @@ class MilvusGallery(ReadableMilvus, AnyGallery):
         with self._changing() as copy, copy.store.adding() as connection:
             yield LoadingEditor(connection, copy)
 
-    def erase(self, name: str) -> None:
+    def erase(self, name: str, person: int | None = None) -> None:
         """See `AnyGallery.erase`."""
         with self._changing(name) as copy:
             copy.load_exclusions_of_faces()
-            copy.store.erase(name)
+            copy.store.erase(name, person)
         self._collections.compact()
 
     def _erase_overdue(self) -> None:

@@ -216,11 +216,15 @@ class AnyGallery(Editable):
         )
 
     @abstractmethod
-    def erase(self, name: str) -> None:
+    def erase(self, name: str, person: int | None = None) -> None:
         """Remove a person for good; `lingers` tells what that leaves.
 
+        Args:
+            name: The person's name.
+            person: Their id, which says who is meant where several are or were called so.
+
         Raises:
-            GalleryError: Nobody has that name.
+            GalleryError: Nobody has that name and id, or several have the name.
         """
 
     @abstractmethod

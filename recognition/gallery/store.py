@@ -196,16 +196,31 @@ class Store(Editable):
         with self._changing() as connection:
             yield connection
 
-    def erase(self, name: str) -> None:
-        """Remove everybody of a name, deleted ones too. Traces remain until `wipe_traces`.
+    def erase(self, name: str, person: int | None = None) -> None:
+        """Remove one person, enrolled or deleted. Traces remain until `wipe_traces`.
+
+        Args:
+            name: The person's name.
+            person: Their id, which says who is meant where several are or were called so.
 
         Raises:
-            GalleryError: Nobody has that name.
+            GalleryError: Nobody has that name and id, or several have the name.
         """
         name = person_name(name)
         with self._changing() as connection:
-            if not _erase(connection, Action.ERASE, "mark = ?", connection.seal.mark(name)):
-                raise GalleryError(f"nobody called '{name}' is enrolled or deleted")
+            rows = connection.execute(
+                "SELECT id FROM person WHERE mark = ? ORDER BY id", (connection.seal.mark(name),)
+            )
+            meant = [int(row) for (row,) in rows if person in (None, row)]
+            if not meant:
+                number = "" if person is None else f", with the id {person},"
+                raise GalleryError(f"nobody called '{name}'{number} is enrolled or deleted")
+            if len(meant) > 1:
+                raise GalleryError(
+                    f"{len(meant)} people are or were called '{name}' (ids "
+                    f"{', '.join(map(str, meant))}): say by the id which of them is meant"
+                )
+            _erase(connection, Action.ERASE, "id = ?", meant[0])
 
     def calibrate(self, calibrations: Sequence[Calibration]) -> None:
         """Keep the gallery's own threshold for each use, in place of earlier ones.
@@ -265,7 +280,7 @@ class Store(Editable):
             connection.execute("UPDATE gallery SET traces_remain = 0")
 
 
-def _erase(connection: SealedConnection, action: Action, condition: str, value: str) -> bool:
+def _erase(connection: SealedConnection, action: Action, condition: str, value: str | int) -> bool:
     rows = connection.execute(f"SELECT id FROM person WHERE {condition}", (value,)).fetchall()
     if rows:
         people = {row[0] for row in rows}

@@ -35,7 +35,7 @@ def test_a_gallery_goes_out_and_comes_back(
     assert main(["gallery", "export", str(zipped)]) == 0
     assert "exported 2 people, 2 photographs" in capsys.readouterr().out
     enrol(home / "gallery", "Ann", "Bob", "Cyd")
-    assert main(["gallery", "restore", str(kept)]) == 0
+    assert main(["gallery", "restore", str(kept), "--yes"]) == 0
     assert names(home / "gallery") == ["Ann", "Bob"]
     other = str(tmp_path / "other")
     assert main(["gallery", "import", str(zipped), "--gallery", other]) == 0

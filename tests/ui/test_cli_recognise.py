@@ -384,7 +384,7 @@ def test_people_are_listed_renamed_deleted_restored_and_erased(
     assert names("--deleted") == ["Bob"]
     assert main(["people", "restore", "Bob"]) == 0
     assert names() == ["-Anna", "Bob"]
-    assert main(["people", "erase", "Bob"]) == 0
+    assert main(["people", "erase", "Bob", "--yes"]) == 0
     assert names() == ["-Anna"]
     assert names("--deleted") == []
     assert main(["people", "list"]) == 0

@@ -9,6 +9,7 @@ import typer
 from recognition.gallery.kinds import Kind
 
 from .. import output, passphrase
+from ..asking import YesOption, agreed
 from ..options import JsonOption, Settings, command
 from ..wording import count
 from .groups import gallery as _group
@@ -109,13 +110,23 @@ def backup(
 def restore(
     settings: Settings,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
+    yes: YesOption = False,
 ) -> int:
     """Make the gallery what a backup says, all of it or nothing.
 
-    The backup is checked before anything is changed. What was enrolled since is gone afterwards; a
-    damaged gallery is put aside.
+    The backup is checked before anything is changed. What was enrolled since is gone afterwards: a
+    gallery that somebody is in is told of, and asked about on a terminal; scripts agree by --yes.
+    A damaged gallery is put aside.
     """
-    aside = _upkeep(settings).restore(file)
+    upkeep = _upkeep(settings)
+    upkeep.check_backup(file)
+    gone = upkeep.replaced()
+    if gone is not None:
+        what = f"{count(gone.people, 'person', 'people')}, {count(gone.photographs, 'photograph')}"
+        if not agreed(f"{gone.place}: {what}", f"Replace them by those of {file}?", yes=yes):
+            output.print_error("nothing was restored")
+            return 1
+    aside = upkeep.restore(file)
     if aside is not None:
         output.print_warning(f"the damaged gallery is in {aside}")
     output.print_line(f"the gallery is that of {file}")

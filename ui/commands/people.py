@@ -2,15 +2,22 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from data.errors import ArgumentError, GalleryError
+
 from .. import output
+from ..asking import YesOption, agreed, is_on_terminal
 from ..options import JsonOption, Settings, command
 from ..wording import count, quality_words
 from .groups import people as _group
 from .tables import print_people
+
+if TYPE_CHECKING:
+    from recognition.results import PersonSummary
+    from recognition.service import RecognitionService
 
 app = typer.Typer()
 
@@ -218,11 +225,78 @@ def restore(settings: Settings, name: PersonArgument) -> int:
 
 
 @command(_group, "erase", example="likeness people erase Ann")
-def erase(settings: Settings, name: PersonArgument) -> int:
-    """Erase everything kept of somebody for good, deleted or not."""
+def erase(
+    settings: Settings,
+    name: PersonArgument,
+    number: Annotated[
+        int | None,
+        typer.Option(
+            "--id",
+            metavar="ID",
+            min=1,
+            help="Which of several who are or were called so; `people list --json` has the ids.",
+        ),
+    ] = None,
+    yes: YesOption = False,
+) -> int:
+    """Erase everything kept of somebody for good, deleted or not.
+
+    What goes is said first, and asked about on a terminal; scripts agree by --yes. One person is
+    erased: where somebody enrolled and somebody deleted have the name, --id says who is meant.
+    """
     with settings.recognition_service() as service:
-        lingers = service.erase(name)
-    output.print_line(f"{name} is erased")
+        person, state = _whom(service, name, number)
+        kept = f"{person.name} ({state}): 1 person, {count(person.photographs, 'photograph')}"
+        if not agreed(kept, f"Erase {output.one_line(person.name)} for good?", yes=yes):
+            output.print_error("nothing was erased")
+            return 1
+        lingers = service.erase(person.name, person.person_id)
+    output.print_line(f"erased {kept}")
     if lingers:
         output.print_warning(lingers)
     return 0
+
+
+def _whom(
+    service: "RecognitionService", name: str, number: int | None
+) -> "tuple[PersonSummary, str]":
+    """The one person who is to be erased, and in words whether they are enrolled or deleted.
+
+    Raises:
+        ArgumentError: Several have the name, and there is nobody to ask which.
+        GalleryError: Nobody has it.
+    """
+    from recognition.gallery.names import person_name
+
+    name = person_name(name)
+    named = [
+        (person, state)
+        for state, people in (
+            ("enrolled", service.people()),
+            ("deleted", service.people(deleted=True)),
+        )
+        for person in people
+        if person.name == name
+    ]
+    meant = [(person, state) for person, state in named if number in (None, person.person_id)]
+    if not meant:
+        which = "" if number is None else f", with the id {number},"
+        raise GalleryError(
+            f"nobody called '{name}'{which} is enrolled or deleted: `likeness people list` has "
+            "the names"
+        )
+    if len(meant) == 1:
+        return meant[0]
+    lines = [
+        f"id {person.person_id}: {person.name}, {state}, "
+        f"{count(person.photographs, 'photograph')}, since {person.enrolled_at[:10]}"
+        for person, state in meant
+    ]
+    if not is_on_terminal():
+        raise ArgumentError(
+            f"{len(meant)} people are or were called '{name}' ({'; '.join(lines)}): give --id"
+        )
+    for line in lines:
+        output.print_note(line)
+    chosen = typer.prompt("Which id?", type=int, err=True)
+    return _whom(service, name, int(chosen))

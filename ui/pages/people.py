@@ -205,7 +205,7 @@ def _deleted_people(service: RecognitionService) -> None:
                     service.restore(person.name)
                     st.rerun()
                 if st.button("Erase for good", key=f"erase-{number}"):
-                    service.erase(person.name)
+                    service.erase(person.name, person.person_id)
                     st.rerun()
 
 

@@ -57,7 +57,7 @@ def through_command_line(
         table = bench.say("people", "list").out
         if table.count("\n") != 1 + len(listed) or "\x1b" in table:
             yield f"no line a person: {table!r}"
-        erased = bench.say("people", "erase", "--", item.text)
+        erased = bench.say("people", "erase", "--yes", "--", item.text)
         if erased.code or erased.err:
             yield f"not erased: {erased}"
     yield from _strays(bench)

@@ -257,11 +257,20 @@ def test_after_thirty_days_nobody_is_listed_or_restored_but_erased(
     assert not store.erase_overdue()
 
 
-def test_erase_takes_everybody_of_that_name(store: Store, make_template: MakeTemplate) -> None:
+def test_erase_takes_one_person_and_of_namesakes_the_one_whose_id_is_given(
+    store: Store, make_template: MakeTemplate
+) -> None:
     store.enrol("Ann", [make_template(0, crop=b"crop")])
     store.delete("Ann")
     store.enrol("Ann", [make_template(1, crop=b"crop")])
     store.enrol("Bob", [make_template(2, crop=b"bob")])
+    for wrong in ({}, {"person": 3}, {"person": 99}):
+        with pytest.raises(GalleryError, match=r"ids 1, 2|nobody called 'Ann', with the id"):
+            store.erase("Ann", **wrong)
+    assert counts(store) == {"Ann": 1, "Bob": 1}
+    store.erase("Ann", 1)
+    assert counts(store) == {"Ann": 1, "Bob": 1}
+    assert counts(store, deleted=True) == {}
     store.erase("Ann")
     assert counts(store) == {"Bob": 1}
     assert counts(store, deleted=True) == {}
@@ -409,7 +418,8 @@ class Oracle:
             max(gone, key=lambda person: person.deleted).deleted = 0
 
     def erase(self, name: str) -> None:
-        self.people = [person for person in self.people if person.name != name]
+        if [person.name for person in self.people].count(name) == 1:  # else the name is not enough
+            self.people = [person for person in self.people if person.name != name]
 
 
 @settings(max_examples=40)
