@@ -1,7 +1,8 @@
 """Where weights lie on this machine, and which file is taken.
 
 They are looked for in this order: the path given; the folder that `LIKENESS_WEIGHTS` names; what
-has been downloaded; what came with the application.
+has been downloaded; what came with the application; for dlib's
+network, the package that carries it.
 """
 
 import os
@@ -14,6 +15,7 @@ from data.errors import AppError, ArgumentError, WeightsError
 from data.files import data_home, printable, sha256_of
 from data.tensors import read_metadata
 
+from .dlib_file import ARCHITECTURE, SUFFIX, describe_file, installed_file
 from .metadata import parse_metadata
 from .registry import spec_of
 
@@ -80,7 +82,10 @@ def weights_file(path: Path, name: str | None) -> WeightsFile:
         WeightsError: It is no weights file, it says that it belongs to another network, or it does
             not say to which and no name is given.
     """
-    metadata = read_metadata(path)
+    if path.suffix == SUFFIX:
+        digest, metadata = describe_file(path)
+    else:
+        digest, metadata = None, read_metadata(path)
     try:
         says = parse_metadata(metadata).architecture
         architecture = spec_of(says).name if says else name
@@ -95,7 +100,10 @@ def weights_file(path: Path, name: str | None) -> WeightsFile:
             f"{printable(path)} holds weights of {architecture}, expected {name}; name another file"
         )
     return WeightsFile(
-        path=path, sha256=sha256_of(path), metadata=metadata, architecture=architecture
+        path=path,
+        sha256=digest or sha256_of(path),
+        metadata=metadata,
+        architecture=architecture,
     )
 
 
@@ -137,6 +145,8 @@ def _candidates(name: str, home: Path | None) -> Iterator[Path]:
     if (cached := cached_weights(name, home)).is_file():
         yield cached
     yield from _in_folder(_ASSETS, name)
+    if name == ARCHITECTURE and (installed := installed_file()) is not None:
+        yield installed
 
 
 def _in_folder(folder: Path, name: str) -> Iterator[Path]:

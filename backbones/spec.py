@@ -14,6 +14,8 @@ class Alignment(StrEnum):
     """A similarity brings five landmarks to the 112×112 template of ArcFace (Deng et al. 2019)."""
     EYES = "two-eyes-96"
     """A similarity brings the centres of the eyes, and nothing else, to two points of 96×96."""
+    DLIB = "dlib-chip-150"
+    """A similarity brings five landmarks to where they lie in the 150×150 chips of dlib."""
     BOX = "box-160-margin-14"
     """The detector's box, 14 pixels wider and higher once scaled to 160×160, as FaceNet had it."""
     NONE = "none"

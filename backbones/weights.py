@@ -1,14 +1,17 @@
 """Trained weights into networks: load them, fetch them, say where they run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from data.errors import ArgumentError, WeightsError
 from data.files import printable, private_folder
 from data.tensors import read_tensors, write_tensors
 
+from .dlib_file import ARCHITECTURE, INSTALL, SUFFIX, read_file
 from .downloads import Report, fetch, read_published
 from .fitting import fit_tensors
 from .metadata import parse_metadata, weights_metadata
@@ -82,7 +85,7 @@ def load_backbone(
     file = _wanted_file(name, weights, home)
     says = parse_metadata(file.metadata)
     backbone = _blank(says.adapt(spec_of(file.architecture)), file.path)
-    tensors = fit_tensors(backbone, read_tensors(file.path).tensors, printable(file.path))
+    tensors = fit_tensors(backbone, _tensors_of(file.path), printable(file.path))
     backbone.load_state_dict(tensors, assign=True)
     return LoadedBackbone(
         backbone=_freeze(backbone, place),
@@ -122,7 +125,7 @@ def initialise(backbone: Backbone, weights: Path) -> bool:
     head = own.keys() - backbone.trunk_keys()
     given = {
         key: tensor
-        for name, tensor in read_tensors(weights).tensors.items()
+        for name, tensor in _tensors_of(weights).items()
         if (key := backbone.own_key(name)) is not None
     }
     fits = all(key in given and given[key].shape == own[key].shape for key in head)
@@ -209,6 +212,11 @@ def _wanted_file(name: str | None, weights: Path | None, home: Path | None) -> W
     return file
 
 
+def _tensors_of(path: Path) -> Mapping[str, Tensor]:
+    """The tensors of a file of weights, by the names that the file gives them."""
+    return read_file(path) if path.suffix == SUFFIX else read_tensors(path).tensors
+
+
 def _blank(spec: BackboneSpec, origin: Path) -> Backbone:
     """A network that a file's tensors can be checked against, or become the weights of."""
     try:
@@ -230,6 +238,8 @@ def _freeze(backbone: Backbone, place: torch.device) -> Backbone:
 def _none_at_hand(name: str, home: Path | None) -> WeightsError:
     """Say what to fetch and where to put it."""
     fetch = f"run `likeness models download {name}`, or " if spec_of(name).weights else ""
+    if name == ARCHITECTURE:
+        fetch = f"run `{INSTALL}`, or "
     return WeightsError(
         f"no weights for {name} at hand: {fetch}put a safetensors file at "
         f"{printable(cached_weights(name, home))} or name one with --weights"

@@ -1,8 +1,18 @@
 """One module a family of networks; importing this package registers them all."""
 
-from . import inception_resnet_v1, iresnet, mobilefacenet, resnet, squeezenet, vgg, vgg_quarter
+from . import (
+    dlib_resnet,
+    inception_resnet_v1,
+    iresnet,
+    mobilefacenet,
+    resnet,
+    squeezenet,
+    vgg,
+    vgg_quarter,
+)
 
 __all__ = [
+    "dlib_resnet",
     "inception_resnet_v1",
     "iresnet",
     "mobilefacenet",

@@ -15,8 +15,10 @@ from ..results import Face
 from .geometry import (
     BOX_CROP_SIZE,
     CROP_SIZE,
+    DLIB_CROP_SIZE,
     EYES_CROP_SIZE,
     box_transforms,
+    dlib_template,
     eyes_template,
     inverted,
     of_parts,
@@ -39,7 +41,8 @@ def align_faces(
         images: RGB photographs of any sizes.
         faces: The faces of each.
         alignment: `BOX` for crops of 160×160 from the detector's box, `EYES` for 96×96 from the
-            eyes; any other for ArcFace's 112×112 from five landmarks.
+            eyes, `DLIB` for dlib's 150×150 from five landmarks; any other for ArcFace's 112×112
+            from five landmarks.
 
     Returns:
         (F, 3, S, S) float32, 0 … 1, black outside of the photograph: all faces of the first image,
@@ -62,7 +65,11 @@ def align_faces(
 
 def crop_size(alignment: Alignment) -> int:
     """Side in pixels of the crops that an alignment gives."""
-    sizes = {Alignment.BOX: BOX_CROP_SIZE, Alignment.EYES: EYES_CROP_SIZE}
+    sizes = {
+        Alignment.BOX: BOX_CROP_SIZE,
+        Alignment.EYES: EYES_CROP_SIZE,
+        Alignment.DLIB: DLIB_CROP_SIZE,
+    }
     return sizes.get(alignment, CROP_SIZE)
 
 
@@ -85,6 +92,8 @@ def transforms_to_crops(
     landmarks = torch.tensor([face.landmarks for face in faces], dtype=torch.float32)
     if alignment is Alignment.EYES:
         return similarity_transforms(landmarks[:, :2], eyes_template())
+    if alignment is Alignment.DLIB:
+        return similarity_transforms(landmarks, dlib_template())
     if alignment is not Alignment.BOX:
         return similarity_transforms(landmarks)
     boxes = torch.tensor([face.box for face in faces], dtype=torch.float32)

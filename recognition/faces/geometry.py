@@ -17,6 +17,9 @@ CROP_SIZE = 112
 EYES_CROP_SIZE = 96
 """Side of a crop aligned by the eyes, in pixels."""
 
+DLIB_CROP_SIZE = 150
+"""Side of a chip as dlib cuts it, in pixels."""
+
 BOX_CROP_SIZE = 160
 """Side of a crop aligned by the detector's box, in pixels."""
 
@@ -36,6 +39,16 @@ _TEMPLATE = (
 # fits that template they lie within its 112×112: 9 pixels are left at the sides, 14 above, 4 below.
 _EYES = ((30.0, 38.0), (66.0, 38.0))
 
+# Where MTCNN's five landmarks lie in dlib's chip of 150×150, on average. dlib cuts it by landmarks
+# of its own, which are no part of what it gave away: these were fitted to its chips.
+_DLIB = (
+    (48.0, 46.2),
+    (102.0, 45.9),
+    (74.4, 79.4),
+    (51.7, 106.3),
+    (98.9, 105.7),
+)
+
 
 def template(size: int = CROP_SIZE) -> Tensor:
     """Where the five landmarks lie in an aligned crop.
@@ -52,6 +65,11 @@ def template(size: int = CROP_SIZE) -> Tensor:
 def eyes_template() -> Tensor:
     """Where the eyes lie in a crop that is aligned by them: (2, 2) float32, left, right; x, y."""
     return torch.tensor(_EYES)
+
+
+def dlib_template() -> Tensor:
+    """Where the five landmarks lie in dlib's chip: (5, 2) float32, as in `template`."""
+    return torch.tensor(_DLIB)
 
 
 def similarity_transforms(landmarks: Tensor, target: Tensor | None = None) -> Tensor:

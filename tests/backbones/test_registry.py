@@ -7,6 +7,7 @@ from data.errors import ArgumentError
 
 def test_the_first_members_are_there() -> None:
     first = {
+        "dlib_resnet",
         "inception_resnet_v1",
         "iresnet_se",
         "mobilefacenet",
@@ -27,7 +28,9 @@ def test_a_name_cannot_be_registered_twice() -> None:
 
 
 def test_an_unknown_name_is_told_the_known_ones() -> None:
-    with pytest.raises(ArgumentError, match=r"'vgg20'; choose from inception.*vgg19_quarter"):
+    with pytest.raises(
+        ArgumentError, match=r"'vgg20'; choose from dlib_resnet, inception.*vgg19_quarter"
+    ):
         create("vgg20")
 
 

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 import backbones.weights
+import data.assets
+from backbones.dlib_file import installed_file
 from data.errors import WeightsError
 from ui.cli import main
 
@@ -52,7 +54,14 @@ def test_the_list_says_what_a_network_is_and_where_its_weights_are(
 def test_the_list_for_people_has_a_line_a_network(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split("\t") == ["name", "parameters", "taps", "weights", "summary"]
+    assert lines[0].split("\t") == [
+        "name",
+        "parameters",
+        "taps",
+        "weights",
+        "their licence",
+        "summary",
+    ]
     assert any(line.startswith("vgg19\t") and "to download, 574.7 MB" in line for line in lines)
 
 
@@ -127,3 +136,16 @@ def test_a_failed_download_is_one(
     monkeypatch.setattr(backbones.weights, "download_weights", fail)
     assert main(["models", "download", "vgg19", "--yes"]) == 1
     assert capsys.readouterr().err.endswith("error: the server cannot be reached\n")
+
+
+def test_weights_at_hand_say_their_licence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backbones.places._ASSETS", Path(str(data.assets.__file__)).parent)
+    monkeypatch.setattr("backbones.places.installed_file", installed_file)
+    assert main(["models", "list", "--json"]) == 0
+    models = {model["name"]: model for model in json.loads(capsys.readouterr().out)}
+    assert models["dlib_resnet"]["weights_licence"].startswith("CC0-1.0")
+    assert models["vgg_slim"]["weights_licence"] == "MIT"  # by the file's own metadata
+    assert "BSD" in models["vgg19"]["weights_licence"]  # not here: the publisher's
+    assert models["mobilefacenet"]["weights_licence"] is None  # no licence is made up

@@ -30,7 +30,7 @@ def list_models(settings: Settings, as_json: JsonOption = False) -> int:
     if as_json:
         output.print_json([_as_json(model) for model in models])
         return 0
-    columns = ("name", "parameters", "taps", "weights", "summary")
+    columns = ("name", "parameters", "taps", "weights", "their licence", "summary")
     output.print_table(columns, [_row(model) for model in models])
     return 0
 
@@ -90,6 +90,7 @@ def _as_json(model: "BackboneDescription") -> dict[str, Any]:
         "expected_at": str(model.expected_at),
         "downloads": [asdict(source) for source in spec.weights],
         "licence": spec.licence,
+        "weights_licence": _licence(model),
     }
 
 
@@ -98,4 +99,12 @@ def _row(model: "BackboneDescription") -> tuple[str, ...]:
     spec = model.spec
     offer = f"to download, {output.megabytes(spec.weights[0].size)}" if spec.weights else "none"
     place = str(model.weights.path) if model.weights else model.problem or offer
-    return spec.name, f"{model.parameters:,}", str(len(spec.taps)), place, spec.summary
+    licence = _licence(model) or "not stated"
+    return spec.name, f"{model.parameters:,}", str(len(spec.taps)), place, licence, spec.summary
+
+
+def _licence(model: "BackboneDescription") -> str | None:
+    """The terms of the weights that are here, or else of those to download; None: not stated."""
+    if model.weights is not None:
+        return model.weights.metadata.get("licence")
+    return model.spec.weights[0].licence if model.spec.weights else None
