@@ -12,3 +12,5 @@ The letters that shapes are written with, here and in every room above:
 Images between functions are RGB, float32, 0 … 1, `(B, 3, H, W)`. Each network brings what its own
 input needs (mean, standard deviation) with it, so that nobody outside normalises.
 """
+
+import data as data  # decides how threads wait, before torch is loaded

@@ -29,3 +29,5 @@
 
 Shapes follow the legend of `backbones`. Pictures are RGB, float32, [0, 1], (1, 3, H, W).
 """
+
+import data as data  # decides how threads wait, before torch is loaded

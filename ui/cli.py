@@ -15,6 +15,7 @@ import typer
 
 from data.errors import AppError, ArgumentError
 from data.files import printable
+from data.threads import give_way
 
 from . import output
 from .commands import (
@@ -37,6 +38,11 @@ from .commands import (
     tune,
 )
 from .options import INTERRUPTED, remember_settings
+
+LONG_WORK = frozenset(
+    {"align", "enroll", "evaluate", "stylize", "train", "train-style-net", "tune"}
+)
+"""Commands that may take minutes: they run at a low priority."""
 
 
 def _application() -> typer.Typer:
@@ -140,6 +146,8 @@ def run() -> None:
             stream.reconfigure(errors="backslashreplace")
     if "--debug" not in sys.argv:
         warnings.simplefilter("ignore")  # those of libraries are for us, not for the user
+    if LONG_WORK.intersection(sys.argv[1:]):
+        give_way()
     sys.exit(main(sys.argv[1:]))
 
 

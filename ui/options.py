@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hi
 
 import typer
 
+from data.threads import share_processors
+
 from . import output, passphrase
 
 if TYPE_CHECKING:
@@ -113,6 +115,7 @@ class Settings:
         Args:
             on_terminal: Whether the passphrase of an encrypted gallery is asked for there.
         """
+        share_processors()
         from recognition.service import RecognitionService
 
         service = RecognitionService(
@@ -141,6 +144,7 @@ class Settings:
         Raises:
             AppError: There is no such network, no weights for it, or no set of so many crops.
         """
+        share_processors()
         from backbones.weights import load_backbone
         from recognition.engine import DEFAULT_MODEL
         from recognition.faces.embed import FaceEmbedder

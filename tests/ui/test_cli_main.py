@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import typer
 
 from data.errors import DatasetError, GalleryError
-from ui.cli import main
+from ui.cli import LONG_WORK, app, main
 from ui.options import Device, Settings
 
 SCRIPT = Path(sys.executable).with_name("likeness")
@@ -153,7 +154,7 @@ def test_shared_options_stand_before_or_after_the_command_and_the_later_wins(
 def test_help_needs_no_heavy_library(arguments: list[str]) -> None:
     script = (
         "import json, sys\n"
-        "from ui.cli import main\n"
+        "from ui.cli import LONG_WORK, app, main\n"
         f"main({arguments!r})\n"
         "print(json.dumps(sorted(sys.modules)), file=sys.stderr)\n"
     )
@@ -176,7 +177,9 @@ def test_the_console_script_answers() -> None:
 
 
 def test_a_closed_pipe_is_quiet() -> None:
-    script = "import sys; from ui.cli import main; sys.exit(main(['stylize', '--help']))"
+    script = (
+        "import sys; from ui.cli import LONG_WORK, app, main; sys.exit(main(['stylize', '--help']))"
+    )
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -195,3 +198,22 @@ def test_the_module_runs_as_the_script_does() -> None:
     )
     assert done.returncode == 0
     assert done.stdout.strip().startswith("Usage: likeness")
+
+
+def test_every_command_of_long_work_is_one() -> None:
+    commands = typer.main.get_command(app)
+    assert isinstance(commands, typer.core.TyperGroup)
+    assert set(commands.commands) >= LONG_WORK
+
+
+@pytest.mark.parametrize(("word", "niceness"), [("stylize", 10), ("models", 0)])
+def test_long_work_gives_way_to_whoever_waits_for_an_answer(word: str, niceness: int) -> None:
+    if os.nice(0) > 0:
+        pytest.skip("this process runs at a lower priority already")
+    program = (
+        "import os, sys, ui.cli; ui.cli.main = lambda _: print(os.nice(0)); "
+        f"sys.argv = ['likeness', '--home', 'x', {word!r}]; ui.cli.run()"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True)
+    assert int(done.stdout) == niceness
