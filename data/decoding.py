@@ -14,13 +14,17 @@ from .distribution import install_command
 from .errors import AppError, ImageError
 from .files import printable
 from .formats import FORMATS
+from .large_jpeg import jpeg_frame, open_reduced
 from .modes import to_rgb
 from .pixels import Pixels, read_deep, to_pixels
 
 _Result = TypeVar("_Result")
 
 MAX_PIXELS = 50_000_000
-"""The most pixels a picture may have: about 7,000 × 7,000."""
+"""The most pixels that a picture is decoded to: about 7,000 × 7,000.
+
+Only a baseline JPEG may have more, up to `MOST_JPEG_PIXELS`: its sides are halved until it fits.
+"""
 
 MIN_SIDE = 8
 """Pixels that width and height must have at least."""
@@ -57,7 +61,8 @@ def decode(
         max_pixels: The most pixels to decode, at most `MAX_PIXELS`.
 
     Returns:
-        The picture: mode RGB, 8 bit, upright, without metadata.
+        The picture: mode RGB, 8 bit, upright, without metadata. Of a baseline JPEG with more pixels
+        than `MAX_PIXELS` half, a quarter or an eighth of each side.
 
     Raises:
         ImageError: Why it is refused, as the second half of a sentence.
@@ -137,7 +142,7 @@ def _read(
     convert: Callable[[Image.Image | Pixels], _Result],
 ) -> _Result:
     """Convert the upright picture: as Pillow has it, or its pixels where Pillow would cut bits."""
-    with Image.open(io.BytesIO(content), formats=readers) as image:
+    with _opened(content, readers, max_pixels) as image:
         _check_size(image.size, max_pixels)
         if image.format == "GIF" and getattr(image, "is_animated", False):
             raise ImageError(
@@ -152,6 +157,15 @@ def _read(
         if deep:
             return convert(deep.turned(late if early is None else early))
         return convert(image if late is None else _turned(image, late))
+
+
+def _opened(content: bytes, readers: list[str], max_pixels: int) -> Image.Image:
+    """A picture whose pixels are not decoded yet; a very large JPEG is going to be reduced."""
+    frame = jpeg_frame(content) if "JPEG" in readers else None
+    if frame is not None and frame.pixels > MAX_PIXELS and frame.reduction(max_pixels) > 1:
+        _check_size((frame.width, frame.height), frame.pixels)
+        return open_reduced(content, frame, max_pixels)
+    return Image.open(io.BytesIO(content), formats=readers)
 
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:

@@ -71,7 +71,8 @@ def load_image(
 
     Returns:
         The picture: mode RGB, 8 bit, sRGB, upright as its EXIF says, composited on white where it
-        is transparent, without metadata.
+        is transparent, without metadata. A baseline JPEG of more than `MAX_PIXELS` comes with half,
+        a quarter or an eighth of each side.
 
     Raises:
         ArgumentError: There is no such file.

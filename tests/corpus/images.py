@@ -145,6 +145,14 @@ def _modes(picture: Image.Image) -> Iterator[Picture]:
     yield _good("deep.pgm", lambda: encode(deep(picture), "PPM"), "16 bit", 0.8)
     yield _good("float.tif", lambda: encode(floats(picture, 0.25), "TIFF"), "floating point", 0.8)
     yield _bad("float-nan.tif", lambda: encode(floats(picture, float("nan")), "TIFF"), "NaN in it")
+    side = 7200
+    whole = cache(lambda: grey.resize((side, side), Image.Resampling.BICUBIC))
+    yield _good("52-million.jpg", lambda: encode(whole()), f"{side**2:,} pixels, baseline", 0.8)
+    yield _bad(
+        "52-million-progressive.jpg",
+        lambda: encode(whole(), progressive=True),
+        f"{side**2:,} pixels, progressive",
+    )
     yield _good("progressive.jpg", lambda: encode(picture, progressive=True), "progressive")
     yield _good("quality-1.jpg", lambda: encode(picture, quality=1), "quality 1", None)
     yield _good("plain.webp", lambda: encode(picture, "WEBP"), "WebP")
