@@ -1,6 +1,5 @@
 """A worker process as it is seen from here: asked for pixels, and ended when it fails."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import numpy as np
 
 from .decoding import MAX_PIXELS
 from .decoding_worker import PATIENCE, REPLY
+from .environment import handed_on
 from .errors import ImageError
 from .pixels import Array
 
@@ -154,5 +154,5 @@ def _started(memory: int, seconds: float) -> "subprocess.Popen[bytes]":
 
 def _environment() -> dict[str, str]:
     """What Python needs to start, and none of what may be secret, such as a gallery's key."""
-    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    kept = {name: value for name, value in handed_on().items() if name in _ENVIRONMENT}
     return kept | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

@@ -180,3 +180,40 @@ def read_regular(
         raise error(f"cannot read {shown}: {problem.strerror}; check the file") from problem
     except ValueError as problem:  # a NUL in the name: no file system has such a file
         raise ArgumentError(f"there is no file {shown}; check the path") from problem
+
+
+def read_beginning(path: Path, most_bytes: int) -> bytes:
+    """The beginning of a file that grows, or all of it; otherwise as `read_end`."""
+    with _regular(path) as (descriptor, _):
+        return os.pread(descriptor, most_bytes, 0)
+
+
+def read_end(path: Path, most_bytes: int) -> tuple[bytes, bool]:
+    """The end of a file that grows, or all of it; never waits, whatever has its name.
+
+    Args:
+        path: The file.
+        most_bytes: So much of it.
+
+    Returns:
+        The bytes, and whether something comes before them.
+
+    Raises:
+        OSError: There is none, it is no file on disk, or it cannot be read.
+    """
+    with _regular(path) as (descriptor, size):
+        start = max(0, size - most_bytes)
+        return os.pread(descriptor, most_bytes, start), start > 0
+
+
+@contextlib.contextmanager
+def _regular(path: Path) -> Iterator[tuple[int, int]]:
+    """The descriptor of an open file on disk, and its length."""
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "no file on disk")
+        yield descriptor, status.st_size
+    finally:
+        os.close(descriptor)

@@ -13,7 +13,7 @@ from data.errors import AppError, WeightsError
 from recognition.results import Box, Calibration, Identification, IdentifiedFace, Use, Verification
 from recognition.service import RecognitionService
 
-from . import browser, memory, resources, wording
+from . import browser, jobs, memory, resources, wording
 
 _LONGEST_SIDE = 1280  # px of a picture that is sent to be looked at
 _FACE_SIDE = 144  # px of a face on a card
@@ -67,6 +67,21 @@ def refusals_shown() -> Iterator[None]:
 def refusal(message: str) -> None:
     """Show one line that says what was wrong."""
     st.error(wording.literal(message), icon=":material/error:")
+
+
+def unreadable_jobs() -> None:
+    """Name the jobs whose record cannot be read, if there are any, and let them be removed."""
+    home = resources.settings().home
+    if not (names := jobs.unreadable(home)):
+        return
+    st.warning(
+        f"What {wording.count(len(names), 'job')} did cannot be read any more "
+        f"({wording.literal(wording.shorten(', '.join(names)))}).",
+        icon=":material/broken_image:",
+    )
+    if st.button("Discard what cannot be read", icon=":material/delete:", key="discard-unreadable"):
+        jobs.discard_unreadable(home)
+        st.rerun()
 
 
 @contextmanager

@@ -4,10 +4,15 @@ A job is a command of this application that runs in processes of its own (`ui.su
 is known of it lies in `<home>/jobs/<id>/`: what it was given, what it reports line by line as JSON,
 what it makes, and how it ended. So any process may watch it at any time, and its id is all that a
 page must remember. For Linux and macOS, whose file locks tell whether a job is alive.
+
+A record holds what a job was asked to do, never a command: whoever starts a job makes that of its
+order. The files may be damaged or another's: a record that is none is left out and named by
+`unreadable`, and a signal goes to no process but those of the job, which hold its lock.
 """
 
 import fcntl
 import json
+import math
 import os
 import re
 import secrets
@@ -17,25 +22,37 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from data.errors import AppError
-from data.files import data_home, private_folder, write_atomic
+import psutil
 
-from .supervise import COMPLAINTS, DONE, ENDED, RECORD
+from data.environment import handed_on
+from data.errors import AppError
+from data.files import data_home, printable, private_folder, read_end, read_regular, write_atomic
+
+from .orders import JobOrder
+from .supervise import COMPLAINTS, DONE, ENDED, MOST_BYTES, folder_size
 
 MOST_RUNNING = 2
 """Jobs that may run at once; each may take all the cores and some gigabytes of memory."""
 KEPT_DAYS = 7
 """How long the folder of a job that has ended is kept."""
 
+MOST_KEPT = 500
+"""Jobs whose folders are there at once."""
+
+MOST_BYTES_KEPT = 5_000_000_000
+"""Bytes of all their files; `MOST_BYTES` of one job's."""
+
 _ID = re.compile(r"[0-9a-f]{16}")
-_LOCK, _CANCELLED = "lock", "cancelled"
+_RECORD, _LOCK, _CANCELLED = "job.json", "lock", "cancelled"
+_LONGEST_RECORD, _LONGEST_TITLE = 100_000, 200  # bytes, characters
+_LONGEST_COMPLAINT = 1_000_000  # bytes at the end of what a job prints as errors
 
 
 class JobState(StrEnum):
@@ -60,6 +77,7 @@ class Job:
         state: How it is doing.
         cancelled: Whether somebody has asked it to stop.
         error: Why it failed, in one line; None where it did not.
+        order: What it was asked to do, as its record has it; `ui.orders` checks it.
     """
 
     id: str
@@ -70,13 +88,24 @@ class Job:
     state: JobState
     cancelled: bool
     error: str | None
+    order: object = field(default=None, repr=False)
 
     def read(self, name: str) -> bytes | None:
-        """The content of one of the job's files, if it is there."""
+        """The content of one of the job's files, if it is there and not too long to be one."""
         try:
-            return (self.folder / name).read_bytes()
-        except OSError:
+            return read_regular(self.folder / name, error=AppError, most_bytes=MOST_BYTES)
+        except AppError:
             return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Record:
+    """What is written down of a job when it is started."""
+
+    kind: str
+    title: str
+    created: float
+    order: object
 
 
 def prepare(files: Mapping[str, bytes], *, home: Path | None = None) -> Path:
@@ -90,10 +119,12 @@ def prepare(files: Mapping[str, bytes], *, home: Path | None = None) -> Path:
         The folder, for `start`; its name is the job's id.
 
     Raises:
-        AppError: Enough jobs are running, or the folder cannot be written.
+        AppError: Enough jobs are running, their files take too much room, or the folder cannot be
+            written.
     """
     tidy(home)
     _require_room(home)
+    _require_space(home, sum(map(len, files.values())))
     folder = private_folder(_folder(home) / secrets.token_hex(8))
     try:
         for name, content in files.items():
@@ -104,16 +135,26 @@ def prepare(files: Mapping[str, bytes], *, home: Path | None = None) -> Path:
     return folder
 
 
-def start(folder: Path, command: Sequence[str], *, kind: str, title: str) -> Job:
+def start(
+    folder: Path, command: Sequence[str], order: JobOrder, *, environment: Iterable[str] = ()
+) -> Job:
     """Start a job and return at once.
+
+    Its processes get no more of this one's environment than `data.environment` lists, and work in
+    the job's folder.
 
     Args:
         folder: From `prepare`.
         command: What to run, as an argument list.
-        kind: What sort of work it is.
-        title: What to call it.
+        order: What it is asked to do, which the command was made of.
+        environment: Variables that it gets besides those on the list.
     """
-    record = {"command": list(command), "kind": kind, "title": title, "created": time.time()}
+    record = _Record(
+        kind=order.kind,
+        title=order.title[:_LONGEST_TITLE],
+        created=time.time(),
+        order=order.as_json(),
+    )
     (folder / _LOCK).touch(mode=0o600)
     with (folder / _LOCK).open("r+b") as lock:
         # Taken before anybody can see the record; the copies that the processes inherit keep it.
@@ -124,12 +165,16 @@ def start(folder: Path, command: Sequence[str], *, kind: str, title: str) -> Job
         lock.truncate()
         for name in (ENDED, _CANCELLED):
             (folder / name).unlink(missing_ok=True)
-        write_atomic(folder / RECORD, json.dumps(record).encode())
+        written = {name: getattr(record, name) for name in _Record.__slots__}
+        write_atomic(folder / _RECORD, json.dumps(written).encode())
+        program = [sys.executable, "-P", "-m", "ui.supervise", str(folder), str(lock.fileno())]
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "ui.supervise", str(folder), str(lock.fileno())],
+            [*program, *command],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            cwd=folder,
+            env=handed_on(environment),
             pass_fds=(lock.fileno(),),
             start_new_session=True,  # Ctrl-C in the server's terminal is not meant for it
         )
@@ -139,24 +184,24 @@ def start(folder: Path, command: Sequence[str], *, kind: str, title: str) -> Job
     return _look_at(folder, record)
 
 
-def go_on(job: Job, *, home: Path | None = None) -> Job:
-    """Start the command of a job that has ended once more, in the same folder, and return at once.
+def go_on(job: Job, command: Sequence[str], order: JobOrder, *, home: Path | None = None) -> Job:
+    """Start a job that has ended once more, in the same folder, and return at once.
 
     For commands that go on with what they have left there.
 
     Args:
         job: The job.
+        command: What to run, as an argument list.
+        order: What it is asked to do, which the command was made of.
         home: The data folder; None takes the user's.
 
     Raises:
         AppError: Enough jobs are running, or it was discarded meanwhile.
     """
     _require_room(home)
-    try:
-        record = json.loads((job.folder / RECORD).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise AppError("this job was discarded meanwhile: start it anew") from error
-    return start(job.folder, record["command"], kind=job.kind, title=job.title)
+    if _record(job.folder) is None:
+        raise AppError("this job was discarded meanwhile: start it anew")
+    return start(job.folder, command, order)
 
 
 def find(identity: str, *, home: Path | None = None) -> Job | None:
@@ -164,28 +209,42 @@ def find(identity: str, *, home: Path | None = None) -> Job | None:
     if not _ID.fullmatch(identity):
         return None
     folder = _folder(home) / identity
-    try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return _look_at(folder, record)
+    record = _record(folder)
+    return None if record is None else _look_at(folder, record)
 
 
 def all_jobs(home: Path | None = None) -> list[Job]:
-    """Every job whose folder is still there, the newest first."""
-    folder = _folder(home)
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
-    jobs = [job for name in names if (job := find(name, home=home))]
+    """Every job whose folder is still there and can be read, the newest first."""
+    jobs = [job for name in _ids(home) if (job := find(name, home=home))]
     return sorted(jobs, key=lambda job: job.created, reverse=True)
 
 
+def unreadable(home: Path | None = None) -> list[str]:
+    """The ids of jobs whose record cannot be read; `discard_unreadable` removes them."""
+    found = []
+    for name in _ids(home):
+        folder = _folder(home) / name
+        if _record(folder) is None and (folder / _RECORD).exists():
+            found.append(name)
+    return sorted(found)
+
+
+def discard_unreadable(home: Path | None = None) -> None:
+    """Remove the jobs whose record cannot be read, and everything that is in their folders."""
+    for name in unreadable(home):
+        _end(_folder(home) / name)
+        shutil.rmtree(_folder(home) / name, ignore_errors=True)
+
+
 def cancel(job: Job) -> None:
-    """Ask a running job to stop; what it has made so far stays."""
+    """Ask a running job to stop; what it has made so far stays.
+
+    Where the process that would pass that on was killed, those that it has left are ended.
+    """
     with _held(job.folder) as held:
         if held:
             (job.folder / _CANCELLED).touch(mode=0o600)
-            with suppress(OSError, ValueError):  # gone in this very moment
-                os.kill(int((job.folder / _LOCK).read_text()), signal.SIGTERM)
+            _end(job.folder)
 
 
 def discard(job: Job) -> None:
@@ -214,20 +273,58 @@ def _require_room(home: Path | None) -> None:
         raise AppError(f"{running} jobs are running already: wait for one to end, or cancel it")
 
 
+def _require_space(home: Path | None, more: int) -> None:
+    """Raise AppError where so many bytes more are too many, or another folder is."""
+    names = _ids(home)
+    used = sum(folder_size(_folder(home) / name) for name in names)
+    if more > MOST_BYTES or used + more > MOST_BYTES_KEPT or len(names) >= MOST_KEPT:
+        raise AppError(
+            f"{len(names)} jobs of the last {KEPT_DAYS} days take {used / 1e9:.1f} GB, of "
+            f"{MOST_KEPT} and {MOST_BYTES_KEPT / 1e9:.0f} GB: discard pictures that are not needed"
+        )
+
+
+def _ids(home: Path | None) -> list[str]:
+    """The names of all folders that may be jobs'."""
+    folder = _folder(home)
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+    return [name for name in names if _ID.fullmatch(name) and not (folder / name).is_symlink()]
+
+
+def _record(folder: Path) -> _Record | None:
+    """What is written down of a job; None where nothing is, or something else."""
+    try:
+        text = read_regular(folder / _RECORD, error=AppError, most_bytes=_LONGEST_RECORD)
+        value = json.loads(text)
+        kind, title, created = value["kind"], value["title"], value["created"]
+        if not (
+            isinstance(kind, str)
+            and isinstance(title, str)
+            and len(title) <= _LONGEST_TITLE
+            and type(created) in (int, float)
+            and math.isfinite(created)
+        ):
+            return None
+        return _Record(kind=kind, title=title, created=created, order=value.get("order"))
+    except (AppError, ValueError, TypeError, KeyError, RecursionError, OverflowError):
+        return None
+
+
 def _folder(home: Path | None) -> Path:
     """Where the jobs of a data folder are."""
     return data_home(home) / "jobs"
 
 
-def _look_at(folder: Path, record: Mapping[str, Any]) -> Job:
+def _look_at(folder: Path, record: _Record) -> Job:
     """A job as it stands now."""
     state, error = _state(folder)
     return Job(
         id=folder.name,
         folder=folder,
-        kind=record["kind"],
-        title=record["title"],
-        created=record["created"],
+        kind=record.kind,
+        title=record.title,
+        created=record.created,
+        order=record.order,
         state=state,
         cancelled=(folder / _CANCELLED).exists(),
         error=error,
@@ -239,40 +336,115 @@ def _state(folder: Path) -> tuple[JobState, str | None]:
     with _held(folder) as held:
         if held:
             return JobState.RUNNING, None
-    try:
-        exit_code = json.loads((folder / ENDED).read_text(encoding="utf-8"))["exit_code"]
-    except (OSError, ValueError):
-        exit_code = None
-    if exit_code in DONE:
+    ended = _ended(folder)
+    exit_code = ended.get("exit_code")
+    if ended.get("too_large"):
+        return JobState.FAILED, (
+            f"it wrote more than {MOST_BYTES / 1e9:.0f} GB, which no job may: paint smaller"
+        )
+    if type(exit_code) is int and exit_code in DONE:
         return JobState.DONE, None
     if (folder / _CANCELLED).exists():
         return JobState.CANCELLED, None
     return JobState.FAILED, _complaint(folder, exit_code)
 
 
+def _ended(folder: Path) -> Mapping[str, Any]:
+    """What the supervisor has written down at the end; empty where it has not, or it is damaged."""
+    try:
+        text = read_regular(folder / ENDED, error=AppError, most_bytes=_LONGEST_RECORD)
+        value = json.loads(text)
+    except (AppError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 @contextmanager
 def _held(folder: Path) -> Iterator[bool]:
     """Whether a process of the job is alive, which cannot become true again within the block."""
     try:
-        lock = (folder / _LOCK).open("rb")
+        # Opening a pipe that somebody has put there would wait for its other end.
+        descriptor = os.open(folder / _LOCK, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         yield False
         return
-    with lock:
+    try:
         try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
             yield True
         else:
             yield False
+    finally:
+        os.close(descriptor)
+
+
+def _end(folder: Path) -> None:
+    """Ask the supervisor of a job to stop it; without one, end what is left of the job."""
+    try:
+        leader = int((folder / _LOCK).read_bytes()[:20])
+        lock = (folder / _LOCK).stat()
+    except (OSError, ValueError):
+        return
+    members = [pid for pid in _session(leader) if _has_open(pid, lock)]
+    if leader in members:
+        _signal(leader, lock, signal.SIGTERM)
+    else:
+        for pid in members:
+            _signal(pid, lock, signal.SIGKILL)
+
+
+def _session(leader: int) -> Iterator[int]:
+    """The processes of a job's session; a number in a file may be anything, and most are nobody's.
+
+    A process's number is given again once it has ended, and a session's never while one of it is
+    there: so whoever is of this session and holds the lock besides is the job's.
+    """
+    for pid in psutil.pids():
+        with suppress(OSError):
+            if pid > 1 and leader > 1 and os.getsid(pid) == leader:
+                yield pid
+
+
+def _has_open(pid: int, wanted: os.stat_result) -> bool:
+    """Whether a process has this very file open."""
+    with suppress(OSError, psutil.Error):
+        if Path("/proc/self/fd").is_dir():
+            return any(_is_same(link, wanted) for link in Path(f"/proc/{pid}/fd").iterdir())
+        return any(_is_same(Path(each.path), wanted) for each in psutil.Process(pid).open_files())
+    return False
+
+
+def _is_same(path: Path, wanted: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.stat(), wanted)
+    except OSError:
+        return False
+
+
+def _signal(pid: int, lock: os.stat_result, number: signal.Signals) -> None:
+    """Signal a process of a job, and no other one that may get its number in this moment."""
+    with suppress(OSError):
+        if sys.platform != "linux":
+            os.kill(pid, number)
+            return
+        process = os.pidfd_open(pid)
+        try:
+            if _has_open(
+                pid, lock
+            ):  # looked at again: from here on it is this process that is meant
+                signal.pidfd_send_signal(process, number)
+        finally:
+            os.close(process)
 
 
 def _complaint(folder: Path, exit_code: int | None) -> str:
     """The last line of error that a job has printed, or what can be said without one."""
     with suppress(OSError):
-        for line in reversed((folder / COMPLAINTS).read_text("utf-8", "replace").splitlines()):
+        text, _ = read_end(folder / COMPLAINTS, _LONGEST_COMPLAINT)
+        for line in reversed(text.decode("utf-8", "replace").splitlines()):
             if line.startswith("error: "):
-                return line.removeprefix("error: ")
+                return printable(line.removeprefix("error: "))
     if exit_code is None:
         return "it was ended from outside, or memory ran out: start it again, perhaps smaller"
     return f"it ended with exit code {exit_code}: start it again"

@@ -1,12 +1,13 @@
 """What a job says of itself while it works: a line of JSON for each step, and its plan before."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from data.files import read_beginning, read_end
 
 from .jobs import Job
 from .supervise import LINES
@@ -52,8 +53,8 @@ def progress(job: Job) -> Progress | None:
 
 def plan(job: Job) -> Mapping[str, Any] | None:
     """What a job has said that it will take, or None where it has not (yet)."""
-    with suppress(OSError, ValueError), (job.folder / LINES).open("rb") as file:
-        value = json.loads(file.readline(_TAIL))
+    with suppress(OSError, ValueError, RecursionError):
+        value = json.loads(read_beginning(job.folder / LINES, _TAIL).partition(b"\n")[0])
         if isinstance(value, dict) and isinstance(value.get("plan"), dict):
             said: Mapping[str, Any] = value["plan"]
             return said
@@ -63,14 +64,12 @@ def plan(job: Job) -> Mapping[str, Any] | None:
 def _newest_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The newest whole lines of progress, oldest first; others are passed over."""
     try:
-        with path.open("rb") as file:
-            start = max(0, file.seek(0, os.SEEK_END) - _TAIL)
-            file.seek(start)
-            lines = file.read().split(b"\n")
+        content, is_cut = read_end(path, _TAIL)
     except OSError:
         return
-    for line in lines[1 if start else 0 : -1]:  # the first and the last may be pieces
-        with suppress(ValueError):
+    lines = content.split(b"\n")
+    for line in lines[1 if is_cut else 0 : -1]:  # the first and the last may be pieces
+        with suppress(ValueError, RecursionError):
             value = json.loads(line)
             if isinstance(value, dict) and {"step", "total", "elapsed"} <= value.keys():
                 yield value

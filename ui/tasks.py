@@ -1,29 +1,38 @@
 """The jobs that the page starts: each is a command line of this application."""
 
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from style.config import Region, StyleConfig
+from data.environment import NETWORK
+from style.config import Manner, Region, StyleConfig
 
 from . import jobs
 from .jobs import Job, JobState
 from .options import Settings
+from .orders import (
+    CONTENT,
+    DOWNLOAD,
+    PICTURE,
+    PREVIEW,
+    STYLIZE,
+    DownloadOrder,
+    StylizeOrder,
+    order_of,
+)
 from .outputs import UNFINISHED
 
-STYLIZE, DOWNLOAD = "stylize", "download"
-"""What sorts of jobs there are."""
-
-CONTENT, PREVIEW, PICTURE = "content.png", "preview.jpg", "picture.png"
-"""The files of a stylisation: the photograph, the picture so far, the finished one."""
-
-_PREVIEWS = 40  # in the course of one picture
-
-_FIELDS = (
-    "size", "steps", "strength", "content_weight", "style_weight", "tv_weight", "style_scale",
-    "style_mix", "colors", "color_method", "keep_identity", "seed",
-)  # fmt: skip
-"""What the page may choose of a `StyleConfig`, beside its backbone; each is an option."""
+__all__ = [
+    "CONTENT",
+    "DOWNLOAD",
+    "PICTURE",
+    "PREVIEW",
+    "STYLIZE",
+    "Given",
+    "download",
+    "go_on",
+    "goes_on",
+    "latest",
+    "stylize",
+]
 
 Given = str | bytes
 """A style as the page hands it over: `preset:…`, or a picture file."""
@@ -52,25 +61,36 @@ def stylize(
         AppError: A picture cannot be read, a mask does not suit the photograph, enough jobs are
             running, or the disk does not take them.
     """
+    order = StylizeOrder(
+        styles=tuple(_named(style, f"style-{number}") for number, style in enumerate(styles, 1)),
+        config=config,
+        regions=tuple(
+            Region(mask="", style=_named(it.style, f"region-{number}"), strength=it.strength)
+            for number, it in enumerate(regions, 1)
+        ),
+    )
     folder = jobs.prepare(_pictures(content, styles, regions), home=settings.home)
-    command = [
-        *_likeness(settings, "stylize"),
-        str(folder / CONTENT),
-        *(_word(style, folder / f"style-{number}.png") for number, style in enumerate(styles, 1)),
-        *(_region(region, folder, number) for number, region in enumerate(regions, 1)),
-        f"--output={folder / PICTURE}",
-        f"--preview={folder / PREVIEW}",
-        f"--preview-every={max(1, config.steps // _PREVIEWS)}",
-        "--json-lines",
-        f"--backbone={config.backbone}",
-        *_options(config),
-    ]
-    return jobs.start(folder, command, kind=STYLIZE, title=f"{config.backbone}, {config.size} px")
+    return jobs.start(folder, order.command(settings, folder), order)
 
 
 def goes_on(job: Job) -> bool:
     """Whether a picture was left half painted, so that its job can be started once more."""
     return (job.folder / f"{PICTURE}{UNFINISHED}").exists()
+
+
+def go_on(settings: Settings, job: Job) -> Job:
+    """Start a job that has ended once more, in the same folder; it goes on with what is there.
+
+    Args:
+        settings: Data folder, weights and device.
+        job: The job.
+
+    Raises:
+        AppError: Enough jobs are running, it was discarded meanwhile, or what it was asked to do
+            cannot be read any more.
+    """
+    order = order_of(job.kind, job.order)
+    return jobs.go_on(job, order.command(settings, job.folder), order, home=settings.home)
 
 
 def _pictures(
@@ -102,29 +122,9 @@ def _pictures(
     return pictures
 
 
-def _word(style: Given, file: Path) -> str:
-    """A style on the command line: its preset, or the file that was made of it."""
-    return str(file) if isinstance(style, bytes) else style
-
-
-def _region(region: Region[Given], folder: Path, number: int) -> str:
-    """The option that asks for a region."""
-    style = _word(region.style, folder / f"region-{number}.png")
-    strength = "" if region.strength is None else f":{region.strength}"
-    return f"--region={folder / f'mask-{number}.png'}={style}{strength}"
-
-
-def _options(config: StyleConfig) -> list[str]:
-    """The options that ask for a config: size and steps, and whatever is not as usual."""
-    values, usual = config.settings(), StyleConfig().settings()
-    options = []
-    for name in _FIELDS:
-        value = values[name]
-        if value != usual[name] or name in ("size", "steps"):
-            option = f"--{name.replace('_', '-')}"
-            each = value if isinstance(value, list) else [value]
-            options += [option] if value is True else [f"{option}={one}" for one in each]
-    return options
+def _named(style: Given | Manner, stem: str) -> str | Manner:
+    """A style as an order has it: as it is, or by the name of the picture that is made of it."""
+    return f"{stem}.png" if isinstance(style, bytes) else style
 
 
 def download(settings: Settings, name: str) -> Job:
@@ -142,20 +142,12 @@ def download(settings: Settings, name: str) -> Job:
     for job in latest(settings, DOWNLOAD):
         if job.title == name and job.state is JobState.RUNNING:
             return job
+    order = DownloadOrder(network=name)
     folder = jobs.prepare({}, home=settings.home)
-    command = [*_likeness(settings, "models", "download"), name, "--yes", "--json-lines"]
-    return jobs.start(folder, command, kind=DOWNLOAD, title=name)
+    command = order.command(settings, folder)
+    return jobs.start(folder, command, order, environment=NETWORK)
 
 
 def latest(settings: Settings, kind: str) -> list[Job]:
     """The jobs of one sort, the newest first."""
     return [job for job in jobs.all_jobs(settings.home) if job.kind == kind]
-
-
-def _likeness(settings: Settings, *words: str) -> list[str]:
-    """This application's command line with the shared settings."""
-    given: dict[str, str | Path | None] = {"home": settings.home, "device": settings.device}
-    options = [f"--{name}={value}" for name, value in given.items() if value is not None]
-    # -P: what lies in the folder that the server was started in is none of this application.
-    program = "from ui.cli import run; run()"
-    return [sys.executable, "-P", "-c", program, *words, *options]

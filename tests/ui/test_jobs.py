@@ -3,13 +3,18 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
+from data.environment import NETWORK
 from data.errors import AppError
 from ui import jobs, reports
 from ui.jobs import Job, JobState
@@ -30,9 +35,48 @@ sys.exit(130 if stopped else 0)
 """
 
 
+@dataclass(frozen=True)
+class Asked:
+    """An order of a test."""
+
+    kind: str = "stylize"
+    title: str = "a title"
+
+    def as_json(self) -> dict[str, Any]:
+        return {"for": "a test"}
+
+    def command(self, settings: object, folder: Path) -> list[str]:
+        raise NotImplementedError
+
+
 def start(folder: Path, *words: str, program: str = PAINTER) -> Job:
-    command = [sys.executable, "-c", program, *words]
-    return jobs.start(folder, command, kind="stylize", title="a title")
+    return jobs.start(folder, [sys.executable, "-c", program, *words], Asked())
+
+
+def done_before() -> Job:
+    """A job as it lies there once it is done, without the processes that it took."""
+    record = {"kind": "stylize", "title": "t", "created": 1.5, "order": {}}
+    files = {"job.json": record, "ended.json": {"exit_code": 0}}
+    folder = jobs.prepare({name: json.dumps(value).encode() for name, value in files.items()})
+    for name in ("lock", "progress.jsonl", "complaints.txt"):
+        (folder / name).touch()
+    found = jobs.find(folder.name)
+    assert found is not None
+    assert found.state is JobState.DONE
+    return found
+
+
+def processes_of(job: Job) -> list[int]:
+    """The supervisor of a job, and the command that it has started."""
+    leader = int((job.folder / "lock").read_text())
+    return [leader, *(child.pid for child in psutil.Process(leader).children(recursive=True))]
+
+
+def is_there(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
@@ -106,11 +150,7 @@ def test_a_job_that_has_ended_can_be_started_once_more(home: Path) -> None:
     job = start(jobs.prepare({}), program="import time; time.sleep(60)")
     jobs.cancel(job)
     cancelled = ended(job)
-    folder = cancelled.folder
-    (folder / "job.json").write_text(
-        json.dumps({**json.loads((folder / "job.json").read_text()), "command": ["true"]})
-    )
-    again = jobs.go_on(cancelled)
+    again = jobs.go_on(cancelled, ["true"], Asked())
     assert (again.id, again.state) == (job.id, JobState.RUNNING)
     assert ended(again).state is JobState.DONE
 
@@ -119,14 +159,14 @@ def test_a_job_that_was_discarded_meanwhile_is_not_started_once_more(home: Path)
     job = ended(start(jobs.prepare({}), program="pass"))
     jobs.discard(job)
     with pytest.raises(AppError, match="discarded"):
-        jobs.go_on(job)
+        jobs.go_on(job, ["true"], Asked())
 
 
 def test_a_job_that_runs_is_not_started_a_second_time(home: Path) -> None:
     folder = jobs.prepare({})
     job = start(folder, str(folder), "100000", "0.01")
     wait_for(lambda: reports.progress(job))
-    assert jobs.go_on(job).state is JobState.RUNNING
+    assert jobs.go_on(job, ["true"], Asked()).state is JobState.RUNNING
     jobs.cancel(job)
     wait_for(lambda: state(job) is JobState.CANCELLED)
     assert len(jobs.all_jobs()) == 1
@@ -176,13 +216,206 @@ def test_a_job_whose_processes_are_killed_is_not_taken_for_alive(home: Path) -> 
     assert "ended from outside" in str(failed.error)
 
 
-def test_a_job_lives_as_long_as_its_command_even_without_its_supervisor(home: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
+def test_a_command_does_not_outlive_its_supervisor(home: Path) -> None:
     folder = jobs.prepare({})
-    job = start(folder, str(folder), "50", "0.02")
+    job = start(folder, str(folder), "100000", "0.02")
     wait_for(lambda: reports.progress(job))
-    os.kill(int((folder / "lock").read_text()), signal.SIGKILL)
+    leader, command = processes_of(job)
+    os.kill(leader, signal.SIGKILL)
+    wait_for(lambda: not is_there(command), seconds=5)
+    failed = ended(job)
+    assert (failed.state, failed.read("picture.png")) == (JobState.FAILED, None)
+
+
+def test_what_a_killed_supervisor_leaves_behind_can_be_cancelled(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the system does not end the command by itself; one that is deaf to requests."""
+    program = (
+        "import ctypes, signal, time, pathlib, sys; ctypes.CDLL(None).prctl(1, 0, 0, 0, 0);"
+        "[signal.signal(it, signal.SIG_IGN) for it in (signal.SIGTERM, signal.SIGINT)];"
+        "pathlib.Path(sys.argv[1], 'ready').touch(); time.sleep(600)"
+    )
+    folder = jobs.prepare({})
+    job = start(folder, str(folder), program=program)
+    wait_for(lambda: (folder / "ready").exists())
+    leader, command = processes_of(job)
+    os.kill(leader, signal.SIGKILL)
+    wait_for(lambda: not is_there(leader))
+    assert is_there(command)
     assert state(job) is JobState.RUNNING
-    assert ended(job).state is JobState.FAILED  # nobody knows how it ended
+    jobs.cancel(job)
+    wait_for(lambda: not is_there(command), seconds=5)
+    assert ended(job).state is JobState.CANCELLED
+
+
+def test_a_number_in_a_file_makes_no_other_process_end(home: Path) -> None:
+    """The lock is held, and names a process that is not the job's."""
+    folder = jobs.prepare({})
+    job = start(folder, str(folder), "100000", "0.02")
+    wait_for(lambda: reports.progress(job))
+    leader, command = processes_of(job)
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as stranger:
+        for number in (str(stranger.pid), "1", "-1", "0", "", "x", "9" * 30, str(os.getpid())):
+            (folder / "lock").write_text(number)
+            jobs.cancel(job)
+            time.sleep(0.05)
+            assert stranger.poll() is None
+            assert is_there(leader)
+        stranger.kill()
+    os.kill(leader, signal.SIGTERM)
+    wait_for(lambda: not is_there(command))
+
+
+def test_a_job_gets_a_list_of_the_environment_and_no_secret(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = {
+        "LIKENESS_KEY": "k", "LIKENESS_KEY_FILE": "/k", "LIKENESS_MILVUS_TOKEN": "t",
+        "AWS_SECRET_ACCESS_KEY": "s", "SOMETHING_ELSE": "1", "PYTHONSTARTUP": "/x.py",
+        "LD_PRELOAD": "", "BASH_ENV": "/x", "PYTHONWARNINGS": "", "STREAMLIT_SERVER_PORT": "1",
+        "HTTPS_PROXY": "http://user:word@proxy",
+    }  # fmt: skip
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["", ".", "relative", "/absolute"]))
+    program = "import os, json; print(json.dumps(dict(os.environ) | {'cwd': os.getcwd()}))"
+    job = ended(start(jobs.prepare({}), program=program))
+    seen = json.loads((job.folder / "progress.jsonl").read_text())
+    assert not secrets.keys() & seen.keys()
+    assert seen["PYTHONPATH"] == "/absolute"
+    assert seen["LIKENESS_HOME"] == str(home)
+    assert Path(seen["cwd"]) == job.folder
+    command = [sys.executable, "-c", program]
+    job = ended(jobs.start(jobs.prepare({}), command, Asked(), environment=NETWORK))
+    seen = json.loads((job.folder / "progress.jsonl").read_text())
+    assert seen["HTTPS_PROXY"] == "http://user:word@proxy"
+    assert "LIKENESS_KEY" not in seen
+
+
+DAMAGE: dict[str, bytes | None] = {
+    "empty": b"",
+    "cut": b'{"kind": "styl',
+    "a list": b"[]",
+    "a number": b"7",
+    "null": b"null",
+    "no kind": b'{"title": "t", "created": 1}',
+    "a kind that is a list": b'{"kind": [], "title": "t", "created": 1}',
+    "a title that is none": b'{"kind": "stylize", "title": 5, "created": 1}',
+    "an endless title": json.dumps({"kind": "stylize", "title": "t" * 9000, "created": 1}).encode(),
+    "a date that is text": b'{"kind": "stylize", "title": "t", "created": "now"}',
+    "a date that is no number": b'{"kind": "stylize", "title": "t", "created": NaN}',
+    "a date beyond all": b'{"kind": "stylize", "title": "t", "created": 1e999}',
+    "a date that is true": b'{"kind": "stylize", "title": "t", "created": true}',
+    "not UTF-8": b"\xff\xfe\x00",
+    "deep": b"[" * 90_000,
+    "too long": b'{"kind": "' + b"x" * 200_000 + b'"}',
+    "a folder": None,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_record_that_cannot_be_read_is_left_out_and_named(home: Path, damage: str) -> None:
+    good, bad = done_before(), done_before()
+    (bad.folder / "job.json").unlink()
+    content = DAMAGE[damage]
+    if content is None:
+        (bad.folder / "job.json").mkdir()
+    else:
+        (bad.folder / "job.json").write_bytes(content)
+    assert [job.id for job in jobs.all_jobs()] == [good.id]
+    assert jobs.find(bad.id) is None
+    assert jobs.unreadable() == [bad.id]
+    jobs.tidy()
+    assert jobs.prepare({}).is_dir()
+    with pytest.raises(AppError, match="discarded"):
+        jobs.go_on(bad, ["true"], Asked())
+    jobs.discard_unreadable()
+    assert (jobs.unreadable(), bad.folder.exists(), good.folder.exists()) == ([], False, True)
+
+
+@pytest.mark.parametrize("name", ["ended.json", "lock", "progress.jsonl", "complaints.txt"])
+@pytest.mark.parametrize("damage", ["pipe", "folder", "junk", "link", *list(DAMAGE)[:5]])
+def test_no_other_file_of_a_job_breaks_the_list(home: Path, name: str, damage: str) -> None:
+    job = done_before()
+    (job.folder / name).unlink()
+    match damage:
+        case "pipe":
+            os.mkfifo(job.folder / name)
+        case "folder":
+            (job.folder / name).mkdir()
+        case "junk":
+            (job.folder / name).write_bytes(bytes(range(256)) * 50)
+        case "link":
+            (job.folder / name).symlink_to(job.folder / name)
+        case _:
+            (job.folder / name).write_bytes(DAMAGE[damage] or b"")
+    (found,) = jobs.all_jobs()
+    assert found.state in (JobState.DONE, JobState.FAILED)
+    reports.progress(found), reports.plan(found)
+    jobs.cancel(found)
+
+
+def test_a_record_that_is_a_pipe_is_not_waited_for(home: Path) -> None:
+    job = done_before()
+    (job.folder / "job.json").unlink()
+    os.mkfifo(job.folder / "job.json")
+    assert jobs.all_jobs() == []
+    assert jobs.unreadable() == [job.id]
+
+
+def test_a_record_holds_no_command_and_a_command_in_it_is_not_run(home: Path) -> None:
+    job = ended(start(jobs.prepare({}), program="pass"))
+    record = json.loads((job.folder / "job.json").read_text())
+    assert set(record) == {"kind", "title", "created", "order"}
+    touched = job.folder / "touched"
+    (job.folder / "job.json").write_text(json.dumps(record | {"command": ["touch", str(touched)]}))
+    ended(jobs.go_on(job, ["true"], Asked()))
+    assert not touched.exists()
+
+
+def test_the_files_of_all_jobs_have_a_bound(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "MOST_BYTES_KEPT", 10_000)
+    first = jobs.prepare({"content": bytes(6000)})
+    with pytest.raises(AppError, match="discard pictures"):
+        jobs.prepare({"content": bytes(6000)})
+    assert [entry.name for entry in first.parent.iterdir()] == [first.name]
+    monkeypatch.setattr(jobs, "MOST_BYTES_KEPT", 10**9)
+    monkeypatch.setattr(jobs, "MOST_KEPT", 2)
+    jobs.prepare({})
+    with pytest.raises(AppError, match="discard pictures"):
+        jobs.prepare({})
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_job_that_writes_without_end_is_ended(home: Path, many: bool) -> None:
+    """One file is bounded by the system, and all of them by the supervisor."""
+    program = (
+        "import pathlib, sys, time\n"
+        "for number in range(10**6):\n"
+        f"    name = 'x' + str(number) * {many}\n"
+        "    with open(pathlib.Path(sys.argv[1], name), 'ab') as file: file.write(bytes(100_000))\n"
+        "    time.sleep(0.01)\n"
+    )
+    folder = jobs.prepare({})
+    bounded = (
+        "from pathlib import Path; import sys; from ui.supervise import supervise;"
+        "supervise(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:], most_bytes=3_000_000)"
+    )
+    with (folder / "lock").open("w") as lock:
+        command = [sys.executable, "-c", program, str(folder)]
+        subprocess.run(
+            [sys.executable, "-c", bounded, str(folder), str(lock.fileno()), *command],
+            pass_fds=[lock.fileno()],
+            check=True,
+            timeout=60,
+        )
+    written = sum(path.stat().st_size for path in folder.iterdir())
+    assert written < 100_000_000
+    told = json.loads((folder / "ended.json").read_text())
+    assert told != {"exit_code": 0}
+    assert not many or told["too_large"]
 
 
 def test_a_job_is_found_again_by_its_id_alone(home: Path) -> None:

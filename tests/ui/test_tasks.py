@@ -1,9 +1,11 @@
 """The command lines that the page starts, run for real where the shared weights are."""
 
 import io
+import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import ExifTags, Image
@@ -11,7 +13,8 @@ from PIL import ExifTags, Image
 from data.errors import AppError, ImageError
 from data.images import load_image, read_settings
 from style.config import Colors, Manner, Region, StyleConfig
-from ui import jobs, reports, tasks
+from style.presets.registry import PRESETS
+from ui import jobs, orders, reports, tasks
 from ui.jobs import Job, JobState
 from ui.options import Device, Settings
 
@@ -82,7 +85,7 @@ def test_of_the_pictures_handed_over_only_the_pixels_are_kept(
     with Image.open(io.BytesIO(content)) as given:
         assert given.getexif().get_ifd(ExifTags.IFD.GPSInfo)
     folders: list[Path] = []
-    monkeypatch.setattr(jobs, "start", lambda folder, command, **_: folders.append(folder))
+    monkeypatch.setattr(jobs, "start", lambda folder, command, order, **_: folders.append(folder))
     tasks.stylize(Settings(home=home), content, [manner], StyleConfig())
     (folder,) = folders
     kept = sorted(folder.iterdir())
@@ -108,8 +111,8 @@ def test_a_stylisation_asks_for_what_was_chosen_and_for_nothing_else(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[list[str]] = []
-    monkeypatch.setattr(jobs, "start", lambda folder, command, **_: given.append(command))
-    monkeypatch.setattr(tasks, "_likeness", lambda settings, verb: [verb])
+    monkeypatch.setattr(jobs, "start", lambda folder, command, order, **_: given.append(command))
+    monkeypatch.setattr(orders, "likeness", lambda settings, verb: [verb])
     config = StyleConfig(
         backbone="vgg16", strength=0.7, style_mix=(2, 1), colors=Colors.CONTENT, steps=90
     )
@@ -178,7 +181,7 @@ def test_weights_are_fetched_by_one_job_at_a_time(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits = [sys.executable, "-c", "import time; time.sleep(60)"]
-    monkeypatch.setattr(tasks, "_likeness", lambda *_: waits)
+    monkeypatch.setattr(orders, "likeness", lambda *_: waits)
     settings = Settings(home=home)
     first = tasks.download(settings, "vgg19")
     assert tasks.download(settings, "vgg19").id == first.id
@@ -189,12 +192,70 @@ def test_weights_are_fetched_by_one_job_at_a_time(
         ended(job, home)
 
 
-def test_a_command_is_a_list_of_words_and_no_shell_reads_it(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "name", ["x; touch /tmp/x", "--help", "../x", "", "x y", "x\n", "é", "a" * 65, 7, None, ["x"]]
+)
+def test_what_is_no_networks_name_becomes_no_word_of_a_command(home: Path, name: Any) -> None:
+    with pytest.raises(AppError, match="no network's name"):
+        tasks.download(Settings(home=home), name)
+    with pytest.raises(AppError, match="no network's name"):
+        orders.StylizeOrder(styles=("preset:waves",), config=StyleConfig(backbone=name))
+    assert not (home / "jobs").exists()
+
+
+ORDER = orders.StylizeOrder(
+    styles=("preset:mosaic", "style-2.png"),
+    config=StyleConfig(backbone="vgg16", strength=0.7, style_mix=(2, 1), steps=90, seed=3),
+    regions=(
+        Region(mask="", style=Manner.NONE),
+        Region(mask="", style="preset:waves", strength=0.2),
+        Region(mask="", style="region-3.png"),
+    ),
+)
+
+
+def test_an_order_comes_back_from_its_record_as_it_was() -> None:
+    for order in (ORDER, orders.DownloadOrder(network="vgg19")):
+        kept = json.loads(json.dumps(order.as_json()))
+        again = orders.order_of(order.kind, kept)
+        assert again == order
+        assert again.command(Settings(), Path("/f")) == order.command(Settings(), Path("/f"))
+
+
+def test_every_preset_can_be_ordered() -> None:
+    for preset in PRESETS:
+        orders.StylizeOrder(styles=(f"preset:{preset.name}",), config=StyleConfig())
+
+
+WRONG: dict[str, Any] = {
+    "styles": ["--output=/tmp/x", "/etc/passwd", "style-1.png/../../x", "preset:../x", 5, None,
+               "style-0.png", "preset:mosaic --json"],
+    "config": [{"backbone": "vgg16", "steps": -1}, {"backbone": "--help"}, {"program": "sh"},
+               {"size": "1; sh"}, {"optimizer": "lbfgs"}, [], "x", 5, None],
+    "regions": [[{"style": "none; sh", "strength": None}], [{"style": "--x", "strength": 0.5}],
+                [{"style": "region-1.png", "strength": "0.5:x"}], [{}], [5], 5, None],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [(field, value) for field, values in WRONG.items() for value in values]
+)
+def test_an_order_that_the_page_could_not_give_is_not_gone_on_with(
+    home: Path, field: str, value: Any
 ) -> None:
-    given: list[list[str]] = []
-    monkeypatch.setattr(jobs, "start", lambda folder, command, **_: given.append(command))
-    tasks.download(Settings(home=home), "x; touch /tmp/x")
-    (command,) = given
-    assert command[0] == sys.executable
-    assert "x; touch /tmp/x" in command
+    folder = jobs.prepare({})
+    kept = ORDER.as_json() | {field: [value] if field == "styles" else value}
+    record = {"kind": "stylize", "title": "t", "created": 1.0, "order": kept}
+    (folder / "job.json").write_text(json.dumps(record))
+    job = jobs.find(folder.name)
+    assert job is not None
+    with pytest.raises(AppError, match="cannot be read any more"):
+        tasks.go_on(Settings(home=home), job)
+    assert sorted(path.name for path in folder.iterdir()) == ["job.json"]
+
+
+@pytest.mark.parametrize("order", [None, [], "sh", {}, {"styles": []}, {"command": ["sh"]}])
+@pytest.mark.parametrize("kind", ["stylize", "download", "train", "sh"])
+def test_no_more_is_a_record_without_an_order(kind: str, order: Any) -> None:
+    with pytest.raises(AppError, match="cannot be read any more"):
+        orders.order_of(kind, order)

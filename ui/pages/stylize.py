@@ -165,7 +165,7 @@ def _ended(job: Job) -> None:
             )
         goes_on = job.state is not JobState.DONE and tasks.goes_on(job)
         if goes_on and st.button("Go on painting", icon=":material/resume:"):
-            jobs.go_on(job, home=resources.settings().home)
+            tasks.go_on(resources.settings(), job)
             st.rerun()
         if st.button("All pictures", icon=":material/grid_view:"):
             _attach(None)
@@ -191,6 +191,7 @@ def _pair(job: Job, name: str) -> tuple[Image.Image, Image.Image]:
 
 def _recent() -> None:
     """The pictures of the last days, or what to do for a first one."""
+    components.unreadable_jobs()
     recent = tasks.latest(resources.settings(), tasks.STYLIZE)[:_RECENT]
     if not recent:
         with st.container(border=True, gap=None):
