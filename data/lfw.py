@@ -2,10 +2,14 @@
 
 Huang, Ramesh, Berg, Learned-Miller: "Labeled Faces in the Wild", technical report 07-49, University
 of Massachusetts, Amherst, 2007.
+
+Celebrities in Frontal-Profile (Sengupta et al. 2016) in the same files and format: a person's
+photographs 1 to 10 show the face from the front, 11 to 14 from the side.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from .errors import ArgumentError, DatasetError
@@ -14,7 +18,31 @@ from .files import printable, read_regular
 PhotographKey = tuple[str, int]
 """A person's name and the number of one of their photographs, from 1."""
 
+_FIRST_PROFILE = 11
+
 _MOST_BYTES = 100_000_000
+
+
+class View(StrEnum):
+    """From where a face is seen."""
+
+    FRONTAL = "frontal"
+    PROFILE = "profile"
+
+
+class Layout(StrEnum):
+    """What the numbers of a person's photographs mean."""
+
+    LFW = "lfw"
+    """Nothing."""
+    CFP = "cfp"
+    """From where the face is seen."""
+
+    def view(self, photograph: PhotographKey) -> View | None:
+        """From where a photograph shows its face; None where its number does not tell."""
+        if self is Layout.LFW:
+            return None
+        return View.PROFILE if photograph[1] >= _FIRST_PROFILE else View.FRONTAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from recognition.evaluation.figures import Difference
     from recognition.evaluation.identified import IdentificationResult
     from recognition.evaluation.intervals import Interval
-    from recognition.evaluation.verification import LfwResult
+    from recognition.evaluation.verification import ByView, LfwResult
 
 ResultT = TypeVar("ResultT", bound="LfwResult | IdentificationResult")
 
@@ -97,6 +97,22 @@ def print_verification(result: "LfwResult", numbers: Sequence[int]) -> None:
         value, interval = result.figure(name), result.intervals.get(name)
         output.print_line(f"{text}: {output.percent(value, 2)}{_bracketed(interval)}")
     output.print_line(f"without a face: {count(result.missed, 'photograph')}")
+    if result.by_view is not None:
+        _print_views(result.by_view)
+
+
+def _print_views(by_view: "ByView") -> None:
+    """The figures of each kind of pair, and how many photographs of each view were missed."""
+    for kind in by_view.pairs:
+        output.print_line(
+            f"{' with '.join(kind.views)}: accuracy {output.percent(kind.accuracy, 2)}, "
+            f"EER {output.percent(kind.eer, 2)}, of {kind.genuine:,} + {kind.impostor:,} pairs, "
+            f"{kind.missed:,} of them without a face"
+        )
+    for view in by_view.photographs:
+        output.print_line(
+            f"{view.view}: no face in {view.missed:,} of {count(view.photographs, 'photograph')}"
+        )
 
 
 def print_comparison(first: ResultT, second: ResultT) -> None:

@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from data.datasets import Identity
-from data.lfw import LfwProtocol, PhotographKey, photograph_path
+from data.lfw import Layout, LfwProtocol, PhotographKey, photograph_path
 
 from ..photographs import ProgressCallback
 from ..results import FailedImage
@@ -27,6 +27,7 @@ from .verification import (
     check_cost,
     decide_pairs,
     summarise,
+    view_by_view,
 )
 
 
@@ -89,6 +90,7 @@ def consult_lfw(
     false_accept_cost: float = FALSE_ACCEPT_COST,
     replicates: int = REPLICATES,
     unreadable: Sequence[FailedImage] = (),
+    layout: Layout = Layout.LFW,
 ) -> Consulted[LfwResult]:
     """Verify the pairs of a protocol, as `evaluate_lfw`, and ask specialists in doubt.
 
@@ -100,6 +102,7 @@ def consult_lfw(
         false_accept_cost: As in `evaluate_lfw`.
         replicates: As in `evaluate_lfw`.
         unreadable: As in `evaluate_lfw`.
+        layout: As in `evaluate_lfw`.
 
     Raises:
         ArgumentError: The share is none, or the cost not positive.
@@ -118,9 +121,19 @@ def consult_lfw(
         for folds in (both, own, always)
     ]
     result, generalist, average = (
-        summarise(pairs, by_fold, missed=count, replicates=replicates, unreadable=unreadable)
-        for (pairs, by_fold), count in zip(
-            decided, (missed_together, missed, missed_together), strict=True
+        summarise(
+            pairs,
+            by_fold,
+            missed=count,
+            replicates=replicates,
+            unreadable=unreadable,
+            by_view=view_by_view(protocol, embedding_of, pairs, layout),
+        )
+        for (pairs, by_fold), count, embedding_of in zip(
+            decided,
+            (missed_together, missed, missed_together),
+            (together, alone, together),
+            strict=True,
         )
     )
     return Consulted(
@@ -141,6 +154,7 @@ def consult_lfw_folder(
     *,
     confusable: float = CONFUSABLE,
     false_accept_cost: float = FALSE_ACCEPT_COST,
+    layout: Layout = Layout.LFW,
     progress: ProgressCallback | None = None,
 ) -> Consulted[LfwResult]:
     """Run `consult_lfw` on the photographs `root/<Name>/<Name>_0001.jpg`.
@@ -151,6 +165,7 @@ def consult_lfw_folder(
         finders: The generalist, and the specialists after it.
         confusable: As in `consult_lfw`.
         false_accept_cost: As in `evaluate_lfw`.
+        layout: As in `evaluate_lfw`.
         progress: Called after each photograph of each finder.
 
     Raises:
@@ -169,6 +184,7 @@ def consult_lfw_folder(
         confusable=confusable,
         false_accept_cost=false_accept_cost,
         unreadable=alone.unreadable,
+        layout=layout,
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.errors import ArgumentError, DatasetError
-from data.lfw import LfwProtocol, PhotographKey, photograph_path
+from data.lfw import Layout, LfwProtocol, PhotographKey, View, photograph_path
 
 from ..photographs import ProgressCallback
 from ..results import FailedImage
@@ -20,13 +20,78 @@ from .comparisons import Comparisons, Decisions, compare_pairs, decide, joined
 from .embedding import Embedding, Finder, embed_photographs
 from .figures import FAR_POINTS, SMALLEST, DecidedPairs, Difference, differences, tar_name
 from .intervals import REPLICATES, Interval
-from .metrics import smallest_supported_far
+from .metrics import equal_error_rate, smallest_supported_far
 from .specialists import CONFUSABLE
 
 FALSE_ACCEPT_COST = 10.0
 """How much worse it is to take two people for one than one for two."""
 
 _MOST_COST = 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ViewFigures:
+    """How a recogniser does on the pairs of two views, decided with the thresholds of all.
+
+    Attributes:
+        views: Of the pair's two photographs, the frontal one first.
+        genuine: Number of pairs of one person.
+        impostor: Number of pairs of two people.
+        accuracy: The share of pairs decided rightly.
+        eer: Equal error rate; None where one kind of pair is missing.
+        missed: Number of pairs of which a face was not found: they count as errors.
+    """
+
+    views: tuple[View, View]
+    genuine: int
+    impostor: int
+    accuracy: float
+    eer: float | None
+    missed: int
+
+    def to_json(self) -> dict[str, object]:
+        """Return the figures as JSON's own types."""
+        return {
+            "views": list(self.views),
+            "genuine": self.genuine,
+            "impostor": self.impostor,
+            "accuracy": self.accuracy,
+            "eer": self.eer,
+            "missed_pairs": self.missed,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissedView:
+    """In how many photographs of one view no face was found, or could not be read."""
+
+    view: View
+    photographs: int
+    missed: int
+
+    def to_json(self) -> dict[str, object]:
+        """Return the counts as JSON's own types."""
+        return {"view": self.view, "photographs": self.photographs, "missed": self.missed}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByView:
+    """The same figures, kind of pair by kind of pair.
+
+    Attributes:
+        pairs: Frontal with frontal, frontal with profile, profile with profile, those there are.
+        photographs: Frontal ones, and profiles.
+    """
+
+    pairs: tuple[ViewFigures, ...]
+    photographs: tuple[MissedView, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Return the figures as JSON's own types."""
+        return {
+            "pairs": [figures.to_json() for figures in self.pairs],
+            "photographs": [missed.to_json() for missed in self.photographs],
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +119,7 @@ class LfwResult:
         missed: Number of photographs in which no face was found, or that could not be read; each
             pair with one of them counts as an error.
         unreadable: Those that could not be read.
+        by_view: The same for each kind of pair; None where views are not known.
         pairs: The comparisons behind the figures.
     """
 
@@ -73,6 +139,7 @@ class LfwResult:
     impostor: int
     missed: int
     unreadable: tuple[FailedImage, ...] = field(default=())
+    by_view: ByView | None = None
     pairs: DecidedPairs = field(repr=False, compare=False)
 
     def figure(self, name: str) -> float | None:
@@ -106,7 +173,7 @@ class LfwResult:
             "genuine": self.genuine,
             "impostor": self.impostor,
             "unreadable": [{"image": f.image, "error": f.error} for f in self.unreadable],
-        }
+        } | ({} if self.by_view is None else {"by_view": self.by_view.to_json()})
 
 
 def evaluate_lfw(
@@ -116,6 +183,7 @@ def evaluate_lfw(
     false_accept_cost: float = FALSE_ACCEPT_COST,
     replicates: int = REPLICATES,
     unreadable: Sequence[FailedImage] = (),
+    layout: Layout = Layout.LFW,
 ) -> LfwResult:
     """Compare the pairs of a protocol.
 
@@ -127,6 +195,7 @@ def evaluate_lfw(
         false_accept_cost: Of a false accept in the weighted error, where a false reject costs 1.
         replicates: Of the bootstrap, whose seed is fixed.
         unreadable: Photographs that could not be read, to be named in the result.
+        layout: What the numbers of the photographs mean.
 
     Raises:
         ArgumentError: The cost is not positive.
@@ -137,7 +206,62 @@ def evaluate_lfw(
     folds = compare_pairs(protocol, embedding_of)
     missed = sum(embedding_of[key] is None for key in protocol.photographs())
     pairs, decided = decide_pairs(folds, false_accept_cost=false_accept_cost)
-    return summarise(pairs, decided, missed=missed, replicates=replicates, unreadable=unreadable)
+    return summarise(
+        pairs,
+        decided,
+        missed=missed,
+        replicates=replicates,
+        unreadable=unreadable,
+        by_view=view_by_view(protocol, embedding_of, pairs, layout),
+    )
+
+
+def view_by_view(
+    protocol: LfwProtocol,
+    embedding_of: Mapping[PhotographKey, Embedding | None],
+    pairs: DecidedPairs,
+    layout: Layout,
+) -> ByView | None:
+    """Return the figures of each kind of pair, frontal and profile.
+
+    Args:
+        protocol: The folds.
+        embedding_of: For each photograph a unit vector (D,), or None where no face was found.
+        pairs: The folds' pairs, decided, in their order.
+        layout: What the numbers of the photographs mean.
+
+    Returns:
+        The figures; None for a layout that tells no views.
+    """
+    if layout is Layout.LFW:
+        return None
+    both = [pair for fold in protocol.folds for pair in fold]
+    kinds = [tuple(sorted(filter(None, map(layout.view, (p.first, p.second))))) for p in both]
+    missed = np.array(
+        [embedding_of[p.first] is None or embedding_of[p.second] is None for p in both]
+    )
+    figures = []
+    for one, other in sorted(set(kinds)):
+        of_kind = np.array([kind == (one, other) for kind in kinds])
+        own = pairs.comparisons.select(of_kind)
+        genuine, impostor = own.genuine, own.impostor
+        figures.append(
+            ViewFigures(
+                views=(one, other),
+                genuine=len(genuine),
+                impostor=len(impostor),
+                accuracy=float(np.mean(pairs.right[of_kind])),
+                eer=equal_error_rate(genuine, impostor),
+                missed=int(missed[of_kind].sum()),
+            )
+        )
+    keys = protocol.photographs()
+    photographs = []
+    for view in View:
+        own_keys = [key for key in keys if layout.view(key) is view]
+        without = sum(embedding_of[key] is None for key in own_keys)
+        photographs.append(MissedView(view=view, photographs=len(own_keys), missed=without))
+    return ByView(pairs=tuple(figures), photographs=tuple(photographs))
 
 
 def decide_pairs(
@@ -180,6 +304,7 @@ def summarise(
     missed: int,
     replicates: int = REPLICATES,
     unreadable: Sequence[FailedImage] = (),
+    by_view: ByView | None = None,
 ) -> LfwResult:
     """Return the figures of pairs that were decided fold by fold.
 
@@ -189,6 +314,7 @@ def summarise(
         missed: In how many photographs no face was found.
         replicates: As in `evaluate_lfw`.
         unreadable: As in `evaluate_lfw`.
+        by_view: The figures of each kind of pair, where views are known.
     """
     accuracies = [float(np.mean(decisions.right)) for decisions in decided]
     error = float(np.std(accuracies, ddof=1) / len(accuracies) ** 0.5) if len(decided) > 1 else None
@@ -210,6 +336,7 @@ def summarise(
         impostor=len(pairs.comparisons.impostor),
         missed=missed,
         unreadable=tuple(unreadable),
+        by_view=by_view,
         pairs=pairs,
     )
 
@@ -220,6 +347,7 @@ def evaluate_lfw_folder(
     find: Finder,
     *,
     false_accept_cost: float = FALSE_ACCEPT_COST,
+    layout: Layout = Layout.LFW,
     progress: ProgressCallback | None = None,
 ) -> LfwResult:
     """Embed the protocol's photographs, `root/<Name>/<Name>_0001.jpg`, and compare the pairs.
@@ -229,6 +357,7 @@ def evaluate_lfw_folder(
         root: The folder of people.
         find: What finds and embeds the face that counts.
         false_accept_cost: As in `evaluate_lfw`.
+        layout: What the numbers of the photographs mean.
         progress: Called after each photograph.
 
     Raises:
@@ -244,6 +373,7 @@ def evaluate_lfw_folder(
         dict(zip(keys, embedded.vectors, strict=True)),
         false_accept_cost=false_accept_cost,
         unreadable=embedded.unreadable,
+        layout=layout,
     )
 
 

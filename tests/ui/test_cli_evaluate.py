@@ -354,3 +354,30 @@ def test_options_that_cannot_be_are_refused_before_any_work(
     assert main(["evaluate", command, *data, option]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("options", [[], ["--specialist=other"]])
+def test_cfp_tells_frontal_pairs_from_those_with_a_profile(
+    tmp_path: Path,
+    options: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(ways, "other_network", lambda settings, name: settings)
+    for name in PEOPLE:
+        photographs(tmp_path / "cfp", name, 14)
+    black = tmp_path / "cfp" / "Bob" / "Bob_0014.jpg"
+    Image.new("RGB", (16, 16)).save(black)
+    pairs = ["Ann\t1\t2", "Bob\t1\t14", "Ann\t1\tBob\t2", "Ann\t1\tBob\t11"]
+    pairs += ["Cy\t1\t3", "Di\t1\t11", "Cy\t1\tDi\t1", "Cy\t1\tDi\t12"]
+    (tmp_path / "pairs.txt").write_text("\n".join(["2\t2", *pairs]) + "\n")
+    given = [f"--images={tmp_path / 'cfp'}", f"--pairs={tmp_path / 'pairs.txt'}", "--layout=cfp"]
+    assert main(["evaluate", "lfw", *given, *options, "--json"]) == 0
+    frontal, profile = json.loads(capsys.readouterr().out)["by_view"]["pairs"]
+    assert (frontal["views"], profile["views"]) == (["frontal"] * 2, ["frontal", "profile"])
+    assert (frontal["genuine"], frontal["impostor"], frontal["accuracy"]) == (2, 2, 1.0)
+    assert (profile["accuracy"], profile["missed_pairs"]) == (0.75, 1)
+    assert main(["evaluate", "lfw", *given]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("frontal with profile: accuracy 75.00 %") for line in lines)
+    assert "profile: no face in 1 of 4 photographs" in lines

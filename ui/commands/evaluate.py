@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from data.errors import ArgumentError
+from data.lfw import Layout
 
 from .. import output
 from ..figures import (
@@ -65,6 +66,14 @@ def lfw(
     folds: Annotated[
         str | None, typer.Option("--folds", metavar="N", help="Folds to use: 9, 1-8 or 1,3,5.")
     ] = None,
+    layout: Annotated[
+        Layout,
+        typer.Option(
+            "--layout",
+            help="What the photographs' numbers mean: lfw nothing; cfp, 1 to 10 frontal and 11 to "
+            "14 profile, which are told apart.",
+        ),
+    ] = Layout.LFW,
     compare: CompareOption = None,
     false_accept_cost: Annotated[
         float,
@@ -78,7 +87,7 @@ def lfw(
     as_json: JsonOption = False,
     **fields: Any,
 ) -> int:
-    """Verify the pairs of Labeled Faces in the Wild, or of a list in its format.
+    """Verify the pairs of Labeled Faces in the Wild, of CFP, or of a list in their format.
 
     Each fold is decided with the threshold that the other folds choose. Of several faces the one
     nearest the photograph's centre counts; a pair with a face that was not found is an error. In
@@ -100,7 +109,12 @@ def lfw(
     def alone(find: "Finder") -> "LfwResult":
         with output.progress_bar("embedding") as progress:
             return evaluate_lfw_folder(
-                protocol, images, find, false_accept_cost=false_accept_cost, progress=progress
+                protocol,
+                images,
+                find,
+                false_accept_cost=false_accept_cost,
+                layout=layout,
+                progress=progress,
             )
 
     def consulting(finders: "Sequence[Finder]") -> "Consulted[LfwResult]":
@@ -111,6 +125,7 @@ def lfw(
                 finders,
                 confusable=way.confusable,
                 false_accept_cost=false_accept_cost,
+                layout=layout,
                 progress=progress,
             )
 

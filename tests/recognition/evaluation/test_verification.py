@@ -7,7 +7,7 @@ from PIL import Image
 
 from data.errors import DatasetError
 from data.images import save_image
-from data.lfw import LfwProtocol, Pair, photograph_path, read_lfw_pairs
+from data.lfw import Layout, LfwProtocol, Pair, photograph_path, read_lfw_pairs
 from recognition.evaluation.embedding import already_aligned
 from recognition.evaluation.verification import evaluate_lfw, evaluate_lfw_folder
 
@@ -201,3 +201,59 @@ def test_the_shared_weights_reach_their_published_accuracy_on_a_fold(
     result = evaluate_lfw_folder(protocol, tmp_path / "lfw-112", find)
     assert result.mean > 0.99
     assert result.missed == 0
+
+
+def test_kinds_of_pairs_are_told_apart_where_numbers_tell_the_view():
+    rng = np.random.default_rng(3)
+    embedding_of: dict[tuple[str, int], np.ndarray | None] = {}
+    own = []
+    for number in range(120):
+        one, other = f"p{number}", f"q{number}"
+        angle = rng.uniform(0, 2 * np.pi)
+        second = int(rng.integers(1, 15))
+        same = number % 2 == 0
+        first_key = (one, int(rng.integers(1, 11)))
+        second_key = (one if same else other, second if (one, second) != first_key else 14)
+        embedding_of[first_key] = unit(angle)
+        noise = 0.9 if second >= 11 else 0.02
+        away = rng.normal(0, noise) if same else rng.uniform(0.5, 5)
+        embedding_of[second_key] = unit(angle + away)
+        own.append(Pair(first_key, second_key, same))
+    missed_key = next(pair.second for pair in own if pair.second[1] >= 11)
+    embedding_of[missed_key] = None
+    protocol = LfwProtocol((tuple(own[:60]), tuple(own[60:])))
+    result = evaluate_lfw(protocol, embedding_of, layout=Layout.CFP, replicates=20)
+    assert result.by_view is not None
+
+    def frontal(key: tuple[str, int]) -> bool:  # by the data set's description
+        return key[1] <= 10
+
+    wanted: dict[tuple[str, str], list[bool]] = {}
+    for fold, threshold in zip(protocol.folds, result.thresholds, strict=True):
+        for pair in fold:
+            vectors = embedding_of[pair.first], embedding_of[pair.second]
+            right = (
+                all(vector is not None for vector in vectors)
+                and (float(vectors[0] @ vectors[1]) >= threshold) == pair.same
+            )
+            views = ["frontal" if frontal(key) else "profile" for key in (pair.first, pair.second)]
+            wanted.setdefault(tuple(sorted(views)), []).append(right)
+    found = {figures.views: figures for figures in result.by_view.pairs}
+    assert found.keys() == wanted.keys() == {("frontal", "frontal"), ("frontal", "profile")}
+    for views, rights in wanted.items():
+        assert found[views].genuine + found[views].impostor == len(rights)
+        assert found[views].accuracy == pytest.approx(np.mean(rights))
+    assert found["frontal", "profile"].missed == 1
+    assert found["frontal", "frontal"].missed == 0
+    assert found["frontal", "profile"].eer > found["frontal", "frontal"].eer
+    counts = {one.view: (one.photographs, one.missed) for one in result.by_view.photographs}
+    keys = protocol.photographs()
+    assert counts == {
+        "frontal": (sum(map(frontal, keys)), 0),
+        "profile": (sum(not frontal(key) for key in keys), 1),
+    }
+    assert "by_view" in result.to_json()
+    plain = evaluate_lfw(protocol, embedding_of, replicates=20)
+    assert plain.by_view is None
+    assert plain.mean == result.mean
+    assert "by_view" not in plain.to_json()
