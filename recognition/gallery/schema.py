@@ -4,7 +4,7 @@ What tells of a person is sealed (see `sealing`): as it is, or encrypted. It is 
 mark: what is meant itself, or a keyed hash of it.
 """
 
-VERSION = 5
+VERSION = 6
 """Kept as `user_version`; a file with a larger one was written by a newer Likeness."""
 
 APPLICATION_ID = 0x4C696B65
@@ -146,6 +146,28 @@ WHEN old.done_at >= strftime('%Y-%m-%dT%H:%M:%S', 'now', '-{AUDIT_DAYS} days')
 BEGIN SELECT RAISE(ABORT, 'a line of the audit log is kept for {AUDIT_DAYS} days'); END
 """
 
+_ERASED = """
+-- Who was erased, and by which templates, in ids: never trimmed, so that no older backup brings
+-- them back. The ids are those of galleries of one origin; see `erasing`.
+CREATE TABLE erased (
+    origin_id TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('person', 'template')),
+    row INTEGER NOT NULL,
+    PRIMARY KEY (origin_id, kind, row)
+) STRICT, WITHOUT ROWID
+"""
+
+_PROOF = """
+-- That the rows of an encrypted gallery are as they were written; no row in one that is not. See
+-- `integrity`.
+CREATE TABLE proof (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    value BLOB NOT NULL
+) STRICT
+"""
+
+_LASTING = (_ERASED, _PROOF)
+
 TRIGGERS = (_AUDIT_STAYS, _AUDIT_IS_KEPT)
 """All that a gallery's file has; one with others is a stranger's."""
 
@@ -188,6 +210,12 @@ MIGRATIONS = {
     2: (_QUALITY, _OLDER_EXCLUSION, _OPERATION, _REVERSAL, _REVERSAL_INDEX),
     3: (*_MARKS, *_PRIVACY),
     4: (*_GROUPS, *_REVERSAL_OF_GROUPS),
+    5: (
+        "ALTER TABLE gallery ADD COLUMN origin_id TEXT NOT NULL DEFAULT ''",
+        # What an encrypted gallery's rows are bound to is what its earlier backups had.
+        "UPDATE gallery SET origin_id = ifnull((SELECT gallery_id FROM wrapped_key), gallery_id)",
+        *_LASTING,
+    ),
 }
 """A version → the statements that make the next one of it."""
 
@@ -209,7 +237,9 @@ CREATE TABLE gallery (
     changes INTEGER NOT NULL DEFAULT 0,
     mark TEXT NOT NULL DEFAULT '',
     -- 1 from the moment someone is erased until no byte of them is left in any file.
-    traces_remain INTEGER NOT NULL DEFAULT 0
+    traces_remain INTEGER NOT NULL DEFAULT 0,
+    -- Stays when a backup is restored, which `gallery_id` does not: whose ids these are.
+    origin_id TEXT NOT NULL DEFAULT ''
 ) STRICT;
 
 CREATE TABLE person (
@@ -245,6 +275,6 @@ CREATE TABLE crop (
     picture BLOB NOT NULL
 ) STRICT;
 {_CALIBRATION};
-{";".join((*_JOURNAL, *_PRIVACY, *_GROUPS))};
+{";".join((*_JOURNAL, *_PRIVACY, *_GROUPS, *_LASTING))};
 COMMIT;
 """

@@ -51,10 +51,12 @@ class Store(Editable):
         Raises:
             GalleryError: It cannot be written.
         """
+        gallery_id = str(uuid.uuid4())
         create_database(
             path,
             {
-                "gallery_id": str(uuid.uuid4()),
+                "gallery_id": gallery_id,
+                "origin_id": gallery_id,
                 "created_at": now(),
                 "model_id": model.model_id,
                 "weights_digest": model.weights_digest,

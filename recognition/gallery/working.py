@@ -249,9 +249,11 @@ class _StoreInMemory(Store):
 
 def new_gallery(model: EmbeddingModel) -> StoredRow:
     """The row that says what a new gallery is."""
+    gallery_id = str(uuid.uuid4())
     about = {
         "only_row": 1,
-        "gallery_id": str(uuid.uuid4()),
+        "gallery_id": gallery_id,
+        "origin_id": gallery_id,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "model_id": model.model_id,
         "weights_digest": model.weights_digest,
