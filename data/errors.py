@@ -4,6 +4,7 @@
     ├── ImageError              a picture that cannot be read, or has no usable face
     ├── WeightsError            weights missing, damaged, or of another network
     ├── GalleryError            the gallery refuses, or its files are not usable
+    │   ├── AmbiguousError      several people are meant, where one must be
     │   └── LockedError         the gallery is encrypted, and its key is missing or wrong
     ├── StyleError              a stylisation that cannot be done
     ├── TrainingError           a training run that cannot go on
@@ -33,6 +34,10 @@ class WeightsError(AppError):
 
 class GalleryError(AppError):
     """A gallery that refuses a change, or whose files are not usable."""
+
+
+class AmbiguousError(GalleryError):
+    """Several people have a name, where one of them must be meant; nothing has been changed."""
 
 
 class LockedError(GalleryError):

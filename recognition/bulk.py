@@ -19,7 +19,7 @@ from PIL import Image
 from data.decoding_pool import decoding_apart
 
 from .ahead import Ahead
-from .enrolment import Terms, kept_photographs, known_already, template_or_reason
+from .enrolment import Terms, enrolled, kept_photographs, known_already, template_or_reason
 from .gallery.protocol import AnyGallery
 from .gallery.templates import Template
 from .photographs import (
@@ -34,7 +34,7 @@ from .photographs import (
     pixels_of,
     read_unless_known,
 )
-from .results import Enrolled, Enrolment, FailedImage, Skipped
+from .results import Enrolment, FailedImage, Skipped
 
 if TYPE_CHECKING:
     from .faces.pipeline import DetectedFace
@@ -240,7 +240,7 @@ class Desk:
         photographs = [(person.images[at], one) for at, one in sorted(person.templates.items())]
         count = len(photographs)
         return Enrolment(
-            enrolled=(Enrolled(person=person.name, photographs=count),) if count else (),
+            enrolled=(enrolled(self._gallery(), person.name, count),) if count else (),
             skipped=tuple(person.skipped[at] for at in sorted(person.skipped)),
             kept=kept_photographs(self._gallery, person.name, photographs, self._terms),
         )

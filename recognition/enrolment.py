@@ -14,6 +14,7 @@ from PIL import Image
 from data.errors import ArgumentError
 
 from .faces.quality import measure, shortcomings
+from .gallery.enrolling import CONSENT_ENDED
 from .gallery.names import person_name
 from .gallery.protocol import AnyGallery
 from .gallery.templates import Template
@@ -81,12 +82,25 @@ def enrol(
             skipped[position] = known_already(names[position], name, owner)
             del templates[position]
     return Enrolment(
-        enrolled=(Enrolled(person=name, photographs=len(templates)),) if templates else (),
+        enrolled=(enrolled(gallery(), name, len(templates)),) if templates else (),
         skipped=tuple(skipped[position] for position in sorted(skipped)),
         kept=kept_photographs(
             gallery, name, [(names[at], template) for at, template in templates.items()], terms
         ),
     )
+
+
+def enrolled(gallery: AnyGallery, name: str, photographs: int) -> Enrolled:
+    """Tell of somebody who was enrolled, and which consent covers their photographs."""
+    person = gallery.person(name)
+    parts = []
+    if person.consent is not None:
+        parts.append(f"‘{person.consent}’")
+    if person.expires_on is not None:
+        parts.append(f"until {person.expires_on}")
+    if parts and person.consented_at is not None:
+        parts.append(f"noted {person.consented_at[:10]}")
+    return Enrolled(person=name, photographs=photographs, consent=", ".join(parts) or None)
 
 
 def kept_photographs(
@@ -142,7 +156,13 @@ def joined(enrolments: Iterable[Enrolment]) -> Enrolment:
 
 
 def known_already(image: str, name: str, owner: str) -> Skipped:
-    """Say under whose name a photograph is enrolled already."""
+    """Say why the gallery has left a photograph out: under whose name it is enrolled already."""
+    if owner == CONSENT_ENDED:
+        return Skipped(
+            image=image,
+            reason=f"the consent of '{name}' is over: note a new one with `likeness people consent`"
+            f" or --expires, or erase '{name}' first",
+        )
     what = "this photograph" if owner == name else "this face of this photograph"
     reason = f"{what} is enrolled already as '{owner}'"
     return Skipped(image=image, reason=reason, enrolled_before=owner == name)

@@ -67,6 +67,7 @@ def name_faces(
                 named_elsewhere=closest.person
                 if closest is not None and would_be and closest.person != name
                 else None,
+                person_id=next((one.person_id for one in matches if one.person == name), None),
             )
         )
     return Identification(image=photograph.name, faces=tuple(faces))

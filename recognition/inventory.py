@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from enum import StrEnum
 
 from data.errors import ArgumentError
 
@@ -33,10 +34,12 @@ class Operation:
     Attributes:
         what: In a few words.
         done_at: When: ISO 8601, UTC.
+        number: Names it, to be undone while it is the latest; never given twice.
     """
 
     what: str
     done_at: str
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,8 @@ class LookAlikes:
             person under two names.
         above: Whether the similarity reaches the threshold.
         told_apart: Whether they are known to be two people.
+        person_id: Names the one, whatever they are called meanwhile.
+        other_id: Names the other.
     """
 
     person: str
@@ -61,6 +66,19 @@ class LookAlikes:
     share: float
     above: bool
     told_apart: bool = False
+    person_id: int | None = None
+    other_id: int | None = None
+
+
+class State(StrEnum):
+    """How things stand with somebody who is meant."""
+
+    ENROLLED = "enrolled"
+    DELETED = "deleted"
+    """They can be restored."""
+
+    KEPT = "kept"
+    """Anything is kept of them: they are enrolled, deleted, or past their consent."""
 
 
 LONGEST_NOTE = 1000

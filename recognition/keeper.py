@@ -14,10 +14,11 @@ from .gallery.editable import Editable
 from .gallery.editing import Editor
 from .gallery.groups import group_names
 from .gallery.names import person_name, spelling
+from .gallery.people import Who
 from .gallery.places import Folder, place_of
 from .gallery.protocol import AnyGallery, nobody_enrolled
 from .gallery.templates import EmbeddingModel
-from .inventory import AuditEntry, Operation, PhotographSummary, today
+from .inventory import AuditEntry, Operation, PhotographSummary, State, today
 from .results import PersonSummary
 from .secrets import Ask, find_secret, keep_in_keyring
 
@@ -137,7 +138,20 @@ class PeopleKeeper(Editable):
         with self._gallery().editing() as editor:
             yield editor
 
-    def erase(self, name: str, person: int | None = None) -> str | None:
+    def person(self, who: Who, state: State = State.ENROLLED) -> PersonSummary:
+        """One person, who is to be changed: by their id from then on.
+
+        Args:
+            who: An id, or a name.
+            state: How things stand with them.
+
+        Raises:
+            AmbiguousError: Several people are meant.
+            GalleryError: Nobody is.
+        """
+        return self._existing().person(who, state)
+
+    def erase(self, who: Who) -> str | None:
         """Remove a person, enrolled or deleted, for good; see `AnyGallery.erase`.
 
         Args:
@@ -148,19 +162,19 @@ class PeopleKeeper(Editable):
             What that leaves for a while, in one line; None where it leaves no byte.
         """
         gallery = self._gallery()
-        gallery.erase(name, person)
+        gallery.erase(who)
         return gallery.lingers
 
-    def thumbnail(self, person: str, photograph: int | None = None) -> bytes | None:
+    def thumbnail(self, person: Who, photograph: int | None = None) -> bytes | None:
         """The aligned face of a person's photograph as a PNG; None if none was kept.
 
         Args:
-            person: The name.
+            person: Who, by their id or name.
             photograph: The photograph's number; None takes the first one.
         """
         return self._gallery().crop(person, photograph)
 
-    def photographs(self, person: str) -> tuple[PhotographSummary, ...]:
+    def photographs(self, person: Who) -> tuple[PhotographSummary, ...]:
         """The photographs that somebody is enrolled by, in the order of their numbers.
 
         Raises:

@@ -74,11 +74,13 @@ class Match:
         cosine_similarity: That of the person's photographs by the rule of `Matching`, by default
             of the closest one, -1 … 1; higher is closer.
         probability: That the face is this person's; None where the gallery is not calibrated.
+        person_id: Names the person, whatever they are called meanwhile; see `PersonSummary`.
     """
 
     person: str
     cosine_similarity: float
     probability: float | None = None
+    person_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class IdentifiedFace:
         matches: The closest people, best first, whether or not they reach the threshold.
         quality: How well it can be recognised, where that was measured.
         named_elsewhere: Whoever would be closer, but is another face of this photograph.
+        person_id: The closest person's id, where there is a name.
     """
 
     face: Face
@@ -98,6 +101,7 @@ class IdentifiedFace:
     matches: tuple[Match, ...]
     quality: Quality | None = None
     named_elsewhere: str | None = None
+    person_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,10 +188,17 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """A person who has been enrolled, and from how many photographs."""
+    """A person who has been enrolled.
+
+    Attributes:
+        person: The name.
+        photographs: From how many new photographs.
+        consent: Which consent covers these, in words; None where none was noted.
+    """
 
     person: str
     photographs: int
+    consent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +262,10 @@ class PersonSummary:
         consent: What the person agreed to, in words; None where nothing was noted.
         consented_at: When the consent was last noted: ISO 8601, UTC, to the second.
         expires_on: The last day on which it holds, as 2027-01-31; None: without end.
-        person_id: Stands for the person in the audit log.
+        person_id: Names the person wherever they are changed, and in the audit log; never given
+            twice.
         groups: Those that the person is in, by name.
+        deleted_at: When the person was deleted: ISO 8601, UTC; None: not.
     """
 
     name: str
@@ -263,6 +276,7 @@ class PersonSummary:
     expires_on: str | None = None
     person_id: int | None = None
     groups: tuple[str, ...] = ()
+    deleted_at: str | None = None
 
 
 class Use(StrEnum):

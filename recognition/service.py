@@ -18,6 +18,7 @@ from .faces.quality import measure
 from .gallery.groups import group_names
 from .gallery.matching import Matching
 from .gallery.names import person_name
+from .gallery.people import Who
 from .gallery.protocol import AnyGallery, nobody_enrolled
 from .identifying import Question, name_faces
 from .inventory import Consent
@@ -198,11 +199,11 @@ class RecognitionService(ThresholdKeeper):
             for item in self._look_at(images, progress)
         ]
 
-    def not_this_person(self, person: str, image: Given, *, face: int | None = None) -> None:
+    def not_this_person(self, person: Who, image: Given, *, face: int | None = None) -> None:
         """Remember of a photograph's face that it is not a person's; see `exclude`.
 
         Args:
-            person: Who it is not.
+            person: Who it is not, by their id or name.
             image: The photograph.
             face: Which face of it, 1 being the largest; None takes the only one.
 

@@ -94,8 +94,9 @@ def closest_other(embeddings: Embeddings) -> list[float | None]:
 
 def _pair(roll: "Roll", at: tuple[float, int, int], share: float, threshold: float) -> LookAlikes:
     value, *rows = at
-    (person, first), (other, second) = sorted(
-        (roll.names[int(roll.people[row])], int(roll.ids[row])) for row in rows
+    (person, first, person_id), (other, second, other_id) = sorted(
+        (roll.names[int(roll.people[row])], int(roll.ids[row]), int(roll.people[row]))
+        for row in rows
     )
     return LookAlikes(
         person=person,
@@ -104,4 +105,6 @@ def _pair(roll: "Roll", at: tuple[float, int, int], share: float, threshold: flo
         photographs=(first, second),
         share=share,
         above=value >= threshold,
+        person_id=person_id,
+        other_id=other_id,
     )

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from ..inventory import Consent
+from .people import Who
 from .templates import Template
 
 if TYPE_CHECKING:
@@ -13,7 +14,11 @@ if TYPE_CHECKING:
 
 
 class Editable(ABC):
-    """Something whose people can be changed by hand: the store, the gallery, the service."""
+    """Something whose people can be changed by hand: the store, the gallery, the service.
+
+    Whom it is done to is said by their id, or by a name that is one enrolled person's alone; see
+    `people.Who`.
+    """
 
     @abstractmethod
     def editing(self) -> "AbstractContextManager[Editor]":
@@ -23,49 +28,52 @@ class Editable(ABC):
             GalleryError: The file cannot be written.
         """
 
-    def rename(self, old: str, new: str) -> None:
+    def rename(self, who: Who, new: str) -> None:
         """Give a person another name.
 
         Raises:
             ArgumentError: The new name cannot be one.
-            GalleryError: Nobody has the old name, or somebody else has the new one.
+            GalleryError: Nobody is meant, or somebody else has the new name.
         """
         with self.editing() as editor:
-            editor.rename(old, new)
+            editor.rename(who, new)
 
-    def delete(self, name: str) -> None:
+    def delete(self, who: Who) -> None:
         """Hide a person; `restore` undoes it for `RESTORABLE_DAYS` days, then they are erased.
 
         Raises:
-            GalleryError: Nobody has that name.
+            GalleryError: Nobody is meant by that.
         """
         with self.editing() as editor:
-            editor.delete(name)
+            editor.delete(who)
 
-    def restore(self, name: str) -> None:
-        """Bring back whoever was deleted last under a name.
+    def restore(self, who: Who) -> None:
+        """Bring back somebody who was deleted.
 
         Raises:
+            AmbiguousError: Several people of that name were.
             GalleryError: Nobody was, or the name has been given to somebody else since.
         """
         with self.editing() as editor:
-            editor.restore(name)
+            editor.restore(who)
 
-    def merge(self, name: str, into: str) -> None:
+    def merge(self, who: Who, into: Who) -> None:
         """Make two people one: the second gets all that is the first one's.
+
+        What is kept is covered by what both agreed to: by both notes, until the earlier end.
 
         Raises:
             GalleryError: One of them is not enrolled, they are the same, or a photograph shows
                 both.
         """
         with self.editing() as editor:
-            editor.merge(name, into)
+            editor.merge(who, into)
 
-    def move(self, name: str, photographs: Sequence[int], to: str) -> None:
-        """Give some of a person's photographs to somebody else.
+    def move(self, who: Who, photographs: Sequence[int], to: Who) -> None:
+        """Give some of a person's photographs to somebody else, who is covered as in `merge`.
 
         Args:
-            name: Whose they are.
+            who: Whose they are.
             photographs: Their numbers.
             to: Whose they shall be; enrolled already.
 
@@ -74,13 +82,13 @@ class Editable(ABC):
                 are all of theirs, or one shows both people.
         """
         with self.editing() as editor:
-            editor.move(name, photographs, to)
+            editor.move(who, photographs, to)
 
-    def split(self, name: str, photographs: Sequence[int], new: str) -> None:
-        """Make a person of their own of some of a person's photographs.
+    def split(self, who: Who, photographs: Sequence[int], new: str) -> None:
+        """Make a person of their own of some of a person's photographs, with the same consent.
 
         Args:
-            name: Whose they are.
+            who: Whose they are.
             photographs: Their numbers.
             new: The new person's name.
 
@@ -90,20 +98,20 @@ class Editable(ABC):
                 theirs, or somebody has the new name.
         """
         with self.editing() as editor:
-            editor.split(name, photographs, new)
+            editor.split(who, photographs, new)
 
-    def exclude(self, name: str, face: Template) -> None:
+    def exclude(self, who: Who, face: Template) -> None:
         """Remember of a face that it is not a person's.
 
         From now on no face is given that name which is more like this one than like the person.
 
         Raises:
-            GalleryError: Nobody has that name, or the embedding is not one of the gallery's.
+            GalleryError: Nobody is meant by that, or the embedding is not one of the gallery's.
         """
         with self.editing() as editor:
-            editor.exclude(name, face)
+            editor.exclude(who, face)
 
-    def tell_apart(self, name: str, other: str) -> None:
+    def tell_apart(self, who: Who, other: Who) -> None:
         """Remember that two people who look alike are two.
 
         What is kept is of either the face most like the other, as not the other's; see `exclude`.
@@ -112,15 +120,15 @@ class Editable(ABC):
             GalleryError: One of them is not enrolled, or they are the same.
         """
         with self.editing() as editor:
-            editor.tell_apart(name, other)
+            editor.tell_apart(who, other)
 
     def group(
-        self, names: Sequence[str], *, add: Sequence[str] = (), remove: Sequence[str] = ()
+        self, whom: Sequence[Who], *, add: Sequence[str] = (), remove: Sequence[str] = ()
     ) -> None:
         """Put people into groups, and take them out of others.
 
         Args:
-            names: The people.
+            whom: The people.
             add: Groups that they join, known or new.
             remove: Groups that they leave.
 
@@ -129,28 +137,31 @@ class Editable(ABC):
             GalleryError: Somebody is not enrolled, or none of them is in a group to be left.
         """
         with self.editing() as editor:
-            editor.group(names, add=add, remove=remove)
+            editor.group(whom, add=add, remove=remove)
 
-    def consent(self, name: str, consent: Consent) -> None:
+    def consent(self, who: Who, consent: Consent) -> None:
         """Note what somebody agreed to, and until when.
 
         After that day they are not recognised any more, and are erased as soon as the gallery is
         opened, changed or searched.
 
         Raises:
-            GalleryError: Nobody has that name.
+            GalleryError: Nobody is meant by that.
         """
         with self.editing() as editor:
-            editor.consent(name, consent)
+            editor.consent(who, consent)
 
-    def undo(self) -> str:
+    def undo(self, operation: int | None = None) -> str:
         """Take back the latest of these operations, or the latest enrolment.
+
+        Args:
+            operation: Which one is meant, by its number; None takes whichever is the latest.
 
         Returns:
             What it was, in a few words.
 
         Raises:
-            GalleryError: Nothing can be undone.
+            GalleryError: Nothing can be undone, or another operation is the latest by now.
         """
         with self.editing() as editor:
-            return editor.undo()
+            return editor.undo(operation)

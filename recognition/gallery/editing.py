@@ -8,11 +8,12 @@ from data.errors import ArgumentError, GalleryError
 
 from ..inventory import Consent
 from . import journal
+from .agreements import agreement_of, joined, set_agreement
 from .audit import Action
 from .groups import group_names, groups_of, join, memberships
 from .journal import Journal
 from .names import person_name
-from .people import RESTORABLE_DAYS, person_id, require_person, restorable_since
+from .people import Who, name_of, person_id, require_deleted, require_person
 from .rows import Row, add_face, add_person, faces_in, hand_over, note_consent
 from .sealing import SealedConnection, name_place
 from .snapshot import Snapshot
@@ -30,10 +31,10 @@ class Editor:
         self._connection = connection
         self._seal = connection.seal
 
-    def rename(self, old: str, new: str) -> None:
+    def rename(self, who: Who, new: str) -> None:
         """See `Editable.rename`."""
-        old, new = person_name(old), person_name(new)
-        person = require_person(self._connection, old)
+        new = person_name(new)
+        person, old = self._one(who)
         if new == old:
             return
         self._refuse_taken(new)
@@ -44,10 +45,9 @@ class Editor:
             (self._seal.close_text(new, name_place(person)), self._seal.mark(new), person),
         )
 
-    def delete(self, name: str) -> None:
+    def delete(self, who: Who) -> None:
         """See `Editable.delete`."""
-        name = person_name(name)
-        person = require_person(self._connection, name)
+        person, name = self._one(who)
         self._journal(Action.DELETE, f"'{name}' deleted", person).changes(Row.PERSON, [person])
         # To the microsecond, so that `restore` knows who was deleted last.
         deleted_at = datetime.now(UTC).isoformat(timespec="microseconds")
@@ -55,27 +55,19 @@ class Editor:
             "UPDATE person SET deleted_at = ? WHERE id = ?", (deleted_at, person)
         )
 
-    def restore(self, name: str) -> None:
+    def restore(self, who: Who) -> None:
         """See `Editable.restore`."""
-        name = person_name(name)
-        if person_id(self._connection, name) is not None:
-            raise GalleryError(f"'{name}' is enrolled: rename that person before restoring")
-        row = self._connection.execute(
-            "SELECT id FROM person WHERE mark = ? AND deleted_at >= ?"
-            " ORDER BY deleted_at DESC, id DESC",
-            (self._seal.mark(name), restorable_since()),
-        ).fetchone()
-        if row is None:
-            raise GalleryError(
-                f"nobody called '{name}' was deleted in the last {RESTORABLE_DAYS} days"
-            )
-        self._journal(Action.RESTORE, f"'{name}' restored", *row).changes(Row.PERSON, row)
-        self._connection.execute("UPDATE person SET deleted_at = NULL WHERE id = ?", row)
+        if isinstance(who, str):
+            self._refuse_enrolled(person_name(who))
+        person = require_deleted(self._connection, who)
+        name = name_of(self._connection, person)
+        self._refuse_enrolled(name)
+        self._journal(Action.RESTORE, f"'{name}' restored", person).changes(Row.PERSON, [person])
+        self._connection.execute("UPDATE person SET deleted_at = NULL WHERE id = ?", (person,))
 
-    def merge(self, name: str, into: str) -> None:
+    def merge(self, who: Who, into_whom: Who) -> None:
         """See `Editable.merge`."""
-        name, into = person_name(name), person_name(into)
-        gone, stays = (require_person(self._connection, each) for each in (name, into))
+        (gone, name), (stays, into) = self._one(who), self._one(into_whom)
         if gone == stays:
             raise GalleryError(f"'{name}' cannot be merged into themselves: name two people")
         entry = self._journal(Action.MERGE, f"'{name}' merged into '{into}'", gone, stays)
@@ -83,6 +75,7 @@ class Editor:
         entry.changes(Row.MEMBERSHIP, self._ids(Row.MEMBERSHIP, gone))
         self._join(entry, stays, groups_of(self._connection, gone).get(gone, ()))
         self._hand_over(entry, self._ids(Row.TEMPLATE, gone), stays, into)
+        self._agree(stays, gone)
         exclusions = self._ids(Row.EXCLUSION, gone)
         entry.changes(Row.EXCLUSION, exclusions)
         hand_over(self._connection, Row.EXCLUSION, exclusions, stays)
@@ -93,35 +86,36 @@ class Editor:
         )
         self._connection.execute("DELETE FROM person WHERE id = ?", (gone,))
 
-    def move(self, name: str, photographs: Sequence[int], to: str) -> None:
+    def move(self, who: Who, photographs: Sequence[int], to_whom: Who) -> None:
         """See `Editable.move`."""
-        name, to = person_name(name), person_name(to)
-        target = require_person(self._connection, to)
-        chosen = self._chosen(name, photographs, to)
+        (person, name), (target, to) = self._one(who), self._one(to_whom)
+        chosen = self._chosen(person, name, photographs, to)
         what = f"{_photographs(chosen)} of '{name}' moved to '{to}'"
-        entry = self._journal(Action.MOVE, what, require_person(self._connection, name), target)
+        entry = self._journal(Action.MOVE, what, person, target)
+        entry.changes(Row.PERSON, [target])
         self._hand_over(entry, chosen, target, to)
+        self._agree(target, person)
 
-    def split(self, name: str, photographs: Sequence[int], new: str) -> None:
+    def split(self, who: Who, photographs: Sequence[int], new: str) -> None:
         """See `Editable.split`."""
-        name, new = person_name(name), person_name(new)
-        chosen = self._chosen(name, photographs, new)
+        new = person_name(new)
+        person, name = self._one(who)
+        chosen = self._chosen(person, name, photographs, new)
         self._refuse_taken(new)
-        person = require_person(self._connection, name)
         (enrolled_at,) = self._connection.execute(
             "SELECT enrolled_at FROM person WHERE id = ?", (person,)
         ).fetchone()
         added = add_person(self._connection, new, enrolled_at)
+        set_agreement(self._connection, added, agreement_of(self._connection, person))
         what = f"{_photographs(chosen)} of '{name}' split off as '{new}'"
         entry = self._journal(Action.SPLIT, what, person, added)
         entry.adds(Row.PERSON, added)
         self._join(entry, added, groups_of(self._connection, person).get(person, ()))
         self._hand_over(entry, chosen, added, new)
 
-    def exclude(self, name: str, face: Template) -> None:
+    def exclude(self, who: Who, face: Template) -> None:
         """See `Editable.exclude`."""
-        name = person_name(name)
-        person = require_person(self._connection, name)
+        person, name = self._one(who)
         model = Snapshot(self._connection).model
         unit_vectors(face.embedding[None], model.dimension)
 
@@ -139,10 +133,10 @@ class Editor:
         entry = self._journal(Action.EXCLUDE, f"a face said not to be '{name}'", person)
         entry.adds(Row.EXCLUSION, add_face(self._connection, Row.EXCLUSION, person, face, model))
 
-    def tell_apart(self, name: str, other: str) -> None:
+    def tell_apart(self, who: Who, other_one: Who) -> None:
         """See `Editable.tell_apart`."""
-        name, other = person_name(name), person_name(other)
-        people = [require_person(self._connection, each) for each in (name, other)]
+        (one, name), (another, other) = self._one(who), self._one(other_one)
+        people = [one, another]
         if people[0] == people[1]:
             raise GalleryError(f"'{name}' is one person: name two")
         snapshot = Snapshot(self._connection)
@@ -150,7 +144,7 @@ class Editor:
             return
         faces = [
             [Template(vector, digest) for digest, vector in zip(*found, strict=True)]
-            for found in map(snapshot.faces_of, (name, other))
+            for found in map(snapshot.faces_of, people)
         ]
         for each, theirs in zip((name, other), faces, strict=True):
             if not theirs:
@@ -171,23 +165,23 @@ class Editor:
                 add_face(self._connection, Row.EXCLUSION, person, face, snapshot.model),
             )
 
-    def consent(self, name: str, consent: Consent) -> None:
+    def consent(self, who: Who, consent: Consent) -> None:
         """See `Editable.consent`."""
-        name = person_name(name)
-        person = require_person(self._connection, name)
+        person, name = self._one(who)
         entry = self._journal(Action.CONSENT, f"consent of '{name}' noted", person)
         entry.changes(Row.PERSON, [person])
         note_consent(self._connection, person, consent)
 
     def group(
-        self, names: Sequence[str], *, add: Sequence[str] = (), remove: Sequence[str] = ()
+        self, whom: Sequence[Who], *, add: Sequence[str] = (), remove: Sequence[str] = ()
     ) -> None:
         """See `Editable.group`."""
-        names, add, remove = group_names(names), group_names(add), group_names(remove)
+        add, remove = group_names(add), group_names(remove)
+        names = dict(map(self._one, whom))
         if not names or not (add or remove) or set(add) & set(remove):
             raise ArgumentError("who joins which groups, and who leaves which others?")
-        people = [require_person(self._connection, name) for name in names]
-        who = f"'{names[0]}'" if len(names) == 1 else f"{len(names)} people"
+        people = list(names)
+        who = f"'{names[people[0]]}'" if len(names) == 1 else f"{len(names)} people"
         done = [f"put into '{one}'" for one in add] + [f"taken out of '{one}'" for one in remove]
         entry = self._journal(Action.GROUP, f"{who} {', '.join(done)}", *people)
         for group in remove:
@@ -209,9 +203,23 @@ class Editor:
             if row is not None:
                 entry.adds(Row.MEMBERSHIP, row)
 
-    def undo(self) -> str:
+    def undo(self, operation: int | None = None) -> str:
         """See `Editable.undo`."""
-        return journal.undo(self._connection)
+        return journal.undo(self._connection, operation)
+
+    def _one(self, who: Who) -> tuple[int, str]:
+        """The id and the name of somebody enrolled.
+
+        Raises:
+            GalleryError: Nobody is meant by that.
+        """
+        person = require_person(self._connection, who)
+        return person, name_of(self._connection, person)
+
+    def _agree(self, person: int, other: int) -> None:
+        """Let somebody who gets photographs of another be covered by what both agreed to."""
+        own, theirs = (agreement_of(self._connection, each) for each in (person, other))
+        set_agreement(self._connection, person, joined(own, theirs))
 
     def _journal(self, action: Action, what: str, *people: int) -> Journal:
         return Journal(self._connection, action, what, *people)
@@ -220,19 +228,23 @@ class Editor:
         if person_id(self._connection, name) is not None:
             raise GalleryError(f"'{name}' is enrolled already: choose another name")
 
+    def _refuse_enrolled(self, name: str) -> None:
+        if person_id(self._connection, name) is not None:
+            raise GalleryError(f"'{name}' is enrolled: rename that person before restoring")
+
     def _ids(self, kind: Row, person: int) -> list[int]:
         rows = self._connection.execute(
             f"SELECT id FROM {kind} WHERE person_id = ? ORDER BY id", (person,)
         )
         return [int(row[0]) for row in rows]
 
-    def _chosen(self, name: str, photographs: Sequence[int], to: str) -> list[int]:
+    def _chosen(self, person: int, name: str, photographs: Sequence[int], to: str) -> list[int]:
         """Make sure that photographs are a person's, some but not all of them.
 
         Raises:
             GalleryError: They are not.
         """
-        own = self._ids(Row.TEMPLATE, require_person(self._connection, name))
+        own = self._ids(Row.TEMPLATE, person)
         foreign = sorted(set(photographs) - set(own))
         if foreign or not photographs:
             what = f"'{name}' has no photograph {foreign[0]}" if foreign else "which photographs?"

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ..inventory import Consent
+from .agreements import agreement_of
 from .audit import Action
 from .groups import join
 from .journal import Journal
@@ -12,6 +13,10 @@ from .rows import Row, add_face, add_person, faces_in, note_consent, now
 from .sealing import SealedConnection, crop_place, name_place
 from .snapshot import Snapshot
 from .templates import EmbeddingModel, Template, is_same_face, unit_vectors
+
+
+CONSENT_ENDED = ""
+"""Stands where a name would, of a photograph that is left out because no consent covers it."""
 
 
 def enrol(
@@ -27,6 +32,10 @@ def enrol(
         unit_vectors(template.embedding[None], model.dimension)
     left_out: dict[int, str] = {}
     person, entry = 0, None
+    known = person_id(connection, name)
+    renewed = consent is not None and (consent.until is not None or consent.for_ever)
+    if known is not None and not renewed and agreement_of(connection, known).has_ended:
+        return dict.fromkeys(range(len(templates)), CONSENT_ENDED)
     for position, template in enumerate(templates):
         owner = enrolled_as(connection, name, template, model)
         if owner is not None:

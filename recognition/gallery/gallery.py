@@ -14,6 +14,7 @@ from .cache import IndexCache
 from .checking import facts_of, faults_of
 from .editing import Editor
 from .keys import FindSecret, Keep, new_secret
+from .people import Who
 from .protocol import AnyGallery, Writer, nobody_enrolled
 from .records import PersonRecord, add_records, read_records
 from .searching import DATABASE, Searchable
@@ -129,7 +130,7 @@ class Gallery(Searchable, AnyGallery):
         with self._changing(), self._store.editing() as editor:
             yield editor
 
-    def erase(self, name: str, person: int | None = None) -> None:
+    def erase(self, who: Who) -> None:
         """Remove a person for good: when this returns no byte of them is left in any file.
 
         Args:
@@ -137,12 +138,13 @@ class Gallery(Searchable, AnyGallery):
             person: Likewise.
 
         Raises:
-            GalleryError: Nobody has that name, or several have it; or the person is gone but
-                another program is in the way of wiping the traces, which the next change does.
+            AmbiguousError: Several people have that name, of whom all but one are deleted.
+            GalleryError: Nobody has that name or id; or the person is gone but another program is
+                in the way of wiping the traces, which the next change does.
         """
         with self._lock:
             self._erase_overdue()
-            self._store.erase(name, person)
+            self._store.erase(who)
             self.wipe_traces()
 
     @property

@@ -90,17 +90,18 @@ class Journal:
         )
 
 
-def undo(connection: SealedConnection) -> str:
+def undo(connection: SealedConnection, expected: int | None = None) -> str:
     """Put everything back that the latest operation changed.
 
     Args:
         connection: In a transaction.
+        expected: Which operation is taken for the latest; None takes whichever is.
 
     Returns:
         What has been undone, in a few words.
 
     Raises:
-        GalleryError: Nothing can be undone.
+        GalleryError: Nothing can be undone, or another operation is the latest by now.
     """
     latest = connection.execute(
         "SELECT id, what FROM operation WHERE done_at >= ? ORDER BY id DESC", (restorable_since(),)
@@ -108,6 +109,10 @@ def undo(connection: SealedConnection) -> str:
     if latest is None:
         raise GalleryError("nothing to undo: no change since the last erasure, or in 30 days")
     operation, closed = latest
+    if expected not in (None, operation):
+        raise GalleryError(
+            "something else was done since: look at `likeness people history` once more"
+        )
     what = connection.seal.open_text(closed, operation_place(operation))
     rows = connection.execute(
         "SELECT kind, row, before FROM reversal WHERE operation_id = ? ORDER BY id DESC",

@@ -1,5 +1,6 @@
 """What is told of people and of their photographs, a line each."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
 from ..inventory import PhotographSummary
@@ -24,18 +25,34 @@ def list_people(
         deleted: Whether those who can be restored are meant.
         name: List only who is called so; None: everybody.
     """
-    seal = connection.seal
+    condition = RESTORABLE if deleted else ENROLLED
     values = [restorable_since()] if deleted else []
     if name is not None:
-        values.append(seal.mark(name))
+        condition += " AND person.mark = ?"
+        values.append(connection.seal.mark(name))
+    return _summaries(connection, condition, values, groups_of(connection))
+
+
+def summary_of(connection: SealedConnection, person: int) -> PersonSummary:
+    """One person, of whom a row is there."""
+    [found] = _summaries(connection, "person.id = ?", [person], groups_of(connection, person))
+    return found
+
+
+def _summaries(
+    connection: SealedConnection,
+    condition: str,
+    values: Sequence[str | int],
+    groups: Mapping[int, tuple[str, ...]],
+) -> tuple[PersonSummary, ...]:
+    seal = connection.seal
     rows = connection.execute(
-        "SELECT person.id, name, count(template.id), enrolled_at, consent, consented_at,"
-        " expires_on FROM person LEFT JOIN template ON template.person_id = person.id"
-        f" WHERE {RESTORABLE if deleted else ENROLLED}"
-        f" {'' if name is None else 'AND person.mark = ?'} GROUP BY person.id",
+        "SELECT person.id, name, count(template.id), enrolled_at, deleted_at, consent,"
+        " consented_at, expires_on FROM person"
+        " LEFT JOIN template ON template.person_id = person.id"
+        f" WHERE {condition} GROUP BY person.id",
         values,
     )
-    groups = groups_of(connection)
     found = [
         PersonSummary(
             name=seal.open_text(name, name_place(person)),
@@ -46,10 +63,20 @@ def list_people(
             expires_on=expires_on,
             person_id=person,
             groups=groups.get(person, ()),
+            deleted_at=deleted_at,
         )
-        for person, name, photographs, enrolled_at, consent, consented_at, expires_on in rows
+        for (
+            person,
+            name,
+            photographs,
+            enrolled_at,
+            deleted_at,
+            consent,
+            consented_at,
+            expires_on,
+        ) in rows
     ]
-    return tuple(sorted(found, key=lambda person: person.name))
+    return tuple(sorted(found, key=lambda person: (person.name, person.deleted_at or "")))
 
 
 def photographs_of(connection: SealedConnection, person: int) -> list[tuple[int, str]]:

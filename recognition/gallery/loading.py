@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ..inventory import Consent
 from .editing import Editor
+from .people import Who
 from .sealing import SealedConnection
 from .templates import Template
 from .working import WorkingCopy
@@ -21,62 +22,68 @@ class LoadingEditor(Editor):
         super().__init__(connection)
         self._copy = copy
 
-    def rename(self, old: str, new: str) -> None:
+    def rename(self, who: Who, new: str) -> None:
         """See `Editable.rename`."""
-        self._load(old, new)
-        super().rename(old, new)
+        self._load(who, new)
+        super().rename(who, new)
 
-    def delete(self, name: str) -> None:
+    def delete(self, who: Who) -> None:
         """See `Editable.delete`."""
-        self._load(name)
-        super().delete(name)
+        self._load(who)
+        super().delete(who)
 
-    def restore(self, name: str) -> None:
+    def restore(self, who: Who) -> None:
         """See `Editable.restore`."""
-        self._load(name)
-        super().restore(name)
+        self._load_namesakes(who)
+        super().restore(who)
 
-    def merge(self, name: str, into: str) -> None:
+    def merge(self, who: Who, into_whom: Who) -> None:
         """See `Editable.merge`."""
-        self._load(name, into)
-        super().merge(name, into)
+        self._load(who, into_whom)
+        super().merge(who, into_whom)
 
-    def move(self, name: str, photographs: Sequence[int], to: str) -> None:
+    def move(self, who: Who, photographs: Sequence[int], to_whom: Who) -> None:
         """See `Editable.move`."""
-        self._load(name, to)
-        super().move(name, photographs, to)
+        self._load(who, to_whom)
+        super().move(who, photographs, to_whom)
 
-    def split(self, name: str, photographs: Sequence[int], new: str) -> None:
+    def split(self, who: Who, photographs: Sequence[int], new: str) -> None:
         """See `Editable.split`."""
-        self._load(name, new)
-        super().split(name, photographs, new)
+        self._load(who, new)
+        super().split(who, photographs, new)
 
-    def exclude(self, name: str, face: Template) -> None:
+    def exclude(self, who: Who, face: Template) -> None:
         """See `Editable.exclude`."""
-        self._load(name)
-        super().exclude(name, face)
+        self._load(who)
+        super().exclude(who, face)
 
-    def tell_apart(self, name: str, other: str) -> None:
+    def tell_apart(self, who: Who, other_one: Who) -> None:
         """See `Editable.tell_apart`."""
-        self._load(name, other)
-        super().tell_apart(name, other)
+        self._load(who, other_one)
+        super().tell_apart(who, other_one)
 
     def group(
-        self, names: Sequence[str], *, add: Sequence[str] = (), remove: Sequence[str] = ()
+        self, whom: Sequence[Who], *, add: Sequence[str] = (), remove: Sequence[str] = ()
     ) -> None:
         """See `Editable.group`."""
-        self._load(*names)
-        super().group(names, add=add, remove=remove)
+        self._load(*whom)
+        super().group(whom, add=add, remove=remove)
 
-    def consent(self, name: str, consent: Consent) -> None:
+    def consent(self, who: Who, consent: Consent) -> None:
         """See `Editable.consent`."""
-        self._load(name)
-        super().consent(name, consent)
+        self._load(who)
+        super().consent(who, consent)
 
-    def undo(self) -> str:
+    def undo(self, operation: int | None = None) -> str:
         """See `Editable.undo`."""
         self._copy.load_latest_operation()
-        return super().undo()
+        return super().undo(operation)
 
-    def _load(self, *names: str) -> None:
-        self._copy.load_named(names)
+    def _load(self, *whom: Who) -> None:
+        self._copy.load(whom)
+
+    def _load_namesakes(self, who: Who) -> None:
+        """Read somebody, and whoever else has their name."""
+        self._copy.load([who])
+        if isinstance(who, int):
+            self._copy.load_named(self._copy.names_of([who]))

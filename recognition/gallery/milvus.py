@@ -20,6 +20,7 @@ from .neighbours import (
     named,
     scored,
 )
+from .people import Who
 from .protocol import AnyGallery, Writer, nobody_enrolled
 from .records import BATCH, Added, PersonRecord, add_records, read_records
 from .remote import MOST_RESULTS
@@ -81,9 +82,9 @@ class MilvusGallery(ReadableMilvus, AnyGallery):
         return rows.exist and bool(rows.count('kind == "gallery"', rows=True))
 
     @contextmanager
-    def _changing(self, *names: str) -> Iterator[WorkingCopy]:
+    def _changing(self, *whom: Who) -> Iterator[WorkingCopy]:
         self._erase_overdue()
-        with self._copy(*names) as copy:
+        with self._copy(*whom) as copy:
             yield copy
             copy.put_back()
         self._collections.remove_older("audit", first_id_of(time.time() - _AUDIT_SECONDS))
@@ -132,11 +133,11 @@ class MilvusGallery(ReadableMilvus, AnyGallery):
         with self._changing() as copy, copy.store.adding() as connection:
             yield LoadingEditor(connection, copy)
 
-    def erase(self, name: str, person: int | None = None) -> None:
+    def erase(self, who: Who) -> None:
         """See `AnyGallery.erase`."""
-        with self._changing(name) as copy:
+        with self._changing(who) as copy:
             copy.load_exclusions_of_faces()
-            copy.store.erase(name, person)
+            copy.store.erase(who)
         self._collections.compact()
 
     def _erase_overdue(self) -> None:
@@ -161,7 +162,7 @@ class MilvusGallery(ReadableMilvus, AnyGallery):
             raise ArgumentError(f"asked for the best {k} people: ask for at least 1")
         queries = unit_vectors(vectors, self.model.dimension)
 
-        def look(query: Embeddings, count: int) -> tuple[dict[str, float], float, bool]:
+        def look(query: Embeddings, count: int) -> tuple[dict[tuple[str, int], float], float, bool]:
             hits = self._collections.nearest(query, count, among)
             best: dict[int, float] = {}
             for person, value in hits:

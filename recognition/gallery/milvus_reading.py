@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 
-from ..inventory import AuditEntry, Operation, PhotographSummary
+from ..inventory import AuditEntry, Operation, PhotographSummary, State
 from ..results import Calibration, PersonSummary, Use
 from .address import MilvusAddress
 from .neighbours import (
@@ -17,6 +17,7 @@ from .neighbours import (
     summaries,
     told_apart_in,
 )
+from .people import Who
 from .remote import Collections
 from .snapshot import Roll, Snapshot
 from .stored import columns_of, enrolled, restorable
@@ -37,15 +38,15 @@ class ReadableMilvus:
         self._collections = Collections(address)
 
     @contextmanager
-    def _copy(self, *names: str, crops: bool = False) -> Iterator[WorkingCopy]:
+    def _copy(self, *whom: Who, crops: bool = False) -> Iterator[WorkingCopy]:
         """What is kept of some people, to be asked by the gallery's own rules."""
         with self._lock, closing(WorkingCopy(self._collections)) as copy:
-            copy.load_named(names, crops=crops)
+            copy.load(whom, crops=crops)
             yield copy
 
     @contextmanager
-    def _asking(self, *names: str, crops: bool = False) -> Iterator[Snapshot]:
-        with self._copy(*names, crops=crops) as copy, copy.store.reading() as snapshot:
+    def _asking(self, *whom: Who, crops: bool = False) -> Iterator[Snapshot]:
+        with self._copy(*whom, crops=crops) as copy, copy.store.reading() as snapshot:
             yield snapshot
 
     @property
@@ -77,6 +78,11 @@ class ReadableMilvus:
         groups = groups_by_person(self._collections.rows('kind == "membership"'))
         return summaries(rows, counts, groups)
 
+    def person(self, who: Who, state: State = State.ENROLLED) -> PersonSummary:
+        """See `AnyGallery.person`."""
+        with self._asking(who) as snapshot:
+            return snapshot.person(who, state)
+
     def members(self, groups: Sequence[str]) -> frozenset[int]:
         """See `AnyGallery.members`."""
         return members_in(self._collections, groups)
@@ -99,7 +105,7 @@ class ReadableMilvus:
             self._collections.rows(enrolled()), self._collections.templates(), self.model.dimension
         )
 
-    def templates_of(self, person: str) -> tuple[list[str], Embeddings]:
+    def templates_of(self, person: Who) -> tuple[list[str], Embeddings]:
         """See `AnyGallery.templates_of`."""
         with self._asking(person) as snapshot:
             return snapshot.faces_of(person)
@@ -109,12 +115,12 @@ class ReadableMilvus:
         with self._asking() as snapshot:
             return snapshot.calibration(use)
 
-    def crop(self, person: str, photograph: int | None = None) -> bytes | None:
+    def crop(self, person: Who, photograph: int | None = None) -> bytes | None:
         """See `AnyGallery.crop`."""
         with self._asking(person, crops=True) as snapshot:
             return snapshot.crop(person, photograph)
 
-    def photographs(self, person: str) -> tuple[PhotographSummary, ...]:
+    def photographs(self, person: Who) -> tuple[PhotographSummary, ...]:
         """See `AnyGallery.photographs`."""
         with self._asking(person) as snapshot:
             return snapshot.photographs(person)

@@ -67,7 +67,8 @@ def summaries(
             consent=about["consent"],
             consented_at=about["consented_at"],
             expires_on=about["expires_on"],
-            person_id=row.number,
+            person_id=merged[key].person_id if key in merged else row.number,
+            deleted_at=row.deleted or None,
             groups=tuple(sorted(joined)),
         )
     return tuple(merged[key] for key in sorted(merged))
@@ -147,8 +148,8 @@ def _is_enrolled(row: StoredRow) -> bool:
 
 def scored(
     collections: Collections, query: Embeddings, best: Mapping[int, float], matching: Matching
-) -> dict[str, float]:
-    """Name → cosine similarity by a rule, of those found who are enrolled.
+) -> dict[tuple[str, int], float]:
+    """Name and id → cosine similarity by a rule, of those found who are enrolled.
 
     Left out is whoever is known not to have this face.
 
@@ -184,9 +185,11 @@ def scored(
             for person, found in similarities.items()
             if found
         }
-    found: dict[str, float] = {}
+    ids = {people[person]: person for person in sorted(people, reverse=True)}  # see `summaries`
+    found: dict[tuple[str, int], float] = {}
     for person, value in values.items():
-        found[people[person]] = max(found.get(people[person], -2.0), value)
+        key = people[person], ids[people[person]]
+        found[key] = max(found.get(key, -2.0), value)
     return found
 
 

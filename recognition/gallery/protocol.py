@@ -11,11 +11,12 @@ import numpy.typing as npt
 
 from data.errors import GalleryError
 
-from ..inventory import AuditEntry, Consent, Operation, PhotographSummary
+from ..inventory import AuditEntry, Consent, Operation, PhotographSummary, State
 from ..results import Calibration, Match, PersonSummary, Use
 from .editable import Editable
 from .keys import Keep
 from .matching import Matching
+from .people import Who
 from .records import Added, PersonRecord
 from .snapshot import Roll
 from .templates import EmbeddingModel, Embeddings, Template
@@ -100,6 +101,10 @@ class AnyGallery(Editable):
         return tuple(one for one in self.people() if one.name == name)
 
     @abstractmethod
+    def person(self, who: Who, state: State = State.ENROLLED) -> PersonSummary:
+        """One person, who is to be changed; see `Snapshot.person`."""
+
+    @abstractmethod
     def members(self, groups: Sequence[str]) -> frozenset[int]:
         """The ids of those who are enrolled and in one of some groups.
 
@@ -118,7 +123,7 @@ class AnyGallery(Editable):
         """Which template is whose, and the templates themselves, (N, D)."""
 
     @abstractmethod
-    def templates_of(self, person: str) -> tuple[list[str], Embeddings]:
+    def templates_of(self, person: Who) -> tuple[list[str], Embeddings]:
         """The SHA-256 of a person's photographs, and their templates (N, D) in that order.
 
         Raises:
@@ -142,11 +147,11 @@ class AnyGallery(Editable):
         """
 
     @abstractmethod
-    def crop(self, person: str, photograph: int | None = None) -> bytes | None:
+    def crop(self, person: Who, photograph: int | None = None) -> bytes | None:
         """The aligned face of a person's photograph; see `Snapshot.crop`."""
 
     @abstractmethod
-    def photographs(self, person: str) -> tuple[PhotographSummary, ...]:
+    def photographs(self, person: Who) -> tuple[PhotographSummary, ...]:
         """What somebody is enrolled by; see `Snapshot.photographs`."""
 
     @abstractmethod
@@ -216,15 +221,16 @@ class AnyGallery(Editable):
         )
 
     @abstractmethod
-    def erase(self, name: str, person: int | None = None) -> None:
-        """Remove a person for good; `lingers` tells what that leaves.
+    def erase(self, who: Who) -> None:
+        """Remove a person for good, enrolled or deleted; `lingers` tells what that leaves.
 
         Args:
             name: The person's name.
             person: Their id, which says who is meant where several are or were called so.
 
         Raises:
-            GalleryError: Nobody has that name and id, or several have the name.
+            AmbiguousError: Several people have that name, of whom all but one are deleted.
+            GalleryError: Nobody has that name or id.
         """
 
     @abstractmethod

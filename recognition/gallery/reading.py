@@ -3,10 +3,11 @@
 import threading
 from collections.abc import Sequence
 
-from ..inventory import AuditEntry, Operation, PhotographSummary
+from ..inventory import AuditEntry, Operation, PhotographSummary, State
 from ..results import Calibration, PersonSummary, Use
 from .enrolling import photographs_known
 from .names import person_name
+from .people import Who
 from .snapshot import Roll
 from .store import Store
 from .templates import EmbeddingModel, Embeddings
@@ -62,7 +63,12 @@ class Readable:
             roll = snapshot.roll()
             return roll, snapshot.embeddings(roll.ids)
 
-    def templates_of(self, person: str) -> tuple[list[str], Embeddings]:
+    def person(self, who: Who, state: State = State.ENROLLED) -> PersonSummary:
+        """One person, who is to be changed; see `Snapshot.person`."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.person(who, state)
+
+    def templates_of(self, person: Who) -> tuple[list[str], Embeddings]:
         """The SHA-256 of a person's photographs, and their templates (N, D) in that order.
 
         Raises:
@@ -86,12 +92,12 @@ class Readable:
         with self._lock, self._store.reading() as snapshot:
             return snapshot.calibration(use)
 
-    def crop(self, person: str, photograph: int | None = None) -> bytes | None:
+    def crop(self, person: Who, photograph: int | None = None) -> bytes | None:
         """The aligned face of a person's photograph; see `Snapshot.crop`."""
         with self._lock, self._store.reading() as snapshot:
             return snapshot.crop(person, photograph)
 
-    def photographs(self, person: str) -> tuple[PhotographSummary, ...]:
+    def photographs(self, person: Who) -> tuple[PhotographSummary, ...]:
         """What somebody is enrolled by; see `Snapshot.photographs`."""
         with self._lock, self._store.reading() as snapshot:
             return snapshot.photographs(person)

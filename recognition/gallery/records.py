@@ -13,6 +13,7 @@ from data.errors import GalleryError
 
 from ..results import Quality
 from . import audit, journal
+from .agreements import Agreement, agreement_of, joined, set_agreement
 from .audit import Action
 from .enrolling import enrolled_as, insert_template
 from .groups import group_names, groups_of, join
@@ -185,6 +186,8 @@ def _add(connection: SealedConnection, record: PersonRecord, model: EmbeddingMod
     added, person = Added(people=1), _find(connection, name, record.deleted_at)
     if person is None:
         person = _new(connection, name, record)
+    elif record.deleted_at is None:
+        _agree(connection, person, record)
     for template in record.templates:
         owner = _owner(connection, person, name, template, model)
         if owner is None:
@@ -204,6 +207,14 @@ def _add(connection: SealedConnection, record: PersonRecord, model: EmbeddingMod
     if connection.total_changes != before:
         audit.note(connection, Action.IMPORT, person)
     return added
+
+
+def _agree(connection: SealedConnection, person: int, record: PersonRecord) -> None:
+    """Let somebody who is there already be covered by what their record says as well."""
+    own = agreement_of(connection, person)
+    both = joined(own, Agreement(record.consent, record.consented_at, record.expires_on))
+    if both != own:
+        set_agreement(connection, person, both)
 
 
 def _new(connection: SealedConnection, name: str, record: PersonRecord) -> int:

@@ -5,15 +5,22 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from ..inventory import AuditEntry, Operation, PhotographSummary
+from ..inventory import AuditEntry, Operation, PhotographSummary, State
 from ..results import Calibration, PersonSummary, Use
 from . import audit
 from .apart import enrolled_exclusions, exclusions_of
 from .groups import members
 from .holding import Holding
-from .listing import list_people, list_photographs, photographs_of
-from .names import person_name
-from .people import ENROLLED, OVERDUE, require_person, restorable_since
+from .listing import list_people, list_photographs, photographs_of, summary_of
+from .people import (
+    ENROLLED,
+    OVERDUE,
+    Who,
+    require_deleted,
+    require_kept,
+    require_person,
+    restorable_since,
+)
 from .rows import ids_of
 from .sealing import (
     crop_place,
@@ -126,7 +133,7 @@ class Snapshot(Holding):
             (restorable_since(),),
         )
         return tuple(
-            Operation(self.seal.open_text(what, operation_place(number)), done_at)
+            Operation(self.seal.open_text(what, operation_place(number)), done_at, number)
             for number, what, done_at in rows
         )
 
@@ -158,37 +165,55 @@ class Snapshot(Holding):
             if a in names and b in names
         )
 
-    def photographs(self, name: str) -> tuple[PhotographSummary, ...]:
+    def person(self, who: Who, state: State = State.ENROLLED) -> PersonSummary:
+        """One person, who is to be changed.
+
+        Args:
+            who: The id, or a name.
+            state: How things stand with them.
+
+        Raises:
+            AmbiguousError: Several people are meant.
+            GalleryError: Nobody is.
+        """
+        require = {
+            State.ENROLLED: require_person,
+            State.DELETED: require_deleted,
+            State.KEPT: require_kept,
+        }[state]
+        return summary_of(self._connection, require(self._connection, who))
+
+    def photographs(self, who: Who) -> tuple[PhotographSummary, ...]:
         """What somebody is enrolled by, in the order of their numbers.
 
         Raises:
-            GalleryError: Nobody has that name, or a template is damaged.
+            GalleryError: Nobody is meant, or a template is damaged.
         """
-        person = require_person(self._connection, person_name(name))
-        _, embeddings = self.faces_of(name)
+        person = require_person(self._connection, who)
+        _, embeddings = self.faces_of(person)
         return list_photographs(self._connection, person, embeddings)
 
-    def faces_of(self, name: str) -> tuple[list[str], Embeddings]:
+    def faces_of(self, who: Who) -> tuple[list[str], Embeddings]:
         """The SHA-256 of a person's photographs, and their templates (N, D) in that order.
 
         Raises:
-            GalleryError: Nobody has that name, or a template is damaged.
+            GalleryError: Nobody is meant, or a template is damaged.
         """
-        own = photographs_of(self._connection, require_person(self._connection, person_name(name)))
+        own = photographs_of(self._connection, require_person(self._connection, who))
         numbers = np.array([number for number, _ in own], np.int64)
         return [digest for _, digest in own], self.embeddings(numbers)
 
-    def crop(self, name: str, photograph: int | None = None) -> bytes | None:
+    def crop(self, who: Who, photograph: int | None = None) -> bytes | None:
         """The aligned face of a person's photograph as a picture file; None if none was kept.
 
         Args:
-            name: The person.
+            who: The person.
             photograph: Its number; None takes the first one whose face was kept.
         """
         row = self._connection.execute(
             "SELECT template_id, picture FROM crop JOIN template ON template.id = template_id"
             " WHERE person_id = ? AND ifnull(template_id = ?, TRUE) ORDER BY template_id",
-            (require_person(self._connection, person_name(name)), photograph),
+            (require_person(self._connection, who), photograph),
         ).fetchone()
         return None if row is None else self.seal.open(row[1], crop_place(row[0]))
 

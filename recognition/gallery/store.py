@@ -9,20 +9,19 @@ from data.errors import GalleryError
 
 from ..inventory import Consent
 from ..results import Calibration
-from . import audit, journal
-from .apart import forget_faces
 from .audit import Action
 from .database import Database
 from .editable import Editable
 from .editing import Editor
 from .encrypting import change_key
 from .enrolling import enrol
+from .erasing import erase_people
 from .groups import group_names
 from .keys import FindSecret, Keep, WrappedKey
 from .lineage import NEW_MARK
 from .names import person_name
 from .opening import create_database
-from .people import OVERDUE, restorable_since
+from .people import OVERDUE, Who, require_kept, restorable_since
 from .rows import now
 from .sealing import SealedConnection
 from .snapshot import CALIBRATION_COLUMNS, Snapshot
@@ -112,7 +111,11 @@ class Store(Editable):
             if not snapshot.someone_is_overdue:
                 return False
         with self._changing() as connection:
-            return _erase(connection, Action.EXPIRE, OVERDUE, restorable_since())
+            rows = connection.execute(
+                f"SELECT id FROM person WHERE {OVERDUE}", (restorable_since(),)
+            ).fetchall()
+            erase_people(connection, Action.EXPIRE, {row[0] for row in rows})
+            return bool(rows)
 
     @contextmanager
     def _changing(self) -> Iterator[SealedConnection]:
@@ -170,7 +173,8 @@ class Store(Editable):
 
         Returns:
             For each of them: position in their templates → under which name that one is enrolled
-            already; empty when all were new.
+            already, or `CONSENT_ENDED` where the person's consent is over and no new one is given;
+            empty when all were taken.
 
         Raises:
             ArgumentError: A name, or a group's, cannot be one.
@@ -198,31 +202,15 @@ class Store(Editable):
         with self._changing() as connection:
             yield connection
 
-    def erase(self, name: str, person: int | None = None) -> None:
+    def erase(self, who: Who) -> None:
         """Remove one person, enrolled or deleted. Traces remain until `wipe_traces`.
 
-        Args:
-            name: The person's name.
-            person: Their id, which says who is meant where several are or were called so.
-
         Raises:
-            GalleryError: Nobody has that name and id, or several have the name.
+            AmbiguousError: Several people have that name, of whom all but one are deleted.
+            GalleryError: Nobody has that name or id.
         """
-        name = person_name(name)
         with self._changing() as connection:
-            rows = connection.execute(
-                "SELECT id FROM person WHERE mark = ? ORDER BY id", (connection.seal.mark(name),)
-            )
-            meant = [int(row) for (row,) in rows if person in (None, row)]
-            if not meant:
-                number = "" if person is None else f", with the id {person},"
-                raise GalleryError(f"nobody called '{name}'{number} is enrolled or deleted")
-            if len(meant) > 1:
-                raise GalleryError(
-                    f"{len(meant)} people are or were called '{name}' (ids "
-                    f"{', '.join(map(str, meant))}): say by the id which of them is meant"
-                )
-            _erase(connection, Action.ERASE, "id = ?", meant[0])
+            erase_people(connection, Action.ERASE, {require_kept(connection, who)})
 
     def calibrate(self, calibrations: Sequence[Calibration]) -> None:
         """Keep the gallery's own threshold for each use, in place of earlier ones.
@@ -280,15 +268,3 @@ class Store(Editable):
         self._database.wipe_traces()
         with self._database.writing() as connection:
             connection.execute("UPDATE gallery SET traces_remain = 0")
-
-
-def _erase(connection: SealedConnection, action: Action, condition: str, value: str | int) -> bool:
-    rows = connection.execute(f"SELECT id FROM person WHERE {condition}", (value,)).fetchall()
-    if rows:
-        people = {row[0] for row in rows}
-        audit.note(connection, action, *sorted(people))
-        forget_faces(connection, Snapshot(connection).model, people)
-        connection.execute(f"DELETE FROM person WHERE {condition}", (value,))
-        journal.forget(connection)
-        connection.execute("UPDATE gallery SET traces_remain = 1")
-    return bool(rows)

@@ -13,6 +13,9 @@ from .nearest import Found, Nearest
 from .snapshot import Roll, Snapshot
 from .templates import Embeddings, Ids
 
+Named = tuple[str, int]
+"""A person's name and id: people are told by name, and meant by id."""
+
 _TEMPLATES_A_PERSON = 4  # looked at for each person asked for, before looking further
 _QUERIES_AT_ONCE = 256
 _TRIMMED = 0.2  # of a person's templates at either end; one at least, where there are three
@@ -112,7 +115,7 @@ class View:
         """The k people closest to a query, (D,), of which some templates have been found."""
         values: dict[int, tuple[float, float]] = {}
 
-        def look(count: int) -> tuple[dict[str, float], float, bool]:
+        def look(count: int) -> tuple[dict[Named, float], float, bool]:
             nonlocal found
             if count > len(found[1]):
                 [found] = nearest.of(query[np.newaxis], count)
@@ -139,8 +142,8 @@ class View:
         best: Mapping[int, float],
         matching: Matching,
         values: dict[int, tuple[float, float]],
-    ) -> dict[str, float]:
-        """Name → cosine similarity by a rule, without those who are known not to have this face.
+    ) -> dict[Named, float]:
+        """Person → cosine similarity by a rule, without those who are known not to have this face.
 
         Args:
             query: (D,) a unit vector.
@@ -158,7 +161,7 @@ class View:
                 own = similarities[owners == person]
                 values[person] = float(own.max()), combined(own, matching)
         return {
-            self.roll.names[person]: values[person][1]
+            (self.roll.names[person], person): values[person][1]
             for person in best
             if person not in self.excluded
             or (self.excluded[person] @ query).max() < values[person][0]
@@ -175,7 +178,7 @@ class View:
 
 
 def best_of(
-    look: Callable[[int], tuple[Mapping[str, float], float, bool]], k: int, most: int
+    look: Callable[[int], tuple[Mapping[Named, float], float, bool]], k: int, most: int
 ) -> list[Match]:
     """Find the k people closest to a query, best first, those of equal similarity by name.
 
@@ -184,8 +187,8 @@ def best_of(
     looked at until that is not closer than the k people found.
 
     Args:
-        look: How many templates → the people whose they are, name → cosine similarity; the cosine
-            similarity of the last of these templates; whether there is nobody else.
+        look: How many templates → the people whose they are, with their cosine similarity; the
+            cosine similarity of the last of these templates; whether there is nobody else.
         k: How many people; fewer are found where fewer are enrolled.
         most: How many templates there are.
     """
@@ -195,7 +198,10 @@ def best_of(
         ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))[:k]
         is_settled = len(ranked) == k and ranked[-1][1] >= limit
         if is_settled or are_all or count == most:
-            return [Match(person=name, cosine_similarity=value) for name, value in ranked]
+            return [
+                Match(person=name, cosine_similarity=value, person_id=person)
+                for (name, person), value in ranked
+            ]
         count = min(most, 4 * count)
 
 

@@ -24,6 +24,7 @@ from .database import Database
 from .keys import Lock
 from .names import person_name
 from .opening import connect
+from .people import Who
 from .remote import Collections
 from .rows import Row
 from .schema import TABLES
@@ -85,13 +86,27 @@ class WorkingCopy(Database):
         labels = sorted({label_of(person_name(name)) for name in names})
         self._load_people(self._collections.rows_in(["person"], "label", labels), crops)
 
+    def load(self, whom: Iterable[Who], *, crops: bool = False) -> None:
+        """Read people who are meant by an id, and all who have one of some names."""
+        everybody = list(whom)
+        self.load_ids([who for who in everybody if isinstance(who, int)], crops=crops)
+        self.load_named([who for who in everybody if isinstance(who, str)], crops=crops)
+
+    def names_of(self, people: Iterable[int]) -> list[str]:
+        """What some of those who were read are called."""
+        wanted = set(people)
+        rows = self._connection.execute("SELECT id, name FROM person")
+        return [name for person, name in rows if person in wanted]
+
     def load_people(self, people: Sequence[StoredRow], *, crops: bool = False) -> None:
         """Read all that is theirs."""
         self._load_people(people, crops)
 
-    def load_ids(self, ids: Iterable[int]) -> None:
+    def load_ids(self, ids: Iterable[int], *, crops: bool = False) -> None:
         """Read people by their ids."""
-        self._load_people(self._collections.rows_in(["person"], "number", set(ids)), crops=False)
+        wanted = set(ids)
+        if wanted:
+            self._load_people(self._collections.rows_in(["person"], "number", wanted), crops)
 
     def load_photographs(self, digests: Iterable[str]) -> None:
         """Read all who are enrolled by one of some photographs."""

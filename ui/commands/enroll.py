@@ -122,7 +122,10 @@ def enroll(
 def _print_enrolment(enrolment: Enrolment, empty: Sequence[FailedImage]) -> None:
     """Print what was enrolled on stdout, and what was odd or not enrolled on stderr."""
     for person in enrolment.enrolled:
-        output.print_line(f"enrolled {person.person}: {count(person.photographs, 'photograph')}")
+        covered = f", by the consent {person.consent}" if person.consent else ""
+        output.print_line(
+            f"enrolled {person.person}: {count(person.photographs, 'photograph')}{covered}"
+        )
     for kept in enrolment.kept:
         for warning in kept.warnings:
             output.print_warning(f"{kept.image}: {warning}")
