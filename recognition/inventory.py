@@ -66,8 +66,8 @@ class LookAlikes:
     share: float
     above: bool
     told_apart: bool = False
-    person_id: int | None = None
-    other_id: int | None = None
+    person_id: int
+    other_id: int
 
 
 class State(StrEnum):

@@ -154,10 +154,6 @@ class PeopleKeeper(Editable):
     def erase(self, who: Who) -> str | None:
         """Remove a person, enrolled or deleted, for good; see `AnyGallery.erase`.
 
-        Args:
-            name: The person's name.
-            person: Their id, needed where several are or were called so.
-
         Returns:
             What that leaves for a while, in one line; None where it leaves no byte.
         """

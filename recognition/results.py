@@ -271,10 +271,10 @@ class PersonSummary:
     name: str
     photographs: int
     enrolled_at: str
+    person_id: int
     consent: str | None = None
     consented_at: str | None = None
     expires_on: str | None = None
-    person_id: int | None = None
     groups: tuple[str, ...] = ()
     deleted_at: str | None = None
 

@@ -282,12 +282,11 @@ class RecognitionService(ThresholdKeeper):
         limit = self._limit(threshold, calibration)
         [(embedding, taken)] = self._largest_faces([photograph])
         gallery = self._gallery()
-        ids = [] if person.person_id is None else [person.person_id]
-        found = gallery.search(embedding[None], 1, among=ids)[0]
+        found = gallery.search(embedding[None], 1, among=[person.person_id])[0]
         if found:
             similarity = found[0].cosine_similarity
         else:  # whoever is known not to have this face is not found by it
-            _, embeddings = gallery.templates_of(person.name)
+            _, embeddings = gallery.templates_of(person.person_id)
             similarity = min(1.0, max(-1.0, float((embeddings @ embedding).max())))
         return Verification(
             same_person=bool(found) and similarity >= limit,

@@ -23,9 +23,9 @@ def undo_bar(service: RecognitionService) -> None:
         return
     with st.container(horizontal=True, border=True, vertical_alignment="center"):
         st.markdown(f"Done last: {wording.literal(operations[0].what)}")
-        if st.button("Undo", icon=":material/undo:", key=f"undo-{operations[0].done_at}"):
+        if st.button("Undo", icon=":material/undo:", key=f"undo-{operations[0].number}"):
             with components.refusals_shown():
-                service.undo()
+                service.undo(operations[0].number)
                 st.rerun()
 
 
@@ -43,49 +43,62 @@ def groups_form(
     )
     add = [group for group in chosen if group not in person.groups]
     remove = [group for group in person.groups if group not in chosen]
-    if (add or remove) and st.button("Set groups", key=f"group-{person.name}", width="stretch"):
+    who = person.person_id
+    if (add or remove) and st.button("Set groups", key=f"group-{who}", width="stretch"):
         with components.refusals_shown():
-            service.group([person.name], add=add, remove=remove)
+            service.group([who], add=add, remove=remove)
             st.rerun()
 
 
-def merge_form(service: RecognitionService, name: str, people: Sequence[PersonSummary]) -> None:
+def merge_form(
+    service: RecognitionService, person: PersonSummary, people: Sequence[PersonSummary]
+) -> None:
     """Let a person be made one with another."""
-    others = [person.name for person in people if person.name != name]
-    if not others:
-        return
-    into = st.selectbox(
-        "Merge into", others, index=None, key=f"merge-into-{name}", placeholder="somebody"
-    )
-    if into is not None and st.button("Merge", key=f"merge-{name}", width="stretch"):
+    who = person.person_id
+    into = _somebody("Merge into", people, besides=who, key=f"merge-into-{who}")
+    if into is not None and st.button("Merge", key=f"merge-{who}", width="stretch"):
         with components.refusals_shown():
-            service.merge(name, into)
+            service.merge(who, into)
             st.rerun()
 
 
 def photographs(service: RecognitionService, people: Sequence[PersonSummary]) -> None:
     """Show somebody's photographs, and let some of them be given to another person."""
-    names = [person.name for person in people]
     with st.expander("Photographs", icon=":material/photo_library:"):
-        name = st.selectbox("Whose", names, index=None, key="whose", placeholder="somebody")
-        if name is None:
+        who = _somebody("Whose", people, key="whose")
+        if who is None:
             return
-        own = service.photographs(name)
+        own = service.photographs(who)
         with st.container(horizontal=True, gap="medium"):
             for photograph in memory.first_of(own, key="photographs", size=_PHOTOGRAPHS):
-                _photograph(service, name, photograph)
+                _photograph(service, who, photograph)
         memory.more_button(own, key="photographs", size=_PHOTOGRAPHS)
         st.caption(
             "“Closest” is the similarity to the most similar of the others: a low one may be "
             "somebody else’s photograph, one of 0.99 is almost the same picture."
         )
         if len(own) > 1:
-            _hand_over(service, name, own, names)
+            _hand_over(service, who, own, people)
 
 
-def _photograph(service: RecognitionService, name: str, photograph: PhotographSummary) -> None:
+def _somebody(
+    label: str, people: Sequence[PersonSummary], *, key: str, besides: int | None = None
+) -> int | None:
+    """Let one of some people be chosen by name; their id, which the page is to pass on."""
+    names = {one.person_id: one.name for one in people if one.person_id != besides}
+    return st.selectbox(
+        label,
+        list(names),
+        index=None,
+        format_func=lambda who: names.get(who, "somebody who is gone"),
+        key=key,
+        placeholder="somebody",
+    )
+
+
+def _photograph(service: RecognitionService, who: int, photograph: PhotographSummary) -> None:
     with st.container(width=_WIDTH, gap="xxsmall"):
-        if thumbnail := service.thumbnail(name, photograph.number):
+        if thumbnail := service.thumbnail(who, photograph.number):
             st.image(thumbnail, width=_WIDTH)
         closest = photograph.cosine_similarity
         number = f"No. {photograph.number}"
@@ -95,24 +108,24 @@ def _photograph(service: RecognitionService, name: str, photograph: PhotographSu
 
 def _hand_over(
     service: RecognitionService,
-    name: str,
+    who: int,
     own: Sequence[PhotographSummary],
-    names: Sequence[str],
+    people: Sequence[PersonSummary],
 ) -> None:
     """Give chosen photographs to somebody enrolled, or to somebody new."""
     chosen = st.multiselect(
-        "These numbers", [photograph.number for photograph in own], key=f"numbers-{name}"
+        "These numbers", [photograph.number for photograph in own], key=f"numbers-{who}"
     )
     left, right = st.columns(2)
-    others = [other for other in names if other != name]
-    to = left.selectbox("belong to", others, index=None, key=f"to-{name}", placeholder="somebody")
-    new = right.text_input("or to somebody new", key=f"new-{name}", placeholder="a new name")
-    if st.button("Give them", key=f"give-{name}", disabled=not chosen or not (to or new.strip())):
+    with left:
+        to = _somebody("belong to", people, besides=who, key=f"to-{who}")
+    new = right.text_input("or to somebody new", key=f"new-{who}", placeholder="a new name")
+    if st.button("Give them", key=f"give-{who}", disabled=not chosen or (to is None and not new.strip())):
         with components.refusals_shown():
             if new.strip():
-                service.split(name, chosen, new)
+                service.split(who, chosen, new)
             elif to is not None:
-                service.move(name, chosen, to)
+                service.move(who, chosen, to)
             st.rerun()
 
 
@@ -133,17 +146,18 @@ def look_alikes(service: RecognitionService, people: Sequence[PersonSummary]) ->
             pairs = service.look_alikes()
         if not pairs:
             st.success("Nobody is near the threshold.", icon=":material/check:")
-        for number, pair in enumerate(pairs[:_PAIRS]):
-            _pair(service, number, pair)
+        for pair in pairs[:_PAIRS]:
+            _pair(service, pair)
         if len(pairs) > _PAIRS:
             st.caption(f"{len(pairs) - _PAIRS} more: likeness people check lists all.")
 
 
-def _pair(service: RecognitionService, number: int, pair: LookAlikes) -> None:
+def _pair(service: RecognitionService, pair: LookAlikes) -> None:
     """Their two faces that are most alike, how alike, and a button that says that they are two."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        for name, photograph in zip((pair.person, pair.other), pair.photographs, strict=True):
-            if thumbnail := service.thumbnail(name, photograph):
+        both = pair.person_id, pair.other_id
+        for who, photograph in zip(both, pair.photographs, strict=True):
+            if thumbnail := service.thumbnail(who, photograph):
                 st.image(thumbnail, width=_ALIKE_WIDTH)
         with st.container(width="stretch", gap=None):
             st.markdown(f"{wording.plain(pair.person)} and {wording.plain(pair.other)}")
@@ -151,9 +165,9 @@ def _pair(service: RecognitionService, number: int, pair: LookAlikes) -> None:
                 f"{wording.number(pair.cosine_similarity)}, {wording.verdict(pair)}: "
                 f"{100 * pair.share:.0f} % of their pairs of photographs reach the threshold"
             )
-        if st.button("They are two people", key=f"apart-{number}"):
+        if st.button("They are two people", key="apart-{}-{}".format(*both)):
             with components.refusals_shown():
-                service.tell_apart(pair.person, pair.other)
+                service.tell_apart(pair.person_id, pair.other_id)
                 people, _ = st.session_state["alike"]["of"]
                 st.session_state["alike"]["of"] = (people, service.operations()[:1])
                 st.rerun()

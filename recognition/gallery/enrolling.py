@@ -14,7 +14,6 @@ from .sealing import SealedConnection, crop_place, name_place
 from .snapshot import Snapshot
 from .templates import EmbeddingModel, Template, is_same_face, unit_vectors
 
-
 CONSENT_ENDED = ""
 """Stands where a name would, of a photograph that is left out because no consent covers it."""
 

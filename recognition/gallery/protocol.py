@@ -224,10 +224,6 @@ class AnyGallery(Editable):
     def erase(self, who: Who) -> None:
         """Remove a person for good, enrolled or deleted; `lingers` tells what that leaves.
 
-        Args:
-            name: The person's name.
-            person: Their id, which says who is meant where several are or were called so.
-
         Raises:
             AmbiguousError: Several people have that name, of whom all but one are deleted.
             GalleryError: Nobody has that name or id.

@@ -66,7 +66,8 @@ def tell_apart(
     It goes when either is erased.
     """
     with settings.recognition_service() as service:
-        service.tell_apart(name, other)
+        one, another = service.person(name), service.person(other)
+        service.tell_apart(one.person_id, another.person_id)
     output.print_line(f"{name} and {other} are two people; likeness people undo takes it back")
     return 0
 

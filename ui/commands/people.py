@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from data.errors import ArgumentError, GalleryError
+from recognition.gallery.names import person_name
+from recognition.inventory import State
+from recognition.results import PersonSummary
 
 from .. import output
 from ..asking import YesOption, agreed, is_on_terminal
@@ -98,7 +101,8 @@ def group(
 ) -> int:
     """Put people into groups, or take them out; a group is there while somebody is in it."""
     with settings.recognition_service() as service:
-        service.group(names, add=add or (), remove=remove or ())
+        whom = [service.person(name).person_id for name in names]
+        service.group(whom, add=add or (), remove=remove or ())
     output.print_line(
         f"{count(len(set(names)), 'person', 'people')} changed: see likeness people list"
     )
@@ -113,8 +117,11 @@ def merge(
 ) -> int:
     """Make two people one: INTO gets all photographs of NAME."""
     with settings.recognition_service() as service:
-        service.merge(name, into)
+        gone, stays = service.person(name), service.person(into)
+        service.merge(gone.person_id, stays.person_id)
+        both = service.person(stays.person_id)
     output.print_line(f"{name} is now {into}; likeness people undo takes it back")
+    _tell_new_end(stays, both)
     return 0
 
 
@@ -127,8 +134,11 @@ def move(
 ) -> int:
     """Give some of somebody's photographs to another person."""
     with settings.recognition_service() as service:
-        service.move(name, numbers, to)
+        owner, target = service.person(name), service.person(to)
+        service.move(owner.person_id, numbers, target.person_id)
+        after = service.person(target.person_id)
     output.print_line(f"{count(len(set(numbers)), 'photograph')} of {name} moved to {to}")
+    _tell_new_end(target, after)
     return 0
 
 
@@ -141,7 +151,7 @@ def split(
 ) -> int:
     """Make a new person of some of somebody's photographs."""
     with settings.recognition_service() as service:
-        service.split(name, numbers, new)
+        service.split(service.person(name).person_id, numbers, new)
     output.print_line(f"{count(len(set(numbers)), 'photograph')} of {name} split off as {new}")
     return 0
 
@@ -162,7 +172,7 @@ def exclude(
     person. What is kept of the face goes when the person is erased.
     """
     with settings.recognition_service() as service:
-        service.not_this_person(name, photograph, face=face)
+        service.not_this_person(service.person(name).person_id, photograph, face=face)
     output.print_line(f"this face is not called {name} any more")
     return 0
 
@@ -201,7 +211,7 @@ def rename(
 ) -> int:
     """Give somebody another name."""
     with settings.recognition_service() as service:
-        service.rename(old, new)
+        service.rename(service.person(old).person_id, new)
     output.print_line(f"{old} is now {new}")
     return 0
 
@@ -210,18 +220,41 @@ def rename(
 def delete(settings: Settings, name: PersonArgument) -> int:
     """Recognise somebody no longer; within 30 days this can be undone."""
     with settings.recognition_service() as service:
-        service.delete(name)
+        service.delete(service.person(name).person_id)
     output.print_line(f"{name} is deleted; likeness people restore undoes it for 30 days")
     return 0
 
 
 @command(_group, "restore", example="likeness people restore Ann")
-def restore(settings: Settings, name: PersonArgument) -> int:
+def restore(
+    settings: Settings,
+    name: PersonArgument,
+    number: Annotated[
+        int | None,
+        typer.Option(
+            "--id",
+            metavar="ID",
+            min=1,
+            help="Which of several who were called so; `people list --deleted --json` has the ids.",
+        ),
+    ] = None,
+) -> int:
     """Undo a deletion of the last 30 days."""
     with settings.recognition_service() as service:
-        service.restore(name)
+        person = service.person(name if number is None else number, State.DELETED)
+        if person.name != person_name(name):
+            raise ArgumentError(f"the person with the id {number} is called '{person.name}'")
+        service.restore(person.person_id)
     output.print_line(f"{name} is enrolled again")
     return 0
+
+
+def _tell_new_end(before: PersonSummary, after: PersonSummary) -> None:
+    """Say where photographs of somebody else have brought an earlier end of consent."""
+    if after.expires_on != before.expires_on:
+        output.print_note(
+            f"{after.name} is kept until {after.expires_on}, the earlier end of the two consents"
+        )
 
 
 @command(_group, "erase", example="likeness people erase Ann")
@@ -250,7 +283,7 @@ def erase(
         if not agreed(kept, f"Erase {output.one_line(person.name)} for good?", yes=yes):
             output.print_error("nothing was erased")
             return 1
-        lingers = service.erase(person.name, person.person_id)
+        lingers = service.erase(person.person_id)
     output.print_line(f"erased {kept}")
     if lingers:
         output.print_warning(lingers)

@@ -147,7 +147,7 @@ def consent(
     if agreed is None:
         raise ArgumentError("what was agreed to? Give --note NOTE, --until DATE, or both")
     with settings.recognition_service() as service:
-        service.consent(name, agreed)
+        service.consent(service.person(name).person_id, agreed)
     output.print_line(f"consent of {name} noted; likeness people list shows it")
     return 0
 

@@ -125,9 +125,9 @@ def _result(
 def _wrong_name(service: RecognitionService, upload: Upload, result: Identification) -> None:
     """Let somebody say that a face has been given the wrong name."""
     named = {
-        f"{number} · {wording.shorten(face.person)}": (number, face.person)
+        f"{number} · {wording.shorten(face.person)}": (number, face.person_id)
         for number, face in enumerate(result.faces, 1)
-        if face.person is not None
+        if face.person is not None and face.person_id is not None
     }
     if not named:
         return

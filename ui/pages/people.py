@@ -105,6 +105,8 @@ def _receipt(enrolment: Enrolment, names: Sequence[str]) -> None:
     for enrolled in enrolment.enrolled:
         count = wording.count(enrolled.photographs, "photograph")
         st.success(f"{wording.plain(enrolled.person)}: {count} enrolled", icon=":material/check:")
+        if enrolled.consent:
+            st.caption(f"Covered by the consent {wording.plain(enrolled.consent)}")
     if not enrolment.enrolled:
         known = all(skipped.enrolled_before for skipped in enrolment.skipped)
         why = "every photograph is enrolled already" if known else "no photograph could be used"
@@ -163,7 +165,7 @@ def _person(
 ) -> None:
     """One person's card."""
     with st.container(width=132, gap="xxsmall"):
-        if thumbnail := service.thumbnail(person.name):
+        if thumbnail := service.thumbnail(person.person_id):
             st.image(thumbnail, width=132)
         st.text(wording.shorten(person.name))
         st.caption(wording.count(person.photographs, "photograph"))
@@ -172,17 +174,18 @@ def _person(
         with st.popover("Change", type="tertiary"):
             st.text(person.name)
             st.caption(f"Enrolled {person.enrolled_at[:10]}{_consent_of(person)}")
-            name = st.text_input("New name", key=f"rename-to-{person.name}")
-            if st.button("Rename", key=f"rename-{person.name}", width="stretch"):
+            who = person.person_id
+            name = st.text_input("New name", key=f"rename-to-{who}-{person.name}")
+            if st.button("Rename", key=f"rename-{who}", width="stretch"):
                 with components.refusals_shown():
-                    service.rename(person.name, name)
+                    service.rename(who, name)
                     st.rerun()
-            if st.button("Delete", key=f"delete-{person.name}", width="stretch"):
+            if st.button("Delete", key=f"delete-{who}", width="stretch"):
                 with components.refusals_shown():
-                    service.delete(person.name)
+                    service.delete(who)
                     st.rerun()
             setting_right.groups_form(service, person, people)
-            setting_right.merge_form(service, person.name, people)
+            setting_right.merge_form(service, person, people)
 
 
 def _consent_of(person: PersonSummary) -> str:
@@ -198,15 +201,33 @@ def _deleted_people(service: RecognitionService) -> None:
         return
     with st.expander(f"Deleted: {wording.count(len(deleted), 'person', 'people')}"):
         st.caption("They are not recognised any more, and are erased 30 days after deletion.")
-        for number, person in enumerate(deleted):
+        for person in deleted:
+            who = person.person_id
             with st.container(horizontal=True, vertical_alignment="center"):
-                st.text(wording.shorten(person.name), width="stretch")
-                if st.button("Restore", key=f"restore-{number}"):
-                    service.restore(person.name)
-                    st.rerun()
-                if st.button("Erase for good", key=f"erase-{number}"):
-                    service.erase(person.name, person.person_id)
-                    st.rerun()
+                st.text(
+                    f"{wording.shorten(person.name)}, deleted {(person.deleted_at or '')[:10]}",
+                    width="stretch",
+                )
+                if st.button("Restore", key=f"restore-{who}"):
+                    with components.refusals_shown():
+                        service.restore(who)
+                        st.rerun()
+                with st.popover("Erase for good"):
+                    _erasure(service, person)
+
+
+def _erasure(service: RecognitionService, person: PersonSummary) -> None:
+    """Say what would go for good, and let it be erased."""
+    st.text(person.name)
+    st.caption(
+        f"{wording.count(person.photographs, 'photograph')} enrolled since "
+        f"{person.enrolled_at[:10]}, their faces, groups and consent, and what can be undone. "
+        "Nobody else of this name is touched. This cannot be undone."
+    )
+    if st.button("Erase for good", key=f"erase-{person.person_id}", type="primary"):
+        with components.refusals_shown():
+            service.erase(person.person_id)
+            st.rerun()
 
 
 page()

@@ -76,7 +76,7 @@ def _other(service: RecognitionService) -> Upload | PersonSummary | None:
     if person is None:
         return None
     chosen: PersonSummary = person
-    if thumbnail := service.thumbnail(chosen.name):
+    if thumbnail := service.thumbnail(chosen.person_id):
         st.image(thumbnail, width=132)
     st.caption(
         f"Enrolled by {wording.count(chosen.photographs, 'photograph')}: the closest counts."

@@ -66,6 +66,7 @@ class PlayedService:
     excluded: list[tuple[str, int | None]] = field(default_factory=list)
     given: list[tuple[str, str, list[int], str]] = field(default_factory=list)
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    ids: dict[str, int] = field(default_factory=dict)
     asked_groups: tuple[str, ...] = ()
     excluding: bool = False
 
@@ -78,28 +79,41 @@ class PlayedService:
     def calibration(self, use: Use) -> Calibration | None:
         return self.own
 
+    def id_of(self, name: str) -> int:
+        """A person's id, which stays when they are renamed."""
+        return self.ids.setdefault(name, 101 + len(self.ids))
+
+    def name_of(self, who: int) -> str:
+        return next(name for name, number in self.ids.items() if number == who)
+
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         return tuple(
             PersonSummary(
                 name=name,
                 photographs=2,
                 enrolled_at="2025-03-01T10:00:00+00:00",
+                person_id=self.id_of(name),
                 groups=self.groups.get(name, ()),
+                deleted_at="2025-04-01T10:00:00+00:00" if deleted else None,
             )
             for name in (self.deleted if deleted else self.names)
         )
 
-    def thumbnail(self, person: str, photograph: int | None = None) -> bytes | None:
+    def thumbnail(self, person: int, photograph: int | None = None) -> bytes | None:
         return _picture()
 
     def operations(self) -> tuple[Operation, ...]:
-        return tuple(Operation(what, f"{n}") for n, what in reversed(list(enumerate(self.done))))
+        return tuple(
+            Operation(what, f"{n}", n) for n, what in reversed(list(enumerate(self.done)))
+        )
 
-    def undo(self) -> str:
+    def undo(self, operation: int) -> str:
+        if operation != len(self.done) - 1:
+            raise GalleryError("something else was done since")
         self.undone.append(self.done.pop())
         return self.undone[-1]
 
-    def photographs(self, person: str) -> tuple[PhotographSummary, ...]:
+    def photographs(self, person: int) -> tuple[PhotographSummary, ...]:
         return tuple(
             PhotographSummary(
                 number=number,
@@ -110,29 +124,33 @@ class PlayedService:
             for number in (4, 7, 9)
         )
 
-    def merge(self, name: str, into: str) -> None:
+    def merge(self, who: int, into_whom: int) -> None:
+        name, into = self.name_of(who), self.name_of(into_whom)
         self.names.remove(name)
         self.done.append(f"'{name}' merged into '{into}'")
 
-    def move(self, name: str, photographs: Sequence[int], to: str) -> None:
-        self.given.append(("move", name, list(photographs), to))
+    def move(self, who: int, photographs: Sequence[int], to: int) -> None:
+        self.given.append(("move", self.name_of(who), list(photographs), self.name_of(to)))
 
-    def split(self, name: str, photographs: Sequence[int], new: str) -> None:
-        self.given.append(("split", name, list(photographs), new))
+    def split(self, who: int, photographs: Sequence[int], new: str) -> None:
+        self.given.append(("split", self.name_of(who), list(photographs), new))
 
-    def group(self, names: Sequence[str], *, add: Sequence[str], remove: Sequence[str]) -> None:
-        for name in names:
+    def group(self, whom: Sequence[int], *, add: Sequence[str], remove: Sequence[str]) -> None:
+        for name in map(self.name_of, whom):
             self.groups[name] = tuple(sorted({*self.groups.get(name, ()), *add} - {*remove}))
         self.done.append("grouped")
 
-    def tell_apart(self, name: str, other: str) -> None:
-        self.alike = [pair for pair in self.alike if (pair.person, pair.other) != (name, other)]
+    def tell_apart(self, who: int, other_one: int) -> None:
+        ids = who, other_one
+        self.alike = [pair for pair in self.alike if (pair.person_id, pair.other_id) != ids]
+        name, other = map(self.name_of, ids)
         self.done.append(f"'{name}' and '{other}' said to be two people")
 
     def look_alikes(self) -> list[LookAlikes]:
         return self.alike
 
-    def not_this_person(self, person: str, image: bytes, *, face: int | None = None) -> None:
+    def not_this_person(self, who: int, image: bytes, *, face: int | None = None) -> None:
+        person = self.name_of(who)
         self.excluded.append((person, face))
         self.done.append(f"a face said not to be '{person}'")
 
@@ -174,22 +192,26 @@ class PlayedService:
             ),
         )
 
-    def rename(self, old: str, new: str) -> None:
+    def rename(self, who: int, new: str) -> None:
+        old = self.name_of(who)
         if new in self.names:
             raise GalleryError(f"somebody is called {new!r} already")
         self.names[self.names.index(old)] = new
+        self.ids[new] = self.ids.pop(old)
 
-    def delete(self, name: str) -> None:
+    def delete(self, who: int) -> None:
+        name = self.name_of(who)
         self.names.remove(name)
         self.deleted.append(name)
         self.done.append(f"'{name}' deleted")
 
-    def restore(self, name: str) -> None:
+    def restore(self, who: int) -> None:
+        name = self.name_of(who)
         self.deleted.remove(name)
         self.names.append(name)
 
-    def erase(self, name: str) -> None:
-        self.deleted.remove(name)
+    def erase(self, who: int) -> None:
+        self.deleted.remove(self.name_of(who))
 
     def identify(
         self, images: Sequence[bytes], *, top_k: int, threshold: float, groups: tuple[str, ...]
@@ -207,11 +229,16 @@ class PlayedService:
         if not image.startswith(b"\x89PNG"):
             return FailedImage(image=name, error="cannot read this picture: no picture")
         matches = tuple(
-            Match(n, self.similarity, None if self.own is None else 0.9876) for n in self.names
+            Match(n, self.similarity, None if self.own is None else 0.9876, self.id_of(n))
+            for n in self.names
         )
         known = self.names[0] if self.similarity >= threshold else None
         face = IdentifiedFace(
-            face=FACE, person=known, matches=matches[:top_k], quality=self.quality
+            face=FACE,
+            person=known,
+            matches=matches[:top_k],
+            quality=self.quality,
+            person_id=None if known is None else self.id_of(known),
         )
         return Identification(image=name, faces=(face,))
 
