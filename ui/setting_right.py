@@ -120,7 +120,9 @@ def _hand_over(
     with left:
         to = _somebody("belong to", people, besides=who, key=f"to-{who}")
     new = right.text_input("or to somebody new", key=f"new-{who}", placeholder="a new name")
-    if st.button("Give them", key=f"give-{who}", disabled=not chosen or (to is None and not new.strip())):
+    if st.button(
+        "Give them", key=f"give-{who}", disabled=not chosen or (to is None and not new.strip())
+    ):
         with components.refusals_shown():
             if new.strip():
                 service.split(who, chosen, new)

@@ -193,3 +193,102 @@ def test_lines_are_kept_for_a_year(two: Gallery, folder: Path) -> None:
     kept = [entry.action for entry in two.audit()]
     assert str(AUDIT_DAYS + 2) not in kept
     assert str(AUDIT_DAYS - 2) in kept
+
+
+LATER = TOMORROW + timedelta(days=9)
+
+
+@pytest.fixture
+def agreed(two: Gallery, make_template: Callable[..., Template]) -> dict[str, int]:
+    """Ann has three photographs and agreed until tomorrow, Bob until later; Cyd to nothing noted."""
+    two.enrol("Ann", [make_template(11), make_template(12)], Consent(note="A", until=TOMORROW))
+    two.consent("Bob", Consent(note="B", until=LATER))
+    two.enrol("Cyd", [make_template(21), make_template(22)])
+    return {person.name: person.person_id for person in two.people()}
+
+
+def ends(gallery: Gallery) -> dict[str, tuple[str | None, str | None]]:
+    return {one.name: (one.consent, one.expires_on) for one in gallery.people()}
+
+
+def numbers(gallery: Gallery, who: int) -> list[int]:
+    return [one.number for one in gallery.photographs(who)]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (
+            lambda gallery, who: gallery.split(who["Ann"], numbers(gallery, who["Ann"])[:1], "Eve"),
+            {"Ann": ("A", TOMORROW), "Bob": ("B", LATER), "Cyd": (None, None),
+             "Eve": ("A", TOMORROW)},
+        ),
+        (
+            lambda gallery, who: gallery.move(
+                who["Ann"], numbers(gallery, who["Ann"])[:1], who["Bob"]
+            ),
+            {"Ann": ("A", TOMORROW), "Bob": ("B; A", TOMORROW), "Cyd": (None, None)},
+        ),
+        (
+            lambda gallery, who: gallery.move(
+                who["Ann"], numbers(gallery, who["Ann"])[:1], who["Cyd"]
+            ),
+            {"Ann": ("A", TOMORROW), "Bob": ("B", LATER), "Cyd": ("A", TOMORROW)},
+        ),
+        (
+            lambda gallery, who: gallery.move(
+                who["Cyd"], numbers(gallery, who["Cyd"])[:1], who["Bob"]
+            ),
+            {"Ann": ("A", TOMORROW), "Bob": ("B", LATER), "Cyd": (None, None)},
+        ),
+        (
+            lambda gallery, who: gallery.merge(who["Ann"], who["Bob"]),
+            {"Bob": ("B; A", TOMORROW), "Cyd": (None, None)},
+        ),
+        (
+            lambda gallery, who: gallery.merge(who["Bob"], who["Ann"]),
+            {"Ann": ("A; B", TOMORROW), "Cyd": (None, None)},
+        ),
+        (
+            lambda gallery, who: gallery.merge(who["Ann"], who["Cyd"]),
+            {"Bob": ("B", LATER), "Cyd": ("A", TOMORROW)},
+        ),
+    ],
+    ids=["split", "move", "move to nothing noted", "move from nothing noted", "merge",
+         "merge the other way", "merge into nothing noted"],
+)  # fmt: skip
+def test_it_goes_with_photographs_and_the_earlier_end_stays_and_undo_restores(
+    two: Gallery,
+    agreed: dict[str, int],
+    change: Callable[[Gallery, dict[str, int]], None],
+    expected: dict[str, tuple[str | None, object]],
+) -> None:
+    before = two.people()
+    change(two, agreed)
+    assert ends(two) == {
+        name: (note, until and str(until)) for name, (note, until) in expected.items()
+    }
+    two.undo()
+    assert two.people() == before
+
+
+def test_two_notes_that_make_one_too_long_are_refused(two: Gallery, agreed: dict[str, int]) -> None:
+    two.consent("Ann", Consent(note="x" * 999))
+    before = two.people()
+    with pytest.raises(GalleryError, match="notes of consent make one of 1,?002 characters"):
+        two.merge("Ann", "Bob")
+    assert two.people() == before
+
+
+def test_of_whom_no_consent_holds_no_more_is_enrolled_until_one_does(
+    two: Gallery, folder: Path, make_template: Callable[..., Template]
+) -> None:
+    tamper(folder, "UPDATE person SET expires_on = ? WHERE id = 2", YESTERDAY)
+    with two._store._changing() as connection:
+        from recognition.gallery.enrolling import CONSENT_ENDED, enrol
+
+        ended = enrol(connection, "Bob", [make_template(31)], None, ())
+        noted = enrol(connection, "Bob", [make_template(31)], Consent(note="x"), ())
+        assert ended == noted == {0: CONSENT_ENDED}
+        assert enrol(connection, "Bob", [make_template(31)], Consent(until=TOMORROW), ()) == {}
+    assert [person.photographs for person in two.people() if person.name == "Bob"] == [2]

@@ -103,9 +103,7 @@ class PlayedService:
         return _picture()
 
     def operations(self) -> tuple[Operation, ...]:
-        return tuple(
-            Operation(what, f"{n}", n) for n, what in reversed(list(enumerate(self.done)))
-        )
+        return tuple(Operation(what, f"{n}", n) for n, what in reversed(list(enumerate(self.done))))
 
     def undo(self, operation: int) -> str:
         if operation != len(self.done) - 1:
