@@ -7,7 +7,7 @@ from pathlib import Path
 from data.errors import AppError
 
 from ..results import Use
-from .names import person_name
+from .names import kept_name
 from .sealing import OPEN, embedding_place, group_place, name_place
 from .snapshot import Snapshot
 from .sound import is_sound
@@ -46,14 +46,14 @@ def _bad_rows(snapshot: Snapshot) -> Iterator[str]:
     for row, closed in connection.execute("SELECT id, name FROM person ORDER BY id"):
         try:
             names[row] = seal.open_text(closed, name_place(row))
-            if person_name(names[row]) != names[row]:
+            if kept_name(names[row]) != names[row]:
                 yield f"the name '{names[row]}' is not kept in its one form"
         except AppError as error:
             yield str(error)
     for row, person, closed in connection.execute("SELECT id, person_id, name FROM membership"):
         try:
             group = seal.open_text(closed, group_place(row, person))
-            if person_name(group) != group:
+            if kept_name(group) != group:
                 yield f"the name of the group '{group}' is not kept in its one form"
         except AppError as error:
             yield str(error)

@@ -133,10 +133,6 @@ class Gallery(Searchable, AnyGallery):
     def erase(self, who: Who) -> None:
         """Remove a person for good: when this returns no byte of them is left in any file.
 
-        Args:
-            name: See `Store.erase`.
-            person: Likewise.
-
         Raises:
             AmbiguousError: Several people have that name, of whom all but one are deleted.
             GalleryError: Nobody has that name or id; or the person is gone but another program is

@@ -12,7 +12,7 @@ from ..inventory import today
 from ..results import PersonSummary
 from .groups import group_names, nobody_in
 from .matching import Matching
-from .names import person_name
+from .names import kept_name
 from .remote import Collections
 from .snapshot import Roll
 from .stored import StoredRow, StoredTemplate, columns_of, label_of
@@ -200,7 +200,7 @@ def faults_in(collections: Collections, dimension: int) -> list[str]:
     for row in collections.rows('kind == "person"'):
         names[row.number] = named(row)[0]
         try:
-            if person_name(names[row.number]) != names[row.number]:
+            if kept_name(names[row.number]) != names[row.number]:
                 found.append(f"the name '{names[row.number]}' is not kept in its one form")
         except AppError as error:
             found.append(str(error))

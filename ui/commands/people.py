@@ -9,7 +9,6 @@ import typer
 from data.errors import ArgumentError, GalleryError
 from recognition.gallery.names import person_name
 from recognition.inventory import State
-from recognition.results import PersonSummary
 
 from .. import output
 from ..asking import YesOption, agreed, is_on_terminal
@@ -249,7 +248,7 @@ def restore(
     return 0
 
 
-def _tell_new_end(before: PersonSummary, after: PersonSummary) -> None:
+def _tell_new_end(before: "PersonSummary", after: "PersonSummary") -> None:
     """Say where photographs of somebody else have brought an earlier end of consent."""
     if after.expires_on != before.expires_on:
         output.print_note(

@@ -200,7 +200,7 @@ LATER = TOMORROW + timedelta(days=9)
 
 @pytest.fixture
 def agreed(two: Gallery, make_template: Callable[..., Template]) -> dict[str, int]:
-    """Ann has three photographs and agreed until tomorrow, Bob until later; Cyd to nothing noted."""
+    """Ann agreed until tomorrow, Bob until later, and of Cyd nothing was noted."""
     two.enrol("Ann", [make_template(11), make_template(12)], Consent(note="A", until=TOMORROW))
     two.consent("Bob", Consent(note="B", until=LATER))
     two.enrol("Cyd", [make_template(21), make_template(22)])
@@ -275,7 +275,7 @@ def test_it_goes_with_photographs_and_the_earlier_end_stays_and_undo_restores(
 def test_two_notes_that_make_one_too_long_are_refused(two: Gallery, agreed: dict[str, int]) -> None:
     two.consent("Ann", Consent(note="x" * 999))
     before = two.people()
-    with pytest.raises(GalleryError, match="notes of consent make one of 1,?002 characters"):
+    with pytest.raises(GalleryError, match="notes of consent make one of 1002 characters"):
         two.merge("Ann", "Bob")
     assert two.people() == before
 

@@ -67,4 +67,50 @@ def test_a_name_is_its_own_name(text: str) -> None:
         return
     assert person_name(name) == name
     assert name == unicodedata.normalize("NFC", name).strip()
+    assert not any(unicodedata.category(one) == "Zs" and one != " " for one in name)
+    assert "  " not in name
     assert 1 <= len(name) <= LONGEST_NAME
+
+
+BLANKS = [
+    *" \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a",
+    *"\u202f\u205f\u3000\u2800\u3164\uffa0",
+    "  ",
+    " \u00a0",
+    "\u200b \u200b",
+]
+WITHOUT_WIDTH = "\u00ad\u034f\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2063\ufe0f\ufeff"
+WITHOUT_WIDTH += "\U000e0041\U000e0101"
+
+
+@pytest.mark.parametrize("blank", BLANKS, ids=ascii)
+def test_blanks_that_look_alike_are_one_plain_blank(blank: str) -> None:
+    assert person_name(f"Ann{blank}Smith") == "Ann Smith"
+    assert person_name(f"{blank}Ann{blank}") == "Ann"
+    with pytest.raises(ArgumentError):
+        person_name(blank)
+
+
+@pytest.mark.parametrize("nothing", WITHOUT_WIDTH, ids=ascii)
+def test_what_has_no_width_makes_no_other_name(nothing: str) -> None:
+    for text in (f"Ann{nothing}", f"{nothing}Ann", f"{nothing}Ann {nothing}"):
+        assert person_name(text) == "Ann"
+    assert person_name(f"A{nothing}nn") == "Ann"
+    with pytest.raises(ArgumentError):
+        person_name(nothing)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "سعادت\u200cنژاد",  # Persian, between two letters
+        "क्\u200dष",  # Devanagari, after a virama
+        "ක්\u200dෂ",  # Sinhala
+        "👩\u200d👩\u200d👧 Zoë",
+        "❤\ufe0f\u200d🔥",
+        "Room 1\ufe0f\u20e3",
+    ],
+)
+def test_joiners_stay_where_they_join(name: str) -> None:
+    assert person_name(name) == name
+    assert person_name(f"\u200d{name}\u200c") == name
