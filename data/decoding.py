@@ -12,8 +12,10 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from .distribution import install_command
 from .errors import AppError, ImageError
+from .file_kinds import kind_of
 from .files import printable
-from .formats import FORMATS
+from .formats import FORMATS, begins_like, format_word, in_words
+from .jpeg_ending import ended
 from .large_jpeg import jpeg_frame, open_reduced
 from .modes import to_rgb
 from .pixels import Pixels, read_deep, to_pixels
@@ -31,7 +33,18 @@ MIN_SIDE = 8
 
 TOO_MUCH_MEMORY = "decoding it takes more memory than it may; make it smaller, or save it again"
 
+ANIMATED = "it is animated: its first frame was taken"
+PAGES = "it has several pages: the first was taken"
+OTHERS = "it holds several pictures: the main one was taken"
+NO_END = "it lacks its end marker, as after a copy that was cut off; its pixels are all there"
+
+Warn = Callable[[str], None]
+"""Told what is odd about a picture that is read all the same: the second half of a sentence."""
+
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"})
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_SEQUENCE_BRANDS = frozenset({b"hevc", b"hevx", b"msf1"})
+_LONGEST_BRANDS = 128  # bytes of a container's beginning
 
 # What EXIF's eight orientations ask for; anything else means upright.
 _UPRIGHT = {
@@ -50,15 +63,25 @@ _WARNING_FILTERS = threading.Lock()
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
+def unheard(warning: str) -> None:
+    """Take no notice of what is odd about a picture."""
+
+
 def decode(
-    content: bytes, *, formats: Iterable[str] = FORMATS, max_pixels: int = MAX_PIXELS
+    content: bytes,
+    *,
+    formats: Iterable[str] = FORMATS,
+    max_pixels: int = MAX_PIXELS,
+    warn: Warn = unheard,
 ) -> Image.Image:
-    """Decode one picture safely; of an animated WebP or PNG, or of several pages, the first.
+    """Decode one picture safely; of an animation, or of several pages, the first.
 
     Args:
         content: A file's bytes.
         formats: Which of `FORMATS` it may be; no other's decoder sees the bytes.
         max_pixels: The most pixels to decode, at most `MAX_PIXELS`.
+
+        warn: Told what is odd about a picture that is read.
 
     Returns:
         The picture: mode RGB, 8 bit, upright, without metadata. Of a baseline JPEG with more pixels
@@ -67,14 +90,18 @@ def decode(
     Raises:
         ImageError: Why it is refused, as the second half of a sentence.
     """
-    return _decoded(content, formats, max_pixels, _as_image)
+    return _decoded(content, formats, max_pixels, _as_image, warn)
 
 
 def decode_pixels(
-    content: bytes, *, formats: Iterable[str] = FORMATS, max_pixels: int = MAX_PIXELS
+    content: bytes,
+    *,
+    formats: Iterable[str] = FORMATS,
+    max_pixels: int = MAX_PIXELS,
+    warn: Warn = unheard,
 ) -> Pixels:
     """Decode one picture safely, with all of its bits and its transparency; else as `decode`."""
-    return _decoded(content, formats, max_pixels, _as_pixels)
+    return _decoded(content, formats, max_pixels, _as_pixels, warn)
 
 
 def _decoded(
@@ -82,25 +109,31 @@ def _decoded(
     formats: Iterable[str],
     max_pixels: int,
     convert: Callable[[Image.Image | Pixels], _Result],
+    warn: Warn,
 ) -> _Result:
     """Decode and convert one picture; whatever goes wrong is an `ImageError`."""
     readers = sorted(set(formats) - {"HEIF"})
-    heic = content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS and "HEIF" in formats
     max_pixels = min(max_pixels, MAX_PIXELS)
     if not content:
         raise ImageError("it is empty; expected a picture: fetch it again")
     try:
         with _quiet():
-            if heic:
-                return convert(_read_heic(content, max_pixels))
-            return _read(content, readers, max_pixels, convert)
+            if _is_heic(content) and "HEIF" in formats:
+                return convert(_read_heic(content, max_pixels, warn))
+            try:
+                return _read(content, readers, max_pixels, convert, warn)
+            except OSError:
+                # It may be a JPEG whose pixels are all there; what is damaged is refused as before.
+                whole = ended(content) if "JPEG" in readers else None
+                if whole is None:
+                    raise
+                read = _read(whole, readers, max_pixels, convert, warn)
+                warn(NO_END)
+                return read
     except AppError:
         raise
     except UnidentifiedImageError as error:
-        raise ImageError(
-            "it is no picture that can be read, or not what its name says; "
-            f"expected {', '.join(readers)}"
-        ) from error
+        raise ImageError(_unidentified(content, frozenset(formats))) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
             f"it has too many pixels; at most {max_pixels:,} are read: make it smaller"
@@ -140,14 +173,12 @@ def _read(
     readers: list[str],
     max_pixels: int,
     convert: Callable[[Image.Image | Pixels], _Result],
+    warn: Warn,
 ) -> _Result:
     """Convert the upright picture: as Pillow has it, or its pixels where Pillow would cut bits."""
     with _opened(content, readers, max_pixels) as image:
         _check_size(image.size, max_pixels)
-        if image.format == "GIF" and getattr(image, "is_animated", False):
-            raise ImageError(
-                "it is an animated GIF; expected a still picture: save one frame of it"
-            )
+        odd = _several(image)
         if image.format == "PNG":
             _check_sums(content)
         # A PNG may tell its orientation after the pixels; a TIFF is turned while it is loaded.
@@ -155,8 +186,40 @@ def _read(
         image.load()
         late = _turn(image)
         if deep:
-            return convert(deep.turned(late if early is None else early))
-        return convert(image if late is None else _turned(image, late))
+            read = convert(deep.turned(late if early is None else early))
+        else:
+            read = convert(image if late is None else _turned(image, late))
+    if odd is not None:
+        warn(odd)
+    return read
+
+
+def _several(image: Image.Image) -> str | None:
+    """What is to be said of a picture that is one of several in its file, if anything is.
+
+    A camera's MPO holds other views of the same moment, or a map of its depth: nothing is missed.
+    """
+    try:
+        several = image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    except Exception:  # whatever follows the first frame is damaged, and is not looked at
+        return None
+    if not several:
+        return None
+    return PAGES if image.format == "TIFF" else ANIMATED
+
+
+def _unidentified(content: bytes, formats: frozenset[str]) -> str:
+    """Why a file is refused that none of the decoders it may go to knows."""
+    expected = f"expected {in_words(formats)}"
+    own = next((name for name in sorted(FORMATS) if begins_like(name, content)), None)
+    if own is not None and own not in formats:
+        return f"it is {format_word(own)}, not what its name says: rename it, or save it again"
+    found = kind_of(content)
+    if found is not None:
+        return found.refusal
+    if own is not None:
+        return f"it begins like {format_word(own)}, and is damaged; {expected}: fetch it again"
+    return f"it is no picture that can be read; {expected}"
 
 
 def _opened(content: bytes, readers: list[str], max_pixels: int) -> Image.Image:
@@ -184,6 +247,12 @@ def _check_sums(content: bytes) -> None:
         image.verify()
 
 
+def upright(image: Image.Image) -> Image.Image:
+    """A picture turned as its EXIF says; itself where it says nothing."""
+    turn = _turn(image)
+    return image if turn is None else _turned(image, turn)
+
+
 def _turn(image: Image.Image) -> Image.Transpose | None:
     """What EXIF asks for; metadata that cannot be read asks for nothing."""
     try:
@@ -198,7 +267,15 @@ def _turned(image: Image.Image, turn: Image.Transpose) -> Image.Image:
     return turned
 
 
-def _read_heic(content: bytes, max_pixels: int) -> Image.Image:
+def _is_heic(content: bytes) -> bool:
+    """Whether it is a container of HEIC; AVIF lies in the same kind of container."""
+    end = min(int.from_bytes(content[:4], "big"), _LONGEST_BRANDS)
+    brands = {content[8:12], *(content[at : at + 4] for at in range(16, end - 3, 4))}
+    is_one = content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS
+    return is_one and not brands & _AVIF_BRANDS
+
+
+def _read_heic(content: bytes, max_pixels: int, warn: Warn) -> Image.Image:
     try:
         import pi_heif
     except ImportError as error:
@@ -210,4 +287,6 @@ def _read_heic(content: bytes, max_pixels: int) -> Image.Image:
     _check_size(heif.size, max_pixels)
     # The container's own rotation counts, and has been applied; EXIF's is a copy of it.
     picture: Image.Image = heif.to_pillow()
+    if len(heif) > 1:
+        warn(ANIMATED if content[8:12] in _SEQUENCE_BRANDS else OTHERS)
     return picture

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from PIL import Image
 
 from . import decoding
-from .decoding import MAX_PIXELS
+from .decoding import MAX_PIXELS, Warn, unheard
 from .decoding_process import DecodingProcess
 from .decoding_worker import REQUEST, kinds_of
 from .errors import ArgumentError
@@ -73,17 +73,27 @@ class DecodingPool:
         self._closed = False
 
     def decode(
-        self, content: bytes, *, formats: Iterable[str] = FORMATS, max_pixels: int = MAX_PIXELS
+        self,
+        content: bytes,
+        *,
+        formats: Iterable[str] = FORMATS,
+        max_pixels: int = MAX_PIXELS,
+        warn: Warn = unheard,
     ) -> Image.Image:
         """As `data.decoding.decode`; a picture beyond the limits is an `ImageError` as well."""
-        (colours,) = self._ask(content, False, formats, max_pixels)
+        (colours,) = self._ask(content, False, formats, max_pixels, warn)
         return Image.fromarray(colours)
 
     def decode_pixels(
-        self, content: bytes, *, formats: Iterable[str] = FORMATS, max_pixels: int = MAX_PIXELS
+        self,
+        content: bytes,
+        *,
+        formats: Iterable[str] = FORMATS,
+        max_pixels: int = MAX_PIXELS,
+        warn: Warn = unheard,
     ) -> Pixels:
         """As `data.decoding.decode_pixels`; likewise."""
-        colours, *alpha = self._ask(content, True, formats, max_pixels)
+        colours, *alpha = self._ask(content, True, formats, max_pixels, warn)
         return Pixels(colours=colours, alpha=alpha[0] if alpha else None)
 
     def close(self) -> None:
@@ -97,12 +107,15 @@ class DecodingPool:
             worker.end()
 
     def _ask(
-        self, content: bytes, deep: bool, formats: Iterable[str], max_pixels: int
+        self, content: bytes, deep: bool, formats: Iterable[str], max_pixels: int, warn: Warn
     ) -> list[Array]:
         most = min(max_pixels, MAX_PIXELS)
         request = REQUEST.pack(deep, kinds_of(frozenset(formats)), most, len(content))
         with self._worker() as worker:
-            return worker.ask(request, content)
+            layers, warnings = worker.ask(request, content)
+        for warning in warnings:
+            warn(warning)
+        return layers
 
     @contextmanager
     def _worker(self) -> Iterator[DecodingProcess]:
@@ -175,17 +188,26 @@ def decoding_apart(workers: int | None = None) -> Iterator[DecodingPool]:
 
 
 def decode(
-    content: bytes, *, formats: Iterable[str] = FORMATS, max_pixels: int = MAX_PIXELS
+    content: bytes,
+    *,
+    formats: Iterable[str] = FORMATS,
+    max_pixels: int = MAX_PIXELS,
+    warn: Warn = unheard,
 ) -> Image.Image:
     """Decode one picture here, or apart within `decoding_apart`; see `data.decoding.decode`."""
-    return (_pool or decoding).decode(content, formats=formats, max_pixels=max_pixels)
+    return (_pool or decoding).decode(content, formats=formats, max_pixels=max_pixels, warn=warn)
 
 
 def decode_pixels(
-    content: bytes, *, formats: Iterable[str] = FORMATS, max_pixels: int = MAX_PIXELS
+    content: bytes,
+    *,
+    formats: Iterable[str] = FORMATS,
+    max_pixels: int = MAX_PIXELS,
+    warn: Warn = unheard,
 ) -> Pixels:
     """Decode one picture with all its bits; likewise."""
-    return (_pool or decoding).decode_pixels(content, formats=formats, max_pixels=max_pixels)
+    decoder = _pool or decoding
+    return decoder.decode_pixels(content, formats=formats, max_pixels=max_pixels, warn=warn)
 
 
 def usable_cores() -> int:

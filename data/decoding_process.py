@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .decoding import MAX_PIXELS
-from .decoding_worker import PATIENCE, REPLY
+from .decoding_worker import PATIENCE, REPLY, WARNINGS
 from .environment import handed_on
 from .errors import ImageError
 from .pixels import Array
@@ -63,8 +63,11 @@ class DecodingProcess:
         """Whether it has not ended."""
         return self._process.poll() is None
 
-    def ask(self, request: bytes, content: bytes) -> list[Array]:
-        """Decode one picture: colours (H, W, 3), and alpha (H, W) where there is any.
+    def ask(self, request: bytes, content: bytes) -> tuple[list[Array], list[str]]:
+        """Decode one picture.
+
+        Returns:
+            Colours (H, W, 3), and alpha (H, W) where there is any; and what is odd about it.
 
         Raises:
             ImageError: It is refused, or the worker has ended over it.
@@ -84,14 +87,14 @@ class DecodingProcess:
             raise ImageError(answer)
         return answer
 
-    def _converse(self, request: bytes, content: bytes) -> list[Array] | str:
+    def _converse(self, request: bytes, content: bytes) -> tuple[list[Array], list[str]] | str:
         assert self._process.stdin is not None
         self._process.stdin.write(request)
         self._process.stdin.write(content)
         self._process.stdin.flush()
         depth, height, width, channels = REPLY.unpack(self._read(REPLY.size))
         if not depth:
-            return self._read(min(height, _LONGEST_MESSAGE)).decode()
+            return self._message(height)
         # Whatever a picture may have made of its decoder, no more is read than can be right.
         if depth > 2 or height * width > MAX_PIXELS:
             raise ValueError(f"{height}×{width} values of {depth} bytes")
@@ -101,7 +104,11 @@ class DecodingProcess:
         if channels == 4:
             alpha = np.frombuffer(self._read(height * width * depth), kind)
             layers.append(alpha.reshape(height, width))
-        return layers
+        (length,) = WARNINGS.unpack(self._read(WARNINGS.size))
+        return layers, self._message(length).splitlines()
+
+    def _message(self, length: int) -> str:
+        return self._read(min(length, _LONGEST_MESSAGE)).decode()
 
     def _read(self, length: int) -> bytes:
         assert self._process.stdout is not None

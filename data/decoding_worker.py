@@ -17,11 +17,14 @@ from .decoding import TOO_MUCH_MEMORY, decode, decode_pixels
 from .errors import ImageError
 from .formats import FORMATS
 
-REQUEST = struct.Struct("<?BIQ")
+REQUEST = struct.Struct("<?HIQ")
 """Whether all bits are wanted, a bit for each of `KINDS`, the most pixels, bytes of the file."""
 
 REPLY = struct.Struct("<BIII")
 """Bytes of a value (0: refused), height, width, channels; refused: the message's bytes, 0, 0."""
+
+WARNINGS = struct.Struct("<I")
+"""Behind the pixels: bytes of what is odd about the picture, a line each."""
 
 KINDS = tuple(sorted(FORMATS))
 """The formats in the order of their bits in a request."""
@@ -62,12 +65,14 @@ def _formats(kinds: int) -> frozenset[str]:
 def _answer(
     replies: BinaryIO, content: bytes, deep: bool, formats: frozenset[str], max_pixels: int
 ) -> None:
+    warnings: list[str] = []
+    wanted = {"formats": formats, "max_pixels": max_pixels, "warn": warnings.append}
     try:
         if deep:
-            pixels = decode_pixels(content, formats=formats, max_pixels=max_pixels)
+            pixels = decode_pixels(content, **wanted)
             layers = [pixels.colours] if pixels.alpha is None else [pixels.colours, pixels.alpha]
         else:
-            layers = [np.asarray(decode(content, formats=formats, max_pixels=max_pixels))]
+            layers = [np.asarray(decode(content, **wanted))]
     except (ImageError, MemoryError) as error:
         reason = str(error) if isinstance(error, ImageError) else TOO_MUCH_MEMORY
         message = reason.encode("utf-8", "replace")
@@ -78,6 +83,8 @@ def _answer(
         replies.write(REPLY.pack(layers[0].dtype.itemsize, height, width, channels))
         for layer in layers:
             replies.write(np.ascontiguousarray(layer).data)
+        message = "\n".join(warnings).encode()
+        replies.write(WARNINGS.pack(len(message)) + message)
     replies.flush()
 
 

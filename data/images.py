@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .decoding import MAX_PIXELS
+from .decoding import MAX_PIXELS, Warn, unheard
 from .decoding_pool import decode, decode_pixels
 from .embedding import settings_in
 from .encoding import encode
@@ -26,6 +26,7 @@ __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
     "Picture",
+    "Warn",
     "as_png",
     "find_images",
     "load_image",
@@ -58,6 +59,7 @@ def load_image(
     *,
     name: str | os.PathLike[str] | None = None,
     max_pixels: int = MAX_PIXELS,
+    warn: Warn = unheard,
 ) -> Image.Image:
     """Read a picture that anyone may have prepared.
 
@@ -68,6 +70,8 @@ def load_image(
         name: Of the file that the content was read from: its suffix says what it may hold. A path
             is its own name.
         max_pixels: The most pixels to decode, at most `MAX_PIXELS`.
+        warn: Told what is odd about a picture that is read all the same, as that it is the first
+            frame of an animation: the second half of a sentence.
 
     Returns:
         The picture: mode RGB, 8 bit, sRGB, upright as its EXIF says, composited on white where it
@@ -77,20 +81,21 @@ def load_image(
     Raises:
         ArgumentError: There is no such file.
         ImageError: The file cannot be read; is no picture of a known format; is damaged, cut off,
-            too large, too small or animated; or its content is not what its name says.
+            too large or too small; or its content is not what its name says.
     """
     content, shown, formats = _opened(source, name)
     try:
-        return decode(content, formats=formats, max_pixels=max_pixels)
+        return decode(content, formats=formats, max_pixels=max_pixels, warn=warn)
     except ImageError as error:
         raise ImageError(f"cannot read {shown}: {error}") from error
 
 
-def load_picture(source: str | os.PathLike[str] | bytes) -> Picture:
+def load_picture(source: str | os.PathLike[str] | bytes, *, warn: Warn = unheard) -> Picture:
     """Read a picture with all its bits and its transparency; see `load_image`.
 
     Args:
         source: A path, or a file's content.
+        warn: As in `load_image`.
 
     Raises:
         ArgumentError: There is no such file.
@@ -98,7 +103,7 @@ def load_picture(source: str | os.PathLike[str] | bytes) -> Picture:
     """
     content, shown, formats = _opened(source, None)
     try:
-        pixels = decode_pixels(content, formats=formats)
+        pixels = decode_pixels(content, formats=formats, warn=warn)
     except ImageError as error:
         raise ImageError(f"cannot read {shown}: {error}") from error
     colours = _as_tensor(pixels.colours)

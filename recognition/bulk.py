@@ -19,7 +19,14 @@ from PIL import Image
 from data.decoding_pool import decoding_apart
 
 from .ahead import Ahead
-from .enrolment import Terms, enrolled, kept_photographs, known_already, template_or_reason
+from .enrolment import (
+    Terms,
+    enrolled,
+    kept_photographs,
+    known_already,
+    oddities,
+    template_or_reason,
+)
 from .gallery.protocol import AnyGallery
 from .gallery.templates import Template
 from .photographs import (
@@ -138,6 +145,7 @@ class _Person:
         name: Their name.
         images: The photographs that were taken, by their names.
         templates: Those that are good, by their place among `images`.
+        odd: What is odd about their files, a line each.
         skipped: The others.
         settled: How many are enrolled, or never will be.
     """
@@ -145,6 +153,7 @@ class _Person:
     name: str
     images: list[str] = field(default_factory=list)
     templates: dict[int, Template] = field(default_factory=dict)
+    odd: dict[int, tuple[str, ...]] = field(default_factory=dict)
     skipped: dict[int, Skipped] = field(default_factory=dict)
     settled: int = 0
 
@@ -202,6 +211,7 @@ class Desk:
             outcome = template_or_reason(item, self._terms)
             if isinstance(outcome, Template):
                 person.templates[at] = outcome
+                person.odd[at] = oddities(item)
             else:
                 person.skipped[at] = Skipped(image=person.images[at], reason=outcome)
         self._waiting += 1
@@ -237,7 +247,9 @@ class Desk:
 
     def _told(self, person: _Person) -> Enrolment:
         """What became of somebody's photographs, and what is odd about those enrolled."""
-        photographs = [(person.images[at], one) for at, one in sorted(person.templates.items())]
+        photographs = [
+            (person.images[at], one, person.odd[at]) for at, one in sorted(person.templates.items())
+        ]
         count = len(photographs)
         return Enrolment(
             enrolled=(enrolled(self._gallery(), person.name, count),) if count else (),

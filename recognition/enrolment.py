@@ -65,6 +65,7 @@ def enrol(
         GalleryError: The gallery refuses.
     """
     names: list[str] = []
+    odd: dict[int, tuple[str, ...]] = {}
     templates: dict[int, Template] = {}
     skipped: dict[int, Skipped] = {}
     for position, photograph in enumerate(photographs):
@@ -72,6 +73,7 @@ def enrol(
         outcome = template_or_reason(photograph, terms)
         if isinstance(outcome, Template):
             templates[position] = outcome
+            odd[position] = oddities(photograph)
         else:
             skipped[position] = Skipped(image=names[-1], reason=outcome)
     if templates:
@@ -85,7 +87,10 @@ def enrol(
         enrolled=(enrolled(gallery(), name, len(templates)),) if templates else (),
         skipped=tuple(skipped[position] for position in sorted(skipped)),
         kept=kept_photographs(
-            gallery, name, [(names[at], template) for at, template in templates.items()], terms
+            gallery,
+            name,
+            [(names[at], template, odd[at]) for at, template in templates.items()],
+            terms,
         ),
     )
 
@@ -106,18 +111,30 @@ def enrolled(gallery: AnyGallery, name: str, photographs: int) -> Enrolled:
 def kept_photographs(
     gallery: Callable[[], AnyGallery],
     name: str,
-    photographs: Sequence[tuple[str, Template]],
+    photographs: Sequence[tuple[str, Template, tuple[str, ...]]],
     terms: Terms,
 ) -> tuple[Kept, ...]:
-    """Tell of a person's photographs that were enrolled, by what they are called."""
+    """Tell of a person's photographs that were enrolled.
+
+    Args:
+        gallery: Opens the gallery.
+        name: The person.
+        photographs: What each is called, its template, and what is odd about its file.
+        terms: On which terms they were enrolled.
+    """
     if not photographs:
         return ()
-    warnings = noticed(gallery(), name, [template for _, template in photographs], terms.watch)
+    warnings = noticed(gallery(), name, [template for _, template, _ in photographs], terms.watch)
     return tuple(
-        Kept(image=image, person=name, quality=template.quality, warnings=lines)
-        for (image, template), lines in zip(photographs, warnings, strict=True)
+        Kept(image=image, person=name, quality=template.quality, warnings=odd + lines)
+        for (image, template, odd), lines in zip(photographs, warnings, strict=True)
         if template.quality is not None
     )
+
+
+def oddities(photograph: "Seen[DetectedFace] | FailedImage") -> tuple[str, ...]:
+    """What is odd about a photograph's file, a line each."""
+    return () if isinstance(photograph, FailedImage) else photograph.warnings
 
 
 def photographs_in(root: Path) -> tuple[dict[str, list[Path]], tuple[Skipped, ...]]:

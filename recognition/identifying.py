@@ -51,7 +51,7 @@ def name_faces(
         question: How to search.
     """
     if not photograph.faces:
-        return Identification(image=photograph.name, faces=())
+        return Identification(image=photograph.name, faces=(), warnings=photograph.warnings)
     found = _search(gallery, photograph.faces, question)
     names = _names(found, question)
     faces = []
@@ -70,7 +70,7 @@ def name_faces(
                 person_id=next((one.person_id for one in matches if one.person == name), None),
             )
         )
-    return Identification(image=photograph.name, faces=tuple(faces))
+    return Identification(image=photograph.name, faces=tuple(faces), warnings=photograph.warnings)
 
 
 def name_nobody(photograph: "Seen[DetectedFace]") -> Identification:

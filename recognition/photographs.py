@@ -10,12 +10,9 @@ from PIL import Image
 
 from data.errors import AppError, ImageError
 from data.files import read_regular, sha256_of
-from data.modes import to_rgb
+from data.sources import Source, content_of, image_of, is_decoded, name_of, several
 
 from .results import FailedImage
-
-Source = str | os.PathLike[str] | bytes | Image.Image
-"""A path, a picture file's content, or a decoded picture that stands upright."""
 
 ProgressCallback = Callable[[int, int], None]
 """Called after each photograph with how many are done, and of how many."""
@@ -39,11 +36,13 @@ class Photograph:
         name: What to call it: its path, or its place among those given.
         image: Upright, mode RGB.
         sha256: Of the file; of the pixels where there is no file.
+        warnings: What is odd about the file, a line each.
     """
 
     name: str
     image: Image.Image
     sha256: str
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,11 +53,13 @@ class Seen(Generic[FaceT]):
         name: As `Photograph.name`.
         sha256: As `Photograph.sha256`.
         faces: The faces in it, largest first.
+        warnings: As `Photograph.warnings`.
     """
 
     name: str
     sha256: str
     faces: tuple[FaceT, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,31 +92,49 @@ def read_photograph(source: Source, position: int) -> Photograph:
     Raises:
         AppError: As `data.images.load_image`.
     """
-    from data.images import load_image  # brings torch, which listing people does without
-
-    if isinstance(source, Image.Image):
-        image = source if source.mode == "RGB" else to_rgb(source)
+    if is_decoded(source):
+        image = image_of(source)
         digest = hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()
-    elif isinstance(source, bytes):
-        image, digest = load_image(source), sha256_of(source)
-    else:
+        return Photograph(name=name_of(source, position), image=image, sha256=digest)
+    from data.images import MAX_BYTES  # brings torch, which listing people does without
+
+    if isinstance(source, str | os.PathLike):
         content, digest = _content_of(source)
-        image = load_image(content, name=source)
-    return Photograph(name=_name(source, position), image=image, sha256=digest)
+        return _decoded(content, digest, source, os.fspath(source))
+    content = content_of(source, most_bytes=MAX_BYTES)
+    name = name_of(source, position)
+    file = name if hasattr(source, "read") and name != f"image {position}" else None
+    return _decoded(content, sha256_of(content), file, name)
+
+
+def _decoded(
+    content: bytes, digest: str, file: str | os.PathLike[str] | None, name: str
+) -> Photograph:
+    """A file's content as a photograph.
+
+    Args:
+        content: The bytes.
+        digest: Their SHA-256.
+        file: What the file is called, which says what it may hold; None: nothing says that.
+        name: What to call the photograph.
+    """
+    from data.images import load_image
+
+    warnings: list[str] = []
+    image = load_image(content, name=file, warn=warnings.append)
+    return Photograph(name=name, image=image, sha256=digest, warnings=tuple(warnings))
 
 
 def read_unless_known(
     path: str | os.PathLike[str], known: Container[str]
 ) -> Photograph | Known | FailedImage:
     """Read a photograph's file, and decode it only if its SHA-256 is none of those known."""
-    from data.images import load_image
-
     name = os.fspath(path)
     try:
         content, digest = _content_of(path)
         if digest in known:
             return Known(name=name, sha256=digest)
-        return Photograph(name=name, image=load_image(content, name=path), sha256=digest)
+        return _decoded(content, digest, path, name)
     except AppError as error:
         return FailedImage(image=name, error=str(error))
 
@@ -138,7 +157,7 @@ def read_in_batches(sources: Iterable[Source]) -> Iterator[list[Photograph | Fai
         try:
             return read_photograph(source, position)
         except AppError as error:
-            return FailedImage(image=_name(source, position), error=str(error))
+            return FailedImage(image=name_of(source, position), error=str(error))
 
     return in_batches(read(*numbered) for numbered in enumerate(sources, start=1))
 
@@ -189,6 +208,15 @@ def look_at(
                 progress(done, len(sources))
 
 
+def given_photographs(images: Given | Iterable[Given]) -> list[Given]:
+    """What was handed in as a list; a bare photograph is one photograph.
+
+    Raises:
+        ArgumentError: One of them is nothing that a picture can be made of.
+    """
+    return several(images, besides=(Seen, FailedImage))
+
+
 def placed(
     found: "Seen[FaceT] | FailedImage", source: Given, position: int
 ) -> "Seen[FaceT] | FailedImage":
@@ -215,14 +243,13 @@ def look_at_batch(
     images = [item.image for item in batch if isinstance(item, Photograph)]
     faces = iter(find(images) if images else ())
     return [
-        Seen(name=item.name, sha256=item.sha256, faces=tuple(next(faces)))
+        Seen(
+            name=item.name,
+            sha256=item.sha256,
+            faces=tuple(next(faces)),
+            warnings=item.warnings,
+        )
         if isinstance(item, Photograph)
         else item
         for item in batch
     ]
-
-
-def _name(source: Source, position: int) -> str:
-    if isinstance(source, bytes | Image.Image):
-        return f"image {position}"
-    return os.fspath(source)

@@ -111,10 +111,12 @@ class Identification:
     Attributes:
         image: The image's name as it was given.
         faces: One entry a face, largest face first; empty where none was found.
+        warnings: What is odd about the file, a line each.
     """
 
     image: str
     faces: tuple[IdentifiedFace, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +126,12 @@ class Detection:
     Attributes:
         image: The image's name as it was given.
         faces: Largest face first; empty where none was found.
+        warnings: What is odd about the file, a line each.
     """
 
     image: str
     faces: tuple[Face, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +156,14 @@ class Compared:
         faces: How many faces are in it; the largest was taken.
         face: The one that was taken.
         quality: How well it can be recognised.
+        warnings: What is odd about the file, a line each.
     """
 
     image: str
     faces: int
     face: Face
     quality: Quality
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +230,8 @@ class Kept:
         image: The photograph's name as it was given.
         person: Whose it is now.
         quality: How well its face can be recognised.
-        warnings: What is odd about it, a line each: unlike the person's others, almost the same as
-            one of them, more like somebody else, or of poor quality.
+        warnings: What is odd about it, a line each: the file, poor quality, unlike the person's
+            others, almost the same as one of them, or more like somebody else.
     """
 
     image: str

@@ -1,6 +1,6 @@
 """Recognition for both front doors: one call for each thing that a user wants done."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from data.errors import ImageError
 from data.files import printable
+from data.sources import check_source, several
 
 from .bulk import Desk, enrol_people
 from .calibrating import probability_of
@@ -29,6 +30,7 @@ from .photographs import (
     ProgressCallback,
     Seen,
     Source,
+    given_photographs,
     look_at,
     placed,
     read_photograph,
@@ -60,7 +62,7 @@ class RecognitionService(ThresholdKeeper):
     def enroll(
         self,
         person: str,
-        images: Sequence[Given],
+        images: Given | Iterable[Given],
         *,
         face: int | None = None,
         any_quality: bool = False,
@@ -74,7 +76,7 @@ class RecognitionService(ThresholdKeeper):
 
         Args:
             person: The name, known or new.
-            images: The photographs.
+            images: The photographs, or a single one; see `data.sources.Source`.
             face: Which face to take of each photograph, 1 being the largest; None takes the only
                 one and skips photographs of several people.
             any_quality: Whether to take faces that are too small, blurred, turned, dark or bright.
@@ -83,13 +85,14 @@ class RecognitionService(ThresholdKeeper):
             progress: Called after each photograph.
 
         Raises:
-            ArgumentError: The name, or a group's, cannot be one, or `face` is less than 1.
+            ArgumentError: The name, or a group's, cannot be one; `face` is less than 1; or
+                something is given that no picture can be made of.
             WeightsError: No weights are at hand.
             GalleryError: The gallery is another model's, or cannot be written.
         """
         name = person_name(person)
         check_face(face)
-        photographs = self._look_at(images, progress)
+        photographs = self._look_at(given_photographs(images), progress)
         self._search_in_vain()
         enrolment = enrol(
             self._to_enrol_in, name, photographs, self._terms(face, any_quality, consent, groups)
@@ -150,7 +153,7 @@ class RecognitionService(ThresholdKeeper):
 
     def identify(
         self,
-        images: Sequence[Given],
+        images: Given | Iterable[Given],
         *,
         top_k: int = 5,
         threshold: float | None = None,
@@ -162,7 +165,7 @@ class RecognitionService(ThresholdKeeper):
         """Say who is in photographs, among the people enrolled.
 
         Args:
-            images: The photographs.
+            images: The photographs, or a single one; see `data.sources.Source`.
             top_k: How many of the closest people to name for each face.
             threshold: Cosine similarity from which on a face is taken for the closest person's;
                 None takes the gallery's own, or else the weights'.
@@ -182,6 +185,7 @@ class RecognitionService(ThresholdKeeper):
             GalleryError: Nobody is enrolled, or nobody is in one of the groups, or the gallery is
                 another model's.
         """
+        given = given_photographs(images)
         gallery = self._gallery()
         if gallery.is_empty:
             raise nobody_enrolled(self._place)
@@ -196,7 +200,7 @@ class RecognitionService(ThresholdKeeper):
         )
         return [
             item if isinstance(item, FailedImage) else name_faces(gallery, item, question)
-            for item in self._look_at(images, progress)
+            for item in self._look_at(given, progress)
         ]
 
     def not_this_person(self, person: Who, image: Given, *, face: int | None = None) -> None:
@@ -213,7 +217,7 @@ class RecognitionService(ThresholdKeeper):
             WeightsError: No weights are at hand.
         """
         check_face(face)
-        [seen] = self._look_at([image], None)
+        [seen] = self._look_at(given_photographs(image), None)
         chosen = face_meant(seen, face)
         if isinstance(chosen, str):
             raise ImageError(chosen if isinstance(seen, FailedImage) else f"{seen.name}: {chosen}")
@@ -235,6 +239,8 @@ class RecognitionService(ThresholdKeeper):
                 none.
             WeightsError: No weights are at hand.
         """
+        for source in (a, b):
+            check_source(source)
         photographs = [read_photograph(a, 1), read_photograph(b, 2)]
         calibration = self.calibration(Use.VERIFY)
         limit = self._limit(threshold, calibration)
@@ -275,6 +281,7 @@ class RecognitionService(ThresholdKeeper):
             WeightsError: No weights are at hand.
             GalleryError: The gallery is another model's, or cannot be read.
         """
+        check_source(image)
         person = self.person_meant(name, person_id)
         photograph = read_photograph(image, 1)
         self._check_model()
@@ -300,7 +307,7 @@ class RecognitionService(ThresholdKeeper):
         )
 
     def look(
-        self, images: Sequence[Source], *, progress: ProgressCallback | None = None
+        self, images: Source | Iterable[Source], *, progress: ProgressCallback | None = None
     ) -> "list[Seen[DetectedFace] | FailedImage]":
         """Find and embed the faces in photographs, which takes nearly all the time of what follows.
 
@@ -318,23 +325,25 @@ class RecognitionService(ThresholdKeeper):
             WeightsError: No weights are at hand.
             GalleryError: The gallery is another model's.
         """
-        return list(self._look_at(images, progress))
+        return list(self._look_at(several(images), progress))
 
     def detect(
-        self, images: Sequence[Source], *, progress: ProgressCallback | None = None
+        self, images: Source | Iterable[Source], *, progress: ProgressCallback | None = None
     ) -> list[Detection | FailedImage]:
         """Find the faces in photographs; this needs no weights but the detector's own.
 
         Args:
-            images: The photographs.
+            images: The photographs, or a single one; see `data.sources.Source`.
             progress: Called after each photograph.
 
         Returns:
             One entry for each photograph, in order; `FailedImage` for those that cannot be read.
         """
         return [
-            item if isinstance(item, FailedImage) else Detection(image=item.name, faces=item.faces)
-            for item in look_at(images, self._engine.find_faces, progress)
+            item
+            if isinstance(item, FailedImage)
+            else Detection(image=item.name, faces=item.faces, warnings=item.warnings)
+            for item in look_at(several(images), self._engine.find_faces, progress)
         ]
 
     def _largest_faces(
@@ -357,6 +366,7 @@ class RecognitionService(ThresholdKeeper):
                 faces=len(faces),
                 face=faces[0].face,
                 quality=measure(faces[0].face, faces[0].crop),
+                warnings=photograph.warnings,
             )
             taken.append((faces[0].embedding, face))
         return taken

@@ -1,6 +1,6 @@
 """One call that turns pictures on disk into a painting: for the command line and the page."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from os import PathLike
@@ -12,7 +12,8 @@ from PIL.Image import Image
 
 from backbones.weights import LoadedBackbone, load_backbone, resolve_device
 from data.errors import ArgumentError, ImageError
-from data.images import load_picture, to_image, to_tensor
+from data.images import MAX_BYTES, load_picture, to_image, to_tensor
+from data.sources import Source, check_source, content_of, image_of, is_decoded, several
 
 from .color import luminance
 from .config import InitialImage, Manner, Region, StyleConfig
@@ -26,7 +27,8 @@ from .results import Progress
 from .sittings import Terms, sit
 from .unfinished import Unfinished
 
-Picture = str | PathLike[str] | bytes | Image | torch.Tensor
+Picture = Source
+"""A picture as `data.sources` takes it."""
 
 
 class _Pictures(TypedDict):
@@ -75,7 +77,7 @@ class StyleService:
     def stylize(
         self,
         content: Picture,
-        styles: Sequence[Picture],
+        styles: Picture | Iterable[Picture],
         config: StyleConfig,
         *,
         regions: Sequence[Region[Picture]] = (),
@@ -94,8 +96,8 @@ class StyleService:
         generator is asked for steps.
 
         Args:
-            content: The photograph: a path, the bytes of a file, a decoded RGB image, or its
-                pixels (3, H, W) in [0, 1]. What is transparent is painted as it is seen on white.
+            content: The photograph: anything that `data.sources.Source` names. What is
+                transparent is painted as it is seen on white.
             styles: One or more pictures to take the manner from.
             config: What to paint.
             regions: Parts of the photograph that are painted in their own way.
@@ -151,7 +153,7 @@ class StyleService:
     def plan(
         self,
         content: Picture,
-        styles: Sequence[Picture],
+        styles: Picture | Iterable[Picture],
         config: StyleConfig,
         *,
         regions: Sequence[Region[Picture]] = (),
@@ -167,7 +169,7 @@ class StyleService:
     def draft(
         self,
         content: Picture,
-        styles: Sequence[Picture],
+        styles: Picture | Iterable[Picture],
         config: StyleConfig,
         *,
         regions: Sequence[Region[Picture]] = (),
@@ -194,14 +196,14 @@ class StyleService:
     def _draft(
         self,
         content: Picture,
-        styles: Sequence[Picture],
+        styles: Picture | Iterable[Picture],
         config: StyleConfig,
         regions: Sequence[Region[Picture]],
     ) -> Draft:
         given = [self._read_region(region) for region in regions]
         return draft(
             self._read(content).unsqueeze(0),
-            [self._read(style).unsqueeze(0) for style in styles],
+            [self._read(style).unsqueeze(0) for style in several(styles)],
             config,
             Drafter.load(home=self._home, device=self._device),
             regions=[
@@ -219,7 +221,7 @@ class StyleService:
     def _pictures(
         self,
         content: Picture,
-        styles: Sequence[Picture],
+        styles: Picture | Iterable[Picture],
         config: StyleConfig,
         regions: Sequence[Region[Picture]],
         initial: Picture | None,
@@ -230,17 +232,24 @@ class StyleService:
             first = self._draft(content, styles, config, regions).painted
         return {
             "content": self._read(content),
-            "styles": [self._read(style) for style in styles],
+            "styles": [self._read(style) for style in several(styles)],
             "regions": [self._read_region(region) for region in regions],
             "initial": first,
         }
 
     def _read(self, picture: Picture) -> torch.Tensor:
         """A picture as (3, H, W) in [0, 1] on the device."""
-        if isinstance(picture, torch.Tensor):
-            return picture.to(self._device)
-        if isinstance(picture, Image):
-            return to_tensor(picture).to(self._device)
+        check_source(picture)
+        if (
+            isinstance(picture, torch.Tensor)
+            and picture.shape[0] == 3
+            and picture.dtype.is_floating_point
+        ):
+            return picture.to(self._device)  # whatever its precision and its range
+        if is_decoded(picture):
+            return to_tensor(image_of(picture)).to(self._device)
+        if not isinstance(picture, str | PathLike):
+            picture = content_of(picture, most_bytes=MAX_BYTES)
         return load_picture(picture).colours.to(self._device)
 
     def _read_region(self, region: Region[Picture]) -> Region[torch.Tensor]:

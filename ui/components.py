@@ -84,6 +84,11 @@ def unreadable_jobs() -> None:
         st.rerun()
 
 
+def oddity(warning: str) -> None:
+    """Show one line on what is odd about a picture that is read all the same."""
+    st.caption(f":material/info: {wording.literal(warning.capitalize())}.")
+
+
 @contextmanager
 def at_work(doing: str) -> Iterator[None]:
     """Say that something is being computed, and wait for the turn to do so.

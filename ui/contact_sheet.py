@@ -102,7 +102,7 @@ def paint_sheet(settings: Settings, order: Order, grid: Grid, out: Path) -> int:
     """
     from data.images import load_picture, save_image
 
-    photograph = load_picture(order.content).colours
+    photograph = load_picture(order.content, warn=output.warner(order.content)).colours
     easel = Easel(settings, order)
     images: list[Image | None] = []
     steps, whole, failure = 0, True, None

@@ -84,7 +84,9 @@ class Easel:
         self._service = StyleService(home=settings.home, device=settings.chosen_device)
         loaded = self._service.load(order.config.backbone, weights=settings.weights)
         self._digest = loaded.weights.sha256
-        self._styles = [load_picture(style).colours for style in order.styles]
+        self._styles = [
+            load_picture(style, warn=output.warner(style)).colours for style in order.styles
+        ]
         self._sources = tuple(Source.of(style) for style in order.styles)
         asked_for = settings.weights or settings.model
         if order.repeats and order.repeats.weights not in (None, self._digest) and not asked_for:
@@ -147,7 +149,7 @@ class Easel:
         if order.content.is_dir():
             raise ArgumentError("a plan is of one photograph: give no folder with --plan")
         return self._service.plan(
-            load_picture(order.content).colours,
+            load_picture(order.content, warn=output.warner(order.content)).colours,
             self._styles,
             order.config,
             regions=order.regions,

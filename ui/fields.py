@@ -11,12 +11,13 @@ from recognition.results import PersonSummary
 
 from . import wording
 
-_STILL = ("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "webp", "bmp", "tif", "tiff", "gif")
+_STILL = ("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "webp", "avif", "avifs", "bmp", "tif")
+_OTHERS = ("tiff", "gif", "jp2", "j2k", "jpx", "jpf", "j2c")
 _PORTABLE = ("ppm", "pgm", "pbm", "pnm")
 _TELEPHONE = ("heic", "heif") if find_spec("pi_heif") else ()  # their reader is an extra
 
 # Spelt out, for `data.images` brings torch, for which a page that opens need not wait.
-PICTURE_KINDS = (*_STILL, *_PORTABLE, *_TELEPHONE)
+PICTURE_KINDS = (*_STILL, *_OTHERS, *_PORTABLE, *_TELEPHONE)
 """The suffixes of the pictures that can be read here, without their dot."""
 
 MOST_UPLOADS = 50

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -43,6 +43,11 @@ def print_error(message: str) -> None:
 def print_warning(message: str) -> None:
     """One line on stderr, after the word `warning:`."""
     print(f"warning: {one_line(message)}", file=sys.stderr)
+
+
+def warner(name: object) -> Callable[[str], None]:
+    """Prints what is odd about a file, a line on stderr each."""
+    return lambda warning: print_warning(f"{name}: {warning}")
 
 
 def print_note(message: str) -> None:

@@ -22,7 +22,7 @@ def paint_picture(settings: Settings, order: Order, out: Path) -> int:
     from data.images import load_picture
 
     depth_of(order.depth, out)
-    picture = load_picture(order.content)
+    picture = load_picture(order.content, warn=output.warner(order.content))
     if picture.alpha is not None and not holds_alpha(out.suffix):
         output.print_warning(f"{out.name} cannot be transparent: the picture will stand on white")
     easel = Easel(settings, order)
@@ -128,7 +128,7 @@ def _paint_into(easel: Easel, order: Order, path: Path, name: str, target: Path)
     from data.images import load_picture
 
     check_not_input(target, (path, *order.inputs))
-    picture = load_picture(path)
+    picture = load_picture(path, warn=output.warner(name))
     if order.draft:
         painted: Progress | Tensor = easel.draft(picture.colours, order.config)
     else:

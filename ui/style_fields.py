@@ -65,7 +65,10 @@ def thumbnails(given: Sequence[Upload]) -> None:
         return
     with st.container(horizontal=True, gap="small"):
         for upload in given:
-            st.image(memory.remembered(upload.id, upload.id, partial(_small, upload)))
+            picture, odd = memory.remembered(upload.id, upload.id, partial(_small, upload))
+            st.image(picture)
+            for warning in odd:
+                components.oddity(warning)
 
 
 def styles() -> list[Style]:
@@ -242,8 +245,9 @@ def _manner(chosen: str, number: int) -> Given | Manner:
     return {_STAYS: Manner.NONE, _REST: Manner.MAIN}.get(chosen, _PREFIX + chosen)
 
 
-def _small(upload: Upload) -> Image.Image:
-    """A picture of at most 96 pixels."""
-    image = load_image(upload.content)
+def _small(upload: Upload) -> tuple[Image.Image, list[str]]:
+    """A picture of at most 96 pixels, and what is odd about its file."""
+    odd: list[str] = []
+    image = load_image(upload.content, warn=odd.append)
     image.thumbnail((96, 96))
-    return image
+    return image, odd

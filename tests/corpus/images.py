@@ -58,12 +58,14 @@ class Picture(Item):
             it was made of, the plain one; None where it may not be found.
         secret: Bytes of it that are in nothing that is made or kept of it.
         clear: Whether its left edge is transparent, over colours that nobody is to see.
+        warned: Whether something is odd about it, which is said of it wherever it is read.
     """
 
     content: Callable[[], bytes]
     likeness: float | None = None
     secret: bytes | None = None
     clear: bool = False
+    warned: bool = False
 
 
 def _good(
@@ -156,21 +158,32 @@ def _modes(picture: Image.Image) -> Iterator[Picture]:
     yield _good("progressive.jpg", lambda: encode(picture, progressive=True), "progressive")
     yield _good("quality-1.jpg", lambda: encode(picture, quality=1), "quality 1", None)
     yield _good("plain.webp", lambda: encode(picture, "WEBP"), "WebP")
+    yield _good("plain.avif", lambda: encode(picture, "AVIF"), "AVIF")
+    yield _good("plain.jp2", lambda: encode(picture, "JPEG2000"), "JPEG 2000")
     yield _good("plain.bmp", lambda: encode(picture, "BMP"), "BMP")
     yield _good("plain.ppm", lambda: encode(picture, "PPM"), "PPM")
     yield _good("still.gif", lambda: encode(picture, "GIF"), "256 colours", 0.8)
 
 
 def _frames(picture: Image.Image) -> Iterator[Picture]:
-    yield _bad("animated.gif", lambda: animated(picture, "GIF"), "animated")
+    why = "several frames, of which the first counts"
     for name, encoding in (
+        ("animated.gif", "GIF"),
         ("animated.webp", "WEBP"),
         ("animated.png", "PNG"),
-        ("several.mpo", "MPO"),
+        ("animated.avif", "AVIF"),
         ("pages.tif", "TIFF"),
     ):
-        why = "several frames, of which the first counts"
-        yield _good(name, lambda encoding=encoding: animated(picture, encoding), why)
+        item = _good(name, lambda encoding=encoding: animated(picture, encoding), why, 0.8)
+        yield replace(item, warned=True)
+    yield _good("several.mpo", lambda: animated(picture, "MPO"), f"{why}, as a camera writes it")
+    for progressive in (False, True):
+        item = _good(
+            f"{'progressive-' * progressive}no-end.jpg",
+            lambda progressive=progressive: encode(picture, progressive=progressive)[:-2],
+            "nothing but the end marker is missing",
+        )
+        yield replace(item, warned=True)
 
 
 def _bombs() -> Iterator[Picture]:
@@ -205,7 +218,7 @@ def _disguised(picture: Image.Image, seed: int) -> Iterator[Picture]:
     yield _bad("script.svg", lambda: svg, "SVG with a script")
     yield _bad("script.jpg", lambda: eps, "EPS called .jpg")
     yield _bad("tiff.png", lambda: encode(picture, "TIFF"), "TIFF called .png")
-    yield _bad("picture.jp2", lambda: encode(picture, "JPEG2000"), "JPEG 2000")
+    yield _bad("picture.jpg", lambda: encode(picture, "JPEG2000"), "JPEG 2000 called .jpg")
     yield _bad("picture.ico", lambda: encode(small, "ICO"), "an icon")
 
 

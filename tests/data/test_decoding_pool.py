@@ -22,6 +22,13 @@ from data.errors import ArgumentError, ImageError
 from data.images import load_image, load_picture
 from data.pixels import srgb_profile
 
+ODD = {
+    "animated": pictures.animated(pictures.scene(), "GIF"),
+    "pages": pictures.animated(pictures.scene(), "TIFF"),
+    "no end": pictures.encode(pictures.scene())[:-2],
+    "nothing odd": pictures.encode(pictures.scene()),
+}
+
 ROOT = Path(decoding_pool.__file__).parents[1]
 
 MISBEHAVING = """
@@ -299,3 +306,15 @@ def test_where_no_process_can_be_started_it_is_told(
 def test_a_number_of_workers_that_makes_no_sense_is_refused(number: int):
     with pytest.raises(ArgumentError, match="workers"):
         DecodingPool(number)
+
+
+@pytest.mark.parametrize("content", list(ODD.values()), ids=list(ODD))
+@pytest.mark.parametrize("way", ["decode", "decode_pixels"])
+def test_what_is_odd_about_a_picture_is_told_as_it_is_here(
+    pool: DecodingPool, way: str, content: bytes
+) -> None:
+    here: list[str] = []
+    apart: list[str] = []
+    getattr(decoding, way)(content, warn=here.append)
+    getattr(pool, way)(content, warn=apart.append)
+    assert apart == here

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from data.errors import ArgumentError
-from recognition.results import FailedImage
+from recognition.results import Detection, FailedImage, Identification
 
 from .. import output
 
@@ -22,6 +22,14 @@ def pictures_of(paths: Sequence[Path]) -> tuple[list[Path], list[FailedImage]]:
         for path, pictures in by_path
         if not pictures
     ]
+
+
+def print_oddities(results: Sequence[object]) -> None:
+    """Print a line on stderr for what is odd about each photograph that was read all the same."""
+    for result in results:
+        if isinstance(result, Detection | Identification):
+            for warning in result.warnings:
+                output.print_warning(f"{result.image}: {warning}")
 
 
 def print_failures(results: Sequence[object]) -> None:

@@ -22,7 +22,7 @@ from recognition.results import (
 from .. import output
 from ..options import OTHER_PEOPLE, JsonOption, Settings, command
 from ..wording import likely, quality_words
-from .batches import pictures_of, print_failures
+from .batches import pictures_of, print_failures, print_oddities
 
 app = typer.Typer()
 
@@ -88,6 +88,7 @@ def identify(
     if calibration is not None and calibration.doubt is not None:
         output.print_warning(calibration.doubt)
     results = [*found, *empty]
+    print_oddities(results)
     if as_json:
         output.print_json([_identification_json(result) for result in results])
     else:
@@ -138,6 +139,9 @@ def verify(
             result = service.verify(first, second, threshold=threshold)
         else:
             result = service.verify_person(first, person, person_id=person_id, threshold=threshold)
+    for photograph in result.photographs:
+        for warning in photograph.warnings:
+            output.print_warning(f"{photograph.image}: {warning}")
     if as_json:
         output.print_json(asdict(result))
     else:
@@ -174,6 +178,7 @@ def detect(settings: Settings, images: ImagesArgument, as_json: JsonOption = Fal
     paths, empty = pictures_of(images)
     with settings.recognition_service() as service, output.progress_bar("detecting") as progress:
         results = [*service.detect(paths, progress=progress), *empty]
+    print_oddities(results)
     if as_json:
         output.print_json([asdict(result) for result in results])
     else:
@@ -201,7 +206,7 @@ def _identification_json(result: Identification | FailedImage) -> dict[str, Any]
         }
         for face in result.faces
     ]
-    return {"image": result.image, "faces": faces}
+    return {"image": result.image, "faces": faces, "warnings": result.warnings}
 
 
 def _identification_rows(result: Identification | FailedImage) -> list[tuple[str, ...]]:

@@ -108,7 +108,7 @@ def _result(
     service: RecognitionService, upload: Upload, result: Identification, threshold: float
 ) -> None:
     """One photograph with its names, and a card for each face."""
-    image = load_image(upload.content)
+    image = load_image(upload.content, warn=components.oddity)
     few = len(result.faces) <= _BESIDE
     left, right = st.columns([3, 2], gap="large") if few else (st.container(), st.container())
     with left:

@@ -92,7 +92,7 @@ def _photograph(service: RecognitionService, label: str, *, key: str) -> Upload 
     (upload,) = given
     with components.refusals_shown():
         components.picture_with_faces(
-            load_image(upload.content),
+            load_image(upload.content, warn=components.oddity),
             memory.remembered(key, upload.id, lambda: _frames(service, upload)),
             key=f"picture-{key}",
             description=upload.name,
