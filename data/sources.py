@@ -139,9 +139,10 @@ def image_of(source: Any) -> Image.Image:
     """
     if isinstance(source, Image.Image):
         _check_size(*source.size)
-        if source.mode == "RGB" and not source.getexif():
-            return source
         try:
+            source.load()
+            if source.mode == "RGB" and not source.getexif():
+                return source
             return to_rgb(upright(source))
         except AppError:
             raise

@@ -161,7 +161,7 @@ def test_what_is_enrolled_is_not_decoded_again(
     monkeypatch.setattr(
         images,
         "load_image",
-        lambda content, name: decoded.append(Path(name).name) or load(content, name=name),
+        lambda content, name, warn: decoded.append(Path(name).name) or load(content, name=name),
     )
     told, _ = enrol(tmp_path / "home", people)
     assert sorted(decoded) == ["050.png", "077.png", "broken.png"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from data.errors import ArgumentError, DatasetError, GalleryError, ImageError, WeightsError
@@ -672,3 +673,90 @@ def test_faces_that_nobody_is_enrolled_for_are_nobodys(service: RecognitionServi
     found = name_nobody(seen)
     assert [(face.person, face.matches) for face in found.faces] == [(None, ())] * 2
     assert [face.face for face in found.faces] == [face.face for face in seen.faces]
+
+
+# What may be handed in
+
+
+def test_one_bare_picture_is_one_picture(service: RecognitionService, tmp_path: Path) -> None:
+    path = tmp_path / "ann.png"
+    path.write_bytes(as_png(picture(1)))
+    assert service.enroll("Ann", str(path)).enrolled == (Enrolled("Ann", 1),)
+    assert service.enroll("Bob", picture(2)).enrolled == (Enrolled("Bob", 1),)
+    assert named(service, path) == [["Ann"]]
+    [found] = service.identify(str(path))
+    assert isinstance(found, Identification)
+    assert found.image == str(path)
+    assert len(service.detect(as_png(picture(1, 2)))) == 1
+
+
+def test_pictures_of_every_form_are_enrolled_and_known_alike(service: RecognitionService) -> None:
+    image = picture(1)
+    pixels, content = np.asarray(image), as_png(image)
+    service.enroll("Ann", image)
+    forms = [
+        content,
+        bytearray(content),
+        memoryview(content),
+        io.BytesIO(content),
+        image,
+        pixels,
+        pixels.astype(np.float32) / 255,
+        np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)]),
+        torch.from_numpy(pixels.copy()).permute(2, 0, 1) / 255,
+    ]
+    assert named(service, *forms) == [["Ann"]] * len(forms)
+    for form in forms:
+        assert service.verify(form, image).same_person
+        assert service.verify_person(form, "Ann").same_person
+    [again] = service.enroll("Ann", [pixels]).skipped
+    assert again.enrolled_before  # the digest is that of the pixels
+
+
+@pytest.mark.parametrize("alien", [None, 7, object(), np.zeros((2, 2, 2, 2)), {"a": 1}])
+def test_what_is_no_picture_ends_the_call_before_any_work(
+    service: RecognitionService, pipeline: StandInPipeline, home: Path, alien: object
+) -> None:
+    for call in (
+        lambda: service.enroll("Ann", [picture(1), alien]),
+        lambda: service.enroll("Ann", alien),
+        lambda: service.identify([alien]),
+        lambda: service.detect([alien]),
+        lambda: service.verify(picture(1), alien),
+        lambda: service.verify_person(alien, "Ann"),
+        lambda: service.not_this_person("Ann", alien),
+    ):
+        with pytest.raises(ArgumentError, match="expected a path, a picture file's bytes"):
+            call()
+    assert not pipeline.batches
+    assert not list(home.rglob("gallery.sqlite"))
+
+
+def test_values_that_make_no_picture_do_not_end_the_batch(service: RecognitionService) -> None:
+    bad = [np.full((16, 16, 3), np.nan), np.zeros((2, 40)), io.BytesIO(b"no picture")]
+    enrolment = service.enroll("Ann", [*bad, picture(1)])
+    assert enrolment.enrolled == (Enrolled("Ann", 1),)
+    assert [one.image for one in enrolment.skipped] == ["image 1", "image 2", "image 3"]
+
+
+def test_what_is_odd_about_a_file_travels_with_every_result(
+    service: RecognitionService, tmp_path: Path
+) -> None:
+    file = io.BytesIO()
+    picture(1, 2).save(file, "WEBP", lossless=True, save_all=True, append_images=[picture(3)])
+    odd = ("it is animated: its first frame was taken",)
+    [kept] = service.enroll("Ann", file, face=1).kept
+    assert kept.warnings == odd
+    [seen] = service.identify([file])
+    assert isinstance(seen, Identification)
+    assert (seen.warnings, len(seen.faces)) == (odd, 2)
+    [found] = service.detect(file)
+    assert isinstance(found, Detection)
+    assert found.warnings == odd
+    first, second = service.verify(file, picture(1)).photographs
+    assert (first.warnings, second.warnings) == (odd, ())
+    assert service.verify_person(file, "Ann").photographs[0].warnings == odd
+    (tmp_path / "people" / "Bob").mkdir(parents=True)
+    (tmp_path / "people" / "Bob" / "b.webp").write_bytes(file.getvalue())
+    [kept] = service.enroll_folder(tmp_path / "people", face=2).kept
+    assert odd[0] in kept.warnings

@@ -196,7 +196,7 @@ def test_identify_names_the_known_and_not_the_stranger(
     capsys.readouterr()
     assert main(["identify", group, "--json", "--top-k", "1"]) == 0
     [result] = json.loads(capsys.readouterr().out)
-    assert set(result) == {"image", "faces"}
+    assert set(result) == {"image", "faces", "warnings"}
     assert result["image"] == group
     known, stranger = result["faces"]
     assert set(known) == {
@@ -352,6 +352,30 @@ def test_verify_says_which_of_several_faces_it_took(
         f"{party}: 2 faces, of which the largest was taken, at 0 0 32 32 (left, top, right, "
         "bottom)\n"
     )
+
+
+def test_what_is_odd_about_a_file_is_said_on_stderr_and_in_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], red_and_blue: None
+) -> None:
+    still, path = Image.open(picture(tmp_path / "r.png", RED)), tmp_path / "moves.gif"
+    still.save(path, save_all=True, append_images=[Image.new("RGB", still.size, BLUE)])
+    capsys.readouterr()
+    said = f"warning: {path}: it is animated: its first frame was taken\n"
+    for command in (
+        ["identify", str(path)],
+        ["detect", str(path)],
+        ["verify", str(path), str(tmp_path / "r.png")],
+        ["verify", str(path), "--person", "Ann"],
+        ["enroll", str(path), "--name", "Ann"],
+    ):
+        assert main(command) == 0
+        assert said in capsys.readouterr().err
+        if command[0] != "enroll":
+            assert main([*command, "--json"]) == 0
+            out, err = capsys.readouterr()
+            assert said in err
+            assert "its first frame was taken" in out
+            json.loads(out)
 
 
 def test_detect_gives_boxes_landmarks_and_scores(
