@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
+from .pixels import Array
+
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")  # in a scan: neither a byte 255 nor a restart
 _SCAN = 0xDA
@@ -46,7 +48,7 @@ def ended(content: bytes) -> bytes | None:
         return None
 
 
-def _pixels(content: bytes) -> np.ndarray:  # type: ignore[type-arg]
+def _pixels(content: bytes) -> Array:
     with Image.open(io.BytesIO(content), formats=["JPEG"]) as image:
         return np.asarray(image)
 

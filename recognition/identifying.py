@@ -81,7 +81,7 @@ def name_nobody(photograph: "Seen[DetectedFace]") -> Identification:
         )
         for seen in photograph.faces
     )
-    return Identification(image=photograph.name, faces=tuple(faces))
+    return Identification(image=photograph.name, faces=tuple(faces), warnings=photograph.warnings)
 
 
 def _search(
