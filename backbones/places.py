@@ -67,6 +67,31 @@ def find_weights(
     return None
 
 
+def every_weights(name: str, home: Path | None = None) -> list[WeightsFile]:
+    """All of a network's weights on this machine, the preferred ones first.
+
+    A gallery may have been made with others than those that are preferred by now.
+
+    Args:
+        name: One of `registry.available()`.
+        home: The application's data folder; None takes the user's.
+
+    Returns:
+        The files; those that cannot be used are left out.
+
+    Raises:
+        ArgumentError: `LIKENESS_WEIGHTS` is no folder, or there is no network of that name.
+    """
+    spec_of(name)
+    found = []
+    for path in _candidates(name, home):
+        try:
+            found.append(weights_file(path, name))
+        except AppError:
+            continue  # whoever asks for the very file by name is told what is wrong with it
+    return found
+
+
 def weights_file(path: Path, name: str | None) -> WeightsFile:
     """Look at a file of weights; its tensors are not read.
 

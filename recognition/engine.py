@@ -168,38 +168,41 @@ class Engine:
 
     def _load(self) -> Pipeline:
         from backbones.spec import Alignment
-        from backbones.weights import load_backbone
 
-        from .faces.embed import FaceEmbedder
+        from .faces.joined import load_recogniser, network_names
         from .faces.pipeline import FacePipeline
 
         choice = self._choice
-        model, weights = choice.model, choice.weights
-        remembered = self._remembered() if weights is None else None
-        if remembered is not None and model in (None, remembered.model_id):
+        model = choice.model
+        weights = () if choice.weights is None else (choice.weights,)
+        remembered = None if weights else self._remembered()
+        if remembered is not None and (
+            model is None or network_names(model) == network_names(remembered.model_id)
+        ):
             model, weights = remembered.model_id, _find_again(remembered, choice.home)
-        if model is None and weights is None:
+        if model is None and not weights:
             model = DEFAULT_MODEL
-        loaded = load_backbone(model, weights=weights, home=choice.home, device=choice.device)
-        if loaded.alignment is Alignment.NONE:
+        embedder = load_recogniser(model, weights=weights, home=choice.home, device=choice.device)
+        if Alignment.NONE in embedder.alignments:
+            place = "" if embedder.weights_path is None else printable(embedder.weights_path)
             raise WeightsError(
-                f"{loaded.weights.architecture} was not trained on faces: name another --model, or "
-                f"weights that were, instead of {printable(loaded.weights.path)}"
+                f"{embedder.model_id} was not trained on faces: name another --model, or "
+                f"weights that were{place and ', instead of '}{place}"
             )
-        self._weights_path = loaded.weights.path
-        return FacePipeline(self._face_detector(), FaceEmbedder(loaded))
+        self._weights_path = embedder.weights_path
+        return FacePipeline(self._face_detector(), embedder)
 
 
-def _find_again(model: EmbeddingModel, home: Path) -> Path:
+def _find_again(model: EmbeddingModel, home: Path) -> tuple[Path, ...]:
     """Find the very weights that a gallery was made with: where they last were, or at hand."""
-    from backbones.weights import find_weights
+    from .faces.joined import weights_of
 
     last_seen = Path(model.weights_path) if model.weights_path else None
     if last_seen and last_seen.is_file() and sha256_of(last_seen) == model.weights_digest:
-        return last_seen
-    at_hand = find_weights(model.model_id, home=home)
-    if at_hand is not None and at_hand.sha256 == model.weights_digest:
-        return at_hand.path
+        return (last_seen,)
+    at_hand = weights_of(model.model_id, model.weights_digest, home)
+    if at_hand is not None:
+        return at_hand
     place = f" (they were at {printable(last_seen)})" if last_seen else ""
     raise WeightsError(
         f"the gallery was made with {model}, and those weights are not at hand{place}: "

@@ -17,6 +17,9 @@ from .options import Settings
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
+
+    from backbones.spec import Alignment
 
 _DISTRIBUTIONS = (
     "likeness",
@@ -185,8 +188,12 @@ def _embed(settings: Settings, image: "Image") -> str:
             return "embedded nothing for want of weights"
         settings = replace(settings, model=name)
     embedder = settings.face_embedder()
-    side = crop_size(embedder.alignment)
-    [vector] = embedder.embed(to_tensor(image.resize((side, side)))[None])
+
+    def aligned(alignment: "Alignment") -> "Tensor":
+        side = crop_size(alignment)
+        return to_tensor(image.resize((side, side)))[None]
+
+    [vector] = embedder.embed_aligned(aligned)
     return f"embedded by {embedder.model_id} in {len(vector)} numbers"
 
 
@@ -196,7 +203,11 @@ def _face_network_at_hand(settings: Settings) -> str | None:
     from backbones.spec import Alignment
     from backbones.weights import find_weights
     from recognition.engine import DEFAULT_MODEL
+    from recognition.faces.joined import network_names
 
     for_faces = [name for name in available() if spec_of(name).alignment is not Alignment.NONE]
     names = [settings.model] if settings.model else [DEFAULT_MODEL, *for_faces]
-    return next((name for name in names if find_weights(name, home=settings.home)), None)
+    for name in names:
+        if all(find_weights(part, home=settings.home) for part in network_names(name)):
+            return name
+    return None

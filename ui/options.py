@@ -15,7 +15,7 @@ from data.threads import share_processors
 from . import output, passphrase
 
 if TYPE_CHECKING:
-    from recognition.faces.embed import FaceEmbedder
+    from recognition.faces.joined import Recogniser
     from recognition.service import RecognitionService
 
 Command = TypeVar("Command", bound=Callable[..., int])
@@ -54,7 +54,11 @@ GalleryOption = Annotated[
 ModelOption = Annotated[
     str | None,
     typer.Option(
-        "--model", "--backbone", metavar="NAME", help="Network, one of `likeness models list`."
+        "--model",
+        "--backbone",
+        metavar="NAME",
+        help="Network, one of `likeness models list`; two joined, as dlib_resnet+mobilefacenet; "
+        "or both, which means these two.",
     ),
 ]
 WeightsOption = Annotated[
@@ -130,7 +134,7 @@ class Settings:
             output.print_warning(warning)
         return service
 
-    def face_embedder(self, *, mirror: bool | None = None, crops: int = 1) -> "FaceEmbedder":
+    def face_embedder(self, *, mirror: bool | None = None, crops: int = 1) -> "Recogniser":
         """The network that embeds faces: the one asked for, else the default one.
 
         Unlike a gallery, this takes networks that were not trained on faces: to measure how badly
@@ -145,15 +149,17 @@ class Settings:
             AppError: There is no such network, no weights for it, or no set of so many crops.
         """
         share_processors()
-        from backbones.weights import load_backbone
         from recognition.engine import DEFAULT_MODEL
-        from recognition.faces.embed import FaceEmbedder
+        from recognition.faces.joined import load_recogniser
 
-        name = self.model if self.model or self.weights else DEFAULT_MODEL
-        loaded = load_backbone(
-            name, weights=self.weights, home=self.home, device=self.chosen_device
+        return load_recogniser(
+            self.model if self.model or self.weights else DEFAULT_MODEL,
+            weights=() if self.weights is None else (self.weights,),
+            home=self.home,
+            device=self.chosen_device,
+            mirror=mirror,
+            crops=crops,
         )
-        return FaceEmbedder(loaded, mirror=mirror, crops=crops)
 
 
 def remember_settings(

@@ -174,7 +174,8 @@ def plain_finder(way: Way, settings: Settings) -> "Finder":
 def other_network(settings: Settings, name_or_file: str) -> Settings:
     """The same settings for another model, with the weights at hand, or for a file of weights."""
     from backbones.registry import available
+    from recognition.faces.joined import network_names
 
-    if name_or_file in available():
+    if set(network_names(name_or_file)) <= set(available()):
         return replace(settings, model=name_or_file, weights=None)
     return replace(settings, model=None, weights=Path(name_or_file))

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
+from torch import Tensor
 
 from backbones.spec import Alignment
 from data.datasets import check_corrupt
@@ -18,8 +19,8 @@ from data.images import to_tensor
 
 from ..faces.choose import distance_from_centre
 from ..faces.detect import FaceDetector
-from ..faces.embed import FaceEmbedder
 from ..faces.geometry import CROP_SIZE
+from ..faces.joined import Recogniser
 from ..faces.realign import realign
 from ..photographs import ProgressCallback, look_at
 from ..results import Face, FailedImage
@@ -74,7 +75,7 @@ def in_the_middle(pipeline: _Pipeline) -> Finder:
     return find
 
 
-def already_aligned(embedder: FaceEmbedder, device: str = "cpu") -> Finder:
+def already_aligned(embedder: Recogniser, device: str = "cpu") -> Finder:
     """Return a finder for crops of 112×112 that are aligned to the five-point template.
 
     Args:
@@ -85,13 +86,14 @@ def already_aligned(embedder: FaceEmbedder, device: str = "cpu") -> Finder:
     Raises:
         ArgumentError: The network wants its faces aligned otherwise.
     """
-    if embedder.alignment is Alignment.BOX:
+    if Alignment.BOX in embedder.alignments:
         raise ArgumentError(
             f"{embedder.model_id} is not made for faces aligned at five points; "
             "evaluate it with whole photographs, or take another model"
         )
 
-    detector = FaceDetector(device) if embedder.alignment is Alignment.EYES else None
+    as_they_are = frozenset({Alignment.FIVE_POINT, Alignment.NONE})
+    detector = None if as_they_are.issuperset(embedder.alignments) else FaceDetector(device)
 
     def find(images: Sequence[Image.Image]) -> list[list[Embedding]]:
         for width, height in {image.size for image in images}:
@@ -100,11 +102,13 @@ def already_aligned(embedder: FaceEmbedder, device: str = "cpu") -> Finder:
                     f"expected aligned faces of {CROP_SIZE}×{CROP_SIZE} pixels, got "
                     f"{width}×{height}; evaluate whole photographs as such"
                 )
-        if detector is None:
-            crops = torch.stack([to_tensor(image) for image in images])  # (F, 3, 112, 112)
-        else:
-            crops = realign(images, embedder.alignment, detector)  # (F, 3, 96, 96)
-        return [[vector] for vector in embedder.embed(crops)]
+
+        def aligned(alignment: Alignment) -> Tensor:
+            if detector is None or alignment in as_they_are:
+                return torch.stack([to_tensor(image) for image in images])  # (F, 3, 112, 112)
+            return realign(images, alignment, detector)  # (F, 3, S, S)
+
+        return [[vector] for vector in embedder.embed_aligned(aligned)]
 
     return find
 

@@ -1,5 +1,8 @@
 """Aligned faces → unit vectors, of which those of one person lie close together."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -76,9 +79,19 @@ class FaceEmbedder:
         return self._loaded.threshold if as_measured else None
 
     @property
+    def weights_path(self) -> Path:
+        """The weights file."""
+        return self._loaded.weights.path
+
+    @property
     def alignment(self) -> Alignment:
         """How the faces must have been aligned."""
         return self._loaded.alignment
+
+    @property
+    def alignments(self) -> tuple[Alignment, ...]:
+        """The same, as of several networks that are one."""
+        return (self.alignment,)
 
     @property
     def dimension(self) -> int:
@@ -103,6 +116,20 @@ class FaceEmbedder:
         if len(units) == 1:
             return units[0]
         return self._unit(torch.from_numpy(np.mean(units, axis=0)))
+
+    def embed_aligned(self, aligned: Callable[[Alignment], Tensor]) -> npt.NDArray[np.float32]:
+        """Embed faces that are at hand by any alignment.
+
+        Args:
+            aligned: Gives the faces, (F, 3, S, S) float32, 0 … 1, by an alignment.
+
+        Returns:
+            As `embed`.
+
+        Raises:
+            WeightsError: As `embed`.
+        """
+        return self.embed(aligned(self.alignment))
 
     def differentiable(self, crops: Tensor) -> Tensor:
         """Embed faces in one pass, so that gradients flow back to them.

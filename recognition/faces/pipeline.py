@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from torch import Tensor
 
 from backbones.spec import Alignment
 
 from ..results import Face
 from .align import align_faces
 from .detect import FaceDetector
-from .embed import FaceEmbedder
+from .joined import Recogniser
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,12 +35,12 @@ class DetectedFace:
 class FacePipeline:
     """Detects, aligns and embeds, over all faces of all photographs at once."""
 
-    def __init__(self, detector: FaceDetector, embedder: FaceEmbedder) -> None:
+    def __init__(self, detector: FaceDetector, embedder: Recogniser) -> None:
         self._detector = detector
         self._embedder = embedder
 
     @property
-    def embedder(self) -> FaceEmbedder:
+    def embedder(self) -> Recogniser:
         """What embeds the aligned faces."""
         return self._embedder
 
@@ -78,9 +79,12 @@ class FacePipeline:
         """
         found = self._detector.detect(images)
         crops = align_faces(images, found)
-        alignment, aligned = self._embedder.alignment, crops
-        if alignment not in (Alignment.FIVE_POINT, Alignment.NONE):
-            aligned = align_faces(images, found, alignment)
+
+        def aligned(alignment: Alignment) -> Tensor:
+            if alignment in (Alignment.FIVE_POINT, Alignment.NONE):
+                return crops
+            return align_faces(images, found, alignment)
+
         kept = (crops * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
-        rows = zip(self._embedder.embed(aligned), kept, strict=True)
+        rows = zip(self._embedder.embed_aligned(aligned), kept, strict=True)
         return [[DetectedFace(face, *next(rows)) for face in faces] for faces in found]

@@ -20,8 +20,9 @@ from .choose import nearest_centre
 from .detect import FaceDetector
 from .geometry import CROP_SIZE, template
 
-REALIGNED = frozenset({Alignment.FIVE_POINT, Alignment.EYES})
-"""What a five-point crop holds all of. The detector's box reaches over its border."""
+REALIGNED = frozenset({Alignment.FIVE_POINT, Alignment.EYES, Alignment.DLIB})
+"""What a five-point crop holds enough of. Of dlib's chip it lacks the lower twelfth, below the
+chin; the detector's box reaches over its border on all sides."""
 
 _FARTHEST = 18.0
 """Pixels between an eye and the template's, half of what is between the eyes: farther away it is

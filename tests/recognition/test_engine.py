@@ -157,3 +157,46 @@ def test_faces_are_found_without_weights(home: Path, astronaut: Image.Image) -> 
     x1, y1, x2, y2 = face.box
     assert x1 < 224 < x2
     assert y1 < 115 < y2
+
+
+def joined_engine(home: Path, remembered: EmbeddingModel | None = None, **choice: str) -> Engine:
+    """An engine with weights of two small networks at hand."""
+    for seed, name in enumerate(("iresnet_se", "mobilefacenet")):
+        path = home / "weights" / f"{name}.safetensors"
+        if not path.exists():
+            network = create(name, input_size=(32, 32), embedding_size=8, seed=seed)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_tensors(path, network.state_dict(), weights_metadata(network.spec, mirror=True))
+    return engine(home, remembered, **choice)
+
+
+def test_two_networks_joined_are_one_model_that_a_gallery_finds_again(home: Path) -> None:
+    model = joined_engine(home, model="mobilefacenet+iresnet_se").model
+    assert model.model_id == "iresnet_se+mobilefacenet"
+    assert (model.dimension, model.weights_path) == (32, None)
+    assert joined_engine(home, model).model == model
+    for other_order in ("iresnet_se+mobilefacenet", "mobilefacenet+iresnet_se"):
+        assert joined_engine(home, model, model=other_order).model == model
+
+
+def test_weights_that_are_no_longer_preferred_are_found_by_their_digest(
+    home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    model = joined_engine(home, model="mobilefacenet+iresnet_se").model
+    alone = joined_engine(home, model="mobilefacenet").model
+    newer = tmp_path / "newer"
+    write_weights(newer / "mobilefacenet.safetensors", 9)
+    monkeypatch.setenv("LIKENESS_WEIGHTS", str(newer))
+    assert joined_engine(home, model="mobilefacenet").model != alone
+    assert joined_engine(home, alone).model == alone
+    assert joined_engine(home, model).model == model
+    (home / "weights" / "mobilefacenet.safetensors").unlink()
+    for gone in (model, alone):
+        with pytest.raises(WeightsError, match="not at hand"):
+            _ = engine(home, gone).pipeline
+
+
+def test_a_file_cannot_be_the_weights_of_two_networks(home: Path, tmp_path: Path) -> None:
+    path = write_weights(tmp_path / "net.safetensors", 0)
+    with pytest.raises(ArgumentError, match="joins 2 networks"):
+        _ = engine(home, model="iresnet_se+mobilefacenet", weights=path).pipeline

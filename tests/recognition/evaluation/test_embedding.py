@@ -1,4 +1,5 @@
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,9 +51,9 @@ def test_of_several_faces_the_one_in_the_middle_counts():
 
 def embedder(alignment: Alignment = Alignment.FIVE_POINT) -> SimpleNamespace:
     return SimpleNamespace(
-        alignment=alignment,
+        alignments=(alignment,),
         model_id="a_network",
-        embed=lambda crops: crops.mean(dim=(2, 3)).numpy(),
+        embed_aligned=lambda aligned: aligned(alignment).mean(dim=(2, 3)).numpy(),
     )
 
 
@@ -79,14 +80,15 @@ def test_for_a_network_that_is_aligned_by_the_eyes_they_are_found_in_the_crop(
 ):
     given: list[torch.Tensor] = []
 
-    def embed(crops: torch.Tensor) -> np.ndarray:
+    def embed(aligned: Callable[[Alignment], torch.Tensor]) -> np.ndarray:
+        crops = aligned(Alignment.EYES)
         given.append(crops)
         return crops.mean(dim=(2, 3)).numpy()
 
     detector = FaceDetector()
     [faces] = detector.detect([astronaut])
     [crop] = align_faces([astronaut], [faces])
-    eyes = SimpleNamespace(alignment=Alignment.EYES, model_id="a_network", embed=embed)
+    eyes = SimpleNamespace(alignments=(Alignment.EYES,), model_id="a_network", embed_aligned=embed)
     [[vector]] = already_aligned(eyes)([to_image(crop)])
     assert vector.shape == (3,)
     torch.testing.assert_close(given[0], realign([to_image(crop)], Alignment.EYES, detector))
