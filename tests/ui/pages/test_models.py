@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from ui import jobs, tasks
+from ui import jobs, orders, tasks
 from ui.jobs import JobState
 
 FETCHER = """
@@ -20,7 +20,7 @@ def fetcher(monkeypatch):
     """Puts a stand-in into the place of the command line that downloads."""
 
     def install(program):
-        monkeypatch.setattr(tasks, "_likeness", lambda *_: [sys.executable, "-c", program])
+        monkeypatch.setattr(orders, "likeness", lambda *_: [sys.executable, "-c", program])
 
     return install
 

@@ -8,7 +8,7 @@ from data.errors import AppError
 from style.config import ColorMethod, Colors, Manner, StyleConfig
 from style.presets.registry import PRESETS
 from style.quality import Quality, settings_of
-from ui import jobs, preset_gallery, tasks
+from ui import jobs, orders, preset_gallery, tasks
 from ui.jobs import JobState
 
 PAINTER = """
@@ -36,7 +36,7 @@ def painter(monkeypatch):
 
     def install(pause):
         program = PAINTER.replace("{pause}", str(pause))
-        monkeypatch.setattr(tasks, "_likeness", lambda *_: [sys.executable, "-c", program])
+        monkeypatch.setattr(orders, "likeness", lambda *_: [sys.executable, "-c", program])
 
     return install
 
@@ -159,7 +159,7 @@ def test_discarding_leaves_nothing(easel, picture, painter):
 
 def test_a_failed_job_says_why(easel, picture, monkeypatch):
     program = "import sys; sys.exit('error: the picture is too small')"
-    monkeypatch.setattr(tasks, "_likeness", lambda *_: [sys.executable, "-c", program])
+    monkeypatch.setattr(orders, "likeness", lambda *_: [sys.executable, "-c", program])
     order(easel, picture)
     until(easel, lambda: easel.error)
     assert "the picture is too small" in easel.error[0].value
@@ -169,7 +169,7 @@ def test_a_cancelled_job_that_could_not_finish_shows_its_last_preview(
     easel, picture, monkeypatch, said
 ):
     killed = PAINTER.replace("{pause}", "0.05").replace('picture.save(given["output"])', "")
-    monkeypatch.setattr(tasks, "_likeness", lambda *_: [sys.executable, "-c", killed])
+    monkeypatch.setattr(orders, "likeness", lambda *_: [sys.executable, "-c", killed])
     order(easel, picture)
     (job,) = jobs.all_jobs()
     until(easel, lambda: job.read(tasks.PREVIEW))
@@ -187,7 +187,7 @@ def test_a_picture_left_half_painted_is_gone_on_with(easel, picture, monkeypatch
     half = PAINTER.replace("{pause}", "0.02").replace(
         "picture.save(given", 'open(given["output"] + ".part", "w")\npicture.save(given'
     )
-    monkeypatch.setattr(tasks, "_likeness", lambda *_: [sys.executable, "-c", half])
+    monkeypatch.setattr(orders, "likeness", lambda *_: [sys.executable, "-c", half])
     order(easel, picture)
     (job,) = jobs.all_jobs()
     until(easel, lambda: job.read(tasks.PREVIEW))
@@ -204,7 +204,7 @@ def test_what_the_picture_will_take_is_said_before(easel, picture, monkeypatch, 
     plan = {"memory": 6e8, "limit": 1e10, "seconds": 125.0, "scales": [{"tile": 512}]}
     first = f"print({json.dumps({'plan': plan}).replace('null', 'None')!r}, flush=True)\n"
     slow = PAINTER.replace("{pause}", "0.05").replace("stopped = []\n", f"stopped = []\n{first}")
-    monkeypatch.setattr(tasks, "_likeness", lambda *_: [sys.executable, "-c", slow])
+    monkeypatch.setattr(orders, "likeness", lambda *_: [sys.executable, "-c", slow])
     order(easel, picture)
     until(easel, lambda: "Takes about 2 min and 0.6 GB of memory, in tiles." in said(easel))
     press(easel, "Cancel")
@@ -245,7 +245,7 @@ def test_a_portrait_says_who_it_is(easel, picture, monkeypatch, said, similarity
     program = PAINTER.replace("{pause}", "0").replace(line, f'{line}, "faces": [given_faces]')
     program = program.replace("else 0)", f"else {code})")
     program = f"given_faces = {face!r}\n" + program
-    monkeypatch.setattr(tasks, "_likeness", lambda *_: [sys.executable, "-c", program])
+    monkeypatch.setattr(orders, "likeness", lambda *_: [sys.executable, "-c", program])
     easel.toggle(key="keep").set_value(True).run()
     order(easel, picture)
     until(easel, lambda: easel.get("download_button"))
