@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from ui import jobs, orders, tasks
+from ui import jobs, orders
 from ui.jobs import JobState
 
 FETCHER = """
