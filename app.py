@@ -1,13 +1,14 @@
-"""The page's router: `likeness app`, or `streamlit run app.py`."""
+"""The page's router, which `likeness app` serves."""
 
 import streamlit as st
 
-from ui import resources
+from ui import resources, serving
 from ui.browser import MARK, PAGE_CSS, WORDMARK
 
 st.set_page_config(page_title="Likeness", page_icon=MARK, layout="wide")
 st.html(PAGE_CSS)
 st.logo(WORDMARK, size="large")
+serving.require_gate()
 resources.decode_apart()
 pages = [
     st.Page("ui/pages/people.py", title="People", icon=":material/group:", default=True),
@@ -17,3 +18,4 @@ pages = [
     st.Page("ui/pages/models.py", title="Models", icon=":material/memory:"),
 ]
 st.navigation(pages, position="top").run()
+resources.lock_bar()

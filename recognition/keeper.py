@@ -44,6 +44,7 @@ class PeopleKeeper(Editable):
     ) -> None:
         self._ask = ask
         self._secret: str | None = None
+        self._is_shut = False  # by `lock`, until `unlock`
         self._home = data_home(home)
         self._place = place_of(gallery, self._home, self._find_secret)
         self._lock = threading.RLock()
@@ -214,13 +215,31 @@ class PeopleKeeper(Editable):
         with self._lock:
             if not self.is_locked:
                 return  # somebody else was quicker
-            before, self._secret = self._secret, secret
+            before = self._secret, self._is_shut
+            self._secret, self._is_shut = secret, False
             self.close()  # one that is open remembers what it was told
             try:
                 _ = self.is_encrypted
             except BaseException:
-                self._secret = before
+                self._secret, self._is_shut = before
                 raise
+
+    def lock(self) -> bool:
+        """Close an encrypted gallery, and forget what opens it until `unlock` tells it again.
+
+        Until then the environment, a file or the keyring that hold it are not asked either.
+
+        Returns:
+            Whether it is locked now: a gallery that is not encrypted cannot be.
+        """
+        with self._lock:
+            if self.is_locked:
+                return True
+            if not self.is_encrypted:
+                return False
+            self.close()
+            self._secret, self._is_shut = None, True
+            return True
 
     def encrypt(self, secret: str, *, keyring: bool = False) -> None:
         """Encrypt the gallery; see `Gallery.encrypt`.
@@ -289,7 +308,7 @@ class PeopleKeeper(Editable):
         return self._gallery()
 
     def _find_secret(self, key_id: str) -> str | None:
-        return self._secret or find_secret(key_id, self._ask)
+        return None if self._is_shut else self._secret or find_secret(key_id, self._ask)
 
     def _gallery_for(self, model: EmbeddingModel) -> AnyGallery:
         """The gallery, made where there is none."""

@@ -14,7 +14,9 @@ from data.decoding_pool import decoding_apart
 from data.files import data_home
 
 from .options import Device, Settings
-from .unlocking import require_open
+from .serving import BEHIND, LOCK_AFTER
+from .unlocking import IdleLock, require_open
+from .unlocking import lock_bar as lock_bar_of
 
 if TYPE_CHECKING:  # these bring torch, for which a page that opens need not wait
     from backbones.catalogue import BackboneDescription
@@ -44,9 +46,25 @@ def recognition() -> "RecognitionService":
 
     Where the gallery is encrypted, and the key is not in the environment, the page asks for it.
     """
-    service = _recognition(settings())
+    service, idle = _recognition(settings())
+    idle.used()
+    st.session_state["reads-gallery"] = True
     require_open(service)
     return service
+
+
+def serves_others() -> bool:
+    """Whether anybody but the owner of this machine is served: the page stands behind a proxy."""
+    return bool(os.environ.get(BEHIND))
+
+
+def lock_bar() -> None:
+    """At the end of a page: a way to lock the gallery, if this session reads an encrypted one."""
+    if "reads-gallery" not in st.session_state:
+        return
+    service, _ = _recognition(settings())
+    if not service.is_locked:
+        lock_bar_of(service)
 
 
 @st.cache_resource(show_spinner=False)
@@ -79,8 +97,17 @@ def forget_networks() -> None:
 
 
 @st.cache_resource(show_spinner=False, hash_funcs={Settings: repr})
-def _recognition(chosen: Settings) -> "RecognitionService":
-    return chosen.recognition_service(on_terminal=False)
+def _recognition(chosen: Settings) -> "tuple[RecognitionService, IdleLock]":
+    service = chosen.recognition_service(on_terminal=False)
+
+    def lock() -> None:
+        with turn():  # not in the middle of somebody's work
+            service.lock()
+
+    minutes = os.environ.get(LOCK_AFTER, "")
+    idle = IdleLock(lock, 60 * int(minutes) if minutes.isdigit() else 0)
+    idle.start()
+    return service, idle
 
 
 @st.cache_resource(show_spinner=False)

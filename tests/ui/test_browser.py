@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,20 +16,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
-import ui
-
 pytestmark = pytest.mark.slow
 
-APP = Path(str(ui.__file__)).parent.parent / "app.py"
 PAGES = ("", "identify", "verify", "stylize", "models")
 
-# Streamlit with a recognition service that is slow, knows one person after enrolment, and notes
+# The page with a recognition service that is slow, knows one person after enrolment, and notes
 # every enrolment in a file.
 SLOW_SERVICE = """
-import os, pathlib, sys, time
-from streamlit.web.cli import main
+import os, sys, time
 from recognition.results import Enrolled, Enrolment
-from ui import resources
+from ui import cli, resources
 
 class Service:
     threshold = 0.3
@@ -45,8 +40,7 @@ class Service:
         return Enrolment(enrolled=(Enrolled(person=person, photographs=1),), skipped=())
 
 resources.recognition = Service
-sys.argv[0] = "streamlit"
-main()
+sys.exit(cli.main(sys.argv[1:]))
 """
 
 
@@ -66,38 +60,34 @@ def browser() -> Iterator[Any]:
 
 @contextmanager
 def served(home: Path, *program: str, **environment: str) -> Iterator[str]:
-    """The page, served on a free port until the block ends."""
+    """The page, served on a free port until the block ends; the address that opens it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, *program, "run", str(APP), f"--server.port={port}"]
     process = subprocess.Popen(
-        command,
+        [sys.executable, *program, "app", f"--port={port}"],
         cwd=home.parent,
         env=os.environ | environment,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        text=True,
     )
     try:
-        for _ in range(600):
-            if answers(address):
-                break
-            assert process.poll() is None, "the server has ended"
-            time.sleep(0.1)
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        assert address.startswith(f"http://127.0.0.1:{port}/"), "the server has ended"
         yield address
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=60)
 
 
-def answers(address: str) -> bool:
-    """Whether the server listens already."""
-    try:
-        urllib.request.urlopen(f"{address}/_stcore/health", timeout=5).close()
-    except OSError:
-        return False
-    return True
+def opened(browser: Any, address: str) -> tuple[Any, str]:
+    """A new page of the browser that has opened the printed address, and where it has come to."""
+    page = browser.new_page()
+    page.goto(address)
+    settled(page)
+    return page, page.url.rstrip("/")
 
 
 def settled(page: Any) -> None:
@@ -109,8 +99,8 @@ def settled(page: Any) -> None:
 def test_every_page_opens_without_an_exception_and_without_asking_strangers(
     browser: Any, home: Path
 ) -> None:
-    with served(home, "-m", "streamlit") as address:
-        page = browser.new_page()
+    with served(home, "-m", "ui.cli") as address:
+        page, base = opened(browser, address)
         errors: list[str] = []
         strangers: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -118,13 +108,13 @@ def test_every_page_opens_without_an_exception_and_without_asking_strangers(
             "request",
             lambda request: (
                 strangers.append(request.url)
-                if request.url.startswith("http") and not request.url.startswith(address)
+                if request.url.startswith("http") and not request.url.startswith(base)
                 else None
             ),
         )
         titles = []
         for name in PAGES:
-            page.goto(f"{address}/{name}")
+            page.goto(f"{base}/{name}")
             settled(page)
             assert page.locator("[data-testid=stException]").count() == 0
             titles.append(page.locator("h1").inner_text())
@@ -148,9 +138,7 @@ def test_a_double_click_enrols_once(browser: Any, home: Path, tmp_path: Path) ->
     Image.new("RGB", (64, 64)).save(photograph, "PNG")
     notes = tmp_path / "notes"
     with served(home, "-c", SLOW_SERVICE, NOTES=str(notes)) as address:
-        page = browser.new_page()
-        page.goto(address)
-        settled(page)
+        page, _ = opened(browser, address)
         page.get_by_label("Name").first.fill("Ann")
         page.locator("input[type=file]").set_input_files(
             {"name": "a.png", "mimeType": "image/png", "buffer": photograph.getvalue()}
@@ -168,9 +156,9 @@ def test_a_double_click_enrols_once(browser: Any, home: Path, tmp_path: Path) ->
 
 
 def test_styles_are_chosen_by_clicks_and_stay_chosen(browser: Any, home: Path) -> None:
-    with served(home, "-m", "streamlit") as address:
-        page = browser.new_page()
-        page.goto(f"{address}/stylize")
+    with served(home, "-m", "ui.cli") as address:
+        page, base = opened(browser, address)
+        page.goto(f"{base}/stylize")
         settled(page)
 
         def tile(name: str) -> Any:

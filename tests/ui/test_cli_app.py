@@ -1,81 +1,106 @@
-"""`app`: the page is served on this machine only, and safe from wherever it is started."""
+"""`app`: what it refuses before it serves, and by which address it can be reached."""
 
-import os
 import socket
-import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ui import serving
 from ui.cli import main
-from ui.commands import serve
+from ui.gate import Access
 
 
 @pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], dict[str, str]]]:
-    """The commands that would have taken this process's place, with their environment."""
-    calls: list[tuple[list[str], dict[str, str]]] = []
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Access]:
+    """Who may use the page, each time that it would have been served."""
+    calls: list[Access] = []
 
-    def remember(path: str, command: list[str], environment: dict[str, str]) -> None:
-        assert path == command[0]
-        calls.append((command, environment))
-        raise SystemExit(0)
+    def remember(settings: object, port: int, access: Access, **_: Any) -> None:
+        calls.append(access)
 
-    monkeypatch.setattr(os, "execve", remember)
+    monkeypatch.setattr(serving, "serve", remember)
     return calls
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def key_file(folder: Path, text: str = "k" * 64) -> Path:
+    path = folder / "key"
+    path.write_text(f"{text}\n")
+    path.chmod(0o600)
+    return path
 
 
-def test_the_page_is_served_safely(
-    served: list[tuple[list[str], dict[str, str]]], capsys: pytest.CaptureFixture[str]
+def test_it_is_for_this_machine_unless_a_proxy_is_named(
+    served: list[Access], tmp_path: Path
 ) -> None:
-    port = free_port()
-    with pytest.raises(SystemExit):
-        main(["app", "--port", str(port), "--home", "somewhere", "--model", "vgg16"])
-    assert capsys.readouterr().out == f"http://127.0.0.1:{port}\n"
-    [(command, environment)] = served
-    assert command[0] == sys.executable
-    assert Path(command[command.index("run") + 1]).name == "app.py"
-    assert {
-        "--server.address=127.0.0.1",
-        f"--server.port={port}",
-        "--server.headless=true",
-        "--server.enableXsrfProtection=true",
-        "--server.enableCORS=true",
-        "--server.maxUploadSize=50",
-        "--server.allowedHosts=127.0.0.1",
-        "--server.allowedHosts=localhost",
-        "--browser.gatherUsageStats=false",
-        "--client.showErrorDetails=none",
-    } <= set(command)
-    assert environment["LIKENESS_HOME"] == "somewhere"
-    assert environment["LIKENESS_MODEL"] == "vgg16"
+    assert main(["app", "--port", "8600"]) == 0
+    file = str(key_file(tmp_path))
+    behind = ["--behind", "https://faces.example.org/likeness", "--proxy-key-file", file]
+    assert main(["app", *behind]) == 0
+    own, proxied = served
+    assert own.origins == {"http://127.0.0.1:8600", "http://localhost:8600"}
+    assert own.token
+    assert proxied.origins == {"https://faces.example.org"}
+    assert (proxied.base, proxied.key, proxied.token) == ("/likeness", "k" * 64, None)
 
 
-def test_the_flags_say_what_the_settings_file_says() -> None:
-    path = Path(__file__).parents[2] / ".streamlit" / "config.toml"
-    sections = tomllib.loads(path.read_text(encoding="utf-8"))
-    flags = serve.page_command(8501)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--behind", "https://faces.example.org"],
+        ["--proxy-key-file", "{key}"],
+        ["--behind", "faces", "--proxy-key-file", "{key}"],
+        ["--behind", "https://faces.example.org", "--proxy-key-file", "{short}"],
+        ["--port", "0"],
+        ["--lock-after", "-1"],
+    ],
+)
+def test_what_does_not_go_together_is_refused_in_one_line(
+    served: list[Access],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+) -> None:
+    (tmp_path / "short").mkdir()
+    files = {"key": key_file(tmp_path), "short": key_file(tmp_path / "short", "short")}
+    assert main(["app", *(word.format_map(files) for word in words)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert served == []
+
+
+def test_the_settings_file_says_nothing_that_the_server_does_not() -> None:
+    script = serving._script()
+    chosen = serving.options(script, Access.of_this_machine(8501), 8501)
+    sections = tomllib.loads((script.parent / ".streamlit/config.toml").read_text("utf-8"))
     for section in ("server", "browser", "client"):
         for name, value in sections[section].items():
-            for each in value if isinstance(value, list) else [value]:
-                text = str(each).lower() if isinstance(each, bool) else str(each)
-                assert f"--{section}.{name}={text}" in flags
+            assert chosen[f"{section}.{name}"] == value
 
 
-def test_a_port_in_use_is_one_line(
-    served: list[tuple[list[str], dict[str, str]]], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_port_in_use_is_one_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         assert main(["app", "--port", str(taken.getsockname()[1])]) == 1
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
-    assert served == []
+    assert not home.exists()
+
+
+def test_the_users_browser_is_opened_by_a_file_that_nobody_else_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command line can be read by every account of the machine."""
+    opened: list[str] = []
+    monkeypatch.setattr(serving.webbrowser, "open", opened.append)
+    address = Access.of_this_machine(8501).address("http://127.0.0.1:8501")
+    with serving._opened(tmp_path, address, True):
+        (uri,) = opened
+        door = tmp_path / "open.html"
+        assert uri == door.as_uri()
+        assert door.stat().st_mode & 0o777 == 0o600
+        assert address in door.read_text()
+    assert list(tmp_path.iterdir()) == []
+    with serving._opened(tmp_path, address, False):
+        assert len(opened) == 1

@@ -8,10 +8,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import ui
+from data.errors import LockedError
 from recognition.gallery import keys
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.templates import EmbeddingModel, Template
 from ui import resources
+from ui.unlocking import IdleLock
 
 _APP = Path(str(ui.__file__)).parent.parent / "app.py"
 PASSPHRASE = "correct horse battery"
@@ -79,3 +81,64 @@ def test_it_asks_anew_when_the_passphrase_is_changed_while_it_is_open(home: Path
     page.button[0].click().run()
     assert not page.exception
     assert "Ann" in words(page)
+
+
+def press(page: AppTest, label: str) -> None:
+    next(button for button in page.button if button.label == label).click().run()
+
+
+def test_a_click_locks_it_for_every_session_whatever_holds_the_passphrase(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LIKENESS_KEY", PASSPHRASE)
+    page = AppTest.from_file(_APP, default_timeout=60).run()
+    another = AppTest.from_file(_APP, default_timeout=60).run()
+    assert "Ann" in words(another)
+    press(page, "Lock the gallery")
+    for each in (page, another.run()):
+        assert not each.exception
+        assert "The gallery is encrypted" in words(each)
+        assert "Ann" not in words(each)
+        assert "memory" not in each.session_state
+    with pytest.raises(LockedError):
+        resources._recognition(resources.settings())[0].people()
+    another.text_input[0].set_value(PASSPHRASE)
+    another.button[0].click().run()
+    assert "Ann" in words(another)
+    assert "Ann" in words(page.run())
+
+
+def test_nobody_is_offered_to_lock_what_is_not_encrypted(home: Path) -> None:
+    with Gallery.open(home / "gallery", find_secret=lambda _: PASSPHRASE) as gallery:
+        gallery.decrypt()
+    page = AppTest.from_file(_APP, default_timeout=60).run()
+    assert "Ann" in words(page)
+    assert "Lock the gallery" not in [button.label for button in page.button]
+    assert resources._recognition(resources.settings())[0].lock() is False
+
+
+def test_it_is_locked_when_nobody_has_used_it_for_the_time_that_was_asked_for() -> None:
+    now, locked = [0.0], []
+    idle = IdleLock(lambda: locked.append(now[0]), 60, lambda: now[0])
+    for moment, used in ((30, False), (59, True), (100, False), (118, True), (177, False)):
+        now[0] = moment
+        idle.look()
+        if used:
+            idle.used()
+    assert locked == []
+    now[0] = 178.0
+    assert idle.look()
+    assert locked == [178.0]
+    never = IdleLock(lambda: locked.append(0.0), 0, lambda: 1e9)
+    assert not never.look()
+
+
+def test_time_locks_a_page_that_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIKENESS_KEY", PASSPHRASE)
+    monkeypatch.setenv("LIKENESS_LOCK_AFTER", "1")
+    page = AppTest.from_file(_APP, default_timeout=60).run()
+    assert "Ann" in words(page)
+    _, idle = resources._recognition(resources.settings())
+    idle._used_at -= 61
+    assert idle.look()
+    assert "The gallery is encrypted" in words(page.run())

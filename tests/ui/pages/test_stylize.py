@@ -255,7 +255,7 @@ def test_a_portrait_says_who_it_is(easel, picture, monkeypatch, said, similarity
     shown = easel.caption if code == 0 else easel.warning
     assert any(words in element.value.replace("\\", "") for element in shown)
     record = json.loads((job.folder / "job.json").read_text())
-    assert "--keep-identity" in record["command"]
+    assert record["order"]["config"]["keep_identity"] is True
 
 
 def photograph(page, picture):

@@ -1,0 +1,324 @@
+"""The page's server as it runs: started in a stranger's folder, and asked by strangers."""
+
+import base64
+import http.client
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+from ui import serving
+from ui.gate import Access
+
+NOBODY = 65534
+
+# The command line, in a process that notes every connection to somewhere else.
+PROGRAM = """
+import socket, sys
+notes = sys.argv.pop(1)
+connect = socket.socket.connect
+def noted(self, address):
+    if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1"):
+        with open(notes, "a") as file: file.write(f"{address}\\n")
+    return connect(self, address)
+socket.socket.connect = noted
+lookup = socket.getaddrinfo
+def looked_up(host, *rest, **options):
+    if host not in (None, "127.0.0.1", "localhost"):
+        with open(notes, "a") as file: file.write(f"{host}\\n")
+    return lookup(host, *rest, **options)
+socket.getaddrinfo = looked_up
+from ui import cli
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+CONFIG = """
+[server]
+address = "0.0.0.0"
+enableCORS = false
+enableXsrfProtection = false
+allowedHosts = ["*"]
+corsAllowedOrigins = ["http://evil.example"]
+enableStaticServing = true
+enableAgentApi = true
+baseUrlPath = "elsewhere"
+trustedUserHeaders = "{'X-User': 'name'}"
+[browser]
+gatherUsageStats = true
+[client]
+showErrorDetails = "full"
+[global]
+developmentMode = true
+[secrets]
+files = ["secrets.toml"]
+[theme]
+primaryColor = "#ff0000"
+"""
+
+
+def hostile(folder: Path) -> Path:
+    """A folder full of what might steer a program; `ran` is there once something of it ran."""
+    folder.mkdir()
+    ran = folder / "ran"
+    code = f"open({str(ran)!r}, 'a').write(__file__ + chr(10))\n"
+    (folder / ".streamlit").mkdir()
+    (folder / ".streamlit" / "config.toml").write_text(CONFIG)
+    for name in (".streamlit/secrets.toml", "secrets.toml"):
+        (folder / name).write_text(
+            f'PYTHONPATH = "{folder}"\nLIKENESS_HOME = "{folder}"\nPYTHONSTARTUP = "x.py"\n'
+            'LIKENESS_BEHIND = "http://evil.example"\n[auth]\ncookie_secret = "x"\n'
+        )
+    (folder / ".env").write_text(f"PYTHONPATH={folder}\nLIKENESS_HOME={folder}\n")
+    for name in ("sitecustomize", "usercustomize", "app", "streamlit", "ui", "data", "torch",
+                 "PIL", "uvicorn", "starlette", "numpy", "recognition", "tomllib"):  # fmt: skip
+        (folder / f"{name}.py").write_text(code)
+    (folder / "pytest.ini").write_text("[pytest]\naddopts = -p sitecustomize\n")
+    (folder / "matplotlibrc").write_text("backend: module://app\ntext.usetex: True\n")
+    (folder / "setup.cfg").write_text("[tool:pytest]\naddopts = -p sitecustomize\n")
+    (folder / "static").mkdir()
+    (folder / "static" / "x.txt").write_text("x")
+    return folder
+
+
+@dataclass(frozen=True)
+class Server:
+    """A page that is being served."""
+
+    address: str
+    port: int
+    process: int
+    folder: Path
+    home: Path
+    notes: Path
+
+    def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, str, str]:
+        """Status, headers and body of an answer."""
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        with self.connected() as connection:
+            connection.request(method, path, headers=given)
+            with connection.getresponse() as response:
+                body = response.read().decode("utf-8", "replace")
+                return response.status, str(response.headers), body
+
+    def connected(self) -> closing[http.client.HTTPConnection]:
+        """A connection, which the block closes."""
+        return closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60))
+
+    def enter(self) -> tuple[str, str]:
+        """Open the printed address; the path of the page, and the cookie."""
+        status, headers, body = self.ask(self.address.partition(str(self.port))[2])
+        assert status == 200
+        (base,) = re.findall(r'url=(/[^"]*)/"', body)
+        (cookie,) = re.findall(r"set-cookie: (likeness=[^;]+)", headers)
+        return base, cookie
+
+    def handshake(self, path: str, **headers: str) -> int:
+        """The status of the answer to a request for a socket; 101 opens one."""
+        key = base64.b64encode(os.urandom(16)).decode()
+        given = {
+            "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": key, "Sec-WebSocket-Protocol": "streamlit",
+        } | {name.replace("_", "-"): value for name, value in headers.items()}  # fmt: skip
+        with self.connected() as connection:
+            connection.request("GET", path, headers=given)
+            with connection.getresponse() as response:
+                return response.status
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The page, started in a hostile folder and with Streamlit's variables set against it."""
+    place = tmp_path_factory.mktemp("serving")
+    folder = hostile(place / "downloads")
+    notes = place / "connections"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        "STREAMLIT_SERVER_ENABLE_CORS": "false", "STREAMLIT_SERVER_ADDRESS": "0.0.0.0",
+        "STREAMLIT_SECRETS_FILES": str(folder / "secrets.toml"),
+        "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "true",
+    }  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", PROGRAM, str(notes), "app", f"--port={port}", "--home=data"],
+        cwd=folder,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    address = process.stdout.readline().strip()
+    with process:
+        yield Server(address, port, process.pid, folder, folder / "data", notes)
+        process.terminate()
+        assert process.wait(60) == 0
+
+
+def run_script(server: Server, base: str, cookie: str) -> str:
+    """Open a session, let the page's script run, and return the text of what it sends."""
+    from websockets.sync.client import connect
+
+    address = f"ws://127.0.0.1:{server.port}{base}/_stcore/stream"
+    headers = {"Cookie": cookie}
+    origin = f"http://127.0.0.1:{server.port}"
+    with connect(address, additional_headers=headers, origin=origin, subprotocols=["streamlit"],
+                 max_size=None) as stream:  # type: ignore[list-item,arg-type]  # fmt: skip
+        message = BackMsg()
+        message.rerun_script.query_string = ""
+        stream.send(message.SerializeToString())
+        said = ""
+        deadline = time.monotonic() + 100
+        while time.monotonic() < deadline:
+            told = ForwardMsg()
+            told.ParseFromString(stream.recv(timeout=100))  # type: ignore[arg-type]
+            said += str(told)
+            if told.HasField("script_finished"):
+                return said
+    raise AssertionError("the script did not come to its end")
+
+
+def test_nothing_in_the_folder_configures_the_server_or_runs(server: Server) -> None:
+    base, cookie = server.enter()
+    assert base != "/elsewhere"
+    said = run_script(server, base, cookie)
+    assert "People" in said
+    assert "#17695a" in said.lower()
+    assert "#ff0000" not in said.lower()
+    assert not (server.folder / "ran").exists()
+    assert (server.home / "page").is_dir()  # --home=data meant that folder, and still does
+    assert Path(f"/proc/{server.process}/cwd").samefile(server.home / "page")
+    assert list((server.home / "page").iterdir()) == []
+    status, _, body = server.ask(f"{base}/app/static/x.txt", cookie=cookie)
+    assert (status, body[:2]) != (200, "x")
+    listening = subprocess.run(["cat", "/proc/net/tcp"], capture_output=True, text=True).stdout
+    assert f" 0100007F:{server.port:04X} " in listening
+    assert f" 00000000:{server.port:04X} " not in listening
+
+
+def test_a_rebound_host_a_foreign_origin_and_another_port_get_nothing(server: Server) -> None:
+    base, cookie = server.enter()
+    stream = f"{base}/_stcore/stream"
+    own = f"http://127.0.0.1:{server.port}"
+    assert server.ask(f"{base}/", cookie=cookie)[0] == 200
+    assert server.handshake(stream, cookie=cookie, origin=own) == 101
+    for origin in ("http://evil.example", "http://127.0.0.1:9999", "http://localhost:9999",
+                   f"https://127.0.0.1:{server.port}", "http://192.0.2.7", "null"):  # fmt: skip
+        assert server.handshake(stream, cookie=cookie, origin=origin) == 403
+        assert server.ask(f"{base}/", cookie=cookie, origin=origin)[0] == 403
+    for host in ("evil.example", f"evil.example:{server.port}", "127.0.0.1", "localhost:1"):
+        for path in ("/", f"{base}/", f"{base}/_stcore/health", server.address.partition("//")[2]):
+            assert server.ask(path, cookie=cookie, host=host)[0] == 403
+        assert server.handshake(stream, cookie=cookie, origin=own, host=host) == 403
+    assert server.handshake(stream, cookie=cookie) == 403
+    assert server.handshake(stream, origin=own) == 403
+
+
+def test_the_server_asks_nobody_outside(server: Server) -> None:
+    """A foreign origin made Streamlit look up its own address; usage statistics would be sent."""
+    base, cookie = server.enter()
+    server.handshake(f"{base}/_stcore/stream", cookie=cookie, origin="http://198.51.100.1")
+    run_script(server, base, cookie)
+    assert not server.notes.exists(), server.notes.read_text()
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may become another account"
+)
+def test_another_account_gets_nothing_and_finds_no_secret(server: Server) -> None:
+    base, cookie = server.enter()
+    secrets = [base.strip("/"), cookie.partition("=")[2], server.address.rpartition("/")[2]]
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:  # no new program: another account may not even be able to start this Python
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            found: dict[str, Any] = {"uid": os.getuid(), "statuses": [], "seen": [], "read": []}
+            for path in ("/", "/_stcore/health", "/_stcore/host-config", "/media/x", "/static/x",
+                         "/_stcore/stream", "/open/x", "/identify"):  # fmt: skip
+                found["statuses"].append(server.ask(path)[0])
+            own = f"http://127.0.0.1:{server.port}"
+            found["statuses"].append(server.handshake("/_stcore/stream", origin=own))
+            for process in Path("/proc").iterdir():
+                for name in ("cmdline", "environ"):
+                    try:
+                        text = (process / name).read_bytes().decode("latin-1")
+                    except OSError:
+                        continue
+                    found["seen"] += [secret for secret in secrets if secret in text]
+            for path in (server.home, server.home / "page"):
+                try:
+                    found["read"].append([entry.name for entry in path.iterdir()])
+                except OSError as error:
+                    found["read"].append(type(error).__name__)
+            os.write(writing, json.dumps(found).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        found = json.loads(answer.read())
+    os.waitpid(child, 0)
+    assert found["uid"] == NOBODY
+    assert set(found["statuses"]) == {403}
+    assert found["seen"] == []
+    assert set(found["read"]) == {"PermissionError"}
+
+
+def test_a_session_cannot_be_made_to_hold_more_than_is_allowed(server: Server) -> None:
+    base, cookie = server.enter()
+    own = f"http://127.0.0.1:{server.port}"
+    path = f"{base}/_stcore/upload_file/session/file"
+    for headers, expected in (
+        ({"content_length": "600000000"}, 413),
+        ({"transfer_encoding": "chunked"}, 411),
+    ):
+        with server.connected() as connection:
+            connection.putrequest("PUT", path)
+            for name, value in ({"cookie": cookie, "origin": own} | headers).items():
+                connection.putheader(name.replace("_", "-"), value)
+            connection.endheaders()
+            with connection.getresponse() as response:
+                assert response.status == expected
+
+
+def test_every_option_that_streamlit_has_is_set() -> None:
+    from streamlit import config
+
+    access = Access.of_this_machine(8501)
+    chosen = serving.options(serving._script(), access, 8501)
+    assert set(config._config_options_template) <= set(chosen)
+    assert chosen["secrets.files"] == []
+    assert chosen["server.allowedHosts"] == ["127.0.0.1", "localhost"]
+    assert chosen["theme.light.primaryColor"] == "#17695a"
+
+
+def test_streamlit_by_itself_shows_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`streamlit run app.py` would serve it without a gate."""
+    import streamlit as st
+    from streamlit import runtime
+
+    told: list[str] = []
+    monkeypatch.setattr(runtime, "get_instance", lambda: object.__new__(runtime.Runtime))
+    monkeypatch.setattr(st, "error", told.append)
+    monkeypatch.setattr(st, "stop", lambda: told.append("stopped"))
+    serving.require_gate()
+    assert "likeness app" in told[0]
+    assert told[1:] == ["stopped"]
+    told.clear()
+    monkeypatch.setattr(serving, "_guarded", True)
+    serving.require_gate()
+    assert told == []
