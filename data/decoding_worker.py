@@ -66,13 +66,15 @@ def _answer(
     replies: BinaryIO, content: bytes, deep: bool, formats: frozenset[str], max_pixels: int
 ) -> None:
     warnings: list[str] = []
-    wanted = {"formats": formats, "max_pixels": max_pixels, "warn": warnings.append}
     try:
         if deep:
-            pixels = decode_pixels(content, **wanted)
+            pixels = decode_pixels(
+                content, formats=formats, max_pixels=max_pixels, warn=warnings.append
+            )
             layers = [pixels.colours] if pixels.alpha is None else [pixels.colours, pixels.alpha]
         else:
-            layers = [np.asarray(decode(content, **wanted))]
+            image = decode(content, formats=formats, max_pixels=max_pixels, warn=warnings.append)
+            layers = [np.asarray(image)]
     except (ImageError, MemoryError) as error:
         reason = str(error) if isinstance(error, ImageError) else TOO_MUCH_MEMORY
         message = reason.encode("utf-8", "replace")

@@ -203,7 +203,8 @@ def _values_of(source: Any) -> Array:
         tensor = tensor[0] if tensor.ndim == 4 else tensor
         source = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
         source = np.moveaxis(source, 0, -1) if source.ndim == 3 else source
-    return source if source.ndim == 3 else source[..., None]
+    values: Array = source if source.ndim == 3 else source[..., None]
+    return values
 
 
 def _shares(values: Array) -> Array:

@@ -174,7 +174,7 @@ class Engine:
 
         choice = self._choice
         model = choice.model
-        weights = () if choice.weights is None else (choice.weights,)
+        weights: tuple[Path, ...] = () if choice.weights is None else (choice.weights,)
         remembered = None if weights else self._remembered()
         if remembered is not None and (
             model is None or network_names(model) == network_names(remembered.model_id)

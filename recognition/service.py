@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from data.errors import ImageError
 from data.files import printable
-from data.sources import check_source, several
+from data.sources import Source, check_source, several
 
 from .bulk import Desk, enrol_people
 from .calibrating import probability_of
@@ -29,7 +29,6 @@ from .photographs import (
     Photograph,
     ProgressCallback,
     Seen,
-    Source,
     given_photographs,
     look_at,
     placed,
