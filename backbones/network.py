@@ -202,15 +202,39 @@ class Backbone(nn.Module):
         Raises:
             ValueError: The images are not of the size that the network was trained for.
         """
+        return self.embedding_with_features(images, (), alterations)[0]
+
+    def embedding_with_features(
+        self,
+        images: Tensor,
+        taps: Sequence[str],
+        alterations: Mapping[str, Alteration] | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The embedding, and feature maps on the way to it, in one pass.
+
+        Args:
+            images: As in `embedding`.
+            taps: Names of taps, perhaps none.
+            alterations: As in `embedding`; the maps given back are altered.
+
+        Returns:
+            (B, D), and by tap (B, C, H/stride, W/stride).
+
+        Raises:
+            ArgumentError: A tap is not there.
+            ValueError: The images are not of the size that the network was trained for.
+        """
         size = tuple(images.shape[-2:])
         if self.spec.embedding_size is not None and size != self.spec.input_size:
             raise ValueError(f"{self.spec.name} embeds {self.spec.input_size} pixels, got {size}")
         last = self.spec.taps[-1].name
+        wanted = [self.spec.tap(tap).name for tap in taps]
         stages = self.stages_through(last)
-        x = run_stages(self.normalise(images), stages, (last,), alterations)[last]
+        found = run_stages(self.normalise(images), stages, (*wanted, last), alterations)
+        x = found[last]
         for layer in self._head:
             x = layer(x)
-        return x
+        return x, {tap: found[tap] for tap in wanted}
 
     def forward(
         self, images: Tensor, alterations: Mapping[str, Alteration] | None = None

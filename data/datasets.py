@@ -22,6 +22,7 @@ __all__ = [
     "PhotographKey",
     "check_corrupt",
     "find_doubts",
+    "listed_names",
     "photograph_path",
     "read_identities",
     "read_lfw_pairs",
@@ -118,8 +119,7 @@ def only_listed(identities: Sequence[Identity], listing: Path) -> list[Identity]
         ArgumentError: There is no such file.
         DatasetError: It cannot be read, or it names nobody among `identities`.
     """
-    text = read_regular(listing, error=DatasetError).decode("utf-8", "replace")
-    names = {line.split()[0] for line in text.splitlines() if line.strip()}
+    names = listed_names([listing])
     found = [identity for identity in identities if identity.name in names]
     if not found:
         raise DatasetError(
@@ -127,6 +127,17 @@ def only_listed(identities: Sequence[Identity], listing: Path) -> list[Identity]
             "expected a name a line, as the folders have it"
         )
     return found
+
+
+def listed_names(listings: Iterable[Path]) -> set[str]:
+    """Return the first word of each line of some text files.
+
+    Raises:
+        ArgumentError: There is no such file.
+        DatasetError: One cannot be read.
+    """
+    texts = (read_regular(f, error=DatasetError).decode("utf-8", "replace") for f in listings)
+    return {line.split()[0] for text in texts for line in text.splitlines() if line.strip()}
 
 
 def find_doubts(identities: Iterable[Identity]) -> list[str]:

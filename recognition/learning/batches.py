@@ -44,7 +44,15 @@ class PhotographSampler:
     that fill no batch are left to the next epoch, which has another order.
     """
 
-    def __init__(self, labels: Sequence[int], *, size: int, photographs: int, seed: int) -> None:
+    def __init__(
+        self,
+        labels: Sequence[int],
+        *,
+        size: int,
+        photographs: int,
+        seed: int,
+        batches: int | None = None,
+    ) -> None:
         """Prepare to draw.
 
         Args:
@@ -52,6 +60,8 @@ class PhotographSampler:
             size: Photographs a batch.
             photographs: K.
             seed: Together with the epoch it fixes the order.
+            batches: Most of an epoch, each of which then takes other photographs, drawn anew; None:
+                as many as there are.
 
         Raises:
             DatasetError: There are fewer photographs than a batch takes.
@@ -65,7 +75,8 @@ class PhotographSampler:
         self._photographs = photographs
         self._seed = seed
         self._epoch = 0
-        self._count = len(labels)
+        whole = len(labels) // size
+        self._batches = whole if batches is None else min(batches, whole)
         self._alone = [index for index, label in enumerate(labels) if label == NOBODY]
         self._of: dict[int, list[int]] = defaultdict(list)
         for index, label in enumerate(labels):
@@ -73,7 +84,7 @@ class PhotographSampler:
                 self._of[label].append(index)
 
     def __len__(self) -> int:
-        return self._count // self._size
+        return self._batches
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of this epoch."""
@@ -107,9 +118,13 @@ def build_sampler(photographs: Photographs, config: TrainingConfig) -> EpochSamp
     batch, seed = config.batch, config.seed
     if batch.sampling is Sampling.PEOPLE:
         people = batch.people_of(len(photographs.people))
-        return PKSampler(labels, people=people, photographs=batch.photographs, seed=seed)
+        return PKSampler(
+            labels, people=people, photographs=batch.photographs, seed=seed, batches=batch.steps
+        )
     size = batch.size_of(len(labels))
-    return PhotographSampler(labels, size=size, photographs=batch.photographs, seed=seed)
+    return PhotographSampler(
+        labels, size=size, photographs=batch.photographs, seed=seed, batches=batch.steps
+    )
 
 
 def _check_positives(labels: Sequence[int], config: TrainingConfig) -> None:

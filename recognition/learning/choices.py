@@ -15,11 +15,12 @@ class LossName(StrEnum):
     SUBCENTER = "subcenter"
     DISTILL = "distill"
     RELATIONAL = "relational"
+    FEATURES = "features"
 
     @property
     def needs_teacher(self) -> bool:
         """Whether the target is another network's embedding."""
-        return self in {LossName.DISTILL, LossName.RELATIONAL}
+        return self in {LossName.DISTILL, LossName.RELATIONAL, LossName.FEATURES}
 
     @property
     def needs_positive(self) -> bool:

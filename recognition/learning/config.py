@@ -24,6 +24,7 @@ from .tables import (
     MixupConfig,
     OptimizerConfig,
     ScheduleConfig,
+    SourceConfig,
 )
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "MixupConfig",
     "OptimizerConfig",
     "ScheduleConfig",
+    "SourceConfig",
     "TrainingConfig",
 ]
 
@@ -128,8 +130,22 @@ class TrainingConfig:
                 f"the loss {unfit[0]} compares photographs of people, and a mixture shows nobody: "
                 f"mixup goes with {known}"
             )
+        if LossName.FEATURES in {term.name for term in self.losses}:
+            raise ArgumentError(f"mixup and the loss {LossName.FEATURES} do not go together")
         if self.compile and self.mixup.where is MixupPlace.HIDDEN:
             raise ArgumentError("mixup at a hidden place changes the network: leave compile out")
+
+    def _check_features(self) -> None:
+        for term in self.losses:
+            if (term.name is LossName.FEATURES) != bool(term.taps):
+                raise ArgumentError(
+                    f"taps name the feature maps of the loss {LossName.FEATURES}, and of no other"
+                )
+            if term.name is LossName.FEATURES and self.targets is not Targets.VIEWS:
+                raise ArgumentError(
+                    f"the loss {term.name} compares feature maps of one view: "
+                    f"set targets to {Targets.VIEWS}"
+                )
 
     def _check_losses(self) -> None:
         names = [term.name for term in self.losses]
@@ -142,10 +158,11 @@ class TrainingConfig:
             raise ArgumentError(f"the loss {taught[0]} needs a teacher: give its weights file")
         if self.targets is Targets.VIEWS and not taught:
             raise ArgumentError(f"targets is {self.targets}, and no loss has a teacher")
-        if self.data.unlabelled is not None and not taught:
+        self._check_features()
+        if self.data.has_unnamed and not taught:
             known = ", ".join(name for name in LossName if name.needs_teacher)
             raise ArgumentError(f"photographs without names teach only with one of: {known}")
-        if self.data.unlabelled is not None and self.batch.sampling is Sampling.PEOPLE:
+        if self.data.has_unnamed and self.batch.sampling is Sampling.PEOPLE:
             raise ArgumentError(
                 "photographs without names cannot be drawn by person: "
                 f"set batch.sampling to {Sampling.PHOTOGRAPHS}"

@@ -1,13 +1,15 @@
 """A small network taught by a larger one: its embeddings are the targets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbones.spec import Alignment
+from backbones.network import Alteration, Backbone
+from backbones.spec import Alignment, BackboneSpec
 from backbones.weights import LoadedBackbone, load_backbone
 from data.errors import ArgumentError
 from data.files import sha256_of
@@ -18,6 +20,8 @@ from .quick import compiled
 TARGETS = "teacher-targets.safetensors"
 """The file in a run's folder that keeps the teacher's answers."""
 _BATCH = 64
+_LEAST = 1e-6
+"""Added to the variance of a channel that may be the same everywhere."""
 
 
 class CosineDistillation(nn.Module):
@@ -51,6 +55,73 @@ class RelationalDistillation(nn.Module):
         difference = vectors @ vectors.T - wanted @ wanted.T  # (B, B)
         count = len(vectors)
         return difference.square().sum() / max(1, count * (count - 1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureMaps:
+    """What student and teacher see of the same views on their way to an embedding, by tap.
+
+    Attributes:
+        own: (B, C, H, W) of the student.
+        wanted: (B, C', H, W') of the teacher, W' at most W.
+    """
+
+    own: dict[str, Tensor]
+    wanted: dict[str, Tensor]
+
+
+class FeatureDistillation(nn.Module):
+    """The student's feature maps, mapped linearly at each place, shall be the teacher's.
+
+    Romero et al. 2015, *FitNets: Hints for Thin Deep Nets*. An embedding says one thing about a
+    face; a map says something at each of its places, and teaches the first stages at once. The
+    error of each channel is taken in units of its variance, so that 1 is what the teacher's mean
+    would have; the mean over channels and taps is the loss. The maps between serve training alone.
+    """
+
+    def __init__(self, channels: Mapping[str, tuple[int, int]]) -> None:
+        """Prepare.
+
+        Args:
+            channels: By tap, of the student and of the teacher.
+        """
+        super().__init__()
+        self.maps = nn.ModuleDict(
+            {tap: nn.Conv2d(own, wanted, 1) for tap, (own, wanted) in channels.items()}
+        )
+
+    def forward(self, maps: FeatureMaps) -> Tensor:
+        """Scalar, at least 0."""
+        errors = []
+        for tap, layer in self.maps.items():
+            own, wanted = layer(maps.own[tap].float()), maps.wanted[tap].float()
+            margin = (own.shape[3] - wanted.shape[3]) // 2
+            difference = own[..., margin : margin + wanted.shape[3]] - wanted
+            variance = wanted.var(dim=(0, 2, 3), correction=0)  # (C',)
+            errors.append((difference.square().mean((0, 2, 3)) / (variance + _LEAST)).mean())
+        return torch.stack(errors).mean()
+
+
+def check_taps(student: BackboneSpec, teacher: BackboneSpec, taps: Sequence[str]) -> None:
+    """Refuse feature maps that cannot be laid over each other.
+
+    Args:
+        student: Sees whole aligned faces.
+        teacher: Sees the middle columns of the same, or all of them.
+        taps: Names that both must have.
+
+    Raises:
+        ArgumentError: A tap is missing on one side, has another stride, or its places lie between
+            each other, since the columns that the teacher does not see are no whole strides.
+    """
+    left_out = student.input_size[1] - teacher.input_size[1]
+    for name in taps:
+        own, wanted = student.tap(name), teacher.tap(name)
+        if own.stride != wanted.stride or left_out % (2 * own.stride):
+            raise ArgumentError(
+                f"the feature maps {name} of {student.name} and of its teacher do not lie over "
+                "each other: choose taps nearer to the input"
+            )
 
 
 def load_teacher(weights: Path, device: torch.device) -> LoadedBackbone:
@@ -108,14 +179,30 @@ def teacher_targets(
     return targets
 
 
+class Tapped(nn.Module):
+    """A network that gives its embedding and some of its feature maps in one pass."""
+
+    def __init__(self, backbone: Backbone, taps: Sequence[str]) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self._taps = tuple(taps)
+
+    def forward(
+        self, images: Tensor, alterations: Mapping[str, Alteration] | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """As `Backbone.embedding_with_features`."""
+        return self.backbone.embedding_with_features(images, self._taps, alterations)
+
+
 class Watching:
     """A teacher that answers what the student sees, view by view."""
 
-    def __init__(self, teacher: LoadedBackbone, *, compile: bool) -> None:
+    def __init__(self, teacher: LoadedBackbone, *, compile: bool, taps: Sequence[str] = ()) -> None:
         """Prepare.
 
         Args:
             teacher: The network that teaches.
+            taps: Whose feature maps are wanted too.
             compile: Whether it is translated first, as `quick.compiled` does.
 
         Raises:
@@ -123,12 +210,14 @@ class Watching:
         """
         self.size = teacher.backbone.spec.dimension
         self._width = teacher.input_size[1]
-        self._embed = compiled(teacher.backbone) if compile else teacher.backbone
+        tapped = Tapped(teacher.backbone, taps)
+        self._embed = compiled(tapped) if compile else tapped
 
     @torch.no_grad()
-    def __call__(self, images: Tensor) -> Tensor:
-        """(B, 3, 112, 112) in [0, 1] → (B, T) float32 of unit length, on the images' device."""
-        return F.normalize(self._embed(_middle(images, self._width)).float())
+    def __call__(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """(B, 3, 112, 112) in [0, 1] → (B, T) float32 of unit length, and maps by tap."""
+        embeddings, maps = self._embed(_middle(images, self._width))
+        return F.normalize(embeddings.float()), maps
 
 
 @torch.inference_mode()

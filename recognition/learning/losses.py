@@ -4,6 +4,7 @@ Every term is a module `(embeddings, labels, targets) → loss`. The metric loss
 pytorch-metric-learning; they compare embeddings scaled to unit length.
 """
 
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -13,7 +14,12 @@ from torch import Tensor, nn
 
 from .choices import LossName, Mining
 from .config import LossConfig
-from .distillation import CosineDistillation, RelationalDistillation
+from .distillation import (
+    CosineDistillation,
+    FeatureDistillation,
+    FeatureMaps,
+    RelationalDistillation,
+)
 
 
 class MetricTerm(nn.Module):
@@ -82,7 +88,11 @@ class Objective(nn.Module):
         self._weights = weights
 
     def forward(
-        self, embeddings: Tensor, labels: Tensor, targets: Tensor | None
+        self,
+        embeddings: Tensor,
+        labels: Tensor,
+        targets: Tensor | None,
+        maps: FeatureMaps | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Compare a batch.
 
@@ -90,17 +100,28 @@ class Objective(nn.Module):
             embeddings: (B, D) float32, as the network gives them.
             labels: (B,) int64, below 0 where there is no name.
             targets: (B, T) the teacher's unit embeddings, or None.
+            maps: Of student and teacher, for the term that compares them.
 
         Returns:
             The weighted sum, and the terms before their weights, detached.
         """
-        parts = {name: term(embeddings, labels, targets) for name, term in self.terms.items()}
+        parts = {
+            name: term(maps)
+            if isinstance(term, FeatureDistillation)
+            else term(embeddings, labels, targets)
+            for name, term in self.terms.items()
+        }
         total = torch.stack([self._weights[name] * part for name, part in parts.items()]).sum()
         return total, {name: part.detach() for name, part in parts.items()}
 
 
 def build_objective(
-    terms: tuple[LossConfig, ...], *, embedding_size: int, people: int, target_size: int | None
+    terms: tuple[LossConfig, ...],
+    *,
+    embedding_size: int,
+    people: int,
+    target_size: int | None,
+    channels: Mapping[str, tuple[int, int]] | None = None,
 ) -> Objective:
     """Build the objective.
 
@@ -109,8 +130,14 @@ def build_objective(
         embedding_size: D.
         people: In training, for the losses that keep a weight for each.
         target_size: T of the teacher; None without a teacher.
+        channels: By tap, of the student's feature map and of the teacher's; None: none is compared.
     """
-    modules = {str(term.name): _build(term, embedding_size, people, target_size) for term in terms}
+    modules = {
+        str(term.name): FeatureDistillation({tap: (channels or {})[tap] for tap in term.taps})
+        if term.name is LossName.FEATURES
+        else _build(term, embedding_size, people, target_size)
+        for term in terms
+    }
     return Objective(modules, {str(term.name): term.weight for term in terms})
 
 
@@ -133,6 +160,8 @@ def _build(
             return CosineDistillation(embedding_size, target_size)
         case LossName.RELATIONAL:
             return RelationalDistillation()
+        case LossName.FEATURES:
+            raise ValueError("the feature maps' channels are known to build_objective alone")
 
 
 def _triplet(term: LossConfig) -> nn.Module:

@@ -1,7 +1,9 @@
 """The photographs of a run, aligned, in memory: decoded once, so that no epoch waits for a disk."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -10,6 +12,7 @@ from data.datasets import (
     Identity,
     check_corrupt,
     find_doubts,
+    listed_names,
     only_listed,
     read_identities,
     split_identities,
@@ -18,8 +21,8 @@ from data.errors import DatasetError
 from data.files import printable
 from data.images import find_images
 
-from .aligned import Aligner, Missed
-from .config import DataConfig
+from .aligned import Aligner, Landmarks, Missed
+from .config import DataConfig, SourceConfig
 from .shifts import find_shifts
 
 NOBODY = -1
@@ -33,7 +36,7 @@ class Photographs:
     Attributes:
         pixels: (N, 3, S, S) uint8 RGB, S as their alignment gives it: 112 for five points.
         labels: (N,) int64: an index into `people`, or `NOBODY`.
-        people: Names, sorted.
+        people: Names, sorted within each folder.
     """
 
     pixels: Tensor
@@ -54,14 +57,15 @@ class Photographs:
         order = sorted(range(len(self.people)), key=lambda label: (-counts[label], label))
         return self._of(sorted(order[:most]))
 
-    def first_of_each(self, most: int) -> "Photographs":
-        """At most so many photographs of each person, so that nobody outweighs the others."""
-        seen = [0] * len(self.people)
-        kept = []
+    def some_of_each(self, most: int) -> "Photographs":
+        """At most so many photographs of each person, so that nobody outweighs the others.
+
+        They are spread over all there are, since a folder may have its profiles at its end.
+        """
+        of: dict[int, list[int]] = defaultdict(list)
         for index, label in enumerate(self.labels.tolist()):
-            seen[label] += 1
-            if seen[label] <= most:
-                kept.append(index)
+            of[label].append(index)
+        kept = sorted(own[i] for own in of.values() for i in _spread(len(own), most))
         return Photographs(self.pixels[kept], self.labels[kept], self.people)
 
     def _of(self, chosen: list[int]) -> "Photographs":
@@ -73,6 +77,13 @@ class Photographs:
         return Photographs(
             self.pixels[kept], labels[kept], tuple(self.people[index] for index in chosen)
         )
+
+
+def _spread(count: int, most: int) -> list[int]:
+    """At most so many of 0 … count - 1, the first and the last among them where there is room."""
+    if count <= most:
+        return list(range(count))
+    return sorted({round(place * (count - 1) / max(1, most - 1)) for place in range(most)})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,11 +116,9 @@ def load_data(config: DataConfig, aligner: Aligner, *, seed: int) -> TrainingDat
     Raises:
         DatasetError: Too few people, too many corrupt photographs, or nothing usable.
     """
-    people = read_identities(config.folder)
-    if config.identities is not None:
-        people = only_listed(people, config.identities)
+    people = _people_of(config.folder, config.identities, config.excluded)
     parts = _parts(config, people, seed)
-    doubts = find_doubts(people) + _shared_names(parts)
+    doubts = find_doubts(people)
     loaded = [_load(part, aligner) for part in parts]
     missed = [item for _, lost in loaded for item in lost]
     if not config.allow_corrupt:
@@ -126,10 +135,15 @@ def load_data(config: DataConfig, aligner: Aligner, *, seed: int) -> TrainingDat
             )
     doubts += find_shifts("validation", validation, "training", training)
     doubts += find_shifts("test", test, "validation", validation)
-    if config.unlabelled is not None:
-        unnamed, lost = _load_unnamed(config, aligner)
-        doubts += find_shifts("unlabelled", unnamed, "training", training)
-        training, missed = _with_unnamed(training, unnamed), missed + lost
+    taken = {person.name for person in people}
+    for source in _further(config):
+        more, lost = _load_source(source, aligner)
+        _check_names(more, taken)
+        taken.update(more.people)
+        name = "unlabelled" if source.folder == config.unlabelled else printable(source.folder.name)
+        doubts += find_shifts(name, more, "training", training)
+        training, missed = _joined(training, more), missed + lost
+    doubts += _shared_names(training.people, (*validation.people, *test.people))
     if len(validation) == len(validation.people):
         doubts.append("nobody kept out has two photographs: the best epoch is the last one")
     return TrainingData(training, validation, test, tuple(missed), tuple(doubts))
@@ -142,16 +156,51 @@ def _parts(config: DataConfig, people: Sequence[Identity], seed: int) -> tuple[l
         share if folder is None else 0.0 for share, folder in zip(config.split, own, strict=True)
     ]
     split = split_identities(people, [share / sum(shares) for share in shares], seed)
+    listed = (None, config.validation_identities, None)
     return tuple(
-        part if folder is None else read_identities(folder, minimum_people=1)
-        for part, folder in zip(split, own, strict=True)
+        part if folder is None else _people_of(folder, listing, (), fewest=1)
+        for part, folder, listing in zip(split, own, listed, strict=True)
     )
 
 
-def _shared_names(parts: Sequence[Sequence[Identity]]) -> list[str]:
+def _people_of(
+    folder: Path, identities: Path | None, excluded: Sequence[Path], *, fewest: int = 2
+) -> list[Identity]:
+    """The people of a folder: those listed, without those excluded and without such photographs."""
+    people = read_identities(folder, minimum_people=fewest)
+    if identities is not None:
+        people = only_listed(people, identities)
+    if not excluded:
+        return people
+    out = listed_names(excluded)
+    kept = [
+        Identity(person.name, photographs)
+        for person in people
+        if person.name not in out
+        and (
+            photographs := tuple(
+                path for path in person.photographs if f"{person.name}/{path.name}" not in out
+            )
+        )
+    ]
+    if not kept:
+        raise DatasetError(f"everybody in {printable(folder)} is excluded")
+    return kept
+
+
+def _further(config: DataConfig) -> list[SourceConfig]:
+    """The sources beside `data.folder`, in the order in which their photographs follow."""
+    if config.unlabelled is None:
+        return list(config.more)
+    unlabelled = SourceConfig(
+        folder=config.unlabelled, named=False, landmarks=config.unlabelled_landmarks
+    )
+    return [*config.more, unlabelled]
+
+
+def _shared_names(training: Sequence[str], kept_out: Sequence[str]) -> list[str]:
     """A line where folders of their own hold people who seem to be in training, too."""
-    training = {person.name for person in parts[0]}
-    shared = sorted({person.name for part in parts[1:] for person in part} & training)
+    shared = sorted(set(training) & set(kept_out))
     return [
         f"{len(shared)} people kept out have the name of one in training, such as "
         f"{printable(name)}: the same person in both makes the figures too good"
@@ -159,11 +208,13 @@ def _shared_names(parts: Sequence[Sequence[Identity]]) -> list[str]:
     ]
 
 
-def _load(people: Sequence[Identity], aligner: Aligner) -> tuple[Photographs, list[Missed]]:
+def _load(
+    people: Sequence[Identity], aligner: Aligner, landmarks: Landmarks | None = None
+) -> tuple[Photographs, list[Missed]]:
     """Align the photographs of some people; those who lose all theirs are dropped."""
     paths = [path for person in people for path in person.photographs]
     owners = [index for index, person in enumerate(people) for _ in person.photographs]
-    pixels, lost = aligner.load(paths)
+    pixels, lost = aligner.load(paths, landmarks=landmarks)
     gone = {item.path for item in lost}
     kept = [owner for path, owner in zip(paths, owners, strict=True) if path not in gone]
     present = sorted(set(kept))
@@ -172,19 +223,42 @@ def _load(people: Sequence[Identity], aligner: Aligner) -> tuple[Photographs, li
     return Photographs(pixels, labels, tuple(people[owner].name for owner in present)), lost
 
 
-def _load_unnamed(config: DataConfig, aligner: Aligner) -> tuple[Photographs, list[Missed]]:
-    assert config.unlabelled is not None
-    pixels, lost = aligner.load(
-        find_images([config.unlabelled]), landmarks=config.unlabelled_landmarks
-    )
+def _load_source(source: SourceConfig, aligner: Aligner) -> tuple[Photographs, list[Missed]]:
+    """Align a further folder's photographs, of people or without names."""
+    if source.named:
+        people = _people_of(source.folder, source.identities, source.excluded, fewest=1)
+        return _load(people, aligner, source.landmarks)
+    out = listed_names(source.excluded)
+    paths = [
+        path
+        for path in find_images([source.folder])
+        if path.relative_to(source.folder).as_posix() not in out
+    ]
+    pixels, lost = aligner.load(paths, landmarks=source.landmarks)
     if len(pixels) == 0:
-        raise DatasetError(f"{printable(config.unlabelled)} holds no photograph of a face")
+        raise DatasetError(f"{printable(source.folder)} holds no photograph of a face")
     return Photographs(pixels, torch.full((len(pixels),), NOBODY, dtype=torch.int64), ()), lost
 
 
-def _with_unnamed(named: Photographs, unnamed: Photographs) -> Photographs:
+def _check_names(more: Photographs, taken: set[str]) -> None:
+    """Refuse a further folder with a name that another one has, perhaps among those kept out.
+
+    Raises:
+        DatasetError: There is one.
+    """
+    if shared := sorted(set(more.people) & taken):
+        raise DatasetError(
+            f"{printable(shared[0])} is a person of two folders: rename one of them, or exclude "
+            "it, for people are told apart by name"
+        )
+
+
+def _joined(first: Photographs, second: Photographs) -> Photographs:
+    """Both, one after the other; nobody is in both."""
+    labels = second.labels.clone()
+    labels[labels != NOBODY] += len(first.people)
     return Photographs(
-        torch.cat([named.pixels, unnamed.pixels]),
-        torch.cat([named.labels, unnamed.labels]),
-        named.people,
+        torch.cat([first.pixels, second.pixels]),
+        torch.cat([first.labels, labels]),
+        first.people + second.people,
     )

@@ -95,7 +95,7 @@ def weights_figures(
         held_out: The people of validation.
         mirror: Whether an embedding is joined with that of the mirrored photograph.
     """
-    shown = held_out.most_photographed(_MOST_PEOPLE).first_of_each(_MOST_PHOTOGRAPHS)
+    shown = held_out.most_photographed(_MOST_PEOPLE).some_of_each(_MOST_PHOTOGRAPHS)
     vectors = embed(backbone, shown.pixels, mirror=mirror)
     validation = pairs["validation"]
     return {

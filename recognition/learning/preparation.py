@@ -15,7 +15,7 @@ from .distillation import TARGETS, Watching, teacher_targets
 from .photographs import TrainingData, load_data
 from .reports import Progress
 from .runs import RunFolder
-from .steps import ProgressCallback
+from .steps import ProgressCallback, taps_of
 from .validation import MOST_PER_PERSON, check_metric
 
 
@@ -26,7 +26,7 @@ def read_data(config: TrainingConfig, device: torch.device, tell: ProgressCallba
         DatasetError: The photographs cannot be used.
     """
     data = _aligned(config, alignment_for(config.backbone), device, tell)
-    check_metric(config.metric, data.validation.first_of_each(MOST_PER_PERSON))
+    check_metric(config.metric, data.validation.some_of_each(MOST_PER_PERSON))
     return data
 
 
@@ -63,7 +63,7 @@ def teaching(
             f"the teacher cannot watch {config.backbone}, which sees faces aligned otherwise: "
             f"set targets to {Targets.PHOTOGRAPHS}"
         )
-    return Watching(teacher, compile=config.compile), None
+    return Watching(teacher, compile=config.compile, taps=taps_of(config)), None
 
 
 def _targets(

@@ -1,5 +1,8 @@
 """What a run's weights say about their making."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import torch
 
 from .config import TrainingConfig
@@ -16,11 +19,13 @@ def describe(config: TrainingConfig, data: TrainingData, command: str) -> dict[s
     """
     named = int((data.training.labels >= 0).sum())
     unnamed = len(data.training) - named
-    sources = (
-        f"{config.data.folder.name}: {len(data.training.people):,} people in {named:,} photographs"
-    )
+    people = [config.data.folder, *(s.folder for s in config.data.more if s.named)]
+    others = [s.folder for s in config.data.more if not s.named]
     if config.data.unlabelled is not None:
-        sources += f"; {config.data.unlabelled.name}: {unnamed:,} photographs without names"
+        others.append(config.data.unlabelled)
+    sources = f"{_names(people)}: {len(data.training.people):,} people in {named:,} photographs"
+    if others:
+        sources += f"; {_names(others)}: {unnamed:,} photographs without names"
     if config.teacher is not None:
         sources += f"; taught by {config.teacher.name}"
     losses = " + ".join(f"{term.weight:g} {term.name}" for term in config.losses)
@@ -33,3 +38,7 @@ def describe(config: TrainingConfig, data: TrainingData, command: str) -> dict[s
         "torch": torch.__version__,
     }
     return fields | ({"command": command} if command else {})
+
+
+def _names(folders: Sequence[Path]) -> str:
+    return ", ".join(folder.name for folder in folders)

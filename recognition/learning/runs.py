@@ -111,5 +111,5 @@ def fingerprint(config: TrainingConfig, *tensors: Tensor | None) -> str:
 def _is_outward(line: str) -> bool:
     """Whether a line of the config only says where something is, or what is shown."""
     places = {"out", "device", "folder", "cache", "identities", "unlabelled", "teacher", "init"}
-    places |= {"validation", "test", "tensorboard"}
+    places |= {"validation", "test", "tensorboard", "excluded", "validation_identities"}
     return line.partition(" = ")[0] in places

@@ -81,7 +81,7 @@ def _permuted(first: Tensor, second: Tensor) -> Tensor:
 def _by_person(photographs: "Photographs") -> Tensor:
     """(P, T) float64: the traits' means of each person; who has no name counts alone."""
     if photographs.people:
-        some = photographs.some_people(_MOST_PEOPLE).first_of_each(_MOST_EACH)
+        some = photographs.some_people(_MOST_PEOPLE).some_of_each(_MOST_EACH)
         traits, labels = _traits(some.pixels), some.labels
         sums = torch.zeros(len(some.people), traits.shape[1], dtype=traits.dtype)
         return sums.index_add(0, labels, traits) / labels.bincount().unsqueeze(1)

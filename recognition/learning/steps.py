@@ -13,15 +13,16 @@ from torch import Tensor
 from backbones.averaging import WeightAverage
 from backbones.network import Alteration, Backbone
 from backbones.registry import create
+from backbones.spec import BackboneSpec
 from data.errors import ArgumentError, TrainingError
 
 from ..faces.align import crop_size
 from .aligned import alignment_for
 from .batches import Batch, BatchStream, epoch_seed
 from .checkpoint import Parts
-from .choices import MixupPlace, Precision
+from .choices import LossName, MixupPlace, Precision
 from .config import TrainingConfig
-from .distillation import Watching
+from .distillation import FeatureMaps, Tapped, Watching, check_taps
 from .distributed import Team
 from .losses import build_objective
 from .mixup import Mixer, Mixture
@@ -52,7 +53,12 @@ class EpochLosses:
 
 
 def build_parts(
-    config: TrainingConfig, network: Backbone, *, people: int, target_size: int | None
+    config: TrainingConfig,
+    network: Backbone,
+    *,
+    people: int,
+    target_size: int | None,
+    teacher: BackboneSpec | None = None,
 ) -> Parts:
     """Build objective, optimiser and average around a network, seeded.
 
@@ -61,7 +67,17 @@ def build_parts(
         network: As `build_network` gives it.
         people: In training.
         target_size: T of the teacher; None without one.
+        teacher: Whose feature maps are compared, if any are.
+
+    Raises:
+        ArgumentError: They do not lie over the student's.
     """
+    channels = {}
+    if teacher is not None and (taps := taps_of(config)):
+        check_taps(network.spec, teacher, taps)
+        channels = {
+            tap: (network.spec.tap(tap).channels, teacher.tap(tap).channels) for tap in taps
+        }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         objective = build_objective(
@@ -69,6 +85,7 @@ def build_parts(
             embedding_size=config.embedding_size,
             people=people,
             target_size=target_size,
+            channels=channels,
         ).to(network.normalise.mean.device)
     return Parts(
         network,
@@ -76,6 +93,11 @@ def build_parts(
         build_optimizer(config.optimizer, [network, objective]),
         WeightAverage(network, config.averaging) if config.averaging else None,
     )
+
+
+def taps_of(config: TrainingConfig) -> tuple[str, ...]:
+    """Whose feature maps the teacher's are compared with; perhaps none."""
+    return tuple(tap for term in config.losses for tap in term.taps)
 
 
 def build_network(config: TrainingConfig, device: torch.device) -> Backbone:
@@ -139,7 +161,13 @@ class EpochLoop:
             raise ArgumentError("mixup at a hidden place needs the batch in one process")
         self._taps = parts.network.spec.taps
         self._trained = [p for group in parts.optimizer.param_groups for p in group["params"]]
-        self._embed = compiled(parts.network) if config.compile else parts.network
+        tapped = Tapped(parts.network, taps_of(config))
+        if self._team.size > 1 and taps_of(config):
+            raise ArgumentError(
+                f"the loss {LossName.FEATURES} needs the batch in one process: leave it out, or "
+                "take one process"
+            )
+        self._embed = compiled(tapped) if config.compile else tapped
 
     @property
     def rate(self) -> float:
@@ -208,12 +236,14 @@ class EpochLoop:
         if self._config.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         with self._autocast():
-            own = self._embed(images, self._alterations(mixture))
+            own, maps = self._embed(images, self._alterations(mixture))
+            wanted: dict[str, Tensor] = {}
             if self._watching is not None:
-                batch = replace(batch, targets=self._team.gather(self._watching(images)))
+                answers, wanted = self._watching(images)
+                batch = replace(batch, targets=self._team.gather(answers))
         # The losses are computed in float32: small differences of distances decide them.
         embeddings = self._team.gather(own.float())
-        total, parts = self._compare(embeddings, batch, mixture)
+        total, parts = self._compare(embeddings, batch, mixture, FeatureMaps(maps, wanted))
         losses = {"total": float(total.detach())} | {n: float(v) for n, v in parts.items()}
         if not math.isfinite(losses["total"]):
             raise _diverged(f"the loss is {losses['total']} in {where}")
@@ -242,13 +272,13 @@ class EpochLoop:
         return F.dropout(x, self._config.dropout, training=True)
 
     def _compare(
-        self, embeddings: Tensor, batch: Batch, mixture: Mixture | None
+        self, embeddings: Tensor, batch: Batch, mixture: Mixture | None, maps: FeatureMaps
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The objective: of the photographs, and of those mixed into them.
 
         A teacher that watched a mixture of images has answered it, and that holds for both.
         """
-        total, parts = self._parts.objective(embeddings, batch.labels, batch.targets)
+        total, parts = self._parts.objective(embeddings, batch.labels, batch.targets, maps)
         if mixture is None:
             return total, parts
         partner = mixture.partner

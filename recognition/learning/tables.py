@@ -22,17 +22,49 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SourceConfig:
+    """A further folder of photographs to train on, beside `data.folder`.
+
+    Attributes:
+        folder: `<name>/<photograph>`, or, without names, photographs at any depth.
+        named: Whether its folders are people; otherwise it serves the distillation losses alone.
+        identities: A text file; the first word of a line is the name of a person to use.
+        excluded: Text files; the first word of a line is a person, or a photograph's path below
+            the folder, that is not used.
+        landmarks: Where eyes, nose and mouth corners (x, y in pixels) lie in every photograph
+            alike; None: each is searched for its face.
+    """
+
+    folder: Path
+    named: bool = True
+    identities: Path | None = None
+    excluded: tuple[Path, ...] = ()
+    landmarks: tuple[Point, Point, Point, Point, Point] | None = None
+
+    def __post_init__(self) -> None:
+        if self.identities is not None and not self.named:
+            raise ArgumentError(
+                f"the people of {self.identities.name} cannot be found in {self.folder.name}, "
+                "which has no names: leave identities out, or set named to true"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DataConfig:
     """Which photographs, and which people are kept out.
 
     Attributes:
         folder: A folder of identities: `<name>/<photograph>`.
         identities: A text file; the first word of a line is the name of a folder to use. None: all.
+        excluded: Text files; the first word of a line is a person, or a photograph's path below
+            the folder, that is not used.
+        more: Further folders for training.
         unlabelled: A folder of photographs without names, for the distillation losses.
         unlabelled_landmarks: Where eyes, nose and mouth corners (x, y in pixels) lie in every
             unlabelled photograph alike; None: each is searched for its face.
         split: Shares of the people for training, validation and test; scaled to a sum of 1.
         validation: A folder of other people for validation, who then get no share of `folder`.
+        validation_identities: Who of them is used, as `identities`.
         test: The same for the test.
         cache: Where photographs aligned by this run are kept; None: the user's data folder.
         allow_corrupt: Go on where more than a fifth of the photographs cannot be read.
@@ -40,10 +72,13 @@ class DataConfig:
 
     folder: Path
     identities: Path | None = None
+    excluded: tuple[Path, ...] = ()
+    more: tuple[SourceConfig, ...] = ()
     unlabelled: Path | None = None
     unlabelled_landmarks: tuple[Point, Point, Point, Point, Point] | None = None
     split: tuple[float, float, float] = (6.0, 2.0, 2.0)
     validation: Path | None = None
+    validation_identities: Path | None = None
     test: Path | None = None
     cache: Path | None = None
     allow_corrupt: bool = False
@@ -59,6 +94,13 @@ class DataConfig:
                 "data.folder, data.validation and data.test must be different folders: nobody may "
                 "be in two parts"
             )
+        if self.validation_identities is not None and self.validation is None:
+            raise ArgumentError("data.validation_identities chooses people of data.validation")
+
+    @property
+    def has_unnamed(self) -> bool:
+        """Whether some of the photographs in training have no names."""
+        return self.unlabelled is not None or not all(source.named for source in self.more)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,16 +112,21 @@ class BatchConfig:
             up to K of one person side by side.
         people: P; None: 16, or everybody where there are fewer.
         photographs: K.
+        steps: Batches an epoch, for checkpoints more often than once for all photographs; None:
+            as many as hold about every photograph once.
     """
 
     sampling: Sampling = Sampling.PEOPLE
     people: int | None = None
     photographs: int = 4
+    steps: int | None = None
 
     def __post_init__(self) -> None:
         if self.people is not None:
             check_count("batch.people", self.people, 1, 100_000)
         check_count("batch.photographs", self.photographs, 1, 1_000)
+        if self.steps is not None:
+            check_count("batch.steps", self.steps, 1, 1_000_000)
         if self.people == self.photographs == 1:
             raise ArgumentError("a batch of 1 photograph cannot be normalised: give 2 or more")
 
@@ -105,6 +152,7 @@ class LossConfig:
             angle in degrees, CosFace's cosine; None: the paper's.
         scale: The factor before the softmax of the margin losses; None: the paper's.
         mining: Which triplets count.
+        taps: Whose feature maps the student shall give as the teacher does, of `features`.
     """
 
     name: LossName
@@ -112,6 +160,7 @@ class LossConfig:
     margin: float | None = None
     scale: float | None = None
     mining: Mining = Mining.SEMI_HARD
+    taps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_range(f"the weight of {self.name}", self.weight, 0, 1e6, above_low=True)

@@ -86,6 +86,7 @@ def train(
         network,
         people=len(data.training.people),
         target_size=None if teacher is None else teacher.backbone.spec.dimension,
+        teacher=None if teacher is None else teacher.backbone.spec,
     )
     batches = BatchStream(data.training, sampler, targets, config, device)
     digest = fingerprint(config, data.training.pixels, data.training.labels, targets)
@@ -133,7 +134,7 @@ class Trainer:
         """
         self._config, self._data, self._parts, self._loop = config, data, parts, loop
         self._run, self._team, self._prose, self._digest = run, team, prose, digest
-        self._held_out = data.validation.first_of_each(MOST_PER_PERSON)
+        self._held_out = data.validation.some_of_each(MOST_PER_PERSON)
 
     def fit(self, report: EpochCallback, progress: ProgressCallback) -> TrainingResult:
         """Run the epochs that are left."""
@@ -218,9 +219,9 @@ class Trainer:
         backbone = load_backbone(None, weights=self._run.best, device=device).backbone
         trained = self._data.training.some_people(len(self._held_out.people))
         groups = {
-            "training": trained.first_of_each(MOST_PER_PERSON),
+            "training": trained.some_of_each(MOST_PER_PERSON),
             "validation": self._held_out,
-            "test": self._data.test.first_of_each(MOST_PER_PERSON),
+            "test": self._data.test.some_of_each(MOST_PER_PERSON),
         }
         pairs = {
             name: compare_people(backbone, people, mirror=self._config.mirror)

@@ -14,8 +14,11 @@ from recognition.learning.choices import LossName, MixupPlace, Targets
 from recognition.learning.config import LossConfig, MixupConfig, TrainingConfig
 from recognition.learning.distillation import (
     CosineDistillation,
+    FeatureDistillation,
+    FeatureMaps,
     RelationalDistillation,
     Watching,
+    check_taps,
     load_teacher,
     teacher_targets,
 )
@@ -79,6 +82,59 @@ def test_relational_sees_similarities_alone() -> None:
     assert float(loss(vectors(1), LABELS, targets)) == pytest.approx(expected / 12)
 
 
+def test_feature_maps_are_compared_in_units_of_their_variance() -> None:
+    """The teacher's mean costs 1, the map itself nothing, whatever a channel's scale."""
+    scale = torch.tensor([1e-2, 1.0, 1e3]).view(1, 3, 1, 1)
+    wanted = torch.randn(4, 3, 5, 5, generator=torch.Generator().manual_seed(0)) * scale
+    loss = FeatureDistillation({"a": (3, 3)})
+    with torch.no_grad():
+        loss.maps["a"].weight.copy_(torch.eye(3).view(3, 3, 1, 1))
+        loss.maps["a"].bias.zero_()
+        assert float(loss(FeatureMaps({"a": wanted}, {"a": wanted}))) == pytest.approx(0)
+        flat = wanted.mean((0, 2, 3), keepdim=True).expand_as(wanted)
+        assert float(loss(FeatureMaps({"a": flat}, {"a": wanted}))) == pytest.approx(1, rel=0.02)
+
+
+def test_a_teacher_of_the_middle_columns_is_laid_over_the_same_places() -> None:
+    wide = torch.randn(2, 1, 3, 14, generator=torch.Generator().manual_seed(0))
+    loss = FeatureDistillation({"a": (1, 1)})
+    with torch.no_grad():
+        loss.maps["a"].weight.fill_(2.0)
+        loss.maps["a"].bias.fill_(1.0)
+        middle = wide[..., 1:13] * 2 + 1
+        assert float(loss(FeatureMaps({"a": wide}, {"a": middle}))) == pytest.approx(0)
+
+
+def test_maps_that_do_not_lie_over_each_other_are_refused() -> None:
+    student = create("mobilefacenet").spec
+    teacher = create("mobilefacenet", input_size=(112, 96)).spec
+    check_taps(student, teacher, ["conv1", "stage2", "stage3"])
+    check_taps(student, student, ["stage4", "conv2"])
+    with pytest.raises(ArgumentError, match=r"stage4 .* do not lie over each other"):
+        check_taps(student, teacher, ["stage3", "stage4"])
+    with pytest.raises(ArgumentError, match="no tap 'stage9'"):
+        check_taps(student, teacher, ["stage9"])
+    with pytest.raises(ArgumentError, match="has no tap 'only'"):
+        check_taps(create("tiny").spec, teacher, ["only"])
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_feature_maps_teach_beside_the_embedding(config: TrainingConfig, teacher: Path) -> None:
+    features = LossConfig(name=LossName.FEATURES, taps=("only",))
+    both = (LossConfig(name=LossName.DISTILL), features)
+    run = distilling(config, teacher, targets=Targets.VIEWS)
+    result = train(replace(run, losses=both))
+    first, last = result.epochs[0].losses, result.epochs[-1].losses
+    assert last["features"] < first["features"]
+    assert last["distill"] < first["distill"]
+    with pytest.raises(ArgumentError, match="set targets to views"):
+        replace(config, teacher=teacher, losses=both)
+    with pytest.raises(ArgumentError, match="taps name the feature maps"):
+        replace(run, losses=(LossConfig(name=LossName.FEATURES),))
+    with pytest.raises(ArgumentError, match="mixup"):
+        replace(run, losses=both, mixup=MixupConfig(where=MixupPlace.INPUT))
+
+
 def test_targets_are_the_teachers_embeddings_as_is_and_mirrored(
     teacher: Path, tmp_path: Path
 ) -> None:
@@ -115,8 +171,9 @@ def test_a_teacher_of_another_alignment_is_refused(tmp_path: Path) -> None:
 def test_a_watching_teacher_answers_each_view_without_learning(teacher: Path) -> None:
     loaded = load_teacher(teacher, torch.device("cpu"))
     views = torch.rand(3, 3, 112, 112, requires_grad=True)
-    answers = Watching(loaded, compile=False)(views)
+    answers, maps = Watching(loaded, compile=False, taps=["only"])(views)
     assert not answers.requires_grad
+    torch.testing.assert_close(maps["only"], loaded.backbone.features(views, ["only"])["only"])
     torch.testing.assert_close(answers, F.normalize(loaded.backbone.embedding(views.detach())))
 
 

@@ -7,8 +7,10 @@ from PIL import Image
 
 from data.errors import ArgumentError, DatasetError
 from recognition.learning.aligned import Aligner
-from recognition.learning.config import DataConfig
+from recognition.learning.config import DataConfig, SourceConfig
 from recognition.learning.photographs import NOBODY, Photographs, TrainingData, load_data
+
+OTHERS = ("other_0", "other_2")
 
 
 def load(tmp_path: Path, config: DataConfig, seed: int = 0) -> TrainingData:
@@ -44,6 +46,49 @@ def test_a_list_of_people_and_photographs_without_names(people: Path, tmp_path: 
     assert (len(data.training.people), len(data.validation.people)) == (6, 2)
     assert data.training.labels.tolist()[-5:] == [5, *[NOBODY] * 4]
     assert len(data.test) == 0
+
+
+def test_further_folders_follow_with_people_of_their_own(people: Path, tmp_path: Path) -> None:
+    others, unnamed = tmp_path / "others", tmp_path / "unnamed"
+    for number in range(3):
+        shutil.copytree(people / f"person_0{number}", others / f"other_{number}")
+    shutil.copytree(people / "person_09", unnamed / "deep" / "er")
+    listing, out = tmp_path / "people.txt", tmp_path / "out.txt"
+    listing.write_text("other_0\nother_2\n")
+    out.write_text("other_2/0001.png\nperson_00/0000.png\nperson_01\ndeep/er/0002.png\n")
+    config = DataConfig(
+        folder=people,
+        excluded=(out,),
+        split=(1.0, 1.0, 0.0),
+        validation=others,
+        validation_identities=listing,
+        more=(
+            SourceConfig(folder=others, identities=listing, excluded=(out,)),
+            SourceConfig(folder=unnamed, named=False, excluded=(out,)),
+        ),
+    )
+    data = load(tmp_path, config)
+    assert data.training.people == ("person_00", *(f"person_{i:02}" for i in range(2, 12)), *OTHERS)
+    of_people = [*[0] * 3, *(i for i in range(1, 11) for _ in range(4)), *[11] * 4, *[12] * 3]
+    assert data.training.labels.tolist() == of_people + [NOBODY] * 3
+    assert data.validation.people == OTHERS
+
+
+def test_people_of_two_folders_with_one_name_are_refused(people: Path, tmp_path: Path) -> None:
+    again = copy(people, tmp_path)
+    config = DataConfig(folder=people, more=(SourceConfig(folder=again),))
+    with pytest.raises(DatasetError, match="person_00 is a person of two folders"):
+        load(tmp_path, config)
+    with pytest.raises(ArgumentError, match="which has no names"):
+        SourceConfig(folder=again, named=False, identities=tmp_path / "people.txt")
+
+
+def test_few_photographs_of_somebody_are_spread_over_all() -> None:
+    labels = torch.tensor([0] * 14 + [1] * 2)
+    pixels = torch.arange(16, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 3, 112, 112)
+    everyone = Photographs(pixels, labels, ("a", "b"))
+    for most, rows in ((4, [0, 4, 9, 13, 14, 15]), (1, [0, 14]), (99, list(range(16)))):
+        assert everyone.some_of_each(most).pixels[:, 0, 0, 0].tolist() == rows
 
 
 def test_a_corrupt_tenth_is_left_out_and_listed(people: Path, tmp_path: Path) -> None:
@@ -122,9 +167,9 @@ def test_selections_keep_people_and_photographs_together() -> None:
     some = everyone.some_people(2)
     assert some.people == ("a", "b")
     assert some.labels.tolist() == [0, 0, 0, 1]
-    few = some.first_of_each(2)
+    few = some.some_of_each(2)
     assert few.labels.tolist() == [0, 0, 1]
-    assert few.pixels[:, 0, 0, 0].tolist() == [0, 1, 3]
+    assert few.pixels[:, 0, 0, 0].tolist() == [0, 2, 3]
     assert everyone.some_people(9).labels.tolist() == labels.tolist()[:-1]
 
 
