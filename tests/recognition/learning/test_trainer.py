@@ -19,7 +19,14 @@ from data.files import sha256_of
 from data.recipes import to_toml
 from data.tensors import read_metadata, read_tensors, write_tensors
 from recognition.faces.embed import FaceEmbedder
-from recognition.learning.choices import LossName, Metric, OptimizerName, Precision, Sampling
+from recognition.learning.choices import (
+    LossName,
+    Metric,
+    OptimizerName,
+    Precision,
+    Sampling,
+    Targets,
+)
 from recognition.learning.config import BatchConfig, LossConfig, OptimizerConfig, TrainingConfig
 from recognition.learning.recipe import configure
 from recognition.learning.reports import EpochReport, Progress
@@ -27,6 +34,7 @@ from recognition.learning.trainer import train
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
+OF_VIEWS = {LossName.FEATURES}
 FILES = ("best.safetensors", "last.safetensors", "state.safetensors")
 
 
@@ -301,8 +309,9 @@ def test_every_loss_trains(config: TrainingConfig, tmp_path: Path, name: LossNam
     result = train(
         replace(
             config,
-            losses=(LossConfig(name=name),),
+            losses=(LossConfig(name=name, taps=("only",) if name in OF_VIEWS else ()),),
             teacher=teacher if name.needs_teacher else None,
+            targets=Targets.VIEWS if name in OF_VIEWS else Targets.PHOTOGRAPHS,
             epochs=1,
         )
     )
