@@ -7,7 +7,9 @@ template's 2.0; the crops made of them differ by 0.015 and by 0.049 of the whole
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -18,11 +20,18 @@ from ..results import Face
 from .align import align_faces
 from .choose import nearest_centre
 from .detect import FaceDetector
-from .geometry import CROP_SIZE, template
+from .geometry import CROP_SIZE, inverted, similarity_transforms, template
 
 REALIGNED = frozenset({Alignment.FIVE_POINT, Alignment.EYES, Alignment.DLIB})
 """What a five-point crop holds enough of. Of dlib's chip it lacks the lower twelfth, below the
 chin; the detector's box reaches over its border on all sides."""
+
+BORDER = 40
+"""Pixels that a crop of 112×112 is made wider on each side, where more is wanted than it holds: the
+detector's box with its margin, and dlib's chip, reach over it by less than 30."""
+
+BOX = (18.0, 14.0, 94.0, 112.0)
+"""Where the detector's box lies on average in a crop aligned at five points."""
 
 _FARTHEST = 18.0
 """Pixels between an eye and the template's, half of what is between the eyes: farther away it is
@@ -50,6 +59,60 @@ def realign(crops: Sequence[Image.Image], alignment: Alignment, detector: FaceDe
     return align_faces(crops, [[face] for face in _found_again(crops, detector)], alignment)
 
 
+def realign_beyond(
+    crops: Sequence[Image.Image], alignment: Alignment, detector: FaceDetector
+) -> Tensor:
+    """The same for an alignment that reaches over a crop's border, which is repeated outwards.
+
+    Good enough to ask a teacher about; who is to be recognised deserves the photograph.
+
+    Args:
+        crops: RGB, each 112×112, aligned at five points.
+        alignment: Any.
+        detector: As in `realign`.
+
+    Returns:
+        (F, 3, S, S) float32, 0 … 1.
+    """
+    wider = [with_border(crop) for crop in crops]
+    faces = [moved(face, BORDER, BORDER) for face in _found_again(crops, detector)]
+    return align_faces(wider, [[face] for face in faces], alignment)
+
+
+def with_border(image: Image.Image) -> Image.Image:
+    """The picture with its border repeated `BORDER` pixels outwards on all sides."""
+    pixels = np.pad(np.array(image), ((BORDER, BORDER), (BORDER, BORDER), (0, 0)), mode="edge")
+    return Image.fromarray(pixels)
+
+
+def moved(face: Face, right: float, down: float) -> Face:
+    """The same face in a picture that begins so much further to the left and above."""
+    left, top, end, bottom = face.box
+    first, second, nose, fourth, fifth = ((x + right, y + down) for x, y in face.landmarks)
+    return replace(
+        face,
+        box=(left + right, top + down, end + right, bottom + down),
+        landmarks=(first, second, nose, fourth, fifth),
+    )
+
+
+def face_at(landmarks: Sequence[tuple[float, float]]) -> Face:
+    """A face of which only the five landmarks are known; its box is where it lies on average."""
+    points = torch.tensor(landmarks)
+    back = inverted(similarity_transforms(points[None]))[0]  # from the template's 112×112
+    x, y = BOX[0] + BOX[2], BOX[1] + BOX[3]
+    centre = back[:, :2] @ torch.tensor([x / 2, y / 2]) + back[:, 2]
+    # The box stands upright in the photograph, however the face is turned.
+    half = torch.tensor([BOX[2] - BOX[0], BOX[3] - BOX[1]]) / 2 * back[:, :2].det().abs().sqrt()
+    (left, top), (right, bottom) = (centre - half).tolist(), (centre + half).tolist()
+    first, second, nose, fourth, fifth = ((float(x), float(y)) for x, y in landmarks)
+    return Face(
+        box=(left, top, right, bottom),
+        detection_score=0.0,
+        landmarks=(first, second, nose, fourth, fifth),
+    )
+
+
 def _found_again(crops: Sequence[Image.Image], detector: FaceDetector) -> list[Face]:
     """The face that each crop was made of."""
     found = []
@@ -66,7 +129,4 @@ def _is_in_place(face: Face) -> bool:
 
 def _expected() -> Face:
     """A face whose landmarks lie where the template wants them."""
-    left_eye, right_eye, nose, left_mouth, right_mouth = ((x, y) for x, y in template().tolist())
-    landmarks = (left_eye, right_eye, nose, left_mouth, right_mouth)
-    side = float(CROP_SIZE)
-    return Face(box=(0.0, 0.0, side, side), detection_score=0.0, landmarks=landmarks)
+    return face_at([(x, y) for x, y in template().tolist()])

@@ -24,7 +24,8 @@ from ..faces.align import align_faces, crop_size
 from ..faces.central import central_faces
 from ..faces.detect import FaceDetector
 from ..faces.geometry import CROP_SIZE
-from ..faces.realign import REALIGNED, realign
+from ..faces.realign import BORDER as _BORDER
+from ..faces.realign import REALIGNED, face_at, moved, realign, realign_beyond, with_border
 from ..results import Face
 
 _CHUNK = 32
@@ -83,7 +84,8 @@ class Aligner:
 
         Args:
             cache: Where aligned faces are kept; made when needed.
-            alignment: One of `REALIGNED`.
+            alignment: Any. One that is none of `REALIGNED` reaches over a crop's border, which is
+                repeated outwards, unless the photograph that it was cut from is there.
             device: For the detector.
             progress: Told how many photographs of how many are done.
         """
@@ -95,12 +97,18 @@ class Aligner:
         self._detector: FaceDetector | None = None
 
     def load(
-        self, paths: Sequence[Path], *, landmarks: Landmarks | None = None
+        self,
+        paths: Sequence[Path],
+        *,
+        landmarks: Landmarks | None = None,
+        originals: Callable[[Path], Path | None] | None = None,
     ) -> tuple[Tensor, list[Missed]]:
         """Decode and align photographs.
 
         Args:
             paths: The photographs.
+            originals: Where the photograph lies that a crop was cut from, if it is at hand; asked
+                only where the alignment reaches over the crop's border.
             landmarks: Where the five points lie in every one of them alike, in pixels; None: each
                 that is not 112×112 is searched.
 
@@ -109,8 +117,9 @@ class Aligner:
         """
         pixels = torch.empty((len(paths), 3, self._side, self._side), dtype=torch.uint8)
         kept, missed = 0, list[Missed]()
+        beyond = None if self._alignment in REALIGNED else originals
         for start in range(0, len(paths), _CHUNK):
-            for result in self._chunk(paths[start : start + _CHUNK], landmarks):
+            for result in self._chunk(paths[start : start + _CHUNK], landmarks, beyond):
                 if isinstance(result, Missed):
                     missed.append(result)
                 else:
@@ -121,27 +130,36 @@ class Aligner:
         return pixels[:kept], missed
 
     def _chunk(
-        self, paths: Sequence[Path], landmarks: Landmarks | None
+        self,
+        paths: Sequence[Path],
+        landmarks: Landmarks | None,
+        originals: Callable[[Path], Path | None] | None,
     ) -> Iterator[Tensor | Missed]:
         """The results for some photographs, in order."""
         results: dict[int, Tensor | Missed] = {}
         waiting: dict[int, Image.Image] = {}
+        sources = list(paths)
         for index, path in enumerate(paths):
             try:
                 image = load_image(path)
             except AppError as error:
                 results[index] = Missed(path, str(error), corrupt=True)
                 continue
+            if originals and image.size == _FIVE_POINT_SIZE and (whole := originals(path)):
+                image, sources[index] = load_image(whole), whole
             if image.size == _FIVE_POINT_SIZE and self._alignment is Alignment.FIVE_POINT:
                 results[index] = _bytes_of(image)
             else:
                 waiting[index] = image
         if landmarks is not None and waiting:
-            faces = [_face_at(landmarks)] * len(waiting)
-            aligned = self._align(list(waiting.values()), faces)
+            faces, images = [face_at(landmarks)] * len(waiting), list(waiting.values())
+            if self._alignment not in REALIGNED:
+                faces = [moved(face, _BORDER, _BORDER) for face in faces]
+                images = [with_border(image) for image in images]
+            aligned = self._align(images, faces)
             results.update(zip(waiting, aligned, strict=True))
         else:
-            digests = {index: sha256_of(paths[index]) for index in waiting}
+            digests = {index: sha256_of(sources[index]) for index in waiting}
             self._fill({digests[index]: image for index, image in waiting.items()})
             for index, digest in digests.items():
                 results[index] = self._from_cache(paths[index], digest)
@@ -166,7 +184,8 @@ class Aligner:
             self._detector = FaceDetector(self._device)
         private_folder(self._cache)
         crops = {d: image for d, image in new.items() if image.size == _FIVE_POINT_SIZE}
-        realigned = realign(list(crops.values()), self._alignment, self._detector)
+        again = realign if self._alignment in REALIGNED else realign_beyond
+        realigned = again(list(crops.values()), self._alignment, self._detector)
         for digest, pixels in zip(crops, realigned, strict=True):
             self._keep(digest, _rounded(pixels))
         others = {d: image for d, image in new.items() if d not in crops}
@@ -203,8 +222,3 @@ def _bytes_of(image: Image.Image) -> Tensor:
 def _rounded(pixels: Tensor) -> Tensor:
     """0 … 1 → uint8."""
     return (pixels.clamp(0, 1) * 255).round().to(torch.uint8)
-
-
-def _face_at(landmarks: Landmarks) -> Face:
-    xs, ys = [x for x, _ in landmarks], [y for _, y in landmarks]
-    return Face(box=(min(xs), min(ys), max(xs), max(ys)), detection_score=1.0, landmarks=landmarks)

@@ -16,11 +16,17 @@ class LossName(StrEnum):
     DISTILL = "distill"
     RELATIONAL = "relational"
     FEATURES = "features"
+    SOFTENED = "softened"
 
     @property
     def needs_teacher(self) -> bool:
         """Whether the target is another network's embedding."""
-        return self in {LossName.DISTILL, LossName.RELATIONAL, LossName.FEATURES}
+        return self in {
+            LossName.DISTILL,
+            LossName.RELATIONAL,
+            LossName.FEATURES,
+            LossName.SOFTENED,
+        }
 
     @property
     def needs_positive(self) -> bool:
@@ -35,7 +41,7 @@ class LossName(StrEnum):
     @property
     def can_mix(self) -> bool:
         """Whether the loss of a mixture is the mixture of the losses."""
-        return self.needs_classes or self is LossName.DISTILL
+        return self.needs_classes or self in {LossName.DISTILL, LossName.SOFTENED}
 
 
 class MixupPlace(StrEnum):

@@ -25,6 +25,7 @@ from .tables import (
     OptimizerConfig,
     ScheduleConfig,
     SourceConfig,
+    TeacherConfig,
 )
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "OptimizerConfig",
     "ScheduleConfig",
     "SourceConfig",
+    "TeacherConfig",
     "TrainingConfig",
 ]
 
@@ -53,8 +55,10 @@ class TrainingConfig:
         freeze: Epochs between two stages of unfreezing: at first only the head learns, then one
             stage more, from the output on; 0: everything learns from the start.
         norm: What the backbone's layers normalise over, in the place of batch norm.
-        teacher: A weights file whose embeddings the distillation losses aim at.
+        teacher: A weights file whose embeddings the distillation losses aim at, or the name of a
+            network whose weights are at hand.
         targets: Whether the teacher sees photographs as they are, or each augmented view.
+        teachers: Several instead of one; their embeddings are joined.
         losses: The terms of the objective.
         batch: What a step sees.
         augment: How far a photograph is changed at random; all zero shows it as it is.
@@ -86,6 +90,7 @@ class TrainingConfig:
     norm: Norm = Norm.BATCH
     teacher: Path | None = None
     targets: Targets = Targets.PHOTOGRAPHS
+    teachers: tuple[TeacherConfig, ...] = ()
     losses: tuple[LossConfig, ...] = (LossConfig(name=LossName.TRIPLET),)
     batch: BatchConfig = field(default_factory=BatchConfig)
     augment: Augmentation = field(default_factory=Augmentation)
@@ -132,16 +137,35 @@ class TrainingConfig:
             )
         if LossName.FEATURES in {term.name for term in self.losses}:
             raise ArgumentError(f"mixup and the loss {LossName.FEATURES} do not go together")
+        if len({teacher.targets for teacher in self.taught_by}) > 1:
+            raise ArgumentError("mixup needs teachers that all see photographs, or all see views")
         if self.compile and self.mixup.where is MixupPlace.HIDDEN:
             raise ArgumentError("mixup at a hidden place changes the network: leave compile out")
 
-    def _check_features(self) -> None:
+    @property
+    def taught_by(self) -> tuple[TeacherConfig, ...]:
+        """The networks that teach, one or several; empty without any."""
+        if self.teacher is None:
+            return self.teachers
+        return (TeacherConfig(weights=self.teacher, targets=self.targets),)
+
+    def _check_teachers(self, *, taught: bool) -> None:
+        if self.teacher is not None and self.teachers:
+            raise ArgumentError("teacher is for one network, teachers for several: give either")
+        if self.targets is Targets.VIEWS and self.teachers:
+            raise ArgumentError("targets is for one teacher: of several, each has its own")
+        watching = [t for t in self.taught_by if t.targets is Targets.VIEWS]
+        if (watching or self.targets is Targets.VIEWS) and not taught:
+            raise ArgumentError(f"targets is {Targets.VIEWS}, and no loss has a teacher")
+        self._check_features(watched=bool(watching))
+
+    def _check_features(self, *, watched: bool) -> None:
         for term in self.losses:
             if (term.name is LossName.FEATURES) != bool(term.taps):
                 raise ArgumentError(
                     f"taps name the feature maps of the loss {LossName.FEATURES}, and of no other"
                 )
-            if term.name is LossName.FEATURES and self.targets is not Targets.VIEWS:
+            if term.name is LossName.FEATURES and not watched:
                 raise ArgumentError(
                     f"the loss {term.name} compares feature maps of one view: "
                     f"set targets to {Targets.VIEWS}"
@@ -154,11 +178,9 @@ class TrainingConfig:
         if len(set(names)) < len(names):
             raise ArgumentError(f"each loss may be given once, not {', '.join(names)}")
         taught = [name for name in names if name.needs_teacher]
-        if taught and self.teacher is None:
+        if taught and not self.taught_by:
             raise ArgumentError(f"the loss {taught[0]} needs a teacher: give its weights file")
-        if self.targets is Targets.VIEWS and not taught:
-            raise ArgumentError(f"targets is {self.targets}, and no loss has a teacher")
-        self._check_features()
+        self._check_teachers(taught=bool(taught))
         if self.data.has_unnamed and not taught:
             known = ", ".join(name for name in LossName if name.needs_teacher)
             raise ArgumentError(f"photographs without names teach only with one of: {known}")

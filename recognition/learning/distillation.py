@@ -9,12 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones.network import Alteration, Backbone
+from backbones.registry import available
 from backbones.spec import Alignment, BackboneSpec
 from backbones.weights import LoadedBackbone, load_backbone
-from data.errors import ArgumentError
+from data.errors import ArgumentError, WeightsError
 from data.files import sha256_of
 from data.tensors import read_tensors, write_tensors
 
+from .config import TrainingConfig
 from .quick import compiled
 
 TARGETS = "teacher-targets.safetensors"
@@ -27,18 +29,104 @@ _LEAST = 1e-6
 class CosineDistillation(nn.Module):
     """1 − cosine between the embedding and the teacher's, for one and the same face.
 
-    A linear map stands between them where the teacher's are of another length; it serves training
-    alone and is not saved with the network.
+    Where the teacher's are longer, as those of several teachers are, they are turned to their
+    principal axes and cut to the student's length: of all linear maps that one leaves their
+    similarities nearest to what they were, and the student's own similarities become those.
+    Where they are shorter, a linear map that is learnt stands between. Both serve training alone
+    and are not saved with the network.
     """
 
-    def __init__(self, embedding_size: int, target_size: int) -> None:
+    def __init__(self, embedding_size: int, target_size: int, axes: Tensor | None = None) -> None:
+        """Prepare.
+
+        Args:
+            embedding_size: D.
+            target_size: T.
+            axes: (T, D) as `principal_axes` gives them; needed where T is above D.
+        """
         super().__init__()
-        same = embedding_size == target_size
-        self.map = nn.Identity() if same else nn.Linear(embedding_size, target_size, bias=False)
+        if target_size > embedding_size and axes is None:
+            raise ValueError(f"{target_size} numbers need axes to become {embedding_size}")
+        self.map: nn.Module = nn.Identity()
+        if target_size < embedding_size:
+            self.map = nn.Linear(embedding_size, target_size, bias=False)
+        cut = axes if target_size > embedding_size else None
+        self.axes: Tensor | None
+        self.register_buffer("axes", cut)
 
     def forward(self, embeddings: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
         """(B, D), (B,), (B, T) → scalar, 0 … 2."""
-        return (1 - F.cosine_similarity(self.map(embeddings), targets)).mean()
+        wanted = targets if self.axes is None else targets @ self.axes
+        return (1 - F.cosine_similarity(self.map(embeddings), wanted)).mean()
+
+
+def principal_axes(targets: Tensor, size: int) -> Tensor:
+    """The axes along which embeddings lie farthest from the origin, the farthest first.
+
+    Args:
+        targets: (M, T); what they have in common counts, as it does for their cosines.
+        size: How many axes, at most T.
+
+    Returns:
+        (T, size), orthonormal columns, each with its largest number above zero.
+    """
+    _, axes = torch.linalg.eigh(targets.double().T @ targets.double())  # rising
+    axes = axes.flip(1)[:, :size]
+    signs: Tensor = axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
+    return (axes * signs).float()
+
+
+class SoftenedClasses(nn.Module):
+    """Whom the teacher takes a face for, among the people in training, and how nearly others.
+
+    Hinton, Vinyals and Dean 2015, *Distilling the Knowledge in a Neural Network*: cross-entropy of
+    the student's class probabilities against the teacher's, both from logits divided by a
+    temperature, times its square, less what the teacher's own entropy comes to: 0 where both
+    agree. A face recogniser has lost its classifier; the means of its embeddings of each person
+    stand in for it. The student's classifier is learnt, and serves training alone.
+    """
+
+    def __init__(
+        self, embedding_size: int, centres: Tensor, *, scale: float, temperature: float
+    ) -> None:
+        """Prepare.
+
+        Args:
+            embedding_size: D.
+            centres: (P, T) of unit length: each person's mean embedding by the teacher.
+            scale: What cosines are multiplied by to become logits.
+            temperature: What logits are divided by.
+        """
+        super().__init__()
+        self.centres: Tensor
+        self.register_buffer("centres", centres)
+        self.classifier = nn.Linear(embedding_size, len(centres), bias=False)
+        self._factor = scale / temperature
+        self._temperature = temperature
+
+    def forward(self, embeddings: Tensor, labels: Tensor, targets: Tensor) -> Tensor:
+        """(B, D), (B,), (B, T) → scalar, at least 0; names do not count."""
+        wanted = F.log_softmax(self._factor * F.normalize(targets) @ self.centres.T, dim=1)
+        cosines = F.normalize(embeddings) @ F.normalize(self.classifier.weight).T  # (B, P)
+        own = F.log_softmax(self._factor * cosines, dim=1)
+        divergence = F.kl_div(own, wanted, reduction="batchmean", log_target=True)
+        return divergence * self._temperature**2
+
+
+def class_centres(targets: Tensor, labels: Tensor, people: int) -> Tensor:
+    """Each person's mean embedding.
+
+    Args:
+        targets: (N, V, T) the teacher's, of V views of each photograph.
+        labels: (N,) below 0 where there is no name.
+        people: P.
+
+    Returns:
+        (P, T) of unit length.
+    """
+    named = labels >= 0
+    sums = targets.new_zeros(people, targets.shape[2])
+    return F.normalize(sums.index_add(0, labels[named], targets[named].sum(1)))
 
 
 class RelationalDistillation(nn.Module):
@@ -125,17 +213,23 @@ def check_taps(student: BackboneSpec, teacher: BackboneSpec, taps: Sequence[str]
 
 
 def load_teacher(weights: Path, device: torch.device) -> LoadedBackbone:
-    """Load the network that teaches.
+    """Load a network that teaches.
+
+    Args:
+        weights: Its file, or the name of a network whose weights are at hand.
+        device: Where it goes.
 
     Raises:
-        ArgumentError: It was trained on faces of another alignment.
-        WeightsError: The file is no usable weights file.
+        ArgumentError: There is no such file.
+        WeightsError: The file is no usable weights file, or of a network that knows no faces.
     """
-    teacher = load_backbone(None, weights=weights, device=device)
-    if teacher.alignment is not Alignment.FIVE_POINT:
-        raise ArgumentError(
-            f"the teacher {weights.name} expects faces aligned as {teacher.alignment}: "
-            f"give one trained on {Alignment.FIVE_POINT}"
+    if weights.name in available() and not weights.exists():
+        teacher = load_backbone(weights.name, device=device)
+    else:
+        teacher = load_backbone(None, weights=weights, device=device)
+    if teacher.alignment is Alignment.NONE:
+        raise WeightsError(
+            f"the teacher {weights.name} was not trained on faces: give weights of a recogniser"
         )
     return teacher
 
@@ -154,7 +248,7 @@ def teacher_targets(
 
     Args:
         teacher: The network that teaches.
-        pixels: (N, 3, 112, 112) uint8.
+        pixels: (N, 3, S, S) uint8, aligned as the teacher was taught.
         cache: A file in which the targets are kept; used again for the same teacher and pixels.
         progress: Told how many of how many are done.
 
@@ -195,36 +289,80 @@ class Tapped(nn.Module):
 
 
 class Watching:
-    """A teacher that answers what the student sees, view by view."""
+    """Teachers that answer what the student sees, view by view."""
 
-    def __init__(self, teacher: LoadedBackbone, *, compile: bool, taps: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        teachers: Sequence[tuple[LoadedBackbone, float]],
+        *,
+        compile: bool,
+        taps: Sequence[str] = (),
+    ) -> None:
         """Prepare.
 
         Args:
-            teacher: The network that teaches.
-            taps: Whose feature maps are wanted too.
-            compile: Whether it is translated first, as `quick.compiled` does.
+            teachers: The networks, and what the answer of each is multiplied by.
+            compile: Whether they are translated first, as `quick.compiled` does.
+            taps: Whose feature maps are wanted too; of one teacher alone.
 
         Raises:
             ArgumentError: There is no C++ compiler.
         """
-        self.size = teacher.backbone.spec.dimension
-        self._width = teacher.input_size[1]
-        tapped = Tapped(teacher.backbone, taps)
-        self._embed = compiled(tapped) if compile else tapped
+        self._teachers = []
+        for teacher, factor in teachers:
+            tapped = Tapped(teacher.backbone, taps)
+            embed = compiled(tapped) if compile else tapped
+            self._teachers.append((embed, teacher.input_size[1], factor))
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """(B, 3, 112, 112) in [0, 1] → (B, T) float32 of unit length, and maps by tap."""
-        embeddings, maps = self._embed(_middle(images, self._width))
-        return F.normalize(embeddings.float()), maps
+        """(B, 3, S, S) in [0, 1] → (B, T) float32, the joined answers; and maps by tap."""
+        answers, seen = [], dict[str, Tensor]()
+        for embed, width, factor in self._teachers:
+            embeddings, maps = embed(_middle(images, width))
+            answers.append(F.normalize(embeddings.float()) * factor)
+            seen |= maps
+        return torch.cat(answers, dim=1), seen
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lessons:
+    """What the networks that teach have said beforehand, and those that watch every view.
+
+    The embeddings of several are joined: each is of unit length times the root of its share of the
+    weights, so that a cosine of joined ones is the weighted mean of the cosines of each. Those who
+    answered beforehand stand first.
+
+    Attributes:
+        watching: Answers views; None where all have answered beforehand.
+        targets: (N, 2, T') of each photograph and of its mirror image; None where all watch.
+        axes: (T, D) for `CosineDistillation`; None where it needs none.
+        centres: (P, T) for `SoftenedClasses`; None where nothing needs them.
+        size: T, of all together; None without a teacher.
+        watcher: The network whose feature maps are compared; None: none is.
+    """
+
+    watching: Watching | None = None
+    targets: Tensor | None = None
+    axes: Tensor | None = None
+    centres: Tensor | None = None
+    size: int | None = None
+    watcher: BackboneSpec | None = None
+
+
+def taps_of(config: TrainingConfig) -> tuple[str, ...]:
+    """Whose feature maps the teacher's are compared with; perhaps none."""
+    return tuple(tap for term in config.losses for tap in term.taps)
 
 
 @torch.inference_mode()
 def _embed(teacher: LoadedBackbone, images: Tensor) -> Tensor:
-    """(B, 3, 112, 112) → (B, T) of unit length, on the CPU."""
+    """(B, 3, S, S) → (B, T) of unit length, on the CPU."""
     device = next(teacher.backbone.parameters()).device
-    cut = _middle(images.to(device), teacher.input_size[1])
+    height, width = teacher.input_size
+    if images.shape[2] != height:
+        images = F.interpolate(images, (height, height), mode="bilinear", antialias=True)
+    cut = _middle(images.to(device), width)
     return F.normalize(teacher.backbone.embedding(cut)).cpu()
 
 

@@ -19,7 +19,11 @@ from .distillation import (
     FeatureDistillation,
     FeatureMaps,
     RelationalDistillation,
+    SoftenedClasses,
 )
+
+_SCALE = 30.0
+"""Before the cosines of `softened`: the factor that margin losses of so many people have."""
 
 
 class MetricTerm(nn.Module):
@@ -122,6 +126,8 @@ def build_objective(
     people: int,
     target_size: int | None,
     channels: Mapping[str, tuple[int, int]] | None = None,
+    axes: Tensor | None = None,
+    centres: Tensor | None = None,
 ) -> Objective:
     """Build the objective.
 
@@ -130,20 +136,34 @@ def build_objective(
         embedding_size: D.
         people: In training, for the losses that keep a weight for each.
         target_size: T of the teacher; None without a teacher.
-        channels: By tap, of the student's feature map and of the teacher's; None: none is compared.
+        channels: By tap, of the student's feature map and of the teacher's, for `features`.
+        axes: (T, D), for `distill` where T is above D.
+        centres: (P, T), for `softened`.
     """
-    modules = {
-        str(term.name): FeatureDistillation({tap: (channels or {})[tap] for tap in term.taps})
-        if term.name is LossName.FEATURES
-        else _build(term, embedding_size, people, target_size)
-        for term in terms
-    }
+    modules: dict[str, nn.Module] = {}
+    for term in terms:
+        match term.name:
+            case LossName.DISTILL:
+                assert target_size is not None
+                built: nn.Module = CosineDistillation(embedding_size, target_size, axes)
+            case LossName.RELATIONAL:
+                built = RelationalDistillation()
+            case LossName.FEATURES:
+                built = FeatureDistillation({tap: (channels or {})[tap] for tap in term.taps})
+            case LossName.SOFTENED:
+                assert centres is not None
+                scale = _SCALE if term.scale is None else term.scale
+                built = SoftenedClasses(
+                    embedding_size, centres, scale=scale, temperature=term.temperature
+                )
+            case _:
+                built = _build(term, embedding_size, people)
+        modules[str(term.name)] = built
     return Objective(modules, {str(term.name): term.weight for term in terms})
 
 
-def _build(
-    term: LossConfig, embedding_size: int, people: int, target_size: int | None
-) -> nn.Module:
+def _build(term: LossConfig, embedding_size: int, people: int) -> nn.Module:
+    """A term without a teacher."""
     match term.name:
         case LossName.TRIPLET:
             return _triplet(term)
@@ -155,13 +175,7 @@ def _build(
             return SoftmaxTerm(embedding_size, people)
         case LossName.ARCFACE | LossName.COSFACE | LossName.SUBCENTER:
             return _margin_softmax(term, embedding_size, people)
-        case LossName.DISTILL:
-            assert target_size is not None
-            return CosineDistillation(embedding_size, target_size)
-        case LossName.RELATIONAL:
-            return RelationalDistillation()
-        case LossName.FEATURES:
-            raise ValueError("the feature maps' channels are known to build_objective alone")
+    raise ValueError(f"the loss {term.name} has a teacher")
 
 
 def _triplet(term: LossConfig) -> nn.Module:

@@ -1,7 +1,7 @@
 """The photographs of a run, aligned, in memory: decoded once, so that no epoch waits for a disk."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,7 +119,7 @@ def load_data(config: DataConfig, aligner: Aligner, *, seed: int) -> TrainingDat
     people = _people_of(config.folder, config.identities, config.excluded)
     parts = _parts(config, people, seed)
     doubts = find_doubts(people)
-    loaded = [_load(part, aligner) for part in parts]
+    loaded = [_load(part, aligner, originals=_originals(config)) for part in parts]
     missed = [item for _, lost in loaded for item in lost]
     if not config.allow_corrupt:
         photographs = sum(len(person.photographs) for part in parts for person in part)
@@ -188,6 +188,21 @@ def _people_of(
     return kept
 
 
+def _originals(config: DataConfig) -> Callable[[Path], Path | None] | None:
+    """Where the whole photograph lies that one of `config.folder` was cut from; None: nowhere."""
+    if config.originals is None:
+        return None
+    root, folder = config.originals, config.folder
+
+    def find(path: Path) -> Path | None:
+        if not path.is_relative_to(folder):
+            return None  # of a folder of its own
+        whole = root / path.relative_to(folder)
+        return whole if whole.is_file() else None
+
+    return find
+
+
 def _further(config: DataConfig) -> list[SourceConfig]:
     """The sources beside `data.folder`, in the order in which their photographs follow."""
     if config.unlabelled is None:
@@ -209,12 +224,16 @@ def _shared_names(training: Sequence[str], kept_out: Sequence[str]) -> list[str]
 
 
 def _load(
-    people: Sequence[Identity], aligner: Aligner, landmarks: Landmarks | None = None
+    people: Sequence[Identity],
+    aligner: Aligner,
+    *,
+    landmarks: Landmarks | None = None,
+    originals: Callable[[Path], Path | None] | None = None,
 ) -> tuple[Photographs, list[Missed]]:
     """Align the photographs of some people; those who lose all theirs are dropped."""
     paths = [path for person in people for path in person.photographs]
     owners = [index for index, person in enumerate(people) for _ in person.photographs]
-    pixels, lost = aligner.load(paths, landmarks=landmarks)
+    pixels, lost = aligner.load(paths, landmarks=landmarks, originals=originals)
     gone = {item.path for item in lost}
     kept = [owner for path, owner in zip(paths, owners, strict=True) if path not in gone]
     present = sorted(set(kept))
@@ -227,7 +246,7 @@ def _load_source(source: SourceConfig, aligner: Aligner) -> tuple[Photographs, l
     """Align a further folder's photographs, of people or without names."""
     if source.named:
         people = _people_of(source.folder, source.identities, source.excluded, fewest=1)
-        return _load(people, aligner, source.landmarks)
+        return _load(people, aligner, landmarks=source.landmarks)
     out = listed_names(source.excluded)
     paths = [
         path

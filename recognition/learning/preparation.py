@@ -1,5 +1,9 @@
 """What a run needs before its first step: aligned photographs, and a teacher's answers."""
 
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
@@ -9,14 +13,26 @@ from data.errors import ArgumentError, DatasetError
 from data.files import data_home
 
 from .aligned import Aligner, alignment_for
-from .choices import Targets
+from .choices import LossName, Targets
 from .config import TrainingConfig
-from .distillation import TARGETS, Watching, teacher_targets
+from .distillation import (
+    TARGETS,
+    Lessons,
+    Watching,
+    class_centres,
+    principal_axes,
+    taps_of,
+    teacher_targets,
+)
 from .photographs import TrainingData, load_data
 from .reports import Progress
 from .runs import RunFolder
-from .steps import ProgressCallback, taps_of
+from .steps import ProgressCallback
 from .validation import MOST_PER_PERSON, check_metric
+
+_MOST_FOR_AXES = 4_000
+"""Photographs whose answers decide the axes: many more than a joined embedding has numbers."""
+_BATCH = 64
 
 
 def read_data(config: TrainingConfig, device: torch.device, tell: ProgressCallback) -> TrainingData:
@@ -44,43 +60,101 @@ def _aligned(
 
 def teaching(
     config: TrainingConfig,
-    teacher: LoadedBackbone | None,
+    teachers: Sequence[LoadedBackbone],
     data: TrainingData,
     run: RunFolder,
     tell: ProgressCallback,
-) -> tuple[Watching | None, Tensor | None]:
-    """A teacher that watches every view, or one that has answered beforehand, or neither.
+) -> Lessons:
+    """Let the networks that teach answer beforehand, or prepare to watch every view.
+
+    Args:
+        config: Of the run.
+        teachers: Of `config.taught_by`, in that order.
+        data: What the student sees.
+        run: Where answers are kept.
+        tell: Told about photographs.
 
     Raises:
-        ArgumentError: A teacher that shall watch wants faces aligned otherwise than the student.
+        ArgumentError: A teacher that shall watch wants faces aligned otherwise than the student,
+            or the feature maps of several that watch shall be compared.
     """
-    if teacher is None:
-        return None, None
-    if config.targets is Targets.PHOTOGRAPHS:
-        return None, _targets(config, teacher, data, run, tell)
+    if not teachers:
+        return Lessons()
+    total = sum(each.weight for each in config.taught_by)
+    roots = [math.sqrt(each.weight / total) for each in config.taught_by]
+    before, watchers = list[Tensor](), list[tuple[LoadedBackbone, float]]()
+    for number, (told, teacher) in enumerate(zip(config.taught_by, teachers, strict=True)):
+        if told.targets is Targets.PHOTOGRAPHS:
+            cache = run.path / _targets_file(number)
+            before.append(_targets(config, teacher, data, cache, tell) * roots[number])
+        else:
+            _check_watcher(config, teacher)
+            watchers.append((teacher, roots[number]))
+    if taps_of(config) and len(watchers) > 1:
+        raise ArgumentError("feature maps are those of one teacher: of these, two see the views")
+    watching = None
+    if watchers:
+        watching = Watching(watchers, compile=config.compile, taps=taps_of(config))
+    targets = torch.cat(before, dim=2) if before else None
+    size = sum(teacher.backbone.spec.dimension for teacher in teachers)
+    names = {term.name for term in config.losses}
+    axes = centres = None
+    if LossName.DISTILL in names and size > config.embedding_size:
+        every = max(1, len(data.training) // _MOST_FOR_AXES)
+        answers = _answers(watching, targets, data, torch.arange(0, len(data.training), every))
+        axes = principal_axes(answers.flatten(0, 1), config.embedding_size)
+    if LossName.SOFTENED in names:
+        rows = (data.training.labels >= 0).nonzero()[:, 0]
+        answers = _answers(watching, targets, data, rows)
+        centres = class_centres(answers, data.training.labels[rows], len(data.training.people))
+    watcher = watchers[0][0].backbone.spec if watchers and taps_of(config) else None
+    return Lessons(watching, targets, axes, centres, size, watcher)
+
+
+def _targets_file(number: int) -> str:
+    """Where a teacher's answers are kept, counted from 0."""
+    stem, _, suffix = TARGETS.partition(".")
+    return TARGETS if number == 0 else f"{stem}-{number + 1}.{suffix}"
+
+
+def _check_watcher(config: TrainingConfig, teacher: LoadedBackbone) -> None:
     if alignment_for(config.backbone) is not teacher.alignment:
         raise ArgumentError(
             f"the teacher cannot watch {config.backbone}, which sees faces aligned otherwise: "
             f"set targets to {Targets.PHOTOGRAPHS}"
         )
-    return Watching(teacher, compile=config.compile, taps=taps_of(config)), None
+
+
+def _answers(
+    watching: Watching | None, targets: Tensor | None, data: TrainingData, rows: Tensor
+) -> Tensor:
+    """All teachers' joined answers to some photographs as they are, and mirrored: (n, 2, T)."""
+    before = targets[rows] if targets is not None else None
+    if watching is None:
+        assert before is not None
+        return before
+    said = [before] if before is not None else []
+    chunks = [part.float() / 255 for part in torch.split(data.training.pixels[rows], _BATCH)]
+    as_is = torch.cat([watching(images)[0].cpu() for images in chunks])
+    mirrored = torch.cat([watching(images.flip(3))[0].cpu() for images in chunks])
+    return torch.cat([*said, torch.stack([as_is, mirrored], dim=1)], dim=2)
 
 
 def _targets(
     config: TrainingConfig,
     teacher: LoadedBackbone,
     data: TrainingData,
-    run: RunFolder,
+    cache: Path,
     tell: ProgressCallback,
 ) -> Tensor:
-    """The teacher's answers; it sees the faces aligned as it was taught, not as the student."""
+    """A teacher's answers; it sees the faces aligned as it was taught, not as the student."""
     if alignment_for(config.backbone) is not teacher.alignment:
         device = teacher.backbone.normalise.mean.device
         data = _as_before(data, _aligned(config, teacher.alignment, device, tell))
     return teacher_targets(
         teacher,
         data.training.pixels,
-        run.path / TARGETS,
+        cache,
         progress=lambda done, total: tell(Progress("teacher", done, total)),
     )
 

@@ -26,8 +26,8 @@ def describe(config: TrainingConfig, data: TrainingData, command: str) -> dict[s
     sources = f"{_names(people)}: {len(data.training.people):,} people in {named:,} photographs"
     if others:
         sources += f"; {_names(others)}: {unnamed:,} photographs without names"
-    if config.teacher is not None:
-        sources += f"; taught by {config.teacher.name}"
+    if config.taught_by:
+        sources += f"; taught by {' and '.join(each.weights.name for each in config.taught_by)}"
     losses = " + ".join(f"{term.weight:g} {term.name}" for term in config.losses)
     first = "random weights" if config.init is None else config.init.name
     fields = {

@@ -1,7 +1,7 @@
 """A run's folder: its config, one line of metrics an epoch, its weights."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -12,7 +12,6 @@ from data.recipes import to_toml
 from data.tensors import write_tensors
 
 from .checkpoint import STATE, copy_state
-from .choices import Targets
 from .config import TrainingConfig
 from .reports import EpochReport
 from .transfer import initial_weights
@@ -97,14 +96,21 @@ class RunFolder:
         return reports
 
 
-def fingerprint(config: TrainingConfig, *tensors: Tensor | None) -> str:
-    """Digest of what decides a run's result: settings that matter, and what lies at its places."""
+def fingerprint(
+    config: TrainingConfig, *tensors: Tensor | None, teachers: Sequence[str] = ()
+) -> str:
+    """Digest of what decides a run's result: settings that matter, and what lies at its places.
+
+    Args:
+        config: The settings.
+        *tensors: Photographs, names, and what teachers answered beforehand.
+        teachers: Digests of the weights of those who watch.
+    """
     settings = "".join(line for line in to_toml(config).splitlines() if not _is_outward(line))
     contents = [b"" if tensor is None else tensor.numpy().tobytes() for tensor in tensors]
     if (weights := initial_weights(config)) is not None:
         contents.append(sha256_of(weights).encode())
-    if config.teacher is not None and config.targets is Targets.VIEWS:
-        contents.append(sha256_of(config.teacher).encode())
+    contents += [digest.encode() for digest in teachers]
     return sha256_of("/".join(map(sha256_of, [settings.encode(), *contents])).encode())
 
 
@@ -112,4 +118,5 @@ def _is_outward(line: str) -> bool:
     """Whether a line of the config only says where something is, or what is shown."""
     places = {"out", "device", "folder", "cache", "identities", "unlabelled", "teacher", "init"}
     places |= {"validation", "test", "tensorboard", "excluded", "validation_identities"}
+    places |= {"originals", "weights"}
     return line.partition(" = ")[0] in places

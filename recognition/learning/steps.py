@@ -13,7 +13,6 @@ from torch import Tensor
 from backbones.averaging import WeightAverage
 from backbones.network import Alteration, Backbone
 from backbones.registry import create
-from backbones.spec import BackboneSpec
 from data.errors import ArgumentError, TrainingError
 
 from ..faces.align import crop_size
@@ -22,7 +21,7 @@ from .batches import Batch, BatchStream, epoch_seed
 from .checkpoint import Parts
 from .choices import LossName, MixupPlace, Precision
 from .config import TrainingConfig
-from .distillation import FeatureMaps, Tapped, Watching, check_taps
+from .distillation import FeatureMaps, Lessons, Tapped, Watching, check_taps, taps_of
 from .distributed import Team
 from .losses import build_objective
 from .mixup import Mixer, Mixture
@@ -53,30 +52,25 @@ class EpochLosses:
 
 
 def build_parts(
-    config: TrainingConfig,
-    network: Backbone,
-    *,
-    people: int,
-    target_size: int | None,
-    teacher: BackboneSpec | None = None,
+    config: TrainingConfig, network: Backbone, lessons: Lessons, *, people: int
 ) -> Parts:
     """Build objective, optimiser and average around a network, seeded.
 
     Args:
         config: Of the run.
         network: As `build_network` gives it.
+        lessons: Of the networks that teach, if any do.
         people: In training.
-        target_size: T of the teacher; None without one.
-        teacher: Whose feature maps are compared, if any are.
 
     Raises:
         ArgumentError: They do not lie over the student's.
     """
     channels = {}
-    if teacher is not None and (taps := taps_of(config)):
-        check_taps(network.spec, teacher, taps)
+    if (teacher := lessons.watcher) is not None:
+        check_taps(network.spec, teacher, taps_of(config))
         channels = {
-            tap: (network.spec.tap(tap).channels, teacher.tap(tap).channels) for tap in taps
+            tap: (network.spec.tap(tap).channels, teacher.tap(tap).channels)
+            for tap in taps_of(config)
         }
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -84,8 +78,10 @@ def build_parts(
             config.losses,
             embedding_size=config.embedding_size,
             people=people,
-            target_size=target_size,
+            target_size=lessons.size,
             channels=channels,
+            axes=lessons.axes,
+            centres=lessons.centres,
         ).to(network.normalise.mean.device)
     return Parts(
         network,
@@ -93,11 +89,6 @@ def build_parts(
         build_optimizer(config.optimizer, [network, objective]),
         WeightAverage(network, config.averaging) if config.averaging else None,
     )
-
-
-def taps_of(config: TrainingConfig) -> tuple[str, ...]:
-    """Whose feature maps the teacher's are compared with; perhaps none."""
-    return tuple(tap for term in config.losses for tap in term.taps)
 
 
 def build_network(config: TrainingConfig, device: torch.device) -> Backbone:
@@ -144,7 +135,7 @@ class EpochLoop:
             parts: What is trained.
             batches: Of each epoch, of all processes together.
             device: Of this process.
-            watching: Gives each view its target, in the place of those that come with the batch.
+            watching: Gives each view its target, after those that come with the batch.
             team: The processes; None: this one alone.
 
         Raises:
@@ -240,7 +231,10 @@ class EpochLoop:
             wanted: dict[str, Tensor] = {}
             if self._watching is not None:
                 answers, wanted = self._watching(images)
-                batch = replace(batch, targets=self._team.gather(answers))
+                answers = self._team.gather(answers)
+                before = batch.targets
+                joined = answers if before is None else torch.cat([before, answers], dim=1)
+                batch = replace(batch, targets=joined)
         # The losses are computed in float32: small differences of distances decide them.
         embeddings = self._team.gather(own.float())
         total, parts = self._compare(embeddings, batch, mixture, FeatureMaps(maps, wanted))

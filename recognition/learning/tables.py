@@ -13,6 +13,7 @@ from .choices import (
     OptimizerName,
     Sampling,
     ScheduleName,
+    Targets,
 )
 
 MOST_EPOCHS = 100_000
@@ -66,6 +67,9 @@ class DataConfig:
         validation: A folder of other people for validation, who then get no share of `folder`.
         validation_identities: Who of them is used, as `identities`.
         test: The same for the test.
+        originals: A folder in which photographs of `folder` that are crops lie whole, under the
+            same paths: a teacher whose alignment reaches beyond a crop sees these. A crop without
+            an original has its border repeated outwards.
         cache: Where photographs aligned by this run are kept; None: the user's data folder.
         allow_corrupt: Go on where more than a fifth of the photographs cannot be read.
     """
@@ -80,6 +84,7 @@ class DataConfig:
     validation: Path | None = None
     validation_identities: Path | None = None
     test: Path | None = None
+    originals: Path | None = None
     cache: Path | None = None
     allow_corrupt: bool = False
 
@@ -142,6 +147,24 @@ class BatchConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherConfig:
+    """One of several networks that teach.
+
+    Attributes:
+        weights: Its weights file, or the name of a network whose weights are at hand.
+        targets: Whether it sees photographs as they are, aligned as it was taught, or each view.
+        weight: What its similarities count for beside those of the others.
+    """
+
+    weights: Path
+    targets: Targets = Targets.PHOTOGRAPHS
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_range(f"the weight of {self.weights.name}", self.weight, 0, 1e6, above_low=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LossConfig:
     """One term of the objective.
 
@@ -150,7 +173,9 @@ class LossConfig:
         weight: Its factor in the sum.
         margin: α of the triplet (squared distance), the contrastive loss's distance, ArcFace's
             angle in degrees, CosFace's cosine; None: the paper's.
-        scale: The factor before the softmax of the margin losses; None: the paper's.
+        scale: The factor before the softmax of the margin losses; None: the paper's. Of `softened`,
+            before the cosines; None: 30.
+        temperature: What the logits of `softened` are divided by; 1 leaves them sharp.
         mining: Which triplets count.
         taps: Whose feature maps the student shall give as the teacher does, of `features`.
     """
@@ -161,6 +186,7 @@ class LossConfig:
     scale: float | None = None
     mining: Mining = Mining.SEMI_HARD
     taps: tuple[str, ...] = ()
+    temperature: float = 4.0
 
     def __post_init__(self) -> None:
         check_range(f"the weight of {self.name}", self.weight, 0, 1e6, above_low=True)
@@ -168,6 +194,7 @@ class LossConfig:
             check_range(f"the margin of {self.name}", self.margin, 0, 180)
         if self.scale is not None:
             check_range(f"the scale of {self.name}", self.scale, 0, 1e4, above_low=True)
+        check_range(f"the temperature of {self.name}", self.temperature, 0, 1e3, above_low=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from backbones.weights import load_backbone
 from .aligned import alignment_for
 from .batches import BatchStream, build_sampler
 from .checkpoint import Parts, Position, load_state, save_state
+from .choices import Targets
 from .config import TrainingConfig
 from .distillation import load_teacher
 from .distributed import Team, join_team
@@ -73,30 +74,31 @@ def train(
         report = progress = None
     tell = progress or (lambda _: None)
     network = build_network(config, device)
-    teacher = None if config.teacher is None else load_teacher(config.teacher, device)
+    teachers = [load_teacher(told.weights, device) for told in config.taught_by]
     with team.one_by_one():
         data = read_data(config, device, tell)
     sampler = build_sampler(data.training, config)
     team.check_batch(config.batch, people=len(data.training.people), photographs=len(data.training))
     run = RunFolder(config)  # nothing is written before everything has been checked
     with team.one_by_one():
-        watching, targets = teaching(config, teacher, data, run, tell)
-    parts = build_parts(
-        config,
-        network,
-        people=len(data.training.people),
-        target_size=None if teacher is None else teacher.backbone.spec.dimension,
-        teacher=None if teacher is None else teacher.backbone.spec,
+        lessons = teaching(config, teachers, data, run, tell)
+    parts = build_parts(config, network, lessons, people=len(data.training.people))
+    batches = BatchStream(data.training, sampler, lessons.targets, config, device)
+    watching = [
+        teacher.weights.sha256
+        for told, teacher in zip(config.taught_by, teachers, strict=True)
+        if told.targets is Targets.VIEWS
+    ]
+    digest = fingerprint(
+        config, data.training.pixels, data.training.labels, lessons.targets, teachers=watching
     )
-    batches = BatchStream(data.training, sampler, targets, config, device)
-    digest = fingerprint(config, data.training.pixels, data.training.labels, targets)
     if begin is not None:
         run.begin_as(begin, digest)
     trainer = Trainer(
         config,
         data,
         parts,
-        EpochLoop(config, parts, batches, device, watching, team),
+        EpochLoop(config, parts, batches, device, lessons.watching, team),
         run,
         team,
         prose=describe(config, data, command),

@@ -23,7 +23,10 @@ def number(tensor: Tensor) -> float:
 
 def objective(*terms: LossConfig, size: int = 5, people: int = 4) -> Objective:
     torch.manual_seed(0)
-    return build_objective(terms, embedding_size=size, people=people, target_size=size)
+    centres = torch.nn.functional.normalize(torch.randn(people, size))
+    return build_objective(
+        terms, embedding_size=size, people=people, target_size=size, centres=centres
+    )
 
 
 def single(name: LossName, **settings: object) -> Callable[[Tensor], Tensor]:
