@@ -13,6 +13,8 @@
 - `norm`: a value of `Norm`, `group`: what the network has in the place of batch norm.
 - `threshold`: the cosine similarity from which on two faces are one person's, `0.267`.
 - `threshold_provenance`: what the threshold was measured on.
+- `impostor_tail`: how alike the network finds people whom it never saw, as JSON, which
+  `recognition.evaluation.impostor_tail` understands.
 - `source`, `training_data`, `licence` and anything else: prose for the reader.
 
 What is absent is as the network's own spec says. What is there and not understood is an error:

@@ -42,6 +42,7 @@ class LoadedBackbone:
         threshold: Cosine similarity from which on two faces count as one person's, -1 … 1; None
             where the weights carry none.
         threshold_provenance: What the threshold was measured on.
+        tail: The upper tail of similarities of two people, as text; None where the file has none.
         mirror: Whether the threshold holds with the mirrored image's embedding appended.
         input_size: (H, W) in pixels that the network embeds.
         alignment: How a face must lie in that input. A width below the template's 112 means its
@@ -55,6 +56,7 @@ class LoadedBackbone:
     mirror: bool
     input_size: tuple[int, int]
     alignment: Alignment
+    tail: str | None = None
 
 
 def load_backbone(
@@ -95,6 +97,7 @@ def load_backbone(
         mirror=says.mirror,
         input_size=backbone.spec.input_size,
         alignment=backbone.spec.alignment,
+        tail=file.metadata.get("impostor_tail"),
     )
 
 

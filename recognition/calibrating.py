@@ -11,7 +11,9 @@ import numpy as np
 from data.errors import ArgumentError, DatasetError
 
 from .evaluation.calibration import check_rate, cutoff, rate_among, search_cutoff
+from .evaluation.combining import Combined, combined
 from .evaluation.cutoffs import Cutoff, Impostors
+from .evaluation.impostor_tail import ImpostorTail, Searched
 from .evaluation.impostors import (
     MOST_PHOTOGRAPHS,
     Faces,
@@ -28,6 +30,9 @@ from .results import Calibration, FailedImage, Use
 
 THEMSELVES = "those enrolled themselves"
 """What a gallery was measured on that was given no other people."""
+
+WITH_THE_WEIGHTS = ", too few, and what the weights say of others"
+"""What is said of a measure that was combined with the weights'."""
 
 if TYPE_CHECKING:
     from data.datasets import Identity
@@ -118,9 +123,16 @@ def embed_strangers(
 
 
 def calibrate(
-    gallery: AnyGallery, wanted: Mapping[Use, float], strangers: Strangers | None, prior: float
+    gallery: AnyGallery,
+    wanted: Mapping[Use, float],
+    strangers: Strangers | None,
+    prior: float,
+    tail: ImpostorTail | None = None,
 ) -> Calibrated:
     """Measure and keep a gallery's own thresholds.
+
+    Where the people are too few for a rate, what was seen of them is combined with what the weights
+    say of others.
 
     Args:
         gallery: Whose; somebody is enrolled.
@@ -128,9 +140,10 @@ def calibrate(
         strangers: Whom they are measured on; None takes those who are enrolled.
         prior: How likely it is before looking that a face is of somebody enrolled, or that two
             photographs show one person.
+        tail: What the weights say of people whom they never saw; None where they say nothing.
 
     Raises:
-        DatasetError: The people cannot support a rate.
+        DatasetError: The people cannot support a rate, and the weights say nothing.
         GalleryError: The gallery cannot be written, or is too large to be measured by those who
             are enrolled. Nothing has been kept.
     """
@@ -143,11 +156,20 @@ def calibrate(
     fitted = fit_probabilities(faces, prior=prior)
     ratio, held = (None, None) if fitted is None else fitted
     found = []
+    data = THEMSELVES if strangers is None else strangers.data
     for use, rate in wanted.items():
-        if use is Use.VERIFY:
-            measured = cutoff(pairs, rate)
-        else:
-            measured = _search_cutoff(gallery, everybody, strangers, pairs, rate)
+        measured: Cutoff | Combined
+        told = data
+        try:
+            if use is Use.VERIFY:
+                measured = cutoff(pairs, rate)
+            else:
+                measured = _search_cutoff(gallery, everybody, strangers, pairs, rate)
+        except DatasetError:
+            if tail is None:
+                raise
+            measured = _combined(gallery, everybody, strangers, pairs, tail, use, rate)
+            told = data + WITH_THE_WEIGHTS
         found.append(
             Calibration(
                 use=use,
@@ -164,7 +186,7 @@ def calibrate(
                 prior=prior,
                 calibration_error=None if held is None else held.error,
                 weights_digest=gallery.model.weights_digest,
-                data=THEMSELVES if strangers is None else strangers.data,
+                data=told,
                 calibrated_at=datetime.now(UTC).isoformat(timespec="seconds"),
                 people=people,
                 templates=photographs,
@@ -177,6 +199,22 @@ def calibrate(
         left_out=() if strangers is None else strangers.left_out,
         unreadable=() if strangers is None else strangers.unreadable,
     )
+
+
+def _combined(
+    gallery: AnyGallery,
+    faces: Faces,
+    strangers: Strangers | None,
+    pairs: Impostors,
+    tail: ImpostorTail,
+    use: Use,
+    rate: float,
+) -> Combined:
+    """The threshold by what few people show, and by what the weights say."""
+    if use is Use.VERIFY:
+        return combined(pairs, tail, None, rate)
+    found = searches(faces, None) if strangers is None else _searched(gallery, faces)
+    return combined(found, tail, Searched(gallery.photographs_a_person()), rate)
 
 
 def _search_cutoff(

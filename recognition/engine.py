@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from PIL import Image
 
-from data.errors import ArgumentError, WeightsError
+from data.errors import WeightsError
 from data.files import printable, sha256_of
 
 from .gallery.templates import EmbeddingModel
@@ -20,6 +20,7 @@ from .results import Face
 
 if TYPE_CHECKING:
     from .evaluation.embedding import Finder
+    from .evaluation.impostor_tail import ImpostorTail
     from .faces.detect import FaceDetector
     from .faces.pipeline import DetectedFace
 
@@ -45,6 +46,10 @@ class Pipeline(Protocol):
     @property
     def threshold(self) -> float | None:
         """Cosine similarity from which on two faces are one person's; None: not known."""
+
+    @property
+    def tail(self) -> str | None:
+        """What the weights file itself says of strangers, as `ImpostorTail` writes it."""
 
     def faces(self, images: Sequence[Image.Image], /) -> "Sequence[Sequence[DetectedFace]]":
         """The faces of each image, largest first."""
@@ -91,6 +96,7 @@ class Engine:
         self._lock = threading.RLock()
         self._given = pipeline
         self._pipeline = pipeline
+        self._tail: tuple[ImpostorTail | None] | None = None  # once it was looked for
         self._weights_path: Path | None = None
         self._detector: FaceDetector | None = None
 
@@ -119,20 +125,21 @@ class Engine:
             weights_path=None if self._weights_path is None else str(self._weights_path.absolute()),
         )
 
-    def threshold(self, asked_for: float | None) -> float:
-        """The cosine similarity to decide by: the user's, or else that of the weights.
+    @property
+    def tail(self) -> "ImpostorTail | None":
+        """What the weights say of people whom they never saw; None where nobody measured it.
 
         Raises:
-            ArgumentError: It is not between -1 and 1; or none is given and the weights have none.
+            WeightsError: No weights are at hand, or what they say cannot be understood.
         """
-        threshold = self.pipeline.threshold if asked_for is None else asked_for
-        if threshold is None:
-            raise ArgumentError(f"the weights of {self.model} carry no threshold: give --threshold")
-        if not -1 <= threshold <= 1:
-            raise ArgumentError(
-                f"a threshold of {threshold:g}: a cosine similarity lies between -1 and 1"
-            )
-        return threshold
+        from .tail_cards import find_tail
+
+        with self._lock:
+            if self._tail is None:
+                pipeline = self.pipeline
+                home = self._choice.home
+                self._tail = (find_tail(pipeline.weights_digest, pipeline.tail, home=home),)
+            return self._tail[0]
 
     def finder(self, *, aligned: bool) -> "Finder":
         """What embeds the one face that counts in a photograph of a data set.

@@ -11,7 +11,7 @@ from .faces.quality import measure
 from .gallery.matching import Matching
 from .gallery.protocol import AnyGallery
 from .photographs import Seen
-from .results import Calibration, Identification, IdentifiedFace, Match
+from .results import Calibration, Decision, Identification, IdentifiedFace, Match
 
 if TYPE_CHECKING:
     from .faces.pipeline import DetectedFace
@@ -25,7 +25,7 @@ class Question:
 
     Attributes:
         top_k: How many of the closest people to name for each face.
-        threshold: The cosine similarity from which on a face is taken for the closest person's.
+        decision: From which cosine similarity on a face is taken for the closest person's.
         calibration: Where probabilities come from, if there are any.
         matching: How a face is compared with a person of several photographs.
         repeats: Whether a person may be in one photograph more than once, as in a collage.
@@ -33,7 +33,7 @@ class Question:
     """
 
     top_k: int
-    threshold: float
+    decision: Decision
     calibration: Calibration | None
     matching: Matching = Matching.BEST
     repeats: bool = False
@@ -51,13 +51,18 @@ def name_faces(
         question: How to search.
     """
     if not photograph.faces:
-        return Identification(image=photograph.name, faces=(), warnings=photograph.warnings)
+        return Identification(
+            image=photograph.name,
+            faces=(),
+            warnings=photograph.warnings,
+            decision=question.decision,
+        )
     found = _search(gallery, photograph.faces, question)
     names = _names(found, question)
     faces = []
     for seen, matches, name in zip(photograph.faces, found, names, strict=True):
         closest = matches[0] if matches else None
-        would_be = closest is not None and closest.cosine_similarity >= question.threshold
+        would_be = closest is not None and closest.cosine_similarity >= question.decision.threshold
         faces.append(
             IdentifiedFace(
                 face=seen.face,
@@ -70,7 +75,12 @@ def name_faces(
                 person_id=next((one.person_id for one in matches if one.person == name), None),
             )
         )
-    return Identification(image=photograph.name, faces=tuple(faces), warnings=photograph.warnings)
+    return Identification(
+        image=photograph.name,
+        faces=tuple(faces),
+        warnings=photograph.warnings,
+        decision=question.decision,
+    )
 
 
 def name_nobody(photograph: "Seen[DetectedFace]") -> Identification:
@@ -114,7 +124,7 @@ def _names(found: Sequence[Sequence[Match]], question: Question) -> list[str | N
         (-match.cosine_similarity, face, rank, match.person)
         for face, matches in enumerate(found)
         for rank, match in enumerate(matches)
-        if match.cosine_similarity >= question.threshold
+        if match.cosine_similarity >= question.decision.threshold
     ]
     for _, face, _, person in sorted(candidates):
         if names[face] is None and (question.repeats or person not in names):

@@ -57,6 +57,8 @@ class LookAlikes:
         told_apart: Whether they are known to be two people.
         person_id: Names the one, whatever they are called meanwhile.
         other_id: Names the other.
+        by_chance: Of the pairs told down to this one, which part is expected to be of two people
+            who are alike by chance, among so many who are compared; None where nothing tells.
     """
 
     person: str
@@ -66,6 +68,7 @@ class LookAlikes:
     share: float
     above: bool
     told_apart: bool = False
+    by_chance: float | None = None
     person_id: int
     other_id: int
 

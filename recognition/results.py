@@ -65,6 +65,66 @@ class Quality:
     brightness: float
 
 
+class Use(StrEnum):
+    """What a threshold decides."""
+
+    IDENTIFY = "identify"
+    VERIFY = "verify"
+
+
+class Origin(StrEnum):
+    """Where a threshold comes from."""
+
+    GIVEN = "given"
+    """By hand."""
+
+    GALLERY = "gallery"
+    """The gallery was calibrated."""
+
+    WEIGHTS = "weights"
+    """What the network's weights say of people whom it never saw."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrangerRate:
+    """Which part of strangers is named at a threshold, or of pairs of two people passes for one.
+
+    Attributes:
+        rate: The part expected, 0 … 1.
+        low: The lower end of its 95 % interval: with other strangers and, of a search, with other
+            people enrolled.
+        high: The upper end.
+        extrapolated: Whether it lies beyond what could be counted when it was measured.
+    """
+
+    rate: float
+    low: float
+    high: float
+    extrapolated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The threshold in force for one use, and what it means.
+
+    Attributes:
+        use: What it decides.
+        threshold: The cosine similarity from which on a face is accepted.
+        origin: Where it comes from.
+        wanted: The rate that was asked for; None where the threshold was given by hand.
+        strangers: The rate of strangers who are named, or of pairs of two people who pass for one;
+            None where nothing tells.
+        doubt: Why the threshold no longer holds for the gallery, in one line; None while it does.
+    """
+
+    use: Use
+    threshold: float
+    origin: Origin
+    wanted: float | None
+    strangers: StrangerRate | None
+    doubt: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """One enrolled person compared with a face.
@@ -112,11 +172,13 @@ class Identification:
         image: The image's name as it was given.
         faces: One entry a face, largest face first; empty where none was found.
         warnings: What is odd about the file, a line each.
+        decision: By which threshold they were named.
     """
 
     image: str
     faces: tuple[IdentifiedFace, ...]
     warnings: tuple[str, ...] = ()
+    decision: Decision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +242,7 @@ class Verification:
         person_id: Their id, by which two of one name are told apart.
         excluded: Whether this very face is known not to be theirs, whatever the similarity.
         photographs: Those given, and which face of each was taken.
+        decision: Where the threshold comes from, and what it means.
     """
 
     same_person: bool
@@ -190,6 +253,7 @@ class Verification:
     person_id: int | None = None
     excluded: bool = False
     photographs: tuple[Compared, ...] = ()
+    decision: Decision | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,13 +347,6 @@ class PersonSummary:
     expires_on: str | None = None
     groups: tuple[str, ...] = ()
     deleted_at: str | None = None
-
-
-class Use(StrEnum):
-    """What a threshold decides."""
-
-    IDENTIFY = "identify"
-    VERIFY = "verify"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -156,6 +156,7 @@ class RecognitionService(ThresholdKeeper):
         *,
         top_k: int = 5,
         threshold: float | None = None,
+        fpir: float | None = None,
         matching: Matching = Matching.BEST,
         repeats: bool = False,
         groups: Sequence[str] = (),
@@ -167,7 +168,9 @@ class RecognitionService(ThresholdKeeper):
             images: The photographs, or a single one; see `data.sources.Source`.
             top_k: How many of the closest people to name for each face.
             threshold: Cosine similarity from which on a face is taken for the closest person's;
-                None takes the gallery's own, or else the weights'.
+                None derives it, see `decision`.
+            fpir: The part of strangers who may be given a name; None takes the gallery's, or else
+                one in a hundred.
             matching: How a face is compared with a person of several photographs. No rule is above
                 the default, so that a threshold lets no more strangers pass by another one.
             repeats: Whether a person may be named twice in one photograph, as in a collage.
@@ -179,7 +182,8 @@ class RecognitionService(ThresholdKeeper):
             One entry for each photograph, in order; `FailedImage` for those that cannot be read.
 
         Raises:
-            ArgumentError: `top_k` or `threshold` is out of range, or the weights have no threshold.
+            ArgumentError: `top_k`, `threshold` or `fpir` is out of range, or nothing tells from
+                where on two faces are one person's.
             WeightsError: No weights are at hand.
             GalleryError: Nobody is enrolled, or nobody is in one of the groups, or the gallery is
                 another model's.
@@ -188,11 +192,13 @@ class RecognitionService(ThresholdKeeper):
         gallery = self._gallery()
         if gallery.is_empty:
             raise nobody_enrolled(self._place)
-        calibration = self.calibration(Use.IDENTIFY)
+        decision = self.decision(
+            Use.IDENTIFY, threshold=threshold, rate=fpir, matching=matching, groups=groups
+        )
         question = Question(
             top_k=top_k,
-            threshold=self._limit(threshold, calibration),
-            calibration=calibration,
+            decision=decision,
+            calibration=self.calibration(Use.IDENTIFY),
             matching=matching,
             repeats=repeats,
             among=gallery.members(groups) if groups else None,
@@ -223,34 +229,38 @@ class RecognitionService(ThresholdKeeper):
         if not isinstance(seen, FailedImage):
             self.exclude(person, template_of(seen, chosen))
 
-    def verify(self, a: Source, b: Source, *, threshold: float | None = None) -> Verification:
+    def verify(
+        self, a: Source, b: Source, *, threshold: float | None = None, far: float | None = None
+    ) -> Verification:
         """Compare the largest faces of two photographs.
 
         Args:
             a: One photograph.
             b: The other.
-            threshold: Cosine similarity from which on they are one person's; None takes the
-                gallery's own, or else the weights'.
+            threshold: Cosine similarity from which on they are one person's; None derives it, see
+                `decision`.
+            far: The part of pairs of two people who may pass for one; None takes the gallery's, or
+                else one in a thousand.
 
         Raises:
             ImageError: A photograph cannot be read, or there is no face in it.
-            ArgumentError: A path does not exist, `threshold` is out of range, or the weights have
-                none.
+            ArgumentError: A path does not exist, `threshold` or `far` is out of range, or nothing
+                tells from where on two faces are one person's.
             WeightsError: No weights are at hand.
         """
         for source in (a, b):
             check_source(source)
         photographs = [read_photograph(a, 1), read_photograph(b, 2)]
-        calibration = self.calibration(Use.VERIFY)
-        limit = self._limit(threshold, calibration)
+        decision = self.decision(Use.VERIFY, threshold=threshold, rate=far)
         (first, one), (second, other) = self._largest_faces(photographs)
         similarity = min(1.0, max(-1.0, float(first @ second)))
         return Verification(
-            same_person=similarity >= limit,
+            same_person=similarity >= decision.threshold,
             cosine_similarity=similarity,
-            threshold=limit,
-            probability=probability_of(calibration, similarity),
+            threshold=decision.threshold,
+            probability=probability_of(self.calibration(Use.VERIFY), similarity),
             photographs=(one, other),
+            decision=decision,
         )
 
     def verify_person(
@@ -260,6 +270,7 @@ class RecognitionService(ThresholdKeeper):
         *,
         person_id: int | None = None,
         threshold: float | None = None,
+        far: float | None = None,
     ) -> Verification:
         """Say whether a photograph's largest face is somebody's who is enrolled.
 
@@ -270,12 +281,15 @@ class RecognitionService(ThresholdKeeper):
             image: The photograph.
             name: Whose face it may be; None: `person_id` says it.
             person_id: Whom of that name, by the id that `people` tells.
-            threshold: Cosine similarity from which on it is theirs; None takes the gallery's own
-                for comparisons, or else the weights'.
+            threshold: Cosine similarity from which on it is theirs; None derives it, see
+                `decision`.
+            far: The part of strangers who may pass for the person; None takes the gallery's for
+                comparisons, or else one in a thousand.
 
         Raises:
             ArgumentError: Nobody is meant, or more than one person may be; a path does not exist;
-                `threshold` is out of range, or the weights have none.
+                `threshold` or `far` is out of range, or nothing tells from where on two faces are
+                one person's.
             ImageError: The photograph cannot be read, or there is no face in it.
             WeightsError: No weights are at hand.
             GalleryError: The gallery is another model's, or cannot be read.
@@ -285,7 +299,7 @@ class RecognitionService(ThresholdKeeper):
         photograph = read_photograph(image, 1)
         self._check_model()
         calibration = self.calibration(Use.VERIFY)
-        limit = self._limit(threshold, calibration)
+        decision = self.decision(Use.VERIFY, threshold=threshold, rate=far, person=person)
         [(embedding, taken)] = self._largest_faces([photograph])
         gallery = self._gallery()
         found = gallery.search(embedding[None], 1, among=[person.person_id])[0]
@@ -295,14 +309,15 @@ class RecognitionService(ThresholdKeeper):
             _, embeddings = gallery.templates_of(person.person_id)
             similarity = min(1.0, max(-1.0, float((embeddings @ embedding).max())))
         return Verification(
-            same_person=bool(found) and similarity >= limit,
+            same_person=bool(found) and similarity >= decision.threshold,
             cosine_similarity=similarity,
-            threshold=limit,
+            threshold=decision.threshold,
             probability=probability_of(calibration, similarity) if found else None,
             person=person.name,
             person_id=person.person_id,
             excluded=not found,
             photographs=(taken,),
+            decision=decision,
         )
 
     def look(
@@ -379,12 +394,10 @@ class RecognitionService(ThresholdKeeper):
         *,
         others: bool = True,
     ) -> Terms:
-        calibration = self.calibration(Use.VERIFY)
-        threshold = self.threshold if calibration is None else calibration.threshold
         return Terms(
             face=face,
             any_quality=any_quality,
-            watch=Watch(threshold=threshold, others=others),
+            watch=Watch(threshold=self.odd_from, others=others),
             consent=consent,
             groups=group_names(groups),
         )

@@ -6,21 +6,26 @@ from typing import TYPE_CHECKING
 from data.errors import AppError, ArgumentError
 
 from .calibrating import THEMSELVES, calibrate, check_wanted, embed_strangers, still_holds
+from .deciding import WORTH_A_LOOK, Grounds, decide
 from .engine import Choice, Engine, Pipeline
 from .evaluation.probability import PRIOR
-from .gallery.alike import look_alikes, require_few
+from .gallery.alike import FALSE_DISCOVERIES, by_chance, look_alikes, require_few
+from .gallery.matching import Matching
 from .gallery.protocol import nobody_enrolled
 from .inventory import LookAlikes
 from .keeper import PeopleKeeper
 from .photographs import ProgressCallback
-from .results import Calibration, Use
+from .results import Calibration, Decision, PersonSummary, Use
 from .secrets import Ask
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from .calibrating import Calibrated
+    from .evaluation.impostor_tail import ImpostorTail, Searched
 
 NEAR = 0.05
-"""How far below the threshold two people are still worth a look."""
+"""How far below a threshold given by hand two people are still worth a look."""
 
 MOST_MEASURED_ANEW = 20_000
 """Photographs up to which a gallery measures itself anew while somebody waits: a few seconds."""
@@ -56,16 +61,88 @@ class ThresholdKeeper(PeopleKeeper):
         choice = Choice(home=self._home, model=model, weights=weights, device=device)
         self._engine = Engine(choice, self._remembered_model, pipeline)
 
-    @property
-    def threshold(self) -> float | None:
-        """From which cosine similarity on two faces are one person's, as the weights say.
+    def load(self) -> None:
+        """Load the network, which otherwise is done when it is first needed.
 
-        None: they have none. A calibrated gallery has its own; see `calibration`.
+        Raises:
+            WeightsError: No weights are at hand, or what they say cannot be understood.
+        """
+        _ = self._engine.pipeline, self._engine.tail
+
+    @property
+    def tail(self) -> "ImpostorTail | None":
+        """What the weights say of people whom they never saw; None where nobody measured it.
+
+        Raises:
+            WeightsError: No weights are at hand, or what they say cannot be understood.
+        """
+        return self._engine.tail
+
+    def decision(
+        self,
+        use: Use,
+        *,
+        threshold: float | None = None,
+        rate: float | None = None,
+        matching: Matching = Matching.BEST,
+        groups: "Sequence[str]" = (),
+        person: PersonSummary | None = None,
+    ) -> Decision:
+        """Say from which similarity on two faces are one person's, and how many strangers pass.
+
+        Args:
+            use: What is decided: a search of this gallery, or a comparison of two photographs.
+            threshold: One given by hand; None derives it from what the gallery or the weights say.
+            rate: The FPIR or the FAR wanted; None takes the gallery's, or else the default.
+            matching: How a face is compared with a person of several photographs.
+            groups: Among whom is searched; empty: everybody.
+            person: Whose photographs, all of them, a photograph is compared with; None: another
+                photograph.
+
+        Raises:
+            ArgumentError: The threshold or the rate is out of range, both are given, or nothing
+                tells from where on two faces are one person's.
+            WeightsError: No weights are at hand.
+            GalleryError: Nobody is enrolled, or nobody is in one of the groups, or the gallery
+                cannot be read.
+        """
+        searched = None
+        if use is Use.IDENTIFY:
+            among = self._gallery().members(groups) if groups and self._is_there else None
+            searched = self._searched(matching, among)
+        elif person is not None and person.person_id is not None:
+            searched = self._searched(matching, [person.person_id])
+        grounds = Grounds(
+            use=use,
+            tail=self._engine.tail,
+            calibration=self.calibration(use),
+            searched=searched,
+            weights=str(self._engine.model),
+            of_pairs=self._engine.pipeline.threshold if use is Use.VERIFY else None,
+        )
+        return decide(grounds, threshold=threshold, rate=rate)
+
+    def _searched(self, matching: Matching, among: "Collection[int] | None") -> "Searched":
+        from .evaluation.impostor_tail import Searched
+
+        if not self._is_there or (gallery := self._gallery()).is_empty:
+            raise nobody_enrolled(self._place)
+        return Searched(gallery.photographs_a_person(among), matching)
+
+    @property
+    def odd_from(self) -> float | None:
+        """From where on, for photographs of one person or of two, a similarity is worth a word.
+
+        None: nothing tells.
 
         Raises:
             WeightsError: No weights are at hand.
+            GalleryError: The gallery cannot be read.
         """
-        return self._engine.pipeline.threshold
+        calibration, tail = self.calibration(Use.VERIFY), self._engine.tail
+        if calibration is not None:
+            return calibration.threshold
+        return self._engine.pipeline.threshold if tail is None else tail.far_threshold(WORTH_A_LOOK)
 
     def calibration(self, use: Use) -> Calibration | None:
         """The gallery's own threshold for a use; None if there is none for this network.
@@ -128,7 +205,7 @@ class ThresholdKeeper(PeopleKeeper):
             people = people_to_draw_from(data, identities)
             find = self._engine.finder(aligned=aligned)
             strangers = embed_strangers(data, people, gallery, find, progress)
-        return calibrate(gallery, wanted, strangers, prior)
+        return calibrate(gallery, wanted, strangers, prior, self._engine.tail)
 
     def _measure_anew(self) -> tuple[str, ...]:
         """Calibrate again by those enrolled, where they were the measure and are more by far now.
@@ -142,12 +219,14 @@ class ThresholdKeeper(PeopleKeeper):
         """
         try:
             old, pairs = self.calibration(Use.IDENTIFY), self.calibration(Use.VERIFY)
-            if old is None or old.doubt is None or old.data != THEMSELVES:
+            if old is None or old.doubt is None or not old.data.startswith(THEMSELVES):
                 return ()
             if self._gallery().size[1] > MOST_MEASURED_ANEW:
                 return ()
-            wanted = {one.use: one.rate for one in (old, pairs) if one and one.data == THEMSELVES}
-            found = calibrate(self._gallery(), wanted, None, old.prior).calibrations
+            enough = (one for one in (old, pairs) if one and one.data.startswith(THEMSELVES))
+            wanted = {one.use: one.rate for one in enough}
+            tail = self._engine.tail
+            found = calibrate(self._gallery(), wanted, None, old.prior, tail).calibrations
         except AppError:
             return ()
         new = next(one for one in found if one.use is Use.IDENTIFY)
@@ -160,42 +239,55 @@ class ThresholdKeeper(PeopleKeeper):
         self,
         *,
         threshold: float | None = None,
-        margin: float = NEAR,
+        margin: float | None = None,
         told_apart: bool = False,
     ) -> list[LookAlikes]:
-        """Find people who look alike, and people who may be enrolled under two names.
+        """Find people who may be enrolled under two names.
+
+        All pairs of people are compared, so that some of them are alike by chance. By default those
+        are told of whom a tenth at most is so expected to be (the false discovery rate of Benjamini
+        and Hochberg, JRSS B 57, 1995), by what the weights say of different people.
 
         Args:
-            threshold: Cosine similarity from which on two photographs are taken for one person's;
-                None takes the gallery's own, or else the weights'.
-            margin: How far below it to look, too.
+            threshold: Cosine similarity from which on two photographs are taken for one person's,
+                however many are compared; None controls false discoveries, or takes the gallery's
+                own where the weights say nothing.
+            margin: How far below it to look, too; None: `NEAR` for a threshold, else nothing.
             told_apart: Whether to list those as well who are known to be two people.
 
         Returns:
             The most alike first.
 
         Raises:
-            ArgumentError: `threshold` or `margin` is out of range, or the weights have none.
+            ArgumentError: `threshold` or `margin` is out of range, or nothing tells from where on
+                two faces are one person's.
             WeightsError: No weights are at hand.
             GalleryError: Nobody is enrolled, or too many are, or the gallery is another model's.
         """
-        if not 0 <= margin <= 2:
+        if margin is not None and not 0 <= margin <= 2:
             raise ArgumentError(f"a margin of {margin:g}: give one between 0 and 2")
         gallery = self._gallery()
         if gallery.is_empty:
             raise nobody_enrolled(self._place)
         gallery.require(self._engine.model)
-        limit = self._limit(threshold, self.calibration(Use.IDENTIFY))
+        tail = self._engine.tail
+        if threshold is not None or tail is None:
+            decision = self.decision(Use.IDENTIFY, threshold=threshold)
+            limit, near = decision.threshold, NEAR if margin is None else margin
+        else:
+            people = gallery.size[0]
+            pairs = max(people * (people - 1) / 2, 1)
+            limit = tail.far_threshold(min(FALSE_DISCOVERIES * people / pairs, 0.5))
+            near = margin or 0.0
         require_few(
             gallery.size[1],
             "each photograph is compared with everybody when it is enrolled, and the warnings of "
             "`likeness enroll` say the same",
         )
-        found = look_alikes(*gallery.templates(), limit, margin, gallery.told_apart())
+        roll, embeddings = gallery.templates()
+        found = look_alikes(roll, embeddings, limit, near, gallery.told_apart())
+        if tail is not None:
+            found = by_chance(found, roll, tail.alike_by_chance)
+            if threshold is None:
+                found = [pair for pair in found if pair.above or margin]
         return [pair for pair in found if told_apart or not pair.told_apart]
-
-    def _limit(self, threshold: float | None, calibration: Calibration | None) -> float:
-        """What to decide by: what is asked for, the gallery's own, or else the weights'."""
-        if threshold is None and calibration is not None:
-            threshold = calibration.threshold
-        return self._engine.threshold(threshold)

@@ -9,8 +9,16 @@ from dataclasses import dataclass
 import streamlit as st
 from PIL import Image
 
-from data.errors import AppError, WeightsError
-from recognition.results import Box, Calibration, Identification, IdentifiedFace, Use, Verification
+from data.errors import AppError, ArgumentError, WeightsError
+from recognition.results import (
+    Box,
+    Decision,
+    Identification,
+    IdentifiedFace,
+    PersonSummary,
+    Use,
+    Verification,
+)
 from recognition.service import RecognitionService
 
 from . import browser, jobs, memory, resources, wording
@@ -108,7 +116,7 @@ def weights_at_hand(service: RecognitionService) -> bool:
 
     def load() -> bool:
         with at_work("Loading the network for faces"):
-            service.threshold  # noqa: B018  (asking for it loads the network)
+            service.load()
         return True
 
     try:
@@ -128,10 +136,23 @@ def weights_at_hand(service: RecognitionService) -> bool:
     return False
 
 
-def calibration(service: RecognitionService, use: Use) -> Calibration | None:
-    """The gallery's own threshold, if it has one; where it is outgrown, a line says so."""
-    found = service.calibration(use)
-    if found is not None and found.doubt is not None:
+def decision(
+    service: RecognitionService,
+    use: Use,
+    *,
+    threshold: float | None = None,
+    groups: Sequence[str] = (),
+    person: PersonSummary | None = None,
+) -> Decision | None:
+    """The threshold in force and what it means; None where nothing tells.
+
+    Where the gallery has outgrown its own, a line says so.
+    """
+    try:
+        found = service.decision(use, threshold=threshold, groups=groups, person=person)
+    except ArgumentError:
+        return None
+    if found.doubt is not None:
         st.warning(wording.literal(found.doubt), icon=":material/tune:")
     return found
 

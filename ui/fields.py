@@ -93,19 +93,16 @@ def photographs(*, key: str, several: bool = True) -> list[Upload]:
     return [Upload(id=shot.file_id, name="from the camera", content=shot.getvalue())]
 
 
-def threshold(
-    measured: float | None, *, key: str, origin: str = "as measured for the weights"
-) -> float | None:
+def threshold(measured: float | None, *, key: str, origin: str = "") -> float | None:
     """A field for the cosine similarity from which on two faces count as one person's.
 
     Args:
-        measured: The threshold of the gallery or of the weights; None where there is none.
+        measured: What is decided by unless another is chosen; None where nothing tells.
         key: Tells this field from those of other pages.
         origin: Where the measured one comes from, in words.
 
     Returns:
-        What to decide by: what was chosen, or else the measured one. None where there is neither,
-        which the field says.
+        What was chosen; None where nothing was, which the field says if nothing is measured either.
     """
     chosen = st.number_input(
         "Threshold",
@@ -122,8 +119,8 @@ def threshold(
         "the same.",
     )
     if measured is None and chosen is None:
-        st.info("These weights carry no measured threshold: choose one.", icon=":material/tune:")
-    return measured if chosen is None else chosen
+        st.info("Nothing tells how alike strangers are: choose one.", icon=":material/tune:")
+    return chosen
 
 
 def groups_of(people: Iterable[PersonSummary]) -> list[str]:

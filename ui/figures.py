@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from . import output
-from .wording import count
+from .wording import count, percentage
 
 if TYPE_CHECKING:
     from recognition.evaluation.consultation import Consulted
     from recognition.evaluation.figures import Difference
     from recognition.evaluation.identified import IdentificationResult
     from recognition.evaluation.intervals import Interval
+    from recognition.evaluation.promises import Promise
     from recognition.evaluation.verification import ByView, LfwResult
 
 ResultT = TypeVar("ResultT", bound="LfwResult | IdentificationResult")
@@ -206,6 +207,26 @@ def print_identification(result: "IdentificationResult") -> None:
         if name == "rank_1":
             _print_ranks(result.cumulative_match)
     output.print_line(f"without a face: {count(result.missed, 'photograph')}")
+    for promise in result.promises:
+        _print_promise(promise)
+
+
+def _print_promise(promise: "Promise") -> None:
+    """What came of one rate of strangers that was promised."""
+    over = promise.over_wanted
+    times = "too few to say" if over is None else f"{over:.2f} times as many"
+    if promise.over_wanted_interval is not None:
+        times += " [{:.2f}, {:.2f}]".format(*promise.over_wanted_interval)
+    strangers = count(promise.strangers, "stranger")
+    output.print_line(
+        f"at the threshold for {percentage(promise.wanted)} of strangers, "
+        f"{promise.threshold:.3f}: {output.percent(promise.named, 2)} named, {times} "
+        f"({strangers}, {count(promise.stranger_photographs, 'photograph')}); "
+        f"FNIR {output.percent(promise.missed)}{_bracketed(promise.missed_interval)} "
+        f"({count(promise.known, 'person', 'people')}, "
+        f"{count(promise.known_photographs, 'photograph')})"
+        + (", extrapolated" if promise.extrapolated else "")
+    )
 
 
 def _print_ranks(cumulative_match: Sequence[float]) -> None:

@@ -147,7 +147,9 @@ def look_alikes(service: RecognitionService, people: Sequence[PersonSummary]) ->
         with components.at_work("Comparing"):
             pairs = service.look_alikes()
         if not pairs:
-            st.success("Nobody is near the threshold.", icon=":material/check:")
+            st.success(
+                "Nobody is so alike that it would not be by chance.", icon=":material/check:"
+            )
         for pair in pairs[:_PAIRS]:
             _pair(service, pair)
         if len(pairs) > _PAIRS:

@@ -9,7 +9,7 @@ from .output import similarity
 
 if TYPE_CHECKING:
     from recognition.inventory import LookAlikes
-    from recognition.results import Calibration, Quality
+    from recognition.results import Decision, Quality, StrangerRate
 
 _LONGEST = 80  # characters of a stranger's text that a line of the page shows
 _MOSTLY = 0.5  # the part of pairs of photographs that two names of one person have in common
@@ -60,8 +60,10 @@ def verdict(pair: "LookAlikes") -> str:
     if pair.told_apart:
         return "two people"
     if not pair.above:
-        return "near the threshold"
-    return "perhaps one person" if pair.share >= _MOSTLY else "alike"
+        return "near the threshold" if pair.by_chance is None else "alike by chance"
+    if pair.by_chance is None:
+        return "perhaps one person" if pair.share >= _MOSTLY else "alike"
+    return "perhaps one person"
 
 
 def number(cosine_similarity: float) -> str:
@@ -74,11 +76,50 @@ def against(cosine_similarity: float, threshold: float) -> str:
     return f"{number(cosine_similarity)} against {number(threshold)}"
 
 
-def origin(calibration: "Calibration | None") -> str:
-    """Where a threshold comes from."""
-    if calibration is None:
-        return "as measured for the weights"
-    return f"calibrated for a false accept rate of {100 * calibration.rate:.3g} %"
+_ORIGINS = {"given": "by hand", "gallery": "the gallery’s own", "weights": "by the weights"}
+
+
+def decided(decision: "Decision") -> str:
+    """The threshold in force, where it comes from, and how many strangers it lets pass."""
+    return (
+        f"threshold {number(decision.threshold)} ({_ORIGINS[decision.origin]}): "
+        f"{strangers(decision)}"
+    )
+
+
+def origin(decision: "Decision") -> str:
+    """Where a threshold comes from, and for which rate."""
+    where = _ORIGINS[decision.origin]
+    return where if decision.wanted is None else f"{where}, for {percentage(decision.wanted)}"
+
+
+def capital(text: str) -> str:
+    """A line that begins a sentence."""
+    return text[:1].upper() + text[1:]
+
+
+def strangers(decision: "Decision") -> str:
+    """How many strangers pass at the threshold in force."""
+    of_search = decision.use == "identify"
+    found = decision.strangers
+    if found is None:
+        who = "strangers would be named" if of_search else "pairs of two people pass for one"
+        return f"nothing tells how many {who}; `likeness calibrate` measures it"
+    who = "strangers would be named" if of_search else "pairs of two people pass for one"
+    beyond = ", beyond what was counted" if found.extrapolated else ""
+    return f"{percentage(found.rate)} of {who} [{_between(found)}{beyond}]"
+
+
+def _between(found: "StrangerRate") -> str:
+    return f"{percentage(found.low)}, {percentage(found.high)}"
+
+
+def percentage(rate: float) -> str:
+    """A small rate as people read it: two digits, and no more zeros than can be counted."""
+    if rate < 5e-7:
+        return "0 %" if rate <= 0 else "under 0.0001 %"
+    digits = f"{100 * rate:.2g}"
+    return f"{float(digits):.7f}".rstrip("0").rstrip(".") + " %"
 
 
 def likely(probability: float) -> str:

@@ -21,7 +21,7 @@ from ..faces.choose import distance_from_centre
 from ..faces.detect import FaceDetector
 from ..faces.geometry import CROP_SIZE
 from ..faces.joined import Recogniser
-from ..faces.realign import realign
+from ..faces.realign import by_template, realign
 from ..photographs import ProgressCallback, look_at
 from ..results import Face, FailedImage
 
@@ -92,7 +92,7 @@ def already_aligned(embedder: Recogniser, device: str = "cpu") -> Finder:
             "evaluate it with whole photographs, or take another model"
         )
 
-    as_they_are = frozenset({Alignment.FIVE_POINT, Alignment.NONE})
+    as_they_are = frozenset({Alignment.FIVE_POINT, Alignment.NONE, Alignment.DLIB})
     detector = None if as_they_are.issuperset(embedder.alignments) else FaceDetector(device)
 
     def find(images: Sequence[Image.Image]) -> list[list[Embedding]]:
@@ -104,6 +104,8 @@ def already_aligned(embedder: Recogniser, device: str = "cpu") -> Finder:
                 )
 
         def aligned(alignment: Alignment) -> Tensor:
+            if alignment is Alignment.DLIB:
+                return by_template(images, alignment)  # (F, 3, 150, 150)
             if detector is None or alignment in as_they_are:
                 return torch.stack([to_tensor(image) for image in images])  # (F, 3, 112, 112)
             return realign(images, alignment, detector)  # (F, 3, S, S)

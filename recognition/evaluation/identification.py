@@ -20,6 +20,7 @@ from ..results import FailedImage
 from . import searches
 from .embedding import Embedding, Finder, embed_photographs
 from .identified import FPIR_POINTS, MOST_RANKS, SMALLEST, IdentificationResult, fnir_name
+from .impostor_tail import ImpostorTail
 from .metrics import smallest_supported_far
 from .people import (
     by_name,
@@ -29,6 +30,7 @@ from .people import (
     photographs_of,
     two_folders,
 )
+from .promises import Promise, promises
 from .searches import People, Search, search
 from .specialists import Panel
 
@@ -38,7 +40,10 @@ def evaluate_identification(
     *,
     draws: int = 200,
     seed: int = 0,
+    enrol: int | None = None,
+    templates: int = 1,
     panel: Panel | None = None,
+    tail: ImpostorTail | None = None,
     unreadable: Sequence[FailedImage] = (),
 ) -> IdentificationResult:
     """Draw again and again who is enrolled, and search for everyone else's photographs.
@@ -47,11 +52,16 @@ def evaluate_identification(
     by their first photograph; their others are the known probes. All photographs of the other half,
     and of the people of one photograph, are strangers'.
 
+    With `enrol` as many are drawn of all who have enough photographs, by so many drawn of each.
+
     Args:
         people: At least two, one of whom has several photographs.
         draws: How many.
         seed: Fixes them all.
+        enrol: How many people are enrolled; None: as above.
+        templates: By how many photographs each of these.
         panel: Where specialists are asked: how their embeddings are joined to the generalist's.
+        tail: What the weights say of strangers, whose thresholds are tried; None tries none.
         unreadable: Photographs that could not be read, to be named in the result.
 
     Raises:
@@ -64,17 +74,61 @@ def evaluate_identification(
             f"got {len(people)} people, {len(several)} of them with several"
         )
     rng = np.random.default_rng(seed)
-    half = (len(several) + 1) // 2
     number_of = numbered(people)
     found = []
     ordered = sorted(people.items())  # a sum's last digit depends on it
+    many = (len(several) + 1) // 2 if enrol is None else enrol
     for _ in range(draws):
-        drawn = [several[i] for i in sorted(rng.permutation(len(several))[:half])]
-        gallery = {name: people[name][:1] for name in drawn}
-        probes = {n: v[1:] if n in gallery else v for n, v in ordered}
+        if enrol is None:
+            drawn = [several[i] for i in sorted(rng.permutation(len(several))[:many])]
+            gallery = {name: people[name][:1] for name in drawn}
+            probes = {n: v[1:] if n in gallery else v for n, v in ordered}
+        else:
+            gallery, probes = _draw(ordered, many, templates, rng)
         found.append(search(gallery, probes, number_of, panel))
-    missed = missing(people)
-    return _summarise(found, number_of, enrolled=half, missed=missed, unreadable=unreadable)
+    kept = (
+        ()
+        if tail is None
+        else promises(found, tail, np.array([len(people[name]) for name in number_of]))
+    )
+    return _summarise(
+        found,
+        number_of,
+        enrolled=many,
+        missed=missing(people),
+        unreadable=unreadable,
+        kept=kept,
+    )
+
+
+def _draw(
+    people: Sequence[tuple[str, Sequence[Embedding | None]]],
+    enrol: int,
+    templates: int,
+    rng: np.random.Generator,
+) -> tuple[People, People]:
+    """Draw who is enrolled by which photographs; everything else is searched for.
+
+    Raises:
+        DatasetError: Too few people have so many photographs, or nobody is left.
+    """
+    eligible = [name for name, vectors in people if len(vectors) >= templates]
+    if len(eligible) < enrol or len(people) <= enrol:
+        raise DatasetError(
+            f"{len(eligible)} of {len(people)} people have {templates} photographs or more: "
+            f"{enrol} cannot be enrolled and strangers be left"
+        )
+    drawn = {eligible[i] for i in rng.permutation(len(eligible))[:enrol]}
+    gallery: dict[str, Sequence[Embedding | None]] = {}
+    probes: dict[str, Sequence[Embedding | None]] = {}
+    for name, vectors in people:
+        if name not in drawn:
+            probes[name] = vectors
+            continue
+        chosen = set(rng.permutation(len(vectors))[:templates].tolist())
+        gallery[name] = [vector for i, vector in enumerate(vectors) if i in chosen]
+        probes[name] = [vector for i, vector in enumerate(vectors) if i not in chosen]
+    return gallery, probes
 
 
 def evaluate_gallery(
@@ -82,6 +136,7 @@ def evaluate_gallery(
     probes: People,
     *,
     panel: Panel | None = None,
+    tail: ImpostorTail | None = None,
     unreadable: Sequence[FailedImage] = (),
 ) -> IdentificationResult:
     """Search a given gallery for given probes.
@@ -91,15 +146,21 @@ def evaluate_gallery(
         probes: Whose photographs are searched for; a name that is not in the gallery is a
             stranger's.
         panel: As in `evaluate_identification`.
+        tail: As in `evaluate_identification`.
         unreadable: Photographs that could not be read, to be named in the result.
     """
     number_of = numbered(gallery, probes)
+    found = [search(gallery, probes, number_of, panel)]
+    photographs = np.array(
+        [len(gallery.get(name, ())) + len(probes.get(name, ())) for name in number_of]
+    )
     return _summarise(
-        [search(gallery, probes, number_of, panel)],
+        found,
         number_of,
         enrolled=len(gallery),
         missed=missing(gallery) + missing(probes),
         unreadable=unreadable,
+        kept=() if tail is None else promises(found, tail, photographs),
     )
 
 
@@ -108,8 +169,12 @@ def evaluate_people_folder(
     find: Finder,
     *,
     listing: Path | None = None,
+    leave_out: Path | None = None,
     draws: int = 200,
     seed: int = 0,
+    enrol: int | None = None,
+    templates: int = 1,
+    tail: ImpostorTail | None = None,
     progress: ProgressCallback | None = None,
 ) -> IdentificationResult:
     """Run `evaluate_identification` on `root/<person>/<photograph>`.
@@ -118,21 +183,38 @@ def evaluate_people_folder(
         root: The folder.
         find: What finds and embeds the face that counts.
         listing: A text file of whom to use, a name a line; None uses everybody.
+        leave_out: One of whom not to use.
         draws: How often to draw who is enrolled.
         seed: Of the draws.
+        enrol: As in `evaluate_identification`.
+        templates: As in `evaluate_identification`.
+        tail: As in `evaluate_identification`.
         progress: Called after each photograph.
 
     Raises:
         DatasetError: The folder or the list is unusable; see `read_identities`, `only_listed` and
             `embed_photographs`.
     """
-    folders = [people_to_draw_from(root, listing)]
+    folders = [people_to_draw_from(root, listing, leave_out)]
     (people,), unreadable = _embed(folders, root, find, progress)
-    return evaluate_identification(people, draws=draws, seed=seed, unreadable=unreadable)
+    return evaluate_identification(
+        people,
+        draws=draws,
+        seed=seed,
+        enrol=enrol,
+        templates=templates,
+        tail=tail,
+        unreadable=unreadable,
+    )
 
 
 def evaluate_two_folders(
-    gallery: Path, probes: Path, find: Finder, *, progress: ProgressCallback | None = None
+    gallery: Path,
+    probes: Path,
+    find: Finder,
+    *,
+    tail: ImpostorTail | None = None,
+    progress: ProgressCallback | None = None,
 ) -> IdentificationResult:
     """Run `evaluate_gallery` on two folders of `<person>/<photograph>`.
 
@@ -141,7 +223,7 @@ def evaluate_two_folders(
     """
     folders = two_folders(gallery, probes)
     (enrolled, searched), unreadable = _embed(folders, gallery, find, progress)
-    return evaluate_gallery(enrolled, searched, unreadable=unreadable)
+    return evaluate_gallery(enrolled, searched, tail=tail, unreadable=unreadable)
 
 
 def _embed(
@@ -162,6 +244,7 @@ def _summarise(
     enrolled: int,
     missed: int,
     unreadable: Sequence[FailedImage],
+    kept: tuple[Promise, ...],
 ) -> IdentificationResult:
     rank_1 = searches.rank_1_of_each(found)
     mean_rank_1 = float(np.mean(rank_1)) if rank_1 else None
@@ -191,4 +274,5 @@ def _summarise(
         unreadable=tuple(unreadable),
         searches=tuple(found),
         people=len(number_of),
+        promises=kept,
     )

@@ -7,6 +7,7 @@ from ..results import FailedImage
 from . import searches
 from .figures import Difference
 from .intervals import Interval
+from .promises import Promise
 from .searches import Search
 
 FPIR_POINTS = (0.1, 0.01, 0.001)
@@ -69,6 +70,7 @@ class IdentificationResult:
     unreadable: tuple[FailedImage, ...] = field(default=())
     searches: tuple[Search, ...] = field(repr=False, compare=False)
     people: int = field(repr=False)
+    promises: tuple[Promise, ...] = ()
 
     @property
     def fpirs(self) -> dict[str, float]:
@@ -112,5 +114,6 @@ class IdentificationResult:
             "stranger_probes": self.stranger_probes,
             "missed": self.missed,
             "error_curve": [list(point) for point in self.error_curve],
+            "promises": [promise.to_json() for promise in self.promises],
             "unreadable": [{"image": f.image, "error": f.error} for f in self.unreadable],
         }

@@ -5,19 +5,37 @@ from itertools import chain
 from pathlib import Path
 
 from data.datasets import Identity, only_listed, read_identities
+from data.errors import DatasetError
+from data.files import read_regular
 
 from .embedding import Embedding
 from .searches import People
 
 
-def people_to_draw_from(root: Path, listing: Path | None) -> list[Identity]:
-    """Return the people of a folder, or whom of them a list names.
+def people_to_draw_from(
+    root: Path, listing: Path | Sequence[Path] | None, leave_out: Path | None = None
+) -> list[Identity]:
+    """Return the people of a folder, or whom of them one list or several name.
+
+    Args:
+        root: The folder.
+        listing: Text files, a name a line; None takes everybody.
+        leave_out: One of whom not to take, such as who is there under another name as well.
 
     Raises:
-        DatasetError: The folder or the list is unusable; see `read_identities`, `only_listed`.
+        DatasetError: The folder or a list is unusable; see `read_identities`, `only_listed`.
     """
     everybody = read_identities(root)
-    return everybody if listing is None else only_listed(everybody, listing)
+    listings = [listing] if isinstance(listing, Path) else listing or []
+    chosen = everybody
+    if listings:
+        named = {one.name for path in listings for one in only_listed(everybody, path)}
+        chosen = [one for one in everybody if one.name in named]
+    if leave_out is None:
+        return chosen
+    text = read_regular(leave_out, error=DatasetError).decode("utf-8", "replace")
+    left_out = {line.split()[0] for line in text.splitlines() if line.strip()}
+    return [one for one in chosen if one.name not in left_out]
 
 
 def two_folders(gallery: Path, probes: Path) -> list[list[Identity]]:

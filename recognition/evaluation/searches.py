@@ -1,5 +1,6 @@
 """Probes searched among those enrolled: which person ranks where, and the rates that follow."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -41,6 +42,8 @@ class Search:
         strangers: Similarity of whoever ranks first: (probes,).
         known_people: The number of each known probe's person: (probes,).
         stranger_people: The number of each stranger's probe's person: (probes,).
+        stranger_best: The number of whoever of those enrolled ranks first: (probes,).
+        enrolled: How many photographs → how many people were enrolled by so many.
         asked: About how many comparisons of a probe with a person specialists were asked.
         comparisons: How many of them there were.
     """
@@ -50,6 +53,8 @@ class Search:
     strangers: Scores
     known_people: Numbers
     stranger_people: Numbers
+    stranger_best: Numbers
+    enrolled: Mapping[int, int]
     asked: int
     comparisons: int
 
@@ -86,7 +91,7 @@ def search(
     Args:
         gallery: Who is enrolled.
         probes: Whose photographs are searched for.
-        number_of: Every probe's person's number.
+        number_of: Everybody's number.
         panel: Where specialists are asked: how their embeddings are joined to the generalist's.
     """
     enrolled = {
@@ -97,16 +102,19 @@ def search(
     labelled = [(name, vector) for name, vectors in probes.items() for vector in vectors]
     similarity = np.full(len(labelled), -np.inf)
     ranks = np.full(len(labelled), np.inf)
+    closest = np.zeros(len(labelled), dtype=np.int64)
     found: list[int] = []
     if enrolled:
         found = [number for number, (_, vector) in enumerate(labelled) if vector is not None]
         column_of = {name: column for column, name in enumerate(enrolled)}
         right = np.array([column_of.get(name, -1) for name, _ in labelled], dtype=np.int64)
+        numbers = np.array([number_of[name] for name in enrolled], dtype=np.int64)
         for start in range(0, len(found), _PROBES_AT_ONCE):
             part = found[start : start + _PROBES_AT_ONCE]
             vectors = np.stack([v for _, v in (labelled[i] for i in part) if v is not None])
             best = _best_of_each(vectors, list(enrolled.values()), panel)
             similarity[part] = best.max(axis=1)
+            closest[part] = numbers[best.argmax(axis=1)]
             ranks[part] = _ranks(best, right[part])
     is_known = np.array([name in gallery for name, _ in labelled], dtype=np.bool_)
     people = np.array([number_of[name] for name, _ in labelled], dtype=np.int64)
@@ -116,6 +124,8 @@ def search(
         strangers=similarity[~is_known],
         known_people=people[is_known],
         stranger_people=people[~is_known],
+        stranger_best=closest[~is_known],
+        enrolled=Counter(map(len, enrolled.values())),
         asked=0 if panel is None else len(found) * panel.candidates(len(enrolled)),
         comparisons=len(found) * len(enrolled),
     )

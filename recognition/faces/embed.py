@@ -75,8 +75,25 @@ class FaceEmbedder:
         It holds for embeddings of one crop, mirrored as the weights ask, and is not known for
         others.
         """
-        as_measured = self._mirror == self._loaded.mirror and self._crops == 1
-        return self._loaded.threshold if as_measured else None
+        return self._loaded.threshold if self.is_as_measured else None
+
+    @property
+    def tail(self) -> str | None:
+        """What the weights file itself says of strangers; None where it says nothing.
+
+        It holds for the same embeddings as `threshold`.
+        """
+        return self._loaded.tail if self.is_as_measured else None
+
+    @property
+    def is_mirrored(self) -> bool:
+        """Whether the mirrored face's embedding is appended."""
+        return self._mirror
+
+    @property
+    def is_as_measured(self) -> bool:
+        """Whether embeddings are such as the weights' own figures hold for."""
+        return self._mirror == self._loaded.mirror and self._crops == 1
 
     @property
     def weights_path(self) -> Path:

@@ -67,6 +67,21 @@ class JoinedEmbedder:
         return None
 
     @property
+    def tail(self) -> None:
+        """No file of weights knows how alike several networks find strangers; a card may."""
+        return None
+
+    @property
+    def is_mirrored(self) -> bool:
+        """Whether any network's mirrored face's embedding is appended."""
+        return any(part.is_mirrored for part in self._parts)
+
+    @property
+    def is_as_measured(self) -> bool:
+        """Whether embeddings are such as a card's figures hold for."""
+        return all(part.is_as_measured for part in self._parts)
+
+    @property
     def alignments(self) -> tuple[Alignment, ...]:
         """How the networks want the faces aligned."""
         return tuple(alignment for part in self._parts for alignment in part.alignments)

@@ -64,6 +64,11 @@ class FacePipeline:
         """Cosine similarity from which on two faces count as one person's; None if not known."""
         return self._embedder.threshold
 
+    @property
+    def tail(self) -> str | None:
+        """What the weights file itself says of strangers; None where it says nothing."""
+        return self._embedder.tail
+
     def faces(self, images: Sequence[Image.Image]) -> list[list[DetectedFace]]:
         """Find and embed all faces.
 

@@ -113,6 +113,23 @@ def face_at(landmarks: Sequence[tuple[float, float]]) -> Face:
     )
 
 
+def by_template(crops: Sequence[Image.Image], alignment: Alignment) -> Tensor:
+    """Align faces once more, otherwise, without looking for their landmarks again.
+
+    They are taken to lie where the template wants them. dlib's chips are then like those of the
+    photographs: of 80 of LFW's the embeddings lie at a cosine of 0.995 (0.990 at the 5th
+    percentile), though the chips lack the lowest twentieth.
+
+    Args:
+        crops: RGB, each 112×112, aligned at five points.
+        alignment: What the network wants.
+
+    Returns:
+        (F, 3, S, S) float32, 0 … 1, black where the crop holds nothing.
+    """
+    return align_faces(crops, [[_expected()] for _ in crops], alignment)
+
+
 def _found_again(crops: Sequence[Image.Image], detector: FaceDetector) -> list[Face]:
     """The face that each crop was made of."""
     found = []

@@ -1,7 +1,7 @@
 """Who of those enrolled is alike, and which photograph is unlike the others of its person."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 MOST_COMPARED = 200_000
 """How many photographs are compared with one another: minutes, and 0.4 GB at 512 numbers."""
+
+FALSE_DISCOVERIES = 0.1
+"""Which part of those who are told to be perhaps one person may be two."""
 
 _PAIRS_AT_ONCE = 8_000_000  # 32 MB of similarities
 
@@ -81,6 +84,42 @@ def look_alikes(
     ]
     found = [replace(one, told_apart=(one.person, one.other) in apart) for one in found]
     return sorted(found, key=lambda pair: (-pair.cosine_similarity, pair.person, pair.other))
+
+
+def by_chance(
+    found: list[LookAlikes],
+    roll: "Roll",
+    chance: Callable[[float, npt.NDArray[np.int64]], npt.NDArray[np.float64]],
+) -> list[LookAlikes]:
+    """Say of pairs of people which part of those so much alike are two, given all who are compared.
+
+    Args:
+        found: The most alike first; all of them who may be told.
+        roll: Which template is whose.
+        chance: A similarity and the photographs of two people, (n, 2) → how likely two different
+            people are so alike by any of them, (n,).
+
+    Returns:
+        The same, `above` where at most `FALSE_DISCOVERIES` are expected to be false.
+    """
+    counts = Counter(roll.people.tolist())
+    pairs = len(roll.names) * (len(roll.names) - 1) / 2
+    chances = np.array(
+        [
+            float(chance(one.cosine_similarity, photographs)[0])
+            for one in found
+            for photographs in (np.array([[counts[one.person_id], counts[one.other_id]]]),)
+        ]
+    )
+    order = np.argsort(chances, kind="stable")
+    expected = chances[order] * pairs / np.arange(1, len(found) + 1)
+    # Of a pair and all that are less likely by chance: as small as that of any further on.
+    parts = np.empty(len(found))
+    parts[order] = np.minimum.accumulate(expected[::-1])[::-1].clip(max=1.0)
+    return [
+        replace(one, by_chance=part, above=part <= FALSE_DISCOVERIES)
+        for one, part in zip(found, parts.tolist(), strict=True)
+    ]
 
 
 def closest_other(embeddings: Embeddings) -> list[float | None]:

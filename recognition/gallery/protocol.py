@@ -1,6 +1,7 @@
 """What is asked of a gallery, wherever it is kept."""
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -117,6 +118,19 @@ class AnyGallery(Editable):
     @abstractmethod
     def size(self) -> tuple[int, int]:
         """How many people are enrolled, and from how many photographs."""
+
+    def photographs_a_person(self, among: Collection[int] | None = None) -> dict[int, int]:
+        """How many photographs → how many people are enrolled by so many.
+
+        Args:
+            among: The ids of the people who count; None: everybody.
+        """
+        counts = Counter(
+            one.photographs
+            for one in self.people()
+            if one.photographs and (among is None or one.person_id in among)
+        )
+        return dict(counts)
 
     @abstractmethod
     def templates(self) -> tuple[Roll, Embeddings]:

@@ -19,7 +19,7 @@ from .kinds import Kind, plan_of, read_kind, write_kind
 from .matching import Matching
 from .reading import Readable
 from .store import Store
-from .templates import unit_vectors
+from .templates import Ids, unit_vectors
 from .views import Views
 
 DATABASE = "gallery.sqlite"
@@ -43,6 +43,7 @@ class Searchable(Readable):
         super().__init__(self._open_store())
         self._cache = IndexCache(folder / "index")
         self._views = Views(self._store, self._cache, self._open_store, lambda: self.index_kind)
+        self._different: tuple[str, Ids, Ids] | None = None  # of which state, people, photographs
 
     def _find_secret(self, key_id: str) -> str | None:
         if key_id not in self._secrets:  # nobody is asked twice
@@ -97,6 +98,17 @@ class Searchable(Readable):
             with self._views.current() as view:
                 queries = unit_vectors(vectors, view.dimension)
                 return view.search(queries, k, matching, among)
+
+    def photographs_a_person(self, among: Collection[int] | None = None) -> dict[int, int]:
+        """See `AnyGallery.photographs_a_person`; those that are all but the same count once."""
+        with self._lock, self._views.current() as view:
+            if self._different is None or self._different[0] != view.revision:
+                self._different = view.revision, *view.different_photographs()
+            _, people, counts = self._different
+            if among is not None:
+                counts = counts[np.isin(people, np.fromiter(among, np.int64))]
+            each, number = np.unique(counts, return_counts=True)
+            return dict(zip(each.tolist(), number.tolist(), strict=True))
 
     @property
     def size(self) -> tuple[int, int]:

@@ -11,13 +11,14 @@ from .index import TemplateIndex
 from .matching import Matching
 from .nearest import Found, Nearest
 from .snapshot import Roll, Snapshot
-from .templates import Embeddings, Ids
+from .templates import SAME_FACE, Embeddings, Ids
 
 Named = tuple[str, int]
 """A person's name and id: people are told by name, and meant by id."""
 
 _TEMPLATES_A_PERSON = 4  # looked at for each person asked for, before looking further
 _QUERIES_AT_ONCE = 256
+_MOST_COMPARED = 20_000
 _TRIMMED = 0.2  # of a person's templates at either end; one at least, where there are three
 
 
@@ -102,6 +103,25 @@ class View:
                 strict=True,
             )
         ]
+
+    def different_photographs(self) -> tuple[Ids, Ids]:
+        """How many photographs each person has that differ: the ids, (P,), and the numbers, (P,).
+
+        One that is all but the same as an earlier one of the person gives a stranger no further
+        chance. Past `_MOST_COMPARED` photographs of people with several all are counted.
+        """
+        people, counts = np.unique(self.roll.people, return_counts=True)
+        several = people[counts > 1]
+        if len(several) and counts[counts > 1].sum() <= _MOST_COMPARED:
+            owners, embeddings = self._all_of(several)
+            order = np.argsort(owners, kind="stable")
+            starts = np.searchsorted(owners[order], several)
+            for place, rows in zip(
+                np.searchsorted(people, several), np.split(order, starts[1:]), strict=True
+            ):
+                alike = np.tril(embeddings[rows] @ embeddings[rows].T, -1) >= SAME_FACE
+                counts[place] -= int(alike.any(axis=1).sum())
+        return people, counts
 
     def _ranking(
         self,

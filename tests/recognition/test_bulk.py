@@ -40,6 +40,7 @@ class PixelPipeline:
     weights_digest = "ab" * 32
     dimension = 64
     threshold: float | None = 0.5
+    tail: str | None = None
 
     def __init__(self, fail_after: int | None = None) -> None:
         self.batches: list[int] = []

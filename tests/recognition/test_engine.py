@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from stand_in_tail import step_tail
 
 from backbones.metadata import weights_metadata
 from backbones.registry import create
@@ -12,6 +13,7 @@ from data.files import sha256_of
 from data.tensors import write_tensors
 from recognition.engine import DEFAULT_MODEL, Choice, Engine
 from recognition.gallery.templates import EmbeddingModel
+from recognition.tail_cards import card_place, write_card, write_into_weights
 
 
 def write_weights(path: Path, seed: int, threshold: float | None = 0.25) -> Path:
@@ -98,17 +100,31 @@ def test_what_the_user_asks_for_goes_before_the_gallery_s(home: Path, tmp_path: 
         _ = engine(home, remembered, model="resnet18").pipeline
 
 
-def test_the_threshold_is_the_user_s_or_that_of_the_weights(home: Path, tmp_path: Path) -> None:
-    measured = engine(home, weights=write_weights(tmp_path / "measured.safetensors", 0))
-    assert measured.threshold(None) == 0.25
-    assert measured.threshold(-1) == -1
-    unmeasured = engine(home, weights=write_weights(tmp_path / "unmeasured.safetensors", 1, None))
-    assert unmeasured.threshold(0.5) == 0.5
-    with pytest.raises(ArgumentError, match="carry no threshold: give --threshold"):
-        unmeasured.threshold(None)
-    for senseless in (1.01, -1.01, float("nan"), float("inf")):
-        with pytest.raises(ArgumentError, match="between -1 and 1"):
-            measured.threshold(senseless)
+def test_what_the_weights_say_of_strangers_is_in_the_file_or_on_a_card(
+    home: Path, tmp_path: Path
+) -> None:
+    silent = write_weights(tmp_path / "silent.safetensors", 0)
+    assert engine(home, weights=silent).tail is None
+    saying = step_tail(0.4, sha256_of(silent))
+    # A card of other weights is not taken, whatever it is called.
+    write_card(step_tail(0.3, "ab" * 32), card_place("mobilefacenet", sha256_of(silent), home))
+    assert engine(home, weights=silent).tail is None
+    write_card(saying, card_place("mobilefacenet", sha256_of(silent), home))
+    assert engine(home, weights=silent).tail == saying
+    within = write_into_weights(saying, silent, tmp_path / "saying.safetensors")
+    assert engine(home, weights=within).tail == replace(saying, weights_sha256="")
+    with pytest.raises(ArgumentError, match="is the weights themselves"):
+        write_into_weights(saying, silent, silent)
+
+
+def test_a_damaged_card_is_one_line_that_says_what_to_do(home: Path, tmp_path: Path) -> None:
+    weights = write_weights(tmp_path / "net.safetensors", 0)
+    place = card_place("mobilefacenet", sha256_of(weights), home)
+    for text in ("", "[]", "{}", '{"format": 2}', step_tail(0.4).to_json().replace("0.01", "NaN")):
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+        with pytest.raises(WeightsError, match="measure it anew, `likeness evaluate tails`"):
+            _ = engine(home, weights=weights).tail
 
 
 def test_it_is_loaded_once(home: Path) -> None:

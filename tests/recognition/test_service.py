@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from stand_in_tail import step_tail
 
 from data.errors import ArgumentError, DatasetError, GalleryError, ImageError, WeightsError
 from recognition.faces.detect import FaceDetector
@@ -23,6 +24,7 @@ from recognition.results import (
     FailedImage,
     Identification,
     Skipped,
+    Use,
 )
 from recognition.service import RecognitionService
 
@@ -60,6 +62,7 @@ class StandInPipeline:
     weights_digest = "ab" * 32
     dimension = D
     threshold: float | None = 0.5
+    tail: str | None = step_tail(0.5).to_json()
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -246,7 +249,8 @@ def test_each_photograph_gets_its_answer_in_order(
     assert [face.face.box[0] for face in party.faces] == [0, 1]
     assert isinstance(broken, FailedImage)
     assert broken.image == "image 2"
-    assert empty == Identification(image="image 3", faces=())
+    assert isinstance(empty, Identification)
+    assert (empty.image, empty.faces) == ("image 3", ())
 
 
 def test_the_closest_people_are_told_whether_or_not_they_are_close(
@@ -275,13 +279,29 @@ def test_the_threshold_decides(service: RecognitionService, pipeline: StandInPip
         [found] = service.identify([picture(1, take=5)], threshold=threshold)
         assert isinstance(found, Identification)
         assert found.faces[0].person == person
-    assert service.threshold == 0.5
-    pipeline.threshold = None
-    assert service.threshold is None
-    with pytest.raises(ArgumentError, match="give --threshold"):
-        service.identify([picture(1)])
+    assert service.decision(Use.IDENTIFY).threshold == pytest.approx(0.5, abs=1e-5)
     with pytest.raises(ArgumentError, match="between -1 and 1"):
         service.identify([picture(1)], threshold=1.5)
+    with pytest.raises(ArgumentError, match="either --threshold or --fpir"):
+        service.identify([picture(1)], threshold=0.5, fpir=0.01)
+
+
+def test_weights_that_say_nothing_of_strangers_ask_for_a_threshold(
+    service: RecognitionService, pipeline: StandInPipeline
+) -> None:
+    pipeline.tail = None
+    service.enroll("Ann", [picture(1)])
+    with pytest.raises(ArgumentError, match="give --threshold, or let `likeness calibrate --fpir`"):
+        service.identify([picture(1)])
+    [found] = service.identify([picture(1)], threshold=0.4)
+    assert isinstance(found, Identification)
+    assert found.decision is not None
+    assert (found.decision.threshold, found.decision.strangers) == (0.4, None)
+    # A threshold for pairs that the weights themselves carry still tells two photographs apart.
+    assert service.verify(picture(1), picture(1, take=1)).threshold == 0.5
+    pipeline.threshold = None
+    with pytest.raises(ArgumentError, match="do not say how alike strangers are"):
+        service.verify(picture(1), picture(1, take=1))
 
 
 def test_many_photographs_go_through_in_batches(
@@ -326,7 +346,7 @@ def test_verify_compares_the_largest_faces(service: RecognitionService) -> None:
     other = service.verify(as_png(picture(1)), picture(2, 1))
     assert same.same_person
     assert not other.same_person
-    assert same.threshold == other.threshold == 0.5
+    assert same.threshold == other.threshold == pytest.approx(0.5, abs=1e-5)
     assert same.cosine_similarity >= 0.5 > other.cosine_similarity
     assert service.verify(picture(1), picture(2), threshold=-1).same_person
     assert service.verify(picture(1), picture(1)).cosine_similarity <= 1
@@ -355,7 +375,7 @@ def test_a_photograph_is_verified_against_somebody_enrolled(service: Recognition
         ]
         assert found.same_person is same
         assert found.cosine_similarity == pytest.approx(max(of_each), abs=1e-5)
-        assert (found.person, found.threshold) == (name, 0.5)
+        assert (found.person, found.threshold) == (name, pytest.approx(0.5, abs=1e-5))
         [taken] = found.photographs
         assert taken.faces == 2
     assert service.verify_person(picture(2), "Ann", threshold=-1).same_person
@@ -619,7 +639,6 @@ def test_real_people_are_told_apart_and_strangers_are_strangers(
     with RecognitionService(weights=teacher_weights, device="cpu") as service:
         for name in known:
             assert service.enroll(name, photographs[name][:1]).enrolled == (Enrolled(name, 1),)
-        assert service.threshold == pytest.approx(0.267)
     # Another service, which is not told about the weights: the gallery remembers them.
     with RecognitionService(device="cpu") as service:
         probes = [(name, path) for name in known for path in photographs[name][1:4]]

@@ -31,6 +31,7 @@ class MadeUpFaces:
     weights_digest = "ab" * 32
     dimension = 32
     threshold = 0.5
+    tail = None
 
     def faces(self, images: Sequence[Image.Image], /) -> list[list[DetectedFace]]:
         return [[self._face(np.asarray(image)[0, 0].tolist())] for image in images]

@@ -25,17 +25,19 @@ from ..figures import (
 from ..options import JsonOption, PlotOption, Settings, command
 from ..outputs import check_picture
 from ..ways import Way, other_network
-from . import evaluate_style
+from . import evaluate_style, evaluate_tails
 
 if TYPE_CHECKING:
     from recognition.evaluation.consultation import Consulted
     from recognition.evaluation.embedding import Finder
+    from recognition.evaluation.impostor_tail import ImpostorTail
     from recognition.evaluation.verification import LfwResult
 
 app = typer.Typer()
 _group = typer.Typer(help="Measure how good recognition is, and how good painted pictures are.")
 app.add_typer(_group, name="evaluate")
 _group.add_typer(evaluate_style.app)
+_group.add_typer(evaluate_tails.app)
 
 WAY = tuple(inspect.signature(Way).parameters.values())
 
@@ -159,6 +161,22 @@ def identify(
         Path | None,
         typer.Option("--identities", metavar="FILE", help="Whom of --people to use, one a line."),
     ] = None,
+    leave_out: Annotated[
+        Path | None,
+        typer.Option("--leave-out", metavar="FILE", help="Whom of them not to use, one a line."),
+    ] = None,
+    enrol: Annotated[
+        int | None,
+        typer.Option(
+            "--enrol", metavar="N", min=1, help="How many of --people are enrolled in each draw."
+        ),
+    ] = None,
+    templates: Annotated[
+        int,
+        typer.Option(
+            "--templates", metavar="M", min=1, help="By how many photographs each of these."
+        ),
+    ] = 1,
     draws: Annotated[
         int, typer.Option("--draws", metavar="N", min=1, help="How often to draw.")
     ] = 200,
@@ -171,20 +189,31 @@ def identify(
     """Search for people, and for strangers, among those enrolled.
 
     Give --gallery and --probes; or --people, of whom half are drawn to be enrolled with their
-    first photograph, again and again.
+    first photograph, again and again, or --enrol of all of them. Where the weights say how alike
+    strangers are, the thresholds that `identify` would derive from it are tried as well.
     """
     from recognition.evaluation import consultation, identification
     from recognition.evaluation.people import people_to_draw_from, two_folders
 
     way = _checked(fields, plot, inputs=[identities] if identities else [])
     if people is not None and gallery is None and probes is None:
-        folders = [people_to_draw_from(people, identities)]
+        folders = [people_to_draw_from(people, identities, leave_out)]
         lots: dict[str, Any] = {"listing": identities, "draws": draws, "seed": seed}
-        alone = partial(identification.evaluate_people_folder, people, **lots)
+        alone = partial(
+            identification.evaluate_people_folder,
+            people,
+            **lots,
+            leave_out=leave_out,
+            enrol=enrol,
+            templates=templates,
+            tail=_tail(settings, way),
+        )
         consulting = partial(consultation.consult_people_folder, people, **lots)
     elif people is None and gallery is not None and probes is not None and identities is None:
         folders = two_folders(gallery, probes)
-        alone = partial(identification.evaluate_two_folders, gallery, probes)
+        alone = partial(
+            identification.evaluate_two_folders, gallery, probes, tail=_tail(settings, way)
+        )
         consulting = partial(consultation.consult_two_folders, gallery, probes)
     else:
         raise ArgumentError("give either --gallery and --probes, or --people")
@@ -201,6 +230,16 @@ def identify(
     if plot is not None:
         draw_identification(measured, plot)
     return _show(measured, print_identification, as_json=as_json)
+
+
+def _tail(settings: Settings, way: Way) -> "ImpostorTail | None":
+    """What the weights say of strangers, where the photographs are embedded as it was measured."""
+    from recognition.tail_cards import find_tail
+
+    embedder = settings.face_embedder(mirror=way.mirror, crops=way.crops)
+    if not embedder.is_as_measured or way.ensemble or way.grey or way.whiten:
+        return None
+    return find_tail(embedder.weights_digest, embedder.tail, home=settings.home)
 
 
 def _numbers(text: str) -> list[int]:

@@ -25,23 +25,29 @@ def check(
             "--threshold",
             metavar="T",
             help="Cosine similarity from which on two photographs are taken for one person's, "
-            "instead of the gallery's own or the weights'.",
+            "however many are compared; else a tenth at most of those listed are two people.",
         ),
     ] = None,
     margin: Annotated[
-        float,
-        typer.Option("--margin", metavar="X", help="How far below it to look as well."),
-    ] = 0.05,
+        float | None,
+        typer.Option(
+            "--margin",
+            metavar="X",
+            help="How far below it to look as well; 0.05 with --threshold, else 0.",
+        ),
+    ] = None,
     told_apart: Annotated[
         bool,
         typer.Option("--all", help="List those as well who are known to be two people."),
     ] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Find people who look alike, and people enrolled under two names.
+    """Find people enrolled under two names, and with --threshold or --margin who looks alike.
 
-    Everybody is compared with everybody. `share` is the part of two people's pairs of photographs
-    that pass for one person's: near 100 % for one person under two names, who are to be merged.
+    Everybody is compared with everybody, and the more there are the more are alike by chance. So
+    many are listed that a tenth of them at most is expected to be two people, by what the weights
+    say of different people; `chance` is that part down to the line. `share` is the part of two
+    people's pairs of photographs that reach the threshold.
     Two people who only look alike are not listed again after `people tell-apart`.
     """
     with settings.recognition_service() as service:
@@ -49,7 +55,7 @@ def check(
     if as_json:
         output.print_json([asdict(pair) for pair in found])
         return 0
-    columns = ("person", "other", "similarity", "photographs", "share", "verdict")
+    columns = ("person", "other", "similarity", "photographs", "share", "chance", "verdict")
     output.print_table(columns, [_pair_row(pair) for pair in found])
     return 0
 
@@ -79,5 +85,6 @@ def _pair_row(pair: "LookAlikes") -> tuple[str, ...]:
         output.similarity(pair.cosine_similarity),
         " ".join(map(str, pair.photographs)),
         output.percent(pair.share, 0),
+        output.percent(pair.by_chance),
         wording.verdict(pair),
     )

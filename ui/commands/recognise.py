@@ -10,18 +10,18 @@ import typer
 from data.errors import ArgumentError
 from recognition.gallery.matching import Matching
 from recognition.results import (
+    Decision,
     Detection,
     Face,
     FailedImage,
     Identification,
     Match,
-    Use,
     Verification,
 )
 
 from .. import output
 from ..options import OTHER_PEOPLE, JsonOption, Settings, command
-from ..wording import likely, quality_words
+from ..wording import decided, likely, quality_words
 from .batches import pictures_of, print_failures, print_oddities
 
 app = typer.Typer()
@@ -34,8 +34,8 @@ ThresholdOption = Annotated[
     typer.Option(
         "--threshold",
         metavar="T",
-        help="Cosine similarity from which on two faces are one person's, instead of the gallery's "
-        "own or the weights'.",
+        help="Cosine similarity from which on two faces are one person's, instead of the one that "
+        "follows from how many strangers may pass.",
     ),
 ]
 
@@ -48,6 +48,14 @@ def identify(
         int, typer.Option("--top-k", metavar="K", min=1, help="How many likely people to name.")
     ] = 5,
     threshold: ThresholdOption = None,
+    fpir: Annotated[
+        float | None,
+        typer.Option(
+            "--fpir",
+            metavar="RATE",
+            help="The part of strangers who may be given a name; the gallery's own, else 0.01.",
+        ),
+    ] = None,
     matching: Annotated[
         Matching,
         typer.Option(
@@ -71,7 +79,9 @@ def identify(
     """Say who is in a photograph, among the people enrolled.
 
     Nobody is named twice in one photograph: the face most like a person gets the name. With
-    --group whoever is in none of the groups is unknown.
+    --group whoever is in none of the groups is unknown. The threshold follows from how many
+    strangers may be named among so many people and photographs: by the gallery's own measure
+    (`calibrate`), or by what the weights say of people whom they never saw.
     """
     paths, empty = pictures_of(images)
     with settings.recognition_service() as service, output.progress_bar("identifying") as progress:
@@ -79,14 +89,15 @@ def identify(
             paths,
             top_k=top_k,
             threshold=threshold,
+            fpir=fpir,
             matching=matching,
             repeats=repeats,
             groups=groups or (),
             progress=progress,
         )
-        calibration = service.calibration(Use.IDENTIFY) if threshold is None else None
-    if calibration is not None and calibration.doubt is not None:
-        output.print_warning(calibration.doubt)
+    decisions = [one.decision for one in found if isinstance(one, Identification) and one.decision]
+    if decisions and decisions[0].doubt is not None:
+        output.print_warning(decisions[0].doubt)
     results = [*found, *empty]
     print_oddities(results)
     if as_json:
@@ -94,6 +105,8 @@ def identify(
     else:
         rows = [row for result in results for row in _identification_rows(result)]
         output.print_table(("image", "face", "person", "similarity", "closest", "quality"), rows)
+        for decision in decisions[:1]:
+            output.print_note(decided(decision))
         print_failures(results)
     return _batch_code(results)
 
@@ -121,6 +134,15 @@ def verify(
         ),
     ] = None,
     threshold: ThresholdOption = None,
+    far: Annotated[
+        float | None,
+        typer.Option(
+            "--far",
+            metavar="RATE",
+            help="The part of pairs of two people who may pass for one; the gallery's own, else "
+            "0.001.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Say whether two photographs show one person, or a photograph somebody who is enrolled.
@@ -136,14 +158,16 @@ def verify(
         )
     with settings.recognition_service() as service:
         if second is not None:
-            result = service.verify(first, second, threshold=threshold)
+            result = service.verify(first, second, threshold=threshold, far=far)
         else:
-            result = service.verify_person(first, person, person_id=person_id, threshold=threshold)
+            result = service.verify_person(
+                first, person, person_id=person_id, threshold=threshold, far=far
+            )
     for photograph in result.photographs:
         for warning in photograph.warnings:
             output.print_warning(f"{photograph.image}: {warning}")
     if as_json:
-        output.print_json(asdict(result))
+        output.print_json(asdict(result) | {"decision": decision_json(result.decision)})
     else:
         for photograph in result.photographs:
             if photograph.faces > 1:
@@ -152,6 +176,8 @@ def verify(
                     f"taken, at {_box(photograph.face)} (left, top, right, bottom)"
                 )
         output.print_line(_verdict(result))
+        if result.decision is not None:
+            output.print_note(decided(result.decision))
     return 0 if result.same_person else OTHER_PEOPLE
 
 
@@ -206,7 +232,17 @@ def _identification_json(result: Identification | FailedImage) -> dict[str, Any]
         }
         for face in result.faces
     ]
-    return {"image": result.image, "faces": faces, "warnings": result.warnings}
+    return {
+        "image": result.image,
+        "faces": faces,
+        "decision": decision_json(result.decision),
+        "warnings": result.warnings,
+    }
+
+
+def decision_json(decision: Decision | None) -> dict[str, Any] | None:
+    """The threshold in force and what it means, as JSON's own types."""
+    return None if decision is None else asdict(decision)
 
 
 def _identification_rows(result: Identification | FailedImage) -> list[tuple[str, ...]]:

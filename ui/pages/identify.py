@@ -7,7 +7,7 @@ import streamlit as st
 
 from data.images import load_image
 from recognition.results import (
-    Calibration,
+    Decision,
     FailedImage,
     Identification,
     PersonSummary,
@@ -46,35 +46,41 @@ def page() -> None:
         if not components.weights_at_hand(service):
             return
         with settings:
-            calibration = components.calibration(service, Use.IDENTIFY)
-            top_k, threshold = _settings(service.threshold, calibration)
-            groups = fields.groups(people, key="groups", label="Only people of these groups")
-        if given and threshold is not None:
-            asked = _Asked(top_k, threshold, tuple(groups))
-            _results(service, (people, calibration), given, asked)
+            top_k, decision, groups = _settings(service, people)
+        if given and decision is not None:
+            asked = _Asked(top_k, decision.threshold, tuple(groups))
+            _results(service, (people, decision), given, asked)
 
 
 def _settings(
-    of_weights: float | None, calibration: Calibration | None
-) -> tuple[int, float | None]:
-    """How many people to name for each face, and from which similarity on.
+    service: RecognitionService, people: Sequence[PersonSummary]
+) -> tuple[int, Decision | None, list[str]]:
+    """How many people to name for each face, from which similarity on, and of which groups.
 
     They are out of the way where the gallery or the weights have a threshold, in sight otherwise.
     """
-    measured = of_weights if calibration is None else calibration.threshold
-    with st.expander("Settings", icon=":material/tune:", expanded=measured is None):
+    groups = list(st.session_state.get("groups", ()))
+    known = components.decision(service, Use.IDENTIFY, groups=groups)
+    with st.expander("Settings", icon=":material/tune:", expanded=known is None):
         left, right = st.columns(2)
         top_k = left.slider("Closest people to list", 1, 20, 5, key="top-k")
         with right:
-            threshold = fields.threshold(
-                measured, key="threshold", origin=wording.origin(calibration)
+            chosen = fields.threshold(
+                known.threshold if known else None,
+                key="threshold",
+                origin=wording.origin(known) if known else "",
             )
-    return top_k, threshold
+    groups = fields.groups(people, key="groups", label="Only people of these groups")
+    if chosen is not None:
+        known = components.decision(service, Use.IDENTIFY, threshold=chosen, groups=groups)
+    if known is not None:
+        st.caption(wording.literal(wording.capital(wording.decided(known))))
+    return top_k, known, groups
 
 
 def _results(
     service: RecognitionService,
-    state: tuple[tuple[PersonSummary, ...], Calibration | None],
+    state: tuple[tuple[PersonSummary, ...], Decision],
     given: Sequence[Upload],
     asked: _Asked,
 ) -> None:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from data.images import load_image
-from recognition.results import Calibration, FailedImage, PersonSummary, Use, Verification
+from recognition.results import Decision, FailedImage, PersonSummary, Use, Verification
 from recognition.service import RecognitionService
 from ui import components, fields, memory, resources, wording
 from ui.components import Frame
@@ -35,20 +35,29 @@ def page() -> None:
         if not components.weights_at_hand(service):
             return
         with settings:
-            calibration = components.calibration(service, Use.VERIFY)
-            threshold = _threshold(service.threshold, calibration)
-        if first and second and threshold is not None:
+            decision = _decision(service, second)
+        if first and second and decision is not None:
             with verdict, components.refusals_shown():
-                components.verdict(_verify(service, first, second, threshold, calibration))
+                components.verdict(_verify(service, first, second, decision))
 
 
-def _threshold(of_weights: float | None, calibration: Calibration | None) -> float | None:
+def _decision(
+    service: RecognitionService, second: Upload | PersonSummary | None
+) -> Decision | None:
     """From which similarity on: out of the way where it was measured, in sight otherwise."""
-    measured = of_weights if calibration is None else calibration.threshold
-    with st.expander("Settings", icon=":material/tune:", expanded=measured is None):
-        return fields.threshold(
-            measured, key="verify-threshold", origin=wording.origin(calibration)
+    person = second if isinstance(second, PersonSummary) else None
+    known = components.decision(service, Use.VERIFY, person=person)
+    with st.expander("Settings", icon=":material/tune:", expanded=known is None):
+        chosen = fields.threshold(
+            known.threshold if known else None,
+            key="verify-threshold",
+            origin=wording.origin(known) if known else "",
         )
+    if chosen is not None:
+        known = components.decision(service, Use.VERIFY, threshold=chosen, person=person)
+    if known is not None:
+        st.caption(wording.literal(wording.capital(wording.decided(known))))
+    return known
 
 
 def _other(service: RecognitionService) -> Upload | PersonSummary | None:
@@ -115,22 +124,21 @@ def _verify(
     service: RecognitionService,
     first: Upload,
     second: Upload | PersonSummary,
-    threshold: float,
-    calibration: Calibration | None,
+    decision: Decision,
 ) -> Verification:
     """Compare a photograph with another one, or with somebody enrolled, once."""
 
     def verify() -> Verification:
         with components.at_work("Comparing"):
             if isinstance(second, Upload):
-                return service.verify(first.content, second.content, threshold=threshold)
+                return service.verify(first.content, second.content, threshold=decision.threshold)
             return service.verify_person(
-                first.content, second.name, person_id=second.person_id, threshold=threshold
+                first.content, second.name, person_id=second.person_id, threshold=decision.threshold
             )
 
     # What was done to the people by hand may be that this very face is not theirs.
     other = second.id if isinstance(second, Upload) else (second, service.operations())
-    return memory.remembered("verify", (first.id, other, threshold, calibration), verify)
+    return memory.remembered("verify", (first.id, other, decision), verify)
 
 
 page()

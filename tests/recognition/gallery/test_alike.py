@@ -4,10 +4,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from data.errors import GalleryError
 from recognition.gallery import alike
-from recognition.gallery.alike import MOST_COMPARED, closest_other, look_alikes, require_few
+from recognition.gallery.alike import (
+    MOST_COMPARED,
+    by_chance,
+    closest_other,
+    look_alikes,
+    require_few,
+)
 from recognition.gallery.snapshot import Roll
 
 
@@ -88,3 +95,31 @@ def test_too_many_are_not_compared_each_with_each() -> None:
     require_few(MOST_COMPARED, "nothing")
     with pytest.raises(GalleryError, match="200,001 photographs are too many"):
         require_few(MOST_COMPARED + 1, "do that instead")
+
+
+def test_of_those_told_to_be_one_person_few_are_two() -> None:
+    """Benjamini and Hochberg's rule by its definition, and what it keeps of many by chance."""
+    rng = np.random.default_rng(0)
+    people, twins = 120, 8
+    own = rng.normal(size=(people, 64))
+    vectors = np.concatenate([own, own[:twins] + 0.5 * rng.normal(size=(twins, 64))])
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    count = len(vectors)
+    roll = Roll(np.arange(count), np.arange(count), {n: f"p{n:03}" for n in range(count)})
+
+    def chance(similarity: float, photographs: np.ndarray) -> np.ndarray:
+        assert photographs.tolist() == [[1, 1]]
+        return np.array([norm.sf(similarity * 8)])  # of two directions in 64 dimensions
+
+    found = by_chance(look_alikes(roll, vectors, 0.3, 0.0), roll, chance)
+    told = {(one.person_id, one.other_id) for one in found if one.above}
+    assert {(n, people + n) for n in range(twins)} <= told
+    assert len(told) <= twins + 2
+    # The definition: the last of them all whose chance is below its rank's part of the tenth.
+    pairs = count * (count - 1) / 2
+    chances = sorted(norm.sf(one.cosine_similarity * 8) for one in found)
+    last = max(i for i, one in enumerate(chances, 1) if one * pairs <= 0.1 * i)
+    assert len(told) == last
+    parts = [one.by_chance for one in found]
+    assert parts == sorted(parts)
+    assert by_chance([], roll, chance) == []

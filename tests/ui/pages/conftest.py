@@ -14,6 +14,7 @@ from data.errors import AppError, ArgumentError, GalleryError
 from recognition.inventory import LookAlikes, Operation, PhotographSummary
 from recognition.results import (
     Calibration,
+    Decision,
     Detection,
     Enrolled,
     Enrolment,
@@ -23,9 +24,11 @@ from recognition.results import (
     IdentifiedFace,
     Kept,
     Match,
+    Origin,
     PersonSummary,
     Quality,
     Skipped,
+    StrangerRate,
     Use,
     Verification,
 )
@@ -53,6 +56,7 @@ class PlayedService:
     identifications: int = 0
     skipped: dict[int, str] = field(default_factory=dict)
     refusal: AppError | None = None
+    refusal_to_decide: AppError | None = None
     missing_weights: AppError | None = None
     similarity: float = 0.62
     limit: float | None = 0.27
@@ -70,14 +74,35 @@ class PlayedService:
     asked_groups: tuple[str, ...] = ()
     excluding: bool = False
 
-    @property
-    def threshold(self) -> float | None:
+    def load(self) -> None:
         if self.missing_weights:
             raise self.missing_weights
-        return self.limit
 
-    def calibration(self, use: Use) -> Calibration | None:
-        return self.own
+    def decision(
+        self,
+        use: Use,
+        *,
+        threshold: float | None = None,
+        groups: Sequence[str] = (),
+        person: PersonSummary | None = None,
+    ) -> Decision:
+        if self.refusal_to_decide:
+            raise self.refusal_to_decide
+        origin, limit, doubt = Origin.WEIGHTS, self.limit, None
+        if threshold is not None:
+            origin, limit = Origin.GIVEN, threshold
+        elif self.own is not None:
+            origin, limit, doubt = Origin.GALLERY, self.own.threshold, self.own.doubt
+        if limit is None:
+            raise ArgumentError("nothing tells how alike strangers are")
+        return Decision(
+            use=use,
+            threshold=limit,
+            origin=origin,
+            wanted=None if origin is Origin.GIVEN else 0.01,
+            strangers=StrangerRate(rate=0.0123, low=0.004, high=0.03, extrapolated=limit > 0.8),
+            doubt=doubt,
+        )
 
     def id_of(self, name: str) -> int:
         """A person's id, which stays when they are renamed."""

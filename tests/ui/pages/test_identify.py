@@ -122,7 +122,7 @@ def test_weights_without_a_threshold_ask_for_one_and_then_name_people(
     page = open_page("identify")
     assert page.expander[0].proto.expanded
     page.file_uploader[0].set_value([("a.png", picture(), "image/png")]).run()
-    assert "carry no measured threshold: choose one" in said(page)
+    assert "Nothing tells how alike strangers are: choose one" in said(page)
     assert not page.error
     assert service.identifications == 0
     page.number_input(key="threshold").set_value(0.5).run()
@@ -191,3 +191,17 @@ def test_a_poor_face_is_called_so(open_page, service, picture, said):
     page.file_uploader[0].set_value([("a.png", picture(), "image/png")])
     page.run()
     assert "blurred" in said(page)
+
+
+def test_how_many_strangers_would_be_named_is_said_of_every_threshold(
+    open_page, service, picture, said
+):
+    service.names = ["Ann"]
+    page = open_page("identify")
+    text = said(page).replace("\\", "").replace("\u2060", "")
+    assert "Threshold 0.27 (by the weights): 1.2 % of strangers would be named" in text
+    assert "[0.4 %, 3 %]" in text
+    page.number_input(key="threshold").set_value(0.9).run()
+    text = said(page).replace("\\", "").replace("\u2060", "")
+    assert "Threshold 0.90 (by hand)" in text
+    assert "beyond what was counted" in text

@@ -54,10 +54,10 @@ def test_a_file_that_is_no_picture_is_refused_in_one_line(open_page, picture):
 
 
 def test_a_gallery_that_cannot_be_read_is_one_line(open_page, service, monkeypatch):
-    def refuse(use):
+    def refuse(use, **terms):
         raise GalleryError("the gallery is damaged: restore it from a backup")
 
-    monkeypatch.setattr(service, "calibration", refuse)
+    monkeypatch.setattr(service, "decision", refuse)
     page = open_page("verify")
     assert not page.exception
     assert len(page.error) == 1
@@ -75,7 +75,7 @@ def test_weights_without_a_threshold_ask_for_one_and_then_give_a_verdict(
     page = open_page("verify")
     assert page.expander[0].proto.expanded
     compare(page, picture("red"), picture("blue"))
-    assert "carry no measured threshold: choose one" in said(page)
+    assert "Nothing tells how alike strangers are: choose one" in said(page)
     assert not page.error
     assert not verdicts(page)
     page.number_input(key="verify-threshold").set_value(0.7).run()
@@ -103,7 +103,7 @@ def test_a_calibrated_gallery_s_threshold_and_probability_are_shown(
 ):
     service.own = replace(calibration, threshold=0.7)
     page = open_page("verify")
-    assert "calibrated for a false accept rate of 1 %" in page.number_input[0].placeholder
+    assert "the gallery’s own, for 1 %" in page.number_input[0].placeholder
     compare(page, picture("red"), picture("blue"))
     assert not page.exception
     (verdict,) = verdicts(page)
