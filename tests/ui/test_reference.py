@@ -29,6 +29,7 @@ def test_all_commands_are_there() -> None:
         "evaluate identify",
         "evaluate lfw",
         "evaluate style",
+        "evaluate tails",
         "gallery audit",
         "gallery backup",
         "gallery check",
