@@ -11,6 +11,7 @@ from .gallery import backup, exporting, importing
 from .gallery.copying import Copied, copy_gallery
 from .gallery.exchange import Manifest
 from .gallery.kinds import Kind
+from .gallery.names import alike
 from .gallery.places import folder_of, place_of
 from .gallery.protocol import nobody_enrolled
 from .gallery.records import Added
@@ -134,6 +135,12 @@ class Upkeep:
         return importing.import_from(
             source, lambda model: self._place.open(model=model, create=True), progress
         )
+
+    def spelled_alike(self) -> list[tuple[str, str]]:
+        """Names of people enrolled that are spelled alike, as `abc` and `ABC`, each pair once."""
+        with self._place.open() as gallery:
+            everybody = [person.name for person in gallery.people()]
+        return [(one, other) for one, other in alike(everybody, everybody) if one < other]
 
     def copy(
         self, source: str, target: str, progress: Progress = lambda done, total: None

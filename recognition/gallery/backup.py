@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-from data.errors import ArgumentError, GalleryError, LockedError
+from data.errors import ArgumentError, GalleryError, LockedError, WriteError
 from data.files import atomic_output, printable, private_folder
 
 from . import audit
@@ -33,6 +33,7 @@ from .snapshot import Snapshot
 
 _TRIGGERS = {" ".join(sql.split()) for sql in TRIGGERS}
 
+_CANNOT_BE_READ = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_SCHEMA)
 _CANNOT_BE_OPENED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
 
@@ -58,6 +59,7 @@ def back_up(
         ArgumentError: The file is there already, is the gallery's own, or cannot be there.
         GalleryError: The gallery is damaged; then there is no backup of it, and an earlier one
             stays.
+        WriteError: The file cannot be written.
     """
     if target.exists() and not overwrite:
         raise ArgumentError(f"{printable(target)} is there already: name another, or --overwrite")
@@ -68,15 +70,30 @@ def back_up(
     find_secret = cache(find_secret)
     try:
         with closing(Database(database, find_secret)) as opened, atomic_output(target) as temporary:
-            with opened.reading() as source, closing(sqlite3.connect(temporary)) as copy:
-                source.backup(copy)
+            with opened.reading() as source:
+                _copy(source, temporary, printable(target))
             with reading_backup(temporary, find_secret) as (snapshot, _):
                 _refuse_faults(snapshot, f"the gallery {folder}")
-    except sqlite3.Error as error:
-        raise GalleryError(f"cannot write {printable(target)} ({error})") from error
     except OSError as error:
         reason = error.strerror or error
-        raise GalleryError(f"cannot write {printable(target)}: {reason}") from error
+        raise WriteError(f"cannot write {printable(target)}: {reason}") from error
+
+
+def _copy(source: sqlite3.Connection, path: Path, shown: str) -> None:
+    """Copy a database into an empty file, beside which nothing is left whatever happens.
+
+    Raises:
+        WriteError: The file cannot be written, whose name for messages is `shown`.
+        sqlite3.Error: The database cannot be read.
+    """
+    with closing(sqlite3.connect(path)) as copy:
+        try:
+            copy.execute("PRAGMA journal_mode=OFF")  # what is not whole is thrown away
+            source.backup(copy)
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _CANNOT_BE_READ:
+                raise
+            raise WriteError(f"cannot write {shown} ({error}): name another place") from error
 
 
 def restore(source: Path, folder: Path, find_secret: FindSecret = lambda _: None) -> Path | None:

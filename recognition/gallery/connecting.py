@@ -50,6 +50,12 @@ class Connection:
         try:
             yield
         except self._pymilvus.MilvusException as error:
+            if "not loaded" in str(error.message).lower():
+                raise GalleryError(
+                    f"the gallery {self.address}: Milvus has not loaded its collections "
+                    f"{self._rows} and {self._templates}, so that nobody can be asked for: load "
+                    "them with Milvus's own tools, or keep the gallery in a folder"
+                ) from error
             raise GalleryError(
                 f"the gallery {self.address}: Milvus says {printable(error.message)!r}; is it "
                 "there, and not in use by another program where it is a file?"

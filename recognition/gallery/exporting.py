@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from data.errors import ArgumentError, GalleryError
+from data.errors import ArgumentError, WriteError
 from data.files import atomic_output, printable
 
 from ..results import Use
@@ -120,7 +120,8 @@ def export(
 
     Raises:
         ArgumentError: Something is there already, or it cannot be there.
-        GalleryError: A template is damaged, or the disk is full.
+        GalleryError: A template is damaged.
+        WriteError: The disk is full, or the folder gone.
     """
     if target.exists() or target.is_symlink():
         raise ArgumentError(f"{printable(target)} is there already: name another place")
@@ -130,9 +131,7 @@ def export(
         with _opened(target) as into:
             return _write(gallery, into, target.parent, progress)
     except OSError as error:
-        raise GalleryError(
-            f"cannot write {printable(target)}: {error.strerror or error}"
-        ) from error
+        raise WriteError(f"cannot write {printable(target)}: {error.strerror or error}") from error
 
 
 @contextmanager

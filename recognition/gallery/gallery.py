@@ -16,7 +16,7 @@ from .editing import Editor
 from .keys import FindSecret, Keep, new_secret
 from .people import Who
 from .protocol import AnyGallery, Writer, nobody_enrolled
-from .records import PersonRecord, add_records, read_records
+from .records import Adding, PersonRecord, read_records
 from .searching import DATABASE, Searchable
 from .snapshot import Snapshot
 from .store import Store
@@ -215,7 +215,7 @@ class Gallery(Searchable, AnyGallery):
     def adding(self) -> Iterator[Writer]:
         """Put people in: all of the block, or nothing."""
         with self._changing(), self._store.adding() as connection:
-            yield lambda records: add_records(connection, records)
+            yield Adding(connection)
 
     def faults(self) -> list[str]:
         """See `AnyGallery.faults`."""

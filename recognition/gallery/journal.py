@@ -49,10 +49,16 @@ class Journal:
         action: The operation.
         what: The same in a few words, as `'Bob' merged into 'Ann'`.
         people: The ids of those whom it is done to.
+        audited: Whether a line of the audit log is written here; else the caller writes them.
     """
 
     def __init__(
-        self, connection: SealedConnection, action: Action, what: str, *people: int
+        self,
+        connection: SealedConnection,
+        action: Action,
+        what: str,
+        *people: int,
+        audited: bool = True,
     ) -> None:
         self._connection = connection
         self._operation = next_id(connection, "operation")
@@ -61,7 +67,8 @@ class Journal:
             "INSERT INTO operation (id, what, done_at) VALUES (?, ?, ?)",
             (self._operation, closed, _now()),
         )
-        audit.note(connection, action, *people)
+        if audited:
+            audit.note(connection, action, *people)
         connection.execute(
             "DELETE FROM operation WHERE done_at < ?"
             " OR id NOT IN (SELECT id FROM operation ORDER BY id DESC LIMIT ?)",

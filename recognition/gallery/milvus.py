@@ -22,7 +22,7 @@ from .neighbours import (
 )
 from .people import Who
 from .protocol import AnyGallery, Writer, nobody_enrolled
-from .records import BATCH, Added, PersonRecord, add_records, read_records
+from .records import BATCH, Added, Adding, PersonRecord, read_records
 from .remote import MOST_RESULTS
 from .schema import AUDIT_DAYS
 from .stored import enrolled, overdue, restorable
@@ -204,7 +204,7 @@ class MilvusGallery(ReadableMilvus, AnyGallery):
                     template.photograph_sha256 for one in records for template in one.templates
                 )
                 with copy.store.adding() as connection:
-                    added = add_records(connection, records)
+                    added = Adding(connection, written_down=False)(records)
             self._collections.settle()
             return added
 

@@ -1,6 +1,8 @@
 """What may be a person's name. A name is data: it never becomes part of a path."""
 
 import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 
 from data.errors import ArgumentError
 
@@ -24,6 +26,22 @@ def spelling(name: str) -> str:
     Two names of one spelling are easily taken for one another.
     """
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def alike(names: Iterable[str], among: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yield each of some names with every other one that is spelled alike, as `ABC` with `abc`.
+
+    Args:
+        names: Those asked about.
+        among: All that there are.
+    """
+    by_spelling: dict[str, list[str]] = defaultdict(list)
+    for name in among:
+        by_spelling[spelling(name)].append(name)
+    for name in dict.fromkeys(names):
+        for other in by_spelling[spelling(name)]:
+            if other != name:
+                yield name, other
 
 
 def person_name(text: str) -> str:

@@ -12,6 +12,7 @@ from .address import SCHEME, MilvusAddress
 from .gallery import Gallery
 from .keys import FindSecret
 from .protocol import AnyGallery
+from .searching import DATABASE
 from .templates import EmbeddingModel
 
 
@@ -59,12 +60,29 @@ class Folder(Place):
         return printable(self.path)
 
     @property
+    def has_database(self) -> bool:
+        """Whether a gallery's database is there, whatever is in it."""
+        return (self.path / DATABASE).exists()
+
+    @property
     def exists(self) -> bool:
-        """See `Place.exists`."""
-        return Gallery.exists(self.path)
+        """See `Place.exists`.
+
+        Raises:
+            ArgumentError: It is a folder of something else.
+        """
+        if Gallery.exists(self.path):
+            return True
+        if other := _something_else(self.path):
+            raise ArgumentError(
+                f"no gallery is in {printable(self.path)}, which holds other files, such as "
+                f"{printable(other)}: name a gallery's folder, or a new one for a new gallery"
+            )
+        return False
 
     def open(self, *, model: EmbeddingModel | None = None, create: bool = False) -> Gallery:
-        """See `Place.open`."""
+        """See `Place.open`; refused as by `exists`."""
+        _ = self.exists
         return Gallery.open(self.path, model=model, create=create, find_secret=self.find_secret)
 
 
@@ -107,8 +125,11 @@ def place_of(named: str | None, home: Path, find_secret: FindSecret = lambda _: 
     Raises:
         ArgumentError: It is no place.
     """
-    named = named or os.environ.get("LIKENESS_GALLERY")
-    if not named:
+    if named is None:
+        named = os.environ.get("LIKENESS_GALLERY")
+    if named == "":
+        raise ArgumentError("the gallery that is named is empty: name a folder or an address")
+    if named is None:
         return Folder(home / "gallery", find_secret)
     if named.startswith(SCHEME):
         return Milvus(MilvusAddress.parse(named))
@@ -120,6 +141,16 @@ def place_of(named: str | None, home: Path, find_secret: FindSecret = lambda _: 
     if folder.exists() and not folder.is_dir():
         raise ArgumentError(f"the gallery {printable(folder)} is a file: name its folder")
     return Folder(folder, find_secret)
+
+
+def _something_else(folder: Path) -> str | None:
+    """The name of a file or folder that no gallery has; None where there is none."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder))
+    except OSError:
+        return None
+    own = (DATABASE, "index", "damaged-", ".")
+    return next((name for name in names if not name.startswith(own)), None)
 
 
 def folder_of(place: Place, what: str) -> Folder:

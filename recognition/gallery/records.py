@@ -17,6 +17,7 @@ from .agreements import Agreement, agreement_of, joined, set_agreement
 from .audit import Action
 from .enrolling import enrolled_as, insert_template
 from .groups import group_names, groups_of, join
+from .journal import Journal
 from .listing import QUALITY_COLUMNS
 from .names import person_name
 from .people import ENROLLED, RESTORABLE, person_id, restorable_since
@@ -31,6 +32,9 @@ from .sealing import (
 )
 from .snapshot import Snapshot
 from .templates import EmbeddingModel, Template, from_blob
+
+MOST_ROWS = 100_000
+"""How many new rows one operation writes down: undoing holds them in memory."""
 
 BATCH = 500
 """How many people are read or written at once, where not all are."""
@@ -156,42 +160,74 @@ def _exclusions(snapshot: Snapshot, person: int) -> Iterator[Template]:
         )
 
 
-def add_records(connection: SealedConnection, records: Iterable[PersonRecord]) -> Added:
-    """Put people in, in a transaction; what is there already is left as it is.
+class Adding:
+    """Puts people in, some at a time, in one transaction and as one operation for `undo`.
 
-    A person joins whoever has the name. What was done before cannot be undone afterwards: the
-    journal would not fit any more.
+    A person joins whoever has the name; what is there already is left as it is. Where more rows are
+    new than are written down for one operation, neither this nor what was done before can be undone
+    afterwards.
 
     Args:
         connection: In that transaction.
-        records: The people.
-
-    Raises:
-        ArgumentError: A name cannot be one.
-        GalleryError: An embedding is not a unit vector of the gallery's dimension.
+        written_down: Whether it can be undone at all; else what was done before cannot be either.
     """
-    added = Added()
-    model = Snapshot(connection).model
-    before = connection.total_changes
-    for record in records:
-        added.plus(_add(connection, record, model))
-    if connection.total_changes != before:
-        journal.forget(connection)
-    return added
+
+    def __init__(self, connection: SealedConnection, *, written_down: bool = True) -> None:
+        self._connection, self._written_down = connection, written_down
+        self._entry: Journal | None = None
+        self._rows = 0
+
+    def __call__(self, records: Iterable[PersonRecord]) -> Added:
+        """Put people in.
+
+        Raises:
+            ArgumentError: A name cannot be one.
+            GalleryError: An embedding is not a unit vector of the gallery's dimension.
+        """
+        added = Added()
+        model = Snapshot(self._connection).model
+        before = self._connection.total_changes
+        for record in records:
+            added.plus(_add(self._connection, record, model, self))
+        if not self._written_down and self._connection.total_changes != before:
+            journal.forget(self._connection)
+        return added
+
+    def adds(self, kind: Row, identifier: int) -> None:
+        """Write down that a row is new."""
+        if entry := self._begun():
+            entry.adds(kind, identifier)
+
+    def changes(self, kind: Row, identifier: int) -> None:
+        """Write down a row that is about to change."""
+        if entry := self._begun():
+            entry.changes(kind, [identifier])
+
+    def _begun(self) -> Journal | None:
+        """The operation, which begins with its first row; None where it is too large to be one."""
+        self._rows += 1
+        if self._rows > MOST_ROWS:
+            self._written_down, self._entry = False, None
+        elif self._written_down and self._entry is None:
+            self._entry = Journal(self._connection, Action.IMPORT, "people imported", audited=False)
+        return self._entry
 
 
-def _add(connection: SealedConnection, record: PersonRecord, model: EmbeddingModel) -> Added:
+def _add(
+    connection: SealedConnection, record: PersonRecord, model: EmbeddingModel, entry: Adding
+) -> Added:
     name = person_name(record.name)
     before = connection.total_changes
     added, person = Added(people=1), _find(connection, name, record.deleted_at)
     if person is None:
         person = _new(connection, name, record)
+        entry.adds(Row.PERSON, person)
     elif record.deleted_at is None:
-        _agree(connection, person, record)
+        _agree(connection, person, record, entry)
     for template in record.templates:
         owner = _owner(connection, person, name, template, model)
         if owner is None:
-            insert_template(connection, person, template, model)
+            entry.adds(Row.TEMPLATE, insert_template(connection, person, template, model))
             added.new += 1
         elif owner == name:
             added.known += 1
@@ -201,19 +237,22 @@ def _add(connection: SealedConnection, record: PersonRecord, model: EmbeddingMod
         known = faces_in(connection, Row.EXCLUSION, face.photograph_sha256, model)
         vector = face.embedding.tobytes()
         if not any(owner == person and one.tobytes() == vector for owner, one in known):
-            add_face(connection, Row.EXCLUSION, person, face, model)
+            entry.adds(Row.EXCLUSION, add_face(connection, Row.EXCLUSION, person, face, model))
     for group in group_names(record.groups):
-        join(connection, person, group)
+        row = join(connection, person, group)
+        if row is not None:
+            entry.adds(Row.MEMBERSHIP, row)
     if connection.total_changes != before:
         audit.note(connection, Action.IMPORT, person)
     return added
 
 
-def _agree(connection: SealedConnection, person: int, record: PersonRecord) -> None:
+def _agree(connection: SealedConnection, person: int, record: PersonRecord, entry: Adding) -> None:
     """Let somebody who is there already be covered by what their record says as well."""
     own = agreement_of(connection, person)
     both = joined(own, Agreement(record.consent, record.consented_at, record.expires_on))
     if both != own:
+        entry.changes(Row.PERSON, person)
         set_agreement(connection, person, both)
 
 

@@ -194,7 +194,7 @@ class Store(Editable):
 
     @contextmanager
     def adding(self) -> Iterator[SealedConnection]:
-        """One change for `records.add_records`.
+        """One change for `records.Adding`.
 
         Raises:
             GalleryError: The file cannot be written.

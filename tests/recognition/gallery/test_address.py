@@ -1,4 +1,6 @@
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -7,6 +9,9 @@ from data.errors import ArgumentError, GalleryError
 from recognition.gallery import connecting
 from recognition.gallery.address import MilvusAddress
 from recognition.gallery.places import Folder, Milvus, folder_of, place_of
+from recognition.gallery.templates import EmbeddingModel
+
+MODEL = EmbeddingModel("net", "ab" * 32, 8)
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +94,64 @@ def test_without_pymilvus_one_line_says_how_to_install_it(
         place_of("milvus://db/team", tmp_path).open()
     assert install_command("milvus") in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "collection not loaded[collection=446]",
+            "Milvus has not loaded its collections team_rows",
+        ),
+        ("Collection 'team_rows' is NOT LOADED", "Milvus has not loaded its collections team_rows"),
+        ("no quorum", "Milvus says 'no quorum'"),
+    ],
+)
+def test_what_milvus_refuses_is_one_line_that_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str, told: str
+) -> None:
+    class Refusal(Exception):  # noqa: N818  (pymilvus's own is called MilvusException)
+        message = said
+
+    class Client:
+        def __init__(self, **_: object) -> None: ...
+
+        def has_collection(self, name: str) -> bool:
+            return True
+
+        def query(self, *_: object, **__: object) -> list[object]:
+            raise Refusal
+
+        def close(self) -> None: ...
+
+    module = ModuleType("pymilvus")
+    module.MilvusClient, module.MilvusException = Client, Refusal  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pymilvus", module)
+    monkeypatch.setattr(connecting.importlib.util, "find_spec", lambda name: True)
+    with pytest.raises(GalleryError, match=told) as caught:
+        place_of("milvus://db/team", tmp_path).open()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_of_something_else_is_no_gallery(tmp_path: Path) -> None:
+    for name in ("photographs", "papers", "code"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / f"{name}.jpg").touch()
+        place = place_of(str(folder), tmp_path)
+        with pytest.raises(ArgumentError, match=f"no gallery is in .*{name}.jpg"):
+            _ = place.exists
+        with pytest.raises(ArgumentError, match="name a gallery's folder, or a new one"):
+            place.open(model=MODEL, create=True)
+        assert [path.name for path in folder.iterdir()] == [f"{name}.jpg"]
+    for name in ("absent", "empty", "hidden"):
+        if name != "absent":
+            (tmp_path / name).mkdir()
+        if name == "hidden":
+            (tmp_path / name / ".keep").touch()
+        place = place_of(str(tmp_path / name), tmp_path)
+        assert not place.exists
+        place.open(model=MODEL, create=True).close()
+        assert place.exists
+    with pytest.raises(ArgumentError, match="empty"):
+        place_of("", tmp_path)

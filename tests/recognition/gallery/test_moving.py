@@ -3,9 +3,12 @@
 import hashlib
 import json
 import math
+import os
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
@@ -114,8 +117,44 @@ def test_importing_again_changes_nothing_and_brings_what_is_lacking(
     added = import_from(tmp_path / "people", into_same(full))
     assert (added.new, added.known, added.others) == (1, 2, [("Ann", "Eve")])
     assert {one.name: one.photographs for one in full.people()}["Ann"] == 1
-    with pytest.raises(GalleryError, match="nothing to undo"):
-        full.undo()
+    if not isinstance(full, Gallery):
+        with pytest.raises(GalleryError, match="nothing to undo"):
+            full.undo()
+
+
+def test_an_import_is_taken_back_as_one_and_then_what_was_done_before(
+    full: AnyGallery, make_template: MakeTemplate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In batches of two people, and with everything that a record may bring."""
+    if not isinstance(full, Gallery):
+        pytest.skip("what is in Milvus cannot take an import back")
+    monkeypatch.setattr("recognition.gallery.importing.BATCH", 2)
+    export(full, tmp_path / "people")
+    with Gallery.open(tmp_path / "other", model=full.model, create=True) as other:
+        other.enrol("Bob", [make_template(71)])
+        states = [everything(other)]
+        other.enrol("Ann", [make_template(72)])
+        states.append(everything(other))
+        added = import_from(tmp_path / "people", into_same(other))
+        assert added.new == 4
+        assert everything(other) != states[-1]
+        assert other.operations()[0].what == "people imported"
+        assert other.undo() == "people imported"
+        assert everything(other) == states[-1]
+        assert other.undo() == "photographs of 'Ann' enrolled"
+        assert everything(other) == states[0]
+
+
+def test_an_import_too_large_to_be_written_down_cannot_be_undone_nor_what_was_before(
+    full: AnyGallery, make_template: MakeTemplate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(full, tmp_path / "people")
+    monkeypatch.setattr("recognition.gallery.records.MOST_ROWS", 3)
+    with Gallery.open(tmp_path / "other", model=full.model, create=True) as other:
+        other.enrol("Zoe", [make_template(71)])
+        import_from(tmp_path / "people", into_same(other))
+        with pytest.raises(GalleryError, match="nothing to undo"):
+            other.undo()
 
 
 def into_same(gallery: AnyGallery) -> Callable[[EmbeddingModel], AnyGallery]:
@@ -570,3 +609,38 @@ def test_a_backup_overwrites_nothing_unless_it_shall(
         back_up(folder, kept, overwrite=True)
     assert kept.read_bytes() == good
     assert [fault for fault in gallery.faults() if "template 1 of 'Ann'" in fault]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no limit of a file's size")
+@pytest.mark.parametrize("most", [4096, 60_000])
+def test_a_backup_for_which_there_is_no_room_names_its_file_and_leaves_nothing(
+    full: AnyGallery, tmp_path: Path, most: int
+) -> None:
+    """As on a full disk: the backup's file may not grow further."""
+    folder = Path(str(full))
+    place = tmp_path / "disk"
+    place.mkdir()
+    (place / "before.sqlite").write_bytes(b"an earlier one")
+    before = everything(full)
+    script = (
+        "import resource, signal, sys; from pathlib import Path\n"
+        "from data.errors import AppError; from recognition.gallery.backup import back_up\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, resource.RLIM_INFINITY))\n"
+        "try: back_up(Path(sys.argv[1]), Path(sys.argv[2]), overwrite=True)\n"
+        "except AppError as error: print(type(error).__name__, error)\n"
+    )
+    for name in ("friends.sqlite", "before.sqlite"):
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(folder), str(place / name)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        )
+        assert done.stderr == ""
+        assert done.stdout.startswith(f"WriteError cannot write {place / name}")
+        assert "gallery" not in done.stdout.removeprefix(f"WriteError cannot write {place}")
+    assert [path.name for path in place.iterdir()] == ["before.sqlite"]
+    assert (place / "before.sqlite").read_bytes() == b"an earlier one"
+    assert everything(full) == before
