@@ -11,7 +11,9 @@ from pathlib import Path
 
 from .errors import DatasetError
 from .files import printable, read_regular, sha256_of
-from .images import IMAGE_SUFFIXES, find_images
+from .folders import Account, Left, beside_people, is_hidden, not_photographs
+from .formats import IMAGE_SUFFIXES
+from .images import find_images
 from .lfw import LfwProtocol, Pair, PhotographKey, photograph_path, read_lfw_pairs
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "Identity",
     "LfwProtocol",
     "Pair",
+    "People",
     "PhotographKey",
     "check_corrupt",
     "find_doubts",
@@ -26,6 +29,7 @@ __all__ = [
     "photograph_path",
     "read_identities",
     "read_lfw_pairs",
+    "read_people",
     "split_identities",
 ]
 
@@ -51,7 +55,7 @@ def read_identities(
 ) -> list[Identity]:
     """Read a folder of folders, `root/<person>/<photograph>`, sorted by person.
 
-    Nothing is decoded. Hidden files, and files whose suffix is no picture's, are passed over.
+    Nothing is decoded. `read_people` tells what was not taken, too.
 
     Args:
         root: The folder.
@@ -62,25 +66,60 @@ def read_identities(
         DatasetError: There is no such folder; it holds no photographs, or too few people; or a
             folder's photographs lie deeper than `root/<person>`.
     """
+    return list(
+        read_people(
+            root, minimum_photographs=minimum_photographs, minimum_people=minimum_people
+        ).identities
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """A folder of people's folders.
+
+    Attributes:
+        identities: The people, sorted by name.
+        account: What was not taken.
+        empty: The folders that hold no photograph that is read, sorted.
+    """
+
+    identities: tuple[Identity, ...]
+    account: Account
+    empty: tuple[Path, ...]
+
+
+def read_people(root: Path, *, minimum_photographs: int = 1, minimum_people: int = 2) -> People:
+    """Read a folder of folders as `read_identities` does, and give an account of the rest."""
     shown = printable(root)
-    everyone = [_read_identity(folder) for folder in _folders(root)]
+    folders = _folders(root)
+    everyone = [_read_identity(folder) for folder in folders]
+    account = Account(Path(root), tuple(_left(root, folders, everyone)))
     people = [p for p in everyone if len(p.photographs) >= max(1, minimum_photographs)]
     if not any(p.photographs for p in everyone):
+        told = f" ({account.line()})" if account.left else ""
         raise DatasetError(
-            f"{shown} holds no photographs of people; expected {shown}/<person>/<photograph>"
+            f"{shown} holds no photographs of people; expected {shown}/<person>/<photograph>{told}"
         )
     if len(people) < minimum_people:
         raise DatasetError(
             f"{shown} holds {len(people)} of the at least {minimum_people} people needed, counting "
             f"those with at least {minimum_photographs} photograph(s); add people or photographs"
         )
-    return people
+    empty = [folder for folder, one in zip(folders, everyone, strict=True) if not one.photographs]
+    return People(tuple(people), account, tuple(empty))
+
+
+def _left(root: Path, folders: Sequence[Path], everyone: Sequence[Identity]) -> Iterator[Left]:
+    """What was not taken, beside the people's folders and in them."""
+    yield from beside_people(root)
+    for folder, identity in zip(folders, everyone, strict=True):
+        yield from not_photographs(folder, identity.photographs)
 
 
 def _folders(root: Path) -> list[Path]:
-    """Return the folders in `root`, sorted, without hidden ones."""
+    """Return the folders in `root`, sorted, without hidden ones and those of systems."""
     try:
-        return sorted(f for f in Path(root).iterdir() if f.is_dir() and not f.name.startswith("."))
+        return sorted(f for f in Path(root).iterdir() if f.is_dir() and not is_hidden(f.name))
     except (OSError, ValueError) as error:
         raise DatasetError(
             f"there is no readable folder {printable(root)}; "
@@ -107,7 +146,7 @@ def _read_identity(folder: Path) -> Identity:
 def _is_photograph(path: Path) -> bool:
     return (
         path.suffix.lower() in IMAGE_SUFFIXES
-        and not path.name.startswith(".")
+        and not is_hidden(path.name)
         and not os.path.isdir(path)  # noqa: PTH112  (Path.is_dir raises where permission is missing)
     )
 

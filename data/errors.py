@@ -8,6 +8,7 @@
     │   └── LockedError         the gallery is encrypted, and its key is missing or wrong
     ├── StyleError              a stylisation that cannot be done
     ├── TrainingError           a training run that cannot go on
+    ├── WriteError              a finished result that its place does not take
     └── ArgumentError           exit code 2: bad argument, missing path
         └── DatasetError        a data set that cannot be used
 
@@ -50,6 +51,10 @@ class StyleError(AppError):
 
 class TrainingError(AppError):
     """A training run that cannot go on."""
+
+
+class WriteError(AppError):
+    """A finished result that cannot be written where it was to go: a full disk, a folder gone."""
 
 
 class ArgumentError(AppError):

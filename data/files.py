@@ -44,9 +44,12 @@ def data_home(override: Path | None = None) -> Path:
             that the operating system has for a user's data.
 
     Raises:
-        ArgumentError: It is a file, or lies below one.
+        ArgumentError: It is a file, or lies below one; or `LIKENESS_HOME` is empty.
     """
-    named = override or os.environ.get("LIKENESS_HOME") or platformdirs.user_data_path("likeness")
+    told = os.environ.get("LIKENESS_HOME")
+    if override is None and told == "":
+        raise ArgumentError("LIKENESS_HOME is empty: unset it, or name a folder")
+    named = override or told or platformdirs.user_data_path("likeness")
     folder = Path(named).expanduser().absolute()
     # os.path, for Path.exists raises where a folder may not be looked into.
     nearest = next(p for p in (folder, *folder.parents) if os.path.exists(p))  # noqa: PTH110

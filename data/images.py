@@ -1,7 +1,7 @@
 """Pictures in and out: safe decoding, tensors and back, saving without metadata."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,9 @@ from .decoding import MAX_PIXELS, Warn, unheard
 from .decoding_pool import decode, decode_pixels
 from .embedding import settings_in
 from .encoding import encode
-from .errors import ArgumentError, ImageError
+from .errors import ArgumentError, ImageError, WriteError
 from .files import atomic_output, printable, read_regular
+from .folders import sift_all
 from .formats import IMAGE_SUFFIXES, PICTURE_SUFFIXES, Depth, promised_formats
 from .modes import to_rgb
 from .pixels import Array, Pixels
@@ -202,8 +203,9 @@ def save_image(
             colours are sRGB.
 
     Raises:
-        ArgumentError: The suffix is none of these, or the file cannot be written.
+        ArgumentError: The suffix is none of these.
         ImageError: A value is NaN.
+        WriteError: The file cannot be written.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -222,9 +224,7 @@ def save_image(
             temporary.write_bytes(encoded)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise ArgumentError(
-            f"cannot write {printable(path)}: {reason}; name another place"
-        ) from error
+        raise WriteError(f"cannot write {printable(path)}: {reason}; name another place") from error
 
 
 def _pixels_of(seen: Tensor, alpha: Tensor | None, depth: Depth) -> Pixels:
@@ -252,45 +252,13 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
     """Return the pictures that `paths` mean.
 
     Args:
-        paths: Files, taken as they are, whatever their suffix; and folders, searched through all
-            their depth for `IMAGE_SUFFIXES`. Hidden files and folders are passed over.
+        paths: Files, taken as they are, whatever their suffix; and folders, see `folders.sift`.
 
     Returns:
         Files in the order given; those of one folder sorted. A folder that may not be looked into
         stands for itself, so that reading it says why.
 
     Raises:
-        ArgumentError: A path does not exist.
+        ArgumentError: A path does not exist, or is empty.
     """
-    found: list[Path] = []
-    for path in map(Path, paths):
-        try:
-            path.lstat()
-        except (OSError, ValueError) as error:
-            raise ArgumentError(
-                f"there is no file or folder {printable(path)}; check the path"
-            ) from error
-        if os.path.isdir(path):  # noqa: PTH112  (Path.is_dir raises where permission is missing)
-            found.extend(sorted(_walk(path, above=frozenset())))
-        else:
-            found.append(path)
-    return found
-
-
-def _walk(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
-    """Yield the pictures below `folder`; a link that leads back up is not followed."""
-    real = folder.resolve()
-    if real in above:
-        return
-    try:
-        entries = list(os.scandir(folder))
-    except OSError:
-        yield folder
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if os.path.isdir(entry.path):  # noqa: PTH112
-            yield from _walk(folder / entry.name, above | {real})
-        elif Path(entry.name).suffix.lower() in IMAGE_SUFFIXES:
-            yield folder / entry.name
+    return [picture for _, found in sift_all(paths) for picture in found.pictures]

@@ -85,6 +85,8 @@ def _value(hint: Any, value: object, where: str, base: Path) -> Any:
         if value not in set(hint):
             raise ArgumentError(f"{where} is {value!r}: choose from {', '.join(hint)}")
         return hint(value)
+    if hint is Path and value == "":
+        raise ArgumentError(f"{where} is empty: expected a path, or leave it out")
     if hint is Path and isinstance(value, str | Path):
         return Path(os.path.normpath(base.absolute() / Path(value).expanduser()))
     if hint is float and isinstance(value, int | float) and not isinstance(value, bool):

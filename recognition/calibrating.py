@@ -12,7 +12,7 @@ from data.errors import ArgumentError, DatasetError
 
 from .evaluation.calibration import check_rate, cutoff, rate_among, search_cutoff
 from .evaluation.combining import Combined, combined
-from .evaluation.cutoffs import Cutoff, Impostors
+from .evaluation.cutoffs import SEARCHES, Cutoff, Impostors
 from .evaluation.impostor_tail import ImpostorTail, Searched
 from .evaluation.impostors import (
     MOST_PHOTOGRAPHS,
@@ -303,4 +303,4 @@ def _searched(gallery: AnyGallery, strangers: Faces) -> Impostors:
     best = np.array([matches[0].cosine_similarity if matches else -1.0 for matches in found])
     # Only the strangers are drawn by chance; those enrolled are as given.
     people = np.stack([strangers.people, strangers.people], axis=1)
-    return Impostors(best, people, strangers.weights)
+    return Impostors(best, people, strangers.weights, SEARCHES)

@@ -137,28 +137,35 @@ def oddities(photograph: "Seen[DetectedFace] | FailedImage") -> tuple[str, ...]:
     return () if isinstance(photograph, FailedImage) else photograph.warnings
 
 
-def photographs_in(root: Path) -> tuple[dict[str, list[Path]], tuple[Skipped, ...]]:
+def photographs_in(root: Path) -> tuple[dict[str, list[Path]], Enrolment]:
     """List a folder of folders, each named like the person on its photographs.
 
     Args:
         root: The folder.
 
     Returns:
-        People and their photographs, in order; and the photographs of folders whose name is none.
+        People and their photographs, in order; and what is not enrolled: the photographs of folders
+        whose name is none, folders without a photograph, and all that is not taken.
 
     Raises:
         DatasetError: The folder is not one of people's photographs.
     """
-    from data.datasets import read_identities  # brings torch
+    from data.datasets import read_people  # brings torch
 
     people: dict[str, list[Path]] = {}
     skipped: list[Skipped] = []
-    for identity in read_identities(root, minimum_people=1):
+    found = read_people(root, minimum_people=1)
+    for identity in found.identities:
         try:  # two folders may be one name in two spellings
             people.setdefault(person_name(identity.name), []).extend(identity.photographs)
         except ArgumentError as error:
             skipped += [Skipped(str(path), str(error)) for path in identity.photographs]
-    return people, tuple(skipped)
+    skipped += [
+        Skipped(str(folder), "nobody is enrolled from this folder: no photograph in it is read")
+        for folder in found.empty
+    ]
+    accounts = (found.account,) if found.account.left else ()
+    return people, Enrolment(enrolled=(), skipped=tuple(skipped), accounts=accounts)
 
 
 def joined(enrolments: Iterable[Enrolment]) -> Enrolment:
@@ -169,6 +176,7 @@ def joined(enrolments: Iterable[Enrolment]) -> Enrolment:
         skipped=tuple(chain.from_iterable(part.skipped for part in parts)),
         kept=tuple(chain.from_iterable(part.kept for part in parts)),
         notes=tuple(chain.from_iterable(part.notes for part in parts)),
+        accounts=tuple(chain.from_iterable(part.accounts for part in parts)),
     )
 
 

@@ -1,7 +1,7 @@
 """The people of one gallery: who they are, and what is done with them by hand."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ from data.files import data_home, mode_for_others, printable
 from .gallery.editable import Editable
 from .gallery.editing import Editor
 from .gallery.groups import group_names
-from .gallery.names import person_name, spelling
+from .gallery.names import alike, person_name, spelling
 from .gallery.people import Who
 from .gallery.places import Folder, place_of
 from .gallery.protocol import AnyGallery, nobody_enrolled
@@ -21,6 +21,8 @@ from .gallery.templates import EmbeddingModel
 from .inventory import AuditEntry, Operation, PhotographSummary, State, today
 from .results import PersonSummary
 from .secrets import Ask, find_secret, keep_in_keyring
+
+_MOST_SPELLED = 100_000
 
 
 class PeopleKeeper(Editable):
@@ -113,6 +115,20 @@ class PeopleKeeper(Editable):
         hint = f"is one of these meant: {_with_ids(alike)}?" if alike else "check the spelling;"
         raise ArgumentError(f"nobody{who} is enrolled: {hint} `likeness people list` has the names")
 
+    def spelled_alike(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Of some who are enrolled: whose name is spelled like somebody else's, a line each.
+
+        In a gallery of very many people nobody is asked: reading all names takes too long.
+        """
+        if not self._is_there or self._gallery().size[0] > _MOST_SPELLED:
+            return ()
+        everybody = [person.name for person in self._gallery().people()]
+        return tuple(
+            f"'{name}' is spelled like '{other}', who is enrolled as somebody else: "
+            "`likeness people merge` makes them one"
+            for name, other in alike(names, everybody)
+        )
+
     def expiring(self, days: int) -> tuple[PersonSummary, ...]:
         """Those whose consent ends within some days, the first to end first."""
         last = (today() + timedelta(days=days)).isoformat()
@@ -122,7 +138,7 @@ class PeopleKeeper(Editable):
     @property
     def exposed(self) -> tuple[str, ...]:
         """What of the gallery other users of this machine can reach, a warning each."""
-        if not isinstance(self._place, Folder):
+        if not isinstance(self._place, Folder) or not self._place.has_database:
             return ()
         folder = self._place.path
         places = [folder, *folder.glob("*"), *folder.glob("index/*")]

@@ -7,6 +7,8 @@ top left pixel: an image of W×H spans 0 … W by 0 … H, and its first pixel's
 from dataclasses import dataclass
 from enum import StrEnum
 
+from data.folders import Account
+
 Point = tuple[float, float]
 """One place in an image, (x, y) in pixels."""
 
@@ -313,12 +315,14 @@ class Enrolment:
         skipped: The photographs that were left out.
         kept: The photographs that were not.
         notes: What it changed besides, a line each.
+        accounts: What was not taken from folders.
     """
 
     enrolled: tuple[Enrolled, ...]
     skipped: tuple[Skipped, ...]
     kept: tuple[Kept, ...] = ()
     notes: tuple[str, ...] = ()
+    accounts: tuple[Account, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,7 +96,8 @@ class RecognitionService(ThresholdKeeper):
         enrolment = enrol(
             self._to_enrol_in, name, photographs, self._terms(face, any_quality, consent, groups)
         )
-        return replace(enrolment, notes=self._measure_anew())
+        alike = self.spelled_alike([one.person for one in enrolment.enrolled])
+        return replace(enrolment, notes=(*alike, *self._measure_anew()))
 
     def enroll_folder(
         self,
@@ -132,7 +133,7 @@ class RecognitionService(ThresholdKeeper):
             GalleryError: The gallery is another model's, or cannot be written.
         """
         check_face(face)
-        people, skipped = photographs_in(root)
+        people, left_out = photographs_in(root)
         desk = Desk(
             self._to_enrol_in,
             people,
@@ -147,8 +148,9 @@ class RecognitionService(ThresholdKeeper):
             lambda name: self._gallery().photographs_known(name) if there else frozenset(),
             workers,
         )
-        notes = self._measure_anew()
-        return joined([*desk.done, Enrolment(enrolled=(), skipped=skipped, notes=notes)])
+        done = joined(desk.done)
+        alike = self.spelled_alike([one.person for one in done.enrolled])
+        return joined([done, replace(left_out, notes=(*alike, *self._measure_anew()))])
 
     def identify(
         self,

@@ -4,12 +4,12 @@ Nothing here or in `ui.commands` imports torch before a command needs it, so tha
 once. Every command parses, makes one call to a service, and prints what came back.
 """
 
-import io
 import os
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 
@@ -17,7 +17,7 @@ from data.errors import AppError, ArgumentError
 from data.files import printable
 from data.threads import give_way
 
-from . import output
+from . import arguments, output, streams
 from .commands import (
     align,
     calibrate,
@@ -89,15 +89,14 @@ def main(argv: Sequence[str]) -> int:
         0 done; 1 something failed, or one item of a batch; 2 bad arguments, a missing path or an
         unusable data set; 3 `verify` found other people; 130 interrupted.
     """
-    arguments = list(argv) or ["--help"]
+    words = list(argv) or ["--help"]
     command = typer.main.get_command(app)
     try:
-        with command.make_context("likeness", arguments.copy()) as context:
-            result = command.invoke(context)
+        arguments.check_environment(os.environ)
+        arguments.refuse_empty(command, words)
+        code = _invoke(command, words)
         sys.stdout.flush()
-        return int(result or 0)
-    except typer.Exit as ended:
-        return ended.exit_code
+        return code
     except BrokenPipeError:
         _silence_stdout()
         return 1
@@ -105,9 +104,21 @@ def main(argv: Sequence[str]) -> int:
         output.print_error("interrupted")
         return INTERRUPTED
     except Exception as error:
-        if "--debug" in arguments:
+        if streams.INTERRUPTION.happened:
+            output.print_error("interrupted")
+            return INTERRUPTED
+        if "--debug" in words:
             traceback.print_exception(error)
         return _report(error)
+
+
+def _invoke(command: Any, words: Sequence[str]) -> int:
+    """Run what a command line asks for."""
+    try:
+        with command.make_context("likeness", list(words)) as context:
+            return int(command.invoke(context) or 0)
+    except typer.Exit as ended:  # help, and the version
+        return ended.exit_code
 
 
 def _report(error: Exception) -> int:
@@ -115,6 +126,9 @@ def _report(error: Exception) -> int:
     if isinstance(error, AppError):
         output.print_error(str(error))
         return error.exit_code
+    if isinstance(error, streams.PrintingError):  # help, or what only tells
+        output.print_error(output.unprinted(error, "nothing was changed"))
+        return AppError.exit_code
     if isinstance(error, typer.TyperException):
         output.print_error(_sentence(error))
         return ArgumentError.exit_code
@@ -141,14 +155,15 @@ def _silence_stdout() -> None:
 
 def run() -> None:
     """The console script."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a file's name may be no valid text
-            stream.reconfigure(errors="backslashreplace")
+    streams.prepare()
+    streams.INTERRUPTION.watch()
     if "--debug" not in sys.argv:
         warnings.simplefilter("ignore")  # those of libraries are for us, not for the user
     if LONG_WORK.intersection(sys.argv[1:]):
         give_way()
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    streams.INTERRUPTION.ignore()
+    sys.exit(code)
 
 
 if __name__ == "__main__":  # `torchrun -m ui.cli train …`

@@ -15,6 +15,7 @@ from style.config import StyleConfig
 from . import output
 from .easel import Easel, Order, tell
 from .options import INTERRUPTED, Settings
+from .outputs import kept
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -106,6 +107,7 @@ def paint_sheet(settings: Settings, order: Order, grid: Grid, out: Path) -> int:
     easel = Easel(settings, order)
     images: list[Image | None] = []
     steps, whole, failure = 0, True, None
+    failed: list[dict[str, object]] = []
     cells = list(_cells(grid))
     for number, cell in enumerate(cells, start=1):
         title = f"cell {number} of {len(cells)}"
@@ -115,6 +117,7 @@ def paint_sheet(settings: Settings, order: Order, grid: Grid, out: Path) -> int:
         except AppError as error:
             failure = error
             images.append(None)
+            failed.append({"cell": cell, "error": str(error)})
             tell(order, told | {"error": str(error)})
             output.print_failure(title, str(error))
             continue
@@ -127,13 +130,21 @@ def paint_sheet(settings: Settings, order: Order, grid: Grid, out: Path) -> int:
         raise failure
     record = easel.record(order.content, Depth.EIGHT, None if whole else steps)
     settings_told = dataclasses.replace(record, grid=grid).settings()
-    save_image(_drawn(images, order, grid), out, settings=settings_told)
+    sheet = _drawn(images, order, grid)
+    out, misplaced = kept(
+        out, settings.home, lambda path: save_image(sheet, path, settings=settings_told)
+    )
+    if misplaced is not None:
+        output.print_error(misplaced)
+    if order.as_json:
+        known = {"output": str(out), "cells": len(cells), "steps": steps, "failed": failed}
+        output.print_json(known | {"interrupted": not whole})
     if not whole:
         output.print_error(f"interrupted in {title}; the sheet so far is in {out}")
         return INTERRUPTED
-    if not order.json_lines:
+    if order.in_words:
         output.print_line(f"{out}: {len(cells)} cells, {steps} steps")
-    return 1 if failure else 0
+    return 1 if failure or misplaced else 0
 
 
 def _cells(grid: Grid) -> list[dict[str, Any]]:

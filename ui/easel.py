@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.errors import AppError, ArgumentError
+from data.errors import AppError, ArgumentError, WriteError
 from data.formats import Depth, holds_alpha
 from style.config import Region, StyleConfig
 from style.record import Record, Source
 
 from . import output, plans, portraits
 from .options import Settings
-from .outputs import UNFINISHED, depth_of
+from .outputs import UNFINISHED, depth_of, kept
 from .stopping import stop_signals
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Order:
         memory: GB that may be taken; None for most of what is at hand.
         fresh: Whether a half-painted picture is begun anew.
         json_lines: Whether progress is reported on stdout.
+        as_json: Whether the result is told there, as JSON.
     """
 
     content: Path
@@ -58,6 +59,12 @@ class Order:
     memory: float | None = None
     fresh: bool = False
     json_lines: bool = False
+    as_json: bool = False
+
+    @property
+    def in_words(self) -> bool:
+        """Whether the result is told in a line for people."""
+        return not (self.json_lines or self.as_json)
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -79,7 +86,7 @@ class Easel:
         from style.service import StyleService
 
         self._order = order
-        self._weights = settings.weights
+        self._weights, self._home = settings.weights, settings.home
         self._portrait = portraits.Sitters(settings)
         self._service = StyleService(home=settings.home, device=settings.chosen_device)
         loaded = self._service.load(order.config.backbone, weights=settings.weights)
@@ -203,7 +210,7 @@ class Easel:
 
     def save(
         self, picture: "Picture", content: Path, painted: "Progress | Tensor", out: Path
-    ) -> None:
+    ) -> tuple[Path, str | None]:
         """Write what was painted of `picture`, as transparent as that, to `out`.
 
         Args:
@@ -211,6 +218,9 @@ class Easel:
             content: Where that was read.
             painted: The last step, or a draft.
             out: Where to.
+
+        Returns:
+            See `outputs.kept`.
         """
         from torch import Tensor
 
@@ -223,15 +233,16 @@ class Easel:
         else:
             shown, draft = painted.render_tensor(), False
             steps_done = painted.step if painted.step < painted.total else None
-        save_image(
-            shown,
+        settings = self.record(content, depth, steps_done, draft=draft).settings()
+        alpha = picture.alpha if holds_alpha(out.suffix) else None
+        place, why = kept(
             out,
-            depth=depth,
-            alpha=picture.alpha if holds_alpha(out.suffix) else None,
-            settings=self.record(content, depth, steps_done, draft=draft).settings(),
+            self._home,
+            lambda path: save_image(shown, path, depth=depth, alpha=alpha, settings=settings),
         )
-        if steps_done is None:
+        if steps_done is None and why is None:
             self._unfinished(out).remove()
+        return place, why
 
 
 def _remembered(region: Region[Path]) -> Region[Source]:
@@ -250,15 +261,20 @@ def _paint(
     """Go through the steps until the last one, or until the user stops; the last one done."""
     from data.images import save_image
 
+    preview = order.preview
     bar = output.progress_bar(title, shown=not order.json_lines)
     with closing(painting), stop_signals() as stop, bar as advance:
         for progress in painting:
             advance(progress.step, progress.total, "", plans.time_left(progress.seconds_left))
             for note in () if order.json_lines else progress.notes:
                 output.print_note(note)
-            if order.preview and progress.image:
-                save_image(progress.image, order.preview)
-            tell(order, {**told, **_as_json(progress, order.preview)})
+            if preview and progress.image:
+                try:
+                    save_image(progress.image, preview)
+                except WriteError as error:  # no reason to lose the painting
+                    output.print_warning(f"there is no preview any more: {error}")
+                    preview = None
+            tell(order, {**told, **as_json(progress, preview)})
             if stop.is_set():
                 break
     return progress
@@ -270,7 +286,7 @@ def tell(order: Order, line: Mapping[str, object]) -> None:
         output.print_json(line, compact=True)
 
 
-def _as_json(progress: "Progress", preview: Path | None) -> dict[str, object]:
+def as_json(progress: "Progress", preview: Path | None) -> dict[str, object]:
     """One step for a program; `preview` is there in the steps that renewed it."""
     line: dict[str, object] = {
         "step": progress.step,

@@ -1,6 +1,7 @@
 """The options that every command takes, defined once."""
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import fields as fields_of
@@ -10,9 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_type_hi
 
 import typer
 
+from data.distribution import VERSION
+from data.errors import ArgumentError
 from data.threads import share_processors
 
-from . import output, passphrase
+from . import arguments, output, passphrase, streams
+from .start import INTERRUPTED as INTERRUPTED
 
 if TYPE_CHECKING:
     from recognition.faces.joined import Recogniser
@@ -20,8 +24,18 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., int])
 
-INTERRUPTED = 130
-"""The exit code that a shell expects of a process that Ctrl-C ended."""
+DONE = "what was asked for is done all the same"
+UNCHANGED = "nothing was changed"
+GOES_ON = "what was finished is kept, and the same command goes on"
+"""What has become of a command's work where its result cannot be printed."""
+
+MAX_ID = 2**63 - 1
+"""The largest number that a person or a photograph may have: SQLite's."""
+
+MAX_SEED = 2**31 - 1
+MOST_EPOCHS = 100_000
+MOST_FACES = 10_000
+"""Bounds of options that have no closer one."""
 
 OTHER_PEOPLE = 3
 """The exit code that says: not the same person."""
@@ -162,6 +176,21 @@ class Settings:
         )
 
 
+def _tell_version(asked: bool) -> None:
+    """Print which version this is, and end."""
+    if asked:
+        output.print_line(f"likeness {VERSION}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool,
+    typer.Option(
+        "--version", is_eager=True, callback=_tell_version, help="Say which version this is."
+    ),
+]
+
+
 def remember_settings(
     context: typer.Context,
     home: HomeOption = None,
@@ -170,6 +199,7 @@ def remember_settings(
     weights: WeightsOption = None,
     device: DeviceOption = None,
     debug: DebugOption = False,
+    version: VersionOption = False,
 ) -> None:
     """Recognise faces and paint pictures in another picture's style, on your own machine."""
     given = {
@@ -211,6 +241,7 @@ def command(
     example: str,
     fields: Sequence[inspect.Parameter] = (),
     given_alone: bool = False,
+    became: str = DONE,
 ) -> Callable[[Command], Command]:
     """Register a function as a command that also takes the shared options.
 
@@ -224,6 +255,7 @@ def command(
         example: A command line, shown at the end of the command's help.
         fields: More options, which the function takes as `**fields`.
         given_alone: Whether of those it gets none but the ones that the user gave.
+        became: What has become of the work where its result cannot be printed.
     """
 
     def register(function: Command) -> Command:
@@ -235,7 +267,18 @@ def command(
                     source = context.get_parameter_source(field.name)
                     if source is not None and source.name == "DEFAULT":
                         del values[field.name]
-            return function(context.obj.overridden_by(given), **values)
+            arguments.check_numbers(values)
+            if values.get("as_json") and values.get("json_lines"):
+                raise ArgumentError("--json is one document, --json-lines are many: choose one")
+            try:
+                code = function(context.obj.overridden_by(given), **values)
+                sys.stdout.flush()
+            except streams.PrintingError as error:
+                if became == UNCHANGED and isinstance(error, BrokenPipeError):
+                    raise  # whoever read it has seen enough
+                words = GOES_ON if error.midway else became
+                raise output.UnprintedError(output.unprinted(error, words)) from error
+            return code
 
         own = [
             parameter
@@ -247,7 +290,7 @@ def command(
         shared = [
             parameter
             for parameter in inspect.signature(remember_settings).parameters.values()
-            if parameter.name not in taken
+            if parameter.name not in {*taken, "version"}
         ]
         names = [field.name for field in fields_of(Settings) if field.name not in taken]
         parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in (*own, *fields, *shared)]

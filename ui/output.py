@@ -8,6 +8,24 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+from data.errors import AppError
+
+from . import streams
+
+
+class UnprintedError(AppError):
+    """A command has done its work, or part of it, and cannot say so on standard output."""
+
+
+def unprinted(error: OSError, became: str) -> str:
+    """The line for a result that cannot be printed.
+
+    Args:
+        error: Why it cannot.
+        became: What became of the command's work.
+    """
+    return f"the result cannot be printed ({error.strerror or error}): {became}"
+
 
 class Advance(Protocol):
     """Tells a progress bar how much is done, of how much, and of what if that changes.
@@ -68,12 +86,27 @@ def print_line(text: str) -> None:
 def print_json(value: object, *, compact: bool = False) -> None:
     """A value as JSON on stdout; compact means all of it on one line, sent at once."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=None if compact else 2)
-    print(text, flush=compact)
+    try:
+        print(text, flush=compact)
+    except streams.PrintingError as error:
+        error.midway = compact
+        raise
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table: aligned on a terminal, otherwise one line a row with tabs between the cells."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], nothing: str | None = None
+) -> None:
+    """A table: aligned on a terminal, otherwise one line a row with tabs between the cells.
+
+    Args:
+        columns: Their headings.
+        rows: Their cells.
+        nothing: What is said on stderr instead where there are no rows.
+    """
     lines = [[one_line(cell) for cell in row] for row in rows]
+    if not lines and nothing is not None:
+        print_note(nothing)
+        return
     if not sys.stdout.isatty():
         for line in (columns, *lines):
             print("\t".join(line))

@@ -1,11 +1,16 @@
 """Places to write to, checked before any work, so that a refusal leaves nothing behind."""
 
+import itertools
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from data.errors import ArgumentError
+from data.errors import AppError, ArgumentError, WriteError
+from data.files import data_home, printable, private_folder
 from data.formats import PICTURE_SUFFIXES, Depth, holds, usual_depth
+
+RESCUED = "rescued"
+"""The folder in the data folder for results that could not be written where they were to go."""
 
 UNFINISHED = ".part"
 """What stands behind the name of a picture that is half painted."""
@@ -72,6 +77,51 @@ def _check_writable(folder: Path) -> None:
         raise ArgumentError(
             f"the folder {folder} cannot be written ({error.strerror}): choose another place"
         ) from error
+
+
+def kept(path: Path, home: Path | None, write: Callable[[Path], object]) -> tuple[Path, str | None]:
+    """Write a finished result; where its place does not take it, write it elsewhere.
+
+    What took long to make is not thrown away because a disk is full at the end, or a folder gone:
+    it goes into the data folder, or else into the system's temporary one, under a name of its own.
+
+    Args:
+        path: Where it is to go.
+        home: The data folder; None takes the user's.
+        write: Writes it to a path, whole or not at all.
+
+    Returns:
+        Where it is; and in one line why it is not in its place, or None where it is.
+
+    Raises:
+        WriteError: It could be written nowhere.
+    """
+    try:
+        write(path)
+        return path, None
+    except (OSError, WriteError) as error:
+        why = str(error) if isinstance(error, WriteError) else (error.strerror or str(error))
+    why = why.removesuffix("; name another place").removeprefix(f"cannot write {printable(path)}: ")
+    for folder in _refuges(home):
+        try:
+            other = _free(folder(), path.name)
+            write(other)
+        except (OSError, AppError):
+            continue
+        return other, f"cannot write {printable(path)} ({why}): it is kept as {printable(other)}"
+    raise WriteError(f"cannot write {printable(path)} ({why}), nor anywhere else: make room")
+
+
+def _refuges(home: Path | None) -> Iterator[Callable[[], Path]]:
+    """Where a result is kept that its place does not take; each makes its folder."""
+    yield lambda: private_folder(data_home(home) / RESCUED)
+    yield lambda: Path(tempfile.mkdtemp(prefix="likeness-"))
+
+
+def _free(folder: Path, name: str) -> Path:
+    """A path in a folder that nothing has yet."""
+    names = itertools.chain([name], (f"{number}-{name}" for number in itertools.count(2)))
+    return next(folder / one for one in names if not (folder / one).exists())
 
 
 def depth_of(asked: Depth | None, path: Path) -> Depth:

@@ -43,6 +43,8 @@ class Way:
         typer.Option(
             "--crops",
             metavar="N",
+            min=1,
+            max=15,
             help="Average so many crops of each face: 1; 5, with four corners; 15, these at three "
             "scales.",
         ),
@@ -70,6 +72,8 @@ class Way:
         typer.Option(
             "--confusable",
             metavar="SHARE",
+            min=0,
+            max=1,
             help="How many comparisons are in doubt: pairs nearest the threshold, people most like "
             "the probe.",
         ),
@@ -93,7 +97,11 @@ class Way:
     whiten_dimension: Annotated[
         int | None,
         typer.Option(
-            "--whiten-dimension", metavar="D", help="How many numbers pca keeps; else all."
+            "--whiten-dimension",
+            metavar="D",
+            min=1,
+            max=65_536,
+            help="How many numbers pca keeps; else all.",
         ),
     ] = None
 

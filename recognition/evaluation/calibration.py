@@ -140,7 +140,7 @@ def _check_supported(found: Cutoff) -> None:
     larger = smallest is not None and smallest > found.rate
     other = f", or ask for a rate of {smallest:.2g} or more" if larger else ""
     raise DatasetError(
-        f"a rate of {found.rate:g} is beyond {count:,} comparisons, of which "
+        f"a rate of {found.rate:g} is beyond {count:,} {found.what.rstrip(',')}, of which "
         f"{found.rate * count:.2g} would be errors; what is asked for may turn out as "
         f"{found.rate_interval[1]:.2g}: {REMEDY}{other}"
     )

@@ -29,6 +29,10 @@ REPLICATES = 400
 REMEDY = "give photographs of more people (--data DIR)"
 """What helps where comparisons are too few."""
 
+COMPARISONS = "comparisons of people who are not the same"
+SEARCHES = "photographs, each searched for among other people,"
+"""What is counted, in words: pairs of photographs, or photographs."""
+
 STEPS_ABOVE = 5
 """The tail holds so many times what is wanted, to be interpolated."""
 
@@ -48,11 +52,13 @@ class Impostors:
         people: The numbers, from 0, of the two people in each, (n, 2); a person's number twice
             where the other one is taken as given, such as those enrolled.
         weights: What each counts for, (n,), positive.
+        what: What they are, in words: `COMPARISONS` or `SEARCHES`.
     """
 
     similarities: Scores
     people: npt.NDArray[np.int64]
     weights: Values
+    what: str = COMPARISONS
 
     @property
     def effective(self) -> int:
@@ -73,6 +79,7 @@ class Cutoff:
         expected_errors: How many of the comparisons are expected to reach it.
         comparisons: How many there are, in such as count alike.
         tail: What was fitted.
+        what: What was compared, in words.
     """
 
     rate: float
@@ -82,6 +89,7 @@ class Cutoff:
     expected_errors: float
     comparisons: int
     tail: Tail
+    what: str = COMPARISONS
 
 
 def fitted(
@@ -129,6 +137,7 @@ def fitted(
         expected_errors=rate * count,
         comparisons=count,
         tail=tail,
+        what=impostors.what,
     )
 
 
@@ -146,7 +155,7 @@ def highest(impostors: Impostors, rate: float, count: int) -> tuple[npt.NDArray[
     share = min(max(STEPS_ABOVE * rate, _TAIL / max(count, 1)), _WIDEST)
     if share * count < _FEWEST:
         raise DatasetError(
-            f"{count} comparisons of people who are not the same are too few for any threshold; "
+            f"{count:,} {impostors.what} are too few for any threshold; "
             f"{math.ceil(_FEWEST / _WIDEST)} are needed: {REMEDY}"
         )
     similarities = impostors.similarities.astype(np.float64)

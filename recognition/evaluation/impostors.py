@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .cutoffs import Impostors
+from .cutoffs import SEARCHES, Impostors
 from .probability import (
     PRIOR,
     Labelled,
@@ -87,7 +87,7 @@ def searches(enrolled: Faces, strangers: Faces | None) -> Impostors:
         whose[part] = enrolled.people[closest]
     # Of strangers only they are drawn by chance; those enrolled are as given.
     other = whose if strangers is None else probes.people
-    return Impostors(best, np.stack([probes.people, other], axis=1), probes.weights)
+    return Impostors(best, np.stack([probes.people, other], axis=1), probes.weights, SEARCHES)
 
 
 def different_people(faces: Faces) -> Impostors:

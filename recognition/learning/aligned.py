@@ -6,6 +6,7 @@ was. So it is with all of them where the network wants its faces aligned otherwi
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from backbones.registry import spec_of
 from backbones.spec import Alignment
-from data.errors import AppError, ImageError
+from data.errors import AppError, ArgumentError, ImageError, WriteError
 from data.files import private_folder, sha256_of, write_atomic
 from data.images import load_image, save_image, to_image
 
@@ -95,6 +96,7 @@ class Aligner:
         self._device = device
         self._progress = progress
         self._detector: FaceDetector | None = None
+        self._unkept: dict[str, Tensor | None] = {}
 
     def load(
         self,
@@ -182,7 +184,9 @@ class Aligner:
             return
         if self._detector is None:
             self._detector = FaceDetector(self._device)
-        private_folder(self._cache)
+        self._unkept.clear()
+        with suppress(ArgumentError):  # a cache that cannot be is no reason to stop
+            private_folder(self._cache)
         crops = {d: image for d, image in new.items() if image.size == _FIVE_POINT_SIZE}
         again = realign if self._alignment in REALIGNED else realign_beyond
         realigned = again(list(crops.values()), self._alignment, self._detector)
@@ -198,17 +202,26 @@ class Aligner:
             self._keep(digest, aligned)
 
     def _keep(self, digest: str, aligned: Tensor | None) -> None:
-        """Write an aligned face (3, S, S) uint8 into the cache, or that there is none."""
-        if aligned is None:
-            write_atomic(self._faceless_file(digest), b"")
-        else:
-            save_image(to_image(aligned.float() / 255), self._face_file(digest))
+        """Write an aligned face (3, S, S) uint8 into the cache, or that there is none.
+
+        Where it cannot be written it stays in memory for as long as it is needed.
+        """
+        try:
+            if aligned is None:
+                write_atomic(self._faceless_file(digest), b"")
+            else:
+                save_image(to_image(aligned.float() / 255), self._face_file(digest))
+        except (OSError, WriteError):
+            self._unkept[digest] = aligned
 
     def _align(self, images: list[Image.Image], faces: list[Face]) -> Tensor:
         """(n, 3, S, S) uint8, one face an image."""
         return _rounded(align_faces(images, [[face] for face in faces], self._alignment))
 
     def _from_cache(self, path: Path, digest: str) -> Tensor | Missed:
+        if digest in self._unkept:
+            found = self._unkept[digest]
+            return Missed(path, _NO_FACE, corrupt=False) if found is None else found
         if self._faceless_file(digest).is_file():
             return Missed(path, _NO_FACE, corrupt=False)
         return _bytes_of(load_image(self._face_file(digest)))

@@ -20,7 +20,8 @@ from backbones.weights import resolve_device
 from data.decoding_pool import usable_cores
 from data.errors import AppError, ArgumentError, DatasetError, ImageError
 from data.files import printable, private_folder, write_atomic
-from data.images import find_images, load_image, save_image, to_image
+from data.folders import Account, sift_all
+from data.images import load_image, save_image, to_image
 
 from ..faces.align import align_faces
 from ..faces.central import central_faces
@@ -78,11 +79,13 @@ class AlignmentReport:
         aligned: How many were aligned by this call.
         kept: How many had been aligned before.
         missed: The others, by their paths in the source, sorted.
+        account: What was not taken from the source.
     """
 
     aligned: int
     kept: int
     missed: tuple[FailedImage, ...]
+    account: Account
 
 
 def align_folder(
@@ -104,9 +107,13 @@ def align_folder(
         DatasetError: The source holds no photographs.
         AppError: A worker process was killed.
     """
-    photographs = [path for path in find_images([config.source]) if path != config.source]
+    sifted = sift_all([config.source])[0][1]
+    photographs = [path for path in sifted.pictures if path != config.source]
     if not photographs:
-        raise DatasetError(f"{printable(config.source)} holds no photographs: name another folder")
+        told = f" ({sifted.account.line()})" if sifted.account.left else ""
+        raise DatasetError(
+            f"{printable(config.source)} holds no photographs{told}: name another folder"
+        )
     targets = _targets(config, photographs)
     _check_format(config, targets)
     device = str(resolve_device(config.device))
@@ -126,7 +133,9 @@ def align_folder(
         )
         lines = [json.dumps({"image": one.image, "error": one.error}) + "\n" for one in report]
         write_atomic(config.destination / MISSED, "".join(lines).encode())
-    return AlignmentReport(aligned=len(waiting) - len(missed), kept=kept, missed=report)
+    return AlignmentReport(
+        aligned=len(waiting) - len(missed), kept=kept, missed=report, account=sifted.account
+    )
 
 
 def align_photograph(detector: FaceDetector, source: Path, target: Path) -> str | None:

@@ -71,6 +71,8 @@ def parse(path: str, text: str, *, source: str) -> object:
         value = text
     if hint is Path or hint is str or (isinstance(hint, type) and issubclass(hint, StrEnum)):
         value = value if isinstance(value, str) else text  # a folder may be called 2024
+    if hint is Path and value == "":
+        raise ArgumentError(f"{source}: {path} is empty: give a path, or leave it out")
     return Path(value).expanduser().absolute() if hint is Path else value
 
 

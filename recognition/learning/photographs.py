@@ -15,10 +15,12 @@ from data.datasets import (
     listed_names,
     only_listed,
     read_identities,
+    read_people,
     split_identities,
 )
 from data.errors import DatasetError
 from data.files import printable
+from data.folders import Account, sift_all
 from data.images import find_images
 
 from .aligned import Aligner, Landmarks, Missed
@@ -96,6 +98,7 @@ class TrainingData:
         test: Others again, looked at once, at the end; may be empty.
         missed: Photographs that could not be used.
         doubts: What is allowed and yet rarely meant, a line each.
+        accounts: What was not taken from the folders.
     """
 
     training: Photographs
@@ -103,6 +106,7 @@ class TrainingData:
     test: Photographs
     missed: tuple[Missed, ...]
     doubts: tuple[str, ...]
+    accounts: tuple[Account, ...] = ()
 
 
 def load_data(config: DataConfig, aligner: Aligner, *, seed: int) -> TrainingData:
@@ -118,7 +122,9 @@ def load_data(config: DataConfig, aligner: Aligner, *, seed: int) -> TrainingDat
     """
     people = _people_of(config.folder, config.identities, config.excluded)
     parts = _parts(config, people, seed)
+    accounts, empty = _accounts(config)
     doubts = find_doubts(people)
+    doubts += [f"{printable(folder)} gives nobody: no photograph in it is read" for folder in empty]
     loaded = [_load(part, aligner, originals=_originals(config)) for part in parts]
     missed = [item for _, lost in loaded for item in lost]
     if not config.allow_corrupt:
@@ -146,7 +152,7 @@ def load_data(config: DataConfig, aligner: Aligner, *, seed: int) -> TrainingDat
     doubts += _shared_names(training.people, (*validation.people, *test.people))
     if len(validation) == len(validation.people):
         doubts.append("nobody kept out has two photographs: the best epoch is the last one")
-    return TrainingData(training, validation, test, tuple(missed), tuple(doubts))
+    return TrainingData(training, validation, test, tuple(missed), tuple(doubts), accounts)
 
 
 def _parts(config: DataConfig, people: Sequence[Identity], seed: int) -> tuple[list[Identity], ...]:
@@ -201,6 +207,18 @@ def _originals(config: DataConfig) -> Callable[[Path], Path | None] | None:
         return whole if whole.is_file() else None
 
     return find
+
+
+def _accounts(config: DataConfig) -> tuple[tuple[Account, ...], list[Path]]:
+    """What is not taken from the folders of a run, and people's folders without a photograph."""
+    further = _further(config)
+    named = [config.folder, config.validation, config.test]
+    named += [source.folder for source in further if source.named]
+    people = [read_people(folder, minimum_people=1) for folder in named if folder is not None]
+    unnamed = sift_all([source.folder for source in further if not source.named])
+    accounts = [*(one.account for one in people), *(sifted.account for _, sifted in unnamed)]
+    empty = [folder for one in people for folder in one.empty]
+    return tuple(account for account in accounts if account.left), empty
 
 
 def _further(config: DataConfig) -> list[SourceConfig]:

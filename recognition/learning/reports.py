@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from data.folders import Account
+
 from .aligned import Missed
 from .validation import Verification
 
@@ -77,6 +79,7 @@ class TrainingResult:
         verdict: Where the error is, and what to try.
         missed: Photographs that could not be used.
         doubts: What is allowed and yet rarely meant, a line each.
+        accounts: What was not taken from the folders of photographs.
     """
 
     out: Path
@@ -87,3 +90,4 @@ class TrainingResult:
     verdict: str
     missed: tuple[Missed, ...]
     doubts: tuple[str, ...]
+    accounts: tuple[Account, ...] = ()

@@ -240,6 +240,7 @@ class Trainer:
             verdict=verdict(measured["training"], measured["validation"]),
             missed=self._data.missed,
             doubts=self._data.doubts,
+            accounts=self._data.accounts,
         )
         if logbook is not None:
             held_out, mirror = self._data.validation, self._config.mirror

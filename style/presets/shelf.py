@@ -1,6 +1,10 @@
 """Presets at hand: full pictures drawn once and kept, a contact sheet bundled."""
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from PIL import Image
@@ -24,28 +28,45 @@ COLUMNS = 4
 def preset_file(preset: Preset, home: Path | None = None) -> Path:
     """The picture of a preset as a file: the kept one, or else drawn in a second or two, and kept.
 
+    Where the data folder cannot be written it is kept for this process alone.
+
     Args:
         preset: Which.
         home: The user's data folder; None for the usual one.
 
     Raises:
-        ArgumentError: The data folder cannot be made or written.
+        ArgumentError: The data folder is none, or nothing can be written at all.
     """
     # Where a drawing changed, so did the sheet: what an older version kept is not taken for it.
     kept = data_home(home) / "presets" / f"{preset.name}-{sha256_of(SHEET)[:8]}.png"
     if _is_whole(kept):
         return kept
     picture = preset.draw()
-    private_folder(kept.parent)
     try:
-        with atomic_output(kept) as temporary:
-            picture.save(temporary, "PNG")
-    except OSError as error:
-        raise ArgumentError(
-            f"cannot keep the preset {preset.name} in {printable(kept.parent)}: {error.strerror}; "
-            "name another folder with --home, or draw it with `likeness styles --draw DIR`"
-        ) from error
+        _save(picture, private_folder(kept.parent) / kept.name)
+    except (OSError, ArgumentError) as error:
+        try:
+            kept = _for_this_process() / kept.name
+            _save(picture, kept)
+        except OSError:
+            raise ArgumentError(
+                f"cannot keep the preset {preset.name} in {printable(kept.parent)}: {error}; "
+                "name another folder with --home, or draw it with `likeness styles --draw DIR`"
+            ) from error
     return kept
+
+
+def _save(picture: Image.Image, path: Path) -> None:
+    with atomic_output(path) as temporary:
+        picture.save(temporary, "PNG")
+
+
+@cache
+def _for_this_process() -> Path:
+    """A folder that is removed when the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="likeness-"))  # 0700
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _is_whole(path: Path) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import recognition.learning.alignment
+from data.folders import Account, Left
 from recognition.learning.alignment import AlignmentConfig, AlignmentReport
 from recognition.results import FailedImage
 from ui.cli import main
@@ -20,7 +21,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[AlignmentConfig]:
 
     def align_folder(config: AlignmentConfig, progress: object) -> AlignmentReport:
         made.append(config)
-        return AlignmentReport(2, 4, (FailedImage("Ann/3.jpg", "no face found"),))
+        left = (Left(config.source / "b.dng", ".dng"), Left(config.source / "@eaDir", "hidden"))
+        return AlignmentReport(
+            2, 4, (FailedImage("Ann/3.jpg", "no face found"),), Account(config.source, left)
+        )
 
     monkeypatch.setattr(recognition.learning.alignment, "align_folder", align_folder)
     return made
@@ -36,7 +40,10 @@ def test_flags_reach_the_service_and_the_report_the_user(
     assert (config.format, config.workers, config.device) == ("jpg", 3, "cpu")
     out, err = capsys.readouterr()
     assert out == "aligned 2 photographs, 4 aligned before\n"
-    assert err == "error: Ann/3.jpg: no face found\n"
+    assert err.splitlines() == [
+        "error: Ann/3.jpg: no face found",
+        f"error: {tmp_path / 'a'}: not taken: 1 .dng (b.dng); passed over: 1 hidden",
+    ]
 
 
 def test_as_json(
@@ -47,6 +54,10 @@ def test_as_json(
         "aligned": 2,
         "kept": 4,
         "missed": [{"image": "Ann/3.jpg", "error": "no face found"}],
+        "folder": str(tmp_path / "a"),
+        "not_taken": {".dng": 1},
+        "passed_over": {"hidden": 1},
+        "examples": ["b.dng"],
     }
 
 

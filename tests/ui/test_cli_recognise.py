@@ -328,7 +328,7 @@ def test_verify_holds_a_photograph_against_somebody_enrolled(
     [
         (["--person", "Cid"], "nobody called 'Cid' is enrolled"),
         (["--person", "ANN"], "is one of these meant: 'Ann' (id "),
-        (["--person", ""], "name"),
+        (["--person", ""], "it is empty"),
         (["--person-id", "77"], "nobody with the id 77"),
         (["--person", "Ann", "--person-id", "77"], "nobody called 'Ann' with the id 77"),
         ([], "B or --person NAME"),
@@ -629,3 +629,125 @@ def test_two_who_look_alike_are_told_apart_and_not_listed_again(
         capsys.readouterr()
         assert main(["people", "tell-apart", *others]) == 1
         assert capsys.readouterr().err.count("\n") == 1
+
+
+def messy(root: Path) -> Path:
+    """People's folders as storage leaves them: Ann can be enrolled, Bea's format is not read."""
+    picture(root / "Ann" / "a.png", RED)
+    for name in ("Ann/@eaDir/a.png/thumb.jpg", "#recycle/old.jpg", "Thumbs.db", "Ann/a.xmp"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    return root
+
+
+def test_what_systems_put_into_a_folder_is_hidden_counted_and_no_failure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = messy(tmp_path / "nas")
+    assert main(["enroll", str(root), "--json"]) == 0
+    out, err = capsys.readouterr()
+    kept, account = json.loads(out)
+    assert (kept["person"], Path(kept["image"]).name) == ("Ann", "a.png")
+    assert account["passed_over"] == {"hidden": 3, "sidecar": 1}
+    assert account["not_taken"] == {}
+    assert err == f"{root}: passed over: 3 hidden, 1 sidecar\n"
+    for command in ("identify", "detect"):
+        assert main([command, str(root), "--json"]) == 0
+        seen, account = json.loads(capsys.readouterr().out)
+        assert Path(seen["image"]).name == "a.png"
+        assert account["passed_over"] == {"hidden": 3, "sidecar": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("Bea/b.dng", ".dng"),
+        ("Bea/IMG_1", "without a suffix"),
+        ("Bea/clip.mov", ".mov"),
+        ("loose.jpg", "loose photograph"),
+        ("Ann/raw/a.cr3", ".cr3"),
+        ("Ann/more/b.jpg", "below a person's folder"),
+    ],
+)
+def test_what_may_be_missed_is_named_in_words_and_json_and_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, kind: str
+) -> None:
+    root = messy(tmp_path / "people")
+    (root / name).parent.mkdir(exist_ok=True)
+    (root / name).write_bytes(b"x")
+    assert main(["enroll", str(root), "--json"]) == 1
+    out, err = capsys.readouterr()
+    kept, *skipped, account = json.loads(out)
+    assert kept["person"] == "Ann"  # the rest of the batch is done
+    assert account["not_taken"] == {kind: 1}
+    assert account["examples"] == [name]
+    assert f"not taken: 1 {kind} ({name})" in err
+    if name.startswith("Bea"):  # a person's folder that gave nobody
+        assert [Path(one["image"]).name for one in skipped] == ["Bea"]
+        assert main(["enroll", str(root)]) == 1
+        assert f"error: {root / 'Bea'}: nobody is enrolled from this folder" in (
+            capsys.readouterr().err
+        )
+
+
+def test_a_folder_of_one_person_or_of_photographs_tells_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photograph = picture(tmp_path / "some" / "a.png", RED)
+    (tmp_path / "some" / "b.dng").write_bytes(b"x")
+    told = f"error: {tmp_path / 'some'}: not taken: 1 .dng (b.dng)"
+    for words in (["enroll", "--name", "Ann"], ["identify"], ["detect"]):
+        assert main([words[0], str(tmp_path / "some"), *words[1:]]) == 1
+        assert told in capsys.readouterr().err
+        assert main([words[0], photograph, *words[1:]]) == 0  # a file that is named itself
+    (tmp_path / "some" / "a.png").unlink()
+    for words in (["enroll", "--name", "Ann"], ["identify"], ["detect"]):
+        capsys.readouterr()
+        assert main([words[0], str(tmp_path / "some"), *words[1:]]) == 2
+        assert "not taken: 1 .dng (b.dng)" in capsys.readouterr().err
+
+
+def test_an_empty_word_is_not_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture(tmp_path / "here" / "Ann" / "a.png", RED)
+    monkeypatch.chdir(tmp_path / "here")
+    lines = [
+        ["enroll", "", "--name", "Ann"],
+        ["enroll", ""],
+        ["enroll", "Ann", "", "--name", "Ann"],
+        ["identify", ""],
+        ["detect", ""],
+        ["verify", "Ann/a.png", ""],
+        ["align", "", "faces"],
+        ["align", "Ann", ""],
+        ["train", "--data", "", "--out", "run"],
+        ["train", "--data=", "--out", "run"],
+        ["train", "--data", "Ann", "--out", ""],
+        ["train", "--set", "data.folder=", "--out", "run"],
+        ["stylize", "Ann/a.png", "", "-o", "o.png"],
+        ["stylize", "Ann/a.png", "Ann/a.png", "-o", ""],
+        ["styles", "--draw", ""],
+        ["gallery", "backup", ""],
+        ["gallery", "export", ""],
+        ["gallery", "import", ""],
+        ["gallery", "copy", "", "there"],
+        ["evaluate", "lfw", "--images", "", "--pairs", "pairs.txt"],
+        ["people", "exclude", "Ann", ""],
+        ["--home", "", "people", "list"],
+        ["people", "list", "--gallery", ""],
+        ["people", "list", "--weights="],
+    ]
+    for line in lines:
+        assert main(line) == 2, line
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert "empty" in err, line
+        assert err.count("\n") == 1
+    names = ("HOME", "GALLERY", "WEIGHTS", "WEIGHTS_FILE", "KEY", "KEY_FILE", "TRAIN_DATA")
+    for name in names:
+        with monkeypatch.context() as patch:
+            patch.setenv(f"LIKENESS_{name}", "")
+            assert main(["people", "list"]) == 2
+        assert f"LIKENESS_{name} is empty" in capsys.readouterr().err
+    assert sorted(path.name for path in (tmp_path / "here").rglob("*")) == ["Ann", "a.png"]

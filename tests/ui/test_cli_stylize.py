@@ -1,8 +1,10 @@
 """`stylize`: refusals before any work, progress for people and programs, the picture so far."""
 
+import errno
 import json
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -493,7 +495,7 @@ def test_without_pictures_it_says_which_are_missing(
         ("strengh", "is no setting for --grid: expected one or two of size, steps"),
         ("style-mix", "is no setting"),
         ("backbone", "is no setting"),
-        ("", "is no setting"),
+        ("", "it is empty"),
         ("strength,strength=1", "names strength twice"),
         ("strength,seed,steps", "one or two settings, not 3"),
         ("strength=7", "strength must be a number from 0 to 1"),
@@ -761,3 +763,150 @@ def test_an_unknown_quality_is_refused(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "balanced" in error
+
+
+def folder_of_pictures(root: Path, *more: str) -> Path:
+    for name in ("a.png", "b.png"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (80, 80), "blue").save(root / name)
+    for name in more:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    return root
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[], ["--draft"], ["--grid", "strength=0.2:0.8"], ["--grid", "steps=1:2,seed=0:1"], ["--plan"]],
+)
+def test_as_json_stdout_is_one_document_in_every_mode(
+    pictures: tuple[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+) -> None:
+    out = tmp_path / "out.png"
+    words = ["stylize", *pictures, "-o", str(out), "--steps", "2", "--json"]
+    assert main([*words, *options]) == 0
+    found = json.loads(capsys.readouterr().out)
+    if options != ["--plan"]:
+        assert found["output"] == str(out)
+        assert out.is_file()
+    assert main([*words, *options, "--json-lines"]) == 2
+
+
+def test_as_json_a_folder_is_one_list_with_what_failed_and_what_was_left(
+    pictures: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = folder_of_pictures(tmp_path / "in", "bad.png", "raw.dng", "@eaDir/a.png", "a.xmp")
+    words = ["stylize", str(root), pictures[1], "-o", str(tmp_path / "out"), "--steps", "1"]
+    assert main([*words, "--json"]) == 1
+    out, err = capsys.readouterr()
+    painted, other, failed, account = json.loads(out)
+    assert painted == {"image": "a.png", "output": str(tmp_path / "out" / "a.png")}
+    assert set(other) == {"image", "output"}
+    assert set(failed) == {"image", "error"}
+    assert account["not_taken"] == {".dng": 1}
+    assert account["passed_over"] == {"hidden": 1, "sidecar": 1}
+    assert "not taken: 1 .dng (raw.dng)" in err
+    (root / "raw.dng").unlink()
+    (root / "bad.png").unlink()
+    assert main(words) == 0
+    assert "passed over: 1 hidden, 1 sidecar" in capsys.readouterr().err
+
+
+def lose(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a folder be gone in the moment in which something is to be written into it."""
+    real = Path.replace
+
+    def replace(self: Path, target: Path) -> Path:
+        if Path(target).parent == place:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", replace)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[], ["--draft"], ["--grid", "strength=0.2:0.8"], ["--json"], ["--json-lines"]],
+)
+def test_a_finished_picture_is_kept_where_something_can_be_written(
+    pictures: tuple[str, str],
+    tmp_path: Path,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+) -> None:
+    out = tmp_path / "full" / "out.png"
+    out.parent.mkdir()
+    lose(out.parent, monkeypatch)
+    words = ["stylize", *pictures, "-o", str(out), "--steps", "2", *options]
+    for name in ("out.png", "2-out.png"):  # nothing that was rescued before is overwritten
+        assert main(words) == 1
+        told, err = capsys.readouterr()
+        rescued = home / "rescued" / name
+        assert f"cannot write {out} (No space left on device): it is kept as {rescued}" in err
+        assert err.count("error: ") == 1
+        Image.open(rescued).load()
+        assert read_settings(rescued) is not None
+        assert str(rescued) in told
+    assert list(out.parent.iterdir()) == []
+
+
+def test_where_the_data_folder_is_full_too_the_temporary_one_serves(
+    pictures: tuple[str, str],
+    tmp_path: Path,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "full" / "out.png"
+    out.parent.mkdir()
+    home.mkdir()
+    (home / "rescued").write_bytes(b"a file in the way")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    lose(out.parent, monkeypatch)
+    words = ["stylize", *pictures, "-o", str(out), "--steps", "2"]
+    assert main(words) == 1
+    [rescued] = tmp_path.glob("likeness-*/out.png")
+    assert f"it is kept as {rescued}" in capsys.readouterr().err
+    assert rescued.parent.stat().st_mode & 0o077 == 0
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    assert main(words) == 1
+    assert "nor anywhere else: make room" in capsys.readouterr().err
+
+
+def test_in_a_folder_the_picture_without_a_place_is_kept_and_the_rest_goes_on(
+    pictures: tuple[str, str],
+    tmp_path: Path,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    root = folder_of_pictures(tmp_path / "in")
+    (root / "deep").mkdir()
+    (root / "b.png").rename(root / "deep" / "b.png")
+    lose(tmp_path / "out" / "deep", monkeypatch)
+    words = ["stylize", str(root), pictures[1], "-o", str(tmp_path / "out"), "--steps", "1"]
+    assert main([*words, "--json"]) == 1
+    good, kept = json.loads(capsys.readouterr().out)
+    assert good["output"] == str(tmp_path / "out" / "a.png")
+    assert kept["output"] == str(home / "rescued" / "b.png")
+    assert "it is kept as" in kept["error"]
+
+
+def test_a_preview_that_cannot_be_written_does_not_cost_the_picture(
+    pictures: tuple[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    preview, out = tmp_path / "full" / "preview.png", tmp_path / "out.png"
+    preview.parent.mkdir()
+    lose(preview.parent, monkeypatch)
+    words = ["stylize", *pictures, "-o", str(out), "--steps", "4", "--preview", str(preview)]
+    assert main([*words, "--preview-every", "1"]) == 0
+    assert capsys.readouterr().err.count("there is no preview any more") == 1
+    assert out.is_file()

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import recognition.learning.trainer
+from data.folders import Account, Left
 from recognition.learning.reports import EpochReport, Progress
 from recognition.learning.validation import Verification
 from ui.cli import main
@@ -52,6 +53,9 @@ def runs(monkeypatch: pytest.MonkeyPatch, home: Path) -> list[SimpleNamespace]:
             best_epoch=1,
             missed=(SimpleNamespace(path=Path("Ann/1.jpg"), reason="no face found"),),
             doubts=("Ann and ann are two people",),
+            accounts=(Account(config.data.folder, (Left(config.data.folder / "a.dng", ".dng"),)),)
+            if config.data.folder.name == "sloppy"
+            else (),
         )
 
     monkeypatch.setattr(recognition.learning.trainer, "train", train)
@@ -139,7 +143,7 @@ def test_an_unknown_variable_is_refused(
 def test_programs_get_a_line_of_json_each_and_nothing_else(
     runs: list[SimpleNamespace], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    flags = ["--data", str(tmp_path), "--out", str(tmp_path / "run"), "--json"]
+    flags = ["--data", str(tmp_path), "--out", str(tmp_path / "run"), "--json-lines"]
     assert main(["train", *flags]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     # Ten steps within a moment: the first and the last.
@@ -150,6 +154,29 @@ def test_programs_get_a_line_of_json_each_and_nothing_else(
     assert lines[3]["weights"] == str(tmp_path / "run" / "best.safetensors")
     assert lines[3]["measured"]["validation"]["auc"] == 0.9
     assert lines[3]["not_used"] == [{"image": "Ann/1.jpg", "error": "no face found"}]
+
+
+def test_as_json_the_result_is_one_document(
+    runs: list[SimpleNamespace], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ["--data", str(tmp_path), "--out", str(tmp_path / "run"), "--json"]
+    assert main(["train", *flags]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["weights"] == str(tmp_path / "run" / "best.safetensors")
+    assert found["folders"] == []
+    assert main(["train", *flags, "--json-lines"]) == 2
+
+
+def test_what_was_not_taken_from_the_photographs_is_told_and_fails(
+    runs: list[SimpleNamespace], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "sloppy"
+    folder.mkdir()
+    assert main(["train", "--data", str(folder), "--out", str(tmp_path / "run"), "--json"]) == 1
+    out, err = capsys.readouterr()
+    [told] = json.loads(out)["folders"]
+    assert told["not_taken"] == {".dng": 1}
+    assert "not taken: 1 .dng (a.dng)" in err
 
 
 @pytest.mark.parametrize(

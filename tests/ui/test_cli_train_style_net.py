@@ -45,13 +45,15 @@ def recipe(tmp_path: Path) -> Path:
 def test_a_recipe_becomes_weights(
     recipe: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["train-style-net", str(recipe), "--json"]) == 0
+    assert main(["train-style-net", str(recipe), "--json-lines"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["kind"] for line in lines] == ["checkpoint", "checkpoint", "result"]
     assert lines[-1]["weights"] == str(recipe.parent / "run" / "best.safetensors")
     assert Path(lines[-1]["weights"]).is_file()
     assert main(["train-style-net", str(recipe)]) == 0  # it is done: nothing is left to do
     assert "best.safetensors: from step" in capsys.readouterr().out
+    assert main(["train-style-net", str(recipe), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["weights"] == lines[-1]["weights"]
 
 
 @pytest.mark.parametrize(

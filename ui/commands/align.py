@@ -9,14 +9,15 @@ import typer
 from recognition.learning.choices import FaceFormat
 
 from .. import output
-from ..options import JsonOption, Settings, command
+from ..options import GOES_ON, JsonOption, Settings, command
 from ..outputs import check_folder
 from ..wording import count
+from .batches import batch_code, print_accounts
 
 app = typer.Typer()
 
 
-@command(app, "align", example="likeness align photographs faces --workers 4")
+@command(app, "align", example="likeness align photographs faces --workers 4", became=GOES_ON)
 def align(
     settings: Settings,
     source: Annotated[
@@ -31,7 +32,11 @@ def align(
     workers: Annotated[
         int | None,
         typer.Option(
-            "--workers", metavar="N", help="Processes; if not given, one a core and at most 8."
+            "--workers",
+            metavar="N",
+            min=1,
+            max=64,
+            help="Processes; if not given, one a core and at most 8.",
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -55,10 +60,14 @@ def align(
     with output.progress_bar("aligning") as advance:
         report = align_folder(config, advance)
     if as_json:
-        output.print_json(asdict(report))
+        shown = {"aligned": report.aligned, "kept": report.kept}
+        missed = [asdict(failed) for failed in report.missed]
+        output.print_json(shown | {"missed": missed, **report.account.as_json()})
     else:
         for failed in report.missed:
             output.print_failure(failed.image, failed.error)
         kept = f", {report.kept:,} aligned before" if report.kept else ""
         output.print_line(f"aligned {count(report.aligned, 'photograph')}{kept}")
-    return 1 if report.missed else 0
+    accounts = [report.account] if report.account.left else []
+    print_accounts(accounts)
+    return batch_code(report.missed, accounts)

@@ -10,7 +10,7 @@ from recognition.results import Calibration, Use
 
 from .. import output
 from ..options import JsonOption, Settings, command
-from ..outputs import check_picture
+from ..outputs import check_picture, kept
 from ..wording import count
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def calibrate(
         typer.Option(
             "--fpir",
             metavar="RATE",
+            min=0,
+            max=1,
             help="The part of strangers whom `identify` may give a name; 0.01 where neither rate "
             "is given.",
         ),
@@ -38,6 +40,8 @@ def calibrate(
         typer.Option(
             "--far",
             metavar="RATE",
+            min=0,
+            max=1,
             help="The part of pairs of two people whom `verify` may take for one.",
         ),
     ] = None,
@@ -64,6 +68,8 @@ def calibrate(
         typer.Option(
             "--prior",
             metavar="P",
+            min=0,
+            max=1,
             help="How likely it is before looking that a face is of somebody enrolled, or that two "
             "photographs show one person.",
         ),
@@ -99,26 +105,29 @@ def calibrate(
             prior=prior,
             progress=progress,
         )
-    if plot is not None:
-        _draw(found, plot)
+    misplaced = None if plot is None else _draw(found, plot, settings.home)
     if as_json:
         output.print_json(_json(found))
     else:
         _print(found)
     for image in found.unreadable:
         output.print_failure(image.image, image.error)
-    return 1 if found.unreadable else 0
+    if misplaced is not None:
+        output.print_error(misplaced)
+    return 1 if found.unreadable or misplaced else 0
 
 
-def _draw(found: "Calibrated", path: Path) -> None:
-    """The reliability diagram into a picture."""
+def _draw(found: "Calibrated", path: Path, home: Path | None) -> str | None:
+    """The reliability diagram into a picture; in a line, why it is elsewhere."""
     from data.figures import save_figure
     from recognition.evaluation.plots import reliability_figure
 
     if found.reliability is None:
         output.print_warning("there are no probabilities to draw: nothing is drawn")
-        return
-    save_figure(reliability_figure(found.reliability), path)
+        return None
+    figure = reliability_figure(found.reliability)
+    _, misplaced = kept(path, home, lambda place: save_figure(figure, place))
+    return misplaced
 
 
 def _json(found: "Calibrated") -> dict[str, object]:

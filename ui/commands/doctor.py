@@ -5,12 +5,12 @@ from dataclasses import asdict
 import typer
 
 from .. import output
-from ..options import JsonOption, Settings, command
+from ..options import UNCHANGED, JsonOption, Settings, command
 
 app = typer.Typer()
 
 
-@command(app, "doctor", example="likeness doctor --json")
+@command(app, "doctor", example="likeness doctor --json", became=UNCHANGED)
 def doctor(settings: Settings, as_json: JsonOption = False) -> int:
     """Check that everything works on this machine.
 

@@ -1,7 +1,7 @@
 """`enroll`: people are remembered by their photographs."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,9 +12,9 @@ from recognition.results import Enrolment, FailedImage
 
 from .. import output
 from ..consent import ExpiresOption, NoteOption, consent_of
-from ..options import JsonLinesOption, JsonOption, Settings, command
+from ..options import MOST_FACES, JsonLinesOption, JsonOption, Settings, command
 from ..wording import count
-from .batches import pictures_of, print_failures
+from .batches import pictures_of, print_accounts, print_failures
 
 app = typer.Typer()
 
@@ -39,6 +39,8 @@ def enroll(
         typer.Option(
             "--face",
             metavar="N",
+            min=1,
+            max=MOST_FACES,
             help="Which face to take of each photograph; 1 is the largest. If not given, one with "
             "several faces is left out.",
         ),
@@ -60,6 +62,8 @@ def enroll(
         typer.Option(
             "--workers",
             metavar="N",
+            min=1,
+            max=64,
             help="Processes that decode a folder's photographs; if not given, one a core, at most "
             "8.",
         ),
@@ -77,7 +81,7 @@ def enroll(
     An interrupted run over a folder is gone on with by the same command: photographs that are
     enrolled already are passed over without a look at their pixels.
     """
-    images, empty = pictures_of(paths)
+    images, empty, accounts = pictures_of(paths)
     agreed = consent_of(consent, expires)
     if name is None and (len(paths) > 1 or not paths[0].is_dir()):
         raise ArgumentError(
@@ -107,6 +111,8 @@ def enroll(
                 groups=groups or (),
                 progress=progress,
             )
+    if name is not None:  # else the folder of folders gave an account of its own
+        enrolment = replace(enrolment, accounts=tuple(accounts))
     for note in enrolment.notes:
         output.print_note(note)
     if json_lines:
@@ -116,6 +122,7 @@ def enroll(
         output.print_json(_enrolment_json(enrolment, empty))
     else:
         _print_enrolment(enrolment, empty)
+    print_accounts(enrolment.accounts)
     return _enrolment_code(enrolment, empty)
 
 
@@ -150,11 +157,15 @@ def _enrolment_json(enrolment: Enrolment, empty: Sequence[FailedImage]) -> list[
         {"image": one.image, "error": one.reason, "enrolled_before": one.enrolled_before}
         for one in enrolment.skipped
     ]
-    return [asdict(kept) for kept in enrolment.kept] + skipped + [asdict(one) for one in empty]
+    left = [account.as_json() for account in enrolment.accounts]
+    kept = [asdict(one) for one in enrolment.kept]
+    return kept + skipped + [asdict(one) for one in empty] + left
 
 
 def _enrolment_code(enrolment: Enrolment, empty: Sequence[FailedImage]) -> int:
     """The exit code; a photograph that is enrolled already is no failure: what was asked holds."""
     if empty or not (enrolment.enrolled or enrolment.skipped):
+        return 1
+    if any(account.matters for account in enrolment.accounts):
         return 1
     return 0 if all(skipped.enrolled_before for skipped in enrolment.skipped) else 1

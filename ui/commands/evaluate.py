@@ -22,8 +22,8 @@ from ..figures import (
     print_measured,
     print_verification,
 )
-from ..options import JsonOption, PlotOption, Settings, command
-from ..outputs import check_picture
+from ..options import MAX_SEED, UNCHANGED, JsonOption, PlotOption, Settings, command
+from ..outputs import check_picture, kept
 from ..ways import Way, other_network
 from . import evaluate_style, evaluate_tails
 
@@ -56,6 +56,7 @@ CompareOption = Annotated[
     "lfw",
     example="likeness evaluate lfw --images lfw --pairs pairs.txt --folds 1-8",
     fields=WAY,
+    became=UNCHANGED,
 )
 def lfw(
     settings: Settings,
@@ -82,6 +83,8 @@ def lfw(
         typer.Option(
             "--false-accept-cost",
             metavar="W",
+            min=0,
+            max=1e6,
             help="Of a false accept in the weighted error, where a false reject costs 1.",
         ),
     ] = 10.0,
@@ -132,9 +135,8 @@ def lfw(
             )
 
     measured = _measure(settings, way, compare, tested, alone, consulting)
-    if plot is not None:
-        draw_verification(measured, plot)
-    return _show(measured, lambda result: print_verification(result, numbers), as_json=as_json)
+    code = _show(measured, lambda result: print_verification(result, numbers), as_json=as_json)
+    return code | _drawn(plot, settings, lambda path: draw_verification(measured, path))
 
 
 @command(
@@ -142,6 +144,7 @@ def lfw(
     "identify",
     example="likeness evaluate identify --gallery enrolled --probes others",
     fields=WAY,
+    became=UNCHANGED,
 )
 def identify(
     settings: Settings,
@@ -178,9 +181,11 @@ def identify(
         ),
     ] = 1,
     draws: Annotated[
-        int, typer.Option("--draws", metavar="N", min=1, help="How often to draw.")
+        int, typer.Option("--draws", metavar="N", min=1, max=100_000, help="How often to draw.")
     ] = 200,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", min=0, help="Of the draws.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Of the draws.")
+    ] = 0,
     compare: CompareOption = None,
     plot: PlotOption = None,
     as_json: JsonOption = False,
@@ -227,9 +232,8 @@ def identify(
             partial(alone, progress=progress),
             partial(consulting, confusable=way.confusable, progress=progress),
         )
-    if plot is not None:
-        draw_identification(measured, plot)
-    return _show(measured, print_identification, as_json=as_json)
+    code = _show(measured, print_identification, as_json=as_json)
+    return code | _drawn(plot, settings, lambda path: draw_identification(measured, path))
 
 
 def _tail(settings: Settings, way: Way) -> "ImpostorTail | None":
@@ -281,6 +285,14 @@ def _measure(
     first = alone(find) if consulted is None else consulted.result
     second = None if other is None else alone(other)
     return Measured(first=first, consulted=consulted, second=second)
+
+
+def _drawn(plot: Path | None, settings: Settings, draw: "Callable[[Path], None]") -> int:
+    """Draw what was measured, if that is wanted; the exit code."""
+    misplaced = None if plot is None else kept(plot, settings.home, draw)[1]
+    if misplaced is not None:
+        output.print_error(misplaced)
+    return 0 if misplaced is None else 1
 
 
 def _show(

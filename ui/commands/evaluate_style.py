@@ -1,7 +1,8 @@
 """`evaluate style`: how good painted pictures are, by a network that did not paint them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +12,8 @@ from data.errors import ArgumentError, WeightsError
 
 from .. import output
 from ..faces_kept import FacesKept
-from ..options import JsonOption, PlotOption, Settings, command
-from ..outputs import check_folder, check_picture
+from ..options import UNCHANGED, JsonOption, PlotOption, Settings, command
+from ..outputs import check_folder, check_picture, kept
 from ..paintings import Sources, find_paintings, read_manifest
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ _COLUMNS = ("picture", "style distance", "content distance", "self-similarity", 
     app,
     "style",
     example="likeness evaluate style painted/ --content harbour.jpg --style starry_night.jpg",
+    became=UNCHANGED,
 )
 def style(
     settings: Settings,
@@ -110,7 +112,7 @@ def style(
         paintings, failed, painters = find_paintings(pictures or (), named, apart=out)
     judged, name = _judged(settings, judge, paintings, painters, faces=faces)
     judged += failed
-    _write(judged, name, out, plot)
+    misplaced = _write(judged, name, out, plot, settings.home)
     if as_json:
         output.print_json(_json(judged, name))
     else:
@@ -118,7 +120,9 @@ def style(
     for each in judged:
         if each.error is not None:
             output.print_failure(str(each.painting.picture), each.error)
-    return 1 if any(each.error is not None for each in judged) else 0
+    for line in misplaced:
+        output.print_error(line)
+    return 1 if misplaced or any(each.error is not None for each in judged) else 0
 
 
 def _check(
@@ -188,21 +192,30 @@ def _judge(settings: Settings, judge: str | None, painters: set[str]) -> "tuple[
     return name, Judge.of(loaded.backbone)
 
 
-def _write(judged: "Sequence[Judged]", name: str, out: Path | None, plot: Path | None) -> None:
-    """Write what is to be written."""
+def _write(
+    judged: "Sequence[Judged]", name: str, out: Path | None, plot: Path | None, home: Path | None
+) -> list[str]:
+    """Write what is to be written; a line for each that is elsewhere."""
     from data.figures import save_figure
     from data.files import write_atomic
     from style.evaluation.plots import verdicts_figure
 
-    plots = [plot] if plot is not None else []
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(_json(judged, name), indent=2)
-        write_atomic(out / "verdicts.json", text.encode(), mode=0o666)
-        plots.append(out / "verdicts.png")
-    for path in plots:
-        names = [output.one_line(each.painting.picture.stem) for each in judged]
+    results: list[tuple[Path, Callable[[Path], None]]] = []
+    names = [output.one_line(each.painting.picture.stem) for each in judged]
+
+    def draw(path: Path) -> None:
         save_figure(verdicts_figure(judged, names), path)
+
+    if plot is not None:
+        results.append((plot, draw))
+    if out is not None:
+        with suppress(OSError):  # writing says what is wrong with it
+            out.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(_json(judged, name), indent=2).encode()
+        results.append((out / "verdicts.json", lambda path: write_atomic(path, text, mode=0o666)))
+        results.append((out / "verdicts.png", draw))
+    lines = [kept(path, home, write)[1] for path, write in results]
+    return [line for line in lines if line is not None]
 
 
 def _json(judged: "Sequence[Judged]", name: str) -> dict[str, object]:

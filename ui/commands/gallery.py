@@ -10,7 +10,8 @@ from recognition.gallery.kinds import Kind
 
 from .. import output, passphrase
 from ..asking import YesOption, agreed
-from ..options import JsonOption, Settings, command
+from ..options import UNCHANGED, JsonOption, Settings, command
+from ..outputs import kept
 from ..wording import count
 from .groups import gallery as _group
 
@@ -25,7 +26,7 @@ app.add_typer(_group, name="gallery")
 MOST_NAMED = 10  # photographs left out that are told one by one
 
 
-@command(_group, "info", example="likeness gallery info --json")
+@command(_group, "info", example="likeness gallery info --json", became=UNCHANGED)
 def info(settings: Settings, as_json: JsonOption = False) -> int:
     """Tell where the gallery is, whose embeddings it holds, and how much."""
     found = _upkeep(settings).info()
@@ -54,10 +55,13 @@ def info(settings: Settings, as_json: JsonOption = False) -> int:
     return 0
 
 
-@command(_group, "check", example="likeness gallery check")
-def check(settings: Settings) -> int:
+@command(_group, "check", example="likeness gallery check", became=UNCHANGED)
+def check(settings: Settings, as_json: JsonOption = False) -> int:
     """Look at everything that is kept, and tell what is damaged."""
     faults = _upkeep(settings).check()
+    if as_json:
+        output.print_json({"sound": not faults, "faults": faults})
+        return 1 if faults else 0
     for fault in faults:
         output.print_error(fault)
     if faults:
@@ -146,11 +150,18 @@ def export(
     format.
     """
     with output.progress_bar("exporting") as progress:
-        manifest = _upkeep(settings).export(target, progress)
+        upkeep, written = _upkeep(settings), []
+        place, misplaced = kept(
+            target, settings.home, lambda path: written.append(upkeep.export(path, progress))
+        )
+    [manifest] = written
     output.print_line(
         f"exported {count(manifest.people, 'person', 'people')}, "
-        f"{count(manifest.templates, 'photograph')} to {target}; sha-256 {manifest.checksum}"
+        f"{count(manifest.templates, 'photograph')} to {place}; sha-256 {manifest.checksum}"
     )
+    if misplaced is not None:
+        output.print_error(misplaced)
+        return 1
     return 0
 
 
@@ -161,12 +172,15 @@ def import_(
 ) -> int:
     """Enrol everybody of an export; who is there already gets what they lack.
 
-    Everything is checked before anything is changed. Changes made before cannot be undone
-    afterwards.
+    Everything is checked before anything is changed. `people undo` takes all of it back, up to
+    100,000 new rows; after a larger import nothing done before can be undone.
     """
     with output.progress_bar("importing") as progress:
-        added = _upkeep(settings).import_from(source, progress)
+        upkeep = _upkeep(settings)
+        added = upkeep.import_from(source, progress)
     _print_added("imported", added)
+    for one, other in upkeep.spelled_alike()[:MOST_NAMED] if added.new else ():
+        output.print_warning(f"'{one}' is spelled like '{other}': `people merge` makes them one")
     return 0
 
 

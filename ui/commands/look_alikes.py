@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import output, wording
-from ..options import JsonOption, Settings, command
+from ..options import UNCHANGED, JsonOption, Settings, command
 from .groups import people as _group
 from .people import PersonArgument
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@command(_group, "check", example="likeness people check --margin 0.1")
+@command(_group, "check", example="likeness people check --margin 0.1", became=UNCHANGED)
 def check(
     settings: Settings,
     threshold: Annotated[
@@ -24,6 +24,8 @@ def check(
         typer.Option(
             "--threshold",
             metavar="T",
+            min=-1,
+            max=1,
             help="Cosine similarity from which on two photographs are taken for one person's, "
             "however many are compared; else a tenth at most of those listed are two people.",
         ),
@@ -33,6 +35,8 @@ def check(
         typer.Option(
             "--margin",
             metavar="X",
+            min=0,
+            max=2,
             help="How far below it to look as well; 0.05 with --threshold, else 0.",
         ),
     ] = None,
@@ -56,7 +60,9 @@ def check(
         output.print_json([asdict(pair) for pair in found])
         return 0
     columns = ("person", "other", "similarity", "photographs", "share", "chance", "verdict")
-    output.print_table(columns, [_pair_row(pair) for pair in found])
+    output.print_table(
+        columns, [_pair_row(pair) for pair in found], "nobody looks like anybody else"
+    )
     return 0
 
 

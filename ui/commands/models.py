@@ -9,7 +9,7 @@ import typer
 from data.errors import ArgumentError
 
 from .. import output
-from ..options import JsonLinesOption, JsonOption, Settings, command
+from ..options import UNCHANGED, JsonLinesOption, JsonOption, Settings, command
 
 if TYPE_CHECKING:
     from backbones.catalogue import BackboneDescription
@@ -20,7 +20,7 @@ _group = typer.Typer(help="See the networks, and fetch their weights.")
 app.add_typer(_group, name="models")
 
 
-@command(_group, "list", example="likeness models list --json")
+@command(_group, "list", example="likeness models list --json", became=UNCHANGED)
 def list_models(settings: Settings, as_json: JsonOption = False) -> int:
     """List the networks: parameters, taps, and where their weights are."""
     from backbones.catalogue import describe

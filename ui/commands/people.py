@@ -12,7 +12,7 @@ from recognition.inventory import State
 
 from .. import output
 from ..asking import YesOption, agreed, is_on_terminal
-from ..options import JsonOption, Settings, command
+from ..options import MAX_ID, MOST_FACES, UNCHANGED, JsonOption, Settings, command
 from ..wording import count, quality_words
 from .groups import people as _group
 from .tables import print_people
@@ -27,12 +27,14 @@ app.add_typer(_group, name="people")
 
 PhotographsArgument = Annotated[
     list[int],
-    typer.Argument(metavar="NUMBER", help="Photographs, by the numbers of `people show`."),
+    typer.Argument(
+        metavar="NUMBER", min=1, max=MAX_ID, help="Photographs, by the numbers of `people show`."
+    ),
 ]
 PersonArgument = Annotated[str, typer.Argument(metavar="NAME", help="Somebody enrolled.")]
 
 
-@command(_group, "list", example="likeness people list --json")
+@command(_group, "list", example="likeness people list --json", became=UNCHANGED)
 def list_people(
     settings: Settings,
     deleted: Annotated[
@@ -54,11 +56,15 @@ def list_people(
     if as_json:
         output.print_json([asdict(person) for person in people])
         return 0
-    print_people(people)
+    if deleted:
+        nothing = "nobody is deleted"
+    else:
+        nothing = "nobody is in these groups" if groups else "nobody is enrolled"
+    print_people(people, nothing)
     return 0
 
 
-@command(_group, "show", example="likeness people show Ann")
+@command(_group, "show", example="likeness people show Ann", became=UNCHANGED)
 def show(settings: Settings, name: PersonArgument, as_json: JsonOption = False) -> int:
     """List the photographs that somebody is enrolled by.
 
@@ -151,7 +157,10 @@ def split(
     """Make a new person of some of somebody's photographs."""
     with settings.recognition_service() as service:
         service.split(service.person(name).person_id, numbers, new)
+        alike = service.spelled_alike([person_name(new)])
     output.print_line(f"{count(len(set(numbers)), 'photograph')} of {name} split off as {new}")
+    for line in alike:
+        output.print_warning(line)
     return 0
 
 
@@ -162,7 +171,13 @@ def exclude(
     photograph: Annotated[Path, typer.Argument(metavar="IMAGE", help="A photograph.")],
     face: Annotated[
         int | None,
-        typer.Option("--face", metavar="N", help="Which face, where there are several."),
+        typer.Option(
+            "--face",
+            metavar="N",
+            min=1,
+            max=MOST_FACES,
+            help="Which face, where there are several.",
+        ),
     ] = None,
 ) -> int:
     """Remember that a face is not somebody's.
@@ -181,7 +196,7 @@ def undo(settings: Settings) -> int:
     """Take back the latest change of the last 30 days; an erasure is final.
 
     Changes are enrolling, renaming, deleting, restoring, merging, moving, splitting, excluding,
-    telling apart, grouping, and noting consent.
+    telling apart, grouping, noting consent, and importing.
     """
     with settings.recognition_service() as service:
         what = service.undo()
@@ -189,7 +204,7 @@ def undo(settings: Settings) -> int:
     return 0
 
 
-@command(_group, "history", example="likeness people history")
+@command(_group, "history", example="likeness people history", became=UNCHANGED)
 def history(settings: Settings, as_json: JsonOption = False) -> int:
     """List what can be undone, the latest first."""
     with settings.recognition_service() as service:
@@ -198,7 +213,7 @@ def history(settings: Settings, as_json: JsonOption = False) -> int:
         output.print_json([asdict(operation) for operation in operations])
         return 0
     rows = [(operation.done_at[:19], operation.what) for operation in operations]
-    output.print_table(("done at", "what"), rows)
+    output.print_table(("done at", "what"), rows, "nothing can be undone")
     return 0
 
 
@@ -211,7 +226,10 @@ def rename(
     """Give somebody another name."""
     with settings.recognition_service() as service:
         service.rename(service.person(old).person_id, new)
+        alike = service.spelled_alike([person_name(new)])
     output.print_line(f"{old} is now {new}")
+    for line in alike:
+        output.print_warning(line)
     return 0
 
 
@@ -266,6 +284,7 @@ def erase(
             "--id",
             metavar="ID",
             min=1,
+            max=MAX_ID,
             help="Which of several who are or were called so; `people list --json` has the ids.",
         ),
     ] = None,
@@ -298,8 +317,6 @@ def _whom(
         ArgumentError: Several have the name, and there is nobody to ask which.
         GalleryError: Nobody has it.
     """
-    from recognition.gallery.names import person_name
-
     name = person_name(name)
     named = [
         (person, state)

@@ -10,7 +10,7 @@ from data.errors import ArgumentError
 
 from .. import output, passphrase
 from ..consent import consent_of
-from ..options import JsonOption, Settings, command
+from ..options import UNCHANGED, JsonOption, Settings, command
 from .groups import gallery, people
 from .people import PersonArgument
 from .tables import print_people
@@ -98,7 +98,7 @@ def rotate(
     return 0
 
 
-@command(gallery, "audit", example="likeness gallery audit --json")
+@command(gallery, "audit", example="likeness gallery audit --json", became=UNCHANGED)
 def audit(settings: Settings, as_json: JsonOption = False) -> int:
     """List who did what, the latest first, in ids: no names, no vectors.
 
@@ -119,7 +119,7 @@ def audit(settings: Settings, as_json: JsonOption = False) -> int:
         )
         for entry in entries
     ]
-    output.print_table(("done at", "action", "person", "user"), rows)
+    output.print_table(("done at", "action", "person", "user"), rows, "nothing is noted yet")
     return 0
 
 
@@ -152,11 +152,12 @@ def consent(
     return 0
 
 
-@command(people, "expiring", example="likeness people expiring --days 14")
+@command(people, "expiring", example="likeness people expiring --days 14", became=UNCHANGED)
 def expiring(
     settings: Settings,
     days: Annotated[
-        int, typer.Option("--days", metavar="N", min=0, help="How many days to look ahead.")
+        int,
+        typer.Option("--days", metavar="N", min=0, max=36_500, help="How many days to look ahead."),
     ] = 30,
     as_json: JsonOption = False,
 ) -> int:
@@ -166,7 +167,7 @@ def expiring(
     if as_json:
         output.print_json([asdict(person) for person in found])
         return 0
-    print_people(found)
+    print_people(found, f"nobody's consent ends within {days} days")
     return 0
 
 

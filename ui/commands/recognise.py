@@ -1,6 +1,5 @@
 """`identify`, `verify` and `detect`: faces in photographs, and whose they are."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,9 +19,9 @@ from recognition.results import (
 )
 
 from .. import output
-from ..options import OTHER_PEOPLE, JsonOption, Settings, command
+from ..options import MAX_ID, OTHER_PEOPLE, UNCHANGED, JsonOption, Settings, command
 from ..wording import decided, likely, quality_words
-from .batches import pictures_of, print_failures, print_oddities
+from .batches import batch_code, pictures_of, print_accounts, print_failures, print_oddities
 
 app = typer.Typer()
 
@@ -34,18 +33,23 @@ ThresholdOption = Annotated[
     typer.Option(
         "--threshold",
         metavar="T",
+        min=-1,
+        max=1,
         help="Cosine similarity from which on two faces are one person's, instead of the one that "
         "follows from how many strangers may pass.",
     ),
 ]
 
 
-@command(app, "identify", example="likeness identify party.jpg --top-k 3 --json")
+@command(app, "identify", example="likeness identify party.jpg --top-k 3 --json", became=UNCHANGED)
 def identify(
     settings: Settings,
     images: ImagesArgument,
     top_k: Annotated[
-        int, typer.Option("--top-k", metavar="K", min=1, help="How many likely people to name.")
+        int,
+        typer.Option(
+            "--top-k", metavar="K", min=1, max=10_000, help="How many likely people to name."
+        ),
     ] = 5,
     threshold: ThresholdOption = None,
     fpir: Annotated[
@@ -53,6 +57,8 @@ def identify(
         typer.Option(
             "--fpir",
             metavar="RATE",
+            min=0,
+            max=1,
             help="The part of strangers who may be given a name; the gallery's own, else 0.01.",
         ),
     ] = None,
@@ -83,7 +89,7 @@ def identify(
     strangers may be named among so many people and photographs: by the gallery's own measure
     (`calibrate`), or by what the weights say of people whom they never saw.
     """
-    paths, empty = pictures_of(images)
+    paths, empty, accounts = pictures_of(images)
     with settings.recognition_service() as service, output.progress_bar("identifying") as progress:
         found = service.identify(
             paths,
@@ -101,17 +107,21 @@ def identify(
     results = [*found, *empty]
     print_oddities(results)
     if as_json:
-        output.print_json([_identification_json(result) for result in results])
+        output.print_json(
+            [_identification_json(result) for result in results]
+            + [account.as_json() for account in accounts]
+        )
     else:
         rows = [row for result in results for row in _identification_rows(result)]
         output.print_table(("image", "face", "person", "similarity", "closest", "quality"), rows)
         for decision in decisions[:1]:
             output.print_note(decided(decision))
         print_failures(results)
-    return _batch_code(results)
+    print_accounts(accounts)
+    return batch_code(results, accounts)
 
 
-@command(app, "verify", example="likeness verify passport.jpg selfie.jpg")
+@command(app, "verify", example="likeness verify passport.jpg selfie.jpg", became=UNCHANGED)
 def verify(
     settings: Settings,
     first: Annotated[Path, typer.Argument(metavar="A", help="A photograph.")],
@@ -129,6 +139,8 @@ def verify(
         typer.Option(
             "--person-id",
             metavar="N",
+            min=1,
+            max=MAX_ID,
             help="The same by the id that `people list --json` tells, as where two are called "
             "alike.",
         ),
@@ -198,24 +210,23 @@ def _verdict(result: Verification) -> str:
     )
 
 
-@command(app, "detect", example="likeness detect party.jpg --json")
+@command(app, "detect", example="likeness detect party.jpg --json", became=UNCHANGED)
 def detect(settings: Settings, images: ImagesArgument, as_json: JsonOption = False) -> int:
     """Find the faces in photographs: boxes, landmarks, scores."""
-    paths, empty = pictures_of(images)
+    paths, empty, accounts = pictures_of(images)
     with settings.recognition_service() as service, output.progress_bar("detecting") as progress:
         results = [*service.detect(paths, progress=progress), *empty]
     print_oddities(results)
     if as_json:
-        output.print_json([asdict(result) for result in results])
+        output.print_json(
+            [asdict(result) for result in results] + [one.as_json() for one in accounts]
+        )
     else:
         rows = [row for result in results for row in _detection_rows(result)]
         output.print_table(("image", "face", "score", "landmarks"), rows)
         print_failures(results)
-    return _batch_code(results)
-
-
-def _batch_code(results: Sequence[object]) -> int:
-    return 1 if any(isinstance(result, FailedImage) for result in results) else 0
+    print_accounts(accounts)
+    return batch_code(results, accounts)
 
 
 def _identification_json(result: Identification | FailedImage) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`styles`: the style pictures that need no file."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,8 +9,8 @@ import typer
 from data.errors import ArgumentError
 
 from .. import output
-from ..options import JsonOption, Settings, command
-from ..outputs import check_folder
+from ..options import MAX_SEED, JsonOption, Settings, command
+from ..outputs import check_folder, kept
 
 if TYPE_CHECKING:
     from style.presets.registry import Preset
@@ -29,11 +30,18 @@ def styles(
         typer.Option("--only", metavar="NAME", help="Draw this one; may be repeated."),
     ] = None,
     size: Annotated[
-        int | None, typer.Option("--size", metavar="N", help="Side in pixels; else 768.")
+        int | None,
+        typer.Option("--size", metavar="N", min=64, max=2048, help="Side in pixels; else 768."),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", metavar="N", help="Draw another variant than the preset itself."),
+        typer.Option(
+            "--seed",
+            metavar="N",
+            min=0,
+            max=MAX_SEED,
+            help="Draw another variant than the preset itself.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> int:
@@ -46,7 +54,11 @@ def styles(
     if draw is None and (only or size is not None or seed is not None):
         raise ArgumentError("--only, --size and --seed go with --draw: name a folder")
     chosen = [find_preset(name) for name in only or ()] or list(PRESETS)
-    files = {} if draw is None else _drawn(chosen, draw, SIZE if size is None else size, seed)
+    files = (
+        {}
+        if draw is None
+        else _drawn(chosen, draw, SIZE if size is None else size, seed, settings.home)
+    )
     if as_json:
         rows = [{"name": PREFIX + preset.name, "about": preset.about} for preset in chosen]
         for row, preset in zip(rows, chosen, strict=True):
@@ -57,10 +69,12 @@ def styles(
             output.print_line(str(file))
     else:
         output.print_table(("style", "shows"), [(PREFIX + it.name, it.about) for it in chosen])
-    return 0
+    return 0 if all(file.parent == draw for file in files.values()) else 1
 
 
-def _drawn(presets: "list[Preset]", folder: Path, size: int, seed: int | None) -> dict[str, Path]:
+def _drawn(
+    presets: "list[Preset]", folder: Path, size: int, seed: int | None, home: Path | None
+) -> dict[str, Path]:
     """Draw presets into a folder, which is made where need be; the file of each name."""
     from data.images import save_image
     from style.presets.registry import check_drawing
@@ -71,7 +85,11 @@ def _drawn(presets: "list[Preset]", folder: Path, size: int, seed: int | None) -
     files = {}
     with output.progress_bar("drawing") as advance:
         for number, preset in enumerate(presets, start=1):
-            files[preset.name] = folder / f"{preset.name}.png"
-            save_image(preset.draw(size, seed), files[preset.name])
+            picture = preset.draw(size, seed)
+            files[preset.name], misplaced = kept(
+                folder / f"{preset.name}.png", home, partial(save_image, picture)
+            )
+            if misplaced is not None:
+                output.print_error(misplaced)
             advance(number, len(presets))
     return files

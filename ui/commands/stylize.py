@@ -125,7 +125,8 @@ def stylize(
         ),
     ] = None,
     preview_every: Annotated[
-        int, typer.Option(min=1, metavar="STEPS", help="How often the preview is renewed.")
+        int,
+        typer.Option(min=1, max=100_000, metavar="STEPS", help="How often the preview is renewed."),
     ] = 25,
     draft: Annotated[
         bool, typer.Option("--draft", help="Paint at once, in one go: a preview of the style.")
@@ -140,7 +141,12 @@ def stylize(
     ] = "auto",
     memory: Annotated[
         float | None,
-        typer.Option(metavar="GB", help="What may be taken; without it, most of what is at hand."),
+        typer.Option(
+            metavar="GB",
+            min=0,
+            max=65_536,
+            help="What may be taken; without it, most of what is at hand.",
+        ),
     ] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what memory and time it will take, and end.")
@@ -184,6 +190,7 @@ def stylize(
         memory=memory,
         fresh=fresh,
         json_lines=json_lines,
+        as_json=as_json,
     )
     if plan:
         plans.show(Easel(settings, order).plan(), as_json=as_json)

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from recognition.results import PersonSummary
 
 
-def print_people(people: "Sequence[PersonSummary]") -> None:
-    """Who is enrolled, in which groups, and by what consent."""
+def print_people(people: "Sequence[PersonSummary]", nothing: str) -> None:
+    """Who is enrolled, in which groups, and by what consent; `nothing` says that nobody is."""
     columns = ("name", "photographs", "enrolled at", "groups", "consent", "until")
     rows = [
         (
@@ -23,4 +23,4 @@ def print_people(people: "Sequence[PersonSummary]") -> None:
         )
         for person in people
     ]
-    output.print_table(columns, rows)
+    output.print_table(columns, rows, nothing)

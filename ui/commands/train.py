@@ -2,12 +2,13 @@
 
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from .. import output
-from ..options import Settings, command
+from ..options import GOES_ON, JsonLinesOption, JsonOption, Settings, command
+from .batches import batch_code, print_accounts
 from .training_options import (
     CorruptOption,
     DataOption,
@@ -42,7 +43,12 @@ SECONDS_BETWEEN_LINES = 0.5
 """Progress as JSON comes no faster."""
 
 
-@command(app, "train", example="likeness train --data photographs --loss triplet --out runs/first")
+@command(
+    app,
+    "train",
+    example="likeness train --data photographs --loss triplet --out runs/first",
+    became=GOES_ON,
+)
 def train(
     settings: Settings,
     recipe: RecipeArgument = None,
@@ -63,9 +69,8 @@ def train(
     seed: SeedOption = None,
     set_: SetOption = None,
     allow_corrupt: CorruptOption = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Report on stdout, a line of JSON each.")
-    ] = False,
+    as_json: JsonOption = False,
+    json_lines: JsonLinesOption = False,
 ) -> int:
     """Train an embedding on photographs of people.
 
@@ -95,23 +100,35 @@ def train(
     }
     config = configured(settings, recipe, flags, set_ or (), allow_corrupt=allow_corrupt)
     words = command_line("train", settings, recipe, flags, set_ or ())
-    result = _run(config, words, as_json=as_json)
+    result = _run(config, words, lines=not as_json and not json_lines, json_lines=json_lines)
     if not leads():
         return 0
     for doubt in result.doubts:
         output.print_warning(doubt)
     for missed in result.missed:
         output.print_warning(f"not used: {missed.path}: {missed.reason}")
-    if as_json:
+    print_accounts(result.accounts)
+    if json_lines:
         output.print_json({"kind": "result", **_result_as_json(result)}, compact=True)
+    elif as_json:
+        output.print_json(_result_as_json(result))
     else:
         output.print_line(result.verdict)
         output.print_line(f"{result.weights}: from epoch {result.best_epoch}")
-    return 0
+    return batch_code((), result.accounts)
 
 
-def _run(config: "TrainingConfig", command_line: str, *, as_json: bool) -> "TrainingResult":
-    """Train with a progress bar for each stage and a line for each epoch."""
+def _run(
+    config: "TrainingConfig", command_line: str, *, lines: bool, json_lines: bool
+) -> "TrainingResult":
+    """Train with a progress bar for each stage.
+
+    Args:
+        config: The run.
+        command_line: What the weights say of their making.
+        lines: Whether each epoch has a line for people on stdout.
+        json_lines: Whether progress and epochs have lines of JSON there.
+    """
     from recognition.learning.distributed import leads
     from recognition.learning.trainer import train as run
 
@@ -122,10 +139,15 @@ def _run(config: "TrainingConfig", command_line: str, *, as_json: bool) -> "Trai
 
         def tell(now: "Progress") -> None:
             advance(now.done, now.total, now.stage, note(now))
-            if as_json:
+            if json_lines:
                 print_progress(now)
 
-        report = _print_epoch_as_json if as_json else _print_epoch
+        def report(epoch: "EpochReport") -> None:
+            if json_lines:
+                _print_epoch_as_json(epoch)
+            elif lines:
+                _print_epoch(epoch)
+
         return run(config, report, progress=tell, command=command_line)
 
 
@@ -158,6 +180,7 @@ def _result_as_json(result: "TrainingResult") -> dict[str, object]:
             {"image": str(missed.path), "error": missed.reason} for missed in result.missed
         ],
         "doubts": list(result.doubts),
+        "folders": [account.as_json() for account in result.accounts],
     }
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .. import output
-from ..options import Settings, command
+from ..options import GOES_ON, MAX_SEED, JsonLinesOption, JsonOption, Settings, command
 
 if TYPE_CHECKING:
     from style.training.results import Report
@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-@command(app, "train-style-net", example="likeness train-style-net recipes/style-net.toml")
+@command(
+    app,
+    "train-style-net",
+    example="likeness train-style-net recipes/style-net.toml",
+    became=GOES_ON,
+)
 def train_style_net(
     settings: Settings,
     recipe: Annotated[
@@ -24,12 +29,16 @@ def train_style_net(
         Path | None, typer.Option(metavar="RUN", help="Folder of the run, instead of the recipe's.")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(metavar="N", help="Length of the run, instead of the recipe's.")
+        int | None,
+        typer.Option(
+            metavar="N", min=1, max=10_000_000, help="Length of the run, instead of the recipe's."
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(metavar="N", help="Instead of the recipe's.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Report on stdout, a line of JSON each.")
-    ] = False,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", min=0, max=MAX_SEED, help="Instead of the recipe's.")
+    ] = None,
+    as_json: JsonOption = False,
+    json_lines: JsonLinesOption = False,
 ) -> int:
     """Train the small network for style, or the decoder of drafts, on photographs.
 
@@ -44,14 +53,27 @@ def train_style_net(
     words += [f"--steps {steps}"] if steps is not None else []
     words += [f"--seed {seed}"] if seed is not None else []
     with output.progress_bar("training") as advance:
-        report = _print_as_json if as_json else _print
+
+        def report(now: "Report") -> None:
+            if json_lines:
+                _print_as_json(now)
+            elif not as_json:
+                _print(now)
+
         result = train(config, report, progress=advance, command=" ".join(words))
     for path, reason in result.missed:
         output.print_warning(f"not used: {path}: {reason}")
-    if as_json:
-        line = {"run": str(result.out), "weights": str(result.weights)}
-        figures = {"best_step": result.best_step, "distance": result.distance}
-        output.print_json({"kind": "result", **line, **figures}, compact=True)
+    found = {
+        "run": str(result.out),
+        "weights": str(result.weights),
+        "best_step": result.best_step,
+        "distance": result.distance,
+        "not_used": [{"image": str(path), "error": reason} for path, reason in result.missed],
+    }
+    if json_lines:
+        output.print_json({"kind": "result", **found}, compact=True)
+    elif as_json:
+        output.print_json(found)
     else:
         output.print_line(f"{result.weights}: from step {result.best_step}")
     return 0

@@ -19,7 +19,7 @@ from recognition.learning.choices import (
 )
 
 from .. import output
-from ..options import Settings
+from ..options import MAX_SEED, MOST_EPOCHS, Settings
 from ..outputs import check_folder
 
 if TYPE_CHECKING:
@@ -35,9 +35,12 @@ DataOption = Annotated[
     typer.Option("--data", metavar="DIR", help="Folder with a folder for each person."),
 ]
 EpochsOption = Annotated[
-    int | None, typer.Option(metavar="N", help="How often to go through the data.")
+    int | None,
+    typer.Option(metavar="N", min=1, max=MOST_EPOCHS, help="How often to go through the data."),
 ]
-SeedOption = Annotated[int | None, typer.Option(metavar="N", help="Of everything random.")]
+SeedOption = Annotated[
+    int | None, typer.Option(metavar="N", min=0, max=MAX_SEED, help="Of everything random.")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -65,21 +68,30 @@ InitOption = Annotated[
 FreezeOption = Annotated[
     int | None,
     typer.Option(
-        metavar="N", help="With --init: let one stage more learn every N epochs, the head first."
+        metavar="N",
+        min=0,
+        max=MOST_EPOCHS,
+        help="With --init: let one stage more learn every N epochs, the head first.",
     ),
 ]
-RateOption = Annotated[float | None, typer.Option(metavar="X", help="Largest learning rate.")]
+RateOption = Annotated[
+    float | None, typer.Option(metavar="X", min=0, max=100, help="Largest learning rate.")
+]
 OptimizerOption = Annotated[
     OptimizerName | None, typer.Option(help="How a gradient becomes a step.")
 ]
 ScheduleOption = Annotated[ScheduleName | None, typer.Option(help="How the learning rate changes.")]
 WarmupOption = Annotated[
-    float | None, typer.Option(metavar="X", help="Share of the run in which the rate climbs.")
+    float | None,
+    typer.Option(metavar="X", min=0, max=1, help="Share of the run in which the rate climbs."),
 ]
 PrecisionOption = Annotated[Precision | None, typer.Option(help="Of the forward pass.")]
 MetricOption = Annotated[Metric | None, typer.Option(help="What is best, on people kept out.")]
 PatienceOption = Annotated[
-    int | None, typer.Option(metavar="N", help="Epochs without a better metric to wait.")
+    int | None,
+    typer.Option(
+        metavar="N", min=1, max=MOST_EPOCHS, help="Epochs without a better metric to wait."
+    ),
 ]
 
 

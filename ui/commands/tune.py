@@ -10,7 +10,7 @@ from data.errors import ArgumentError
 from recognition.learning.choices import SamplerName
 
 from .. import output
-from ..options import JsonOption, Settings, command
+from ..options import GOES_ON, MOST_EPOCHS, JsonOption, Settings, command
 from .training_options import (
     CorruptOption,
     DataOption,
@@ -38,6 +38,7 @@ _EVERY = 2
     app,
     "tune",
     example="likeness tune recipe.toml --search optimizer.rate=1e-4..1e-1:log --trials 20",
+    became=GOES_ON,
 )
 def tune(
     settings: Settings,
@@ -56,7 +57,9 @@ def tune(
             help="What differs: LOW..HIGH, LOW..HIGH:log, or choices A,B,C; may be given again.",
         ),
     ] = None,
-    trials: Annotated[int, typer.Option(metavar="N", help="How many runs.")] = 20,
+    trials: Annotated[
+        int, typer.Option(metavar="N", min=1, max=10_000, help="How many runs.")
+    ] = 20,
     sampler: Annotated[
         SamplerName, typer.Option(help="At random, or from what earlier runs taught.")
     ] = SamplerName.RANDOM,
@@ -65,9 +68,14 @@ def tune(
     ] = False,
     every: Annotated[
         int | None,
-        typer.Option(metavar="N", help=f"With --nurse: epochs of a round, otherwise {_EVERY}."),
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=MOST_EPOCHS,
+            help=f"With --nurse: epochs of a round, otherwise {_EVERY}.",
+        ),
     ] = None,
-    parallel: Annotated[int, typer.Option(metavar="N", help="Runs at a time.")] = 1,
+    parallel: Annotated[int, typer.Option(metavar="N", min=1, max=256, help="Runs at a time.")] = 1,
     epochs: EpochsOption = None,
     seed: SeedOption = None,
     set_: SetOption = None,

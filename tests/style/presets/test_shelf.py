@@ -1,3 +1,4 @@
+import errno
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,23 @@ def test_a_sheet_has_its_pictures_in_rows() -> None:
     places = [(number % COLUMNS, number // COLUMNS) for number in range(5)]
     found = [sheet.getpixel((x * TILE + 9, y * TILE + 9)) for x, y in places]
     assert found == [(255, 0, 0), (0, 128, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0)]
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_data_folder_that_cannot_be_written_stops_nothing(
+    tmp_path: Path, preset: Preset, drawn: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "presets").write_bytes(b"in the way")
+    file = preset_file(preset, home)
+    assert not file.is_relative_to(home)
+    with Image.open(file) as picture:
+        assert picture.size == (768, 768)
+    assert file.parent.stat().st_mode & 0o077 == 0
+    monkeypatch.setattr("style.presets.shelf.atomic_output", full)
+    with pytest.raises(ArgumentError, match="cannot keep the preset teal"):
+        preset_file(preset, tmp_path)  # nothing can be written at all
