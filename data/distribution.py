@@ -40,6 +40,15 @@ def install_command(extra: str = "") -> str:
     return " ".join([shlex.join(pip), *map(_quoted, packages)])
 
 
+def package_command(requirement: str) -> str:
+    """The command line that installs one package into this very environment, again if need be.
+
+    Args:
+        requirement: The package as pip takes it, with its version.
+    """
+    return " ".join([shlex.join([*_pip(), "install", "--force-reinstall"]), _quoted(requirement)])
+
+
 def packages_of(extra: str) -> list[str]:
     """The packages that an extra asks for, with their versions, as pip takes them."""
     try:

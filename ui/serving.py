@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from data.distribution import install_command
 from data.errors import AppError
 from data.files import data_home, private_folder, write_atomic
 
@@ -127,7 +128,7 @@ def _script() -> Path:
     """The page's router, installed beside this package."""
     page = importlib.util.find_spec("app")
     if page is None or page.origin is None:
-        raise AppError("the page is not installed: install likeness again")
+        raise AppError(f"the page is not installed: {install_command()}")
     return Path(page.origin).resolve()
 
 

@@ -171,13 +171,21 @@ def identify(
     enrol: Annotated[
         int | None,
         typer.Option(
-            "--enrol", metavar="N", min=1, help="How many of --people are enrolled in each draw."
+            "--enrol",
+            metavar="N",
+            min=1,
+            max=1_000_000,
+            help="How many of --people are enrolled in each draw.",
         ),
     ] = None,
     templates: Annotated[
         int,
         typer.Option(
-            "--templates", metavar="M", min=1, help="By how many photographs each of these."
+            "--templates",
+            metavar="M",
+            min=1,
+            max=1_000_000,
+            help="By how many photographs each of these.",
         ),
     ] = 1,
     draws: Annotated[

@@ -252,6 +252,7 @@ def restore(
             "--id",
             metavar="ID",
             min=1,
+            max=MAX_ID,
             help="Which of several who were called so; `people list --deleted --json` has the ids.",
         ),
     ] = None,

@@ -151,6 +151,8 @@ def verify(
         typer.Option(
             "--far",
             metavar="RATE",
+            min=0,
+            max=1,
             help="The part of pairs of two people who may pass for one; the gallery's own, else "
             "0.001.",
         ),
