@@ -52,12 +52,15 @@ class Quality:
         size: Distance between the eyes in pixels of the photograph; of a face turned aside, what it
             would be from the front.
         sharpness: Standard deviation of the aligned face's Laplacian over that of the face itself:
-            about 0.3 for a sharp face, 0.1 and less for a blurred one.
+            about 0.3 for a sharp face, 0.1 and less for a blurred one, 2 and more for noise.
         turn: How far it is turned aside, from the nose's place between the eyes: 0 looks straight
             at the camera; at -1 and 1 the nose is below an eye.
         nod: How far it looks up (below 0) or down, from the nose's place between eyes and mouth: at
             -1 it is level with the eyes, at 1 with the mouth.
         brightness: The mean of the aligned face's middle, 0 … 1.
+        trust: The cosine similarity to be expected between the face's embedding and that of a clean
+            photograph of the same moment, 0 … 1; None where it was not measured, as in galleries
+            from before.
     """
 
     size: float
@@ -65,6 +68,7 @@ class Quality:
     turn: float
     nod: float
     brightness: float
+    trust: float | None = None
 
 
 class Use(StrEnum):

@@ -23,7 +23,7 @@ from data.tensors import read_tensors
 from .color import Palette
 from .config import Region, StyleConfig
 from .decoder import TAPS, DraftDecoder, Manner, adapted, softened
-from .pyramid import fit, least_side, resize, shrink, size_of
+from .pyramid import enough, fit, least_side, resize, shrink, size_of
 from .regions import Area, divide, photograph_stays
 
 ENCODER = "vgg_slim"
@@ -199,7 +199,7 @@ def _check(content: Tensor, styles: Sequence[Tensor], config: StyleConfig) -> No
     if min(height, width) < least:
         raise ArgumentError(
             f"a picture of {width}×{height} px is too small for a draft, which needs {least} px on "
-            "the shorter side: choose a larger size or a less elongated picture"
+            f"the shorter side: {enough(size_of(content), least)}"
         )
 
 

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from data.errors import ArgumentError
 
+from .config import MAX_SIZE, MIN_SIZE
+
 
 def size_of(picture: Tensor) -> tuple[int, int]:
     """(H, W) of a picture (..., H, W), px."""
@@ -71,9 +73,26 @@ def paintable(photograph: tuple[int, int], sides: tuple[int, ...], stride: int) 
         height, width = fit(photograph, sides[-1])
         raise ArgumentError(
             f"a picture of {width}×{height} px is too small for this network, which needs "
-            f"{least} px on the shorter side: choose a larger size or a less elongated picture"
+            f"{least} px on the shorter side: {enough(photograph, least)}"
         )
     return usable
+
+
+def enough(photograph: tuple[int, int], least: int) -> str:
+    """What to do about a picture whose shorter side would come out too short, in words.
+
+    Args:
+        photograph: (H, W) of the content, px.
+        least: How long the shorter side must be, px.
+    """
+    longer = max(least, MIN_SIZE)
+    while min(fit(photograph, longer)) < least:
+        # Proportions first; rounding may ask for a pixel more.
+        longer = max(longer + 1, (least - 1) * max(photograph) // min(photograph))
+        if longer > MAX_SIZE:
+            ratio = MAX_SIZE // least
+            return f"no size will do; crop it so that it is at most {ratio} times as long as wide"
+    return f"a size of {longer} will do, or a less elongated picture"
 
 
 def resize(picture: Tensor, size: tuple[int, int]) -> Tensor:

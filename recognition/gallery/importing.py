@@ -245,7 +245,9 @@ def _sha256(text: object) -> str:
 def _quality(found: dict[str, Any] | None) -> Quality | None:
     if found is None:
         return None
-    values = {name: found[name] for name in QUALITY_COLUMNS}
+    values = {name: found[name] for name in QUALITY_COLUMNS if name != "trust"}
+    if found.get("trust") is not None:  # of an export from before there is none
+        values["trust"] = found["trust"]
     for value in values.values():
         if type(value) not in (int, float) or not math.isfinite(value):
             raise ValueError("a quality that is no number")

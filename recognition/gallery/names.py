@@ -72,7 +72,10 @@ def kept_name(text: str) -> str:
     name = unicodedata.normalize("NFC", text).strip()
     if not 1 <= len(name) <= LONGEST_NAME:
         raise ArgumentError(
-            f"a name of {len(name)} characters: expected 1 to {LONGEST_NAME}; choose another name"
+            f"the name is empty: give one, of at most {LONGEST_NAME} characters"
+            if not name
+            else f"the name has {len(name)} characters, of which at most {LONGEST_NAME} are kept: "
+            "shorten it"
         )
     for character in name:
         refused = _REFUSED_CATEGORIES.get(unicodedata.category(character))

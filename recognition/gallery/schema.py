@@ -49,6 +49,8 @@ CREATE TABLE quality (
 ) STRICT
 """
 
+_TRUST = "ALTER TABLE quality ADD COLUMN trust REAL"
+
 _OLDER_EXCLUSION = """
 CREATE TABLE exclusion (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -215,6 +217,7 @@ MIGRATIONS = {
         # What an encrypted gallery's rows are bound to is what its earlier backups had.
         "UPDATE gallery SET origin_id = ifnull((SELECT gallery_id FROM wrapped_key), gallery_id)",
         *_LASTING,
+        _TRUST,
     ),
 }
 """A version → the statements that make the next one of it."""
@@ -275,6 +278,6 @@ CREATE TABLE crop (
     picture BLOB NOT NULL
 ) STRICT;
 {_CALIBRATION};
-{";".join((*_JOURNAL, *_PRIVACY, *_GROUPS, *_LASTING))};
+{";".join((*_JOURNAL, *_PRIVACY, *_GROUPS, *_LASTING, _TRUST))};
 COMMIT;
 """

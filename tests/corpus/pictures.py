@@ -169,3 +169,16 @@ def g4(side: int) -> bytes:
 
 def _sum(content: bytes) -> bytes:
     return struct.pack(">I", zlib.crc32(content))
+
+
+@cache
+def _aligned() -> np.ndarray:
+    import skimage
+
+    with Image.open(Path(skimage.__file__).parent / "data" / "astronaut.png") as photograph:
+        return np.asarray(photograph.convert("RGB").crop((170, 60, 282, 172)))
+
+
+def face_crop(number: int = 0) -> np.ndarray:
+    """Return a good aligned face, (112, 112, 3) uint8; its brightness tells one from another."""
+    return (_aligned() * (1 - number % 97 / 300)).astype(np.uint8)

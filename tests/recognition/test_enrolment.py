@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from corpus.pictures import face_crop
 from PIL import Image
 
 from recognition.enrolment import Terms, enrol, joined
@@ -36,7 +37,7 @@ class StandInFace:
 
     @property
     def crop(self) -> np.ndarray:
-        return np.random.default_rng(self.number).integers(60, 200, (112, 112, 3), np.uint8)
+        return face_crop(self.number)
 
 
 class StandInGallery:
@@ -154,7 +155,9 @@ def test_a_face_too_poor_is_left_out_unless_any_will_do(monkeypatch: pytest.Monk
     monkeypatch.setattr(StandInFace, "crop", dark)
     gallery = StandInGallery()
     [skipped] = enrol(gallery, "Ann", [seen("a", 1)], terms()).skipped
-    assert skipped.reason.startswith("the face is blurred (sharpness 0.00, wanted 0.07), too dark")
+    assert skipped.reason.startswith(
+        "the face is blurred (sharpness 0.000; 0.07 or more is needed), too dark"
+    )
     assert "--any-quality" in skipped.reason
     assert gallery.asked == []
     [kept] = enrol(gallery, "Ann", [seen("a", 1)], terms(any_quality=True)).kept

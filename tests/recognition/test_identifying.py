@@ -3,6 +3,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from corpus.pictures import face_crop
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,7 +37,7 @@ class StandInGallery:
 def named(
     similarities: Sequence[dict[str, float]], *, top_k: int = 5, repeats: bool = False
 ) -> list[IdentifiedFace]:
-    crop = np.random.default_rng(0).integers(60, 200, (112, 112, 3), np.uint8)
+    crop = face_crop()
     face = Face((0.0, 0.0, 112.0, 112.0), 0.9, LANDMARKS)
     faces = tuple(
         DetectedFace(face, np.array([number], np.float32), crop)

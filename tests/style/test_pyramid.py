@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import ArgumentError
-from style.pyramid import fit, paintable, resize, scales, share_steps, shrink, size_of
+from style.config import MAX_SIZE, MIN_SIZE
+from style.pyramid import enough, fit, paintable, resize, scales, share_steps, shrink, size_of
 
 SIDES = st.integers(min_value=1, max_value=30_000)
 
@@ -70,7 +71,9 @@ def test_scales_too_small_for_the_network_are_left_out() -> None:
 
 
 def test_a_picture_too_small_for_the_network_is_refused_with_its_size() -> None:
-    with pytest.raises(ArgumentError, match=r"512×17 px is too small.*32 px.*larger size"):
+    with pytest.raises(
+        ArgumentError, match=r"512×17 px is too small.*32 px.*a size of \d+ will do"
+    ):
         paintable((1000, 30_000), (128, 512), stride=16)
 
 
@@ -91,3 +94,17 @@ def test_shrink_never_enlarges_and_keeps_the_shorter_side() -> None:
     assert size_of(shrink(picture, 20, shorter=16)) == (16, 32)
     assert shrink(picture, 200, shorter=4) is picture
     assert shrink(picture, 20, shorter=64) is picture
+
+
+@given(st.integers(1, 4000), st.integers(1, 4000), st.sampled_from([16, 32, 64, 128]))
+def test_the_size_that_is_said_to_do_does_and_none_much_smaller(
+    height: int, width: int, least: int
+) -> None:
+    said = enough((height, width), least)
+    if said.startswith("no size"):
+        assert min(fit((height, width), MAX_SIZE)) < least
+        return
+    longer = int(said.split()[3])
+    assert min(fit((height, width), longer)) >= least
+    smaller = longer - max(2, longer // least)
+    assert longer == max(least, MIN_SIZE) or min(fit((height, width), smaller)) < least

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from corpus.pictures import face_crop
 from kills import killed
 from PIL import Image
 from trial import Outcome
@@ -40,7 +41,7 @@ class MadeUpFaces:
         rng = np.random.default_rng(pixel)
         vector = np.random.default_rng(pixel[0]).normal(size=32) + 0.3 * rng.normal(size=32)
         unit = (vector / np.linalg.norm(vector)).astype(np.float32)
-        crop = rng.integers(60, 200, (112, 112, 3), np.uint8)
+        crop = face_crop(int(rng.integers(97)))
         return DetectedFace(Face((0.0, 0.0, 9.0, 9.0), 0.9, LANDMARKS), unit, crop)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from corpus.pictures import face_crop
 from PIL import Image
 from stand_in_tail import step_tail
 
@@ -47,7 +48,7 @@ class ColourPipeline:
             if colour.any():
                 box = (float(left), 0.0, left + 32.0, 32.0)
                 points = tuple((left + x, y) for x, y in LANDMARKS)
-                crop = np.tile(np.uint8([[[150]], [[90]]]), (56, 112, 3))
+                crop = face_crop()
                 face = Face(box=box, detection_score=0.9, landmarks=points)  # type: ignore[arg-type]
                 found.append(Found(face, colour / np.linalg.norm(colour), crop))
         return found
@@ -447,7 +448,14 @@ def test_enrolling_tells_each_photograph_as_json(
     odd, bad = picture(tmp_path / "odd.png", TEAL), picture(tmp_path / "bad.png", BLACK)
     kept, skipped = as_json(capsys, "enroll", odd, bad, "--name", "Ann", code=1)
     assert (kept["image"], kept["person"]) == (odd, "Ann")
-    assert set(kept["quality"]) == {"size", "sharpness", "turn", "nod", "brightness"}
+    assert set(kept["quality"]) == {
+        "size",
+        "sharpness",
+        "turn",
+        "nod",
+        "brightness",
+        "trust",
+    }
     assert kept["quality"]["turn"] == pytest.approx(0, abs=0.01)
     [warning] = kept["warnings"]
     assert "unlike the other photographs of 'Ann'" in warning
