@@ -161,8 +161,8 @@ def test_noise_and_dots_are_not_taken_for_sharpness(kind: str, astronaut: Image.
         if kind == "salt":
             added = (
                 600
-                * (rng.random(pixels.shape[:2] + (1,)) - 0.5)
-                * (rng.random(pixels.shape[:2] + (1,)) < 0.5)
+                * (rng.random((*pixels.shape[:2], 1)) - 0.5)
+                * (rng.random((*pixels.shape[:2], 1)) < 0.5)
             )
         if kind == "speckle":
             added = pixels * rng.normal(0, 0.9, pixels.shape)
