@@ -11,7 +11,7 @@ from recognition.enrolment import Terms, enrol, joined
 from recognition.gallery.templates import Template
 from recognition.noticing import Watch
 from recognition.photographs import Seen
-from recognition.results import Enrolled, Enrolment, Face, FailedImage, Skipped
+from recognition.results import Enrolled, Enrolment, Face, FailedImage, PersonSummary, Skipped
 
 LANDMARKS = ((38.0, 52.0), (74.0, 52.0), (56.0, 72.0), (42.0, 92.0), (71.0, 92.0))
 
@@ -55,6 +55,11 @@ class StandInGallery:
     ) -> dict[int, str]:
         self.asked.append((person, list(templates)))
         return self.left_out
+
+    def person(self, name: str) -> PersonSummary:
+        return PersonSummary(
+            person_id=1, name=name, photographs=1, enrolled_at="2026-01-01T00:00:00+00:00"
+        )
 
     def templates_of(self, person: str) -> tuple[list[str], np.ndarray]:
         [templates] = [templates for name, templates in self.asked if name == person]
