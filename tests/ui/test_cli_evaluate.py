@@ -26,6 +26,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
         return [[c / np.linalg.norm(c)] if c.any() else [] for c in colours]
 
     monkeypatch.setattr(ways, "plain_finder", lambda way, settings: find)
+    monkeypatch.setattr("ui.commands.evaluate._tail", lambda settings, way: None)
 
 
 def photographs(root: Path, name: str, count: int, first: int = 1) -> None:

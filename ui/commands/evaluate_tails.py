@@ -8,9 +8,8 @@ import typer
 
 from data.errors import ArgumentError
 
-from .. import output
+from .. import output, ways
 from ..options import JsonOption, Settings, command
-from ..ways import Way, plain_finder
 from ..wording import count, percentage
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def tails(
     if out is not None and out.suffix not in (".json", ".safetensors"):
         raise ArgumentError(f"{out.name}: a card is .json, weights are .safetensors")
     embedder = settings.face_embedder()
-    find = plain_finder(Way(aligned=aligned), settings)
+    find = ways.plain_finder(ways.Way(aligned=aligned), settings)
     paths = [path for person in chosen for path in person.photographs]
     with output.progress_bar("embedding") as progress:
         embedded = embed_photographs(paths, find, root=people, progress=progress)
