@@ -10,6 +10,7 @@ st.html(PAGE_CSS)
 st.logo(WORDMARK, size="large")
 serving.require_gate()
 resources.decode_apart()
+resources.tidy_daily()
 pages = [
     st.Page("ui/pages/people.py", title="People", icon=":material/group:", default=True),
     st.Page("ui/pages/identify.py", title="Identify", icon=":material/person_search:"),

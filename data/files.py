@@ -4,7 +4,6 @@ import contextlib
 import errno
 import hashlib
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import platformdirs
 
 from .errors import AppError, ArgumentError
+from .temporary import temporary_path
 
 _LONGEST_SHOWN = 160
 """Characters of a file's name or of a library's message that a line for the user holds."""
@@ -92,7 +92,7 @@ def mode_for_others(path: Path) -> int:
 
 
 @contextlib.contextmanager
-def atomic_output(path: Path, *, mode: int = 0o600) -> Iterator[Path]:
+def atomic_output(path: Path, *, mode: int = 0o600, notes: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path`, and put it in `path`'s place once the block is done.
 
     Whoever looks at `path` sees the old file or the whole new one, also after a power cut. If the
@@ -102,6 +102,7 @@ def atomic_output(path: Path, *, mode: int = 0o600) -> Iterator[Path]:
     Args:
         path: The file to write; its folder must exist.
         mode: Permissions of the new file, less the process's umask.
+        notes: See `temporary_path`.
 
     Yields:
         An empty file in the same folder, hidden, with the suffix of `path`.
@@ -109,15 +110,10 @@ def atomic_output(path: Path, *, mode: int = 0o600) -> Iterator[Path]:
     Raises:
         OSError: The folder cannot be written, or the disk is full.
     """
-    temporary = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
-    try:
+    with temporary_path(path.parent, path.suffix, mode=mode, notes=notes) as temporary:
         yield temporary
         _sync(temporary, os.O_RDWR)
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
     if hasattr(os, "O_DIRECTORY"):  # Windows cannot open a folder, and keeps renames by itself
         _sync(path.parent, os.O_DIRECTORY)
 

@@ -1,9 +1,10 @@
 """What is told of those enrolled, to set them right by hand: frozen values without torch."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from enum import StrEnum
 
+from data import clock
 from data.errors import ArgumentError
 
 from .results import Quality
@@ -94,7 +95,7 @@ class Consent:
 
     Attributes:
         note: In words, as "signed form 12, for the office door"; None leaves what was noted.
-        until: The last day (UTC) on which it holds; None leaves what was noted.
+        until: The last day on which it holds, where the user is; None leaves what was noted.
         for_ever: Whether it holds without end, whatever was noted.
 
     Raises:
@@ -126,8 +127,8 @@ class Consent:
 
 
 def today() -> date:
-    """The day in UTC, by which consent ends."""
-    return datetime.now(UTC).date()
+    """The day where the user is, by which consent ends."""
+    return clock.today()
 
 
 @dataclass(frozen=True, slots=True)

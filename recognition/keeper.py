@@ -17,10 +17,11 @@ from .gallery.names import alike, person_name, spelling
 from .gallery.people import Who
 from .gallery.places import Folder, place_of
 from .gallery.protocol import AnyGallery, nobody_enrolled
+from .gallery.searching import aside_in
 from .gallery.templates import EmbeddingModel
 from .inventory import AuditEntry, Operation, PhotographSummary, State, today
 from .results import PersonSummary
-from .secrets import Ask, find_secret, keep_in_keyring
+from .secrets import Ask, find_secret, keep_in_keyring, secret_in_environment
 
 _MOST_SPELLED = 100_000
 
@@ -47,8 +48,9 @@ class PeopleKeeper(Editable):
         self._ask = ask
         self._secret: str | None = None
         self._is_shut = False  # by `lock`, until `unlock`
+        self._may_be_plain = False
         self._home = data_home(home)
-        self._place = place_of(gallery, self._home, self._find_secret)
+        self._place = place_of(gallery, self._home, self._find_secret, self._is_given)
         self._lock = threading.RLock()
         self._open_gallery: AnyGallery | None = None
 
@@ -142,7 +144,12 @@ class PeopleKeeper(Editable):
             return ()
         folder = self._place.path
         places = [folder, *folder.glob("*"), *folder.glob("index/*")]
-        return tuple(
+        put_aside = tuple(
+            f"{printable(place)} keeps everybody as they were when it was put aside, whoever was "
+            "erased since: `likeness gallery put-aside` removes it"
+            for place in aside_in(folder)
+        )
+        return put_aside + tuple(
             f"{printable(place)} is open to other users of this machine (mode {mode:04o}): "
             f"chmod {'700' if place.is_dir() else '600'} it"
             for place in places
@@ -177,6 +184,11 @@ class PeopleKeeper(Editable):
         gallery = self._gallery()
         gallery.erase(who)
         return gallery.lingers
+
+    def tidy(self) -> None:
+        """Erase whoever's time is over; nothing where the gallery is locked, or there is none."""
+        if self._is_there and not self.is_locked:
+            self._gallery().tidy()
 
     def thumbnail(self, person: Who, photograph: int | None = None) -> bytes | None:
         """The aligned face of a person's photograph as a PNG; None if none was kept.
@@ -269,8 +281,9 @@ class PeopleKeeper(Editable):
             GalleryError: There is no gallery.
         """
         with self._lock:
-            gallery = self._existing()
-            gallery.encrypt(secret, keep_in_keyring if keyring else None)
+            with self._letting_it_be_plain():
+                gallery = self._existing()
+                gallery.encrypt(secret, keep_in_keyring if keyring else None)
             self._secret = secret
 
     def rotate(self, secret: str, *, data_key: bool = False, keyring: bool = False) -> None:
@@ -292,7 +305,19 @@ class PeopleKeeper(Editable):
 
     def decrypt(self) -> None:
         """Decrypt the gallery; see `Gallery.decrypt`."""
-        self._existing().decrypt()
+        with self._lock:
+            with self._letting_it_be_plain():
+                self._existing().decrypt()
+            self._secret = None
+
+    @contextmanager
+    def _letting_it_be_plain(self) -> Iterator[None]:
+        """Use the gallery though a key is given and it is not encrypted, or not any more."""
+        self._may_be_plain = True
+        try:
+            yield
+        finally:
+            self._may_be_plain = False
 
     def _remembered_model(self) -> EmbeddingModel | None:
         return self._gallery().model if self._is_there else None
@@ -325,6 +350,11 @@ class PeopleKeeper(Editable):
 
     def _find_secret(self, key_id: str) -> str | None:
         return None if self._is_shut else self._secret or find_secret(key_id, self._ask)
+
+    def _is_given(self) -> bool:
+        return not self._may_be_plain and (
+            self._is_shut or self._secret is not None or secret_in_environment() is not None
+        )
 
     def _gallery_for(self, model: EmbeddingModel) -> AnyGallery:
         """The gallery, made where there is none."""

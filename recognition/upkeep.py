@@ -1,22 +1,25 @@
 """Keeping and moving galleries, for both front doors: one call for each thing wanted done."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from data.errors import ArgumentError, GalleryError, LockedError
-from data.files import data_home
+from data.files import data_home, printable
 
 from .gallery import backup, exporting, importing
+from .gallery.backup import Foreseen
 from .gallery.copying import Copied, copy_gallery
 from .gallery.exchange import Manifest
 from .gallery.kinds import Kind
 from .gallery.names import alike
-from .gallery.places import folder_of, place_of
+from .gallery.places import Folder, folder_of, place_of
 from .gallery.protocol import nobody_enrolled
 from .gallery.records import Added
+from .gallery.searching import aside_in
 from .results import Calibration, Use
-from .secrets import Ask, find_secret
+from .secrets import Ask, find_secret, secret_in_environment
 
 Progress = Callable[[int, int], None]
 
@@ -62,7 +65,7 @@ class Upkeep:
     ) -> None:
         self._ask = ask
         self._home = data_home(home)
-        self._place = place_of(gallery, self._home, self._find_secret)
+        self._place = place_of(gallery, self._home, self._find_secret, _is_given)
 
     def info(self) -> GalleryInfo:
         """Tell what the gallery is and holds.
@@ -123,17 +126,38 @@ class Upkeep:
     def restore(self, source: Path) -> Path | None:
         """Make the gallery what a backup says; see `backup.restore`."""
         folder = folder_of(self._place, "a backup")
-        return backup.restore(source, folder.path, folder.find_secret)
+        aside = backup.restore(source, folder.path, folder.find_secret)
+        secret = secret_in_environment()
+        if secret is not None:  # a plain backup, in a place where there was no gallery
+            with Folder(folder.path, folder.find_secret).open() as gallery:
+                if not gallery.is_encrypted:
+                    gallery.encrypt(secret, whatever_was_put_aside=True)
+        return aside
+
+    def foresee(self, source: Path) -> Foreseen:
+        """What a restoration would take away; see `backup.foresee`."""
+        folder = folder_of(self._place, "a backup")
+        return backup.foresee(source, folder.path, folder.find_secret)
 
     def export(self, target: Path, progress: Progress = lambda done, total: None) -> Manifest:
         """Write everything to the open format; see `exporting.export`."""
         with self._place.open() as gallery:
-            return exporting.export(gallery, target, progress)
+            return exporting.export(gallery, target, progress, self._swept())
 
-    def import_from(self, source: Path, progress: Progress = lambda done, total: None) -> Added:
+    def import_from(
+        self,
+        source: Path,
+        progress: Progress = lambda done, total: None,
+        *,
+        thresholds: bool = False,
+    ) -> Added:
         """Put in everybody of an export; see `importing.import_from`."""
         return importing.import_from(
-            source, lambda model: self._place.open(model=model, create=True), progress
+            source,
+            lambda model: self._place.open(model=model, create=True),
+            progress,
+            scratch=self._swept(),
+            thresholds=thresholds,
         )
 
     def spelled_alike(self) -> list[tuple[str, str]]:
@@ -141,6 +165,25 @@ class Upkeep:
         with self._place.open() as gallery:
             everybody = [person.name for person in gallery.people()]
         return [(one, other) for one, other in alike(everybody, everybody) if one < other]
+
+    def offered_thresholds(self, source: Path) -> tuple[Calibration, ...]:
+        """The thresholds that an export brings for uses for which the gallery has none.
+
+        Raises:
+            ArgumentError: There is no such file.
+            GalleryError: It is damaged, no export, or a newer Likeness's.
+        """
+        offered = importing.thresholds_in(source)
+        if not offered or not self._place.exists:
+            return offered
+        with self._place.open() as gallery:
+            return tuple(one for one in offered if gallery.calibration(one.use) is None)
+
+    def _swept(self) -> Path | None:
+        """The gallery's folder, which every command sweeps; None where there is none yet."""
+        if isinstance(self._place, Folder) and self._place.path.is_dir():
+            return self._place.path
+        return None
 
     def copy(
         self, source: str, target: str, progress: Progress = lambda done, total: None
@@ -152,11 +195,34 @@ class Upkeep:
             target: Another; made where there is no gallery.
             progress: Called with how many people are done, and of how many.
         """
-        there, here = (place_of(named, self._home, self._find_secret) for named in (source, target))
+        there, here = (
+            place_of(named, self._home, self._find_secret, _is_given) for named in (source, target)
+        )
         if str(there) == str(here):
             raise ArgumentError(f"{there} cannot be copied to itself: name two galleries")
         with there.open() as first, here.open(model=first.model, create=True) as second:
             return copy_gallery(first, second, progress)
 
+    def put_aside(self) -> tuple[Path, ...]:
+        """The damaged galleries that restorations have put aside, the oldest first."""
+        return aside_in(folder_of(self._place, "what was put aside").path)
+
+    def remove_aside(self) -> None:
+        """Remove what was put aside, for good.
+
+        Raises:
+            GalleryError: It cannot be removed.
+        """
+        for place in self.put_aside():
+            try:
+                shutil.rmtree(place)
+            except OSError as error:
+                reason = error.strerror or error
+                raise GalleryError(f"cannot remove {printable(place)}: {reason}") from error
+
     def _find_secret(self, key_id: str) -> str | None:
         return find_secret(key_id, self._ask)
+
+
+def _is_given() -> bool:
+    return secret_in_environment() is not None

@@ -25,15 +25,18 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from data import clock
 from data.environment import handed_on
 from data.errors import AppError
 from data.files import data_home, printable, private_folder, read_end, read_regular, write_atomic
+from data.temporary import sweep
 
 from .orders import JobOrder
 from .supervise import COMPLAINTS, DONE, ENDED, MOST_BYTES, folder_size
@@ -50,6 +53,7 @@ MOST_BYTES_KEPT = 5_000_000_000
 """Bytes of all their files; `MOST_BYTES` of one job's."""
 
 _ID = re.compile(r"[0-9a-f]{16}")
+_CLOCK, _MOST_SEEN = "clock.json", 1000
 _RECORD, _LOCK, _CANCELLED = "job.json", "lock", "cancelled"
 _LONGEST_RECORD, _LONGEST_TITLE = 100_000, 200  # bytes, characters
 _LONGEST_COMPLAINT = 1_000_000  # bytes at the end of what a job prints as errors
@@ -214,7 +218,8 @@ def find(identity: str, *, home: Path | None = None) -> Job | None:
 
 
 def all_jobs(home: Path | None = None) -> list[Job]:
-    """Every job whose folder is still there and can be read, the newest first."""
+    """Every job whose time is not over and whose record can be read, the newest first."""
+    tidy(home)
     jobs = [job for name in _ids(home) if (job := find(name, home=home))]
     return sorted(jobs, key=lambda job: job.created, reverse=True)
 
@@ -254,16 +259,49 @@ def discard(job: Job) -> None:
 
 
 def tidy(home: Path | None = None) -> None:
-    """Remove the folders of jobs that ended too long ago, and of those that never began."""
-    limit = time.time() - KEPT_DAYS * 24 * 3600
-    folder = _folder(home)
-    for entry in list(folder.iterdir()) if folder.is_dir() else []:
+    """Remove the folders of jobs that ended too long ago, and of those that never began.
+
+    By the end that was written down, however often somebody looked at the pictures since; and only
+    if the clock can be believed, see `data.clock`.
+    """
+    folder, limit = _folder(home), clock.now() - timedelta(days=KEPT_DAYS)
+    sweep(folder)
+    over = [name for name in _ids(home) if _kept_since(folder / name) < limit.timestamp()]
+    if not over or not _clock_is_plausible(folder):
+        return
+    for name in over:
+        sweep(folder / name)
+        job = find(name, home=home)
+        if job is None or job.state is not JobState.RUNNING:
+            shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _kept_since(folder: Path) -> float:
+    """When a job ended, or else was started, or its folder was made: seconds since 1970."""
+    record = _record(folder)
+    for moment in (_ended(folder).get("ended"), record and record.created):
+        if isinstance(moment, int | float) and math.isfinite(moment):
+            return float(moment)
+    with suppress(OSError):
+        return folder.stat().st_mtime
+    return math.inf
+
+
+def _clock_is_plausible(folder: Path) -> bool:
+    """Whether something may be removed by the clock, which is noted now and then."""
+    path, now = folder / _CLOCK, clock.now()
+    seen: list[datetime] = []
+    with suppress(AppError, ValueError, TypeError, RecursionError):
+        text = read_regular(path, error=AppError, most_bytes=_LONGEST_RECORD)
+        seen = [datetime.fromisoformat(one) for one in json.loads(text)][:_MOST_SEEN]
+        if any(one.tzinfo is None for one in seen):
+            seen = []
+    reading = clock.judged(now, seen)
+    if not seen or abs(now - seen[0]) > timedelta(hours=1):
+        kept = [one.isoformat() for one in [now, *seen][:_MOST_SEEN]]
         with suppress(OSError):
-            if not _ID.fullmatch(entry.name) or entry.stat().st_mtime > limit:
-                continue
-            job = find(entry.name, home=home)
-            if job is None or job.state is not JobState.RUNNING:
-                shutil.rmtree(entry, ignore_errors=True)
+            write_atomic(path, json.dumps(kept).encode())
+    return reading.is_plausible
 
 
 def _require_room(home: Path | None) -> None:

@@ -3,16 +3,19 @@
 import atexit
 import os
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from data.decoding_pool import decoding_apart
+from data.errors import AppError
 from data.files import data_home
 
+from . import jobs
 from .options import Device, Settings
 from .serving import BEHIND, LOCK_AFTER
 from .unlocking import IdleLock, require_open
@@ -22,6 +25,7 @@ if TYPE_CHECKING:  # these bring torch, for which a page that opens need not wai
     from backbones.catalogue import BackboneDescription
     from recognition.service import RecognitionService
 
+_A_DAY = 24 * 3600  # seconds
 _RECHECKED = 60  # seconds after which weights that somebody put into a folder are noticed
 
 
@@ -108,6 +112,33 @@ def _recognition(chosen: Settings) -> "tuple[RecognitionService, IdleLock]":
     idle = IdleLock(lock, 60 * int(minutes) if minutes.isdigit() else 0)
     idle.start()
     return service, idle
+
+
+@st.cache_resource(show_spinner=False)
+def tidy_daily() -> threading.Thread:
+    """Now and once a day, as long as this server runs, remove what is kept for a time that is over.
+
+    That are people whose consent has ended or who were deleted, and jobs; listing either does the
+    same. An encrypted gallery, whose key a session has typed, is left to its listings.
+    """
+    from recognition.keeper import PeopleKeeper
+
+    chosen = settings()
+
+    def tidy() -> None:
+        with suppress(AppError, OSError):
+            jobs.tidy(chosen.home)
+        with suppress(AppError, OSError), PeopleKeeper(chosen.home, chosen.gallery) as keeper:
+            keeper.tidy()
+
+    def go_on() -> None:
+        while True:
+            tidy()
+            time.sleep(_A_DAY)
+
+    thread = threading.Thread(target=go_on, name="tidying", daemon=True)
+    thread.start()
+    return thread
 
 
 @st.cache_resource(show_spinner=False)

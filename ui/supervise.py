@@ -14,6 +14,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -84,6 +85,7 @@ def supervise(
             if folder_size(folder) > most_bytes:
                 ended["too_large"] = True
                 process.kill()
+    ended["ended"] = time.time()  # by it the folder is kept for some days
     write_atomic(folder / ENDED, json.dumps(ended).encode())
 
 

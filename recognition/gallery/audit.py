@@ -7,8 +7,11 @@ the people: an id is never given twice, and says nothing once its row is gone.
 
 import os
 import sqlite3
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
+
+from data import clock
+from data.clock import Reading
 
 from ..inventory import AuditEntry
 from .schema import AUDIT_DAYS
@@ -29,7 +32,9 @@ class Action(StrEnum):
     GROUP = "group"
     UNDO = "undo"
     ERASE = "erase"
+    HIDE = "hide"
     EXPIRE = "expire"
+    CLOCK = "clock"
     ENCRYPT = "encrypt"
     DECRYPT = "decrypt"
     REWRAP = "rewrap"
@@ -41,7 +46,7 @@ class Action(StrEnum):
 def note(connection: sqlite3.Connection, action: Action, *people: int) -> None:
     """Write a line for each person an action concerns, or one for the whole gallery.
 
-    Lines past their time are removed.
+    Lines past their time are removed, if the clock can be believed.
 
     Args:
         connection: In a transaction, which the action is part of.
@@ -49,14 +54,22 @@ def note(connection: sqlite3.Connection, action: Action, *people: int) -> None:
         people: The ids of those whom it is done to.
     """
     user = os.getuid() if hasattr(os, "getuid") else None  # Windows has names alone
-    now = datetime.now(UTC)
+    now = clock.now()
     connection.executemany(
         "INSERT INTO audit (done_at, action, person_id, user_id) VALUES (?, ?, ?, ?)",
         [(_text(now), action, person, user) for person in people or (None,)],
     )
     # A second to spare: the database has its own clock.
-    kept_since = now - timedelta(days=AUDIT_DAYS, seconds=1)
-    connection.execute("DELETE FROM audit WHERE done_at < ?", (_text(kept_since),))
+    kept_since = _text(now - timedelta(days=AUDIT_DAYS, seconds=1))
+    oldest = connection.execute("SELECT done_at FROM audit ORDER BY id LIMIT 1").fetchone()
+    if oldest is not None and oldest[0] < kept_since and reading(connection).is_plausible:
+        connection.execute("DELETE FROM audit WHERE done_at < ?", (kept_since,))
+
+
+def reading(connection: sqlite3.Connection) -> Reading:
+    """What the clock is worth, by what the log has seen of it."""
+    rows = connection.execute("SELECT done_at FROM audit ORDER BY id DESC")
+    return clock.judged(clock.now(), (datetime.fromisoformat(row[0]) for row in rows))
 
 
 def entries(connection: sqlite3.Connection) -> tuple[AuditEntry, ...]:

@@ -5,33 +5,36 @@ not do: whoever has the old one open would go on writing its log, which SQLite f
 """
 
 import os
-import shutil
 import sqlite3
 import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from data import clock
 from data.errors import ArgumentError, GalleryError, LockedError, WriteError
 from data.files import atomic_output, printable, private_folder
+from data.temporary import temporary_path
 
+from ..results import Use
 from . import audit
 from .audit import Action
 from .cache import IndexCache
 from .checking import faults_of
 from .database import Database
+from .encrypting import seal_anew
+from .erasing import Erased, erase_once_more, read_erased, remember_erased
 from .gallery import Gallery
+from .integrity import Integrity
 from .keys import FindSecret, Lock
-from .opening import connect, create_database, in_memory
-from .schema import APPLICATION_ID, TRIGGERS, VERSION
-from .sealing import Seal
-from .searching import DATABASE, STAGING
+from .opening import connect, create_database, in_memory, refuse_foreign_schema
+from .schema import APPLICATION_ID, VERSION
+from .sealing import OPEN, Seal
+from .searching import ASIDE, DATABASE
 from .snapshot import Snapshot
-
-_TRIGGERS = {" ".join(sql.split()) for sql in TRIGGERS}
 
 _CANNOT_BE_READ = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_SCHEMA)
 _CANNOT_BE_OPENED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
@@ -69,7 +72,10 @@ def back_up(
         raise ArgumentError(f"{printable(target)} cannot be a backup: name a file in a folder")
     find_secret = cache(find_secret)
     try:
-        with closing(Database(database, find_secret)) as opened, atomic_output(target) as temporary:
+        with (
+            closing(Database(database, find_secret)) as opened,
+            atomic_output(target, notes=folder) as temporary,
+        ):
             with opened.reading() as source:
                 _copy(source, temporary, printable(target))
             with reading_backup(temporary, find_secret) as (snapshot, _):
@@ -96,8 +102,89 @@ def _copy(source: sqlite3.Connection, path: Path, shown: str) -> None:
             raise WriteError(f"cannot write {shown} ({error}): name another place") from error
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """What a restoration takes away.
+
+    Attributes:
+        gone: The names of those who are enrolled or deleted now, and are not in the backup.
+        erased_again: How many are in the backup who were erased since.
+        notes: What else changes, a line each.
+    """
+
+    gone: tuple[str, ...]
+    erased_again: int
+    notes: tuple[str, ...]
+
+
+def foresee(source: Path, folder: Path, find_secret: FindSecret = lambda _: None) -> Foreseen:
+    """Tell what a restoration would take away; nothing is changed.
+
+    Args:
+        source: The backup.
+        folder: The gallery's.
+        find_secret: As for `restore`.
+
+    Raises:
+        ArgumentError: There is no such file.
+        GalleryError: It is no backup, is damaged, or is a newer Likeness's.
+        LockedError: One of them is encrypted, and the secret is missing or wrong.
+    """
+    find_secret = cache(find_secret)
+    database = folder / DATABASE
+    with reading_backup(source, find_secret) as (snapshot, _):
+        there = _everybody(snapshot)
+        origin = snapshot.origin_id
+        sealed = snapshot.seal is not OPEN
+        notes = [
+            f"its threshold to {one.use} is {one.threshold:.3f}, measured on {printable(one.data)}"
+            for one in map(snapshot.calibration, Use)
+            if one is not None
+        ]
+    gone: tuple[str, ...] = ()
+    erased, usable = read_erased(folder), False
+    if database.exists() and database.stat().st_size:
+        with (
+            suppress(GalleryError),
+            closing(Database(database, find_secret)) as opened,
+            opened.reading() as connection,
+        ):
+            here = Snapshot(connection)
+            same = here.origin_id == origin
+            gone = tuple(
+                name
+                for person, name in sorted(_everybody(here).items(), key=lambda one: one[1])
+                if (person not in there if same else name not in there.values())
+            )
+            erased |= set(connection.execute("SELECT origin_id, kind, row FROM erased"))
+            usable = True
+            if not same:
+                notes.append("it is another gallery's, and knows nobody who was erased here")
+            if here.seal is not OPEN:
+                notes.append("the gallery stays encrypted, by its own key")
+            elif sealed:
+                notes.append("the gallery will be encrypted, by the backup's key")
+        if not usable:
+            erased |= _erased_before(folder)
+    if not usable and not sealed:
+        notes.append("the backup is not encrypted, and the gallery will not be either")
+    again = sum((origin, "person", person) in erased for person in there)
+    return Foreseen(gone=gone, erased_again=again, notes=tuple(notes))
+
+
+def _everybody(snapshot: Snapshot) -> dict[int, str]:
+    return {
+        one.person_id: one.name
+        for deleted in (False, True)
+        for one in snapshot.people(deleted=deleted)
+    }
+
+
 def restore(source: Path, folder: Path, find_secret: FindSecret = lambda _: None) -> Path | None:
     """Make a gallery what a backup says, all of it or nothing; whoever uses it sees it at once.
+
+    Whoever was erased here since the backup was made goes once more. A gallery that is encrypted
+    stays so, by its own key, whatever the backup is.
 
     Args:
         source: The backup; it is checked before anything is changed.
@@ -129,30 +216,43 @@ def check(source: Path, find_secret: FindSecret = lambda _: None) -> None:
 def _restore(uri: str, folder: Path, find_secret: FindSecret) -> Path | None:
     if _is_usable(folder / DATABASE, find_secret):
         with closing(Database(folder / DATABASE, find_secret)) as database:
-            _fill(database, uri)
+            _fill(database, uri, _seal_in(uri, find_secret))
         with suppress(GalleryError), Gallery.open(folder, find_secret=find_secret) as gallery:
             gallery.wipe_traces()
         return None
-    staging = private_folder(folder) / STAGING
     try:
-        shutil.rmtree(staging, ignore_errors=True)
-        staged = private_folder(staging) / DATABASE
-        create_database(
-            staged,
-            {"gallery_id": "", "created_at": "", "model_id": "", "weights_digest": "",
-             "dimension": 1},
-        )  # fmt: skip
-        with closing(Database(staged, find_secret)) as database:
-            _fill(database, uri)
-            database.wipe_traces()  # so that the file is whole without its log
-        aside = _put_aside(folder)
-        staged.replace(folder / DATABASE)
-        _sync(folder)
+        with temporary_path(private_folder(folder), is_folder=True) as staging:
+            staged = staging / DATABASE
+            create_database(
+                staged,
+                {"gallery_id": "", "created_at": "", "model_id": "", "weights_digest": "",
+                 "dimension": 1},
+            )  # fmt: skip
+            with closing(Database(staged, find_secret)) as database:
+                with database.writing() as connection:
+                    remember_erased(connection, _erased_before(folder))
+                _fill(database, uri, _seal_in(uri, find_secret))
+                database.wipe_traces()  # so that the file is whole without its log
+            aside = _put_aside(folder)
+            staged.replace(folder / DATABASE)
+            _sync(folder)
     except OSError as error:
         raise GalleryError(f"cannot restore to {folder}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return aside
+
+
+def _seal_in(uri: str, find_secret: FindSecret) -> Seal:
+    """How a backup that was looked through is sealed."""
+    with closing(connect(uri)) as connection:
+        return Lock(find_secret).seal(connection)
+
+
+def _erased_before(folder: Path) -> set[Erased]:
+    """Who was erased from a gallery that is damaged, as far as that can still be known."""
+    found = read_erased(folder)
+    with suppress(sqlite3.Error, OSError), closing(connect(_uri(folder / DATABASE))) as connection:
+        found |= set(connection.execute("SELECT origin_id, kind, row FROM erased"))
+    return found
 
 
 @contextmanager
@@ -180,7 +280,6 @@ def reading_backup(
         raise GalleryError(f"{shown} is no regular file: name a backup")
     try:
         with closing(connect(_uri(path))) as connection:
-            connection.execute("PRAGMA trusted_schema=OFF")
             connection.execute("BEGIN")
             (application,) = connection.execute("PRAGMA application_id").fetchone()
             (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -191,11 +290,7 @@ def reading_backup(
                     f"{shown} was written by a newer Likeness (schema {version}, this one knows up "
                     f"to {VERSION}): update Likeness"
                 )
-            odd = connection.execute(
-                "SELECT sql FROM sqlite_schema WHERE type IN ('view', 'trigger')"
-            ).fetchall()
-            if {" ".join(sql.split()) for (sql,) in odd} - _TRIGGERS:
-                raise GalleryError(f"{shown} holds more than a gallery does: name a backup")
+            refuse_foreign_schema(connection, shown)
             if version == VERSION:
                 connection.seal = _seal_of(connection, shown, find_secret)
                 yield Snapshot(connection), _uri(path)
@@ -209,8 +304,11 @@ def reading_backup(
 
 
 def _seal_of(connection: sqlite3.Connection, shown: str, find_secret: FindSecret) -> Seal:
+    lock = Lock(find_secret)
     try:
-        return Lock(find_secret).seal(connection)
+        seal = lock.seal(connection)
+        Integrity(connection).check(lock.key, is_proved=lock.is_proved)
+        return seal
     except LockedError as error:  # it may have been made before the passphrase was changed
         raise LockedError(f"{shown} (a backup keeps the passphrase of its day): {error}") from None
 
@@ -228,15 +326,22 @@ def _refuse_faults(snapshot: Snapshot, what: str) -> None:
         raise GalleryError(f"{what} is damaged: {printable(faults[0])}{more}")
 
 
-def _fill(database: Database, uri: str) -> None:
+def _fill(database: Database, uri: str, sealed: Seal) -> None:
     """Put a backup's rows in the place of a gallery's, in one transaction.
 
     The gallery is another one from then on, so that nobody takes an index of before for its own.
-    Its audit log stays, and is told of this.
+    Its audit log stays, and is told of this; so does the memory of who was erased, and its key.
+
+    Args:
+        database: The gallery's.
+        uri: The backup.
+        sealed: How the backup's rows are sealed.
     """
     with database.attached(uri, "backup"), database.writing() as connection:
         connection.execute("PRAGMA defer_foreign_keys = ON")
-        tables = [table for table in _tables(connection, "main") if table != "audit"]
+        own = connection.seal
+        stays = {"audit", "erased", "proof", *(() if own is OPEN else ("wrapped_key",))}
+        tables = [table for table in _tables(connection, "main") if table not in stays]
         for table in tables:
             connection.execute(f"DELETE FROM main.{table}")
         for table in tables:
@@ -244,8 +349,19 @@ def _fill(database: Database, uri: str) -> None:
             connection.execute(
                 f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM backup.{table}"
             )
-        _keep_counting(connection)
+        connection.execute("INSERT OR IGNORE INTO main.erased SELECT * FROM backup.erased")
+        connection.seal = sealed
+        if own is not OPEN:
+            seal_anew(connection, own)
+            connection.seal = own
+        # A deletion of a time to come would never be over.
+        connection.execute(
+            "UPDATE person SET deleted_at = ?1 WHERE deleted_at > ?1",
+            (clock.now().isoformat(timespec="microseconds"),),
+        )
         audit.note(connection, Action.ROLL_BACK)
+        erase_once_more(connection)
+        _keep_counting(connection)
         connection.execute(
             "UPDATE gallery SET gallery_id = ?, changes = changes + 1, mark = hex(randomblob(16)),"
             " traces_remain = 1",
@@ -275,7 +391,8 @@ def _keep_counting(connection: sqlite3.Connection) -> None:
     for table in ("person", "template", "exclusion", "operation", "membership"):
         (highest,) = connection.execute(
             "SELECT max(ifnull((SELECT seq FROM main.sqlite_sequence WHERE name = ?1), 0),"
-            " ifnull((SELECT seq FROM backup.sqlite_sequence WHERE name = ?1), 0))",
+            " ifnull((SELECT seq FROM backup.sqlite_sequence WHERE name = ?1), 0),"
+            " ifnull((SELECT max(row) FROM main.erased WHERE kind = ?1), 0))",
             (table,),
         ).fetchone()
         connection.execute("DELETE FROM main.sqlite_sequence WHERE name = ?", (table,))
@@ -307,7 +424,7 @@ def _put_aside(folder: Path) -> Path | None:
     IndexCache(folder / "index").clear()
     if not rest:
         return None
-    aside = folder / f"damaged-{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    aside = folder / f"{ASIDE}{clock.now():%Y%m%dT%H%M%S%f}"
     aside.mkdir(mode=0o700)
     for path in reversed(rest):  # the log and the shared memory before their database
         path.replace(aside / path.name)

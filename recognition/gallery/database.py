@@ -5,8 +5,10 @@ and readers never wait for a writer. Every change is one `BEGIN IMMEDIATE` trans
 processes changing the gallery at once take turns instead of failing half-way.
 """
 
+import logging
 import os
 import sqlite3
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -15,15 +17,23 @@ from pathlib import Path
 
 from data.errors import GalleryError
 
-from .keys import FindSecret, Lock
-from .opening import bring_up, connect, how_to_open, in_memory
-from .schema import APPLICATION_ID, VERSION
+from .integrity import Integrity
+from .keys import FindSecret, IsGiven, Lock
+from .opening import bring_up, connect, how_to_open, in_memory, refuse_foreign_schema
+from .schema import APPLICATION_ID, PROVED, VERSION
 from .sealing import SealedConnection
+
+_log = logging.getLogger(__name__)
 
 BUSY_SECONDS = 30.0
 """How long a change waits for another process's change to end."""
 
+MOST_IN_MEMORY = 300_000_000
+"""So many bytes may a gallery's file have, to be written anew by way of memory."""
+
+_TO_WRITE = "BEGIN IMMEDIATE"
 _PAUSE = 0.02  # seconds
+_one_at_a_time = threading.Lock()
 
 _MEANING = {
     sqlite3.SQLITE_BUSY: "is in use by another program: try again in a moment",
@@ -48,22 +58,30 @@ class Database:
     Args:
         path: The file; it must exist.
         find_secret: Asked for what opens the gallery, if it is encrypted; see `keys`.
+        is_given: See `Lock`.
 
     Raises:
         GalleryError: The file is empty, damaged, not a gallery's, or of a newer version.
         LockedError: It is encrypted, and the secret is missing or wrong.
     """
 
-    def __init__(self, path: Path, find_secret: FindSecret = lambda _: None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        find_secret: FindSecret = lambda _: None,
+        is_given: IsGiven = lambda: False,
+    ) -> None:
         self._path = path
-        self.lock = Lock(find_secret)
+        self.lock = Lock(find_secret, is_given)
         with self._told_in_one_line():
             self._connection = connect(
                 f"{path.absolute().as_uri()}?{how_to_open(path)}", BUSY_SECONDS
             )
+        self._integrity = Integrity(self._connection)
         try:
             with self._told_in_one_line():
                 self._check_identity()
+                refuse_foreign_schema(self._connection, f"the gallery {self._path}")
                 # secure_delete overwrites what a change removes; foreign keys take templates and
                 # crops away with their person.
                 for setting in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
@@ -71,6 +89,7 @@ class Database:
             with self._told_in_one_line():
                 self._migrate()
                 self.lock.seal(self._connection)  # now: nobody waits here for who is asked
+            self._prove()
             self._file = path.stat()
             weakref.finalize(self, self._connection.close)  # for those who forget to close
         except BaseException:
@@ -93,6 +112,23 @@ class Database:
                 f"this one knows up to {VERSION}): update Likeness"
             )
 
+    def _prove(self) -> None:
+        """See that the rows are as they were written; prove those of a gallery from before."""
+        with self.reading() as connection:
+            if self._integrity.check(self.lock.key, is_proved=self.lock.is_proved):
+                return
+            (is_read_only,) = connection.execute("PRAGMA query_only").fetchone()
+        if is_read_only or "immutable" in how_to_open(self._path):
+            return
+        with self.writing() as connection:
+            self.lock.rewrap(connection)
+            connection.execute("UPDATE gallery SET traces_remain = 1")
+        _log.warning(
+            "note: the gallery %s is from an earlier version: from now on its rows are proved by "
+            "its key; what was altered before cannot be told",
+            self._path,
+        )
+
     def _migrate(self) -> None:
         """Bring an older gallery up to this version, in one transaction.
 
@@ -101,7 +137,7 @@ class Database:
         if self._version() == VERSION:
             return
         try:
-            bring_up(self._connection)
+            bring_up(self._connection, self._before, self._after)
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_READONLY:
                 raise
@@ -109,6 +145,19 @@ class Database:
             self._connection.close()
             self._connection = copy
             copy.execute("PRAGMA query_only = ON")
+            self._integrity = Integrity(copy)
+
+    def _before(self, version: int) -> None:
+        """Within the transaction that brings it up: see that the rows are as they were written."""
+        if version >= PROVED:
+            self.lock.seal(self._connection)
+            self._integrity.check(self.lock.key, is_proved=self.lock.is_proved)
+
+    def _after(self, version: int) -> None:
+        """Prove the rows as they are in this version."""
+        if version >= PROVED and self.lock.key:
+            self._integrity = Integrity(self._connection)
+            self._integrity.renew(self.lock.key)
 
     def _version(self) -> int:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
@@ -150,7 +199,7 @@ class Database:
         """
         self._wait_for(wait)
         try:
-            with self._transaction("BEGIN IMMEDIATE") as connection:
+            with self._transaction(_TO_WRITE) as connection:
                 yield connection
         finally:
             self._wait_for(None)
@@ -166,11 +215,22 @@ class Database:
             self._connection.execute(begin)
             try:
                 self._connection.seal = self.lock.seal(self._connection)
+                self._integrity.check(
+                    self.lock.key,
+                    is_proved=self.lock.is_proved,
+                    writing=begin == _TO_WRITE,
+                )
+                before = self._connection.total_changes
                 yield self._connection
+                if self._connection.total_changes != before:
+                    self.lock.seal(self._connection)
+                    self._integrity.renew(self.lock.key)
                 self._connection.execute("COMMIT")
+                self._integrity.done()
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+                    self._integrity.undone()
                 raise
 
     @contextmanager
@@ -198,7 +258,7 @@ class Database:
         """
         with self._told_in_one_line():
             until = time.monotonic() + BUSY_SECONDS
-            self._connection.execute("VACUUM")
+            self._vacuum()
             # SQLite waits for readers by itself, but not for another process that does the same.
             while (is_busy := self._checkpoint_is_busy()) and time.monotonic() < until:
                 time.sleep(_PAUSE)
@@ -207,6 +267,28 @@ class Database:
                 f"the gallery {self._path} is in use, so traces of what was erased remain in its "
                 "log: close other programs that use it; the next change wipes them"
             )
+
+    def _vacuum(self) -> None:
+        """Write the file anew, by way of memory, or of a file in its own folder if it is large.
+
+        SQLite takes the system's folder for temporary files else, where a plain copy of everybody
+        would lie for a while on another disk.
+        """
+        if not self._path.exists() or self._path.stat().st_size <= MOST_IN_MEMORY:
+            self._connection.execute("VACUUM")
+            return
+        # The environment is asked once in a process; this holds for all connections, none of which
+        # else writes temporary files.
+        where = str(self._path.parent.absolute()).replace("'", "''")
+        with _one_at_a_time:
+            try:
+                self._connection.execute("PRAGMA temp_store = FILE")
+                self._connection.execute(f"PRAGMA temp_store_directory = '{where}'")
+                self._connection.execute("VACUUM")
+            finally:
+                self._connection.execute("PRAGMA temp_store_directory = ''")
+                self._connection.execute("PRAGMA temp_store = MEMORY")
+                self._integrity.undone()  # what is temporary is gone now
 
     def _checkpoint_is_busy(self) -> bool:
         """Fold the log into the file and empty it; whether somebody is in the way."""

@@ -142,8 +142,8 @@ class Editable(ABC):
     def consent(self, who: Who, consent: Consent) -> None:
         """Note what somebody agreed to, and until when.
 
-        After that day they are not recognised any more, and are erased as soon as the gallery is
-        opened, changed or searched.
+        After that day they are not recognised any more, and are erased by the first use of the
+        gallery a day after that was first seen.
 
         Raises:
             GalleryError: Nobody is meant by that.

@@ -1,9 +1,9 @@
 """What is done to the people by hand. Each of these is one operation, which `undo` takes back."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from operator import itemgetter
 
+from data import clock
 from data.errors import ArgumentError, GalleryError
 
 from ..inventory import Consent
@@ -50,7 +50,7 @@ class Editor:
         person, name = self._one(who)
         self._journal(Action.DELETE, f"'{name}' deleted", person).changes(Row.PERSON, [person])
         # To the microsecond, so that `restore` knows who was deleted last.
-        deleted_at = datetime.now(UTC).isoformat(timespec="microseconds")
+        deleted_at = clock.now().isoformat(timespec="microseconds")
         self._connection.execute(
             "UPDATE person SET deleted_at = ? WHERE id = ?", (deleted_at, person)
         )

@@ -33,7 +33,12 @@ Expect = Callable[[WrappedKey, bytes], None]
 
 
 def change_key(
-    connection: SealedConnection, key: bytes, action: Action, secret: str | None, expect: Expect
+    connection: SealedConnection,
+    key: bytes,
+    action: Action,
+    secret: str | None,
+    expect: Expect,
+    let_be_plain: Callable[[], None],
 ) -> None:
     """Change how a gallery is encrypted. Whoever has it open notices with their next question.
 
@@ -43,6 +48,7 @@ def change_key(
         action: Encrypt, decrypt, rewrap (another secret for the same key) or rotate (another key).
         secret: What opens the gallery from now on; None where it is decrypted.
         expect: Told of the new key.
+        let_be_plain: Told where there is none any more.
 
     Raises:
         GalleryError: The gallery is encrypted already, or is not; or a row was tampered with.
@@ -54,6 +60,7 @@ def change_key(
     if secret is None:
         seal_anew(connection, OPEN)
         write_key(connection, None)
+        let_be_plain()
     else:
         before = read_key(connection)
         if before is not None and action is Action.REWRAP:

@@ -3,10 +3,8 @@
 import hashlib
 import json
 import os
-import secrets
 import shutil
 import struct
-import tempfile
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -18,6 +16,7 @@ from typing import IO
 
 from data.errors import ArgumentError, WriteError
 from data.files import atomic_output, printable
+from data.temporary import temporary_path
 
 from ..results import Use
 from .exchange import EMBEDDINGS, MANIFEST, PEOPLE, Manifest, Member
@@ -110,6 +109,7 @@ def export(
     gallery: AnyGallery,
     target: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    notes: Path | None = None,
 ) -> Manifest:
     """Write everything that a gallery keeps, whole or not at all; in plain, whoever reads it.
 
@@ -117,6 +117,7 @@ def export(
         gallery: The gallery, which others may use meanwhile.
         target: A folder or, where it ends in `.zip`, a file; neither may be there.
         progress: Called with how many people are written, and how many are enrolled.
+        notes: See `temporary_path`.
 
     Raises:
         ArgumentError: Something is there already, or it cannot be there.
@@ -128,61 +129,61 @@ def export(
     if not target.parent.is_dir():
         raise ArgumentError(f"the folder {printable(target.parent)} does not exist: make it first")
     try:
-        with _opened(target) as into:
-            return _write(gallery, into, target.parent, progress)
+        with (
+            _opened(target, notes) as into,
+            temporary_path(target.parent, is_folder=True, notes=notes) as scratch,
+        ):
+            return _write(gallery, into, scratch, progress)
     except OSError as error:
         raise WriteError(f"cannot write {printable(target)}: {error.strerror or error}") from error
 
 
 @contextmanager
-def _opened(target: Path) -> Iterator[_Target]:
+def _opened(target: Path, notes: Path | None) -> Iterator[_Target]:
     """Write beside the target, and put it in its place when all of it is there."""
     if target.suffix.lower() == ".zip":
-        with atomic_output(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        with (
+            atomic_output(target, notes=notes) as temporary,
+            zipfile.ZipFile(temporary, "w") as archive,
+        ):
             yield _Zip(archive)
         return
-    hidden = target.with_name(f".{secrets.token_hex(8)}")
-    hidden.mkdir(mode=0o700)
-    try:
+    with temporary_path(target.parent, is_folder=True, notes=notes) as hidden:
         yield _Folder(hidden)
         hidden.rename(target)
-    except BaseException:
-        shutil.rmtree(hidden, ignore_errors=True)
-        raise
 
 
 def _write(
-    gallery: AnyGallery, into: _Target, place: Path, progress: Callable[[int, int], None]
+    gallery: AnyGallery, into: _Target, scratch: Path, progress: Callable[[int, int], None]
 ) -> Manifest:
     model, (enrolled, _) = gallery.model, gallery.size
     digests: list[bytes] = []
     people = crops = groups = 0
-    with tempfile.TemporaryDirectory(prefix=".", dir=place) as scratch:
-        lines, tensors = Path(scratch) / "people", Path(scratch) / "embeddings"
-        for path in (lines, tensors):
-            path.touch(mode=0o600)
-        with lines.open("wb") as text, tensors.open("wb") as binary, gallery.records() as records:
-            embeddings = _Tensors(binary, model.dimension)
-            for people, record in enumerate(records, 1):
-                entry, crops = _entry(record, embeddings, into, crops)
-                text.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
-                groups += len(record.groups)
-                digests += fingerprints(record)
-                progress(people, max(people, enrolled))
-            embeddings.finish()
-        manifest = Manifest(
-            model=model,
-            people=people,
-            templates=embeddings.templates,
-            exclusions=embeddings.exclusions,
-            crops=crops,
-            groups=groups,
-            checksum=checksum(digests),
-            calibrations=tuple(one for one in map(gallery.calibration, Use) if one is not None),
-            members={PEOPLE: _member(lines), EMBEDDINGS: _member(tensors)},
-        )
-        into.take(PEOPLE, lines)
-        into.take(EMBEDDINGS, tensors)
+    lines, tensors = scratch / "people", scratch / "embeddings"
+    for path in (lines, tensors):
+        path.touch(mode=0o600)
+    with lines.open("wb") as text, tensors.open("wb") as binary, gallery.records() as records:
+        embeddings = _Tensors(binary, model.dimension)
+        for people, record in enumerate(records, 1):
+            entry, crops = _entry(record, embeddings, into, crops)
+            text.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+            groups += len(record.groups)
+            digests += fingerprints(record)
+            progress(people, max(people, enrolled))
+        embeddings.finish()
+    manifest = Manifest(
+        model=model,
+        people=people,
+        templates=embeddings.templates,
+        exclusions=embeddings.exclusions,
+        crops=crops,
+        groups=groups,
+        checksum=checksum(digests),
+        calibrations=tuple(one for one in map(gallery.calibration, Use) if one is not None),
+        members={PEOPLE: _member(lines), EMBEDDINGS: _member(tensors)},
+    )
+    into.take(PEOPLE, lines)
+    into.take(EMBEDDINGS, tensors)
     into.put(MANIFEST, manifest.to_json(datetime.now(UTC).isoformat(timespec="seconds")))
     return manifest
 

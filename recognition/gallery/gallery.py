@@ -1,11 +1,13 @@
 """Who is enrolled, and who of them is closest to a face: the store and its index as one thing."""
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from data.errors import GalleryError
-from data.files import private_folder
+from data.files import printable, private_folder
+from data.temporary import sweep
 
 from ..inventory import Consent
 from ..results import Calibration
@@ -13,11 +15,11 @@ from .audit import Action
 from .cache import IndexCache
 from .checking import facts_of, faults_of
 from .editing import Editor
-from .keys import FindSecret, Keep, new_secret
+from .keys import FindSecret, IsGiven, Keep, new_secret
 from .people import Who
 from .protocol import AnyGallery, Writer, nobody_enrolled
 from .records import Adding, PersonRecord, read_records
-from .searching import DATABASE, Searchable
+from .searching import DATABASE, Searchable, aside_in
 from .snapshot import Snapshot
 from .store import Store
 from .templates import EmbeddingModel, Template
@@ -39,6 +41,7 @@ class Gallery(Searchable, AnyGallery):
         model: EmbeddingModel | None = None,
         create: bool = False,
         find_secret: FindSecret = lambda _: None,
+        is_given: IsGiven = lambda: False,
     ) -> "Gallery":
         """Open the gallery in a folder.
 
@@ -50,17 +53,25 @@ class Gallery(Searchable, AnyGallery):
                 the model; needs `model`.
             find_secret: Called with the id of the gallery's key if it is encrypted, for the
                 passphrase or key that opens it; None if it cannot be had.
+            is_given: Whether the user has given a passphrase or key: then a gallery that is not
+                encrypted is refused, and a new one is encrypted by it.
 
         Raises:
             GalleryError: There is none (and `create` is False), its database is missing, empty,
                 damaged or of a newer version, or it holds another model's embeddings.
             LockedError: It is encrypted, and the passphrase or key is missing or wrong.
         """
+        sweep(folder, folder / "index", Path(tempfile.gettempdir()))
         if not cls.exists(folder):
             if model is None or not create:
                 raise nobody_enrolled(folder)
             Store.create(private_folder(folder) / DATABASE, model)
-        gallery = cls(folder, find_secret)
+            if is_given():
+                with closing(cls(folder, find_secret)) as made:
+                    secret = find_secret("")
+                    if secret is not None and not made.is_encrypted and made.is_empty:
+                        made.encrypt(secret)
+        gallery = cls(folder, find_secret, is_given)
         try:
             gallery._erase_overdue()
             # Those of a change that was killed on its way.
@@ -138,6 +149,7 @@ class Gallery(Searchable, AnyGallery):
             GalleryError: Nobody has that name or id; or the person is gone but another program is
                 in the way of wiping the traces, which the next change does.
         """
+        self._refuse_aside("erase somebody")
         with self._lock:
             self._erase_overdue()
             self._store.erase(who)
@@ -149,24 +161,31 @@ class Gallery(Searchable, AnyGallery):
         with self._lock:
             return self._store.is_encrypted
 
-    def encrypt(self, secret: str, keep: Keep | None = None) -> None:
+    def encrypt(
+        self, secret: str, keep: Keep | None = None, *, whatever_was_put_aside: bool = False
+    ) -> None:
         """Encrypt everything that tells of a person; nothing plain is left in any file.
 
         Args:
             secret: A passphrase of at least 8 characters, or a key of 64 hexadecimal digits.
             keep: Called with the id of the gallery's key and the secret; if it fails nothing is
                 changed.
+            whatever_was_put_aside: Whether a damaged gallery beside this one may stay plain.
 
         Raises:
             ArgumentError: The passphrase is too short.
-            GalleryError: It is encrypted already; or it is encrypted now, but another program is in
-                the way of wiping what was plain, which the next opening does.
+            GalleryError: It is encrypted already, or a damaged one is beside it, in plain; or it is
+                encrypted now, but another program is in the way of wiping what was plain, which the
+                next opening does.
         """
+        if not whatever_was_put_aside:
+            self._refuse_aside("encrypt the gallery")
         self._change_key(Action.ENCRYPT, new_secret(secret), keep)
 
     def decrypt(self) -> None:
         """Keep everything as it is from now on; refused where that is so already."""
         self._change_key(Action.DECRYPT, None)
+        self._is_given = lambda: False
 
     def rotate(self, secret: str, keep: Keep | None = None, *, data_key: bool = False) -> None:
         """Let another passphrase or key open the gallery, and the present one no longer.
@@ -183,6 +202,20 @@ class Gallery(Searchable, AnyGallery):
         """
         action = Action.ROTATE if data_key else Action.REWRAP
         self._change_key(action, new_secret(secret), keep)
+
+    def _refuse_aside(self, what: str) -> None:
+        """Refuse what a damaged gallery beside this one would make a lie of.
+
+        Raises:
+            GalleryError: There is one.
+        """
+        aside = aside_in(self._folder)
+        if aside:
+            raise GalleryError(
+                f"{printable(aside[0])} keeps everybody as they were when a damaged gallery was "
+                f"put aside: take from it what you need, remove it with "
+                f"`likeness gallery put-aside --remove`, and then {what}"
+            )
 
     def _change_key(self, action: Action, secret: str | None, keep: Keep | None = None) -> None:
         def remember(key_id: str, new: str) -> None:

@@ -5,21 +5,21 @@ All of it is checked before anything is changed: every length and digest, every 
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Callable, Iterator
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from data import clock
 from data.errors import AppError, GalleryError
 from data.files import printable
 
 from ..inventory import Consent, today
-from ..results import Quality
+from ..results import Calibration, Quality
 from .exchange import CROP, EMBEDDINGS, MOST_CROP, MOST_LINE, PEOPLE, Manifest
 from .groups import group_names
 from .listing import QUALITY_COLUMNS
@@ -30,6 +30,17 @@ from .protocol import AnyGallery
 from .records import BATCH, Added, PersonRecord, checksum, fingerprints
 from .templates import EmbeddingModel, Embeddings, Template, unit_vectors
 
+MOST_QUALITY = 1e6
+"""No measure of a face's quality is farther from 0."""
+
+MOST_YEARS = 200
+"""So many years ahead may a consent end."""
+
+_DAMAGE = (ArithmeticError, ValueError, LookupError, TypeError, RecursionError, AppError)
+"""What a line is met with that a stranger has made."""
+
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+
 Progress = Callable[[int, int], None]
 
 
@@ -37,6 +48,9 @@ def import_from(
     source: Path,
     open_gallery: Callable[[EmbeddingModel], AnyGallery],
     progress: Progress = lambda done, total: None,
+    *,
+    scratch: Path | None = None,
+    thresholds: bool = False,
 ) -> Added:
     """Put everybody of an export into a gallery; who is there already gets what they lack.
 
@@ -47,6 +61,9 @@ def import_from(
         source: The export, a folder or a ZIP.
         open_gallery: Opens the gallery, or makes one of the model that it is given.
         progress: Called with how many people are done, and of how many.
+        scratch: See `opened_members`.
+        thresholds: Whether the export's thresholds are taken for uses for which the gallery has
+            none: they decide who is named, and may be a stranger's.
 
     Raises:
         ArgumentError: There is no such file.
@@ -55,16 +72,30 @@ def import_from(
     """
     shown = printable(source)
     try:
-        with opened_members(source) as members:
+        with opened_members(source, scratch) as members:
             export = Export(members)
             export.check()
             with open_gallery(export.manifest.model) as gallery:
-                return _write(export, gallery, progress)
+                return _write(export, gallery, progress, thresholds=thresholds)
     except OSError as error:
         raise GalleryError(f"cannot read {shown}: {error.strerror or error}") from error
 
 
-def _write(export: "Export", gallery: AnyGallery, progress: Progress) -> Added:
+def thresholds_in(source: Path) -> tuple[Calibration, ...]:
+    """The thresholds that an export brings, of which nothing else is read.
+
+    Raises:
+        ArgumentError: There is no such file.
+        GalleryError: It is no export, or a newer Likeness's.
+    """
+    try:
+        with opened_members(source) as members:
+            return Manifest.from_json(members.manifest()).calibrations
+    except OSError as error:
+        raise GalleryError(f"cannot read {printable(source)}: {error.strerror or error}") from error
+
+
+def _write(export: "Export", gallery: AnyGallery, progress: Progress, *, thresholds: bool) -> Added:
     manifest = export.manifest
     gallery.require(manifest.model, adopt=True)
     added, records = Added(), export.records()
@@ -83,7 +114,7 @@ def _write(export: "Export", gallery: AnyGallery, progress: Progress) -> Added:
             )
             progress(min(added.people, manifest.people), manifest.people)
     lacking = [one for one in manifest.calibrations if gallery.calibration(one.use) is None]
-    if lacking:
+    if thresholds and lacking:
         gallery.calibrate(lacking)
     return added
 
@@ -104,6 +135,7 @@ class Export:
             self.manifest = Manifest.from_json(members.manifest())
         except GalleryError as error:
             raise GalleryError(f"{members}: {error}") from error
+        members.bound(self.manifest)
         self._tensors = members.tensors(self.manifest)
 
     def check(self) -> None:
@@ -141,7 +173,7 @@ class Export:
                 number += 1
                 try:
                     yield self._record(json.loads(line))
-                except (ValueError, KeyError, TypeError, RecursionError, AppError) as error:
+                except _DAMAGE as error:
                     raise GalleryError(
                         f"{self._members}: line {number} of {PEOPLE} is damaged "
                         f"({printable(str(error))})"
@@ -203,10 +235,19 @@ class Export:
 
 
 def _moment(text: object) -> str:
-    """A date as it is kept."""
-    if not isinstance(text, str) or len(text) > 40 or datetime.fromisoformat(text).tzinfo is None:
+    """A moment as it is kept: in the one form by which moments are compared, and not to come."""
+    if not isinstance(text, str) or len(text) > 40:
         raise ValueError("a date that is none")
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None or text not in _forms(moment.astimezone(UTC)):
+        raise ValueError("a date that is not UTC, to the second or the microsecond")
+    if not _EARLIEST <= moment <= clock.now() + timedelta(days=1):
+        raise ValueError(f"a date before {_EARLIEST.year} or to come")
     return text
+
+
+def _forms(moment: datetime) -> tuple[str, ...]:
+    return tuple(moment.isoformat(timespec=spec) for spec in ("seconds", "microseconds"))
 
 
 def _day(text: object) -> str | None:
@@ -215,6 +256,8 @@ def _day(text: object) -> str | None:
         return None
     if not isinstance(text, str) or date.fromisoformat(text).isoformat() != text:
         raise ValueError("a day that is none")
+    if not _EARLIEST.year <= date.fromisoformat(text).year <= clock.today().year + MOST_YEARS:
+        raise ValueError(f"a day before {_EARLIEST.year} or more than {MOST_YEARS} years ahead")
     return text
 
 
@@ -249,6 +292,7 @@ def _quality(found: dict[str, Any] | None) -> Quality | None:
     if found.get("trust") is not None:  # of an export from before there is none
         values["trust"] = found["trust"]
     for value in values.values():
-        if type(value) not in (int, float) or not math.isfinite(value):
-            raise ValueError("a quality that is no number")
+        # Compared first: a whole number may have more digits than any float.
+        if type(value) not in (int, float) or not -MOST_QUALITY <= value <= MOST_QUALITY:
+            raise ValueError("a quality that is no number, or too large to be one")
     return Quality(**{name: float(value) for name, value in values.items()})

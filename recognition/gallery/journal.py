@@ -10,8 +10,8 @@ in the audit log.
 
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
+from data import clock
 from data.errors import GalleryError
 
 from . import audit
@@ -70,10 +70,15 @@ class Journal:
         if audited:
             audit.note(connection, action, *people)
         connection.execute(
-            "DELETE FROM operation WHERE done_at < ?"
-            " OR id NOT IN (SELECT id FROM operation ORDER BY id DESC LIMIT ?)",
-            (restorable_since(), MOST_OPERATIONS),
+            "DELETE FROM operation"
+            " WHERE id NOT IN (SELECT id FROM operation ORDER BY id DESC LIMIT ?)",
+            (MOST_OPERATIONS,),
         )
+        over = connection.execute(
+            "SELECT id FROM operation WHERE done_at < ?", (restorable_since(),)
+        ).fetchall()
+        if over and audit.reading(connection).is_plausible:
+            connection.executemany("DELETE FROM operation WHERE id = ?", over)
 
     def changes(self, kind: Row, ids: Iterable[int]) -> None:
         """Write down rows that are about to change, or to go.
@@ -173,4 +178,4 @@ def _put_back(connection: SealedConnection, kind: Row, identifier: int, before: 
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+    return clock.now().isoformat(timespec="microseconds")

@@ -11,11 +11,12 @@ import sqlite3
 import unicodedata
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import astuple, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from data.errors import ArgumentError, LockedError
+from data.errors import ArgumentError, GalleryError, LockedError
 
 from .sealing import KEY_BYTES, OPEN, KeyedSeal, Seal
 
@@ -28,6 +29,9 @@ FindSecret = Callable[[str], str | None]
 Keep = Callable[[str, str], None]
 """Keeps a secret for the id of a key: where that fails, nothing is changed."""
 
+IsGiven = Callable[[], bool]
+"""Whether the user has given a passphrase or key, without being asked for one."""
+
 SHORTEST_PASSPHRASE = 8
 """The fewest characters of a new passphrase."""
 
@@ -37,6 +41,7 @@ SCRYPT = (2**17, 8, 1)
 _MOST_MEMORY = 2**30  # bytes that a file may make scrypt take
 _MOST_ROUNDS = 16
 _SALT_BYTES, _NONCE_BYTES = 16, 12
+_BEFORE, _PROVED = "likeness key 1", "likeness key 2"
 _RAW = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -88,10 +93,17 @@ def new_secret(text: str) -> str:
     return text
 
 
-def wrap(key: bytes, secret: str, gallery_id: str) -> WrappedKey:
-    """Encrypt a gallery's key by a secret."""
+def wrap(key: bytes, secret: str, gallery_id: str, key_id: str | None = None) -> WrappedKey:
+    """Encrypt a gallery's key by a secret.
+
+    Args:
+        key: The key.
+        secret: The passphrase or raw key.
+        gallery_id: The gallery's.
+        key_id: By which the secret is known already; None draws one.
+    """
     made = WrappedKey(
-        key_id=str(uuid.uuid4()),
+        key_id=key_id or str(uuid.uuid4()),
         gallery_id=gallery_id,
         kind=SecretKind.RAW,
         n=0,
@@ -105,12 +117,12 @@ def wrap(key: bytes, secret: str, gallery_id: str) -> WrappedKey:
         salt = os.urandom(_SALT_BYTES)
         made = replace(made, kind=SecretKind.PASSPHRASE, n=n, r=r, p=p, salt=salt)
     nonce = os.urandom(_NONCE_BYTES)
-    sealed = _cipher(made, secret).encrypt(nonce, key, _bound(made))
+    sealed = _cipher(made, secret).encrypt(nonce, key, _bound(made, _PROVED))
     return replace(made, wrapped=nonce + sealed)
 
 
-def unwrap(wrapped: WrappedKey, secret: str) -> bytes:
-    """Return a gallery's key.
+def unwrap(wrapped: WrappedKey, secret: str) -> tuple[bytes, bool]:
+    """Return a gallery's key, and whether the gallery's rows have a proof; see `integrity`.
 
     Raises:
         LockedError: It is not this secret that wraps it.
@@ -125,12 +137,15 @@ def unwrap(wrapped: WrappedKey, secret: str) -> bytes:
         raise wrong
     nonce, sealed = wrapped.wrapped[:_NONCE_BYTES], wrapped.wrapped[_NONCE_BYTES:]
     try:
-        key: bytes = _cipher(wrapped, secret).decrypt(nonce, sealed, _bound(wrapped))
-    except (InvalidTag, ValueError):
+        cipher = _cipher(wrapped, secret)
+    except ValueError:
         raise wrong from None
-    if len(key) != KEY_BYTES:
-        raise wrong
-    return key
+    for version in (_PROVED, _BEFORE):
+        with suppress(InvalidTag, ValueError):
+            key: bytes = cipher.decrypt(nonce, sealed, _bound(wrapped, version))
+            if len(key) == KEY_BYTES:
+                return key, version == _PROVED
+    raise wrong
 
 
 def read_key(connection: sqlite3.Connection) -> WrappedKey | None:
@@ -156,11 +171,15 @@ class Lock:
 
     Args:
         find_secret: Asked once for each key that the gallery comes to have.
+        is_given: Whether the user has given a key: then the gallery must be encrypted.
     """
 
-    def __init__(self, find_secret: FindSecret) -> None:
-        self._find_secret = find_secret
+    def __init__(self, find_secret: FindSecret, is_given: IsGiven = lambda: False) -> None:
+        self._find_secret, self._is_given = find_secret, is_given
         self._known: WrappedKey | None = None
+        self._secret = ""
+        self._may_be_plain = False
+        self.is_proved = True
         self._key = b""
         self._seal: Seal = OPEN
 
@@ -169,9 +188,12 @@ class Lock:
 
         Raises:
             LockedError: It is encrypted, and the secret is missing or wrong.
+            GalleryError: It is not encrypted, though it was a moment ago, or a key is given.
         """
         wrapped = read_key(connection)
         if wrapped is None:
+            if not self._may_be_plain and (self._known is not None or self._is_given()):
+                raise GalleryError(_PLAIN)
             self._known, self._key, self._seal = None, b"", OPEN
         elif wrapped != self._known:
             secret = self._find_secret(wrapped.key_id)
@@ -180,7 +202,8 @@ class Lock:
                     f"the gallery is encrypted: give its {_called(wrapped)}, by LIKENESS_KEY or "
                     "LIKENESS_KEY_FILE or on a terminal"
                 )
-            self._key = unwrap(wrapped, secret)
+            self._key, self.is_proved = unwrap(wrapped, secret)
+            self._secret = secret
             self._known, self._seal = wrapped, KeyedSeal(self._key, wrapped.gallery_id)
         return self._seal
 
@@ -191,7 +214,27 @@ class Lock:
 
     def expect(self, wrapped: WrappedKey, key: bytes) -> None:
         """Know a key that the gallery is being given; should that fail, the old one is found."""
+        self.is_proved = True
         self._known, self._key, self._seal = wrapped, key, KeyedSeal(key, wrapped.gallery_id)
+
+    def let_be_plain(self) -> None:
+        """Whoever has the gallery open decrypts it."""
+        self._may_be_plain = True
+
+    def rewrap(self, connection: sqlite3.Connection) -> None:
+        """Note, in a transaction, with the key that the gallery's rows have a proof from now on."""
+        if self._known is not None:
+            known = self._known
+            wrapped = wrap(self._key, self._secret, known.gallery_id, known.key_id)
+            write_key(connection, wrapped)
+            self.expect(wrapped, self._key)
+
+
+_PLAIN = (
+    "the gallery is not encrypted, and a key is given for it: unset LIKENESS_KEY and "
+    "LIKENESS_KEY_FILE, or `likeness gallery encrypt`; if nobody decrypted it, somebody put "
+    "another in its place: `likeness gallery restore` a backup"
+)
 
 
 def _called(wrapped: WrappedKey) -> str:
@@ -229,6 +272,7 @@ def _cipher(wrapped: WrappedKey, secret: str) -> "AESGCM":
     )
 
 
-def _bound(wrapped: WrappedKey) -> bytes:
+def _bound(wrapped: WrappedKey, version: str) -> bytes:
+    """The associated data: also that the rows have a proof, so that nobody takes it away."""
     *terms, _ = astuple(wrapped)
-    return repr(("likeness key 1", *map(str, terms))).encode()
+    return repr((version, *map(str, terms))).encode()

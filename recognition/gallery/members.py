@@ -20,10 +20,14 @@ import safetensors
 
 from data.errors import ArgumentError, GalleryError
 from data.files import printable
+from data.temporary import temporary_path
 
 from .exchange import CROP, EMBEDDINGS, MANIFEST, MOST_MANIFEST, PEOPLE, Manifest, Member
 
 _CHUNK = 1 << 20
+_MOST_OF_A_PERSON, _MOST_OF_A_FACE = 50_000, 2_000  # bytes of a line of people.jsonl
+_MOST_OF_ALL = 20  # times that all members may be larger than the archive
+_LEFT_FREE = 100_000_000  # bytes of the disk that stay free
 _MOST_SQUEEZED = 200  # times that a member may be larger than it is in the archive
 
 
@@ -55,6 +59,33 @@ class Members(ABC):
                 return file.read(length + 1)
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
             raise GalleryError(f"{self}: {name} is damaged ({error})") from error
+
+    @abstractmethod
+    def size(self, name: str) -> int:
+        """How many bytes a member has, or says that it has; nothing of it is read.
+
+        Raises:
+            GalleryError: There is none of that name.
+        """
+
+    def bound(self, manifest: Manifest) -> None:
+        """Make sure, before anything is unpacked, that no member is longer than it can be.
+
+        Raises:
+            GalleryError: One is.
+        """
+        faces = manifest.templates + manifest.exclusions
+        most = {
+            PEOPLE: _MOST_OF_A_PERSON * manifest.people + _MOST_OF_A_FACE * faces,
+            EMBEDDINGS: 4 * manifest.model.dimension * faces + 100_000,
+        }
+        for name, limit in most.items():
+            size = self.size(name)
+            if size != manifest.members[name].bytes or size > limit:
+                raise GalleryError(
+                    f"{self}: {name} has {size:,} bytes, which is not what {MANIFEST} says or more "
+                    f"than {manifest.people:,} people and {faces:,} faces take: nothing was taken"
+                )
 
     def manifest(self) -> bytes:
         """The manifest."""
@@ -127,6 +158,10 @@ def _offsets(path: Path) -> dict[str, int]:
 
 
 class _Folder(Members):
+    def size(self, name: str) -> int:
+        with self.stream(name) as file:
+            return os.fstat(file.fileno()).st_size
+
     def stream(self, name: str) -> IO[bytes]:
         path = self._source / name
         try:
@@ -149,6 +184,11 @@ class _Zip(Members):
         super().__init__(source)
         self._archive, self._scratch = archive, scratch
         seen: set[str] = set()
+        whole, packed = sum(info.file_size for info in archive.infolist()), source.stat().st_size
+        if whole > _MOST_OF_ALL * packed + _CHUNK:
+            raise GalleryError(
+                f"{self} would grow from {packed:,} to {whole:,} bytes: nothing was taken"
+            )
         for info in archive.infolist():
             name = info.filename
             if name.endswith("/") and name in ("crops/",) and not info.file_size:
@@ -168,6 +208,12 @@ class _Zip(Members):
                     f"{self}: {name} would grow to {info.file_size:,} bytes: nothing was taken"
                 )
 
+    def size(self, name: str) -> int:
+        try:
+            return self._archive.getinfo(name).file_size
+        except KeyError as error:
+            raise GalleryError(f"{self} lacks {name}") from error
+
     def stream(self, name: str) -> IO[bytes]:
         try:
             return self._archive.open(name)
@@ -179,6 +225,12 @@ class _Zip(Members):
     def as_file(self, name: str, length: int) -> Path:
         path = self._scratch / name
         left = length
+        free = shutil.disk_usage(self._scratch).free
+        if length > free - _LEFT_FREE:
+            raise GalleryError(
+                f"{self}: {name} takes {length:,} bytes to be unpacked, and {free:,} are free in "
+                f"{printable(self._scratch.parent)}: make room there"
+            )
         try:
             with self.stream(name) as file, path.open("wb") as copy:
                 while left > 0 and (chunk := file.read(min(left, _CHUNK))):
@@ -190,8 +242,13 @@ class _Zip(Members):
 
 
 @contextmanager
-def opened_members(source: Path) -> Iterator[Members]:
+def opened_members(source: Path, scratch: Path | None = None) -> Iterator[Members]:
     """Open an export, a folder or a ZIP.
+
+    Args:
+        source: The export.
+        scratch: Where the embeddings of a ZIP are unpacked, for they are in plain: a folder that is
+            swept; None takes the system's for temporary files.
 
     Raises:
         ArgumentError: There is nothing there.
@@ -205,13 +262,11 @@ def opened_members(source: Path) -> Iterator[Members]:
         return
     if not source.is_file():
         raise GalleryError(f"{shown} is no regular file: name an export")
-    scratch = Path(tempfile.mkdtemp(prefix="likeness-"))  # 0700
-    try:
+    place = Path(tempfile.gettempdir()) if scratch is None else scratch
+    with temporary_path(place, is_folder=True) as unpacked:
         try:
             archive = zipfile.ZipFile(source)
         except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise GalleryError(f"{shown} is no ZIP of an export, or cut off ({error})") from error
         with archive:
-            yield _Zip(source, archive, scratch)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+            yield _Zip(source, archive, unpacked)

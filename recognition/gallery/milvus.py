@@ -140,15 +140,21 @@ class MilvusGallery(ReadableMilvus, AnyGallery):
             copy.store.erase(who)
         self._collections.compact()
 
+    def tidy(self) -> None:
+        """See `AnyGallery.tidy`."""
+        self._erase_overdue()
+
     def _erase_overdue(self) -> None:
         gone = self._collections.rows(overdue())
         if gone:
             with self._copy() as copy:
                 copy.load_people(gone)
                 copy.load_exclusions_of_faces()
-                copy.store.erase_overdue()
+                copy.load_audit()
+                erased = copy.store.erase_overdue()
                 copy.put_back()
-            self._collections.compact()
+            if erased:
+                self._collections.compact()
 
     def search(
         self,

@@ -2,13 +2,15 @@
 
 import os
 import sqlite3
-import tempfile
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
+from data import clock
 from data.errors import GalleryError
+from data.temporary import temporary_path
 
-from .schema import MIGRATIONS, TABLES, VERSION
+from .schema import MIGRATIONS, TABLES, TRIGGERS, VERSION
 from .sealing import SealedConnection
 
 
@@ -19,7 +21,7 @@ def connect(uri: str, wait: float = 0) -> SealedConnection:
         uri: The database.
         wait: How many seconds to wait for another process's change to end.
     """
-    return sqlite3.connect(
+    connection = sqlite3.connect(
         uri,
         uri=True,
         timeout=wait,
@@ -27,6 +29,36 @@ def connect(uri: str, wait: float = 0) -> SealedConnection:
         check_same_thread=False,
         factory=SealedConnection,
     )
+    connection.execute("PRAGMA trusted_schema = OFF")  # strangers may have made the file
+    # What it sorts or wipes would else pass through the system's folder for temporary files.
+    connection.execute("PRAGMA temp_store = MEMORY")
+    # SQLite has a clock of its own, and for it every day is one of UTC.
+    connection.create_function("today", 0, _today, deterministic=True)
+    return connection
+
+
+def refuse_foreign_schema(connection: sqlite3.Connection, shown: str) -> None:
+    """Make sure that a file has no trigger, view or virtual table but a gallery's own.
+
+    Raises:
+        GalleryError: It has; what they say would be run by whoever uses the file.
+    """
+    odd = connection.execute(
+        "SELECT sql FROM sqlite_schema WHERE type IN ('view', 'trigger')"
+        " OR sql LIKE 'CREATE VIRTUAL%'"
+    ).fetchall()
+    if {" ".join(sql.split()) for (sql,) in odd} - _TRIGGERS:
+        raise GalleryError(
+            f"{shown} holds more than a gallery does, such as a trigger of somebody else's: "
+            "restore a backup that you trust"
+        )
+
+
+_TRIGGERS = {" ".join(sql.split()) for sql in TRIGGERS}
+
+
+def _today() -> str:
+    return clock.today().isoformat()
 
 
 def in_memory(source: SealedConnection, uri: str) -> SealedConnection:
@@ -48,16 +80,28 @@ def in_memory(source: SealedConnection, uri: str) -> SealedConnection:
     return copy
 
 
-def bring_up(connection: sqlite3.Connection) -> None:
-    """Make the newest version of an older one, in one transaction."""
+def bring_up(
+    connection: sqlite3.Connection,
+    before: Callable[[int], None] = lambda version: None,
+    after: Callable[[int], None] = lambda version: None,
+) -> None:
+    """Make the newest version of an older one, in one transaction.
+
+    Args:
+        connection: The gallery.
+        before: Called with the older version before anything is changed.
+        after: Called with the older version at the end.
+    """
     connection.execute("BEGIN IMMEDIATE")
     try:
         # Asked again: another process may have been quicker.
         (version,) = connection.execute("PRAGMA user_version").fetchone()
+        before(version)
         for older in range(version, VERSION):
             for statement in MIGRATIONS[older]:
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
+        after(version)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -93,10 +137,8 @@ def create_database(path: Path, first_row: dict[str, str | int | None]) -> None:
     columns = ", ".join(first_row)
     values = ", ".join(f":{column}" for column in first_row)
     try:
-        handle, name = tempfile.mkstemp(prefix=".new-", suffix=".sqlite", dir=path.parent)  # 0600
-        os.close(handle)
-        try:
-            with closing(sqlite3.connect(name, isolation_level=None)) as connection:
+        with temporary_path(path.parent, ".sqlite") as made:
+            with closing(sqlite3.connect(made, isolation_level=None)) as connection:
                 connection.executescript(TABLES)
                 connection.execute(
                     f"INSERT INTO gallery (only_row, {columns}) VALUES (1, {values})", first_row
@@ -105,10 +147,7 @@ def create_database(path: Path, first_row: dict[str, str | int | None]) -> None:
                 # SQLite does not say so.
                 connection.execute("PRAGMA journal_mode=WAL")
             with suppress(FileExistsError):
-                os.link(name, path)
-        finally:
-            for beside in ("", "-journal", "-wal", "-shm"):
-                Path(f"{name}{beside}").unlink(missing_ok=True)
+                os.link(made, path)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

@@ -1,7 +1,8 @@
 """Who is meant: people by their ids or their names, and how long they are kept."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
+from data import clock
 from data.errors import AmbiguousError, GalleryError
 
 from .names import person_name
@@ -17,22 +18,23 @@ in a question, passes on the id.
 RESTORABLE_DAYS = 30
 """How long someone deleted can be restored; after that they are erased."""
 
-ENROLLED = "(deleted_at IS NULL AND ifnull(expires_on >= date('now'), TRUE))"
+ENROLLED = "(deleted_at IS NULL AND ifnull(expires_on >= today(), TRUE))"
 """Holds of a row of `person` who is neither deleted nor past their consent."""
 
-RESTORABLE = "(deleted_at >= ? AND ifnull(expires_on >= date('now'), TRUE))"
+RESTORABLE = "(deleted_at >= ? AND ifnull(expires_on >= today(), TRUE))"
 """Holds of a row of `person` who was deleted and can come back; takes `restorable_since`."""
 
-OVERDUE = "(deleted_at < ? OR expires_on < date('now'))"
+OVERDUE = "(deleted_at < ? OR expires_on < today())"
 """Holds of a row of `person` who must not be kept; takes `restorable_since`.
 
-Consent ends with the UTC day that it names; nobody is restored afterwards.
+Consent ends with the day that it names, where the user is; nobody is restored afterwards. What
+these call `today()` every connection knows; see `opening.connect`.
 """
 
 
 def restorable_since() -> str:
     """The earliest `deleted_at` that can still be undone: ISO 8601, UTC."""
-    moment = datetime.now(UTC) - timedelta(days=RESTORABLE_DAYS)
+    moment = clock.now() - timedelta(days=RESTORABLE_DAYS)
     return moment.isoformat(timespec="microseconds")
 
 

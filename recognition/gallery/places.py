@@ -10,7 +10,7 @@ from data.files import printable
 
 from .address import SCHEME, MilvusAddress
 from .gallery import Gallery
-from .keys import FindSecret
+from .keys import FindSecret, IsGiven
 from .protocol import AnyGallery
 from .searching import DATABASE
 from .templates import EmbeddingModel
@@ -51,10 +51,12 @@ class Folder(Place):
     Attributes:
         path: The folder.
         find_secret: Asked for what opens the gallery, if it is encrypted.
+        is_given: See `Gallery.open`.
     """
 
     path: Path
     find_secret: FindSecret = field(default=lambda _: None, compare=False, repr=False)
+    is_given: IsGiven = field(default=lambda: False, compare=False, repr=False)
 
     def __str__(self) -> str:
         return printable(self.path)
@@ -83,7 +85,13 @@ class Folder(Place):
     def open(self, *, model: EmbeddingModel | None = None, create: bool = False) -> Gallery:
         """See `Place.open`; refused as by `exists`."""
         _ = self.exists
-        return Gallery.open(self.path, model=model, create=create, find_secret=self.find_secret)
+        return Gallery.open(
+            self.path,
+            model=model,
+            create=create,
+            find_secret=self.find_secret,
+            is_given=self.is_given,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +121,12 @@ class Milvus(Place):
         return MilvusGallery.open(self.address, model=model, create=create)
 
 
-def place_of(named: str | None, home: Path, find_secret: FindSecret = lambda _: None) -> Place:
+def place_of(
+    named: str | None,
+    home: Path,
+    find_secret: FindSecret = lambda _: None,
+    is_given: IsGiven = lambda: False,
+) -> Place:
     """The place that a user means.
 
     Args:
@@ -121,6 +134,7 @@ def place_of(named: str | None, home: Path, find_secret: FindSecret = lambda _: 
             folder's own.
         home: The data folder.
         find_secret: Asked for what opens a gallery in a folder, if it is encrypted.
+        is_given: See `Gallery.open`.
 
     Raises:
         ArgumentError: It is no place.
@@ -130,7 +144,7 @@ def place_of(named: str | None, home: Path, find_secret: FindSecret = lambda _: 
     if named == "":
         raise ArgumentError("the gallery that is named is empty: name a folder or an address")
     if named is None:
-        return Folder(home / "gallery", find_secret)
+        return Folder(home / "gallery", find_secret, is_given)
     if named.startswith(SCHEME):
         return Milvus(MilvusAddress.parse(named))
     if "://" in named:
@@ -140,7 +154,7 @@ def place_of(named: str | None, home: Path, find_secret: FindSecret = lambda _: 
     folder = Path(named).expanduser().absolute()
     if folder.exists() and not folder.is_dir():
         raise ArgumentError(f"the gallery {printable(folder)} is a file: name its folder")
-    return Folder(folder, find_secret)
+    return Folder(folder, find_secret, is_given)
 
 
 def _something_else(folder: Path) -> str | None:
@@ -149,7 +163,7 @@ def _something_else(folder: Path) -> str | None:
         names = sorted(entry.name for entry in os.scandir(folder))
     except OSError:
         return None
-    own = (DATABASE, "index", "damaged-", ".")
+    own = (DATABASE, "index", "damaged-", "erased.json", ".")
     return next((name for name in names if not name.startswith(own)), None)
 
 

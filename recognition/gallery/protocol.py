@@ -244,6 +244,10 @@ class AnyGallery(Editable):
         """
 
     @abstractmethod
+    def tidy(self) -> None:
+        """Erase whoever's time is over, as every opening, listing, search and change does."""
+
+    @abstractmethod
     def search(
         self,
         vectors: npt.NDArray[np.floating],

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
-from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
+from data import clock
 from data.errors import GalleryError
 
 from ..inventory import Consent
@@ -143,4 +143,4 @@ def hand_over(connection: SealedConnection, kind: Row, ids: Iterable[int], perso
 
 def now() -> str:
     """The moment in UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return clock.now().isoformat(timespec="seconds")

@@ -7,6 +7,9 @@ mark: what is meant itself, or a keyed hash of it.
 VERSION = 6
 """Kept as `user_version`; a file with a larger one was written by a newer Likeness."""
 
+PROVED = 6
+"""The first version in which the rows of an encrypted gallery have a proof."""
+
 APPLICATION_ID = 0x4C696B65
 """Kept as `application_id`: "Like". A database without it is somebody else's."""
 

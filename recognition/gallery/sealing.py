@@ -89,8 +89,8 @@ class KeyedSeal:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
         self._gallery = gallery_id
-        self._cipher = AESGCM(_derived(key, b"likeness 1: contents"))
-        self._mark_key = _derived(key, b"likeness 1: marks")
+        self._cipher = AESGCM(derived(key, b"likeness 1: contents"))
+        self._mark_key = derived(key, b"likeness 1: marks")
 
     def close(self, content: bytes, place: Place) -> bytes:
         """See `Seal.close`."""
@@ -177,7 +177,7 @@ def operation_place(operation: int) -> Place:
     return ("operation", "what", operation)
 
 
-def _derived(key: bytes, purpose: bytes) -> bytes:
+def derived(key: bytes, purpose: bytes) -> bytes:
     """HKDF-Expand for as many bytes as the hash has, which takes one round."""
     return hmac.new(key, purpose + b"\x01", hashlib.sha256).digest()
 

@@ -1,6 +1,5 @@
 """A gallery in a folder is searched, and its index is made."""
 
-import shutil
 from collections.abc import Collection
 from contextlib import closing, suppress
 from functools import partial
@@ -11,10 +10,11 @@ import numpy.typing as npt
 
 from data.errors import ArgumentError, GalleryError
 
-from ..results import Match
+from ..results import Match, PersonSummary
 from .building import Progress, build
 from .cache import IndexCache
-from .keys import FindSecret
+from .erasing import write_erased
+from .keys import FindSecret, IsGiven
 from .kinds import Kind, plan_of, read_kind, write_kind
 from .matching import Matching
 from .reading import Readable
@@ -25,8 +25,13 @@ from .views import Views
 DATABASE = "gallery.sqlite"
 """The file that holds everything; all else in the folder can be made again."""
 
-STAGING = ".restoring"
-"""A folder within the gallery's, of a restoration that has not come to its end."""
+ASIDE = "damaged-"
+"""What the name of a folder within the gallery's begins with that holds a damaged one."""
+
+
+def aside_in(folder: Path) -> tuple[Path, ...]:
+    """The damaged galleries that restorations have put aside in a gallery's folder."""
+    return tuple(path for path in sorted(folder.glob(f"{ASIDE}*")) if path.is_dir())
 
 
 class Searchable(Readable):
@@ -35,10 +40,17 @@ class Searchable(Readable):
     Args:
         folder: The gallery's.
         find_secret: Asked for what opens it, if it is encrypted.
+        is_given: See `Lock`.
     """
 
-    def __init__(self, folder: Path, find_secret: FindSecret = lambda _: None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        find_secret: FindSecret = lambda _: None,
+        is_given: IsGiven = lambda: False,
+    ) -> None:
         self._ask, self._secrets = find_secret, dict[str, str | None]()
+        self._is_given = is_given
         self._folder = folder
         super().__init__(self._open_store())
         self._cache = IndexCache(folder / "index")
@@ -51,7 +63,7 @@ class Searchable(Readable):
         return self._secrets[key_id]
 
     def _open_store(self) -> Store:
-        return Store(self._folder / DATABASE, self._find_secret)
+        return Store(self._folder / DATABASE, self._find_secret, lambda: self._is_given())
 
     def _erase_overdue(self) -> None:
         """Let those go whose time is over, where the gallery can be written.
@@ -75,13 +87,22 @@ class Searchable(Readable):
         try:
             with self._store.unchanging() as snapshot:
                 self._cache.forget(snapshot)
-                shutil.rmtree(self._folder / STAGING, ignore_errors=True)
+                write_erased(self._folder, snapshot.connection)
         except OSError as error:
             raise GalleryError(
                 f"cannot remove the index in {self._folder} ({error}), so traces of what was "
                 "erased remain in it: remove it, or check its permissions and erase again"
             ) from error
         self._store.wipe_traces()
+
+    def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
+        """Everybody enrolled, by name; or those who were deleted and can be restored."""
+        self._erase_overdue()
+        return super().people(deleted=deleted)
+
+    def tidy(self) -> None:
+        """See `AnyGallery.tidy`."""
+        self._erase_overdue()
 
     def search(
         self,

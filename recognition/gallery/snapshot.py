@@ -58,7 +58,7 @@ class Snapshot(Holding):
         mark, _, _ = marks.partition("/")  # see `lineage`
         # Whoever's consent ends is gone with the day, and nothing is changed.
         (expired,) = self._connection.execute(
-            "SELECT ifnull(max(expires_on), '') FROM person WHERE expires_on < date('now')"
+            "SELECT ifnull(max(expires_on), '') FROM person WHERE expires_on < today()"
         ).fetchone()
         return f"{gallery}/{changes}/{mark}{expired and '/'}{expired}"
 
@@ -67,6 +67,12 @@ class Snapshot(Holding):
         """Names the gallery, in whichever state."""
         (gallery,) = self._gallery("gallery_id")
         return str(gallery)
+
+    @property
+    def origin_id(self) -> str:
+        """Names the gallery and all that were restored from its backups: whose ids these are."""
+        (origin,) = self._gallery("origin_id")
+        return str(origin)
 
     @property
     def traces_remain(self) -> bool:

@@ -9,19 +9,20 @@ from data.errors import GalleryError
 
 from ..inventory import Consent
 from ..results import Calibration
+from . import audit
 from .audit import Action
 from .database import Database
 from .editable import Editable
 from .editing import Editor
 from .encrypting import change_key
 from .enrolling import enrol
-from .erasing import erase_people
+from .erasing import erase_people, overdue
 from .groups import group_names
-from .keys import FindSecret, Keep, WrappedKey
+from .keys import FindSecret, IsGiven, Keep, WrappedKey
 from .lineage import NEW_MARK
 from .names import person_name
 from .opening import create_database
-from .people import OVERDUE, Who, require_kept, restorable_since
+from .people import Who, require_kept
 from .rows import now
 from .sealing import SealedConnection
 from .snapshot import CALIBRATION_COLUMNS, Snapshot
@@ -34,14 +35,20 @@ class Store(Editable):
     Args:
         path: The database; see `Store.create` for making one.
         find_secret: Asked for what opens it, if it is encrypted; see `keys`.
+        is_given: See `Lock`.
 
     Raises:
         GalleryError: The file is not a gallery that this version can read.
         LockedError: It is encrypted, and the secret is missing or wrong.
     """
 
-    def __init__(self, path: Path, find_secret: FindSecret = lambda _: None) -> None:
-        self._database = Database(path, find_secret)
+    def __init__(
+        self,
+        path: Path,
+        find_secret: FindSecret = lambda _: None,
+        is_given: IsGiven = lambda: False,
+    ) -> None:
+        self._database = Database(path, find_secret, is_given)
 
     @staticmethod
     def create(path: Path, model: EmbeddingModel) -> None:
@@ -99,23 +106,26 @@ class Store(Editable):
     def erase_overdue(self) -> bool:
         """Remove those who were deleted too long ago, and those whose consent has ended.
 
-        Traces remain until `wipe_traces`.
+        They are hidden at once, and removed a day after that was first seen, if the clock can be
+        believed; see `erasing`. Traces remain until `wipe_traces`.
 
         Returns:
-            Whether there was anybody; the file is not written where there was not.
+            Whether somebody was removed; the file is not written where nothing is to be noted.
 
         Raises:
             GalleryError: The file cannot be written.
         """
         with self.reading() as snapshot:
-            if not snapshot.someone_is_overdue:
+            if not snapshot.someone_is_overdue or not overdue(snapshot.connection).is_news:
                 return False
         with self._changing() as connection:
-            rows = connection.execute(
-                f"SELECT id FROM person WHERE {OVERDUE}", (restorable_since(),)
-            ).fetchall()
-            erase_people(connection, Action.EXPIRE, {row[0] for row in rows})
-            return bool(rows)
+            found = overdue(connection)
+            if found.clock_begins:
+                audit.note(connection, Action.CLOCK)
+            if found.unseen:
+                audit.note(connection, Action.HIDE, *sorted(found.unseen))
+            erase_people(connection, Action.EXPIRE, found.due)
+            return bool(found.due)
 
     @contextmanager
     def _changing(self) -> Iterator[SealedConnection]:
@@ -257,7 +267,7 @@ class Store(Editable):
             lock.expect(wrapped, key)
 
         with self._changing() as connection:
-            change_key(connection, lock.key, action, secret, expect)
+            change_key(connection, lock.key, action, secret, expect, lock.let_be_plain)
 
     def wipe_traces(self) -> None:
         """Leave no byte of what was erased or encrypted in the database's files.

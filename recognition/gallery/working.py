@@ -14,13 +14,14 @@ import time
 import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from data import clock
 from data.errors import GalleryError
 
 from .database import Database
+from .integrity import Integrity
 from .keys import Lock
 from .names import person_name
 from .opening import connect
@@ -61,6 +62,7 @@ class WorkingCopy(Database):
         self._path = Path(str(collections.address))
         self.lock = Lock(lambda _: None)  # nothing is encrypted here
         self._connection = connect(":memory:")
+        self._integrity = Integrity(self._connection)
         self._connection.executescript(TABLES)
         self._connection.execute("PRAGMA foreign_keys=ON")
         first = _next_id()
@@ -112,6 +114,10 @@ class WorkingCopy(Database):
         """Read all who are enrolled by one of some photographs."""
         found = self._collections.templates_in("photograph", sorted(set(digests)))
         self.load_ids({template.person for template in found})
+
+    def load_audit(self) -> None:
+        """Read the whole audit log."""
+        self._take(self._collections.rows('kind == "audit"'))
 
     def load_exclusions_of_faces(self) -> None:
         """Read all of whom it is known that a face of those read is not theirs."""
@@ -269,7 +275,7 @@ def new_gallery(model: EmbeddingModel) -> StoredRow:
         "only_row": 1,
         "gallery_id": gallery_id,
         "origin_id": gallery_id,
-        "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created_at": clock.now().isoformat(timespec="seconds"),
         "model_id": model.model_id,
         "weights_digest": model.weights_digest,
         "dimension": model.dimension,

@@ -39,7 +39,8 @@ MISSED = "missed.jsonl"
 MOST_WORKERS = 64
 _USUAL_WORKERS = 8
 _AT_ONCE = 8  # photographs a worker takes at a time
-_LEFT_BEHIND = re.compile(r"\.[0-9a-f]{16}\.(png|jpg|jsonl)")  # by `atomic_output`, when killed
+# By `atomic_output`, when killed.
+_LEFT_BEHIND = re.compile(r"\.(likeness-)?[0-9a-f]{16}\.(png|jpg|jsonl)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ import erasure
 import folders
 import indexes
 import kills
+import lasting
 import learning
 import moving
 import pictures
@@ -109,6 +110,22 @@ ROWS = {
     ),
     "erasure": Row(
         "erasure of a person", "bytes left in any file: 0", 100, 8, erasure.erase_people
+    ),
+    "older-backups": Row(
+        "people erased, merged and moved; older backups restored, also over a damaged database",
+        "whoever was erased is back: 0; anybody else lost: 0", 300, 8, lasting.restore_backups,
+    ),
+    "wrong-clocks": Row(
+        "the clock wrong by years for less than a week",
+        "erased before their time: 0; not erased after it: 0", 200, 5, lasting.set_clocks,
+    ),
+    "altered-rows": Row(
+        "an encrypted gallery's rows altered, removed, swapped without its key",
+        "refused before anything is done", 1000, 60, lasting.alter_rows,
+    ),
+    "kill-copies": Row(
+        "kill −9 while backing up, exporting, importing, indexing",
+        "temporary copies left after the next opening: 0", 300, 8, lasting.kill_copies,
     ),
     "stolen-files": Row(
         "encryption on, files stolen; kill −9 while encrypting or rotating",

@@ -221,6 +221,7 @@ def hand_in_names(trials: int, folder: Path, rng: random.Random) -> Outcome:
         left = sorted(person.name for person in gallery.people())
     within = {path.relative_to(home).as_posix() for path in home.rglob("*")}
     expected = {"gallery.sqlite", "gallery.sqlite-wal", "gallery.sqlite-shm", "index"}
+    expected |= {"erased.json"}  # ids alone
     outcome.expect(within <= expected | {"index/templates.faiss"}, f"files within: {within}")
     outcome.expect(len(left) <= 1, f"still there: {left}")
     return outcome

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -461,23 +462,80 @@ def test_discarding_removes_every_file(home: Path) -> None:
     assert jobs.find(job.id) is None
 
 
-def test_tidying_removes_what_ended_long_ago_and_nothing_else(home: Path) -> None:
-    old, new = (ended(start(jobs.prepare({}), program="")) for _ in range(2))
+def age(folder: Path, days: float) -> None:
+    """As if a job had ended, or been started, or its folder been made so many days ago."""
+    then = time.time() - days * 24 * 3600
+    for name, key in (("ended.json", "ended"), ("job.json", "created")):
+        if (folder / name).exists():
+            about = json.loads((folder / name).read_text()) | {key: then}
+            (folder / name).write_text(json.dumps(about))
+    os.utime(folder, (then, then))
+
+
+@pytest.fixture
+def seen_for_days(home: Path) -> Path:
+    """The clock was seen running for some days; where that is noted."""
+    noted = home / "jobs" / "clock.json"
+    noted.parent.mkdir(parents=True, exist_ok=True)
+    before = [datetime.now(UTC) - timedelta(days=days) for days in (2, 3, 5)]
+    noted.write_text(json.dumps([one.isoformat() for one in before]))
+    return noted
+
+
+def test_tidying_removes_what_ended_long_ago_and_nothing_else(
+    home: Path, seen_for_days: Path
+) -> None:
+    old, looked_at, new = (ended(start(jobs.prepare({}), program="")) for _ in range(3))
     running = start(jobs.prepare({}), program="import time; time.sleep(60)")
     never_begun = jobs.prepare({})
     stranger = old.folder.parent / "photographs"
     stranger.mkdir()
-    long_ago = time.time() - (jobs.KEPT_DAYS + 1) * 24 * 3600
-    for folder in (old.folder, running.folder, never_begun, stranger):
-        os.utime(folder, (long_ago, long_ago))
-    jobs.tidy()
+    for folder in (old.folder, looked_at.folder, running.folder, never_begun, stranger):
+        age(folder, jobs.KEPT_DAYS + 1)
+    os.utime(looked_at.folder)  # somebody looks at the picture, which is no new beginning
+    assert {job.id for job in jobs.all_jobs()} == {new.id, running.id}
     assert not old.folder.exists()
+    assert not looked_at.folder.exists()
     assert not never_begun.exists()
-    assert new.folder.exists()
-    assert running.folder.exists()
     assert stranger.exists()
     jobs.cancel(running)
     ended(running)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=5000), timedelta(days=-5000)])
+def test_a_clock_that_is_wrong_tidies_nothing(
+    home: Path, seen_for_days: Path, monkeypatch: pytest.MonkeyPatch, ahead: timedelta
+) -> None:
+    job = ended(start(jobs.prepare({}), program=""))
+    age(job.folder, jobs.KEPT_DAYS - 1 if ahead > timedelta() else jobs.KEPT_DAYS + 6000)
+    monkeypatch.setattr("data.clock._read", lambda: datetime.now(UTC) + ahead)
+    for _ in range(3):
+        jobs.tidy()
+    assert job.folder.exists()
+    monkeypatch.setattr("data.clock._read", lambda: datetime.now(UTC) + ahead + timedelta(days=8))
+    jobs.tidy()
+    assert not job.folder.exists()
+
+
+def test_what_a_clock_showed_is_noted_where_the_note_is_damaged(
+    home: Path, seen_for_days: Path
+) -> None:
+    job = ended(start(jobs.prepare({}), program=""))
+    age(job.folder, jobs.KEPT_DAYS + 1)
+    for damaged in ("", "[1", "[1]", "{}", '["yesterday"]', '["2026-01-01"]', "[" * 50_000):
+        seen_for_days.write_text(damaged)
+        jobs.tidy()
+        assert job.folder.exists()
+    assert len(json.loads(seen_for_days.read_text())) == 1
+
+
+def test_what_a_killed_process_left_is_swept(home: Path) -> None:
+    job = ended(start(jobs.prepare({}), program=""))
+    left = job.folder.parent / ".likeness-0123456789abcdef.png"
+    left.write_bytes(b"x")
+    jobs.all_jobs()
+    assert not left.exists()
+    assert job.folder.exists()
 
 
 def line(step: int, elapsed: float) -> str:

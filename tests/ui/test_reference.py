@@ -40,6 +40,7 @@ def test_all_commands_are_there() -> None:
         "gallery import",
         "gallery index",
         "gallery info",
+        "gallery put-aside",
         "gallery restore",
         "gallery rotate",
         "identify",

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from data.files import printable
 from recognition.gallery.kinds import Kind
 
 from .. import output, passphrase
-from ..asking import YesOption, agreed
+from ..asking import YesOption, agreed, is_on_terminal
 from ..options import UNCHANGED, JsonOption, Settings, command
 from ..outputs import kept
 from ..wording import count
@@ -124,6 +125,16 @@ def restore(
     """
     upkeep = _upkeep(settings)
     upkeep.check_backup(file)
+    foreseen = upkeep.foresee(file)
+    for name in foreseen.gone[:MOST_NAMED]:
+        output.print_note(f"{name} goes: not in the backup")
+    if len(foreseen.gone) > MOST_NAMED:
+        output.print_note(f"and {len(foreseen.gone) - MOST_NAMED:,} more go")
+    if foreseen.erased_again:
+        again = count(foreseen.erased_again, "person", "people")
+        output.print_note(f"{again} of the backup were erased since, and are erased once more")
+    for note in foreseen.notes:
+        output.print_note(note)
     gone = upkeep.replaced()
     if gone is not None:
         what = f"{count(gone.people, 'person', 'people')}, {count(gone.photographs, 'photograph')}"
@@ -134,6 +145,32 @@ def restore(
     if aside is not None:
         output.print_warning(f"the damaged gallery is in {aside}")
     output.print_line(f"the gallery is that of {file}")
+    return 0
+
+
+@command(_group, "put-aside", example="likeness gallery put-aside --remove")
+def put_aside(
+    settings: Settings,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove it for good.")] = False,
+    yes: YesOption = False,
+) -> int:
+    """List the damaged galleries that restorations have put aside, or remove them for good.
+
+    They keep everybody as they were, whoever was erased since, and are encrypted only if they were
+    then. While one is there nobody is erased by hand, and the gallery is not encrypted.
+    """
+    upkeep = _upkeep(settings)
+    found = upkeep.put_aside()
+    for place in found:
+        output.print_line(printable(place))
+    if not remove or not found:
+        return 0
+    what = f"{count(len(found), 'damaged gallery', 'damaged galleries')} put aside"
+    if not agreed(what, "Remove for good?", yes=yes):
+        output.print_error("nothing was removed")
+        return 1
+    upkeep.remove_aside()
+    output.print_line(f"removed {what}")
     return 0
 
 
@@ -169,15 +206,33 @@ def export(
 def import_(
     settings: Settings,
     source: Annotated[Path, typer.Argument(metavar="FOLDER|FILE.zip", help="An export.")],
+    thresholds: Annotated[
+        bool, typer.Option("--thresholds", help="Take the thresholds that it brings.")
+    ] = False,
 ) -> int:
     """Enrol everybody of an export; who is there already gets what they lack.
 
     Everything is checked before anything is changed. `people undo` takes all of it back, up to
     100,000 new rows; after a larger import nothing done before can be undone.
+    Thresholds decide who is named: those of the export are told of, and taken where they are agreed
+    to on a terminal or by --thresholds.
     """
+    upkeep = _upkeep(settings)
+    for one in (offered := upkeep.offered_thresholds(source)):
+        output.print_note(
+            f"the export brings a threshold to {one.use}: {output.similarity(one.threshold)}, "
+            f"measured {one.calibrated_at[:10]} on {output.one_line(one.data)}"
+        )
+    if offered and not thresholds:
+        thresholds = is_on_terminal() and typer.confirm(
+            "Take these thresholds for your own gallery?", err=True
+        )
+        if not thresholds:
+            output.print_note(
+                "not taken: --thresholds takes them; likeness calibrate measures your own"
+            )
     with output.progress_bar("importing") as progress:
-        upkeep = _upkeep(settings)
-        added = upkeep.import_from(source, progress)
+        added = upkeep.import_from(source, progress, thresholds=thresholds)
     _print_added("imported", added)
     for one, other in upkeep.spelled_alike()[:MOST_NAMED] if added.new else ():
         output.print_warning(f"'{one}' is spelled like '{other}': `people merge` makes them one")

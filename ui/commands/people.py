@@ -48,8 +48,8 @@ def list_people(
 ) -> int:
     """List who is enrolled, by how many photographs, since when, in which groups, by what consent.
 
-    Whoever's consent has ended is not listed: they are recognised no longer, and are erased as soon
-    as the gallery is opened, changed or searched.
+    Whoever's consent has ended is not listed: they are recognised no longer, and are erased by the
+    first use of the gallery a day after that was first seen.
     """
     with settings.recognition_service() as service:
         people = service.people(deleted=deleted, groups=groups or ())

@@ -140,8 +140,8 @@ def consent(
 ) -> int:
     """Note what somebody agreed to, and until when.
 
-    After that day (UTC) they are recognised no longer; everything kept of them is erased as soon
-    as the gallery is opened, changed or searched, and cannot be restored.
+    After that day, where you are, they are recognised no longer; everything kept of them is erased
+    by the first use of the gallery a day after that was first seen, and cannot be restored.
     """
     agreed = consent_of(note, until)
     if agreed is None:

@@ -4,6 +4,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,11 +13,23 @@ from recognition.gallery.places import Folder, place_of
 from recognition.gallery.protocol import AnyGallery
 from recognition.gallery.templates import EmbeddingModel, Template
 
+if TYPE_CHECKING:
+    from clocks import Clock
+
 sys.path.insert(0, str(Path(__file__).parent))  # for what several of these tests make up
 
 BACKENDS = ["folder", *(["milvus"] if importlib.util.find_spec("milvus_lite") else [])]
 
 MakeTemplate = Callable[..., Template]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> "Clock":
+    from clocks import Clock
+
+    made = Clock()
+    monkeypatch.setattr("data.clock._read", made.read)
+    return made
 
 
 @pytest.fixture

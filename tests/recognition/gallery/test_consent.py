@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from clocks import Clock
 
 from data.errors import ArgumentError, GalleryError
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.schema import AUDIT_DAYS
 from recognition.gallery.templates import EmbeddingModel, Template
-from recognition.inventory import AuditEntry, Consent, today
+from recognition.inventory import AuditEntry, Consent, State, today
 
 SECRET = "f" * 64
 TOMORROW = today() + timedelta(days=1)
@@ -95,8 +96,8 @@ def test_it_holds_on_its_last_day() -> None:
     assert Consent(until=today()).until == today()
 
 
-def test_whoever_s_has_ended_is_not_found_and_then_erased(
-    two: Gallery, folder: Path, make_template: Callable[..., Template]
+def test_whoever_s_has_ended_is_not_found_and_erased_a_day_later(
+    two: Gallery, folder: Path, make_template: Callable[..., Template], clock: Clock
 ) -> None:
     face = make_template(2).embedding[None]
     assert two.search(face, 1)[0][0].person == "Bob"
@@ -109,6 +110,11 @@ def test_whoever_s_has_ended_is_not_found_and_then_erased(
     assert two.people(deleted=True) == ()
     with pytest.raises(GalleryError):
         two.restore("Bob")
+    clock.forward(hours=23)
+    assert two.search(face, 1)[0][0].person == "Ann"
+    assert two.person(2, State.KEPT).name == "Bob"
+    clock.forward(hours=1, minutes=1)
+    assert two.search(face, 1)[0][0].person == "Ann"
     vector = make_template(2).embedding.tobytes()
     assert not any(vector in file.read_bytes() for file in folder.rglob("*") if file.is_file())
     assert two.audit()[0].action == "expire"
@@ -127,11 +133,13 @@ def test_where_nobody_can_be_erased_they_are_hidden_all_the_same(
     assert names(two) == ["Ann"]
 
 
-def test_deleted_people_go_with_their_consent(two: Gallery, folder: Path) -> None:
+def test_deleted_people_go_with_their_consent(two: Gallery, folder: Path, clock: Clock) -> None:
     two.delete("Bob")
     tamper(folder, "UPDATE person SET expires_on = ? WHERE id = 2", YESTERDAY)
     assert two.people(deleted=True) == ()
     two.rename("Ann", "Anne")
+    clock.forward(days=1, minutes=1)
+    two.rename("Anne", "Ann")
     with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection:
         assert connection.execute("SELECT count(*) FROM person").fetchone() == (1,)
 
@@ -186,9 +194,10 @@ def test_no_line_is_altered_or_removed_before_its_time(two: Gallery, folder: Pat
 
 
 def test_lines_are_kept_for_a_year(two: Gallery, folder: Path) -> None:
-    for days in (AUDIT_DAYS + 2, AUDIT_DAYS - 2):
+    for number, days in ((-2, AUDIT_DAYS + 2), (-1, AUDIT_DAYS - 2)):
         done_at = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="microseconds")
-        tamper(folder, "INSERT INTO audit (done_at, action) VALUES (?, ?)", done_at, str(days))
+        line = (number, done_at, str(days))
+        tamper(folder, "INSERT INTO audit (id, done_at, action) VALUES (?, ?, ?)", *line)
     two.rename("Ann", "Anne")
     kept = [entry.action for entry in two.audit()]
     assert str(AUDIT_DAYS + 2) not in kept

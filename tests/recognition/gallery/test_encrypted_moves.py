@@ -60,7 +60,7 @@ def test_a_backup_is_as_encrypted_as_the_gallery_and_brings_it_back(
     assert not any(secret in content for secret in secrets)
     with Gallery.open(sealed, find_secret=find) as gallery:
         before = held(gallery)
-        gallery.erase("Ann Angler")
+        gallery.rename("Ann Angler", "Ann")
         gallery.rotate(SECRET, data_key=True)
     for wrong in (lambda _: None, lambda _: OTHER):
         with pytest.raises(LockedError):
@@ -74,13 +74,13 @@ def test_a_backup_is_as_encrypted_as_the_gallery_and_brings_it_back(
             assert gallery.faults() == []
             actions = [entry.action for entry in gallery.audit()]
             assert "restore a backup" in actions
-            assert ("erase" in actions) == (folder == sealed)  # its own log stays
+            assert ("rename" in actions) == (folder == sealed)  # its own log stays
             gallery.undo()
         with pytest.raises(LockedError):
             Gallery.open(folder)
 
 
-def test_a_backup_of_an_older_version_is_brought_up(
+def test_a_backup_of_an_older_version_is_brought_up_and_encryption_stays(
     tmp_path: Path, folder: Path, make_template: Callable[..., Template]
 ) -> None:
     older = tmp_path / "older.sqlite"
@@ -93,8 +93,14 @@ def test_a_backup_of_an_older_version_is_brought_up(
         assert gallery.search(make_template(3).embedding[None], 1)[0][0].person == "Bob"
         gallery.encrypt(SECRET)
     restore(older, folder, find)  # over an encrypted one
-    with Gallery.open(folder) as gallery:
-        assert not gallery.is_encrypted
+    with pytest.raises(LockedError):
+        Gallery.open(folder)
+    with Gallery.open(folder, find_secret=find) as gallery:
+        assert gallery.is_encrypted
+        assert [person.name for person in gallery.people()] == ["Ann", "Bob"]
+        assert gallery.search(make_template(3).embedding[None], 1)[0][0].person == "Bob"
+        assert gallery.faults() == []
+    assert b"Bob" not in (folder / DATABASE).read_bytes()
 
 
 def test_a_damaged_row_of_an_encrypted_gallery_is_told(sealed: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clocks import Clock
 
 from data.errors import ArgumentError, GalleryError
 from recognition.gallery import database
@@ -347,8 +348,11 @@ def test_a_stale_index_is_not_written_after_an_erasure(
 
 
 @pytest.fixture
-def overdue(gallery: Gallery, folder: Path, make_template: MakeTemplate) -> Gallery:
-    """A gallery with Bob, from which Ann, of the first template, was deleted 31 days ago."""
+def overdue(gallery: Gallery, folder: Path, make_template: MakeTemplate, clock: Clock) -> Gallery:
+    """A gallery with Bob, from which Ann, of the first template, was deleted 32 days ago.
+
+    That her time is over was first seen yesterday.
+    """
     gallery.enrol("Ann", [make_template(0)])
     closest(gallery, make_template(0))
     gallery.delete("Ann")
@@ -358,8 +362,10 @@ def overdue(gallery: Gallery, folder: Path, make_template: MakeTemplate) -> Gall
         long_ago = (datetime.now(UTC) - timedelta(days=31)).isoformat()
         connection.execute("UPDATE person SET deleted_at = ? WHERE name = 'Ann'", (long_ago,))
     connection.close()
-    assert traces(folder, make_template(0).embedding.tobytes(), b"Ann")
     assert gallery.people(deleted=True) == ()
+    assert closest(gallery, make_template(0)) == "Bob"
+    assert traces(folder, make_template(0).embedding.tobytes(), b"Ann")
+    clock.forward(days=1, minutes=1)
     return gallery
 
 

@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from recognition.gallery.copying import copy_gallery
 from recognition.gallery.exchange import VERSION
 from recognition.gallery.exporting import export
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.importing import import_from
+from recognition.gallery.importing import import_from, thresholds_in
 from recognition.gallery.protocol import AnyGallery
 from recognition.gallery.records import Added, checksum, fingerprints
 from recognition.gallery.templates import EmbeddingModel, Template
@@ -99,10 +100,31 @@ def test_what_is_exported_and_imported_is_the_same_to_the_last_bit(
     assert (added.people, added.new, added.known) == (3, 4, 0)
     with Gallery.open(tmp_path / "other") as other:
         assert everything(other) == everything(full)
-        assert other.calibration(Use.VERIFY) == CALIBRATION
+        assert other.calibration(Use.VERIFY) is None
         assert [person.name for person in other.people(deleted=True)] == ["Gone"]
         with full.records() as records:
             assert manifest.checksum == checksum(d for one in records for d in fingerprints(one))
+
+
+def test_thresholds_are_shown_and_taken_only_where_that_is_asked_for(
+    full: AnyGallery, tmp_path: Path
+) -> None:
+    """They decide who is named, and an export may be a stranger's."""
+    export(full, tmp_path / "people")
+    assert thresholds_in(tmp_path / "people") == (CALIBRATION,)
+    own = replace(CALIBRATION, threshold=0.45, data="own")
+    for folder, before, expected in (
+        ("none", [], CALIBRATION),
+        ("own", [own], own),
+    ):
+        open_gallery = into(tmp_path / folder)
+        import_from(tmp_path / "people", open_gallery)
+        with Gallery.open(tmp_path / folder) as other:
+            assert other.calibration(Use.VERIFY) is None
+            other.calibrate(before)
+        import_from(tmp_path / "people", open_gallery, thresholds=True)
+        with Gallery.open(tmp_path / folder) as other:
+            assert other.calibration(Use.VERIFY) == expected
 
 
 def test_importing_again_changes_nothing_and_brings_what_is_lacking(
@@ -644,3 +666,101 @@ def test_a_backup_for_which_there_is_no_room_names_its_file_and_leaves_nothing(
     assert [path.name for path in place.iterdir()] == ["before.sqlite"]
     assert (place / "before.sqlite").read_bytes() == b"an earlier one"
     assert everything(full) == before
+
+
+def _with(folder: Path, **changed: object) -> None:
+    """Change the first person's line, with digests that fit."""
+    lines = [json.loads(line) for line in (folder / "people.jsonl").read_text().splitlines()]
+    lines[0] |= changed
+    put_lines(folder, lines)
+
+
+def put_lines(folder: Path, lines: list[dict[str, object]]) -> None:
+    content = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+    (folder / "people.jsonl").write_bytes(content)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["members"]["people.jsonl"] = {
+        "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+MOMENTS = [
+    "9999-01-01T00:00:00+00:00",
+    "0001-01-01T00:00:00+00:00",
+    "2026-01-01T00:00:00+14:00",
+    "2026-01-01T00:00:00Z",
+    "2026-01-01T00:00:00.5+00:00",
+    "2026-01-01",
+    "20260101T000000+0000",
+    10**400,
+    None,
+]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        *({"deleted_at": one} for one in MOMENTS if one is not None),
+        *({"enrolled_at": one} for one in MOMENTS),
+        *({"consented_at": one} for one in MOMENTS if one is not None),
+        {"expires_on": "9999-12-31"},
+        {"expires_on": "0001-01-01"},
+        {"expires_on": 10**400},
+    ],
+    ids=lambda changed: str(changed)[:50],
+)
+def test_dates_that_cannot_be_are_refused(
+    full: AnyGallery, tmp_path: Path, changed: dict[str, object]
+) -> None:
+    export(full, tmp_path / "people")
+    _with(tmp_path / "people", **changed)
+    with pytest.raises(GalleryError, match=r"line 1 of people\.jsonl is damaged"):
+        import_from(tmp_path / "people", into(tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), 1e7, 1e308, "1", None, True, [1]])
+def test_a_quality_that_cannot_be_one_is_refused(
+    full: AnyGallery, tmp_path: Path, value: object
+) -> None:
+    export(full, tmp_path / "people")
+    path = tmp_path / "people"
+    lines = [json.loads(line) for line in (path / "people.jsonl").read_text().splitlines()]
+    rated = next(one for line in lines for one in line["templates"] if one["quality"] is not None)
+    rated["quality"]["size"] = value
+    put_lines(path, lines)
+    with pytest.raises(GalleryError, match=r"of people\.jsonl is damaged"):
+        import_from(path, into(tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
+
+
+def test_bytes_are_bounded_before_anything_is_unpacked(
+    full: AnyGallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(full, tmp_path / "people")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+
+    def refused(source: Path, match: str) -> None:
+        with pytest.raises(GalleryError, match=match):
+            import_from(source, into(tmp_path / "other"), scratch=scratch)
+        assert list(scratch.iterdir()) == []
+        assert not (tmp_path / "other").exists()
+
+    grown = tmp_path / "grown.zip"  # blanks behind the last line: hardly a byte in the archive
+    with zipfile.ZipFile(grown, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted((tmp_path / "people").rglob("*")):
+            if path.is_file():
+                more = b" " * 30_000_000 if path.name == "people.jsonl" else b""
+                name = path.relative_to(tmp_path / "people").as_posix()
+                archive.writestr(name, path.read_bytes() + more)
+    refused(grown, "would grow")
+    lines = (tmp_path / "people" / "people.jsonl").read_text().splitlines()
+    put_lines(tmp_path / "people", [json.loads(line) | {"x": "y" * 200_000} for line in lines])
+    refused(tmp_path / "people", r"people\.jsonl has .* bytes, which is not what")
+    export(full, tmp_path / "people.zip")
+    monkeypatch.setattr(
+        "recognition.gallery.members.shutil.disk_usage", lambda _: SimpleNamespace(free=10)
+    )
+    refused(tmp_path / "people.zip", "are free in")

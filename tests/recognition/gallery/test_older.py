@@ -143,3 +143,81 @@ def test_what_an_older_version_did_can_be_undone(
             people_of(opened)
         assert people_of(opened) == {}
         assert opened.enrol("Cydney", [make_template(4)]) == {}
+
+
+KEY = "f" * 64
+
+
+def put_encrypted(version: int, folder: Path) -> None:
+    """Put a version's encrypted gallery in its place."""
+    folder.mkdir(parents=True)
+    shutil.copy(OLDER / f"schema-{version}-encrypted.sqlite", folder / "gallery.sqlite")
+
+
+@pytest.mark.parametrize("version", range(5, VERSION))
+def test_an_encrypted_one_is_proved_at_its_first_opening_and_that_is_said_once(
+    version: int,
+    folder: Path,
+    make_template: Callable[..., Template],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    put_encrypted(version, folder)
+    for said in (1, 0):
+        caplog.clear()
+        with Gallery.open(folder, find_secret=lambda _: KEY) as opened:
+            assert people_of(opened) == {"Ann": 3, "Bob": 1}
+            [[best]] = opened.search(make_template(4).embedding[None], 1)
+            assert best.person == "Ann"
+            assert opened.faults() == []
+        assert len([one for one in caplog.messages if "earlier version" in one]) == said
+    with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection, connection:
+        assert connection.execute("SELECT count(*) FROM proof").fetchone() == (1,)
+        connection.execute("DELETE FROM proof")
+    with pytest.raises(GalleryError, match="altered by somebody without its key"):
+        Gallery.open(folder, find_secret=lambda _: KEY)
+
+
+@pytest.mark.parametrize("version", range(5, VERSION))
+def test_an_encrypted_one_that_cannot_be_written_is_read(
+    version: int, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_encrypted(version, folder)
+    before = (folder / "gallery.sqlite").read_bytes()
+    monkeypatch.setattr("recognition.gallery.database.os.access", lambda *_: False)
+    with Gallery.open(folder, find_secret=lambda _: KEY) as opened:
+        assert people_of(opened) == {"Ann": 3, "Bob": 1}
+    assert (folder / "gallery.sqlite").read_bytes() == before
+
+
+def test_a_later_version_sees_that_nothing_was_altered_before_it_brings_a_gallery_up(
+    folder: Path,
+    model: EmbeddingModel,
+    make_template: Callable[..., Template],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a version to come will do: a new column, in a gallery whose rows have a proof."""
+    with Gallery.open(folder, model=model, create=True, find_secret=lambda _: KEY) as gallery:
+        gallery.enrol("Ann", [make_template(1)])
+        gallery.encrypt(KEY)
+    untouched = (folder / "gallery.sqlite").read_bytes()
+    later = {VERSION: ("ALTER TABLE person ADD COLUMN later TEXT",)}
+    for module in ("opening", "database", "schema", "backup"):
+        monkeypatch.setattr(f"recognition.gallery.{module}.VERSION", VERSION + 1)
+    monkeypatch.setattr("recognition.gallery.opening.MIGRATIONS", MIGRATIONS | later)
+    tamper = "UPDATE person SET expires_on = '2001-01-01'"
+    with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection, connection:
+        connection.execute(tamper)
+    with pytest.raises(GalleryError, match="altered by somebody without its key"):
+        Gallery.open(folder, find_secret=lambda _: KEY)
+    for path in folder.glob("gallery.sqlite-*"):
+        path.unlink()
+    (folder / "gallery.sqlite").write_bytes(untouched)
+    for _ in range(2):
+        with Gallery.open(folder, find_secret=lambda _: KEY) as opened:
+            assert people_of(opened) == {"Ann": 1}
+            opened.rename("Ann", "Anne")
+            opened.undo()
+    with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection, connection:
+        connection.execute("UPDATE person SET later = 'x'")
+    with pytest.raises(GalleryError, match="altered by somebody without its key"):
+        Gallery.open(folder, find_secret=lambda _: KEY)

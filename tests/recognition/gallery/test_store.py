@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clocks import Clock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -235,7 +236,12 @@ def test_a_name_is_free_after_delete(store: Store, make_template: MakeTemplate) 
     ("days", "kept"), [(RESTORABLE_DAYS - 1, True), (RESTORABLE_DAYS + 1, False)]
 )
 def test_after_thirty_days_nobody_is_listed_or_restored_but_erased(
-    store: Store, make_template: MakeTemplate, tmp_path: Path, days: int, kept: bool
+    store: Store,
+    make_template: MakeTemplate,
+    tmp_path: Path,
+    clock: Clock,
+    days: int,
+    kept: bool,
 ) -> None:
     store.enrol("Ann", [make_template(0)])
     store.delete("Ann")
@@ -250,7 +256,12 @@ def test_after_thirty_days_nobody_is_listed_or_restored_but_erased(
             store.restore("Ann")
     with store.reading() as snapshot:
         assert snapshot.someone_is_overdue is not kept
+    assert not store.erase_overdue()
     before = revision(store)
+    clock.forward(hours=23)
+    assert not store.erase_overdue()
+    assert revision(store) == before
+    clock.forward(hours=1, minutes=1)
     assert store.erase_overdue() is not kept
     assert (revision(store) == before) is kept
     with store.reading() as snapshot:

@@ -1,0 +1,349 @@
+"""What is erased stays erased: older backups, what was put aside, kills, other folders."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from data.errors import ArgumentError, GalleryError
+from recognition.gallery import database
+from recognition.gallery.backup import back_up, foresee, restore
+from recognition.gallery.gallery import Gallery
+from recognition.gallery.templates import EmbeddingModel, Template
+
+KEY = "f" * 64
+MakeTemplate = Callable[..., Template]
+
+
+def find(_: str) -> str:
+    return KEY
+
+
+@pytest.fixture(params=["plain", "encrypted"])
+def kept(
+    request: pytest.FixtureRequest,
+    folder: Path,
+    tmp_path: Path,
+    model: EmbeddingModel,
+    make_template: MakeTemplate,
+) -> Path:
+    """A backup of a gallery with Ann, Bob, Cyd and Dan."""
+    with Gallery.open(folder, model=model, create=True, find_secret=find) as gallery:
+        if request.param == "encrypted":
+            gallery.encrypt(KEY)
+        for seed, name in enumerate(("Ann", "Bob", "Cyd", "Dan"), 1):
+            gallery.enrol(name, [make_template(seed), make_template(10 + seed)])
+    backup = tmp_path / "kept.sqlite"
+    back_up(folder, backup, find_secret=find)
+    return backup
+
+
+def opened(folder: Path) -> Gallery:
+    return Gallery.open(folder, find_secret=find)
+
+
+def names(folder: Path) -> list[str]:
+    with opened(folder) as gallery:
+        assert gallery.faults() == []
+        return [person.name for person in gallery.people()]
+
+
+def traces(folder: Path, template: Template) -> list[Path]:
+    wanted = template.embedding.tobytes(), template.photograph_sha256.encode()
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and any(one in path.read_bytes() for one in wanted)
+    ]
+
+
+def damage(folder: Path) -> None:
+    (folder / "gallery.sqlite").write_bytes(b"no database at all" * 100)
+    for end in ("-wal", "-shm"):
+        (folder / f"gallery.sqlite{end}").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("lost", ["nothing", "damaged", "database gone"])
+def test_an_older_backup_does_not_bring_back_whoever_was_erased(
+    kept: Path, folder: Path, make_template: MakeTemplate, lost: str
+) -> None:
+    with opened(folder) as gallery:
+        gallery.erase("Ann")
+        gallery.delete("Bob")
+        gallery.erase("Bob")
+        gallery.merge("Cyd", "Dan")
+        gallery.erase("Dan")  # with all that was Cyd's
+        gallery.enrol("Ann", [make_template(21)])  # another one
+        new = gallery.people()[0].person_id
+    if lost == "damaged":
+        damage(folder)
+    elif lost == "database gone":
+        for path in folder.glob("gallery.sqlite*"):
+            path.unlink()
+    foreseen = foresee(kept, folder, find)
+    assert foreseen.erased_again == 3  # Cyd goes because no photograph is left
+    assert foreseen.gone == (("Ann",) if lost == "nothing" else ())
+    restore(kept, folder, find)
+    assert names(folder) == []
+    if lost != "damaged":
+        for seed in (1, 2, 3, 4, 13):
+            assert traces(folder, make_template(seed)) == []
+    with opened(folder) as gallery:
+        gallery.enrol("Eve", [make_template(22)])
+        assert gallery.people()[0].person_id > (new if lost == "nothing" else 4)
+
+
+def test_a_template_that_was_erased_with_somebody_else_stays_gone(
+    kept: Path, folder: Path, make_template: MakeTemplate
+) -> None:
+    with opened(folder) as gallery:
+        gallery.move("Ann", [gallery.photographs("Ann")[0].number], "Bob")
+        gallery.erase("Bob")
+    restore(kept, folder, find)
+    assert names(folder) == ["Ann", "Cyd", "Dan"]
+    with opened(folder) as gallery:
+        assert gallery.templates_of("Ann")[0] == [make_template(11).photograph_sha256]
+
+
+def test_a_gallery_of_another_origin_keeps_everybody_and_ids_are_not_given_again(
+    kept: Path, folder: Path, tmp_path: Path, model: EmbeddingModel, make_template: MakeTemplate
+) -> None:
+    with opened(folder) as gallery:
+        for name in ("Ann", "Bob", "Cyd", "Dan"):
+            gallery.erase(name)
+    other, file = tmp_path / "other", tmp_path / "other.sqlite"
+    with Gallery.open(other, model=model, create=True) as gallery:
+        gallery.enrol("Zoe", [make_template(5)])
+    back_up(other, file)
+    assert foresee(file, folder, find).erased_again == 0
+    restore(file, folder, find)
+    assert names(folder) == ["Zoe"]
+    restore(kept, folder, find)  # of this one again, whose erased are still known
+    assert names(folder) == []
+    with opened(folder) as gallery:
+        gallery.enrol("New", [make_template(6)])
+        assert gallery.people()[0].person_id > 4
+
+
+def test_a_restoration_once_more_of_the_same_backup_erases_once_more(
+    kept: Path, folder: Path
+) -> None:
+    with opened(folder) as gallery:
+        gallery.erase("Ann")
+    for _ in range(2):
+        restore(kept, folder, find)
+        assert names(folder) == ["Bob", "Cyd", "Dan"]
+    with opened(folder) as gallery:
+        gallery.erase("Bob")
+    restore(kept, folder, find)
+    assert names(folder) == ["Cyd", "Dan"]
+
+
+def test_what_is_kept_beside_the_database_may_be_damaged(kept: Path, folder: Path) -> None:
+    with opened(folder) as gallery:
+        gallery.erase("Ann")
+    beside = folder / "erased.json"
+    rows = json.loads(beside.read_text())
+    assert sorted(kind for _, kind, _ in rows) == ["person", "template", "template"]
+    damage(folder)
+    beside.write_text("[[1, 2")
+    restore(kept, folder, find)  # nothing can be known of Ann any more
+    assert names(folder) == ["Ann", "Bob", "Cyd", "Dan"]
+
+
+def test_nobody_is_erased_and_nothing_encrypted_beside_what_was_put_aside(
+    kept: Path, folder: Path
+) -> None:
+    damage(folder)
+    aside = restore(kept, folder, find)
+    assert aside is not None
+    with opened(folder) as gallery:
+        encrypted = gallery.is_encrypted
+        with pytest.raises(GalleryError, match="put-aside --remove"):
+            gallery.erase("Ann")
+        with pytest.raises(GalleryError, match=r"put-aside --remove|encrypted already"):
+            gallery.encrypt(KEY)
+        assert aside.is_dir()
+        for path in aside.iterdir():
+            path.unlink()
+        aside.rmdir()
+        gallery.erase("Ann")
+        if not encrypted:
+            gallery.encrypt(KEY)
+    assert names(folder) == ["Bob", "Cyd", "Dan"]
+
+
+def test_encryption_does_not_go_by_a_restoration(
+    folder: Path, tmp_path: Path, model: EmbeddingModel, make_template: MakeTemplate
+) -> None:
+    plain, by_another = tmp_path / "plain.sqlite", tmp_path / "another.sqlite"
+    other = "another passphrase"
+    with Gallery.open(folder, model=model, create=True, find_secret=find) as gallery:
+        gallery.enrol("Ann Angler", [make_template(1, crop=b"crop of Ann")])
+        back_up(folder, plain)
+    with Gallery.open(tmp_path / "second", model=model, create=True) as second:
+        second.enrol("Ann Angler", [make_template(1, crop=b"crop of Ann")])
+        second.encrypt(other)
+    back_up(tmp_path / "second", by_another, find_secret=lambda _: other)
+    with opened(folder) as gallery:
+        gallery.encrypt(KEY)
+        [key_id] = {row[0] for row in _rows(folder, "SELECT key_id FROM wrapped_key")}
+    secret = {key_id: KEY}
+    for backup in (plain, by_another):
+        assert (
+            "the gallery stays encrypted, by its own key"
+            in foresee(backup, folder, lambda key: secret.get(key, other)).notes
+        )
+        restore(backup, folder, lambda key: secret.get(key, other))
+        with opened(folder) as gallery:
+            assert gallery.is_encrypted
+            assert gallery.faults() == []
+            assert gallery.crop("Ann Angler") == b"crop of Ann"
+        content = (folder / "gallery.sqlite").read_bytes()
+        assert not any(one in content for one in (b"Ann Angler", b"crop of Ann"))
+
+
+def _rows(folder: Path, question: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection:
+        return connection.execute(question).fetchall()
+
+
+def test_a_deletion_of_a_time_to_come_begins_now(
+    folder: Path, tmp_path: Path, model: EmbeddingModel, make_template: MakeTemplate
+) -> None:
+    with Gallery.open(folder, model=model, create=True) as gallery:
+        gallery.enrol("Ann", [make_template(1)])
+        gallery.delete("Ann")
+    backup = tmp_path / "kept.sqlite"
+    back_up(folder, backup)
+    with closing(sqlite3.connect(backup)) as connection, connection:
+        connection.execute("UPDATE person SET deleted_at = '9999-01-01T00:00:00.000000+00:00'")
+    restore(backup, folder)
+    with opened(folder) as gallery:
+        [ann] = gallery.people(deleted=True)
+        assert ann.deleted_at < "9000"
+
+
+KILLED = """
+import sys, os, signal
+from pathlib import Path
+import recognition.gallery.backup as backup
+from recognition.gallery.exporting import export
+from recognition.gallery.gallery import Gallery
+from recognition.gallery import importing, members
+folder, what, target = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+def when(after):
+    return lambda *args, **kept: (after(*args, **kept), die())
+if what == "backup":
+    backup._refuse_faults = die
+    backup.back_up(folder, target)
+elif what == "restore":
+    backup._put_aside = die
+    backup.restore(target, folder)
+elif what == "export":
+    with Gallery.open(folder) as gallery:
+        export(gallery, target, lambda done, total: done == total and die(), folder)
+elif what == "import":
+    members._offsets = die
+    importing.import_from(target, lambda model: Gallery.open(folder), scratch=folder)
+elif what == "index":
+    from recognition.gallery import cache
+    with Gallery.open(folder) as gallery:
+        cache.note_indexed = die
+        cache.BlockWriter.end = die
+        gallery.make_index()
+"""
+
+
+@pytest.mark.parametrize("what", ["backup", "restore", "export", "export.zip", "import", "index"])
+def test_what_a_kill_leaves_anywhere_the_next_opening_sweeps(
+    folder: Path, tmp_path: Path, model: EmbeddingModel, make_template: MakeTemplate, what: str
+) -> None:
+    ann = make_template(1)
+    with Gallery.open(folder, model=model, create=True) as gallery:
+        gallery.enrol("Ann", [ann])
+    place = tmp_path / "elsewhere"
+    place.mkdir()
+    target = place / ("people.zip" if what in ("export.zip", "import") else "people")
+    if what == "import":
+        from recognition.gallery.exporting import export
+
+        with opened(folder) as gallery:
+            export(gallery, target)
+    if what == "restore":
+        back_up(folder, target)
+        damage(folder)
+    before = set(tmp_path.rglob("*"))
+    run = subprocess.run(
+        [sys.executable, "-c", KILLED, str(folder), what.partition(".")[0], str(target)],
+        check=False,
+    )
+    assert run.returncode == -signal.SIGKILL
+    left = set(tmp_path.rglob("*")) - before
+    assert any(".likeness-" in str(path) for path in left), left
+    if what == "restore":
+        restore(target, folder)
+    with opened(folder) as gallery:
+        gallery.people()
+    left = set(tmp_path.rglob("*")) - before
+    assert not [path for path in left if ".likeness-" in str(path)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="Linux shows what is open")
+@pytest.mark.parametrize("is_large", [False, True])
+def test_an_erasure_writes_nothing_into_the_system_s_folder_for_temporary_files(
+    folder: Path,
+    tmp_path: Path,
+    model: EmbeddingModel,
+    make_template: MakeTemplate,
+    monkeypatch: pytest.MonkeyPatch,
+    is_large: bool,
+) -> None:
+    """What SQLite opens is watched while it writes the whole gallery anew."""
+    if is_large:
+        monkeypatch.setattr(database, "MOST_IN_MEMORY", 0)
+    with Gallery.open(folder, model=model, create=True) as gallery:
+        gallery.enrol_all(
+            [(f"P{n}", [make_template(n, crop=os.urandom(20_000))]) for n in range(300)]
+        )
+        seen: set[str] = set()
+        ended = threading.Event()
+
+        def watch() -> None:
+            while not ended.is_set():
+                for descriptor in Path("/proc/self/fd").iterdir():
+                    with suppress(OSError):
+                        seen.add(str(descriptor.readlink()))
+
+        def strange() -> set[str]:
+            return {path for path in seen if "etilqs" in path}
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        try:
+            for number in range(5):
+                gallery.erase(f"P{number}")
+                gallery.rename(f"P{number + 50}", f"Q{number}")
+        finally:
+            ended.set()
+            watching.join()
+    assert any("gallery.sqlite" in path for path in seen)
+    assert {Path(path).parent for path in strange()} == ({folder} if is_large else set())
+
+
+def test_an_empty_name_erases_nobody(kept: Path, folder: Path) -> None:
+    with opened(folder) as gallery:
+        for nobody in ("", "   ", "\u200b"):
+            with pytest.raises(ArgumentError):
+                gallery.erase(nobody)
+    assert len(names(folder)) == 4
