@@ -158,6 +158,7 @@ class Database:
         if version >= PROVED and self.lock.key:
             self._integrity = Integrity(self._connection)
             self._integrity.renew(self.lock.key)
+            self._integrity.done()
 
     def _version(self) -> int:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
