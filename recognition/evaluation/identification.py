@@ -78,6 +78,8 @@ def evaluate_identification(
     found = []
     ordered = sorted(people.items())  # a sum's last digit depends on it
     many = (len(several) + 1) // 2 if enrol is None else enrol
+    gallery: People
+    probes: People
     for _ in range(draws):
         if enrol is None:
             drawn = [several[i] for i in sorted(rng.permutation(len(several))[:many])]

@@ -292,7 +292,8 @@ class ImpostorTail:
             for number, fit in enumerate(fits)
             for r in (getattr(fit, which),)
         ]
-        return np.minimum(np.array(reached), p)
+        least: Values = np.minimum(np.array(reached), p)
+        return least
 
     def _of_probes(self, p: Values, fits: tuple[Parameters, ...]) -> Values:
         """Return ρ of comparisons that share a probe."""

@@ -73,7 +73,8 @@ def principal_axes(targets: Tensor, size: int) -> Tensor:
     _, axes = torch.linalg.eigh(targets.double().T @ targets.double())  # rising
     axes = axes.flip(1)[:, :size]
     signs: Tensor = axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
-    return (axes * signs).float()
+    turned: Tensor = axes * signs
+    return turned.float()
 
 
 class SoftenedClasses(nn.Module):

@@ -96,6 +96,11 @@ def tails(
         mirror=embedder.is_mirrored,
     )
     if out is not None and out.suffix == ".safetensors":
+        if embedder.weights_path is None:
+            raise ArgumentError(
+                f"{embedder.model_id} is no single weights file to write the tail into: "
+                "leave --output away, or name a .json file"
+            )
         place = write_into_weights(tail, embedder.weights_path, out)
     else:
         place = out or card_place(embedder.model_id, embedder.weights_digest, settings.home)
