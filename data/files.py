@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,10 @@ _LONGEST_SHOWN = 160
 """Characters of a file's name or of a library's message that a line for the user holds."""
 
 
+_NETWORK_FILE_SYSTEM = re.compile(
+    r"nfs\d?|cifs|smb\d?|smbfs|ncpfs|afs|coda|9p|ceph|glusterfs|lustre|gpfs|beegfs|orangefs|"
+    r"fuse\.(sshfs|glusterfs|ceph.*|rclone|s3fs|gcsfuse|davfs.*|smb.*|curlftpfs|gvfsd-fuse)"
+)
 _NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
@@ -89,6 +94,31 @@ def mode_for_others(path: Path) -> int:
     except OSError:
         return 0
     return mode if os.name == "posix" and mode & 0o077 else 0
+
+
+def network_file_system(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str | None:
+    """The kind of network file system that a path is on; None where it is on none, or not known.
+
+    Args:
+        path: It, or the nearest folder above that is there, counts.
+        mounts: Where Linux tells what is mounted; other systems do not.
+    """
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        real = Path(os.path.realpath(path))
+    except OSError:
+        return None
+    best, kind = -1, ""
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        fields, described = before.split(), after.split()
+        if len(fields) < 5 or not described:
+            continue
+        # Blanks in a folder's name stand there as octal numbers.
+        at = fields[4].encode("utf-8", "surrogateescape").decode("unicode_escape", "replace")
+        if len(at) >= best and (real == Path(at) or Path(at) in real.parents):
+            best, kind = len(at), described[0]
+    return kind if _NETWORK_FILE_SYSTEM.fullmatch(kind) else None
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The people of one gallery: who they are, and what is done with them by hand."""
 
+import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,11 +9,12 @@ from pathlib import Path
 from typing import Self
 
 from data.errors import ArgumentError, GalleryError, LockedError
-from data.files import data_home, mode_for_others, printable
+from data.files import data_home, mode_for_others, network_file_system, printable
 
 from .gallery.editable import Editable
 from .gallery.editing import Editor
 from .gallery.groups import group_names
+from .gallery.keys import weakness_of
 from .gallery.names import alike, person_name, spelling
 from .gallery.people import Who
 from .gallery.places import Folder, place_of
@@ -21,7 +23,14 @@ from .gallery.searching import aside_in
 from .gallery.templates import EmbeddingModel
 from .inventory import AuditEntry, Operation, PhotographSummary, State, today
 from .results import PersonSummary
-from .secrets import Ask, find_secret, keep_in_keyring, secret_in_environment
+from .secrets import (
+    KEY_FILE_VARIABLE,
+    Ask,
+    find_secret,
+    keep_in_keyring,
+    open_to_others,
+    secret_in_environment,
+)
 
 _MOST_SPELLED = 100_000
 
@@ -48,6 +57,7 @@ class PeopleKeeper(Editable):
         self._ask = ask
         self._secret: str | None = None
         self._is_shut = False  # by `lock`, until `unlock`
+        self._opened_by: str | None = None
         self._may_be_plain = False
         self._home = data_home(home)
         self._place = place_of(gallery, self._home, self._find_secret, self._is_given)
@@ -139,22 +149,42 @@ class PeopleKeeper(Editable):
 
     @property
     def exposed(self) -> tuple[str, ...]:
-        """What of the gallery other users of this machine can reach, a warning each."""
+        """What of the gallery others can reach, or may damage, a warning each.
+
+        Its files and that of its key, where other users of this machine can; and a file system
+        that other machines share, on whose locks a database cannot rely.
+        """
         if not isinstance(self._place, Folder) or not self._place.has_database:
             return ()
         folder = self._place.path
         places = [folder, *folder.glob("*"), *folder.glob("index/*")]
-        put_aside = tuple(
+        named = os.environ.get(KEY_FILE_VARIABLE)
+        key_file = open_to_others(Path(named)) if named else None
+        shared = network_file_system(folder)
+        warnings = [] if key_file is None else [key_file]
+        if shared is not None:
+            warnings.append(
+                f"{printable(folder)} lies on a network file system ({shared}): other machines may "
+                "read it, and two at once may damage it; keep a gallery on a disk of this machine"
+            )
+        warnings += [
             f"{printable(place)} keeps everybody as they were when it was put aside, whoever was "
             "erased since: `likeness gallery put-aside` removes it"
             for place in aside_in(folder)
-        )
-        return put_aside + tuple(
+        ]
+        return *warnings, *(
             f"{printable(place)} is open to other users of this machine (mode {mode:04o}): "
             f"chmod {'700' if place.is_dir() else '600'} it"
             for place in places
             if (mode := mode_for_others(place))
         )
+
+    @property
+    def weak_secret(self) -> str | None:
+        """Why what has opened the gallery is easy to guess, in a line; None where it is not."""
+        with self._lock:
+            why = None if self._opened_by is None else weakness_of(self._opened_by)
+        return None if why is None else f"the gallery's passphrase {why}; `likeness gallery rotate`"
 
     @contextmanager
     def editing(self) -> Iterator[Editor]:
@@ -266,7 +296,8 @@ class PeopleKeeper(Editable):
             if not self.is_encrypted:
                 return False
             self.close()
-            self._secret, self._is_shut = None, True
+            self._secret = self._opened_by = None
+            self._is_shut = True
             return True
 
     def encrypt(self, secret: str, *, keyring: bool = False) -> None:
@@ -349,7 +380,10 @@ class PeopleKeeper(Editable):
         return self._gallery()
 
     def _find_secret(self, key_id: str) -> str | None:
-        return None if self._is_shut else self._secret or find_secret(key_id, self._ask)
+        if self._is_shut:
+            return None
+        self._opened_by = self._secret or find_secret(key_id, self._ask)
+        return self._opened_by
 
     def _is_given(self) -> bool:
         return not self._may_be_plain and (

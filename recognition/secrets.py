@@ -8,7 +8,7 @@ from pathlib import Path
 
 from data.distribution import install_command
 from data.errors import AppError, ArgumentError, LockedError
-from data.files import read_regular
+from data.files import mode_for_others, printable, read_regular
 
 KEY_VARIABLE = "LIKENESS_KEY"
 """The environment variable that may hold it."""
@@ -68,6 +68,17 @@ def secret_in_file(path: Path) -> str:
             "`openssl rand -hex 32` makes it"
         )
     return lines[0]
+
+
+def open_to_others(path: Path) -> str | None:
+    """Why a file should hold no secret, in a line: others can read it; None where they cannot."""
+    mode = mode_for_others(path)
+    if not mode:
+        return None
+    return (
+        f"{printable(path)}, which holds a passphrase or key, is open to other users of this "
+        f"machine (mode {mode:04o}): chmod 600 it"
+    )
 
 
 def new_key() -> str:

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -98,13 +98,16 @@ def oddity(warning: str) -> None:
 
 
 @contextmanager
-def at_work(doing: str) -> Iterator[None]:
+def at_work(doing: str) -> Iterator[Callable[[], None]]:
     """Say that something is being computed, and wait for the turn to do so.
 
     Nothing within the block may call Streamlit: a click in the meantime would end it half done.
+
+    Yields:
+        What lets others compute in between; see `resources.turn`.
     """
-    with st.spinner(f"{doing} …", show_time=True), resources.turn():
-        yield
+    with st.spinner(f"{doing} …", show_time=True), resources.turn() as let_others:
+        yield let_others
 
 
 def weights_at_hand(service: RecognitionService) -> bool:

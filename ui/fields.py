@@ -1,6 +1,6 @@
 """Fields that several pages have: pictures by upload or by camera, and a threshold."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -22,6 +22,10 @@ PICTURE_KINDS = (*_STILL, *_OTHERS, *_PORTABLE, *_TELEPHONE)
 
 MOST_UPLOADS = 50
 """Pictures that are taken at once: about a minute of work, in which other visitors wait."""
+
+
+MOST_LISTED = 100
+"""People from whom one is chosen in one list."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,3 +136,29 @@ def groups(people: Iterable[PersonSummary], *, key: str, label: str) -> list[str
     """A field to choose groups in; none where nobody is in one."""
     known = groups_of(people)
     return st.multiselect(label, known, key=key, placeholder="everybody") if known else []
+
+
+def somebody(
+    label: str, people: Sequence[PersonSummary], *, key: str, besides: int | None = None
+) -> int | None:
+    """Let one of some people be chosen by name; their id, which the page is to pass on.
+
+    Of very many, only those are sent to the browser whose name has a part that is asked for: a page
+    may have this field two dozen times, and is sent anew at each click.
+    """
+    names = {one.person_id: one.name for one in people if one.person_id != besides}
+    if len(names) > MOST_LISTED:
+        part = st.text_input(label, key=f"{key}-part", placeholder="part of a name").casefold()
+        found = [who for who, name in names.items() if part and part in name.casefold()]
+        if not found:
+            return None
+        label = f"{label}: {wording.count(len(found), 'person', 'people')}"
+        names = {who: names[who] for who in found[:MOST_LISTED]}
+    return st.selectbox(
+        label,
+        list(names),
+        index=None,
+        format_func=lambda who: wording.shorten(names.get(who, "somebody who is gone")),
+        key=key,
+        placeholder="somebody",
+    )

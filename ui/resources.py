@@ -4,7 +4,8 @@ import atexit
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,11 +84,48 @@ def decode_apart() -> ExitStack:
     return until_the_end
 
 
+class Turns:
+    """Lets one session compute at a time, and the others in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._changing = threading.Condition()
+        self._waiting: deque[object] = deque()
+
+    def begin(self) -> None:
+        """Wait for the turn."""
+        own = object()
+        with self._changing:
+            self._waiting.append(own)
+            self._changing.wait_for(lambda: self._waiting[0] is own)
+
+    def end(self) -> None:
+        """Give it up."""
+        with self._changing:
+            self._waiting.popleft()
+            self._changing.notify_all()
+
+    def let_others(self) -> None:
+        """Give it up to those who wait already, if anybody does, and wait for the next one."""
+        with self._changing:
+            if len(self._waiting) == 1:
+                return
+        self.end()
+        self.begin()
+
+
 @contextmanager
-def turn() -> Iterator[None]:
-    """Wait until no other session computes: two at once would take as long and more memory."""
-    with _engine_lock():
-        yield
+def turn() -> Iterator[Callable[[], None]]:
+    """Wait until no other session computes: two at once would take as long and more memory.
+
+    Yields:
+        What long work calls between two photographs, so that nobody waits for the whole batch.
+    """
+    turns = _turns()
+    turns.begin()
+    try:
+        yield turns.let_others
+    finally:
+        turns.end()
 
 
 def networks() -> "tuple[BackboneDescription, ...]":
@@ -142,8 +180,8 @@ def tidy_daily() -> threading.Thread:
 
 
 @st.cache_resource(show_spinner=False)
-def _engine_lock() -> threading.Lock:
-    return threading.Lock()
+def _turns() -> Turns:
+    return Turns()
 
 
 @st.cache_resource(show_spinner="Looking for weights …", ttl=_RECHECKED)

@@ -55,7 +55,7 @@ def merge_form(
 ) -> None:
     """Let a person be made one with another."""
     who = person.person_id
-    into = _somebody("Merge into", people, besides=who, key=f"merge-into-{who}")
+    into = fields.somebody("Merge into", people, besides=who, key=f"merge-into-{who}")
     if into is not None and st.button("Merge", key=f"merge-{who}", width="stretch"):
         with components.refusals_shown():
             service.merge(who, into)
@@ -65,7 +65,7 @@ def merge_form(
 def photographs(service: RecognitionService, people: Sequence[PersonSummary]) -> None:
     """Show somebody's photographs, and let some of them be given to another person."""
     with st.expander("Photographs", icon=":material/photo_library:"):
-        who = _somebody("Whose", people, key="whose")
+        who = fields.somebody("Whose", people, key="whose")
         if who is None:
             return
         own = service.photographs(who)
@@ -79,21 +79,6 @@ def photographs(service: RecognitionService, people: Sequence[PersonSummary]) ->
         )
         if len(own) > 1:
             _hand_over(service, who, own, people)
-
-
-def _somebody(
-    label: str, people: Sequence[PersonSummary], *, key: str, besides: int | None = None
-) -> int | None:
-    """Let one of some people be chosen by name; their id, which the page is to pass on."""
-    names = {one.person_id: one.name for one in people if one.person_id != besides}
-    return st.selectbox(
-        label,
-        list(names),
-        index=None,
-        format_func=lambda who: names.get(who, "somebody who is gone"),
-        key=key,
-        placeholder="somebody",
-    )
 
 
 def _photograph(service: RecognitionService, who: int, photograph: PhotographSummary) -> None:
@@ -118,7 +103,7 @@ def _hand_over(
     )
     left, right = st.columns(2)
     with left:
-        to = _somebody("belong to", people, besides=who, key=f"to-{who}")
+        to = fields.somebody("belong to", people, besides=who, key=f"to-{who}")
     new = right.text_input("or to somebody new", key=f"new-{who}", placeholder="a new name")
     if st.button(
         "Give them", key=f"give-{who}", disabled=not chosen or (to is None and not new.strip())

@@ -91,6 +91,8 @@ def lock_bar(service: "RecognitionService") -> None:
     """At the end of a page: a way to lock an encrypted gallery; nothing where it is not."""
     if not service.is_encrypted:
         return
+    if weak := service.weak_secret:
+        st.warning(wording.literal(weak), icon=":material/key:")
     if st.button("Lock the gallery", icon=":material/lock:", type="tertiary", key="lock"):
         service.lock()
         st.rerun()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from data.errors import ArgumentError, GalleryError, LockedError
 
+from .passphrases import weakness
 from .sealing import KEY_BYTES, OPEN, KeyedSeal, Seal
 
 if TYPE_CHECKING:
@@ -83,14 +84,21 @@ def new_secret(text: str) -> str:
     """Make sure that a secret will do for a gallery that gets it now.
 
     Raises:
-        ArgumentError: It is too short.
+        ArgumentError: It is too short, or easy to guess.
     """
     if not _RAW.fullmatch(text) and len(_normal(text)) < SHORTEST_PASSPHRASE:
         raise ArgumentError(
             f"a passphrase of {len(_normal(text))} characters: expected at least "
             f"{SHORTEST_PASSPHRASE}, or a key of 64 hexadecimal digits"
         )
+    if (why := weakness_of(text)) is not None:
+        raise ArgumentError(f"this passphrase {why}")
     return text
+
+
+def weakness_of(secret: str) -> str | None:
+    """Why a secret is easy to guess, as the second half of a sentence; None where it is not."""
+    return None if _RAW.fullmatch(secret) else weakness(_normal(secret))
 
 
 def wrap(key: bytes, secret: str, gallery_id: str, key_id: str | None = None) -> WrappedKey:

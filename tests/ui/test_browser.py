@@ -1,20 +1,25 @@
 """The page in a real browser, where there is one: Playwright and a Chromium."""
 
 import io
+import json
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
+
+from ui import serving
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +39,7 @@ class Service:
         return ()
     def operations(self):
         return ()
-    def enroll(self, person, images, *, face=None, any_quality=False):
+    def enroll(self, person, images, *, face=None, any_quality=False, progress=None):
         with open(os.environ["NOTES"], "a") as notes:
             notes.write(f"{person}\\n")
         time.sleep(2)
@@ -80,7 +85,7 @@ def served(home: Path, *program: str, **environment: str) -> Iterator[str]:
         yield address
     finally:
         process.terminate()
-        process.wait(timeout=60)
+        process.communicate(timeout=60)
 
 
 def opened(browser: Any, address: str) -> tuple[Any, str]:
@@ -180,3 +185,137 @@ def test_styles_are_chosen_by_clicks_and_stay_chosen(browser: Any, home: Path) -
         pressed = page.locator("button[aria-pressed=true] .name").all_inner_texts()
         page.close()
     assert pressed == ["mosaic", "waves", "cubist"]
+
+
+EVIL = """<!DOCTYPE html><title>waiting</title><script>
+const address = ADDRESS, base = BASE, told = [];
+async function attempt(name, what) {
+  try { told.push([name, String(await what())]); } catch (error) { told.push([name, "failed"]); }
+}
+function socket() {
+  return new Promise((resolve, reject) => {
+    const stream = new WebSocket(base.replace("http", "ws") + "/_stcore/stream", ["streamlit"]);
+    stream.onopen = () => resolve("opened");
+    stream.onerror = reject;
+  });
+}
+function loaded(tag, source) {
+  return new Promise((resolve, reject) => {
+    const element = document.createElement(tag);
+    element.onload = () => {
+      let seen = "nothing";
+      try { seen = element.contentDocument.body.innerText || "nothing"; } catch (error) {}
+      resolve(seen);
+    };
+    element.onerror = reject;
+    element.src = source;
+    document.body.append(element);
+  });
+}
+addEventListener("load", async () => {
+  await attempt("cookie", () => document.cookie || "nothing");
+  for (const path of ["/", "/_stcore/health", "/_stcore/host-config", "/media/x"]) {
+    await attempt("fetch", async () => (await fetch(base + path, {credentials: "include"})).text());
+    await attempt("blind", async () =>
+      (await fetch(base + path, {credentials: "include", mode: "no-cors"})).status);
+  }
+  await attempt("socket", socket);
+  await attempt("image", () => loaded("img", base + "/favicon.png"));
+  await attempt("script", () => loaded("script", base + "/static/js/index.js"));
+  await attempt("frame", () => loaded("iframe", base + "/"));
+  document.title = JSON.stringify(told);
+});
+</script><body></body>"""
+
+
+@contextmanager
+def another_port(page: str) -> Iterator[tuple[str, list[str]]]:
+    """A page on another port of this host, and the headers of whoever asks for it."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(f"{self.path}\n{self.headers}")
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(page.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+
+
+def test_a_page_on_another_port_learns_nothing_and_gets_nowhere(browser: Any, home: Path) -> None:
+    """Even one that has somehow learnt the path; the browser has the page open at the same time."""
+    with served(home, "-m", "ui.cli") as address, browser.new_context() as context:
+        own = context.new_page()
+        own.goto(address)
+        settled(own)
+        base = own.url.rstrip("/")
+        cookies = {each["name"]: each for each in context.cookies()}
+        assert set(cookies) == {"likeness", "_streamlit_xsrf"}
+        assert cookies["likeness"]["httpOnly"]
+        assert {each["sameSite"] for each in cookies.values()} == {"Strict"}
+        evil = EVIL.replace("ADDRESS", repr(address)).replace("BASE", repr(base))
+        with another_port(evil) as (elsewhere, asked):
+            page = context.new_page()
+            page.goto(elsewhere)
+            page.wait_for_function("document.title !== 'waiting'", timeout=60_000)
+            told = json.loads(page.title())
+            # A link to it from the page itself, clicked by its user.
+            own.evaluate(f"location.href = {elsewhere + '/linked'!r}")
+            own.wait_for_url("**/linked", timeout=60_000)
+        assert {seen for name, seen in told if name in ("fetch", "socket", "image", "script")} == {
+            "failed"
+        }
+        assert {seen for name, seen in told if name in ("cookie", "frame")} == {"nothing"}
+        headers = "\n".join(asked)
+        assert len(asked) >= 2
+        secrets = [
+            base.rpartition("/")[2],
+            address.rpartition("/")[2],
+            cookies["likeness"]["value"],
+        ]
+        assert not [secret for secret in secrets if secret in headers]
+        (linked,) = (each for each in asked if each.startswith("/linked"))
+        assert "Referer" not in linked
+        assert "Cookie" not in headers
+
+
+def test_a_reload_and_a_second_tab_work_and_another_browser_does_not(
+    browser: Any, home: Path
+) -> None:
+    with served(home, "-m", "ui.cli") as address:
+        with browser.new_context() as context:
+            page = context.new_page()
+            page.goto(address)
+            settled(page)
+            page.reload()
+            settled(page)
+            again = context.new_page()
+            again.goto(address)
+            settled(again)
+            assert again.url == page.url
+        with browser.new_context() as stranger:  # another browser, with no cookie
+            page = stranger.new_page()
+            for path in (again.url, "/".join(address.split("/")[:3])):
+                page.goto(path)
+                assert page.get_by_text("Open the address").count() == 1
+
+
+def test_the_browser_gets_in_by_the_file_that_the_application_opens(
+    browser: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(home, "-m", "ui.cli") as address:
+        door = tmp_path / "open.html"
+        monkeypatch.setattr(serving.webbrowser, "open", lambda address: True)
+        with serving._opened(tmp_path, address, True), browser.new_context() as context:
+            page = context.new_page()
+            page.goto(door.as_uri())
+            settled(page)
+            assert page.locator("h1").inner_text() == "People"

@@ -173,8 +173,10 @@ def expiring(
 
 def _given(file: Path | None, keyring: bool) -> str | None:
     """What the options give; None where they give nothing."""
-    from recognition.secrets import new_key, secret_in_file
+    from recognition.secrets import new_key, open_to_others, secret_in_file
 
+    if file is not None and (why := open_to_others(file)) is not None:
+        raise ArgumentError(why)
     if file is not None and keyring:
         raise ArgumentError("a file, or the keyring: choose one")
     if keyring:

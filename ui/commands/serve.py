@@ -54,7 +54,7 @@ def serve(
     of this machine, and no other page in the browser, gets in without it. Nothing of the folder
     that it is started in is read.
     """
-    from recognition.secrets import secret_in_file
+    from recognition.secrets import open_to_others, secret_in_file
 
     from ..gate import Access
     from ..serving import serve
@@ -64,6 +64,8 @@ def serve(
     if behind is None or proxy_key is None:
         access = Access.of_this_machine(port)
     else:
+        if (why := open_to_others(proxy_key)) is not None:
+            raise ArgumentError(why)
         access = Access.behind(behind, secret_in_file(proxy_key))
     serve(settings, port, access, lock_after=lock_after, opens=opens)
     return 0

@@ -87,9 +87,12 @@ def _results(
     """Identify what has been given, once in a state of the gallery, and show it."""
 
     def identify() -> list[Identification | FailedImage]:
-        with components.at_work(f"Looking at {wording.count(len(given), 'photograph')}"):
+        looking = f"Looking at {wording.count(len(given), 'photograph')}"
+        with components.at_work(looking) as let_others:
             contents = [upload.content for upload in given]
-            return service.identify(contents, **asked._asdict())
+            return service.identify(
+                contents, **asked._asdict(), progress=lambda done, total: let_others()
+            )
 
     question = (
         state,

@@ -1,5 +1,6 @@
 """People: enrol by photographs, see who is enrolled, and set right what was enrolled."""
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,7 +73,9 @@ def _desk() -> dict[str, Any]:
 
     A plain dictionary, for what is written into it stays even when a click ends this run.
     """
-    desk: dict[str, Any] = st.session_state.setdefault("desk", {"turn": 0, "receipt": None})
+    desk: dict[str, Any] = st.session_state.setdefault(
+        "desk", {"turn": 0, "receipt": None, "busy": threading.Lock()}
+    )
     return desk
 
 
@@ -88,13 +91,21 @@ def _enrol(
     """Enrol once, however often the button was clicked.
 
     A second click starts a second run beside the first, which ends when the service has answered.
-    The second one waits for that, and finds that its turn is over.
+    The second one waits for that, and finds that its turn is over. Other sessions wait for one
+    photograph or a few, not for all of them.
     """
     desk = _desk()
-    with components.at_work(f"Looking at {wording.count(len(photographs), 'photograph')}"):
+    looking = f"Looking at {wording.count(len(photographs), 'photograph')}"
+    with desk["busy"], components.at_work(looking) as let_others:
         if desk["turn"] == turn:
             contents = [upload.content for upload in photographs]
-            enrolment = service.enroll(name, contents, face=face, any_quality=any_quality)
+            enrolment = service.enroll(
+                name,
+                contents,
+                face=face,
+                any_quality=any_quality,
+                progress=lambda done, total: let_others(),
+            )
             desk["receipt"] = (enrolment, [upload.name for upload in photographs])
             if enrolment.enrolled:
                 desk["turn"] = turn + 1  # the next run shows new, empty fields

@@ -74,17 +74,10 @@ def _other(service: RecognitionService) -> Upload | PersonSummary | None:
     )
     if against != _SOMEBODY:
         return _photograph(service, "The other", key="second")
-    person = st.selectbox(
-        "Whose face may it be?",
-        people,
-        index=None,
-        format_func=lambda one: wording.shorten(one.name),
-        key="whose-face",
-        placeholder="somebody",
-    )
-    if person is None:
+    who = fields.somebody("Whose face may it be?", people, key="whose-face")
+    if who is None:
         return None
-    chosen: PersonSummary = person
+    (chosen,) = (one for one in people if one.person_id == who)
     if thumbnail := service.thumbnail(chosen.person_id):
         st.image(thumbnail, width=132)
     st.caption(

@@ -184,6 +184,7 @@ class PlayedService:
         *,
         face: int | None = None,
         any_quality: bool = False,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Enrolment:
         self.any_quality = any_quality
         if self.refusal:
@@ -237,7 +238,13 @@ class PlayedService:
         self.deleted.remove(self.name_of(who))
 
     def identify(
-        self, images: Sequence[bytes], *, top_k: int, threshold: float, groups: tuple[str, ...]
+        self,
+        images: Sequence[bytes],
+        *,
+        top_k: int,
+        threshold: float,
+        groups: tuple[str, ...],
+        progress: Callable[[int, int], None] | None = None,
     ) -> list[Identification | FailedImage]:
         self.identifications += 1
         self.asked_groups = groups
