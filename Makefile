@@ -1,4 +1,4 @@
-# make app    install and serve the page on http://127.0.0.1:8501
+# make app    install, serve the page on this machine, and print the address that opens it
 # make test   install and pass the tests
 # make test-milvus  pass the gallery's tests on Milvus Lite, in an environment of its own
 # make torture  every fault of docs/reliability.md, made on purpose and counted: an hour or two

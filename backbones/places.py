@@ -132,6 +132,11 @@ def weights_file(path: Path, name: str | None) -> WeightsFile:
     )
 
 
+def is_bundled(path: Path) -> bool:
+    """Whether a file of weights came with the application."""
+    return path.parent.resolve() == _ASSETS.resolve()
+
+
 def cached_weights(name: str, home: Path | None = None) -> Path:
     """Where a network's downloaded weights are kept, whether or not they are there.
 

@@ -13,6 +13,7 @@ from data.files import data_home, mode_for_others, network_file_system, printabl
 
 from .gallery.editable import Editable
 from .gallery.editing import Editor
+from .gallery.gallery import Gallery
 from .gallery.groups import group_names
 from .gallery.keys import weakness_of
 from .gallery.names import alike, person_name, spelling
@@ -244,6 +245,15 @@ class PeopleKeeper(Editable):
     def audit(self) -> tuple[AuditEntry, ...]:
         """Who did what to whom, in ids, the latest first."""
         return self._gallery().audit() if self._is_there else ()
+
+    def note_search(self, people: Sequence[int]) -> None:
+        """Write into the audit log whom a search has named, in ids, or that it named nobody.
+
+        Milvus keeps no such lines.
+        """
+        gallery = self._gallery() if self._is_there else None
+        if isinstance(gallery, Gallery):
+            gallery.note_search(people)
 
     @property
     def is_locked(self) -> bool:

@@ -144,6 +144,15 @@ class ThresholdKeeper(PeopleKeeper):
             return calibration.threshold
         return self._engine.pipeline.threshold if tail is None else tail.far_threshold(WORTH_A_LOOK)
 
+    @property
+    def threshold_provenance(self) -> str | None:
+        """What a file of weights that did not come with the application says of its threshold.
+
+        Raises:
+            WeightsError: No weights are at hand.
+        """
+        return self._engine.threshold_provenance
+
     def calibration(self, use: Use) -> Calibration | None:
         """The gallery's own threshold for a use; None if there is none for this network.
 

@@ -22,6 +22,7 @@ from recognition.results import (
 from recognition.service import RecognitionService
 
 from . import browser, jobs, memory, resources, wording
+from .audience import serves_others
 
 _LONGEST_SIDE = 1280  # px of a picture that is sent to be looked at
 _FACE_SIDE = 144  # px of a face on a card
@@ -215,7 +216,8 @@ def match_cards(image: Image.Image, result: Identification, threshold: float, *,
         key: Tells these cards from others on the page.
     """
     cards = [_card(image, face, threshold, number) for number, face in enumerate(result.faces, 1)]
-    _matches(key=key, data={"cards": cards, "threshold": threshold})
+    shown = 0.5 if serves_others() else threshold
+    _matches(key=key, data={"cards": cards, "threshold": shown})
 
 
 def verdict(result: Verification) -> None:
@@ -237,8 +239,8 @@ def verdict(result: Verification) -> None:
             "same": result.same_person,
             "title": title,
             "note": f"Similarity {numbers}",
-            "value": result.cosine_similarity,
-            "threshold": result.threshold,
+            "value": float(result.same_person) if serves_others() else result.cosine_similarity,
+            "threshold": 0.5 if serves_others() else result.threshold,
         },
     )
 
@@ -288,7 +290,7 @@ def _card(
                 "text": wording.number(match.cosine_similarity),
                 "likely": "" if match.probability is None else wording.likely(match.probability),
             }
-            for match in face.matches
+            for match in (() if serves_others() else face.matches)
         ],
     }
 

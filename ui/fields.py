@@ -10,6 +10,7 @@ from data.formats import disguised
 from recognition.results import PersonSummary
 
 from . import wording
+from .audience import serves_others
 
 _STILL = ("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "webp", "avif", "avifs", "bmp", "tif")
 _OTHERS = ("tiff", "gif", "jp2", "j2k", "jpx", "jpf", "j2c")
@@ -108,6 +109,10 @@ def threshold(measured: float | None, *, key: str, origin: str = "") -> float | 
     Returns:
         What was chosen; None where nothing was, which the field says if nothing is measured either.
     """
+    if serves_others():  # who tries one threshold after another learns the similarity
+        if measured is None:
+            st.info("Nothing tells how alike strangers are.", icon=":material/tune:")
+        return None
     chosen = st.number_input(
         "Threshold",
         min_value=-1.0,
@@ -154,11 +159,16 @@ def somebody(
             return None
         label = f"{label}: {wording.count(len(found), 'person', 'people')}"
         names = {who: names[who] for who in found[:MOST_LISTED]}
+
+    def shown(who: int | str) -> str:  # Streamlit's test driver hands over what is shown already
+        known = names.get(who, "somebody who is gone") if isinstance(who, int) else who
+        return wording.shorten(known)
+
     return st.selectbox(
         label,
         list(names),
         index=None,
-        format_func=lambda who: wording.shorten(names.get(who, "somebody who is gone")),
+        format_func=shown,
         key=key,
         placeholder="somebody",
     )

@@ -1,6 +1,8 @@
-"""How much the page's visitors may hold on this server at once: connections, and uploaded bytes."""
+"""How much the page's visitors may ask for: connections, uploaded bytes, searches."""
 
 import re
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
@@ -14,6 +16,9 @@ MOST_SESSION_BYTES = 500_000_000
 
 MOST_BYTES = 2_000_000_000
 """Bytes of the uploads of all of them."""
+
+MOST_A_MINUTE = 60
+"""Photographs that are compared in a minute where others than the owner are served."""
 
 _UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/[^/]+")
 
@@ -75,6 +80,34 @@ class Limits:
             await self._application(scope, receive, send)
         finally:
             self._coming[session] -= length
+
+
+class Allowance:
+    """So much in a time, and no more; safe for several threads.
+
+    Args:
+        most: How much at once, and in `seconds`.
+        seconds: In how long it comes back.
+        clock: Tells the time.
+    """
+
+    def __init__(
+        self, most: int, seconds: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._most, self._seconds, self._clock = most, seconds, clock
+        self._left, self._since = float(most), clock()
+        self._changing = threading.Lock()
+
+    def take(self, much: int) -> bool:
+        """Take some of what is left; False, and nothing taken, where that is less."""
+        with self._changing:
+            now = self._clock()
+            back = (now - self._since) * self._most / self._seconds
+            self._left, self._since = min(self._most, self._left + back), now
+            if much > self._left:
+                return False
+            self._left -= much
+            return True
 
 
 async def _refuse(send: Send, status: int, why: str) -> None:

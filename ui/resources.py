@@ -5,7 +5,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +17,10 @@ from data.errors import AppError
 from data.files import data_home
 
 from . import jobs
+from .audience import serves_others
+from .limits import MOST_A_MINUTE, Allowance
 from .options import Device, Settings
-from .serving import BEHIND, LOCK_AFTER
+from .serving import LOCK_AFTER
 from .unlocking import IdleLock, require_open
 from .unlocking import lock_bar as lock_bar_of
 
@@ -58,11 +60,6 @@ def recognition() -> "RecognitionService":
     return service
 
 
-def serves_others() -> bool:
-    """Whether anybody but the owner of this machine is served: the page stands behind a proxy."""
-    return bool(os.environ.get(BEHIND))
-
-
 def lock_bar() -> None:
     """At the end of a page: a way to lock the gallery, if this session reads an encrypted one."""
     if "reads-gallery" not in st.session_state:
@@ -82,6 +79,25 @@ def decode_apart() -> ExitStack:
     until_the_end.enter_context(decoding_apart())
     atexit.register(until_the_end.close)
     return until_the_end
+
+
+def note_search(service: "RecognitionService", people: Iterable[int | None]) -> None:
+    """Where others are served, write a search into the audit log, in ids."""
+    if serves_others():
+        service.note_search(sorted({who for who in people if who is not None}))
+
+
+def allow_search(photographs: int) -> None:
+    """Where others are served, refuse more photographs than may be compared in a minute.
+
+    Raises:
+        AppError: There have been too many.
+    """
+    if serves_others() and not _allowance().take(photographs):
+        raise AppError(
+            f"more than {MOST_A_MINUTE} photographs in a minute, by all visitors: wait a little, "
+            "and give fewer at once"
+        )
 
 
 class Turns:
@@ -177,6 +193,11 @@ def tidy_daily() -> threading.Thread:
     thread = threading.Thread(target=go_on, name="tidying", daemon=True)
     thread.start()
     return thread
+
+
+@st.cache_resource(show_spinner=False)
+def _allowance() -> Allowance:
+    return Allowance(MOST_A_MINUTE, 60.0)
 
 
 @st.cache_resource(show_spinner=False)

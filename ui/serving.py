@@ -23,6 +23,7 @@ from data.errors import AppError
 from data.files import data_home, private_folder, write_atomic
 
 from . import output
+from .audience import BEHIND
 from .gate import Access, Gate, policy
 from .limits import Limits
 from .options import Settings
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 ADDRESS = "127.0.0.1"
 """The only address that the page is served on; a proxy beside it may serve others."""
 
-BEHIND, LOCK_AFTER = "LIKENESS_BEHIND", "LIKENESS_LOCK_AFTER"
-"""What the page is told through the environment, beside the settings; see `ui.resources`."""
+LOCK_AFTER = "LIKENESS_LOCK_AFTER"
+"""What tells the page after how many minutes without a visitor an encrypted gallery is locked."""
 
 _guarded = False
 """Whether the page of this process is behind the gate."""

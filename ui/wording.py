@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .audience import serves_others
 from .output import similarity
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ _ON_PAGE = {  # what the command line calls it → what the page does
     "choose one of them (--face N; 1 is the largest)": "tick “take the largest” to take that",
     "`likeness people check`": "“Who looks alike?”",
 }
+_NUMBERS = re.compile(r" \(similarity [^()]*\)")
 _JOINERS = "\u200c\u200d"  # part of Persian words and of emoji
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _FIRST_STRONG_ISOLATE, _POP_ISOLATE, _WORD_JOINER = "\u2068", "\u2069", "\u2060"
@@ -52,6 +54,8 @@ def on_page(reason: str) -> str:
     """A reason or warning that tells of a command, to be put into Markdown: with the page's way."""
     for command, way in _ON_PAGE.items():
         reason = reason.replace(command, way)
+    if serves_others():
+        reason = _NUMBERS.sub("", reason)
     return literal(reason)
 
 
@@ -67,12 +71,19 @@ def verdict(pair: "LookAlikes") -> str:
 
 
 def number(cosine_similarity: float) -> str:
-    """A similarity as people read it, with a proper minus and no negative zero."""
+    """A similarity as people read it, with a proper minus and no negative zero.
+
+    Only the owner is told it; see `audience`.
+    """
+    if serves_others():
+        return "not shown"
     return similarity(round(cosine_similarity, 2) + 0.0).replace("-", "−")
 
 
 def against(cosine_similarity: float, threshold: float) -> str:
-    """A similarity beside its threshold: `0.62 against 0.27`."""
+    """A similarity beside its threshold: `0.62 against 0.27`; or which of them is higher."""
+    if serves_others():
+        return "above the threshold" if cosine_similarity >= threshold else "below the threshold"
     return f"{number(cosine_similarity)} against {number(threshold)}"
 
 
@@ -123,7 +134,12 @@ def percentage(rate: float) -> str:
 
 
 def likely(probability: float) -> str:
-    """A probability as people read it: no finer than it is known, and never as if certain."""
+    """A probability as people read it: no finer than it is known, and never as if certain.
+
+    It follows from the similarity, so that others than the owner are told only which is likelier.
+    """
+    if serves_others():
+        return "over 50 %" if probability >= 0.5 else "under 50 %"
     if probability > 0.9995:
         return "over 99.9 %"
     if probability < 0.0005:

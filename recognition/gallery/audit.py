@@ -41,6 +41,7 @@ class Action(StrEnum):
     ROTATE = "rotate"
     IMPORT = "import"
     ROLL_BACK = "restore a backup"
+    SEARCH = "search"
 
 
 def note(connection: sqlite3.Connection, action: Action, *people: int) -> None:

@@ -141,6 +141,11 @@ class Gallery(Searchable, AnyGallery):
         with self._changing(), self._store.editing() as editor:
             yield editor
 
+    def note_search(self, people: Sequence[int]) -> None:
+        """Write down whom a search has named; see `audit`."""
+        with self._lock:
+            self._store.note_search(people)
+
     def erase(self, who: Who) -> None:
         """Remove a person for good: when this returns no byte of them is left in any file.
 

@@ -16,12 +16,12 @@ FEWEST_BITS = 40
 _COMMON = (
     "password", "passphrase", "passwort", "kennwort", "letmein", "welcome", "administrator",
     "admin", "login", "qwerty", "azerty", "qwertz", "iloveyou", "dragon", "monkey", "football",
-    "baseball", "sunshine", "princess", "master", "shadow", "superman", "batman", "michael", "jennifer",
-    "hunter", "trustno", "secret", "summer", "winter", "spring", "autumn", "charlie", "jordan",
-    "hello", "freedom", "whatever", "computer", "internet", "starwars", "pokemon", "liverpool",
-    "changeme", "default", "access", "system", "server", "gallery", "likeness", "faces", "love",
-    "test", "user", "guest", "root", "pass", "word", "january", "february", "march", "april",
-    "june", "july", "august", "september", "october", "november", "december",
+    "baseball", "sunshine", "princess", "master", "shadow", "superman", "batman", "michael",
+    "jennifer", "hunter", "trustno", "secret", "summer", "winter", "spring", "autumn", "charlie",
+    "jordan", "hello", "freedom", "whatever", "computer", "internet", "starwars", "pokemon",
+    "liverpool", "changeme", "default", "access", "system", "server", "gallery", "likeness",
+    "faces", "love", "test", "user", "guest", "root", "pass", "word", "january", "february",
+    "march", "april", "june", "july", "august", "september", "october", "november", "december",
 )  # fmt: skip
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "yxcvbnm", "azertyuiop", "1234567890")
 _LEET = str.maketrans("013457@$!", "oleastasi")

@@ -11,6 +11,7 @@ from ..inventory import Consent
 from ..results import Calibration
 from . import audit
 from .audit import Action
+from .audit import note as note_action
 from .database import Database
 from .editable import Editable
 from .editing import Editor
@@ -134,6 +135,18 @@ class Store(Editable):
             yield connection
             if connection.total_changes != before:
                 connection.execute(f"UPDATE gallery SET changes = changes + 1, mark = {NEW_MARK}")
+
+    def note_search(self, people: Sequence[int]) -> None:
+        """Write a line for each of those whom a search has named, or one; it changes nothing else.
+
+        Args:
+            people: Their ids.
+
+        Raises:
+            GalleryError: The file cannot be written.
+        """
+        with self._database.writing() as connection:
+            note_action(connection, Action.SEARCH, *people)
 
     def adopt(self, model: EmbeddingModel) -> bool:
         """Take up another model, which only a gallery without anybody can.

@@ -11,6 +11,7 @@ from data.errors import ArgumentError, WeightsError
 from data.files import (
     atomic_output,
     data_home,
+    network_file_system,
     printable,
     private_folder,
     read_regular,
@@ -181,3 +182,30 @@ def test_a_careful_read_gives_the_content_or_the_error_asked_for(tmp_path: Path)
             read_regular(refused, error=WeightsError)
     with pytest.raises(ArgumentError):
         read_regular(tmp_path / "missing", error=WeightsError)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/home/ann/gallery", "nfs4"),
+        ("/home/ann", "nfs4"),
+        ("/home/annette/gallery", None),
+        ("/mnt/a b/gallery", "fuse.sshfs"),
+        ("/srv/gallery", None),
+        ("/home/ann/local/gallery", None),
+    ],
+)
+def test_a_network_file_system_is_noticed_by_the_nearest_mount(
+    tmp_path: Path, path: str, kind: str | None
+) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+        "30 22 0:40 / /home/ann rw shared:1 - nfs4 server:/home/ann rw\n"
+        "31 30 8:2 / /home/ann/local rw - xfs /dev/sdb rw\n"
+        "32 22 0:41 / /mnt/a\\040b rw - fuse.sshfs somebody@host: rw\n"
+        "33 22 0:42 / /srv rw - overlay overlay rw\n"
+        "odd\n"
+    )
+    assert network_file_system(Path(path), mounts) == kind
+    assert network_file_system(Path(path), tmp_path / "none") is None

@@ -15,6 +15,7 @@ from recognition.results import (
 )
 from recognition.service import RecognitionService
 from ui import components, fields, memory, resources, wording
+from ui.audience import serves_others
 from ui.fields import Upload
 
 _PAGE = 5  # photographs at once
@@ -63,7 +64,10 @@ def _settings(
     known = components.decision(service, Use.IDENTIFY, groups=groups)
     with st.expander("Settings", icon=":material/tune:", expanded=known is None):
         left, right = st.columns(2)
-        top_k = left.slider("Closest people to list", 1, 20, 5, key="top-k")
+        # Others than the owner are told no list: each entry of it would be a comparison.
+        top_k = (
+            1 if serves_others() else left.slider("Closest people to list", 1, 20, 5, key="top-k")
+        )
         with right:
             chosen = fields.threshold(
                 known.threshold if known else None,
@@ -75,6 +79,8 @@ def _settings(
         known = components.decision(service, Use.IDENTIFY, threshold=chosen, groups=groups)
     if known is not None:
         st.caption(wording.literal(wording.capital(wording.decided(known))))
+        if known.origin == "weights" and (said := service.threshold_provenance):
+            st.caption(wording.literal(f"Not measured here: {said}"))
     return top_k, known, groups
 
 
@@ -87,12 +93,23 @@ def _results(
     """Identify what has been given, once in a state of the gallery, and show it."""
 
     def identify() -> list[Identification | FailedImage]:
+        resources.allow_search(len(given))
         looking = f"Looking at {wording.count(len(given), 'photograph')}"
         with components.at_work(looking) as let_others:
             contents = [upload.content for upload in given]
-            return service.identify(
+            found = service.identify(
                 contents, **asked._asdict(), progress=lambda done, total: let_others()
             )
+        resources.note_search(
+            service,
+            (
+                face.person_id
+                for one in found
+                if isinstance(one, Identification)
+                for face in one.faces
+            ),
+        )
+        return found
 
     question = (
         state,

@@ -57,6 +57,8 @@ def _decision(
         known = components.decision(service, Use.VERIFY, threshold=chosen, person=person)
     if known is not None:
         st.caption(wording.literal(wording.capital(wording.decided(known))))
+        if known.origin == "weights" and (said := service.threshold_provenance):
+            st.caption(wording.literal(f"Not measured here: {said}"))
     return known
 
 
@@ -122,12 +124,19 @@ def _verify(
     """Compare a photograph with another one, or with somebody enrolled, once."""
 
     def verify() -> Verification:
+        resources.allow_search(2)
         with components.at_work("Comparing"):
             if isinstance(second, Upload):
-                return service.verify(first.content, second.content, threshold=decision.threshold)
-            return service.verify_person(
-                first.content, second.name, person_id=second.person_id, threshold=decision.threshold
-            )
+                found = service.verify(first.content, second.content, threshold=decision.threshold)
+            else:
+                found = service.verify_person(
+                    first.content,
+                    second.name,
+                    person_id=second.person_id,
+                    threshold=decision.threshold,
+                )
+        resources.note_search(service, () if isinstance(second, Upload) else (second.person_id,))
+        return found
 
     # What was done to the people by hand may be that this very face is not theirs.
     other = second.id if isinstance(second, Upload) else (second, service.operations())

@@ -61,6 +61,7 @@ class PlayedService:
     similarity: float = 0.62
     limit: float | None = 0.27
     own: Calibration | None = None
+    threshold_provenance: str | None = None
     quality: Quality = QUALITY
     warnings: tuple[str, ...] = ()
     any_quality: bool = False
