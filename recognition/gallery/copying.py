@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
-from ..results import Use
+from ..results import Calibration, Use
 from .protocol import AnyGallery
 from .records import BATCH, Added, checksum, fingerprints
 
@@ -19,12 +19,14 @@ class Copied:
         lacking: How many of them the copy lacks, or has otherwise: somebody may have changed one of
             the two meanwhile.
         checksum: SHA-256 over all of them, as the source has them.
+        thresholds: Those of the source that the copy has taken, for it had none.
     """
 
     added: Added
     things: int
     lacking: int
     checksum: str
+    thresholds: tuple[Calibration, ...] = ()
 
 
 def copy_gallery(
@@ -63,4 +65,10 @@ def copy_gallery(
     with target.records() as records:
         for record in records:
             missing.difference_update(fingerprints(record))
-    return Copied(added=added, things=len(things), lacking=len(missing), checksum=checksum(things))
+    return Copied(
+        added=added,
+        things=len(things),
+        lacking=len(missing),
+        checksum=checksum(things),
+        thresholds=tuple(lacking),
+    )

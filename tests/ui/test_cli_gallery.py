@@ -155,3 +155,52 @@ def test_an_index_that_cannot_be_made_is_refused(
     assert what in error
     assert error.count("\n") == 1
     assert not (home / "gallery").exists()
+
+
+def test_a_restoration_says_first_who_goes_and_who_is_erased_once_more(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backup = tmp_path / "kept.sqlite"
+    with Gallery.open(home / "gallery", model=MODEL, create=True) as gallery:
+        vectors = np.eye(MODEL.dimension, dtype=np.float32)
+        for number, name in enumerate(("Eve", "Fay")):
+            gallery.enrol(name, [Template(vectors[number], f"{900 + number:064x}")])
+    assert main(["gallery", "backup", str(backup)]) == 0
+    assert main(["people", "erase", "Eve", "--yes"]) == 0
+    with Gallery.open(home / "gallery") as gallery:
+        gallery.enrol("Gil", [Template(vectors[2], "f" * 64)])
+    capsys.readouterr()
+    assert main(["gallery", "restore", str(backup), "--yes"]) == 0
+    err = capsys.readouterr().err
+    assert "Gil goes: not in the backup" in err
+    assert "1 person of the backup were erased since" in err
+    with Gallery.open(home / "gallery") as gallery:
+        assert {"Eve", "Gil"}.isdisjoint(person.name for person in gallery.people())
+
+
+def test_what_was_put_aside_is_listed_warned_of_and_removed_only_when_asked(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    backup, folder = tmp_path / "kept.sqlite", home / "gallery"
+    with Gallery.open(folder, model=MODEL, create=True) as gallery:
+        vectors = np.eye(MODEL.dimension, dtype=np.float32)
+        gallery.enrol("Eve", [Template(vectors[0], "9" * 64)])
+    assert main(["gallery", "backup", str(backup)]) == 0
+    (folder / "gallery.sqlite").write_bytes(b"no database" * 500)
+    for path in folder.glob("gallery.sqlite-*"):
+        path.unlink()
+    assert main(["gallery", "restore", str(backup), "--yes"]) == 0
+    capsys.readouterr()
+    assert main(["people", "erase", "Eve", "--yes"]) == 1
+    err = capsys.readouterr().err
+    assert "warning: " in err
+    assert "likeness gallery put-aside --remove" in err
+    assert main(["gallery", "put-aside"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert len(listed) == 1
+    assert Path(listed[0]).is_dir()
+    assert main(["gallery", "put-aside", "--remove"]) == 2  # nobody is there to agree
+    assert Path(listed[0]).is_dir()
+    assert main(["gallery", "put-aside", "--remove", "--yes"]) == 0
+    assert not Path(listed[0]).exists()
+    assert main(["people", "erase", "Eve", "--yes"]) == 0

@@ -256,6 +256,11 @@ def copy(
     """
     with output.progress_bar("copying") as progress:
         copied = _upkeep(settings).copy(source, target, progress)
+    for one in copied.thresholds:
+        output.print_note(
+            f"took the threshold to {one.use}: {output.similarity(one.threshold)}, "
+            f"measured {one.calibrated_at[:10]} on {output.one_line(one.data)}"
+        )
     if as_json:
         output.print_json(asdict(copied))
     else:
