@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 
 from data.errors import GalleryError
 
@@ -113,7 +114,8 @@ class Integrity:
         self._kept = self._now
 
     def undone(self) -> None:
-        """The transaction is taken back, and with it what followed it."""
+        """The transaction is taken back, and with it whether anything follows what is written."""
+        self._follows = True
         self._forget()
 
     def _begin(self, key: bytes) -> None:
@@ -132,7 +134,8 @@ class Integrity:
                 name = f"likeness_{table}_{event.lower()}"
                 calls = "".join(self._call(table, columns, sign) for sign in signs)
                 self._connection.execute(
-                    f"CREATE TEMP TRIGGER {name} AFTER {event} ON main.{table} BEGIN {calls} END"
+                    f"CREATE TEMP TRIGGER IF NOT EXISTS {name} AFTER {event} ON main.{table}"
+                    f" BEGIN {calls} END"
                 )
 
     def _call(self, table: str, columns: list[str], sign: str) -> str:
@@ -146,7 +149,8 @@ class Integrity:
                 "SELECT name FROM temp.sqlite_schema WHERE name LIKE 'likeness!_%' ESCAPE '!'"
             ).fetchall()
             for (name,) in rows:
-                self._connection.execute(f"DROP TRIGGER temp.{name}")
+                with suppress(sqlite3.OperationalError):  # one that may not write follows nothing
+                    self._connection.execute(f"DROP TRIGGER temp.{name}")
         self._follows = False
         self._key = self._hash_key = b""
         self._state = None

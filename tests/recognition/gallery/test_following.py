@@ -11,7 +11,7 @@ import pytest
 from data.errors import AppError
 from recognition.gallery.audit import Action
 from recognition.gallery.following import followed, latest_line
-from recognition.gallery.records import PersonRecord, add_records
+from recognition.gallery.records import Adding, PersonRecord
 from recognition.gallery.snapshot import Roll
 from recognition.gallery.store import Store
 from recognition.gallery.templates import EmbeddingModel, Template
@@ -71,7 +71,7 @@ class Changes:
             templates=(self._face(), self._face()),
         )
         with self._store.adding() as connection:
-            add_records(connection, [record])
+            Adding(connection)([record])
 
     def _editing(self) -> None:
         name, other = self._name(), self._name()

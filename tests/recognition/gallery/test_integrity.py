@@ -203,3 +203,16 @@ def test_an_older_file_without_a_proof_is_not_made_of_one_that_has_it(folder: Pa
     shutil.copytree(folder, copy)
     with pytest.raises(GalleryError, match=ALTERED):
         opened(copy)
+
+
+def test_a_refusal_leaves_it_open_for_whoever_sets_it_right(folder: Path) -> None:
+    with opened(folder) as gallery:
+        gallery.rename("Bob", "Rob")
+        alter(folder, "UPDATE person SET enrolled_at = enrolled_at || 'x' WHERE id = 2")
+        for _ in range(2):
+            with pytest.raises(GalleryError, match=ALTERED):
+                gallery.rename("Rob", "Bob")
+        alter(folder, "UPDATE person SET enrolled_at = rtrim(enrolled_at, 'x') WHERE id = 2")
+        gallery.rename("Rob", "Bob")
+    with opened(folder) as gallery:
+        assert [one.name for one in gallery.people()] == ["Ann", "Bob"]
