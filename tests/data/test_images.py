@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data import images
-from data.errors import ArgumentError, ImageError
+from data.errors import ArgumentError, ImageError, WriteError
 from data.images import (
     find_images,
     load_image,
@@ -188,11 +188,12 @@ def test_other_pictures_have_no_settings(tmp_path: Path):
         read_settings(tmp_path / "missing.png")
 
 
-def test_a_picture_that_cannot_be_saved_is_a_bad_argument(tmp_path: Path):
+def test_a_picture_that_cannot_be_saved_is_a_bad_argument_or_has_no_place(tmp_path: Path):
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "file").write_text("")
     for name in ("a.gif", "a", "missing/a.png", "folder.png", "file/a.png", "a\0.png"):
-        with pytest.raises(ArgumentError, match=r"cannot (save|write)"):
+        wrong = ArgumentError if name in ("a.gif", "a") else WriteError
+        with pytest.raises(wrong, match=r"cannot (save|write)"):
             save_image(pictures.scene(), tmp_path / name)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder.png"]
 
