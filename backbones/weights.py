@@ -28,7 +28,9 @@ __all__ = [
     "find_weights",
     "initialise",
     "load_backbone",
+    "none_at_hand",
     "resolve_device",
+    "weights_file",
 ]
 
 
@@ -211,7 +213,7 @@ def _wanted_file(name: str | None, weights: Path | None, home: Path | None) -> W
     if name is None:
         raise ArgumentError("no network named and no weights given: use --model or --weights")
     if (file := find_weights(name, home=home)) is None:
-        raise _none_at_hand(name, home)
+        raise none_at_hand(name, home)
     return file
 
 
@@ -238,12 +240,21 @@ def _freeze(backbone: Backbone, place: torch.device) -> Backbone:
     return backbone
 
 
-def _none_at_hand(name: str, home: Path | None) -> WeightsError:
-    """Say what to fetch and where to put it."""
+def none_at_hand(name: str, home: Path | None = None, *, option: str = "--weights") -> WeightsError:
+    """What is raised where a network's weights are not on this machine.
+
+    Args:
+        name: One of `registry.available()`.
+        home: The application's data folder; None takes the user's.
+        option: Of the command in use: what a file is named by.
+
+    Returns:
+        An error that says what to fetch and where to put it.
+    """
     fetch = f"run `likeness models download {name}`, or " if spec_of(name).weights else ""
     if name == ARCHITECTURE:
         fetch = f"run `{INSTALL}`, or "
     return WeightsError(
         f"no weights for {name} at hand: {fetch}put a safetensors file at "
-        f"{printable(cached_weights(name, home))} or name one with --weights"
+        f"{printable(cached_weights(name, home))} or name one with {option}"
     )

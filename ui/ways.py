@@ -162,6 +162,8 @@ class Way:
                 dimension=self.whiten_dimension,
                 progress=progress,
             )
+        if whitener.doubt is not None:
+            output.print_warning(whitener.doubt)
         return whitened(find, whitener)
 
 

@@ -27,6 +27,11 @@ from .embedding import Embedding, Finder, embed_photographs
 REGULARISATION = 0.1
 """Share of the mean variance that every axis gets besides, or noise on weak axes would decide."""
 
+FEWEST_AN_AXIS = 4
+"""Photographs an axis. The variances of D axes estimated from N photographs spread, where all are
+one, over (1 ± √(D/N))² (Marchenko and Pastur 1967): with four an axis from a quarter to 2.25, with
+one from nothing to four."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Whitener:
@@ -35,10 +40,12 @@ class Whitener:
     Attributes:
         mean: (D,) float64.
         matrix: (K, D) float64; symmetric for ZCA, its rows sorted by falling variance for PCA.
+        doubt: Why it may make embeddings worse, in a line; None: there is no reason to think so.
     """
 
     mean: npt.NDArray[np.float64]
     matrix: npt.NDArray[np.float64]
+    doubt: str | None = None
 
     def apply(self, vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
         """Whiten embeddings: (N, D) → (N, K), of any length."""
@@ -93,7 +100,22 @@ def fit_whitener(
     scaled = variances.clip(min=0) + max(regularisation, 1e-12) * mean_variance
     matrix = axes.T / np.sqrt(scaled)[:, None]
     matrix = axes @ matrix if kind is Whitening.ZCA else matrix[:dimension]
-    return Whitener(vectors.mean(axis=0, dtype=np.float64), matrix)
+    return Whitener(
+        vectors.mean(axis=0, dtype=np.float64), matrix, _doubt(len(vectors), len(matrix), kind)
+    )
+
+
+def _doubt(photographs: int, axes: int, kind: Whitening) -> str | None:
+    """A line where so few photographs leave the axes' variances to chance."""
+    if photographs >= FEWEST_AN_AXIS * axes:
+        return None
+    advice = f"whiten on {FEWEST_AN_AXIS * axes:,} or more, or not at all"
+    if kind is Whitening.PCA and photographs >= 2 * FEWEST_AN_AXIS:
+        advice += f", or keep {photographs // FEWEST_AN_AXIS} axes with --whiten-dimension"
+    return (
+        f"{photographs:,} photographs to whiten {axes} axes on: the variances of most are left to "
+        f"chance, and whitening by them may do harm; {advice}"
+    )
 
 
 def check_dimension(kind: Whitening, dimension: int | None) -> None:

@@ -151,7 +151,7 @@ class FeatureMaps:
     """What student and teacher see of the same views on their way to an embedding, by tap.
 
     Attributes:
-        own: (B, C, H, W) of the student.
+        own: (B, C, H, W) of the student, in the precision of the losses.
         wanted: (B, C', H, W') of the teacher, W' at most W.
     """
 
@@ -183,7 +183,8 @@ class FeatureDistillation(nn.Module):
         """Scalar, at least 0."""
         errors = []
         for tap, layer in self.maps.items():
-            own, wanted = layer(maps.own[tap].float()), maps.wanted[tap].float()
+            own = layer(maps.own[tap])
+            wanted = maps.wanted[tap].to(own.dtype)
             margin = (own.shape[3] - wanted.shape[3]) // 2
             difference = own[..., margin : margin + wanted.shape[3]] - wanted
             variance = wanted.var(dim=(0, 2, 3), correction=0)  # (C',)

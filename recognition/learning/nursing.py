@@ -101,7 +101,7 @@ def nurse(
     steady = replace(changed(config, values), patience=None)
     candidates: list[Candidate] = []
     done: _Round | None = None
-    rate = config.optimizer.rate
+    rate = config.optimizer.peak_rate
     with Workers(parallel, progress) as workers:
         for number in range(1, -(-config.epochs // every) + 1):
             optimizer = replace(steady.optimizer, rate=rate)
@@ -138,7 +138,7 @@ def _round(
     """Go on from one checkpoint with each candidate, and choose."""
     futures: dict[float, Future[tuple[EpochReport, ...]]] = {}
     folders: dict[float, Path] = {}
-    for rate in sorted({min(config.optimizer.rate * each, _MOST_RATE) for each in FACTORS}):
+    for rate in sorted({min(config.optimizer.peak_rate * each, _MOST_RATE) for each in FACTORS}):
         out = folders[rate] = config.out / f"round-{number:02}" / f"rate-{rate:.4g}"
         optimizer = replace(config.optimizer, rate=rate)
         own = replace(config, out=out, optimizer=optimizer)
@@ -154,7 +154,7 @@ def _round(
             errors[rate] = str(error)
     if not values:
         raise TrainingError(f"no rate goes on in round {number}: {next(iter(errors.values()))}")
-    chosen = max(values, key=lambda rate: (values[rate], rate == config.optimizer.rate))
+    chosen = max(values, key=lambda rate: (values[rate], rate == config.optimizer.peak_rate))
     candidates = tuple(
         Candidate(number, rate, values.get(rate), rate == chosen, errors.get(rate))
         for rate in futures

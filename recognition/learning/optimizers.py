@@ -1,6 +1,7 @@
 """The step rules, with weight decay where it belongs."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -30,7 +31,7 @@ def build_optimizer(config: OptimizerConfig, modules: Iterable[nn.Module]) -> Op
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
-    rate = config.rate
+    rate = config.peak_rate
     match config.name:
         case OptimizerName.SGD:
             return torch.optim.SGD(groups, rate)
@@ -48,3 +49,16 @@ def build_optimizer(config: OptimizerConfig, modules: Iterable[nn.Module]) -> Op
             return torch.optim.Adam(groups, rate)
         case OptimizerName.ADAMW:
             return torch.optim.AdamW(groups, rate)
+
+
+def set_momentum(group: dict[str, Any], momentum: float) -> None:
+    """Change how much of the last steps the next one keeps, where a rule keeps any.
+
+    Args:
+        group: One of an optimiser's `param_groups`: SGD's momentum, where it has one, or Adam's β₁.
+        momentum: 0 … 1.
+    """
+    if group.get("momentum"):
+        group["momentum"] = momentum
+    elif "betas" in group:
+        group["betas"] = (momentum, group["betas"][1])

@@ -48,6 +48,11 @@ class Photographs:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def compared(self) -> int:
+        """How many people have two photographs or more."""
+        return int((torch.bincount(self.labels[self.labels != NOBODY]) > 1).sum())
+
     def some_people(self, most: int) -> "Photographs":
         """So many people, spread evenly over all of them, with all their photographs."""
         count = min(most, len(self.people))

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
@@ -45,7 +46,12 @@ class RunFolder:
 
     def write_config(self, config: TrainingConfig) -> None:
         """Write `config.toml`, every value spelled out, from which the run can be repeated."""
-        write_atomic(self.path / "config.toml", to_toml(config).encode())
+        spelled = replace(
+            config,
+            optimizer=replace(config.optimizer, rate=config.optimizer.peak_rate),
+            schedule=replace(config.schedule, decay=config.schedule.factor or None),
+        )
+        write_atomic(self.path / "config.toml", to_toml(spelled).encode())
 
     def write_weights(
         self, state: Mapping[str, Tensor], metadata: Mapping[str, str], *, best: bool

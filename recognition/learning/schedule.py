@@ -7,6 +7,7 @@ from .config import ScheduleConfig
 
 _WARMUP_START = 0.04
 _CYCLE_END = 1e-3
+_MOST_MOMENTUM, _LEAST_MOMENTUM = 0.95, 0.85
 
 
 def rate_factor(config: ScheduleConfig, step: int, *, epochs: int, steps_per_epoch: int) -> float:
@@ -23,6 +24,8 @@ def rate_factor(config: ScheduleConfig, step: int, *, epochs: int, steps_per_epo
     """
     total = epochs * steps_per_epoch
     warmup = round(config.warmup * total)
+    if step < warmup and config.name is ScheduleName.ONE_CYCLE:
+        return _cosine(1 - (step + 1) / warmup, _WARMUP_START)
     if step < warmup:
         return _WARMUP_START + (1 - _WARMUP_START) * (step + 1) / warmup
     epoch = step // steps_per_epoch
@@ -31,15 +34,30 @@ def rate_factor(config: ScheduleConfig, step: int, *, epochs: int, steps_per_epo
         case ScheduleName.CONSTANT:
             return 1.0
         case ScheduleName.INVERSE:
-            return 1 / (1 + config.decay * epoch)
+            return 1 / (1 + config.factor * epoch)
         case ScheduleName.EXPONENTIAL:
-            return float(config.decay**epoch)
+            return float(config.factor**epoch)
         case ScheduleName.STEP:
-            return float(config.decay ** (epoch // config.every))
+            return float(config.factor ** (epoch // config.every))
         case ScheduleName.COSINE:
             return _cosine(progress, 0.0)
         case ScheduleName.ONE_CYCLE:
             return _cosine(progress, _CYCLE_END)
+
+
+def momentum_at(config: ScheduleConfig, factor: float) -> float | None:
+    """The momentum that goes with a rate; None where it stays as it is.
+
+    One-cycle (Smith 2018, *A disciplined approach to neural network hyper-parameters*, section 4.2)
+    lets momentum fall where the rate rises, and rise where it falls: long steps need no run-up.
+
+    Args:
+        config: The curve.
+        factor: As `rate_factor` gives it.
+    """
+    if config.name is not ScheduleName.ONE_CYCLE:
+        return None
+    return _MOST_MOMENTUM - (_MOST_MOMENTUM - _LEAST_MOMENTUM) * factor
 
 
 def _cosine(progress: float, end: float) -> float:

@@ -25,10 +25,10 @@ from .distillation import FeatureMaps, Lessons, Tapped, Watching, check_taps, ta
 from .distributed import Team
 from .losses import build_objective
 from .mixup import Mixer, Mixture
-from .optimizers import build_optimizer
+from .optimizers import build_optimizer, set_momentum
 from .quick import compiled, quicken
 from .reports import Progress
-from .schedule import rate_factor
+from .schedule import momentum_at, rate_factor
 from .transfer import begin, freeze_stages, initial_weights
 
 ProgressCallback = Callable[[Progress], None]
@@ -215,8 +215,11 @@ class EpochLoop:
             epochs=self._config.epochs,
             steps_per_epoch=len(self._batches),
         )
+        momentum = momentum_at(self._config.schedule, factor)
         for group in self._parts.optimizer.param_groups:
-            group["lr"] = self._config.optimizer.rate * factor
+            group["lr"] = self._config.optimizer.peak_rate * factor
+            if momentum is not None:
+                set_momentum(group, momentum)
 
     def _step(self, batch: Batch, mixture: Mixture | None, where: str) -> dict[str, float]:
         """One step; the losses, the weighted sum as `total`."""
@@ -237,7 +240,8 @@ class EpochLoop:
                 batch = replace(batch, targets=joined)
         # The losses are computed in float32: small differences of distances decide them.
         embeddings = self._team.gather(own.float())
-        total, parts = self._compare(embeddings, batch, mixture, FeatureMaps(maps, wanted))
+        seen = FeatureMaps({tap: each.float() for tap, each in maps.items()}, wanted)
+        total, parts = self._compare(embeddings, batch, mixture, seen)
         losses = {"total": float(total.detach())} | {n: float(v) for n, v in parts.items()}
         if not math.isfinite(losses["total"]):
             raise _diverged(f"the loss is {losses['total']} in {where}")

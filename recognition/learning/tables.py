@@ -213,30 +213,62 @@ class MixupConfig:
         check_range("mixup.alpha", self.alpha, 0, 100, above_low=True)
 
 
+DEFAULT_RATES = {
+    OptimizerName.SGD: 0.1,
+    OptimizerName.MOMENTUM: 0.02,
+    OptimizerName.NESTEROV: 0.02,
+    OptimizerName.ADAGRAD: 0.01,
+    OptimizerName.ADADELTA: 1.0,
+    OptimizerName.RMSPROP: 1e-3,
+    OptimizerName.ADAM: 1e-3,
+    OptimizerName.ADAMW: 1e-3,
+}
+"""The largest learning rate by rule. A step of SGD is the gradient times the rate; with momentum
+0.9 ten such steps add up; AdaGrad's steps shrink from the rate on; AdaDelta finds its own length,
+and the rate is a factor on it; the others move each number by about the rate."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizerConfig:
     """How a gradient becomes a step.
 
     Attributes:
         name: The rule.
-        rate: The largest learning rate of the run; the schedule scales it.
+        rate: The largest learning rate of the run; the schedule scales it. None: `DEFAULT_RATES`,
+            for what is small for one rule does not move another.
         weight_decay: Applied to weight matrices alone, never to biases and norms.
         momentum: Of SGD with momentum, and Nesterov.
         clip: Largest norm of the whole gradient; None: as it is.
     """
 
     name: OptimizerName = OptimizerName.ADAMW
-    rate: float = 1e-3
+    rate: float | None = None
     weight_decay: float = 0.05
     momentum: float = 0.9
     clip: float | None = 5.0
 
     def __post_init__(self) -> None:
-        check_range("optimizer.rate", self.rate, 0, 100, above_low=True)
+        if self.rate is not None:
+            check_range("optimizer.rate", self.rate, 0, 100, above_low=True)
         check_range("optimizer.weight_decay", self.weight_decay, 0, 10)
         check_range("optimizer.momentum", self.momentum, 0, 0.9999)
         if self.clip is not None:
             check_range("optimizer.clip", self.clip, 0, 1e9, above_low=True)
+
+    @property
+    def peak_rate(self) -> float:
+        """The largest learning rate of the run, by the rule's default where none is given."""
+        return DEFAULT_RATES[self.name] if self.rate is None else self.rate
+
+
+DEFAULT_DECAYS = {
+    ScheduleName.INVERSE: 0.1,
+    ScheduleName.EXPONENTIAL: 0.9,
+    ScheduleName.STEP: 0.3,
+}
+"""How fast a curve falls: by each, a run of 20 epochs ends at a tenth to a third of its rate.
+Halved in each epoch, a rate would be a thousandth after ten, and the other ten would teach
+nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,19 +278,25 @@ class ScheduleConfig:
     Attributes:
         name: The curve.
         warmup: The share of the run in which the rate climbs from 4 % of its value (one-cycle:
-            the rising half of the cycle).
-        decay: k of 1/(1 + k·epoch); the factor per epoch of `exponential`, and per step of `step`.
+            the rising part of the cycle).
+        decay: k of 1/(1 + k·epoch); the factor per epoch of `exponential`, and per drop of `step`.
+            None: `DEFAULT_DECAYS`.
         every: Epochs between two drops of `step`.
     """
 
     name: ScheduleName = ScheduleName.ONE_CYCLE
     warmup: float = 0.2
-    decay: float = 0.5
+    decay: float | None = None
     every: int = 10
 
     def __post_init__(self) -> None:
         check_range("schedule.warmup", self.warmup, 0, 0.9)
-        check_range("schedule.decay", self.decay, 0, 1e3)
+        check_range("schedule.decay", self.factor, 0, 1e3)
         if self.name in {ScheduleName.EXPONENTIAL, ScheduleName.STEP}:
-            check_range("schedule.decay", self.decay, 0, 1, above_low=True)
+            check_range("schedule.decay", self.factor, 0, 1, above_low=True)
         check_count("schedule.every", self.every, 1, MOST_EPOCHS)
+
+    @property
+    def factor(self) -> float:
+        """`decay`, or the curve's default."""
+        return DEFAULT_DECAYS.get(self.name, 0.0) if self.decay is None else self.decay

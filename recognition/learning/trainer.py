@@ -237,7 +237,11 @@ class Trainer:
             best_epoch=position.best_epoch,
             epochs=tuple(self._run.reports(position.epoch)),
             measured=measured,
-            verdict=verdict(measured["training"], measured["validation"]),
+            verdict=verdict(
+                measured["training"],
+                measured["validation"],
+                people=(groups["training"].compared, groups["validation"].compared),
+            ),
             missed=self._data.missed,
             doubts=self._data.doubts,
             accounts=self._data.accounts,

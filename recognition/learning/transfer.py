@@ -3,7 +3,9 @@
 from pathlib import Path
 
 from backbones.network import Backbone
-from backbones.weights import find_weights, initialise
+from backbones.registry import available
+from backbones.weights import find_weights, initialise, none_at_hand, weights_file
+from data.errors import ArgumentError
 
 from .config import TrainingConfig
 
@@ -12,14 +14,24 @@ def initial_weights(config: TrainingConfig) -> Path | None:
     """The file that a run begins with; None: random weights.
 
     Raises:
-        ArgumentError: There is no such file.
-        WeightsError: It is of another backbone.
+        ArgumentError: There is no such file, or a network of another name is meant.
+        WeightsError: It is of another backbone; or no weights of that name are at hand, and the
+            message says how to get them.
     """
     if config.init is None:
         return None
-    by_name = config.init.name == config.backbone and not config.init.exists()
-    found = find_weights(config.backbone, explicit=None if by_name else config.init)
-    return config.init if found is None else found.path
+    named = not config.init.exists() and config.init.name in available()
+    if named and config.init.name != config.backbone:
+        raise ArgumentError(
+            f"init names the network {config.init.name}, and the backbone is {config.backbone}: "
+            "name the same one, or a file of weights"
+        )
+    if not named:
+        return weights_file(config.init, config.backbone).path
+    found = find_weights(config.backbone)
+    if found is None:
+        raise none_at_hand(config.backbone, option="--init FILE")
+    return found.path
 
 
 def begin(network: Backbone, weights: Path | None) -> None:

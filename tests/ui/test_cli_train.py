@@ -10,6 +10,7 @@ import pytest
 
 import recognition.learning.trainer
 from data.folders import Account, Left
+from recognition.learning.gradient_check import GradientCheck, TensorCheck
 from recognition.learning.reports import EpochReport, Progress
 from recognition.learning.validation import Verification
 from ui.cli import main
@@ -240,3 +241,34 @@ def test_a_data_set_of_nobody_or_one_is_refused(
     assert capsys.readouterr().err.count("\n") == 1
     assert not run.exists()
     assert not home.exists()
+
+
+@pytest.mark.parametrize(("error", "code"), [(1e-9, 0), (0.3, 1)])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_the_gradient_is_checked_instead_of_trained(
+    runs: list[SimpleNamespace],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    error: float,
+    code: int,
+    as_json: bool,
+) -> None:
+    tensors = (TensorCheck("network.a", 1e-12, True), TensorCheck("network.b", error, True))
+    found = GradientCheck(1.5, 8, (*tensors, TensorCheck("network.c", 0.0, False)))
+    monkeypatch.setattr(
+        "recognition.learning.gradient_check.check_gradient", lambda config, tell: found
+    )
+    command = ["train", f"--data={tmp_path}", f"--out={tmp_path / 'run'}", "--check-gradient"]
+    assert main([*command, *(["--json"] if as_json else [])]) == code
+    said = capsys.readouterr().out
+    assert not runs
+    if as_json:
+        document = json.loads(said)
+        assert document["right"] is (code == 0)
+        assert document["worst"]["name"] == "network.b"
+        assert len(document["tensors"]) == 3
+    else:
+        assert "3 parameter tensors on 8 photographs" in said
+        assert "the worst is network.b" in said
+        assert ("The gradient is wrong" in said) is (code == 1)

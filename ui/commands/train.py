@@ -10,6 +10,7 @@ from .. import output
 from ..options import GOES_ON, JsonLinesOption, JsonOption, Settings, command
 from .batches import batch_code, print_accounts
 from .training_options import (
+    CheckGradientOption,
     CorruptOption,
     DataOption,
     EpochsOption,
@@ -69,6 +70,7 @@ def train(
     seed: SeedOption = None,
     set_: SetOption = None,
     allow_corrupt: CorruptOption = False,
+    check_gradient: CheckGradientOption = False,
     as_json: JsonOption = False,
     json_lines: JsonLinesOption = False,
 ) -> int:
@@ -99,6 +101,8 @@ def train(
         "seed": seed,
     }
     config = configured(settings, recipe, flags, set_ or (), allow_corrupt=allow_corrupt)
+    if check_gradient:
+        return _check_gradient(config, as_json=as_json or json_lines)
     words = command_line("train", settings, recipe, flags, set_ or ())
     result = _run(config, words, lines=not as_json and not json_lines, json_lines=json_lines)
     if not leads():
@@ -116,6 +120,32 @@ def train(
         output.print_line(result.verdict)
         output.print_line(f"{result.weights}: from epoch {result.best_epoch}")
     return batch_code((), result.accounts)
+
+
+def _check_gradient(config: "TrainingConfig", *, as_json: bool) -> int:
+    """Compare and say the worst; 1 where it is not right."""
+    from recognition.learning.gradient_check import TOLERANCE, check_gradient
+
+    with output.progress_bar("checking") as advance:
+        found = check_gradient(config, lambda now: advance(now.done, now.total, now.stage, ""))
+    worst = found.worst
+    if as_json:
+        tensors = [asdict(each) for each in found.tensors]
+        summary = {"right": found.right, "loss": found.loss, "photographs": found.photographs}
+        output.print_json(
+            {"kind": "gradient", **summary, "worst": asdict(worst), "tensors": tensors},
+            compact=True,
+        )
+        return 0 if found.right else 1
+    idle = sum(not each.reached for each in found.tensors)
+    output.print_line(
+        f"{len(found.tensors)} parameter tensors on {found.photographs} photographs, loss "
+        f"{found.loss:.4f}: the worst is {worst.name}, relative error {worst.error:.1e}"
+        + (f"; {idle} do not move the loss" if idle else "")
+    )
+    if not found.right:
+        output.print_line(f"The gradient is wrong: up to {TOLERANCE:.0e} would be rounding.")
+    return 0 if found.right else 1
 
 
 def _run(

@@ -65,6 +65,13 @@ InitOption = Annotated[
         metavar="FILE", help="Weights to begin with, or the backbone's name; else random ones."
     ),
 ]
+CheckGradientOption = Annotated[
+    bool,
+    typer.Option(
+        "--check-gradient",
+        help="Compare the gradient of one batch with two-sided differences, and train nothing.",
+    ),
+]
 FreezeOption = Annotated[
     int | None,
     typer.Option(
@@ -75,7 +82,10 @@ FreezeOption = Annotated[
     ),
 ]
 RateOption = Annotated[
-    float | None, typer.Option(metavar="X", min=0, max=100, help="Largest learning rate.")
+    float | None,
+    typer.Option(
+        metavar="X", min=0, max=100, help="Largest learning rate; else the optimizer's own."
+    ),
 ]
 OptimizerOption = Annotated[
     OptimizerName | None, typer.Option(help="How a gradient becomes a step.")

@@ -120,3 +120,25 @@ def test_a_folder_without_the_tested_people_is_fitted_on(tmp_path: Path):
     fit_on_folder(
         tmp_path, by_colour, Whitening.PCA, tested={"Di"}, listing=tmp_path / "list", dimension=2
     )
+
+
+@pytest.mark.parametrize("kind", Whitening)
+@pytest.mark.parametrize(("photographs", "axes"), [(126, 256), (30, 16), (2, 3)])
+def test_too_few_photographs_for_the_axes_are_warned_of(
+    kind: Whitening, photographs: int, axes: int
+) -> None:
+    rng = np.random.default_rng(0)
+    doubt = fit_whitener(rng.normal(size=(photographs, axes)), kind).doubt
+    assert doubt is not None
+    assert doubt.startswith(f"{photographs} photographs to whiten {axes} axes on")
+    assert f"whiten on {4 * axes:,} or more" in doubt
+
+
+def test_enough_photographs_or_fewer_axes_are_not() -> None:
+    vectors = np.random.default_rng(0).normal(size=(126, 256))
+    assert fit_whitener(vectors, Whitening.PCA, dimension=31).doubt is None
+    said = fit_whitener(vectors, Whitening.PCA).doubt
+    assert said is not None
+    assert "keep 31 axes with --whiten-dimension" in said
+    enough = np.random.default_rng(0).normal(size=(1024, 256))
+    assert fit_whitener(enough, Whitening.ZCA).doubt is None

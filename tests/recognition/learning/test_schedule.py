@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from recognition.learning.choices import ScheduleName
 from recognition.learning.config import ScheduleConfig
-from recognition.learning.schedule import rate_factor
+from recognition.learning.schedule import momentum_at, rate_factor
 
 EPOCHS, STEPS = 10, 20
 
@@ -62,3 +62,25 @@ def test_every_factor_is_above_0_and_at_most_1(
     for factor in factors(name=name, warmup=warmup, decay=decay, every=every):
         assert math.isfinite(factor)
         assert 0 < factor <= 1
+
+
+@pytest.mark.parametrize("name", list(ScheduleName))
+def test_no_default_gives_up_half_way(name: ScheduleName) -> None:
+    """In the middle of a run of twenty epochs a tenth of the rate is left at least."""
+    config = ScheduleConfig(name=name)
+    middle = rate_factor(config, 10 * STEPS, epochs=20, steps_per_epoch=STEPS)
+    assert middle >= 0.1
+
+
+def test_one_cycle_moves_momentum_against_the_rate_and_cosine_leaves_it() -> None:
+    cycle, cosine = (
+        ScheduleConfig(name=name, warmup=0.25)
+        for name in (ScheduleName.ONE_CYCLE, ScheduleName.COSINE)
+    )
+    rates = factors(name=ScheduleName.ONE_CYCLE, warmup=0.25)
+    momenta = [momentum_at(cycle, factor) for factor in rates]
+    top = rates.index(max(rates))
+    assert momenta[top] == min(momenta) == pytest.approx(0.85)
+    assert momenta[-1] == pytest.approx(0.95, abs=1e-3)
+    assert momentum_at(cosine, 0.5) is None
+    assert rates[:top] != factors(name=ScheduleName.COSINE, warmup=0.25)[:top]

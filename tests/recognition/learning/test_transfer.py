@@ -11,7 +11,7 @@ from data.errors import ArgumentError, WeightsError
 from data.tensors import read_metadata, read_tensors, write_tensors
 from recognition.learning.config import TrainingConfig
 from recognition.learning.trainer import train
-from recognition.learning.transfer import freeze_stages
+from recognition.learning.transfer import freeze_stages, initial_weights
 
 
 @pytest.fixture
@@ -112,3 +112,27 @@ def test_dropout_changes_training_alone(config: TrainingConfig) -> None:
     network = create("tiny", embedding_size=16, seed=0)
     images = torch.rand(2, 3, 112, 112)
     assert torch.equal(network.embedding(images), network.embedding(images))
+
+
+@pytest.mark.usefixtures("home")
+@pytest.mark.parametrize(
+    ("backbone", "words"),
+    [
+        ("tiny", "put a safetensors file at"),
+        ("resnet50", "likeness models download resnet50"),
+    ],
+)
+def test_a_name_without_weights_says_how_to_get_them(
+    config: TrainingConfig, backbone: str, words: str
+) -> None:
+    run = replace(config, backbone=backbone, init=Path(backbone))
+    with pytest.raises(WeightsError, match=f"no weights for {backbone} at hand.*--init") as caught:
+        initial_weights(run)
+    assert words in str(caught.value)
+
+
+def test_another_networks_name_and_a_missing_file_are_told_apart(config: TrainingConfig) -> None:
+    with pytest.raises(ArgumentError, match="init names the network squeezenet1_0"):
+        initial_weights(replace(config, init=Path("squeezenet1_0")))
+    with pytest.raises(ArgumentError, match="no-such-file"):
+        initial_weights(replace(config, init=Path("no-such-file")))

@@ -25,6 +25,21 @@ def test_the_larger_error_is_named(
     validation: tuple[float | None, float | None],
     words: str,
 ) -> None:
-    said = verdict(measured(*training), measured(*validation))
+    said = verdict(measured(*training), measured(*validation), people=(5000, 5000))
     assert words in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize("people", [(3, 3), (5000, 3), (9, 400), (40, 40)])
+def test_too_few_people_tell_nothing_of_a_small_difference(people: tuple[int, int]) -> None:
+    said = verdict(measured(0.9, 0.85), measured(0.9, 0.75), people=people)
+    assert "15.0% on people in training, 25.0% on people kept out" in said
+    assert f"With {people[0]} and {people[1]} people" in said
+    assert "is the larger part" not in said
+
+
+def test_enough_people_or_a_large_difference_do() -> None:
+    small = verdict(measured(0.9, 0.85), measured(0.9, 0.75), people=(4000, 4000))
+    assert "Bias is the larger part" in small
+    large = verdict(measured(0.9, 0.99), measured(0.9, 0.4), people=(40, 40))
+    assert "Variance is the larger part" in large
