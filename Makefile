@@ -1,5 +1,6 @@
 # make app    install, serve the page on this machine, and print the address that opens it
 # make test   install and pass the tests
+# make test-browser  pass the tests of the page in a real browser: a Chromium has to be there
 # make test-milvus  pass the gallery's tests on Milvus Lite, in an environment of its own
 # make torture  every fault of docs/reliability.md, made on purpose and counted: an hour or two
 # make corpus   everything that a stranger may hand in, through every door, counted: a few minutes
@@ -19,7 +20,7 @@ READY  := $(VENV)/.ready
 MILVUS := .venv-milvus
 PORT   ?= 8501
 
-.PHONY: app test test-milvus torture corpus check clean
+.PHONY: app test test-browser test-milvus torture corpus check clean
 .DEFAULT_GOAL := app
 
 app: $(READY)
@@ -27,6 +28,9 @@ app: $(READY)
 
 test: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal $(TESTS)
+
+test-browser: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/ui
 
 test-milvus: $(MILVUS)/.ready
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(MILVUS)/bin/python -m pytest tests/recognition/gallery

@@ -2,12 +2,11 @@
 
 import streamlit as st
 
-from ui import resources, serving
-from ui.browser import MARK, PAGE_CSS, WORDMARK
+from ui import components, memory, resources, serving
+from ui.browser import MARK
 
 st.set_page_config(page_title="Likeness", page_icon=MARK, layout="wide")
-st.html(PAGE_CSS)
-st.logo(WORDMARK, size="large")
+components.frame()
 serving.require_gate()
 resources.decode_apart()
 resources.tidy_daily()
@@ -18,5 +17,7 @@ pages = [
     st.Page("ui/pages/stylize.py", title="Stylize", icon=":material/palette:"),
     st.Page("ui/pages/models.py", title="Models", icon=":material/memory:"),
 ]
-st.navigation(pages, position="top").run()
+page = st.navigation(pages, position="top")
+memory.note_page(page.title)
+page.run()
 resources.lock_bar()

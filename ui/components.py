@@ -2,9 +2,10 @@
 
 import base64
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 from PIL import Image
@@ -21,7 +22,7 @@ from recognition.results import (
 )
 from recognition.service import RecognitionService
 
-from . import browser, jobs, memory, resources, wording
+from . import browser, fields, jobs, memory, resources, wording
 from .audience import serves_others
 
 _LONGEST_SIDE = 1280  # px of a picture that is sent to be looked at
@@ -41,6 +42,9 @@ _compare = st.components.v2.component(
 )
 
 
+_menu = st.components.v2.component("likeness.menu", html=browser.MENU_HTML, js=browser.MENU_JS)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
     """A box to be drawn around a face.
@@ -58,10 +62,106 @@ class Frame:
     tone: str = "unknown"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A picture as browsers are sent it, which is made once and not at every click.
+
+    Attributes:
+        url: An address that holds the picture.
+        size: Width and height of the picture itself, px.
+        faces: The same for the squares around its faces.
+        odd: What is odd about its file, a line each.
+    """
+
+    url: str
+    size: tuple[int, int]
+    faces: tuple[str, ...] = ()
+    odd: tuple[str, ...] = ()
+
+
+def shown(content: bytes, boxes: Iterable[Box] = ()) -> Shown:
+    """A picture file, and the faces in it, made ready for the browser.
+
+    Raises:
+        ImageError: It cannot be read.
+    """
+    from data.images import load_image  # brings torch, for which a page that opens need not wait
+
+    odd: list[str] = []
+    image = load_image(content, warn=odd.append)
+    faces = tuple(data_url(_cut_out(image, box)) for box in boxes)
+    return Shown(url=data_url(image), size=image.size, faces=faces, odd=tuple(odd))
+
+
+def reading_order(boxes: Sequence[Box]) -> list[int]:
+    """The places of faces in the order in which one reads: row by row, each from left to right.
+
+    A face belongs to a row as long as its middle is within the height of the row's first face.
+    """
+    rows: list[list[int]] = []
+    for place in sorted(range(len(boxes)), key=lambda number: boxes[number][1] + boxes[number][3]):
+        _, top, _, bottom = boxes[place]
+        first = boxes[rows[-1][0]] if rows else None
+        if first is not None and (top + bottom) / 2 <= first[3]:
+            rows[-1].append(place)
+        else:
+            rows.append([place])
+    return [place for row in rows for place in sorted(row, key=lambda number: boxes[number][0])]
+
+
+def frame() -> None:
+    """What every page has: its style, the sign, and a menu that closes."""
+    known = "JPEG, PNG, WebP" + (", HEIC" if "heic" in fields.PICTURE_KINDS else "")
+    kinds = f"{known} and other pictures, up to 50 MB each"
+    st.html(browser.PAGE_CSS % {"kinds": kinds})
+    st.logo(browser.WORDMARK, size="large")
+    with st.container(key="menu"):
+        _menu(key="menu-closes")
+
+
 def page_head(title: str, lead: str) -> None:
-    """The title of a page, and what it is for."""
+    """The title of a page, what it is for, and what was done just before."""
     st.title(title, anchor=False)
     st.caption(lead)
+    messages()
+
+
+def messages() -> None:
+    """What was done or refused just before this run."""
+    for message in _messages("done"):
+        st.toast(message, icon=":material/check:")
+    for message in _messages("refused"):
+        refusal(message)
+
+
+def done(message: str) -> None:
+    """Say in the next run of the page that something is done.
+
+    Args:
+        message: One line, as it is.
+    """
+    st.session_state.setdefault("done", []).append(wording.literal(message))
+
+
+def _messages(kind: str) -> list[str]:
+    said: list[str] = st.session_state.pop(kind, [])
+    return said
+
+
+def action(do: Callable[[], object]) -> Callable[[], None]:
+    """What a button's `on_click` does: something that the application may refuse.
+
+    Such a callback is run before the page is drawn. So a click on a button of somebody who was
+    deleted in another tab meanwhile is answered, although the button is drawn no more.
+    """
+
+    def act() -> None:
+        try:
+            do()
+        except AppError as error:
+            st.session_state.setdefault("refused", []).append(str(error))
+
+    return act
 
 
 @contextmanager
@@ -75,7 +175,7 @@ def refusals_shown() -> Iterator[None]:
 
 def refusal(message: str) -> None:
     """Show one line that says what was wrong."""
-    st.error(wording.literal(message), icon=":material/error:")
+    st.error(wording.on_page(message), icon=":material/error:")
 
 
 def unreadable_jobs() -> None:
@@ -95,7 +195,7 @@ def unreadable_jobs() -> None:
 
 def oddity(warning: str) -> None:
     """Show one line on what is odd about a picture that is read all the same."""
-    st.caption(f":material/info: {wording.literal(warning.capitalize())}.")
+    st.caption(f":material/info: {wording.sentence(warning)}")
 
 
 @contextmanager
@@ -162,22 +262,27 @@ def decision(
 
 
 def picture_with_faces(
-    image: Image.Image, frames: Sequence[Frame], *, key: str, description: str
-) -> None:
+    picture: Shown, frames: Sequence[Frame], *, key: str, description: str, pick: str = ""
+) -> int | None:
     """A picture with a box around each face; labels are drawn by the browser, in any script.
 
     Args:
-        image: The upright picture.
+        picture: The upright picture.
         frames: The boxes.
         key: Tells this picture from others on the page.
         description: What to say to those who cannot see it.
+        pick: What a click on a face does, in words; without any, the faces cannot be clicked.
+
+    Returns:
+        The frame that has just been clicked, by its place.
     """
-    _faces(
+    result = _faces(
         key=key,
         data={
-            "picture": data_url(image),
+            "picture": picture.url,
             "description": wording.shorten(description),
-            "size": list(image.size),
+            "size": list(picture.size),
+            "pick": pick,
             "boxes": [
                 {
                     "box": list(frame.box),
@@ -188,36 +293,79 @@ def picture_with_faces(
                 for frame in frames
             ],
         },
+        on_face_change=_nothing,
     )
+    for warning in picture.odd:
+        oddity(warning)
+    return _clicked(result, len(frames))
 
 
-def identified_picture(image: Image.Image, result: Identification, *, key: str) -> None:
-    """A picture with everybody's name on it; those not known are called so."""
+def _nothing() -> None:
+    """A click is read from the component's result."""
+
+
+def _clicked(result: Any, amount: int) -> int | None:
+    """Which of so many faces a browser says was clicked, which may be anything."""
+    face = result.get("face")
+    return face if type(face) is int and 0 <= face < amount else None
+
+
+def identified_picture(
+    picture: Shown, result: Identification, order: Sequence[int], *, key: str
+) -> int | None:
+    """A picture with everybody's name on it; those not known are called so.
+
+    Args:
+        picture: The picture.
+        result: Who is in it.
+        order: The faces' places in the order of their numbers.
+        key: Tells this picture from others on the page.
+
+    Returns:
+        The number of the face that has just been clicked, from 0.
+    """
+    faces = [result.faces[place] for place in order]
     frames = [
         Frame(
             box=face.face.box,
             label=f"{number} · {face.person or 'unknown'}",
-            short=f"{number} · {face.person}" if face.person else str(number),
+            short=str(number),
             tone="known" if face.person else "unknown",
         )
-        for number, face in enumerate(result.faces, start=1)
+        for number, face in enumerate(faces, start=1)
     ]
-    names = ", ".join(face.person or "somebody unknown" for face in result.faces)
-    picture_with_faces(image, frames, key=key, description=names or "a picture without faces")
+    names = ", ".join(face.person or "somebody unknown" for face in faces)
+    return picture_with_faces(
+        picture,
+        frames,
+        key=key,
+        description=names or "a picture without faces",
+        pick="Say who this is",
+    )
 
 
-def match_cards(image: Image.Image, result: Identification, threshold: float, *, key: str) -> None:
-    """A card for each face: who it is, how surely, and the closest people.
+def match_cards(
+    picture: Shown, result: Identification, order: Sequence[int], threshold: float, *, key: str
+) -> int | None:
+    """A card for each face: who it is, how surely, the closest people, and a button to name it.
 
     Args:
-        image: The picture that the faces were found in.
+        picture: The picture that the faces were found in.
         result: Who is in it.
+        order: The faces' places in the order of their numbers.
         threshold: The cosine similarity that was decided by.
         key: Tells these cards from others on the page.
+
+    Returns:
+        The number of the face whose button has just been clicked, from 0.
     """
-    cards = [_card(image, face, threshold, number) for number, face in enumerate(result.faces, 1)]
+    cards = [
+        _card(picture.faces[place], result.faces[place], threshold, number)
+        for number, place in enumerate(order, start=1)
+    ]
     shown = 0.5 if serves_others() else threshold
-    _matches(key=key, data={"cards": cards, "threshold": shown})
+    found = _matches(key=key, data={"cards": cards, "threshold": shown}, on_face_change=_nothing)
+    return _clicked(found, len(cards))
 
 
 def verdict(result: Verification) -> None:
@@ -262,10 +410,8 @@ def data_url(image: Image.Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
-def _card(
-    image: Image.Image, face: IdentifiedFace, threshold: float, number: int
-) -> dict[str, object]:
-    """What the browser needs to know of one face."""
+def closest_words(face: IdentifiedFace, threshold: float) -> str:
+    """How close the closest person is to a face, and what speaks against naming it."""
     best = face.matches[0] if face.matches else None
     # Nobody is left where everybody who is enrolled is known not to be this face.
     numbers = wording.against(best.cosine_similarity, threshold) if best else "nobody"
@@ -276,13 +422,19 @@ def _card(
         numbers += f"; {poor}"
     if face.person is None and face.named_elsewhere is not None:
         numbers += f"; {wording.shorten(face.named_elsewhere)} is another face here"
+    return numbers if face.person else f"Closest: {numbers}"
+
+
+def _card(picture: str, face: IdentifiedFace, threshold: float, number: int) -> dict[str, object]:
+    """What the browser needs to know of one face."""
     return {
-        "picture": data_url(_cut_out(image, face.face.box)),
+        "picture": picture,
         "known": face.person is not None,
         "title": f"{number} · {wording.shorten(face.person)}"
         if face.person
         else f"{number} · Unknown",
-        "verdict": numbers if face.person else f"closest: {numbers}",
+        "verdict": closest_words(face, threshold),
+        "action": "Not right?" if face.person else "Name",
         "matches": [
             {
                 "person": wording.shorten(match.person),

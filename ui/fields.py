@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 
 import streamlit as st
@@ -9,7 +10,7 @@ import streamlit as st
 from data.formats import disguised
 from recognition.results import PersonSummary
 
-from . import wording
+from . import memory, wording
 from .audience import serves_others
 
 _STILL = ("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "webp", "avif", "avifs", "bmp", "tif")
@@ -52,17 +53,46 @@ def uploads(
         label, type=PICTURE_KINDS, accept_multiple_files=several, key=key, help=help
     )
     files = given if isinstance(given, list) else [given] if given else []
-    if len(files) > MOST_UPLOADS:
+    now = [Upload(id=file.file_id, name=file.name, content=file.getvalue()) for file in files]
+    taken = _with_those_before(key, now, several=several)
+    if len(taken) > MOST_UPLOADS:
         st.warning(
-            f"{wording.count(len(files), 'picture')} at once: only the first {MOST_UPLOADS} are "
+            f"{wording.count(len(taken), 'picture')} at once: only the first {MOST_UPLOADS} are "
             "taken. Remove them afterwards, and add the others.",
             icon=":material/info:",
         )
-    taken = [
-        Upload(id=file.file_id, name=file.name, content=file.getvalue())
-        for file in files[:MOST_UPLOADS]
-    ]
-    return [upload for upload in taken if _is_what_it_says(upload)]
+    return [upload for upload in taken[:MOST_UPLOADS] if _is_what_it_says(upload)]
+
+
+def forget(key: str) -> None:
+    """Forget what was handed over in a field that is not shown any more."""
+    st.session_state.get("handed-over", {}).pop(key, None)
+
+
+def _with_those_before(key: str, now: list[Upload], *, several: bool) -> list[Upload]:
+    """What is on a field, with what was on it when its page was left, which is shown below it."""
+    handed_over: dict[str, dict[str, list[Upload]]] = st.session_state.setdefault("handed-over", {})
+    slot = handed_over.setdefault(key, {"before": [], "now": []})
+    if memory.page_was_entered():
+        slot["before"] += slot["now"]
+    slot["now"] = now
+    if now and not several:
+        slot["before"] = []
+    if slot["before"]:
+        with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
+            for upload in slot["before"]:
+                st.button(
+                    wording.plain(upload.name),
+                    key=f"take-away-{key}-{upload.id}",
+                    icon=":material/close:",
+                    help="Added before; a click takes it away.",
+                    on_click=partial(_take_away, slot, upload),
+                )
+    return [*slot["before"], *now]
+
+
+def _take_away(slot: dict[str, list[Upload]], upload: Upload) -> None:
+    slot["before"] = [one for one in slot["before"] if one.id != upload.id]
 
 
 def _is_what_it_says(upload: Upload) -> bool:
@@ -86,16 +116,17 @@ def photographs(*, key: str, several: bool = True) -> list[Upload]:
     source = st.segmented_control(
         "Source",
         ["Upload", "Camera"],
-        default="Upload",
+        default=memory.begins_with(f"{key}-source", "Upload"),
         key=f"{key}-source",
         label_visibility="collapsed",
     )
     if source != "Camera":
         return uploads(label, key=f"{key}-files", several=several)
     shot = st.camera_input("Camera", key=f"{key}-camera", label_visibility="collapsed")
-    if shot is None:
-        return []
-    return [Upload(id=shot.file_id, name="from the camera", content=shot.getvalue())]
+    shots = (
+        [Upload(id=shot.file_id, name="from the camera", content=shot.getvalue())] if shot else []
+    )
+    return _with_those_before(f"{key}-camera", shots, several=False)
 
 
 def threshold(measured: float | None, *, key: str, origin: str = "") -> float | None:
@@ -117,7 +148,7 @@ def threshold(measured: float | None, *, key: str, origin: str = "") -> float | 
         "Threshold",
         min_value=-1.0,
         max_value=1.0,
-        value=None,
+        value=memory.begins_with(key, None),
         step=0.01,
         placeholder="between −1 and 1"
         if measured is None

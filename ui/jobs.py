@@ -54,7 +54,7 @@ MOST_BYTES_KEPT = 5_000_000_000
 
 _ID = re.compile(r"[0-9a-f]{16}")
 _CLOCK, _MOST_SEEN = "clock.json", 1000
-_RECORD, _LOCK, _CANCELLED = "job.json", "lock", "cancelled"
+_RECORD, _LOCK, _CANCELLED, _KEPT = "job.json", "lock", "cancelled", "kept"
 _LONGEST_RECORD, _LONGEST_TITLE = 100_000, 200  # bytes, characters
 _LONGEST_COMPLAINT = 1_000_000  # bytes at the end of what a job prints as errors
 
@@ -82,6 +82,7 @@ class Job:
         cancelled: Whether somebody has asked it to stop.
         error: Why it failed, in one line; None where it did not.
         order: What it was asked to do, as its record has it; `ui.orders` checks it.
+        kept: Whether it stays, however long ago it ended.
     """
 
     id: str
@@ -93,6 +94,7 @@ class Job:
     cancelled: bool
     error: str | None
     order: object = field(default=None, repr=False)
+    kept: bool = False
 
     def read(self, name: str) -> bytes | None:
         """The content of one of the job's files, if it is there and not too long to be one."""
@@ -252,6 +254,24 @@ def cancel(job: Job) -> None:
             _end(job.folder)
 
 
+def keep(job: Job, kept: bool = True) -> None:
+    """Let a job stay however long ago it ended, or take that back.
+
+    Raises:
+        AppError: It was discarded meanwhile, or the disk does not take it.
+    """
+    mark = job.folder / _KEPT
+    try:
+        if kept:
+            mark.touch(mode=0o600)
+        else:
+            mark.unlink(missing_ok=True)
+    except OSError as error:
+        raise AppError(
+            f"this picture cannot be kept ({error.strerror}): it was discarded, or the disk is full"
+        ) from error
+
+
 def discard(job: Job) -> None:
     """Remove a job and everything it was given and has made; a running one is cancelled."""
     cancel(job)
@@ -272,7 +292,7 @@ def tidy(home: Path | None = None) -> None:
     for name in over:
         sweep(folder / name)
         job = find(name, home=home)
-        if job is None or job.state is not JobState.RUNNING:
+        if job is None or not (job.kept or job.state is JobState.RUNNING):
             shutil.rmtree(folder / name, ignore_errors=True)
 
 
@@ -366,6 +386,7 @@ def _look_at(folder: Path, record: _Record) -> Job:
         state=state,
         cancelled=(folder / _CANCELLED).exists(),
         error=error,
+        kept=(folder / _KEPT).exists(),
     )
 
 

@@ -24,6 +24,71 @@ def remembered(slot: str, key: Hashable, compute: Callable[[], Value]) -> Value:
     return value
 
 
+def note_page(name: str) -> None:
+    """Note which page is about to be shown, and what the fields of the one before held.
+
+    Streamlit forgets a field as soon as its page is left: so it is asked for here, before that.
+
+    Args:
+        name: Tells the page from the others.
+    """
+    for key, field in _fields().items():
+        if key in st.session_state:
+            field["last"] = st.session_state[key]
+    st.session_state["page-entered"] = st.session_state.get("page") != name
+    st.session_state["page"] = name
+
+
+def begins_with(key: str, usual: Value) -> Value:
+    """What a field begins with: what it held when its page was left, or else what is usual.
+
+    Args:
+        key: The field's.
+        usual: What it begins with in a new session.
+    """
+    field = _fields().setdefault(key, {})
+    if page_was_entered() and "last" in field:
+        field["begins"] = field["last"]
+    value: Value = field.get("begins", usual)
+    return value
+
+
+def _fields() -> dict[str, dict[str, Any]]:
+    """What is remembered of each field, by its key."""
+    fields: dict[str, dict[str, Any]] = st.session_state.setdefault("fields", {})
+    return fields
+
+
+def page_was_entered() -> bool:
+    """Whether this is the first run of the page since another one was shown, or since a reload."""
+    entered: bool = st.session_state.get("page-entered", True)
+    return entered
+
+
+def each_remembered(
+    slot: str,
+    keys: Sequence[Hashable],
+    compute: Callable[[list[int]], Sequence[Value]],
+) -> list[Value]:
+    """Values that are computed once each; those whose key is gone are forgotten.
+
+    Args:
+        slot: Where this session keeps them.
+        keys: What each depends on.
+        compute: Makes those of some places among the keys, in order.
+    """
+    memory: dict[str, dict[Hashable, Any]] = st.session_state.setdefault("each", {})
+    before = memory.get(slot, {})
+    missing = [place for place, key in enumerate(keys) if key not in before]
+    made = (
+        {keys[place]: value for place, value in zip(missing, compute(missing), strict=True)}
+        if missing
+        else {}
+    )
+    memory[slot] = {key: made[key] if key in made else before[key] for key in keys}
+    return [memory[slot][key] for key in keys]
+
+
 def first_of(items: Sequence[Item], *, key: str, size: int) -> Sequence[Item]:
     """As many items as fit on a page that nobody scrolls for ever, and more on request."""
     shown: dict[str, int] = st.session_state.setdefault("shown", {})

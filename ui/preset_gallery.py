@@ -1,9 +1,11 @@
 """All presets as small pictures, to choose from by clicks."""
 
+from typing import Any
+
 import streamlit as st
 from PIL import Image
 
-from . import browser, components
+from . import browser, components, memory
 
 _HTML = """
 <div class="head"><span class="label"></span><span class="hint"></span></div>
@@ -12,7 +14,7 @@ _HTML = """
 _CSS = """
 .head { display: flex; justify-content: space-between; font: 0.875rem/1.4 var(--st-font);
   color: var(--st-text-color); margin-bottom: 0.35rem; }
-.hint { opacity: 0.65; }
+.hint { opacity: 0.85; }
 .styles { display: grid; grid-template-columns: repeat(auto-fill, minmax(4.6rem, 1fr));
   gap: 0.55rem 0.5rem; }
 button { all: unset; display: block; cursor: pointer; min-width: 0; text-align: center;
@@ -56,6 +58,7 @@ export default function ({ data, parentElement, setStateValue }) {
       const place = chosen.indexOf(style.name);
       if (place < 0) chosen.push(style.name); else chosen.splice(place, 1);
       show();
+      remember();
       setStateValue("chosen", [...chosen]);
     };
     return button;
@@ -68,6 +71,13 @@ export default function ({ data, parentElement, setStateValue }) {
     });
     parentElement.querySelector(".hint").textContent =
       chosen.length ? `${chosen.length} of ${data.most}` : data.hint;
+  }
+  // Kept in the address, as what the other fields hold is: a reload finds it there.
+  function remember() {
+    const address = new URL(location.href);
+    address.searchParams.delete(data.parameter);
+    for (const name of chosen) address.searchParams.append(data.parameter, name);
+    history.replaceState(history.state, "", address);
   }
   place.replaceChildren(...buttons);
   show();
@@ -92,11 +102,13 @@ def choose(label: str, *, key: str, most: int) -> list[str]:
     from style.presets.registry import PRESETS
     from style.presets.shelf import COLUMNS, SHEET
 
-    chosen = (st.session_state.get(key) or {}).get("chosen") or []
+    state: dict[str, Any] = st.session_state.get(key) or memory.begins_with(key, {})
+    chosen = state.get("chosen", st.query_params.get_all(key)) or []
     result = _tiles(
         key=key,
         data={
             "label": label,
+            "parameter": key,
             "hint": f"up to {most} are mixed",
             "most": most,
             "columns": COLUMNS,

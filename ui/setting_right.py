@@ -1,6 +1,7 @@
 """Parts of the People page that set right what was enrolled: undo, photographs, look-alikes."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -23,43 +24,13 @@ def undo_bar(service: RecognitionService) -> None:
         return
     with st.container(horizontal=True, border=True, vertical_alignment="center"):
         st.markdown(f"Done last: {wording.literal(operations[0].what)}")
-        if st.button("Undo", icon=":material/undo:", key=f"undo-{operations[0].number}"):
-            with components.refusals_shown():
-                service.undo(operations[0].number)
-                st.rerun()
-
-
-def groups_form(
-    service: RecognitionService, person: PersonSummary, people: Sequence[PersonSummary]
-) -> None:
-    """Let a person be put into groups, known or new, and taken out of them."""
-    chosen = st.multiselect(
-        "Groups",
-        fields.groups_of(people),
-        default=person.groups,
-        accept_new_options=True,
-        key=f"groups-{person.person_id}-{person.name}-{person.groups}",
-        placeholder="family, staff, …",
-    )
-    add = [group for group in chosen if group not in person.groups]
-    remove = [group for group in person.groups if group not in chosen]
-    who = person.person_id
-    if (add or remove) and st.button("Set groups", key=f"group-{who}", width="stretch"):
-        with components.refusals_shown():
-            service.group([who], add=add, remove=remove)
-            st.rerun()
-
-
-def merge_form(
-    service: RecognitionService, person: PersonSummary, people: Sequence[PersonSummary]
-) -> None:
-    """Let a person be made one with another."""
-    who = person.person_id
-    into = fields.somebody("Merge into", people, besides=who, key=f"merge-into-{who}")
-    if into is not None and st.button("Merge", key=f"merge-{who}", width="stretch"):
-        with components.refusals_shown():
-            service.merge(who, into)
-            st.rerun()
+        # By its number: what somebody did since in another window is not taken back unseen.
+        st.button(
+            "Undo",
+            icon=":material/undo:",
+            key=f"undo-{operations[0].number}",
+            on_click=components.action(partial(service.undo, operations[0].number)),
+        )
 
 
 def photographs(service: RecognitionService, people: Sequence[PersonSummary]) -> None:
@@ -105,15 +76,16 @@ def _hand_over(
     with left:
         to = fields.somebody("belong to", people, besides=who, key=f"to-{who}")
     new = right.text_input("or to somebody new", key=f"new-{who}", placeholder="a new name")
-    if st.button(
-        "Give them", key=f"give-{who}", disabled=not chosen or (to is None and not new.strip())
-    ):
-        with components.refusals_shown():
-            if new.strip():
-                service.split(who, chosen, new)
-            elif to is not None:
-                service.move(who, chosen, to)
-            st.rerun()
+    st.button(
+        "Give them",
+        key=f"give-{who}",
+        disabled=not chosen or (to is None and not new.strip()),
+        on_click=components.action(
+            partial(service.split, who, chosen, new)
+            if new.strip() or to is None
+            else partial(service.move, who, chosen, to)
+        ),
+    )
 
 
 def look_alikes(service: RecognitionService, people: Sequence[PersonSummary]) -> None:
@@ -154,9 +126,15 @@ def _pair(service: RecognitionService, pair: LookAlikes) -> None:
                 f"{wording.number(pair.cosine_similarity)}, {wording.verdict(pair)}: "
                 f"{100 * pair.share:.0f} % of their pairs of photographs reach the threshold"
             )
-        if st.button("They are two people", key="apart-{}-{}".format(*both)):
-            with components.refusals_shown():
-                service.tell_apart(pair.person_id, pair.other_id)
-                people, _ = st.session_state["alike"]["of"]
-                st.session_state["alike"]["of"] = (people, service.operations()[:1])
-                st.rerun()
+        st.button(
+            "They are two people",
+            key="apart-{}-{}".format(*both),
+            on_click=components.action(partial(_tell_apart, service, pair)),
+        )
+
+
+def _tell_apart(service: RecognitionService, pair: LookAlikes) -> None:
+    """Remember that two people are two; the list of others who are alike stays open."""
+    service.tell_apart(pair.person_id, pair.other_id)
+    people, _ = st.session_state["alike"]["of"]
+    st.session_state["alike"]["of"] = (people, service.operations()[:1])

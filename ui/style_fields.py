@@ -29,7 +29,7 @@ _PREFIX = "preset:"
 _QUALITIES = {
     Quality.DRAFT: "a first look",
     Quality.BALANCED: "for the screen",
-    Quality.FINE: "larger, and more patiently",
+    Quality.FINE: "larger and better, which takes longer",
     Quality.PRINT: "for paper; takes long without a GPU",
 }
 _COLOURS = {Colors.STYLE: "The style's", Colors.CONTENT: "The photograph's"}
@@ -63,7 +63,7 @@ def thumbnails(given: Sequence[Upload]) -> None:
     """What has been handed over, small; a picture that cannot be read is refused here."""
     if not given:
         return
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="small", key=f"thumbnails-{given[0].id}"):
         for upload in given:
             picture, odd = memory.remembered(upload.id, upload.id, partial(_small, upload))
             st.image(picture)
@@ -74,8 +74,9 @@ def thumbnails(given: Sequence[Upload]) -> None:
 def styles() -> list[Style]:
     """Presets and pictures of one's own, in any mixture."""
     presets = preset_gallery.choose("Style", key="presets", most=MOST_STYLES)
-    own = fields.uploads("Or pictures of your own", key="styles", several=True)
-    thumbnails(own)
+    with st.expander("Pictures of your own", icon=":material/add_photo_alternate:", key="own"):
+        own = fields.uploads("Pictures to take the style from", key="styles", several=True)
+        thumbnails(own)
     return [
         *(Style(id=name, name=name, given=_PREFIX + name) for name in presets),
         *(Style(id=it.id, name=it.name, given=it.content) for it in own),
@@ -91,22 +92,26 @@ def painting(chosen: Sequence[Style]) -> tuple["BackboneDescription", StyleConfi
         "Strength",
         min_value=0.0,
         max_value=1.0,
-        value=0.5,
+        value=memory.begins_with("strength", 0.5),
         step=0.05,
         key="strength",
+        bind="query-params",
         help="0 leaves the photograph, 1 asks for nothing but the style.",
     )
     colours = st.segmented_control(
         "Colours",
         list(Colors),
-        default=Colors.STYLE,
+        default=memory.begins_with("colours", Colors.STYLE),
         key="colours",
+        bind="query-params",
         format_func=_COLOURS.__getitem__,
         width="stretch",
     )
     keep = st.toggle(
         "Keep faces recognisable",
+        value=memory.begins_with("keep", False),
         key="keep",
+        bind="query-params",
         help="Paints faces more gently, checks who is in the picture, and paints on if need be.",
     )
     with st.expander("Advanced", icon=":material/tune:"):
@@ -127,8 +132,9 @@ def _quality() -> Quality:
     chosen = st.segmented_control(
         "Quality",
         list(Quality),
-        default=Quality.BALANCED,
+        default=memory.begins_with("quality", Quality.BALANCED),
         key="quality",
+        bind="query-params",
         format_func=str.capitalize,
         width="stretch",
     )
@@ -143,24 +149,55 @@ def _advanced(quality: Quality) -> tuple["BackboneDescription", dict[str, object
     method = st.selectbox(
         "How the photograph's colours are kept",
         list(_METHODS),
+        index=list(_METHODS).index(memory.begins_with("color-method", next(iter(_METHODS)))),
         key="color-method",
+        bind="query-params",
         format_func=_METHODS.__getitem__,
     )
     left, right = st.columns(2, gap="medium")
     scale = left.slider(
-        "Size of strokes", 0.25, 2.0, 1.0, 0.25, key="style-scale", help="More gives larger ones."
+        "Size of strokes",
+        0.25,
+        2.0,
+        memory.begins_with("style-scale", 1.0),
+        0.25,
+        key="style-scale",
+        bind="query-params",
+        help="More gives larger ones.",
     )
-    seed = right.number_input("Seed", min_value=0, max_value=2**31, value=0, key="seed")
+    seed = right.number_input(
+        "Seed",
+        min_value=0,
+        max_value=2**31,
+        value=memory.begins_with("seed", 0),
+        key="seed",
+        bind="query-params",
+    )
     # The key holds the quality: another one brings its own size and steps.
-    size = left.select_slider("Size in pixels", _SIZES, value=usual["size"], key=f"size-{quality}")
+    size = left.select_slider(
+        "Size in pixels",
+        _SIZES,
+        value=memory.begins_with(f"size-{quality}", usual["size"]),
+        key=f"size-{quality}",
+        bind="query-params",
+    )
     steps = right.number_input(
-        "Steps", min_value=10, max_value=5000, value=usual["steps"], step=10, key=f"steps-{quality}"
+        "Steps",
+        min_value=10,
+        max_value=5000,
+        value=memory.begins_with(f"steps-{quality}", usual["steps"]),
+        step=10,
+        key=f"steps-{quality}",
+        bind="query-params",
     )
     painters = [network for network in resources.networks() if network.spec.style_taps]
+    before = memory.begins_with("network", painters[0])
     network = st.selectbox(
         "Network",
         painters,
+        index=painters.index(before) if before in painters else 0,
         key="network",
+        bind="query-params",
         format_func=lambda it: it.spec.name if it.weights else f"{it.spec.name} (no weights yet)",
         help="What looks at the pictures; each has another idea of style.",
     )

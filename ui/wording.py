@@ -51,12 +51,25 @@ def literal(text: str) -> str:
 
 
 def on_page(reason: str) -> str:
-    """A reason or warning that tells of a command, to be put into Markdown: with the page's way."""
+    """A line of the application, to be put into Markdown: a sentence that tells of no command."""
     for command, way in _ON_PAGE.items():
         reason = reason.replace(command, way)
     if serves_others():
         reason = _NUMBERS.sub("", reason)
-    return literal(reason)
+    return sentence(reason)
+
+
+def sentence(line: str) -> str:
+    """A line as the command line has it, to be put into Markdown: with a capital and a full stop.
+
+    What begins with a quotation, a path or a command keeps its first letter.
+    """
+    text = line.strip()
+    if text[:1].islower():
+        text = text[0].upper() + text[1:]
+    if text and text[-1] not in ".!?…:":
+        text += "."
+    return literal(text)
 
 
 def verdict(pair: "LookAlikes") -> str:
@@ -81,10 +94,10 @@ def number(cosine_similarity: float) -> str:
 
 
 def against(cosine_similarity: float, threshold: float) -> str:
-    """A similarity beside its threshold: `0.62 against 0.27`; or which of them is higher."""
+    """A similarity beside its threshold: `0.62, where 0.27 is needed`; or which is higher."""
     if serves_others():
         return "above the threshold" if cosine_similarity >= threshold else "below the threshold"
-    return f"{number(cosine_similarity)} against {number(threshold)}"
+    return f"{number(cosine_similarity)}, where {number(threshold)} is needed"
 
 
 _ORIGINS = {"given": "by hand", "gallery": "the gallery’s own", "weights": "by the weights"}
@@ -174,6 +187,8 @@ def duration(seconds: float) -> str:
 
 def plan(plan: Mapping[str, Any]) -> str:
     """What a picture will take: `about 40 s and 0.6 GB of memory`, and whether in tiles."""
-    said = f"about {duration(plan['seconds'])} and {plan['memory'] / 1e9:.1f} GB of memory"
+    memory = plan["memory"]
+    room = f"{memory / 1e9:.1f} GB" if memory >= 95e6 else f"{max(1, round(memory / 1e6))} MB"
+    said = f"about {duration(plan['seconds'])} and {room} of memory"
     in_tiles = any(scale["tile"] is not None for scale in plan["scales"])
     return f"{said}, in tiles" if in_tiles else said

@@ -2,12 +2,7 @@
 
 import io
 import json
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -17,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from chromium import launched, opened, served, settled
 from PIL import Image
 
 from ui import serving
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 PAGES = ("", "identify", "verify", "stylize", "models")
 
@@ -29,6 +25,7 @@ PAGES = ("", "identify", "verify", "stylize", "models")
 # every enrolment in a file.
 SLOW_SERVICE = """
 import os, sys, time
+from recognition.photographs import Seen
 from recognition.results import Enrolled, Enrolment
 from ui import cli, resources
 
@@ -39,6 +36,8 @@ class Service:
         return ()
     def operations(self):
         return ()
+    def look(self, images, *, progress=None):
+        return [Seen(name="image 1", sha256="ab" * 32, faces=()) for _ in images]
     def enroll(self, person, images, *, face=None, any_quality=False, progress=None):
         with open(os.environ["NOTES"], "a") as notes:
             notes.write(f"{person}\\n")
@@ -52,54 +51,8 @@ sys.exit(cli.main(sys.argv[1:]))
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright: see its docs")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    chromium = next((path for name in names if (path := shutil.which(name))), None)
-    if chromium is None:
-        pytest.skip("no Chromium on this machine")
-    arguments = ["--disable-gpu", "--disable-background-networking", "--no-sandbox"]
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=chromium, args=arguments)
+    with launched() as started:
         yield started
-        started.close()
-
-
-@contextmanager
-def served(home: Path, *program: str, **environment: str) -> Iterator[str]:
-    """The page, served on a free port until the block ends; the address that opens it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, *program, "app", f"--port={port}"],
-        cwd=home.parent,
-        env=os.environ | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        address = process.stdout.readline().strip()
-        assert address.startswith(f"http://127.0.0.1:{port}/"), "the server has ended"
-        yield address
-    finally:
-        process.terminate()
-        process.communicate(timeout=60)
-
-
-def opened(browser: Any, address: str) -> tuple[Any, str]:
-    """A new page of the browser that has opened the printed address, and where it has come to."""
-    page = browser.new_page()
-    page.goto(address)
-    settled(page)
-    return page, page.url.rstrip("/")
-
-
-def settled(page: Any) -> None:
-    """Wait until the page's script has come to its end."""
-    page.wait_for_selector("h1", timeout=60_000)
-    page.wait_for_selector("[data-test-script-state=notRunning]", timeout=120_000)
 
 
 def test_every_page_opens_without_an_exception_and_without_asking_strangers(

@@ -1,7 +1,10 @@
 import base64
 import io
+from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from recognition.results import Face, Identification, IdentifiedFace
@@ -38,6 +41,30 @@ def test_a_face_that_nobody_enrolled_may_be_is_nobodys(monkeypatch: pytest.Monke
         faces=(IdentifiedFace(face=face, person=None, matches=(), quality=None),),
     )
     shown: list[dict[str, object]] = []
-    monkeypatch.setattr(components, "_matches", lambda key, data: shown.extend(data["cards"]))
-    components.match_cards(Image.new("RGB", (64, 64)), result, 0.4, key="cards")
-    assert shown[0]["verdict"] == "closest: nobody"
+
+    def draw(*, data: dict[str, list[dict[str, object]]], **_: object) -> dict[str, object]:
+        shown.extend(data["cards"])
+        return {}
+
+    monkeypatch.setattr(components, "_matches", draw)
+    picture = components.Shown(url="data:,", size=(64, 64), faces=("data:,",))
+    assert components.match_cards(picture, result, [0], 0.4, key="cards") is None
+    assert shown[0]["verdict"] == "Closest: nobody"
+
+
+@given(st.integers(1, 5), st.integers(1, 6), st.randoms(use_true_random=False))
+def test_faces_of_a_group_are_numbered_row_by_row(rows: int, columns: int, draw: Random) -> None:
+    """Rows of people who stand at slightly different heights, in any order."""
+    grid = [
+        (column * 100.0 + draw.uniform(-9, 9), row * 130.0 + draw.uniform(-20, 20))
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    places = list(range(len(grid)))
+    draw.shuffle(places)
+    boxes = [(grid[at][0], grid[at][1], grid[at][0] + 70, grid[at][1] + 90) for at in places]
+    assert [places[number] for number in components.reading_order(boxes)] == sorted(places)
+
+
+def test_no_faces_have_no_order() -> None:
+    assert components.reading_order([]) == []

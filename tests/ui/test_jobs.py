@@ -462,6 +462,13 @@ def test_discarding_removes_every_file(home: Path) -> None:
     assert jobs.find(job.id) is None
 
 
+def test_what_was_discarded_meanwhile_cannot_be_kept(home: Path) -> None:
+    job = ended(start(jobs.prepare({}), program=""))
+    jobs.discard(job)
+    with pytest.raises(AppError, match="cannot be kept"):
+        jobs.keep(job)
+
+
 def age(folder: Path, days: float) -> None:
     """As if a job had ended, or been started, or its folder been made so many days ago."""
     then = time.time() - days * 24 * 3600
@@ -485,14 +492,18 @@ def seen_for_days(home: Path) -> Path:
 def test_tidying_removes_what_ended_long_ago_and_nothing_else(
     home: Path, seen_for_days: Path
 ) -> None:
-    old, looked_at, new = (ended(start(jobs.prepare({}), program="")) for _ in range(3))
+    old, looked_at, kept, new = (ended(start(jobs.prepare({}), program="")) for _ in range(4))
+    jobs.keep(kept)
     running = start(jobs.prepare({}), program="import time; time.sleep(60)")
     never_begun = jobs.prepare({})
     stranger = old.folder.parent / "photographs"
     stranger.mkdir()
-    for folder in (old.folder, looked_at.folder, running.folder, never_begun, stranger):
+    folders = (old.folder, looked_at.folder, kept.folder, running.folder, never_begun, stranger)
+    for folder in folders:
         age(folder, jobs.KEPT_DAYS + 1)
     os.utime(looked_at.folder)  # somebody looks at the picture, which is no new beginning
+    assert {job.id for job in jobs.all_jobs()} == {kept.id, new.id, running.id}
+    jobs.keep(kept, False)
     assert {job.id for job in jobs.all_jobs()} == {new.id, running.id}
     assert not old.folder.exists()
     assert not looked_at.folder.exists()

@@ -57,7 +57,7 @@ def test_controls_of_the_writing_direction_go_and_joiners_stay() -> None:
 )
 def test_a_similarity_is_read_with_two_places(similarity: float, text: str) -> None:
     assert wording.number(similarity) == text
-    assert wording.against(similarity, 0.267) == f"{text} against 0.27"
+    assert wording.against(similarity, 0.267) == f"{text}, where 0.27 is needed"
 
 
 @pytest.mark.parametrize(
@@ -79,6 +79,35 @@ def test_counts() -> None:
     assert wording.count(1, "photograph") == "1 photograph"
     assert wording.count(1200, "photograph") == "1,200 photographs"
     assert wording.count(0, "person", "people") == "0 people"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown_as"),
+    [
+        ("no face found in it", "No face found in it."),
+        ("cannot read this: it is cut off; fetch it again", None),
+        ("the passphrase?", "The passphrase?"),
+        ("--face 3 is too many", "--face 3 is too many."),
+        ("Ann is enrolled.", "Ann is enrolled."),
+        ("", ""),
+    ],
+)
+def test_a_line_becomes_a_sentence(line: str, shown_as: str | None) -> None:
+    written = wording.sentence(line)
+    text = MarkdownIt().renderInline(written).replace("\u2060", "")
+    if shown_as is not None:
+        assert text == shown_as
+    else:
+        assert text[0].isupper()
+        assert text.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("memory", "room"), [(0, "1 MB"), (3e6, "3 MB"), (4.4e7, "44 MB"), (6e8, "0.6 GB")]
+)
+def test_a_plan_says_no_memory_of_nothing(memory: float, room: str) -> None:
+    plan = {"memory": memory, "seconds": 40, "scales": []}
+    assert wording.plan(plan) == f"about 40 s and {room} of memory"
 
 
 def test_the_page_does_not_tell_of_options() -> None:

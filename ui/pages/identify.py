@@ -1,11 +1,12 @@
 """Identify: who is in a photograph, among the people enrolled."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import streamlit as st
 
-from data.images import load_image
+from recognition.identifying import name_nobody
+from recognition.photographs import Seen
 from recognition.results import (
     Decision,
     FailedImage,
@@ -14,12 +15,25 @@ from recognition.results import (
     Use,
 )
 from recognition.service import RecognitionService
-from ui import components, fields, memory, resources, wording
+from ui import components, face_dialog, fields, memory, resources, wording
 from ui.audience import serves_others
+from ui.face_dialog import FaceInQuestion
 from ui.fields import Upload
+
+if TYPE_CHECKING:
+    from recognition.faces.pipeline import DetectedFace
 
 _PAGE = 5  # photographs at once
 _BESIDE = 2  # cards that find room beside the picture; more of them lie below it
+_WIDEST_BESIDE = 560  # px of a picture with cards beside it
+
+
+class _Answer(NamedTuple):
+    """A photograph, what was found in it, and who that is."""
+
+    upload: Upload
+    photograph: "Seen[DetectedFace]"
+    result: Identification
 
 
 class _Asked(NamedTuple):
@@ -38,13 +52,14 @@ def page() -> None:
         people = service.people()
         if not people:
             with st.container(border=True, gap=None):
-                st.markdown("**Nobody is enrolled yet,** so nobody can be named.")
-                st.page_link("ui/pages/people.py", label="Enrol somebody", icon=":material/group:")
-            components.weights_at_hand(service)
-            return
+                st.markdown("**Nobody is enrolled yet.**")
+                st.caption("Add a photograph, and name the faces in it.")
         given = fields.photographs(key="identify")
         settings = st.container()
         if not components.weights_at_hand(service):
+            return
+        if not people:
+            _results(service, (people, None), given, _Asked(0, 1.0, ()))
             return
         with settings:
             top_k, decision, groups = _settings(service, people)
@@ -66,7 +81,11 @@ def _settings(
         left, right = st.columns(2)
         # Others than the owner are told no list: each entry of it would be a comparison.
         top_k = (
-            1 if serves_others() else left.slider("Closest people to list", 1, 20, 5, key="top-k")
+            1
+            if serves_others()
+            else left.slider(
+                "Closest people to list", 1, 20, memory.begins_with("top-k", 5), key="top-k"
+            )
         )
         with right:
             chosen = fields.threshold(
@@ -86,20 +105,18 @@ def _settings(
 
 def _results(
     service: RecognitionService,
-    state: tuple[tuple[PersonSummary, ...], Decision],
+    state: tuple[tuple[PersonSummary, ...], Decision | None],
     given: Sequence[Upload],
     asked: _Asked,
 ) -> None:
-    """Identify what has been given, once in a state of the gallery, and show it."""
+    """Look at what has been given, once; name it, once in a state of the gallery; show it."""
+    looked = _looked_at(service, given)
 
     def identify() -> list[Identification | FailedImage]:
+        if not state[0]:
+            return [one if isinstance(one, FailedImage) else name_nobody(one) for one in looked]
         resources.allow_search(len(given))
-        looking = f"Looking at {wording.count(len(given), 'photograph')}"
-        with components.at_work(looking) as let_others:
-            contents = [upload.content for upload in given]
-            found = service.identify(
-                contents, **asked._asdict(), progress=lambda done, total: let_others()
-            )
+        found = service.identify(looked, **asked._asdict())
         resources.note_search(
             service,
             (
@@ -118,57 +135,78 @@ def _results(
         asked,
     )
     results = memory.remembered("identify", question, identify)
-    pairs = list(zip(given, results, strict=True))
-    for upload, result in memory.first_of(pairs, key="identify", size=_PAGE):
-        st.divider()
-        if isinstance(result, FailedImage):
-            st.text(wording.shorten(upload.name))
-            components.refusal(result.error)
-        else:
-            _result(service, upload, result, asked.threshold)
-    memory.more_button(pairs, key="identify", size=_PAGE)
+    found = list(zip(given, looked, results, strict=True))
+    for upload, one, _ in found:
+        if isinstance(one, FailedImage):
+            with st.container(border=True, gap=None):
+                st.text(wording.shorten(upload.name))
+                components.refusal(one.error)
+    seen = [one for one in found if not isinstance(one[1], FailedImage)]
+    for upload, photograph, result in memory.first_of(seen, key="identify", size=_PAGE):
+        if isinstance(photograph, Seen) and isinstance(result, Identification):
+            st.divider()
+            _result(service, state[0], _Answer(upload, photograph, result), asked.threshold)
+    memory.more_button(seen, key="identify", size=_PAGE)
     st.caption("There is no liveness test: a photograph of a photograph counts as the person.")
 
 
+def _looked_at(
+    service: RecognitionService, given: Sequence[Upload]
+) -> "list[Seen[DetectedFace] | FailedImage]":
+    """The faces in each photograph, which take all the time: found once, whatever is asked then."""
+
+    def look(places: list[int]) -> "list[Seen[DetectedFace] | FailedImage]":
+        looking = f"Looking at {wording.count(len(places), 'photograph')}"
+        with components.at_work(looking) as let_others:
+            contents = [given[place].content for place in places]
+            return service.look(contents, progress=lambda done, total: let_others())
+
+    return memory.each_remembered("looked-at", [upload.id for upload in given], look)
+
+
 def _result(
-    service: RecognitionService, upload: Upload, result: Identification, threshold: float
+    service: RecognitionService,
+    people: Sequence[PersonSummary],
+    answer: _Answer,
+    threshold: float,
 ) -> None:
     """One photograph with its names, and a card for each face."""
-    image = load_image(upload.content, warn=components.oddity)
-    few = len(result.faces) <= _BESIDE
-    left, right = st.columns([3, 2], gap="large") if few else (st.container(), st.container())
-    with left:
-        components.identified_picture(image, result, key=f"picture-{upload.id}")
-        st.caption(wording.plain(upload.name))
-    with right:
-        if not result.faces:
-            st.markdown("**No face was found in this photograph.**")
-        else:
-            components.match_cards(image, result, threshold, key=f"cards-{upload.id}")
-            _wrong_name(service, upload, result)
-
-
-def _wrong_name(service: RecognitionService, upload: Upload, result: Identification) -> None:
-    """Let somebody say that a face has been given the wrong name."""
-    named = {
-        f"{number} · {wording.shorten(face.person)}": (number, face.person_id)
-        for number, face in enumerate(result.faces, 1)
-        if face.person is not None and face.person_id is not None
-    }
-    if not named:
-        return
-    with st.popover("A wrong name?", type="tertiary"):
-        st.caption(
-            "This face will not be given the name again, nor will one that is more like it than "
-            "like the person. Undo it on the People page."
-        )
-        chosen = st.selectbox("Which", list(named), index=None, key=f"wrong-{upload.id}")
-        if chosen is not None and st.button("It is somebody else", key=f"not-{upload.id}"):
-            number, person = named[chosen]
-            with components.refusals_shown():
-                with components.at_work("Remembering"):
-                    service.not_this_person(person, upload.content, face=number)
-                st.rerun()
+    upload, photograph, result = answer
+    faces = result.faces
+    picture = memory.remembered(
+        f"shown-{upload.id}",
+        upload.id,
+        lambda: components.shown(upload.content, [face.face.box for face in faces]),
+    )
+    order = components.reading_order([face.face.box for face in faces])
+    few = len(faces) <= _BESIDE
+    with st.container(horizontal=few, gap="large"):
+        beside = max(160, min(picture.size[0], _WIDEST_BESIDE))
+        with st.container(width=beside if few else "stretch", gap=None):
+            clicked = components.identified_picture(
+                picture, result, order, key=f"picture-{upload.id}"
+            )
+            st.caption(wording.plain(upload.name))
+        with st.container(width="stretch"):
+            if not faces:
+                st.markdown("**No face was found in this photograph.**")
+                return
+            named = components.match_cards(
+                picture, result, order, threshold, key=f"cards-{upload.id}"
+            )
+    if (number := clicked if named is None else named) is not None:
+        face_dialog.ask(f"{upload.id}-{order[number]}")
+    for place, face in enumerate(faces):
+        if face_dialog.asked() == (identity := f"{upload.id}-{place}"):
+            question = FaceInQuestion(
+                id=identity,
+                photograph=photograph,
+                place=place,
+                found=face,
+                picture=picture.faces[place],
+                threshold=threshold,
+            )
+            face_dialog.show(service, question, people)
 
 
 page()

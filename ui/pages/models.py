@@ -20,7 +20,9 @@ _EVERY = 1.0  # seconds between two looks at running downloads
 def page() -> None:
     """The whole page."""
     components.page_head(
-        "Models", "The networks that see. Each needs a file of weights, fetched only if you agree."
+        "Models",
+        "The networks that recognise faces, and those that paint. Each needs a file of weights, "
+        "which is downloaded only if you agree.",
     )
     with components.refusals_shown():
         downloads = tasks.latest(resources.settings(), tasks.DOWNLOAD)
@@ -34,7 +36,7 @@ def page() -> None:
 
 def _group(title: str, networks: Sequence["BackboneDescription"], downloads: Sequence[Job]) -> None:
     """Networks of one purpose."""
-    st.subheader(title, anchor=False)
+    st.header(title, anchor=False)
     for network in networks:
         with st.container(border=True):
             left, right = st.columns([3, 2], vertical_alignment="center")
@@ -104,7 +106,7 @@ def _fetching(identity: str) -> None:
 
 def _by_hand(networks: Sequence["BackboneDescription"]) -> None:
     """Where a file of weights may be put by those who have one."""
-    st.subheader("By hand", anchor=False)
+    st.header("By hand", anchor=False)
     st.caption("A safetensors file of a network's weights may also be put into this folder:")
     st.code(str(networks[0].expected_at.parent / "NAME.safetensors"), language=None)
     if st.button("Look again", icon=":material/refresh:"):

@@ -2,18 +2,27 @@
 
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
-from data.errors import AppError
-from recognition.results import Enrolment, PersonSummary
+from data.errors import AppError, GalleryError
+from recognition.results import PersonSummary
 from recognition.service import RecognitionService
-from ui import components, fields, memory, resources, setting_right, wording
+from ui import (
+    components,
+    fields,
+    memory,
+    person_dialog,
+    receipt,
+    resources,
+    setting_right,
+    wording,
+)
 from ui.fields import Upload
 
 _PAGE = 24  # people at once
-_RECEIPT_LINES, _RECEIPT_HEIGHT = 10, 320
 
 _CONSENT = (
     "Enrol only people who agree to it. Of each photograph this machine keeps a fingerprint, the "
@@ -38,34 +47,40 @@ def page() -> None:
 
 
 def _enrolment(service: RecognitionService) -> None:
-    """The form, and what the last enrolment did."""
+    """What the last enrolment did, and the form for the next."""
     desk = _desk()
+    if desk["receipt"]:
+        with components.refusals_shown():
+            desk["receipt"] = receipt.current(desk["receipt"], service.people())
+            if desk["receipt"] and receipt.show(service, desk["receipt"]):
+                desk["receipt"] = None
+                st.rerun()
     turn = desk["turn"]
     with st.container(border=True):
-        st.subheader("Enrol somebody", anchor=False)
-        name = st.text_input("Name", key=f"name-{turn}")
+        st.header("Enrol somebody", anchor=False)
+        name = st.text_input("Name", memory.begins_with(f"name-{turn}", ""), key=f"name-{turn}")
         photographs = fields.photographs(key=f"enrol-{turn}")
         largest = st.checkbox(
-            "Where there are several faces, take the largest",
+            "Of several faces, take the largest",
             key=f"largest-{turn}",
-            help="Otherwise such a photograph is skipped: nobody can tell whose face is meant.",
+            help="Otherwise you are asked whose face is meant.",
         )
         any_quality = st.checkbox(
-            "Take poor faces, too",
+            "Take blurred, dark and small faces as well",
             key=f"poor-{turn}",
-            help="Otherwise faces that are small, blurred, turned, dark or bright are skipped: "
-            "they are poor to know somebody by.",
+            help="Otherwise you are asked about each: a face that is small, blurred, turned, dark "
+            "or bright is poor to know somebody by.",
         )
         if st.button("Enrol", type="primary", key=f"enrol-{turn}", width="stretch"):
             with components.refusals_shown():
+                if not name.strip():
+                    raise AppError("no name yet: type the name of the person")
                 if not photographs:
                     raise AppError("no photograph yet: add one or more of this person")
                 face = 1 if largest else None
                 _enrol(service, turn, name, photographs, face=face, any_quality=any_quality)
                 st.rerun()
         st.caption(_CONSENT)
-    if desk["receipt"]:
-        _receipt(*desk["receipt"])
 
 
 def _desk() -> dict[str, Any]:
@@ -74,7 +89,7 @@ def _desk() -> dict[str, Any]:
     A plain dictionary, for what is written into it stays even when a click ends this run.
     """
     desk: dict[str, Any] = st.session_state.setdefault(
-        "desk", {"turn": 0, "receipt": None, "busy": threading.Lock()}
+        "desk", {"turn": 0, "receipt": None, "receipts": 0, "busy": threading.Lock()}
     )
     return desk
 
@@ -98,49 +113,21 @@ def _enrol(
     looking = f"Looking at {wording.count(len(photographs), 'photograph')}"
     with desk["busy"], components.at_work(looking) as let_others:
         if desk["turn"] == turn:
-            contents = [upload.content for upload in photographs]
-            enrolment = service.enroll(
+            made = receipt.enrol(
+                service,
+                desk["receipts"],
                 name,
-                contents,
+                photographs,
                 face=face,
                 any_quality=any_quality,
                 progress=lambda done, total: let_others(),
             )
-            desk["receipt"] = (enrolment, [upload.name for upload in photographs])
-            if enrolment.enrolled:
+            desk["receipts"] += 1
+            desk["receipt"] = made
+            if made.can_be_settled:
                 desk["turn"] = turn + 1  # the next run shows new, empty fields
-
-
-def _receipt(enrolment: Enrolment, names: Sequence[str]) -> None:
-    """What became of each photograph."""
-    for enrolled in enrolment.enrolled:
-        count = wording.count(enrolled.photographs, "photograph")
-        st.success(f"{wording.plain(enrolled.person)}: {count} enrolled", icon=":material/check:")
-        if enrolled.consent:
-            st.caption(f"Covered by the consent {wording.plain(enrolled.consent)}")
-    if not enrolment.enrolled:
-        known = all(skipped.enrolled_before for skipped in enrolment.skipped)
-        why = "every photograph is enrolled already" if known else "no photograph could be used"
-        st.warning(f"Nobody was enrolled: {why}.", icon=":material/info:")
-    for note in enrolment.notes:
-        st.caption(f":material/straighten: {wording.literal(note)}")
-    # The service calls photographs without a path by their place among those given.
-    left_out = {skipped.image: skipped for skipped in enrolment.skipped}
-    kept = {one.image: one for one in enrolment.kept}
-    places = [f"image {position}" for position in range(1, len(names) + 1)]
-    with st.container(
-        height=_RECEIPT_HEIGHT if len(names) > _RECEIPT_LINES else "content", gap=None
-    ):
-        for name, place in zip(names, places, strict=True):
-            skipped = left_out.get(place)
-            is_in = skipped is None or skipped.enrolled_before
-            mark = ":material/check:" if is_in else ":material/block:"
-            outcome = f" – {wording.on_page(skipped.reason)}" if skipped else ""
-            if place in kept and not kept[place].warnings:
-                outcome = f" – {wording.quality_words(kept[place].quality)}"
-            st.caption(f"{mark} {wording.plain(name)}{outcome}")
-            for warning in kept[place].warnings if place in kept else ():
-                st.caption(f":material/warning: {wording.on_page(warning)}")
+                fields.forget(f"enrol-{turn}-files")
+                fields.forget(f"enrol-{turn}-camera")
 
 
 def _people(service: RecognitionService) -> None:
@@ -165,15 +152,14 @@ def _people(service: RecognitionService) -> None:
     st.caption(wording.count(len(found), "person", "people"))
     with st.container(horizontal=True):
         for person in memory.first_of(found, key="people", size=_PAGE):
-            _person(service, person, people)
+            _person(service, person)
     memory.more_button(found, key="people", size=_PAGE)
+    person_dialog.show_wanted(service)
     setting_right.photographs(service, people)
     setting_right.look_alikes(service, people)
 
 
-def _person(
-    service: RecognitionService, person: PersonSummary, people: Sequence[PersonSummary]
-) -> None:
+def _person(service: RecognitionService, person: PersonSummary) -> None:
     """One person's card."""
     with st.container(width=132, gap="xxsmall"):
         if thumbnail := service.thumbnail(person.person_id):
@@ -182,27 +168,7 @@ def _person(
         st.caption(wording.count(person.photographs, "photograph"))
         if person.groups:
             st.caption(wording.plain(", ".join(person.groups)))
-        with st.popover("Change", type="tertiary"):
-            st.text(person.name)
-            st.caption(f"Enrolled {person.enrolled_at[:10]}{_consent_of(person)}")
-            who = person.person_id
-            name = st.text_input("New name", key=f"rename-to-{who}-{person.name}")
-            if st.button("Rename", key=f"rename-{who}", width="stretch"):
-                with components.refusals_shown():
-                    service.rename(who, name)
-                    st.rerun()
-            if st.button("Delete", key=f"delete-{who}", width="stretch"):
-                with components.refusals_shown():
-                    service.delete(who)
-                    st.rerun()
-            setting_right.groups_form(service, person, people)
-            setting_right.merge_form(service, person, people)
-
-
-def _consent_of(person: PersonSummary) -> str:
-    """What somebody agreed to and until when, if that was noted; in Markdown."""
-    agreed = "" if person.consent is None else f" · agreed to: {wording.plain(person.consent)}"
-    return f"{agreed} · until {person.expires_on}" if person.expires_on else agreed
+        person_dialog.button(person)
 
 
 def _deleted_people(service: RecognitionService) -> None:
@@ -219,10 +185,11 @@ def _deleted_people(service: RecognitionService) -> None:
                     f"{wording.shorten(person.name)}, deleted {(person.deleted_at or '')[:10]}",
                     width="stretch",
                 )
-                if st.button("Restore", key=f"restore-{who}"):
-                    with components.refusals_shown():
-                        service.restore(who)
-                        st.rerun()
+                st.button(
+                    "Restore",
+                    key=f"restore-{who}",
+                    on_click=components.action(partial(service.restore, who)),
+                )
                 with st.popover("Erase for good"):
                     _erasure(service, person)
 
@@ -235,10 +202,26 @@ def _erasure(service: RecognitionService, person: PersonSummary) -> None:
         f"{person.enrolled_at[:10]}, their faces, groups and consent, and what can be undone. "
         "Nobody else of this name is touched. This cannot be undone."
     )
-    if st.button("Erase for good", key=f"erase-{person.person_id}", type="primary"):
-        with components.refusals_shown():
-            service.erase(person.person_id)
-            st.rerun()
+    st.button(
+        "Erase for good",
+        key=f"erase-{person.person_id}",
+        type="primary",
+        on_click=components.action(partial(_erase, service, person)),
+    )
+
+
+def _erase(service: RecognitionService, person: PersonSummary) -> None:
+    """Erase somebody who is still deleted: another window may have restored them.
+
+    Raises:
+        GalleryError: It has.
+    """
+    if person.person_id not in {one.person_id for one in service.people(deleted=True)}:
+        raise GalleryError(
+            f"{wording.shorten(person.name)} is not deleted any more: restored or erased in "
+            "another window"
+        )
+    service.erase(person.person_id)
 
 
 page()

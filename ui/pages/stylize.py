@@ -1,6 +1,7 @@
 """Stylize: paint a photograph in the manner of other pictures, in the background."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,10 @@ from ui.jobs import Job, JobState
 from ui.style_fields import Style
 from ui.tasks import Given
 
-_RECENT = 6
+_RECENT = 8
+_TILE = 136  # px
 _EVERY = 1.0  # seconds between two looks at a running job
+_SHELF_EVERY = 3.0  # and at those that are not shown
 
 
 def page() -> None:
@@ -42,21 +45,31 @@ def page() -> None:
 
 
 def _order() -> None:
-    """What to paint, and the button that starts it."""
+    """What to paint, and the button that starts it, which stays in sight below a long form."""
     content = fields.uploads("Photograph", key="content")
     style_fields.thumbnails(content)
     styles = style_fields.styles()
     network, config = style_fields.painting(styles)
     regions = style_fields.regions(config.strength)
-    clicked = st.button(
-        "Paint", type="primary", key="paint", width="stretch", disabled=network.weights is None
-    )
+    with st.container(key="paint-bar"):
+        clicked = st.button(
+            "Paint",
+            type="primary",
+            key="paint",
+            width="stretch",
+            disabled=network.weights is None,
+        )
     if network.weights is None:
         st.caption(f"{wording.literal(network.spec.name)} has no weights yet.")
         st.page_link("ui/pages/models.py", label="Get them", icon=":material/download:")
     if clicked:
-        if not content or not 1 <= len(styles) <= style_fields.MOST_STYLES:
-            raise AppError(f"choose one photograph, and one to {style_fields.MOST_STYLES} styles")
+        if not content:
+            raise AppError("no photograph yet: add one")
+        if not 1 <= len(styles) <= style_fields.MOST_STYLES:
+            raise AppError(
+                f"{wording.count(len(styles), 'style')} chosen: choose one to "
+                f"{style_fields.MOST_STYLES} styles"
+            )
         _attach(_start(content[0], styles, config, regions))
 
 
@@ -78,25 +91,34 @@ def _start(
 
 
 def _easel() -> None:
-    """The picture in work or finished; without one, those of the last days."""
+    """The picture in work or finished, and below it all the others of the last days."""
     home = resources.settings().home
-    identity = st.query_params.get("job") or st.session_state.get("job", "")
-    job = jobs.find(identity, home=home)
-    if job is not None:  # a reload keeps the address, going to another page and back the session
-        st.session_state["job"] = st.query_params["job"] = job.id
-    if job is None:
-        _recent()
-    elif job.state is JobState.RUNNING:
+    job = jobs.find(_chosen(), home=home)
+    if job is not None and job.state is JobState.RUNNING:
         _running(job.id)
-    else:
+    elif job is not None:
         _ended(job)
+    shown = None if job is None else job.id
+    working = any(one.state is JobState.RUNNING for one in _others(shown))
+    st.fragment(_shelf, run_every=_SHELF_EVERY if working else None)(shown, working)
+
+
+def _chosen() -> str:
+    """The picture that is shown: the address tells which, so that a reload and going back show it.
+
+    Going to another page takes it out of the address: whoever comes back finds it again.
+    """
+    named = st.query_params.get("job", "")
+    if memory.page_was_entered() and not named and st.session_state.get("job"):
+        named = st.query_params["job"] = st.session_state["job"]
+    st.session_state["job"] = named
+    return named
 
 
 def _attach(job: Job | None) -> None:
     """Show this job from now on, also after a reload; None shows none."""
     if job is None:
-        st.session_state.pop("job", None)
-        st.query_params.clear()
+        st.query_params.pop("job", None)
     else:
         st.query_params["job"] = job.id
     st.rerun()
@@ -112,17 +134,21 @@ def _running(identity: str) -> None:
     progress = reports.progress(job)
     plan = reports.plan(job)
     if progress is None:
-        st.progress(0.0, text="Loading the network …" if plan is None else "The first step …")
+        # Before the first steps have been timed, the plan is all that is known.
+        takes = "" if plan is None else f" Takes {wording.plan(plan)}."
+        doing = "Loading the network …" if plan is None else "The first step …"
+        st.progress(0.0, text=doing + takes)
     else:
         left = progress.seconds_left
+        if left is None and plan is not None:
+            left = plan["seconds"]
         time_left = "" if left is None else f" · about {wording.duration(left)} left"
         text = f"Step {progress.step} of {progress.total}"
         text += " · stopping …" if job.cancelled else time_left
         st.progress(progress.step / progress.total, text=text)
-    if plan is not None:
-        st.caption(f"Takes {wording.plan(plan)}.")
     if preview := job.read(tasks.PREVIEW):
-        st.image(preview, width="stretch")
+        with st.container(key="preview"):
+            st.image(preview, width="stretch")
     if st.button("Cancel", icon=":material/stop_circle:", key="cancel", disabled=job.cancelled):
         jobs.cancel(job)
         st.toast("Stopping; what is painted so far stays.")
@@ -167,11 +193,32 @@ def _ended(job: Job) -> None:
         if goes_on and st.button("Go on painting", icon=":material/resume:"):
             tasks.go_on(resources.settings(), job)
             st.rerun()
-        if st.button("All pictures", icon=":material/grid_view:"):
+        if job.kept:
+            st.button(
+                "Kept",
+                icon=":material/bookmark_added:",
+                on_click=components.action(partial(jobs.keep, job, False)),
+                help=f"Click to have it removed after {jobs.KEPT_DAYS} days again.",
+            )
+        else:
+            st.button(
+                "Keep",
+                icon=":material/bookmark:",
+                on_click=components.action(partial(jobs.keep, job)),
+                help=f"Otherwise it is removed {jobs.KEPT_DAYS} days after it was painted.",
+            )
+        with st.popover("Discard", icon=":material/delete:"):
+            st.markdown("The picture, and all that it was made of, is deleted for good.")
+            if st.button("Discard it", type="primary", key=f"discard-{job.id}"):
+                jobs.discard(job)
+                _attach(None)
+        if st.button("Close", icon=":material/close:"):
             _attach(None)
-        if st.button("Discard", icon=":material/delete:"):
-            jobs.discard(job)
-            _attach(None)
+    if job.state is JobState.CANCELLED and not goes_on:
+        st.caption(
+            "It cannot be gone on with: that is so for pictures with “Keep faces recognisable”, "
+            "and for those cancelled before the first step. Paint it anew."
+        )
 
 
 def _painted(job: Job) -> tuple[str, bytes | None]:
@@ -189,28 +236,55 @@ def _pair(job: Job, name: str) -> tuple[Image.Image, Image.Image]:
     return before.resize(after.size, Image.Resampling.LANCZOS), after
 
 
-def _recent() -> None:
-    """The pictures of the last days, or what to do for a first one."""
+def _others(shown: str | None) -> list[Job]:
+    """All pictures but the one that is shown: those in work first, then the newest."""
+    others = [job for job in tasks.latest(resources.settings(), tasks.STYLIZE) if job.id != shown]
+    return sorted(others, key=lambda job: job.state is not JobState.RUNNING)
+
+
+def _shelf(shown: str | None, working: bool) -> None:
+    """The other pictures of the last days with how far each is, or what to do for a first one.
+
+    Args:
+        shown: The picture above, which is not among them.
+        working: Whether one of them was in work when the page was drawn.
+    """
     components.unreadable_jobs()
-    recent = tasks.latest(resources.settings(), tasks.STYLIZE)[:_RECENT]
-    if not recent:
-        with st.container(border=True, gap=None):
-            st.markdown("**The picture appears here.**")
-            st.caption(
-                "Add a photograph, choose a style, and press Paint. It is painted in the "
-                "background: you may close this page, and come back to it."
-            )
+    others = _others(shown)
+    if working and not any(job.state is JobState.RUNNING for job in others):
+        st.rerun()
+    if not others:
+        if shown is None:
+            with st.container(border=True, gap=None):
+                st.markdown("**The picture appears here.**")
+                st.caption(
+                    "Add a photograph, choose a style, and press Paint. It is painted in the "
+                    "background: you may close this page, and come back to it."
+                )
         return
-    st.subheader("Pictures", anchor=False)
-    with st.container(horizontal=True):
-        for job in recent:
-            with st.container(width=200, gap="small"):
-                if shown := _painted(job)[1]:
-                    st.image(shown, width=200)
-                st.caption(f"{wording.literal(job.title)} · {job.state}")
-                if st.button("Open", key=f"open-{job.id}", width="stretch"):
+    st.header("Pictures" if shown is None else "Other pictures", anchor=False)
+    with st.container(horizontal=True, key="shelf"):
+        for job in memory.first_of(others, key="pictures", size=_RECENT):
+            with st.container(width=_TILE, gap="xxsmall"):
+                if picture := _painted(job)[1]:
+                    st.image(picture, width=_TILE)
+                st.caption(wording.literal(_state_of(job)))
+                if st.button("Open", key=f"open-{job.id}", width="stretch", help=job.title):
                     _attach(job)
-    st.caption(f"Kept for {jobs.KEPT_DAYS} days, on this machine alone.")
+    memory.more_button(others, key="pictures", size=_RECENT)
+    st.caption(
+        f"A picture is removed {jobs.KEPT_DAYS} days after it was painted, unless you keep it. It "
+        "is on this machine alone."
+    )
+
+
+def _state_of(job: Job) -> str:
+    """How a picture is doing, in a word or two."""
+    if job.state is JobState.RUNNING:
+        progress = reports.progress(job)
+        return f"{100 * progress.step // progress.total} % painted" if progress else "Beginning"
+    words = {JobState.DONE: "Finished", JobState.FAILED: "Failed", JobState.CANCELLED: "Cancelled"}
+    return f"{words[job.state]}, kept" if job.kept else words[job.state]
 
 
 page()

@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from data.images import load_image
 from recognition.results import Decision, FailedImage, PersonSummary, Use, Verification
 from recognition.service import RecognitionService
 from ui import components, fields, memory, resources, wording
@@ -68,7 +67,7 @@ def _other(service: RecognitionService) -> Upload | PersonSummary | None:
     against = st.segmented_control(
         "Against",
         [_PHOTOGRAPH, _SOMEBODY],
-        default=_PHOTOGRAPH,
+        default=memory.begins_with("against", _PHOTOGRAPH),
         key="against",
         label_visibility="collapsed",
         disabled=not people,
@@ -89,19 +88,24 @@ def _other(service: RecognitionService) -> Upload | PersonSummary | None:
 
 
 def _photograph(service: RecognitionService, label: str, *, key: str) -> Upload | None:
-    """A field for one photograph, which is shown with the face that counts."""
+    """A field for one photograph, which is shown with the face that counts.
+
+    Returns:
+        The photograph; None without one, or with one that cannot be read, which is said here alone.
+    """
     given = fields.uploads(label, key=key)
     if not given:
         return None
     (upload,) = given
     with components.refusals_shown():
         components.picture_with_faces(
-            load_image(upload.content, warn=components.oddity),
+            memory.remembered(f"shown-{key}", upload.id, lambda: components.shown(upload.content)),
             memory.remembered(key, upload.id, lambda: _frames(service, upload)),
             key=f"picture-{key}",
             description=upload.name,
         )
-    return upload
+        return upload
+    return None
 
 
 def _frames(service: RecognitionService, upload: Upload) -> list[Frame]:

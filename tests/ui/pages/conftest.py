@@ -3,15 +3,19 @@
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 import ui
 from data.errors import AppError, ArgumentError, GalleryError
+from recognition.faces.pipeline import DetectedFace
 from recognition.inventory import LookAlikes, Operation, PhotographSummary
+from recognition.photographs import Seen
 from recognition.results import (
     Calibration,
     Decision,
@@ -32,7 +36,7 @@ from recognition.results import (
     Use,
     Verification,
 )
-from ui import resources
+from ui import components, resources
 
 _APP = Path(str(ui.__file__)).parent.parent / "app.py"
 
@@ -43,7 +47,19 @@ FACE = Face(
 )
 
 
+FACES = (  # the largest first, which is not the first that one reads
+    FACE,
+    replace(FACE, box=(44.0, 4.0, 60.0, 24.0)),
+    replace(FACE, box=(2.0, 2.0, 9.0, 10.0)),
+)
+
 QUALITY = Quality(size=40.0, sharpness=0.3, turn=0.0, nod=0.0, brightness=0.5)
+
+
+def _require(name: str, names: Sequence[str]) -> str:
+    if name not in names:
+        raise GalleryError(f"nobody is called {name!r}: look who is enrolled")
+    return name
 
 
 @dataclass
@@ -54,6 +70,9 @@ class PlayedService:
     deleted: list[str] = field(default_factory=list)
     enrolments: list[tuple[str, list[bytes], int | None]] = field(default_factory=list)
     identifications: int = 0
+    looks: int = 0
+    faces: int = 1
+    contents: dict[str, bytes] = field(default_factory=dict)
     skipped: dict[int, str] = field(default_factory=dict)
     refusal: AppError | None = None
     refusal_to_decide: AppError | None = None
@@ -157,7 +176,8 @@ class PlayedService:
         self.given.append(("move", self.name_of(who), list(photographs), self.name_of(to)))
 
     def split(self, who: int, photographs: Sequence[int], new: str) -> None:
-        self.given.append(("split", self.name_of(who), list(photographs), new))
+        name = _require(self.name_of(who), self.names)
+        self.given.append(("split", name, list(photographs), new))
 
     def group(self, whom: Sequence[int], *, add: Sequence[str], remove: Sequence[str]) -> None:
         for name in map(self.name_of, whom):
@@ -167,21 +187,47 @@ class PlayedService:
     def tell_apart(self, who: int, other_one: int) -> None:
         ids = who, other_one
         self.alike = [pair for pair in self.alike if (pair.person_id, pair.other_id) != ids]
-        name, other = map(self.name_of, ids)
+        name, other = (_require(self.name_of(one), self.names) for one in ids)
         self.done.append(f"'{name}' and '{other}' said to be two people")
 
     def look_alikes(self) -> list[LookAlikes]:
         return self.alike
 
-    def not_this_person(self, who: int, image: bytes, *, face: int | None = None) -> None:
+    def not_this_person(self, who: int, image: object, *, face: int | None = None) -> None:
         person = self.name_of(who)
         self.excluded.append((person, face))
         self.done.append(f"a face said not to be '{person}'")
 
+    def look(
+        self, images: Sequence[bytes], *, progress: Callable[[int, int], None] | None = None
+    ) -> list[Seen[DetectedFace] | FailedImage]:
+        self.looks += 1
+        for image in images:
+            self.contents[sha256(image).hexdigest()] = image
+        return [
+            Seen(
+                name=f"image {n}",
+                sha256=sha256(image).hexdigest(),
+                faces=tuple(self._seen(FACES[place]) for place in range(self.faces)),
+            )
+            if image.startswith(b"\x89PNG") or image == b"x"
+            else FailedImage(image=f"image {n}", error="cannot read this picture: no picture")
+            for n, image in enumerate(images, 1)
+        ]
+
+    def _seen(self, face: Face) -> DetectedFace:
+        noise = np.random.default_rng(1).integers(60, 200, (112, 112, 3), np.uint8)
+        poor = np.full_like(noise, 128)  # as smooth as the most blurred one
+        return DetectedFace(
+            face=face,
+            embedding=np.eye(1, 8, dtype=np.float32)[0],
+            crop=poor if self.quality.sharpness < 0.07 else noise,
+        )
+
     def enroll(
         self,
         person: str,
-        images: Sequence[bytes],
+        images: Sequence[Seen[DetectedFace] | FailedImage],
         *,
         face: int | None = None,
         any_quality: bool = False,
@@ -192,9 +238,13 @@ class PlayedService:
             raise self.refusal
         if not person.strip() or len(person) > 200:
             raise ArgumentError(f"a name of {len(person)} characters: choose another name")
-        self.enrolments.append((person, list(images), face))
-        self.names.append(person)
+        contents = [
+            b"" if isinstance(one, FailedImage) else self.contents[one.sha256] for one in images
+        ]
+        self.enrolments.append((person, contents, face))
         kept = len(images) - len(self.skipped)
+        if kept and person not in self.names:
+            self.names.append(person)
         return Enrolment(
             enrolled=(Enrolled(person=person, photographs=kept),) if kept else (),
             skipped=tuple(
@@ -231,16 +281,16 @@ class PlayedService:
         self.done.append(f"'{name}' deleted")
 
     def restore(self, who: int) -> None:
-        name = self.name_of(who)
+        name = _require(self.name_of(who), self.deleted)
         self.deleted.remove(name)
         self.names.append(name)
 
     def erase(self, who: int) -> None:
-        self.deleted.remove(self.name_of(who))
+        self.deleted.remove(_require(self.name_of(who), self.deleted))
 
     def identify(
         self,
-        images: Sequence[bytes],
+        images: Sequence[Seen[DetectedFace] | FailedImage],
         *,
         top_k: int,
         threshold: float,
@@ -250,28 +300,31 @@ class PlayedService:
         self.identifications += 1
         self.asked_groups = groups
         return [
-            self._identified(f"image {n}", image, top_k, threshold)
-            for n, image in enumerate(images, 1)
+            one
+            if isinstance(one, FailedImage)
+            else self._identified(f"image {n}", one, top_k, threshold)
+            for n, one in enumerate(images, 1)
         ]
 
     def _identified(
-        self, name: str, image: bytes, top_k: int, threshold: float
-    ) -> Identification | FailedImage:
-        if not image.startswith(b"\x89PNG"):
-            return FailedImage(image=name, error="cannot read this picture: no picture")
+        self, name: str, photograph: Seen[DetectedFace], top_k: int, threshold: float
+    ) -> Identification:
         matches = tuple(
             Match(n, self.similarity, None if self.own is None else 0.9876, self.id_of(n))
             for n in self.names
         )
         known = self.names[0] if self.similarity >= threshold else None
-        face = IdentifiedFace(
-            face=FACE,
-            person=known,
-            matches=matches[:top_k],
-            quality=self.quality,
-            person_id=None if known is None else self.id_of(known),
+        faces = tuple(
+            IdentifiedFace(
+                face=seen.face,
+                person=known if place == 0 else None,
+                matches=matches[:top_k],
+                quality=self.quality,
+                person_id=self.id_of(known) if known and place == 0 else None,
+            )
+            for place, seen in enumerate(photograph.faces)
         )
-        return Identification(image=name, faces=(face,))
+        return Identification(image=name, faces=faces)
 
     def detect(self, images: Sequence[bytes]) -> list[Detection | FailedImage]:
         return [Detection(image="image 1", faces=(FACE, FACE)) for _ in images]
@@ -326,6 +379,24 @@ def service(monkeypatch: pytest.MonkeyPatch, home: Path) -> PlayedService:
     played = PlayedService()
     monkeypatch.setattr(resources, "recognition", lambda: played)
     return played
+
+
+@pytest.fixture
+def clicked(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
+    """Clicks a face in the picture, or the button of its card, in the next run alone."""
+
+    def click(component: str, number: int) -> None:
+        asked = []
+        real = getattr(components, component)
+
+        def answer(*args: object, **settings: object) -> object:
+            result = real(*args, **settings)
+            asked.append(result)
+            return {"face": number} if len(asked) == 1 else result
+
+        monkeypatch.setattr(components, component, answer)
+
+    return click
 
 
 @pytest.fixture

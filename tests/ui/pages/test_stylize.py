@@ -76,6 +76,12 @@ def choose(monkeypatch):
     return choose
 
 
+def drawn(page):
+    """The components that show something: what closes the menu does not."""
+    found = [element.proto for element in page.get("bidi_component")]
+    return [proto for proto in found if proto.component_name != "likeness.menu"]
+
+
 def press(page, label):
     next(button for button in page.button if button.label == label).click().run()
     assert not page.exception
@@ -113,7 +119,7 @@ def test_painting_shows_progress_then_the_picture_beside_the_photograph(easel, p
     assert job.id in easel.query_params["job"]
     until(easel, lambda: any("of 400" in (bar.proto.text or "") for bar in easel.get("progress")))
     until(easel, lambda: easel.get("download_button"))
-    gallery, shown = (element.proto for element in easel.get("bidi_component"))
+    gallery, shown = drawn(easel)
     assert gallery.component_name == "likeness.gallery"
     assert shown.component_name == "likeness.compare"
     assert json.loads(shown.json)["size"] == [64, 64]
@@ -136,7 +142,8 @@ def test_a_job_is_found_again_after_a_reload(easel, picture, painter, open_page,
     order(easel, picture)
     (job,) = jobs.all_jobs()
     again = open_page("stylize")
-    assert "512 px · running" in said(again)
+    assert any(button.key == f"open-{job.id}" for button in again.button)
+    assert "painted" in said(again) or "Beginning" in said(again)
     again.query_params["job"] = job.id
     again.run()
     assert again.get("progress")
@@ -152,9 +159,58 @@ def test_discarding_leaves_nothing(easel, picture, painter):
     painter(0)
     order(easel, picture)
     until(easel, lambda: easel.get("download_button"))
-    press(easel, "Discard")
+    assert jobs.all_jobs()
+    press(easel, "Discard it")  # asked once more before
     assert not jobs.all_jobs()
     assert "job" not in easel.query_params
+
+
+def test_of_two_pictures_both_stay_in_view_and_either_can_be_opened(easel, picture, painter, said):
+    painter(0.05)
+    order(easel, picture)
+    easel.slider(key="strength").set_value(0.7).run()
+    press(easel, "Paint")
+    second, first = jobs.all_jobs()
+    assert easel.query_params["job"] == [second.id]
+    until(easel, lambda: "% painted" in said(easel))
+    easel.button(key=f"open-{first.id}").click().run()
+    assert easel.query_params["job"] == [first.id]
+    assert any(button.key == f"open-{second.id}" for button in easel.button)
+    press(easel, "Cancel")
+    until(easel, lambda: "Cancelled. This is what was painted so far." in said(easel))
+    assert any(button.key == f"open-{second.id}" for button in easel.button)
+    jobs.cancel(second)
+
+
+def test_a_finished_picture_can_be_kept_and_let_go_again(easel, picture, painter, said):
+    painter(0)
+    order(easel, picture)
+    until(easel, lambda: easel.get("download_button"))
+    press(easel, "Keep")
+    assert [job.kept for job in jobs.all_jobs()] == [True]
+    press(easel, "Close")
+    assert "Finished\\, kept" in said(easel)
+    press(easel, "Open")
+    press(easel, "Kept")
+    assert [job.kept for job in jobs.all_jobs()] == [False]
+
+
+def test_choices_and_pictures_are_there_again_after_another_page(easel, picture, choose, asked_for):
+    choose("mosaic")
+    photograph(easel, picture)
+    easel.slider(key="strength").set_value(0.8)
+    easel.button_group(key="quality").set_value(Quality.FINE)
+    easel.number_input(key="seed").set_value(9).run()
+    for other in ("verify", "people"):
+        easel.switch_page(f"ui/pages/{other}.py").run()
+        easel.switch_page("ui/pages/stylize.py").run()
+    assert not easel.exception
+    press(easel, "Paint")
+    ((styles, config, _),) = asked_for
+    assert (styles, config.strength, config.seed) == (["preset:mosaic"], 0.8, 9)
+    assert config.size == settings_of(Quality.FINE)["size"]
+    easel.file_uploader(key="content").set_value(("d.png", picture("blue"), "image/png")).run()
+    assert not [button for button in easel.button if (button.key or "").startswith("take-away")]
 
 
 def test_a_failed_job_says_why(easel, picture, monkeypatch):
@@ -176,7 +232,7 @@ def test_a_cancelled_job_that_could_not_finish_shows_its_last_preview(
     press(easel, "Cancel")
     until(easel, lambda: "Cancelled. This is what was painted so far." in said(easel))
     assert not job.read(tasks.PICTURE)
-    gallery, shown = (element.proto for element in easel.get("bidi_component"))
+    gallery, shown = drawn(easel)
     assert gallery.component_name == "likeness.gallery"
     assert shown.component_name == "likeness.compare"
     (download,) = easel.get("download_button")
@@ -264,7 +320,7 @@ def photograph(page, picture):
 
 
 def test_all_presets_are_shown_to_choose_from(easel):
-    (gallery,) = (json.loads(element.proto.json) for element in easel.get("bidi_component"))
+    (gallery,) = (json.loads(proto.json) for proto in drawn(easel))
     assert [style["name"] for style in gallery["styles"]] == [preset.name for preset in PRESETS]
     assert gallery["sheet"].startswith("data:image/jpeg;base64,")
     assert len(gallery["sheet"]) < 200_000  # it is sent with every change

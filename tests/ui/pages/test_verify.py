@@ -27,14 +27,27 @@ def test_two_pictures_get_a_verdict_and_a_number(open_page, service, picture, si
     assert not page.exception
     (verdict,) = verdicts(page)
     assert verdict["title"] == title
-    assert verdict["note"] == f"Similarity {similarity:.2f} against 0.27"
+    assert verdict["note"] == f"Similarity {similarity:.2f}, where 0.27 is needed"
 
 
 def test_the_face_that_counts_is_marked(open_page, picture):
     page = open_page("verify")
     page.file_uploader[0].upload("one.png", picture(), "image/png").run()
-    (shown,) = (json.loads(element.proto.json) for element in page.get("bidi_component"))
+    protos = [element.proto for element in page.get("bidi_component")]
+    (shown,) = (json.loads(it.json) for it in protos if it.component_name.endswith("faces"))
     assert [box["tone"] for box in shown["boxes"]] == ["known", "faint"]
+
+
+@pytest.mark.parametrize("broken", [0, 1, 2])
+def test_a_picture_that_cannot_be_read_is_said_once(open_page, picture, broken):
+    page = open_page("verify")
+    files = [picture(), picture()]
+    for place in range(broken):
+        files[place] = b"no picture"
+    compare(page, *files)
+    assert not page.exception
+    assert len(page.error) == broken
+    assert len(verdicts(page)) == (broken == 0)
 
 
 def test_what_the_service_refuses_is_one_line(open_page, service, picture):
@@ -86,7 +99,7 @@ def test_weights_without_a_threshold_ask_for_one_and_then_give_a_verdict(
     page.number_input(key="verify-threshold").set_value(0.6).run()
     (verdict,) = verdicts(page)
     assert verdict["title"] == "The same person"
-    assert verdict["note"] == "Similarity 0.62 against 0.60"
+    assert verdict["note"] == "Similarity 0.62, where 0.60 is needed"
 
 
 def test_a_measured_threshold_is_out_of_the_way_and_can_be_overruled(open_page, service, picture):
@@ -108,7 +121,9 @@ def test_a_calibrated_gallery_s_threshold_and_probability_are_shown(
     assert not page.exception
     (verdict,) = verdicts(page)
     assert verdict["title"] == "Two different people"
-    assert verdict["note"] == ("Similarity 0.62 against 0.70; one person’s with probability 99 %")
+    assert verdict["note"] == (
+        "Similarity 0.62, where 0.70 is needed; one person’s with probability 99 %"
+    )
 
 
 @pytest.mark.parametrize(

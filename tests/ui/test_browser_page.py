@@ -1,0 +1,438 @@
+"""The page as somebody meets it who has never seen it: on a telephone, by keyboard, in two windows.
+
+One server for all of them, whose recognition service plays its part and whose painter paints at
+once; one axe-core, which looks for what shuts people out.
+"""
+
+import io
+import itertools
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chromium import launched, opened, served, settled
+from PIL import Image
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+
+PAGES = ("", "identify", "verify", "stylize", "models")
+WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+
+# The page with the service of the pages' tests, some people in it, and a painter that needs no
+# network: it says three steps and copies the photograph.
+PROGRAM = """
+import importlib.util, os, sys
+spec = importlib.util.spec_from_file_location("played", os.environ["PLAYED"])
+played = importlib.util.module_from_spec(spec)
+sys.modules["played"] = played
+spec.loader.exec_module(played)
+from ui import cli, resources, tasks
+service = played.PlayedService(names=["Ann Example", "Bob Example"], faces=3, similarity=0.62)
+service.deleted = ["Cyd Example"]
+service.done = ["'Cyd Example' deleted"]
+service.groups = {"Ann Example": ("family",)}
+resources.recognition = lambda: service
+tasks._likeness = lambda *_: [sys.executable, "-c", os.environ["PAINTER"]]
+sys.exit(cli.main(sys.argv[1:]))
+"""
+PAINTER = """
+import json, shutil, sys, time
+given = dict(word[2:].split("=", 1) for word in sys.argv if word.startswith("--") and "=" in word)
+content = next(word for word in sys.argv if word.endswith("content.png"))
+from PIL import Image
+picture = Image.open(content).resize((400, 300))
+for step in range(1, 4):
+    picture.save(given["preview"], "JPEG")
+    print(json.dumps({"step": step, "total": 3, "losses": {}, "elapsed": step}), flush=True)
+    time.sleep(0.7)
+picture.save(given["output"])
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with launched() as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the page is served."""
+    home = tmp_path_factory.mktemp("page") / "home"
+    played = Path(__file__).parent / "pages" / "conftest.py"
+    with served(
+        home,
+        "-c",
+        PROGRAM,
+        LIKENESS_HOME=str(home),
+        PLAYED=str(played),
+        PAINTER=PAINTER,
+    ) as where:
+        yield where
+
+
+@pytest.fixture
+def visit(browser: Any, address: str) -> Iterator[Callable[..., tuple[Any, str]]]:
+    """Opens the page in a window of its own; no script of it may fail."""
+    windows, failed = [], []
+
+    def open_one(name: str = "", **context: Any) -> tuple[Any, str]:
+        page, base = opened(browser, address, **({"viewport": WIDE} | context))
+        page.on("pageerror", lambda error: failed.append(str(error)))
+        windows.append(page)
+        if name:
+            page.goto(f"{base}/{name}")
+            settled(page)
+        return page, base
+
+    yield open_one
+    for page in windows:
+        page.close()
+    assert failed == []
+
+
+def picture(name: str = "a.png", size: tuple[int, int] = (64, 64), seed: int = 0) -> dict[str, Any]:
+    """A picture file, for an upload."""
+    file = io.BytesIO()
+    Image.effect_noise(size, 20 + seed).convert("RGB").save(file, "PNG")
+    return {"name": name, "mimeType": "image/png", "buffer": file.getvalue()}
+
+
+def upload(page: Any, *files: dict[str, Any], place: int = 0) -> None:
+    page.locator("input[type=file]").nth(place).set_input_files(list(files))
+    page.wait_for_timeout(500)
+    settled(page)
+
+
+# What shuts people out
+
+
+def serious(page: Any) -> list[str]:
+    """What axe-core finds that is serious or worse, in what is in sight of the page."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    page.wait_for_timeout(700)  # what appears and fades has no contrast of its own
+    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa", "best-practice"]}).response
+    return [
+        f"{one['id']}: {node['html'][:160]}"
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+        for node in one["nodes"]
+    ]
+
+
+def act(page: Any, name: str) -> None:
+    """Something that brings up what a page has to show."""
+    if name == "":
+        page.get_by_role("button", name="Enrol", exact=True).click()
+        page.get_by_text("No name yet").wait_for()
+        page.get_by_role("button", name="Change").first.click()
+        page.get_by_role("dialog").wait_for()
+    elif name == "identify":
+        upload(page, picture())
+        page.get_by_role("button", name="Name:").first.click()
+        page.get_by_role("dialog").wait_for()
+    elif name == "verify":
+        upload(page, picture("a.png"))
+        upload(page, picture("b.png", seed=1), place=1)
+        page.get_by_text("Similarity").wait_for()
+    elif name == "stylize":
+        page.get_by_role("button", name="mosaic", exact=True).click()
+        page.get_by_text("Advanced").click()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_serious_on_any_page_before_and_after_an_action(
+    visit: Any, theme: str
+) -> None:
+    page, base = visit(color_scheme=theme)
+    found = {}
+    for name in PAGES:
+        page.goto(f"{base}/{name}")
+        settled(page)
+        found[name, "before"] = serious(page)
+        act(page, name)
+        settled(page)
+        found[name, "after"] = serious(page)
+    assert {place: lines for place, lines in found.items() if lines} == {}
+
+
+def test_headings_go_down_one_level_at_a_time(visit: Any) -> None:
+    page, base = visit()
+    for name in PAGES:
+        page.goto(f"{base}/{name}")
+        settled(page)
+        levels = page.locator("h1, h2, h3, h4").evaluate_all("all => all.map(h => +h.tagName[1])")
+        assert levels[0] == 1
+        assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+
+
+def test_whoever_goes_by_keyboard_sees_an_edge_wherever_they_are(visit: Any) -> None:
+    page, _base = visit("stylize")
+    seen = set()
+    for _ in range(45):
+        page.keyboard.press("Tab")
+        name, edge = page.evaluate(
+            """() => {
+              let at = document.activeElement;
+              while (at.shadowRoot?.activeElement) at = at.shadowRoot.activeElement;
+              const name = at.tagName + " " + (at.getAttribute("aria-label") ?? at.innerText);
+              const parts = [at, ...at.querySelectorAll("*")];
+              for (let up = at.parentElement; up && parts.length < 200; up = up.parentElement) {
+                parts.push(up);
+                if (up.matches("[data-testid=stElementContainer]")) break;
+              }
+              return [name.slice(0, 40), parts.some((part) => {
+                const style = getComputedStyle(part);
+                return style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+              })];
+            }"""
+        )
+        if name.startswith("BODY"):
+            break
+        assert edge, name
+        seen.add(name)
+    assert len(seen) > 15
+
+
+# A telephone
+
+
+def test_on_a_telephone_the_menu_closes_and_nothing_is_wider_than_the_screen(visit: Any) -> None:
+    page, _base = visit(viewport=NARROW)
+    for title in ("Identify", "Verify", "Stylize", "Models", "People"):
+        page.get_by_test_id("stExpandSidebarButton").click()
+        page.get_by_test_id("stSidebarNavLink").filter(has_text=title).click()
+        page.get_by_role("heading", name=title, level=1).wait_for()
+        settled(page)
+        page.wait_for_timeout(500)
+        menu = page.get_by_test_id("stSidebar").bounding_box()
+        assert menu is None or menu["x"] + menu["width"] <= 1, title
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, title
+        cut = page.get_by_test_id("stFileUploaderDropzone").evaluate_all(
+            "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).length"
+        )
+        assert cut == 0, title
+
+
+@pytest.mark.parametrize("viewport", [WIDE, NARROW])
+def test_no_two_names_on_a_picture_overlap_wherever_the_faces_are(
+    visit: Any, viewport: Any
+) -> None:
+    """Faces at random, drawn by the page's own script."""
+    page, _ = visit("identify", viewport=viewport)
+    upload(page, picture(size=(600, 400)))
+    page.get_by_text("There is no liveness test").wait_for()
+    from ui import browser as pieces
+    from ui import components
+
+    draw = random.Random(5)
+    shown = components.data_url(Image.new("RGB", (600, 400), "grey"))
+    for amount in (2, 6, 12, 30):
+        boxes = []
+        for number in range(amount):
+            x, y, side = draw.uniform(0, 560), draw.uniform(0, 360), draw.uniform(8, 120)
+            label = f"{number} · {'Somebody with a long name'[: draw.randint(3, 25)]}"
+            boxes.append(
+                {
+                    "box": [x, y, min(600, x + side), min(400, y + side)],
+                    "label": label,
+                    "short": str(number),
+                    "tone": "known",
+                }
+            )
+        data = {"picture": shown, "size": [600, 400], "boxes": boxes, "pick": "x"}
+        rectangles = page.evaluate(
+            """async ([script, style, markup, data]) => {
+              const place = document.createElement("div");
+              place.style.cssText = "position: fixed; inset: 0; background: white; z-index: 99999";
+              place.innerHTML = `<style>${style}</style>${markup}`;
+              document.body.append(place);
+              const run = new Function(script.replace("export default", "return"))();
+              run({ data, parentElement: place, setTriggerValue() {} });
+              await new Promise((done) => setTimeout(done, 400));
+              const labels = [...place.querySelectorAll(".label")]
+                .filter((one) => one.style.visibility === "visible")
+                .map((one) => one.getBoundingClientRect().toJSON());
+              const frame = place.querySelector("figure").getBoundingClientRect().toJSON();
+              place.remove();
+              return [frame, ...labels];
+            }""",
+            [pieces.FACES_JS, pieces.FACES_CSS, pieces.FACES_HTML, data],
+        )
+        frame, *labels = rectangles
+        assert len(labels) >= min(amount, 5)
+        for place, one in enumerate(labels):
+            assert one["left"] >= frame["left"] - 1
+            assert one["right"] <= frame["right"] + 1
+            for other in labels[:place]:
+                apart = (
+                    one["right"] <= other["left"]
+                    or other["right"] <= one["left"]
+                    or one["bottom"] <= other["top"]
+                    or other["bottom"] <= one["top"]
+                )
+                assert apart
+
+
+def test_everything_in_a_dialog_can_be_reached_in_a_small_window(visit: Any) -> None:
+    for size in ((860, 600), (390, 500)):
+        page, _ = visit(viewport={"width": size[0], "height": size[1]})
+        page.get_by_role("button", name="Change").first.click()
+        for label in ("Rename", "Merge", "Delete"):
+            button = page.get_by_role("dialog").get_by_role("button", name=label, exact=True)
+            button.scroll_into_view_if_needed()
+            box = button.bounding_box()
+            assert 0 <= box["y"] <= size[1] - box["height"]
+            assert 0 <= box["x"] <= size[0] - box["width"]
+
+
+# From a photograph to a name
+
+
+def test_four_clicks_lead_from_the_first_page_to_a_named_face(visit: Any) -> None:
+    page, _ = visit()
+    clicks = 0
+
+    def click(target: Any) -> None:
+        nonlocal clicks
+        target.click()
+        clicks += 1
+
+    click(page.get_by_role("link", name="Identify"))
+    page.get_by_role("heading", name="Identify", level=1).wait_for()
+    settled(page)
+    with page.expect_file_chooser() as chooser:
+        click(page.get_by_test_id("stFileUploaderDropzone").locator("button").first)
+    chooser.value.set_files([picture("new.png")])
+    click(page.get_by_role("button", name="Name:").first)
+    page.get_by_role("combobox", name="Name").fill("Dan Example")
+    page.keyboard.press("Enter")
+    click(page.get_by_role("dialog").get_by_role("button", name="Enrol this face"))
+    page.get_by_role("dialog").wait_for(state="detached")
+    page.get_by_text("Dan Example is enrolled by that face").first.wait_for()
+    assert clicks <= 4
+
+
+def test_whose_face_is_meant_is_clicked_in_the_picture_and_the_receipt_comes_into_sight(
+    visit: Any,
+) -> None:
+    page, _ = visit("identify", viewport=NARROW)
+    upload(page, picture("b.png", seed=7))
+    page.locator("button.box").first.focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("dialog").wait_for()
+    assert page.get_by_role("dialog").get_by_text("Enrol only people who agree").is_visible()
+
+
+# Two windows, going back, another page, a reload
+
+
+def test_somebody_deleted_in_another_window_is_not_passed_over_in_silence(visit: Any) -> None:
+    first, _ = visit()
+    second, _ = visit()
+    names = first.get_by_role("button", name="Change")
+    second.get_by_role("button", name="Change").nth(1).click()
+    second.get_by_role("dialog").get_by_role("button", name="Delete", exact=True).click()
+    second.get_by_role("dialog").wait_for(state="detached")
+    names.nth(1).click()
+    first.get_by_text("is not enrolled any more").wait_for()
+    second.get_by_role("button", name="Undo").click()
+
+
+def test_a_group_holds_as_soon_as_it_is_chosen(visit: Any) -> None:
+    page, _ = visit()
+    page.get_by_role("button", name="Change").nth(1).click()
+    field = page.get_by_role("dialog").get_by_role("combobox", name="Groups")
+    field.fill("staff")
+    page.keyboard.press("Enter")
+    settled(page)
+    page.wait_for_timeout(500)
+    other, _ = visit()
+    other.get_by_text("staff").first.wait_for()
+
+
+def test_uploads_and_choices_outlive_another_page_and_choices_a_reload(visit: Any) -> None:
+    page, _base = visit("stylize")
+    upload(page, picture("harbour.png"))
+    page.get_by_role("button", name="mosaic", exact=True).click()
+    page.get_by_text("Fine", exact=True).click()
+    settled(page)
+    page.get_by_role("link", name="Verify").click()
+    page.get_by_role("heading", name="Verify", level=1).wait_for()
+    settled(page)
+    page.get_by_role("link", name="Stylize").click()
+    page.get_by_role("heading", name="Stylize", level=1).wait_for()
+    settled(page)
+    assert page.get_by_role("button", name="harbour.png").is_visible()
+
+    def chosen() -> tuple[list[str], bool]:
+        tiles = page.locator("button[aria-pressed=true] .name").all_inner_texts()
+        return tiles, page.get_by_text("1,024 pixels").is_visible()
+
+    assert chosen() == (["mosaic"], True)
+    page.reload()
+    settled(page)
+    page.locator("button[aria-pressed=true]").wait_for(timeout=30_000)
+    assert chosen() == (["mosaic"], True)
+
+
+def test_two_pictures_stay_in_view_going_back_shows_the_one_before_and_paint_is_in_sight(
+    visit: Any,
+) -> None:
+    page, _base = visit("stylize")
+    button = page.get_by_role("button", name="Paint", exact=True).bounding_box()
+    assert button["y"] + button["height"] <= 800
+    upload(page, picture("c.png", (400, 300)))
+    page.get_by_role("button", name="mosaic", exact=True).click()
+    settled(page)
+    page.get_by_role("button", name="Paint", exact=True).click()
+    preview = page.locator(".st-key-preview img")
+    preview.wait_for(timeout=60_000)
+    width = preview.bounding_box()["width"]
+    page.get_by_role("button", name="Discard").wait_for(timeout=60_000)
+    page.wait_for_timeout(500)
+    painted = page.locator("img.after").bounding_box()["width"]
+    assert abs(painted - width) <= 2
+    first = page.url
+    page.get_by_role("button", name="waves", exact=True).click()
+    settled(page)
+    page.get_by_role("button", name="Paint", exact=True).click()
+    page.wait_for_url(lambda url: json.dumps(url) != json.dumps(first) and "job=" in url)
+    assert page.get_by_role("button", name="Open").count() == 1
+    second = page.url
+    page.go_back()
+    page.wait_for_timeout(1500)
+    settled(page)
+    assert "job=" in page.url
+    assert page.url != second
+    tiles = page.locator(".st-key-shelf img").evaluate_all(
+        "all => all.map(one => one.getBoundingClientRect()).map(r => [r.width, r.height])"
+    )
+    assert all(abs(width - height) <= 1 for width, height in tiles)
+    page.get_by_role("button", name="Discard", exact=True).click()
+    assert page.get_by_role("button", name="Discard it").is_visible()  # nothing is gone yet
+    page.keyboard.press("Escape")
+
+
+def test_what_is_refused_is_a_sentence(visit: Any) -> None:
+    page, base = visit()
+    page.get_by_role("button", name="Enrol", exact=True).click()
+    page.get_by_text("No name yet").wait_for()
+    page.goto(f"{base}/stylize")
+    settled(page)
+    page.get_by_role("button", name="Paint", exact=True).click()
+    page.get_by_test_id("stAlert").first.wait_for()
+    page.goto(f"{base}/verify")
+    settled(page)
+    broken = picture("c.png") | {"buffer": b"no picture"}
+    upload(page, broken)
+    lines = page.get_by_test_id("stAlert").all_inner_texts()
+    assert len(lines) == 1
+    for line in lines:
+        text = line.strip().splitlines()[-1].strip()
+        assert text[0].isupper() or not text[0].isalpha()
+        assert text.endswith(".")
