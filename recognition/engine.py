@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from PIL import Image
 
+import data.assets
 from data.errors import WeightsError
 from data.files import printable, sha256_of
 
@@ -224,6 +225,25 @@ class Engine:
         return FacePipeline(self._face_detector(), embedder)
 
 
+def way_to_move(model: EmbeddingModel) -> str | None:
+    """How a gallery comes to the network that a new one gets; None where it has it already.
+
+    Args:
+        model: Whose embeddings the gallery holds.
+    """
+    bundled = Path(str(data.assets.__file__)).with_name(f"{DEFAULT_MODEL}.safetensors")
+    is_default = model.model_id == DEFAULT_MODEL and (
+        not bundled.is_file() or sha256_of(bundled) == model.weights_digest
+    )
+    if is_default:
+        return None
+    what = "by now other weights of " if model.model_id == DEFAULT_MODEL else ""
+    return (
+        f"it works as before; a new gallery gets {what}{DEFAULT_MODEL}, to which "
+        f"`likeness gallery re-embed --model {DEFAULT_MODEL}` moves this one"
+    )
+
+
 def _find_again(model: EmbeddingModel, home: Path) -> tuple[Path, ...]:
     """Find the very weights that a gallery was made with: where they last were, or at hand."""
     from .faces.joined import weights_of
@@ -237,5 +257,6 @@ def _find_again(model: EmbeddingModel, home: Path) -> tuple[Path, ...]:
     place = f" (they were at {printable(last_seen)})" if last_seen else ""
     raise WeightsError(
         f"the gallery was made with {model}, and those weights are not at hand{place}: "
-        "give them with --weights FILE"
+        "give them with --weights FILE, or move the gallery to another network with "
+        "`likeness gallery re-embed --model NAME`"
     )

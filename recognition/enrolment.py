@@ -246,7 +246,7 @@ def template_of(photograph: "Seen[DetectedFace]", face: "DetectedFace") -> Templ
     return Template(
         embedding=face.embedding,
         photograph_sha256=photograph.sha256,
-        crop=_png(face.crop),
+        crop=_png(face.crop) if face.picture is None else face.picture.to_png(),
         quality=measure(face.face, face.crop),
     )
 

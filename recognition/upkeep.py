@@ -8,6 +8,7 @@ from pathlib import Path
 from data.errors import ArgumentError, GalleryError, LockedError
 from data.files import data_home, printable
 
+from .engine import way_to_move
 from .gallery import backup, exporting, importing
 from .gallery.backup import Foreseen
 from .gallery.copying import Copied, copy_gallery
@@ -36,6 +37,7 @@ class GalleryInfo:
         photographs: From how many photographs people are enrolled.
         calibrations: Its own thresholds.
         facts: How it is kept, by name.
+        move: How it comes to the network that a new gallery gets; None where it has it.
     """
 
     place: str
@@ -45,6 +47,7 @@ class GalleryInfo:
     photographs: int
     calibrations: tuple[Calibration, ...]
     facts: dict[str, str | int]
+    move: str | None
 
 
 class Upkeep:
@@ -83,6 +86,7 @@ class Upkeep:
                 photographs=photographs,
                 calibrations=tuple(one for one in map(gallery.calibration, Use) if one is not None),
                 facts=gallery.facts(),
+                move=way_to_move(gallery.model),
             )
 
     def check(self) -> list[str]:

@@ -51,15 +51,31 @@ def align_faces(
     Raises:
         ImageError: A face's landmarks coincide.
     """
-    size = crop_size(alignment)
     pairs = [(image, face) for image, own in zip(images, faces, strict=True) for face in own]
+    sizes = [image.size for image, _ in pairs]
+    if not pairs:
+        size = crop_size(alignment)
+        return torch.zeros(0, 3, size, size)
+    transforms = transforms_to_crops([face for _, face in pairs], sizes, alignment)
+    return cut_out([image for image, _ in pairs], transforms, crop_size(alignment))
+
+
+def cut_out(images: Sequence[Image.Image], transforms: Tensor, size: int) -> Tensor:
+    """Draw a crop of each photograph, smoothed where it is smaller than its place there.
+
+    Args:
+        images: RGB photographs of any sizes, one a crop; the same one may stand there again.
+        transforms: (F, 2, 3) from each photograph to its crop, in pixels.
+        size: Side of the crops in pixels.
+
+    Returns:
+        (F, 3, size, size) float32, 0 … 1, black outside of the photograph.
+    """
     crops = [torch.zeros(0, 3, size, size)]
-    for start in range(0, len(pairs), _FACES_PER_PASS):
-        part = pairs[start : start + _FACES_PER_PASS]
-        sizes = [image.size for image, _ in part]
-        transforms = transforms_to_crops([face for _, face in part], sizes, alignment)
-        tiles, transforms = _tiles([image for image, _ in part], transforms, size)
-        crops.append(warp(tiles, transforms, size))
+    for start in range(0, len(images), _FACES_PER_PASS):
+        part = slice(start, start + _FACES_PER_PASS)
+        tiles, to_crops = _tiles(images[part], transforms[part], size)
+        crops.append(warp(tiles, to_crops, size))
     return torch.cat(crops)
 
 

@@ -14,6 +14,7 @@ from ..results import Face
 from .align import align_faces
 from .detect import FaceDetector
 from .joined import Recogniser
+from .picture import FacePicture, cut_pictures
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,12 +25,14 @@ class DetectedFace:
         face: Where it is in its photograph.
         embedding: (D,) float32 of unit length.
         crop: (112, 112, 3) uint8 RGB, aligned by five landmarks whatever the network's own
-            alignment is, so that it can be embedded by another network later.
+            alignment is.
+        picture: What a gallery keeps to show, and to embed by another network later; None: `crop`.
     """
 
     face: Face
     embedding: npt.NDArray[np.float32]
     crop: npt.NDArray[np.uint8]
+    picture: FacePicture | None = None
 
 
 class FacePipeline:
@@ -38,6 +41,11 @@ class FacePipeline:
     def __init__(self, detector: FaceDetector, embedder: Recogniser) -> None:
         self._detector = detector
         self._embedder = embedder
+
+    @property
+    def detector(self) -> FaceDetector:
+        """What finds faces."""
+        return self._detector
 
     @property
     def embedder(self) -> Recogniser:
@@ -91,5 +99,6 @@ class FacePipeline:
             return align_faces(images, found, alignment)
 
         kept = (crops * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
-        rows = zip(self._embedder.embed_aligned(aligned), kept, strict=True)
+        vectors = self._embedder.embed_aligned(aligned)
+        rows = zip(vectors, kept, cut_pictures(images, found), strict=True)
         return [[DetectedFace(face, *next(rows)) for face in faces] for faces in found]

@@ -42,6 +42,7 @@ class Action(StrEnum):
     IMPORT = "import"
     ROLL_BACK = "restore a backup"
     SEARCH = "search"
+    RE_EMBED = "re-embed"
 
 
 def note(connection: sqlite3.Connection, action: Action, *people: int) -> None:

@@ -9,12 +9,13 @@ from data.errors import GalleryError
 from data.files import printable, private_folder
 from data.temporary import sweep
 
-from ..inventory import Consent
+from ..inventory import Consent, State
 from ..results import Calibration
 from .audit import Action
 from .cache import IndexCache
 from .checking import facts_of, faults_of
 from .editing import Editor
+from .former import erase_from_former, forget_coming, has_former
 from .keys import FindSecret, IsGiven, Keep, new_secret
 from .people import Who
 from .protocol import AnyGallery, Writer, nobody_enrolled
@@ -157,8 +158,11 @@ class Gallery(Searchable, AnyGallery):
         self._refuse_aside("erase somebody")
         with self._lock:
             self._erase_overdue()
-            self._store.erase(who)
+            with self._store.reading() as snapshot:
+                person = snapshot.person(who, State.KEPT).person_id
+            self._store.erase(person)
             self.wipe_traces()
+            erase_from_former(self._folder, person, self._find_secret)
 
     @property
     def is_encrypted(self) -> bool:
@@ -228,7 +232,13 @@ class Gallery(Searchable, AnyGallery):
                 keep(key_id, new)
             self._secrets[key_id] = new  # for whoever opens the store once more
 
+        if has_former(self._folder):
+            raise GalleryError(
+                "the gallery was moved to another network, which is not confirmed, and what it was "
+                "before opens by the present key: first `likeness gallery re-embed --confirm`"
+            )
         with self._lock:
+            forget_coming(self._folder)
             self._erase_overdue()
             self._store.change_key(action, secret, remember)
             self.wipe_traces()

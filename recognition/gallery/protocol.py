@@ -61,8 +61,8 @@ class AnyGallery(Editable):
             return
         raise GalleryError(
             f"the gallery {self} was made with {self.model} and cannot be used with "
-            f"{model}: leave the choice of model and weights to the gallery, "
-            "or give another --home or --gallery"
+            f"{model}: leave the choice of model and weights to the gallery, give another --home "
+            "or --gallery, or move it with `likeness gallery re-embed`"
         )
 
     @abstractmethod

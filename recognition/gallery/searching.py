@@ -14,6 +14,7 @@ from ..results import Match, PersonSummary
 from .building import Progress, build
 from .cache import IndexCache
 from .erasing import write_erased
+from .former import erase_overdue_from_former
 from .keys import FindSecret, IsGiven
 from .kinds import Kind, plan_of, read_kind, write_kind
 from .matching import Matching
@@ -73,6 +74,7 @@ class Searchable(Readable):
         with self._lock, suppress(GalleryError):
             if self._store.erase_overdue():
                 self.wipe_traces()
+                erase_overdue_from_former(self._folder, self._find_secret)
 
     def wipe_traces(self) -> None:
         """Wipe what erased people left in the files, also after a kill in the middle of it.

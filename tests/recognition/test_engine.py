@@ -5,13 +5,14 @@ import pytest
 from PIL import Image
 from stand_in_tail import step_tail
 
+import data.assets
 from backbones.metadata import weights_metadata
 from backbones.registry import create
 from backbones.spec import Alignment
 from data.errors import ArgumentError, GalleryError, WeightsError
 from data.files import sha256_of
 from data.tensors import write_tensors
-from recognition.engine import DEFAULT_MODEL, Choice, Engine
+from recognition.engine import DEFAULT_MODEL, Choice, Engine, way_to_move
 from recognition.gallery.templates import EmbeddingModel
 from recognition.tail_cards import card_place, write_card, write_into_weights
 
@@ -216,3 +217,18 @@ def test_a_file_cannot_be_the_weights_of_two_networks(home: Path, tmp_path: Path
     path = write_weights(tmp_path / "net.safetensors", 0)
     with pytest.raises(ArgumentError, match="joins 2 networks"):
         _ = engine(home, model="iresnet_se+mobilefacenet", weights=path).pipeline
+
+
+def test_a_gallery_of_another_network_is_told_how_to_move(tmp_path: Path) -> None:
+    bundled = Path(str(data.assets.__file__)).with_name(f"{DEFAULT_MODEL}.safetensors")
+    digest = sha256_of(bundled) if bundled.is_file() else "ab" * 32
+    assert way_to_move(EmbeddingModel(DEFAULT_MODEL, digest, 256)) is None
+    for model_id in ("vgg19", "iresnet_se+mobilefacenet", "mobilefacenet+zeta"):
+        told = way_to_move(EmbeddingModel(model_id, digest, 256))
+        assert told is not None
+        assert f"gallery re-embed --model {DEFAULT_MODEL}" in told
+        assert "works as before" in told
+    if bundled.is_file():
+        older = way_to_move(EmbeddingModel(DEFAULT_MODEL, "00" * 32, 256))
+        assert older is not None
+        assert "other weights" in older

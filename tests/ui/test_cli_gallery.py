@@ -204,3 +204,40 @@ def test_what_was_put_aside_is_listed_warned_of_and_removed_only_when_asked(
     assert main(["gallery", "put-aside", "--remove", "--yes"]) == 0
     assert not Path(listed[0]).exists()
     assert main(["people", "erase", "Eve", "--yes"]) == 0
+
+
+def test_re_embedding_is_told_confirmed_and_taken_back(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recognition.reembedding import Moved, ReEmbedding
+
+    asked: list[tuple[object, ...]] = []
+
+    def move(_: ReEmbedding, model: str, **options: object) -> Moved:
+        asked.append((model, options["photographs"], options["leave_out"]))
+        return Moved(
+            before="old",
+            model="new",
+            moved=3,
+            from_photographs=1,
+            left_out=2,
+            exclusions_left_out=1,
+            similarity=0.991,
+            compared=1,
+        )
+
+    monkeypatch.setattr(ReEmbedding, "move", move)
+    enrol(home / "gallery", "Ann")
+    assert main(["gallery", "re-embed", "--model", "both", "--leave-out"]) == 0
+    told = capsys.readouterr()
+    assert "moved from old to new: 3 photographs, 1 of them" in told.out
+    assert "0.991, measured on 1 photograph of this gallery" in told.out
+    assert "--confirm" in told.out
+    assert "2 photographs and 1 excluded face are left out" in told.err
+    assert main(["gallery", "re-embed", "--model", "both", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["similarity"] == 0.991
+    assert asked == [("both", None, True), ("both", None, False)]
+    for way in ("--confirm", "--undo"):
+        assert main(["gallery", "re-embed", way]) == 1
+        assert "was not moved to another network" in capsys.readouterr().err
+    assert main(["gallery", "re-embed", "--confirm", "--undo"]) == 2

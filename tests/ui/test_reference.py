@@ -41,6 +41,7 @@ def test_all_commands_are_there() -> None:
         "gallery index",
         "gallery info",
         "gallery put-aside",
+        "gallery re-embed",
         "gallery restore",
         "gallery rotate",
         "identify",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from data.errors import ArgumentError
 from data.files import printable
 from recognition.gallery.kinds import Kind
 
@@ -52,6 +53,7 @@ def info(settings: Settings, as_json: JsonOption = False) -> int:
         (name, output.megabytes(int(value)) if name == "bytes" else str(value))
         for name, value in found.facts.items()
     ]
+    rows += [("network", found.move)] if found.move else []
     output.print_table(("what", "value"), rows)
     return 0
 
@@ -273,6 +275,89 @@ def copy(
         return 1
     if not as_json:
         output.print_line(f"all {copied.things:,} things are the same; sha-256 {copied.checksum}")
+    return 0
+
+
+@command(_group, "re-embed", example="likeness gallery re-embed --model both --photographs family")
+def re_embed(
+    settings: Settings,
+    photographs: Annotated[
+        Path | None,
+        typer.Option(
+            "--photographs",
+            metavar="DIR",
+            help="Photographs that people were enrolled by, found by their content: better than "
+            "the pictures that the gallery has kept of the faces.",
+        ),
+    ] = None,
+    leave_out: Annotated[
+        bool,
+        typer.Option("--leave-out", help="Let go what cannot be embedded; an undo brings it back."),
+    ] = False,
+    confirm: Annotated[
+        bool, typer.Option("--confirm", help="Let the former embeddings go.")
+    ] = False,
+    undo: Annotated[
+        bool,
+        typer.Option(
+            "--undo", help="Make the gallery what it was; who was enrolled since is gone."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Move the gallery to another network, which --model or --weights names.
+
+    Faces are embedded anew from the pictures that the gallery has kept, or from the photographs. An
+    interrupted run goes on where it was. How close the pictures come to the photographs is told;
+    below a median similarity of 0.98 nothing is changed. The former embeddings are kept until
+    --confirm. Thresholds have to be calibrated anew, and nothing of before can be undone by itself.
+    """
+    from recognition.reembedding import ReEmbedding
+
+    if confirm and undo:
+        raise ArgumentError("--confirm and --undo exclude each other: give one")
+    work = ReEmbedding(settings.home, settings.gallery, passphrase.ask)
+    if confirm or undo:
+        (work.confirm if confirm else work.undo)()
+        output.print_line(
+            "the former embeddings are gone" if confirm else "the gallery is what it was before"
+        )
+        return 0
+    with output.progress_bar("re-embedding") as progress:
+        moved = work.move(
+            settings.model,
+            weights=settings.weights,
+            device=settings.chosen_device,
+            photographs=photographs,
+            leave_out=leave_out,
+            progress=progress,
+        )
+    if as_json:
+        output.print_json(asdict(moved))
+        return 0
+    source = (
+        f"measured on {count(moved.compared, 'photograph')} of this gallery"
+        if moved.compared
+        else "as measured on other people's photographs"
+    )
+    output.print_line(
+        f"moved from {moved.before} to {moved.model}: {count(moved.moved, 'photograph')}, "
+        f"{moved.from_photographs:,} of them embedded from the photograph itself"
+    )
+    if moved.similarity is not None:
+        output.print_line(
+            f"kept pictures are as good as photographs to a median similarity of "
+            f"{moved.similarity:.3f}, {source}"
+        )
+    if moved.left_out or moved.exclusions_left_out:
+        output.print_warning(
+            f"{count(moved.left_out, 'photograph')} and "
+            f"{count(moved.exclusions_left_out, 'excluded face')} are left out"
+        )
+    output.print_line(
+        "try it; then `likeness gallery re-embed --confirm` lets the former embeddings go, or "
+        "`--undo` takes the move back"
+    )
     return 0
 
 
