@@ -47,7 +47,7 @@ _MEASURED: dict[tuple[int, str], float] = {
     (112, "two-eyes-96"): 0.992,
     (112, "dlib-chip-150"): 0.996,
 }
-"""By side of the kept picture and alignment, the median similarity over 120 photographs of LFW, of
+"""By side of the kept picture and alignment, the median similarity over 100 photographs of LFW, of
 the networks that come along. The detector's box was not measured: no network for it comes along."""
 
 Progress = Callable[[int, int], None]
