@@ -6,7 +6,7 @@ there, and where not, told from what was measured on other people's photographs.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -149,7 +149,7 @@ class ReEmbedding:
         choice = Choice(home=self._home, model=model, weights=weights, device=device)
         engine = Engine(choice, lambda: None)
         new, before = engine.model, self._succession.model
-        self._succession.begin(new)
+        self._succession.begin(new, "" if photographs is None else str(photographs.absolute()))
         embedding = _Embedding(engine, at_hand)
         total, rest = self._succession.counts()
         done = total - rest
@@ -186,7 +186,11 @@ class ReEmbedding:
             GalleryError: It is not good enough for those that rest on the kept picture alone.
         """
         measured, alone = self._succession.similarities()
-        similarity = float(np.median(measured)) if measured else embedding.expected()
+        similarity = (
+            float(np.median(measured))
+            if measured
+            else (embedding.expected(self._succession.sides()))
+        )
         if alone and (similarity is None or similarity < LEAST_SIMILAR):
             told = "not known" if similarity is None else f"{similarity:.3f}"
             raise GalleryError(
@@ -213,13 +217,12 @@ class _Embedding:
             raise ArgumentError("only a network of faces can embed what was kept")
         self._pipeline: FacePipeline = pipeline
         self._engine, self._at_hand = engine, at_hand
-        self._sides: set[int] = set()
 
-    def expected(self) -> float | None:
-        """The similarity to be expected of the pictures seen, measured on other people's."""
+    def expected(self, sides: Collection[int]) -> float | None:
+        """The similarity to be expected of pictures of some sides, measured on other people's."""
         wanted = [
             _MEASURED.get((side, alignment))
-            for side in self._sides
+            for side in sides
             for alignment in self._pipeline.embedder.alignments
         ]
         known = [value for value in wanted if value is not None]
@@ -230,25 +233,29 @@ class _Embedding:
         by_picture = self._by_picture(waiting)
         found = []
         for one in waiting:
-            kept = by_picture.get(one.template)
+            kept, side = by_picture.get(one.template, (None, None))
             fresh = self._by_photograph(one, kept)
             chosen = kept if fresh is None else fresh
             if chosen is None:
                 continue
-            both = kept is not None and fresh is not None
             found.append(
                 Embedded(
                     template=one.template,
                     person=one.person,
                     embedding=chosen,
                     fresh=fresh is not None,
-                    similarity=float(kept @ fresh) if both else None,
+                    similarity=float(kept @ fresh)
+                    if kept is not None and fresh is not None
+                    else None,
+                    side=side,
                 )
             )
         return found
 
-    def _by_picture(self, waiting: Sequence[Waiting]) -> "dict[int, npt.NDArray[np.float32]]":
-        """What kept pictures give, by template."""
+    def _by_picture(
+        self, waiting: Sequence[Waiting]
+    ) -> "dict[int, tuple[npt.NDArray[np.float32], int]]":
+        """What kept pictures give, by template, and their sides."""
         from .faces.picture import read_picture
 
         by_kind: defaultdict[tuple[int, bool], list[tuple[int, Image, object]]] = defaultdict(list)
@@ -260,15 +267,14 @@ class _Embedding:
             except AppError:
                 continue
             by_kind[image.width, face is None].append((one.template, image, face))
-        found: dict[int, npt.NDArray[np.float32]] = {}
+        found: dict[int, tuple[npt.NDArray[np.float32], int]] = {}
         for (side, is_bare), rows in by_kind.items():
             images, faces = [image for _, image, _ in rows], [face for *_, face in rows]
             try:
                 vectors = self._vectors(images, None if is_bare else faces)
             except (AppError, ValueError):
                 continue
-            self._sides.add(side)
-            found |= dict(zip((row for row, *_ in rows), vectors, strict=True))
+            found |= {row: (vector, side) for (row, *_), vector in zip(rows, vectors, strict=True)}
         return found
 
     def _vectors(

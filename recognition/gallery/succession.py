@@ -29,10 +29,11 @@ from .store import Store
 from .templates import SAME_FACE, EmbeddingModel, from_blob, to_blob
 
 _TABLES = """
-CREATE TABLE IF NOT EXISTS about (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), made_for TEXT);
+CREATE TABLE IF NOT EXISTS about (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), made_for TEXT,
+    source TEXT);
 CREATE TABLE IF NOT EXISTS embedding (
     template_id INTEGER PRIMARY KEY, person_id INTEGER NOT NULL, sealed BLOB NOT NULL,
-    fresh INTEGER NOT NULL, similarity REAL
+    fresh INTEGER NOT NULL, similarity REAL, side INTEGER
 ) STRICT;
 """
 
@@ -65,6 +66,7 @@ class Embedded:
         fresh: Whether it was made from the photograph itself.
         similarity: Cosine similarity of what the kept picture gives to what the photograph gives;
             None where one of them is not at hand.
+        side: Of the kept picture in pixels; None where there is none.
     """
 
     template: int
@@ -72,6 +74,7 @@ class Embedded:
     embedding: npt.NDArray[np.float32]
     fresh: bool
     similarity: float | None
+    side: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,8 +124,13 @@ class Succession:
         with self._reading() as snapshot:
             return snapshot.model
 
-    def begin(self, model: EmbeddingModel) -> None:
+    def begin(self, model: EmbeddingModel, source: str = "") -> None:
         """Go on with a move to a model, or begin one anew where it was to another.
+
+        Args:
+            model: The model.
+            source: Where photographs are looked for. Where that is another than before, only what
+                was made from photographs is kept.
 
         Raises:
             GalleryError: The gallery is the model's already, or another move is not confirmed.
@@ -137,10 +145,12 @@ class Succession:
                 raise GalleryError(f"the gallery is one of {model} already: name another --model")
             made_for = json.dumps([snapshot.gallery_id, _told(model)])
         with self._coming() as coming:
-            found = coming.execute("SELECT made_for FROM about").fetchone()
-            if found != (made_for,):
+            found = coming.execute("SELECT made_for, source FROM about").fetchone()
+            if found is None or found[0] != made_for:
                 coming.execute("DELETE FROM embedding")
-                coming.execute("REPLACE INTO about VALUES (1, ?)", (made_for,))
+            elif found[1] != source:
+                coming.execute("DELETE FROM embedding WHERE NOT fresh")
+            coming.execute("REPLACE INTO about VALUES (1, ?, ?)", (made_for, source))
 
     def waiting(self, at_once: int) -> Iterator[list[Waiting]]:
         """The templates that are not embedded yet, some at a time."""
@@ -164,8 +174,8 @@ class Succession:
                 place = embedding_place("template", one.template, one.person, model.weights_digest)
                 sealed = snapshot.seal.close(to_blob(one.embedding, model.dimension), place)
                 coming.execute(
-                    "REPLACE INTO embedding VALUES (?, ?, ?, ?, ?)",
-                    (one.template, one.person, sealed, one.fresh, one.similarity),
+                    "REPLACE INTO embedding VALUES (?, ?, ?, ?, ?, ?)",
+                    (one.template, one.person, sealed, one.fresh, one.similarity, one.side),
                 )
 
     def counts(self) -> tuple[int, int]:
@@ -183,6 +193,12 @@ class Succession:
             ).fetchall()
             (alone,) = coming.execute("SELECT count(*) FROM embedding WHERE NOT fresh").fetchone()
         return [row[0] for row in found], int(alone)
+
+    def sides(self) -> set[int]:
+        """The sides in pixels of the kept pictures that were embedded."""
+        with self._coming() as coming:
+            rows = coming.execute("SELECT DISTINCT side FROM embedding WHERE side NOTNULL")
+            return {int(side) for (side,) in rows}
 
     def finish(self, model: EmbeddingModel, *, leave_out: bool = False) -> Succeeded:
         """Exchange the embeddings.

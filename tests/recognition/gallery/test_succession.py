@@ -107,6 +107,23 @@ def test_it_is_gone_on_with_and_another_network_begins_anew(filled: Gallery, fol
     assert embed_all(again, other) == 4
 
 
+def test_with_photographs_at_hand_what_pictures_gave_is_embedded_again(
+    filled: Gallery, folder: Path
+) -> None:
+    succession = Succession(folder, find_secret)
+    succession.begin(NEW)
+    [first] = next(succession.waiting(1))
+    succession.put(
+        [Embedded(first.template, first.person, vector_of(first.template), True, None, 160)], NEW
+    )
+    assert embed_all(succession) == 3
+    succession.begin(NEW, "elsewhere")
+    assert succession.counts() == (4, 3)
+    assert succession.sides() == {160}
+    succession.begin(NEW, "elsewhere")
+    assert embed_all(succession) == 3
+
+
 def test_what_is_enrolled_meanwhile_is_not_lost(
     filled: Gallery, folder: Path, make_template: MakeTemplate
 ) -> None:
