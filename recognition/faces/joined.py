@@ -26,8 +26,10 @@ BOTH = "both"
 
 _BOTH = ("dlib_resnet", "mobilefacenet")
 _JOINT = "+"
-_WEIGHT = {"dlib_resnet": 1.0}
-"""How much a network's similarities count beside those of others, 1 where nothing is said."""
+_WEIGHT = {"dlib_resnet": 19.0}
+"""How much a network's similarities count beside those of others, 1 where nothing is said. Those of
+dlib's network lie close together. On fold 9 of LFW, joined with the bundled network, fewest known
+people were missed at FPIR 1 % and 10 % with 0.95 of the whole, of shares from 0.3 to 0.95."""
 
 Aligned = Callable[[Alignment], Tensor]
 """The same faces by any alignment, (F, 3, S, S) float32, 0 … 1."""

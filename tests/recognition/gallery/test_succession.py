@@ -222,7 +222,7 @@ def test_one_move_at_a_time_and_only_to_another_network(
     with pytest.raises(GalleryError, match="not confirmed"):
         succession.begin(model)
     with pytest.raises(GalleryError, match="not confirmed"):
-        filled.rotate("a long passphrase")
+        filled.rotate("e" * 64)
     succession.confirm()
     assert sorted(path.name for path in folder.glob("*.sqlite")) == ["gallery.sqlite"]
     assert filled.model == NEW
