@@ -407,11 +407,11 @@ def test_whom_a_name_means_is_settled_before_any_work(
     service.enroll("Gone", [picture(3)])
     service.delete("Gone")
     pipeline.batches.clear()
-    for name in ("Gone", "Bob", "", "Ann", "Ann Smith", "ANN SMITH"):
+    for name in ("Gone", "Bob", "", "Ann", "ANN SMITH"):
         with pytest.raises(ArgumentError) as refusal:
             service.verify_person(picture(1), name)
         alike = name.casefold() == "ann smith"
-        assert ("'Ann  Smith' (id " in str(refusal.value)) is alike
+        assert ("'Ann Smith' (id " in str(refusal.value)) is alike
         assert ("'ann smith' (id " in str(refusal.value)) is alike
     for person_id in (0, 999, -1):
         with pytest.raises(ArgumentError, match=f"with the id {person_id}"):
