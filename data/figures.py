@@ -21,8 +21,12 @@ _SIZE = (5.4, 4.2)  # inches
 
 def new_figure(panels: int = 1) -> "tuple[Figure, list[Axes]]":
     """Return a figure and so many empty axes, at most three in a row."""
+    import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+
+    # A matplotlibrc in the folder that this was started in may ask for TeX, and that for a program.
+    matplotlib.rcdefaults()
 
     columns = 2 if panels == 4 else min(panels, 3)
     rows = math.ceil(panels / columns)
