@@ -79,7 +79,7 @@ def test_it_is_moved_undone_moved_from_photographs_and_confirmed(
     assert (moved.moved, moved.from_photographs, moved.left_out) == (2, 0, 0)
     assert (moved.similarity, moved.compared) == (0.985, 0)
     with service(home) as recognition:  # the gallery chooses its network
-        [seen] = recognition.identify(photographs[0])
+        [seen] = recognition.identify(photographs[0], threshold=0.2)
         assert isinstance(seen, Identification)
         assert [face.person for face in seen.faces] == ["Eileen"]
     ReEmbedding(home).undo()
