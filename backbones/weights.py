@@ -16,6 +16,7 @@ from .downloads import Report, fetch, read_published
 from .fitting import fit_tensors
 from .metadata import parse_metadata, weights_metadata
 from .network import Backbone
+from .pair_unit import PREFIX, PairUnit, read_pair_unit
 from .places import WeightsFile, cached_weights, find_weights, weights_file
 from .registry import build, spec_of
 from .spec import Alignment, BackboneSpec
@@ -45,6 +46,7 @@ class LoadedBackbone:
             where the weights carry none.
         threshold_provenance: What the threshold was measured on.
         tail: The upper tail of similarities of two people, as text; None where the file has none.
+        pair: What verifies a pair of embeddings; None where the file has none.
         mirror: Whether the threshold holds with the mirrored image's embedding appended.
         input_size: (H, W) in pixels that the network embeds.
         alignment: How a face must lie in that input. A width below the template's 112 means its
@@ -59,6 +61,7 @@ class LoadedBackbone:
     input_size: tuple[int, int]
     alignment: Alignment
     tail: str | None = None
+    pair: PairUnit | None = None
 
 
 def load_backbone(
@@ -89,7 +92,14 @@ def load_backbone(
     file = _wanted_file(name, weights, home)
     says = parse_metadata(file.metadata)
     backbone = _blank(says.adapt(spec_of(file.architecture)), file.path)
-    tensors = fit_tensors(backbone, _tensors_of(file.path), printable(file.path))
+    kept = _tensors_of(file.path)
+    pair = read_pair_unit(
+        kept,
+        file.metadata,
+        dimension=backbone.spec.dimension,
+        origin=printable(file.path),
+    )
+    tensors = fit_tensors(backbone, _without_pair(kept), printable(file.path))
     backbone.load_state_dict(tensors, assign=True)
     return LoadedBackbone(
         backbone=_freeze(backbone, place),
@@ -100,6 +110,7 @@ def load_backbone(
         input_size=backbone.spec.input_size,
         alignment=backbone.spec.alignment,
         tail=file.metadata.get("impostor_tail"),
+        pair=pair,
     )
 
 
@@ -130,7 +141,7 @@ def initialise(backbone: Backbone, weights: Path) -> bool:
     head = own.keys() - backbone.trunk_keys()
     given = {
         key: tensor
-        for name, tensor in _tensors_of(weights).items()
+        for name, tensor in _without_pair(_tensors_of(weights)).items()
         if (key := backbone.own_key(name)) is not None
     }
     fits = all(key in given and given[key].shape == own[key].shape for key in head)
@@ -220,6 +231,11 @@ def _wanted_file(name: str | None, weights: Path | None, home: Path | None) -> W
 def _tensors_of(path: Path) -> Mapping[str, Tensor]:
     """The tensors of a file of weights, by the names that the file gives them."""
     return read_file(path) if path.suffix == SUFFIX else read_tensors(path).tensors
+
+
+def _without_pair(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of the network itself, without those of its pair unit."""
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(PREFIX)}
 
 
 def _blank(spec: BackboneSpec, origin: Path) -> Backbone:

@@ -5,8 +5,10 @@ very people enrolled; then what the weights say of people whom they never saw, f
 and photographs as are searched. What it means is said of each, where anything tells.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from data.errors import ArgumentError
 
@@ -14,6 +16,12 @@ from .evaluation.calibration import check_rate, rate_among
 from .evaluation.impostor_tail import ImpostorTail, Searched
 from .evaluation.metrics import EXPECTED_ERRORS
 from .results import Calibration, Decision, Origin, StrangerRate, Use
+
+if TYPE_CHECKING:
+    from backbones.pair_unit import PairUnit
+
+OF_PAIRS = 0.01
+"""The rate of false accepts that the threshold of weights without a tail stands for."""
 
 DEFAULT_FPIR = 0.01
 """The part of strangers who may be given a name, unless it is said."""
@@ -90,6 +98,28 @@ def decide(
         f"the weights of {grounds.weights} do not say how alike strangers are: give --threshold, "
         f"or let `likeness calibrate {option}` find one"
     )
+
+
+def pair_limit(pair: "PairUnit | None", decision: Decision) -> float | None:
+    """The value from which on a pair is one person's by the weights' own unit.
+
+    Args:
+        pair: The unit; None where the weights have none.
+        decision: What cosines would be decided by.
+
+    Returns:
+        None where cosines decide: the threshold is the user's or the gallery's own, or the unit
+        knows no value for the rate.
+    """
+    if pair is None or decision.origin is not Origin.WEIGHTS:
+        return None
+    wanted = OF_PAIRS if decision.wanted is None else decision.wanted
+    return next((v for rate, v in pair.limits.items() if math.isclose(rate, wanted)), None)
+
+
+def sigmoid(value: float) -> float:
+    """The probability of which this is the logarithm of the odds."""
+    return 1 / (1 + math.exp(-value)) if value >= 0 else 1 - 1 / (1 + math.exp(value))
 
 
 def default_rate(use: Use) -> float:

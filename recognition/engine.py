@@ -20,6 +20,8 @@ from .gallery.templates import EmbeddingModel
 from .results import Face
 
 if TYPE_CHECKING:
+    from backbones.pair_unit import PairUnit
+
     from .evaluation.embedding import Finder
     from .evaluation.impostor_tail import ImpostorTail
     from .faces.detect import FaceDetector
@@ -165,6 +167,21 @@ class Engine:
                 home = self._choice.home
                 self._tail = (find_tail(pipeline.weights_digest, pipeline.tail, home=home),)
             return self._tail[0]
+
+    @property
+    def pair(self) -> "PairUnit | None":
+        """What verifies a pair of embeddings, where the weights keep it.
+
+        Raises:
+            WeightsError: No weights are at hand.
+        """
+        from .faces.embed import FaceEmbedder
+        from .faces.pipeline import FacePipeline
+
+        pipeline = self.pipeline
+        if isinstance(pipeline, FacePipeline) and isinstance(pipeline.embedder, FaceEmbedder):
+            return pipeline.embedder.pair
+        return None
 
     def finder(self, *, aligned: bool) -> "Finder":
         """What embeds the one face that counts in a photograph of a data set.

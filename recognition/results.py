@@ -246,6 +246,11 @@ class Verification:
         probability: That they are one person; None where the gallery is not calibrated.
         person: Who was held against the photograph; None: another photograph.
         person_id: Their id, by which two of one name are told apart.
+        pair_value: What the weights' pair unit says, the logarithm of the odds; None where they
+            have none.
+        pair_limit: The value from which on they are one person's by it; None where it did not
+            decide, since the threshold is the user's or the gallery's own, or the unit knows no
+            value for its rate.
         excluded: Whether this very face is known not to be theirs, whatever the similarity.
         photographs: Those given, and which face of each was taken.
         decision: Where the threshold comes from, and what it means.
@@ -258,6 +263,8 @@ class Verification:
     person: str | None = None
     person_id: int | None = None
     excluded: bool = False
+    pair_value: float | None = None
+    pair_limit: float | None = None
     photographs: tuple[Compared, ...] = ()
     decision: Decision | None = None
 

@@ -14,6 +14,7 @@ from data.sources import Source, check_source, several
 
 from .bulk import Desk, enrol_people
 from .calibrating import probability_of
+from .deciding import pair_limit, sigmoid
 from .enrolment import Terms, check_face, enrol, face_meant, joined, photographs_in, template_of
 from .faces.quality import measure
 from .gallery.groups import group_names
@@ -36,6 +37,7 @@ from .photographs import (
 )
 from .results import (
     Compared,
+    Decision,
     Detection,
     Enrolment,
     FailedImage,
@@ -256,12 +258,28 @@ class RecognitionService(ThresholdKeeper):
         decision = self.decision(Use.VERIFY, threshold=threshold, rate=far)
         (first, one), (second, other) = self._largest_faces(photographs)
         similarity = min(1.0, max(-1.0, float(first @ second)))
+        judged = self._judge_pair(first, second, decision, similarity)
+        return replace(judged, photographs=(one, other))
+
+    def _judge_pair(
+        self,
+        first: npt.NDArray[np.float32],
+        second: npt.NDArray[np.float32],
+        decision: Decision,
+        similarity: float,
+    ) -> Verification:
+        """Decide about two embeddings: by the weights' pair unit where they keep one, or cosine."""
+        pair, likely = self._engine.pair, probability_of(self.calibration(Use.VERIFY), similarity)
+        value = None if pair is None else pair.value(first, second)
+        limit = pair_limit(pair, decision)
+        by_cosine = similarity >= decision.threshold
         return Verification(
-            same_person=similarity >= decision.threshold,
+            same_person=by_cosine if value is None or limit is None else value >= limit,
             cosine_similarity=similarity,
             threshold=decision.threshold,
-            probability=probability_of(self.calibration(Use.VERIFY), similarity),
-            photographs=(one, other),
+            probability=likely if likely is not None or value is None else sigmoid(value),
+            pair_value=value,
+            pair_limit=limit,
             decision=decision,
         )
 
@@ -310,16 +328,22 @@ class RecognitionService(ThresholdKeeper):
         else:  # whoever is known not to have this face is not found by it
             _, embeddings = gallery.templates_of(person.person_id)
             similarity = min(1.0, max(-1.0, float((embeddings @ embedding).max())))
-        return Verification(
+        judged = Verification(
             same_person=bool(found) and similarity >= decision.threshold,
             cosine_similarity=similarity,
             threshold=decision.threshold,
             probability=probability_of(calibration, similarity) if found else None,
+            decision=decision,
+        )
+        if found and person.photographs == 1:  # the pair unit's figures are those of one pair
+            [enrolled] = gallery.templates_of(person.person_id)[1]
+            judged = self._judge_pair(embedding, enrolled, decision, similarity)
+        return replace(
+            judged,
             person=person.name,
             person_id=person.person_id,
             excluded=not found,
             photographs=(taken,),
-            decision=decision,
         )
 
     def look(

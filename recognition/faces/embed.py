@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from backbones.pair_unit import PairUnit
 from backbones.spec import Alignment
 from backbones.weights import LoadedBackbone
 from data.errors import WeightsError
@@ -84,6 +85,14 @@ class FaceEmbedder:
         It holds for the same embeddings as `threshold`.
         """
         return self._loaded.tail if self.is_as_measured else None
+
+    @property
+    def pair(self) -> PairUnit | None:
+        """What verifies a pair of embeddings; None where the weights have none, or not for these.
+
+        It takes embeddings mirrored or not, but of one crop.
+        """
+        return self._loaded.pair if self._crops == 1 else None
 
     @property
     def is_mirrored(self) -> bool:

@@ -9,17 +9,20 @@ from pathlib import Path
 
 from backbones.metadata import weights_metadata
 from backbones.network import Backbone
+from backbones.pair_unit import PairUnit
 from backbones.weights import load_backbone
 
 from .aligned import alignment_for
 from .batches import BatchStream, build_sampler
 from .checkpoint import Parts, Position, load_state, save_state
-from .choices import Targets
+from .choices import LossName, Targets
 from .config import TrainingConfig
 from .distillation import load_teacher
 from .distributed import Team, join_team
 from .logbook import Logbook, check_tensorboard
+from .losses import PairClassifier
 from .model_card import write_model_card
+from .pair_fit import fit_pair_unit
 from .photographs import TrainingData
 from .plots import weights_figures
 from .preparation import read_data, teaching
@@ -175,7 +178,10 @@ class Trainer:
         # Without a figure, later is better.
         best = before.best is None or value is None or value > before.best
         metadata = self._metadata(network, measured, epoch)
-        self._run.write_weights(network.state_dict(), metadata, best=best)
+        state = network.state_dict()
+        if (unit := self._pair_unit(network)) is not None:
+            state, metadata = state | unit.tensors(), metadata | unit.metadata()
+        self._run.write_weights(state, metadata, best=best)
         done = EpochReport(
             epoch=epoch,
             epochs=self._config.epochs,
@@ -192,6 +198,13 @@ class Trainer:
         position = Position(epoch, value, epoch) if best else replace(before, epoch=epoch)
         save_state(self._run.path, self._parts, position, self._digest)
         return position, done
+
+    def _pair_unit(self, network: Backbone) -> PairUnit | None:
+        """What the loss `pair` has learnt beside the network, fitted to the people kept out."""
+        term = self._parts.objective.terms._modules.get(LossName.PAIR)
+        if not isinstance(term, PairClassifier):
+            return None
+        return fit_pair_unit(network, term, self._held_out, mirror=self._config.mirror)
 
     def _averaged(self) -> Backbone:
         """The network as it is validated and saved: its own copy, in eval mode."""

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from corpus.pictures import face_crop
 from PIL import Image
 from stand_in_tail import step_tail
 
+from backbones.pair_unit import PairUnit
 from data.errors import ArgumentError, DatasetError, GalleryError, ImageError, WeightsError
+from recognition.engine import Engine
 from recognition.faces.detect import FaceDetector
 from recognition.faces.pipeline import DetectedFace
 from recognition.identifying import name_nobody
@@ -780,3 +783,29 @@ def test_what_is_odd_about_a_file_travels_with_every_result(
     (tmp_path / "people" / "Bob" / "b.webp").write_bytes(file.getvalue())
     [kept] = service.enroll_folder(tmp_path / "people", face=2).kept
     assert odd[0] in kept.warnings
+
+
+def test_the_weights_pair_unit_decides_two_photographs_and_says_how_likely(
+    service: RecognitionService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not where a threshold is given by hand, and not for a rate that it knows no limit for."""
+    probe, same, other = picture(1), picture(1, take=1), picture(2)
+    plain = service.verify(probe, same)
+    assert (plain.pair_value, plain.pair_limit, plain.probability) == (None, None, None)
+    size = service.look([probe])[0].faces[0].embedding.size  # type: ignore[union-attr]
+    rates = {0.01: 1.0, 0.001: 1.0}
+    unit_of = partial(PairUnit, np.full(size, -20.0), limits=rates)
+    for offset, expected in ((500.0, True), (-500.0, False)):
+        unit_says = unit_of(offset=offset)
+        monkeypatch.setattr(Engine, "pair", unit_says)
+        for second in (same, other):
+            found = service.verify(probe, second)
+            assert found.pair_value is not None
+            assert (found.same_person, found.pair_limit) == (expected, 1.0)
+            assert found.same_person == (found.pair_value >= 1.0)
+            assert (found.probability or 0) == pytest.approx(float(expected), abs=1e-6)
+        by_hand = service.verify(probe, same, threshold=plain.threshold)
+        assert (by_hand.same_person, by_hand.pair_limit) == (True, None)
+    monkeypatch.setattr(Engine, "pair", PairUnit(np.full(size, -1.0), 0.0, {0.5: 1.0}))
+    assert service.verify(probe, same).same_person
+    assert service.verify(probe, same).pair_limit is None

@@ -205,11 +205,16 @@ def _verdict(result: Verification) -> str:
         verdict = f"{'' if result.same_person else 'not '}{result.person}"
     whose = "one person's" if result.person is None else "theirs"
     chance = "" if result.probability is None else likely(result.probability)
-    return (
-        f"{verdict}: similarity {output.similarity(result.cosine_similarity)}, "
+    numbers = (
+        f"similarity {output.similarity(result.cosine_similarity)}, "
         f"threshold {output.similarity(result.threshold)}"
-        + (f", {whose} with probability {chance}" if chance else "")
     )
+    if result.pair_value is not None and result.pair_limit is not None:
+        numbers = (
+            f"the weights' pair unit says {result.pair_value:.2f}, from {result.pair_limit:.2f} on "
+            f"it is one person; similarity {output.similarity(result.cosine_similarity)}"
+        )
+    return f"{verdict}: {numbers}" + (f", {whose} with probability {chance}" if chance else "")
 
 
 @command(app, "detect", example="likeness detect party.jpg --json", became=UNCHANGED)

@@ -341,3 +341,18 @@ def test_a_folder_that_cannot_be_made_is_refused(config: TrainingConfig, tmp_pat
     (tmp_path / "file").write_text("")
     with pytest.raises(ArgumentError):
         train(replace(config, out=tmp_path / "file" / "run"))
+
+
+def test_the_pair_unit_is_kept_fitted_to_people_kept_out(config: TrainingConfig) -> None:
+    pair = (LossConfig(name=LossName.PAIR),)
+    result = train(
+        replace(config, losses=pair, epochs=6, data=replace(config.data, split=(1, 1, 0)))
+    )
+    loaded = load_backbone(None, weights=result.weights)
+    assert loaded.pair is not None
+    held_out = torch.rand(2, 3, 112, 112, generator=torch.Generator().manual_seed(0))
+    first, other = FaceEmbedder(loaded).embed(held_out)
+    assert loaded.pair.value(first, first) > loaded.pair.value(first, other)
+    assert loaded.pair.value(first, first) > 0
+    without = train(replace(config, out=config.out.with_name("other"), epochs=1))
+    assert load_backbone(None, weights=without.weights).pair is None
