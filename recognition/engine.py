@@ -51,29 +51,6 @@ class Pipeline(Protocol):
         """Cosine similarity from which on two faces are one person's; None: not known."""
 
     @property
-    def threshold_provenance(self) -> str | None:
-        """What the weights' file says of its threshold; None for what came with the application.
-
-        Nobody checks what another file says: whoever relies on it should know whose word it is.
-
-        Raises:
-            WeightsError: No weights are at hand.
-        """
-        from backbones.places import is_bundled, weights_file
-
-        _ = self.pipeline
-        path = self._weights_path
-        if path is None or is_bundled(path):
-            return None
-        with self._lock:
-            if self._provenance is None:  # the file is read to its end for that
-                said = weights_file(path, None).metadata.get("threshold_provenance")
-                self._provenance = (
-                    f"{printable(path.name)} says of it: {printable(said or 'nothing')}"
-                )
-            return self._provenance
-
-    @property
     def tail(self) -> str | None:
         """What the weights file itself says of strangers, as `ImpostorTail` writes it."""
 
@@ -126,6 +103,29 @@ class Engine:
         self._weights_path: Path | None = None
         self._provenance: str | None = None
         self._detector: FaceDetector | None = None
+
+    @property
+    def threshold_provenance(self) -> str | None:
+        """What the weights' file says of its threshold; None for what came with the application.
+
+        Nobody checks what another file says: whoever relies on it should know whose word it is.
+
+        Raises:
+            WeightsError: No weights are at hand.
+        """
+        from backbones.places import is_bundled, weights_file
+
+        _ = self.pipeline
+        path = self._weights_path
+        if path is None or is_bundled(path):
+            return None
+        with self._lock:
+            if self._provenance is None:  # the file is read to its end for that
+                said = weights_file(path, None).metadata.get("threshold_provenance")
+                self._provenance = (
+                    f"{printable(path.name)} says of it: {printable(said or 'nothing')}"
+                )
+            return self._provenance
 
     @property
     def pipeline(self) -> Pipeline:

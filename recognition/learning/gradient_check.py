@@ -10,6 +10,7 @@ regularisation.
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -148,7 +149,7 @@ def measure(
 
 def _still(config: TrainingConfig) -> TrainingConfig:
     """The same run, with nothing in it that is drawn or rounded."""
-    chances = {
+    chances: dict[str, Any] = {
         each.name: 0.0
         for each in fields(Augmentation)
         if each.name not in {"blur_sigma", "lowest_resolution", "jpeg_quality", "occlusion_area"}

@@ -236,8 +236,8 @@ def import_(
     with output.progress_bar("importing") as progress:
         added = upkeep.import_from(source, progress, thresholds=thresholds)
     _print_added("imported", added)
-    for one, other in upkeep.spelled_alike()[:MOST_NAMED] if added.new else ():
-        output.print_warning(f"'{one}' is spelled like '{other}': `people merge` makes them one")
+    for name, other in upkeep.spelled_alike()[:MOST_NAMED] if added.new else ():
+        output.print_warning(f"'{name}' is spelled like '{other}': `people merge` makes them one")
     return 0
 
 
