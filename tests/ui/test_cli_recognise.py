@@ -288,6 +288,8 @@ def test_verify_tells_one_person_from_two(
         "person_id",
         "excluded",
         "photographs",
+        "pair_value",
+        "pair_limit",
         "decision",
     }
     assert result["probability"] is None
