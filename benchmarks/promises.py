@@ -4,7 +4,7 @@
         --leave-out recipes/lfw-second-names.txt [--model NAME | --weights FILE] \
         [--also MANY.txt] [--embeddings CACHE.npz] [--plots DIR]
 
-For galleries of several sizes, 200 draws each, the thresholds that `identify` derives from what the
+For galleries of several sizes, 60 draws each, the thresholds that `identify` derives from what the
 weights say of strangers are tried on people whom neither the network nor that tail has seen;
 `likeness evaluate identify --enrol N --templates M` does the same for one size. `--also` names
 people of so many photographs that one person can be enrolled by 69: they are enrolled alone, and
@@ -27,7 +27,7 @@ from recognition.tail_cards import find_tail
 
 SIZES = ((10, 1), (43, 1), (87, 1), (200, 1), (10, 3), (43, 3))
 OF_ONE = (1, 5, 20, 69)
-DRAWS = 200
+DRAWS = 60
 
 Embedded = dict[str, list[Embedding | None]]
 
@@ -196,6 +196,7 @@ def draw(
     axes.set_xticks(range(len(single)), [size for size, _ in single])
     axes.set(yscale="log", ylim=(0.2, 5), xlabel="people, by so many photographs each")
     axes.set_ylabel("strangers named, over wanted")
+    axes.minorticks_off()
     axes.set_yticks([0.25, 0.5, 1, 2, 4], ["0.25", "0.5", "1", "2", "4"])
     axes.legend()
     save_figure(figure, folder / "strangers-named.png")

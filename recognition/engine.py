@@ -28,7 +28,14 @@ if TYPE_CHECKING:
     from .faces.pipeline import DetectedFace
 
 DEFAULT_MODEL = "mobilefacenet"
-"""The network of a gallery that does not exist yet, where none is named."""
+"""The network that comes along, and serves where a better one is not at hand."""
+
+PREFERRED_MODEL = "dlib_resnet"
+"""The network of a gallery that does not exist yet, where none is named and this one is at hand.
+
+Its file is a package's: where that is missing, or another than the one known here, the network that
+comes along takes its place.
+"""
 
 
 class Pipeline(Protocol):
@@ -230,7 +237,7 @@ class Engine:
         ):
             model, weights = remembered.model_id, _find_again(remembered, choice.home)
         if model is None and not weights:
-            model = DEFAULT_MODEL
+            model = default_model(choice.home)
         embedder = load_recogniser(model, weights=weights, home=choice.home, device=choice.device)
         if Alignment.NONE in embedder.alignments:
             place = "" if embedder.weights_path is None else printable(embedder.weights_path)
@@ -242,12 +249,34 @@ class Engine:
         return FacePipeline(self._face_detector(), embedder)
 
 
+def default_model(home: Path | None) -> str:
+    """The network where nobody names one: the preferred one, or else the one that comes along.
+
+    Args:
+        home: The application's data folder; None takes the user's.
+    """
+    from backbones.weights import find_weights
+
+    try:
+        found = find_weights(PREFERRED_MODEL, home=home)
+    except WeightsError:  # another file than the one known here
+        found = None
+    return DEFAULT_MODEL if found is None else PREFERRED_MODEL
+
+
 def way_to_move(model: EmbeddingModel) -> str | None:
     """How a gallery comes to the network that a new one gets; None where it has it already.
 
     Args:
         model: Whose embeddings the gallery holds.
     """
+    if default_model(None) == PREFERRED_MODEL:
+        if model.model_id == PREFERRED_MODEL:  # whose file is one alone
+            return None
+        return (
+            f"it works as before; a new gallery gets {PREFERRED_MODEL}, to which "
+            f"`likeness gallery re-embed --model {PREFERRED_MODEL}` moves this one"
+        )
     bundled = Path(str(data.assets.__file__)).with_name(f"{DEFAULT_MODEL}.safetensors")
     is_default = model.model_id == DEFAULT_MODEL and (
         not bundled.is_file() or sha256_of(bundled) == model.weights_digest

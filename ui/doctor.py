@@ -202,11 +202,11 @@ def _face_network_at_hand(settings: Settings) -> str | None:
     from backbones.registry import available, spec_of
     from backbones.spec import Alignment
     from backbones.weights import find_weights
-    from recognition.engine import DEFAULT_MODEL
+    from recognition.engine import default_model
     from recognition.faces.joined import network_names
 
     for_faces = [name for name in available() if spec_of(name).alignment is not Alignment.NONE]
-    names = [settings.model] if settings.model else [DEFAULT_MODEL, *for_faces]
+    names = [settings.model] if settings.model else [default_model(settings.home), *for_faces]
     for name in names:
         if all(find_weights(part, home=settings.home) for part in network_names(name)):
             return name

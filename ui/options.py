@@ -163,11 +163,11 @@ class Settings:
             AppError: There is no such network, no weights for it, or no set of so many crops.
         """
         share_processors()
-        from recognition.engine import DEFAULT_MODEL
+        from recognition.engine import default_model
         from recognition.faces.joined import load_recogniser
 
         return load_recogniser(
-            self.model if self.model or self.weights else DEFAULT_MODEL,
+            self.model if self.model or self.weights else default_model(self.home),
             weights=() if self.weights is None else (self.weights,),
             home=self.home,
             device=self.chosen_device,

@@ -12,7 +12,14 @@ from backbones.spec import Alignment
 from data.errors import ArgumentError, GalleryError, WeightsError
 from data.files import sha256_of
 from data.tensors import write_tensors
-from recognition.engine import DEFAULT_MODEL, Choice, Engine, way_to_move
+from recognition.engine import (
+    DEFAULT_MODEL,
+    PREFERRED_MODEL,
+    Choice,
+    Engine,
+    default_model,
+    way_to_move,
+)
 from recognition.gallery.templates import EmbeddingModel
 from recognition.tail_cards import card_place, write_card, write_into_weights
 
@@ -99,6 +106,20 @@ def test_what_the_user_asks_for_goes_before_the_gallery_s(home: Path, tmp_path: 
     assert engine(home, remembered, weights=asked_for).model == remembered_as(asked_for)
     with pytest.raises(WeightsError, match="no weights for resnet18 at hand"):
         _ = engine(home, remembered, model="resnet18").pipeline
+
+
+def test_the_preferred_network_is_taken_where_its_file_is_at_hand(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert default_model(home) == DEFAULT_MODEL
+    other = tmp_path / "other.dat"
+    other.write_bytes(b"another file under the name of the right one")
+    monkeypatch.setattr("backbones.places.installed_file", lambda: other)
+    assert default_model(home) == DEFAULT_MODEL
+    path = write_weights(home / "weights" / "mobilefacenet.safetensors", 0)
+    assert engine(home).model.weights_digest == sha256_of(path)
+    monkeypatch.setattr("backbones.weights.find_weights", lambda name, *, home: path)
+    assert default_model(home) == PREFERRED_MODEL
 
 
 def test_what_the_weights_say_of_strangers_is_in_the_file_or_on_a_card(
@@ -219,7 +240,9 @@ def test_a_file_cannot_be_the_weights_of_two_networks(home: Path, tmp_path: Path
         _ = engine(home, model="iresnet_se+mobilefacenet", weights=path).pipeline
 
 
-def test_a_gallery_of_another_network_is_told_how_to_move(tmp_path: Path) -> None:
+def test_a_gallery_of_another_network_is_told_how_to_move(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bundled = Path(str(data.assets.__file__)).with_name(f"{DEFAULT_MODEL}.safetensors")
     digest = sha256_of(bundled) if bundled.is_file() else "ab" * 32
     assert way_to_move(EmbeddingModel(DEFAULT_MODEL, digest, 256)) is None
@@ -232,3 +255,9 @@ def test_a_gallery_of_another_network_is_told_how_to_move(tmp_path: Path) -> Non
         older = way_to_move(EmbeddingModel(DEFAULT_MODEL, "00" * 32, 256))
         assert older is not None
         assert "other weights" in older
+    monkeypatch.setattr("recognition.engine.default_model", lambda home: PREFERRED_MODEL)
+    assert way_to_move(EmbeddingModel(PREFERRED_MODEL, "00" * 32, 256)) is None
+    for model_id in (DEFAULT_MODEL, "vgg19"):
+        assert f"--model {PREFERRED_MODEL}" in str(
+            way_to_move(EmbeddingModel(model_id, digest, 256))
+        )
