@@ -405,7 +405,7 @@ def test_whom_a_name_means_is_settled_before_any_work(
 ) -> None:
     with pytest.raises(ArgumentError, match="nobody called 'Ann' is enrolled"):
         service.verify_person(picture(1), "Ann")
-    service.enroll("Ann  Smith", [picture(1)])
+    service.enroll("Ann  Smith", [picture(1)])  # two blanks look like one, and are
     service.enroll("ann smith", [picture(2)])
     service.enroll("Gone", [picture(3)])
     service.delete("Gone")
