@@ -281,7 +281,7 @@ def test_a_decoder_that_breaks_down_costs_one_photograph(
 
 KILLED = """
 import sys, time
-sys.path[:0] = sys.argv[1:3]
+sys.path[:0] = [*sys.argv[1:3], sys.argv[2] + "/.."]
 import test_bulk
 from recognition import bulk, photographs
 from recognition.service import RecognitionService
