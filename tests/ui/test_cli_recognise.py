@@ -27,6 +27,7 @@ class Found:
     face: Face
     embedding: npt.NDArray[np.float32]
     crop: npt.NDArray[np.uint8]
+    picture: None = None
 
 
 class ColourPipeline:
