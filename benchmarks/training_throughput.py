@@ -19,6 +19,7 @@ import torch
 from recognition.learning.batches import Batch, BatchStream, build_sampler
 from recognition.learning.choices import Precision
 from recognition.learning.config import BatchConfig, DataConfig, TrainingConfig
+from recognition.learning.distillation import Lessons
 from recognition.learning.photographs import Photographs
 from recognition.learning.steps import EpochLoop, build_network, build_parts
 
@@ -34,7 +35,7 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def bare_loop(config: TrainingConfig, batches: list[Batch]) -> Callable[[], None]:
-    parts = build_parts(config, build_network(config, CPU), people=64, target_size=None)
+    parts = build_parts(config, build_network(config, CPU), Lessons(), people=64)
     parts.network.train()
 
     def work() -> None:
@@ -67,7 +68,7 @@ def measure(config: TrainingConfig, steps: int, rounds: int) -> dict[str, float]
         Batch(batch.images.contiguous(memory_format=torch.channels_last), batch.labels, None)
         for batch in stream.epoch(1)
     ]
-    parts = build_parts(config, build_network(config, CPU), people=64, target_size=None)
+    parts = build_parts(config, build_network(config, CPU), Lessons(), people=64)
     loop = EpochLoop(config, parts, stream, CPU)
     bare = bare_loop(config, ready)
     theirs, ours = [], []

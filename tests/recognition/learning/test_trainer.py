@@ -210,7 +210,9 @@ def test_a_loss_that_is_no_number_stops_at_once_and_keeps_the_last_good_weights(
     steps: list[Progress] = []
     # The settings differ in nothing that is recorded but the batch that turns bad.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("recognition.learning.trainer.fingerprint", lambda *_: _fingerprint(config))
+        patch.setattr(
+            "recognition.learning.trainer.fingerprint", lambda *_, **__: _fingerprint(config)
+        )
         patch.setattr(
             "recognition.learning.steps.EpochLoop._autocast",
             lambda loop: _poison(loop._parts.network),
