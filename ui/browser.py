@@ -304,7 +304,7 @@ PAGE_CSS: Final = """
 [data-testid="stCaptionContainer"] p { color: inherit !important; }
 [data-testid="stCaptionContainer"], [data-testid="stFileUploaderFileData"] *,
 [data-testid="stFileUploaderDropzoneInstructions"] * { color: inherit !important; }
-[data-testid="stCaptionContainer"] > * { opacity: 0.82; }
+[data-testid="stCaptionContainer"] { opacity: 0.82 !important; }
 ::placeholder { color: inherit !important; opacity: 0.75 !important; }
 
 /* Whoever goes by keyboard sees where they are: an edge, and not a tint alone. */
@@ -322,7 +322,8 @@ label:has(input:focus-visible) {
 [data-testid="stFileUploaderDropzoneInstructions"]::after {
   content: "%(kinds)s"; font-size: 0.875rem; opacity: 0.85; }
 
-[data-testid="stLayoutWrapper"]:has(> .st-key-menu) { position: absolute; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-menu) { position: absolute; width: 0; height: 0;
+  overflow: hidden; }
 
 /* Tiles of one size, whatever the shape of what they show. */
 :is(.st-key-shelf, [class*="st-key-thumbnails"]) [data-testid="stImage"] img {

@@ -69,7 +69,7 @@ def show(
 ) -> None:
     """Ask whose the face is; whoever is named is enrolled by it."""
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        st.image(face.picture, width=96)
+        st.image(face.picture, alt="The face in question", width=96)
         with st.container(width="stretch", gap=None):
             name = face.found.person
             st.markdown(f"**{wording.plain(name)}**" if name else "**Unknown**")

@@ -69,7 +69,7 @@ def _dialog(service: RecognitionService, opened: PersonSummary) -> None:
         people = service.people()
         with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
             if thumbnail := service.thumbnail(person.person_id):
-                st.image(thumbnail, width=96)
+                st.image(thumbnail, alt=wording.shorten(person.name), width=96)
             with st.container(width="stretch", gap=None):
                 st.markdown(f"**{wording.plain(person.name)}**")
                 st.caption(f"Enrolled {person.enrolled_at[:10]}{_consent_of(person)}")

@@ -248,6 +248,7 @@ def _left_out(service: RecognitionService, receipt: Receipt, left: Left, name: s
         if not isinstance(left.seen, FailedImage):
             st.image(
                 memory.remembered(f"left-{key}", left.upload.id, partial(_shown, left.upload)).url,
+                alt=wording.shorten(left.upload.name),
                 width=_SMALL,
             )
         with st.container(width="stretch", gap=None):

@@ -55,7 +55,7 @@ def photographs(service: RecognitionService, people: Sequence[PersonSummary]) ->
 def _photograph(service: RecognitionService, who: int, photograph: PhotographSummary) -> None:
     with st.container(width=_WIDTH, gap="xxsmall"):
         if thumbnail := service.thumbnail(who, photograph.number):
-            st.image(thumbnail, width=_WIDTH)
+            st.image(thumbnail, alt=f"Photograph {photograph.number}", width=_WIDTH)
         closest = photograph.cosine_similarity
         number = f"No. {photograph.number}"
         st.caption(number if closest is None else f"{number}, closest {wording.number(closest)}")
@@ -117,9 +117,10 @@ def _pair(service: RecognitionService, pair: LookAlikes) -> None:
     """Their two faces that are most alike, how alike, and a button that says that they are two."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         both = pair.person_id, pair.other_id
-        for who, photograph in zip(both, pair.photographs, strict=True):
+        names = pair.person, pair.other
+        for who, name, photograph in zip(both, names, pair.photographs, strict=True):
             if thumbnail := service.thumbnail(who, photograph):
-                st.image(thumbnail, width=_ALIKE_WIDTH)
+                st.image(thumbnail, alt=wording.shorten(name), width=_ALIKE_WIDTH)
         with st.container(width="stretch", gap=None):
             st.markdown(f"{wording.plain(pair.person)} and {wording.plain(pair.other)}")
             st.caption(

@@ -66,7 +66,7 @@ def thumbnails(given: Sequence[Upload]) -> None:
     with st.container(horizontal=True, gap="small", key=f"thumbnails-{given[0].id}"):
         for upload in given:
             picture, odd = memory.remembered(upload.id, upload.id, partial(_small, upload))
-            st.image(picture)
+            st.image(picture, alt=wording.shorten(upload.name))
             for warning in odd:
                 components.oddity(warning)
 

@@ -163,7 +163,7 @@ def _person(service: RecognitionService, person: PersonSummary) -> None:
     """One person's card."""
     with st.container(width=132, gap="xxsmall"):
         if thumbnail := service.thumbnail(person.person_id):
-            st.image(thumbnail, width=132)
+            st.image(thumbnail, alt=wording.shorten(person.name), width=132)
         st.text(wording.shorten(person.name))
         st.caption(wording.count(person.photographs, "photograph"))
         if person.groups:

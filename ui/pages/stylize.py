@@ -148,7 +148,7 @@ def _running(identity: str) -> None:
         st.progress(progress.step / progress.total, text=text)
     if preview := job.read(tasks.PREVIEW):
         with st.container(key="preview"):
-            st.image(preview, width="stretch")
+            st.image(preview, alt="What is painted so far", width="stretch")
     if st.button("Cancel", icon=":material/stop_circle:", key="cancel", disabled=job.cancelled):
         jobs.cancel(job)
         st.toast("Stopping; what is painted so far stays.")
@@ -267,7 +267,7 @@ def _shelf(shown: str | None, working: bool) -> None:
         for job in memory.first_of(others, key="pictures", size=_RECENT):
             with st.container(width=_TILE, gap="xxsmall"):
                 if picture := _painted(job)[1]:
-                    st.image(picture, width=_TILE)
+                    st.image(picture, alt=wording.shorten(job.title), width=_TILE)
                 st.caption(wording.literal(_state_of(job)))
                 if st.button("Open", key=f"open-{job.id}", width="stretch", help=job.title):
                     _attach(job)

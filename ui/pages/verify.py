@@ -80,7 +80,7 @@ def _other(service: RecognitionService) -> Upload | PersonSummary | None:
         return None
     (chosen,) = (one for one in people if one.person_id == who)
     if thumbnail := service.thumbnail(chosen.person_id):
-        st.image(thumbnail, width=132)
+        st.image(thumbnail, alt=wording.shorten(chosen.name), width=132)
     st.caption(
         f"Enrolled by {wording.count(chosen.photographs, 'photograph')}: the closest counts."
     )
