@@ -55,29 +55,36 @@ def browser() -> Iterator[Any]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where the application is served, once for all the tests that need no other service."""
+    home = tmp_path_factory.mktemp("browser") / "home"
+    with served(home, "-m", "ui.cli", LIKENESS_HOME=str(home)) as where:
+        yield where
+
+
 def test_every_page_opens_without_an_exception_and_without_asking_strangers(
-    browser: Any, home: Path
+    browser: Any, address: str
 ) -> None:
-    with served(home, "-m", "ui.cli") as address:
-        page, base = opened(browser, address)
-        errors: list[str] = []
-        strangers: list[str] = []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on(
-            "request",
-            lambda request: (
-                strangers.append(request.url)
-                if request.url.startswith("http") and not request.url.startswith(base)
-                else None
-            ),
-        )
-        titles = []
-        for name in PAGES:
-            page.goto(f"{base}/{name}")
-            settled(page)
-            assert page.locator("[data-testid=stException]").count() == 0
-            titles.append(page.locator("h1").inner_text())
-        page.close()
+    page, base = opened(browser, address)
+    errors: list[str] = []
+    strangers: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on(
+        "request",
+        lambda request: (
+            strangers.append(request.url)
+            if request.url.startswith("http") and not request.url.startswith(base)
+            else None
+        ),
+    )
+    titles = []
+    for name in PAGES:
+        page.goto(f"{base}/{name}")
+        settled(page)
+        assert page.locator("[data-testid=stException]").count() == 0
+        titles.append(page.locator("h1").inner_text())
+    page.close()
     assert titles == ["People", "Identify", "Verify", "Stylize", "Models"]
     assert errors == []
     assert strangers == []
@@ -114,29 +121,28 @@ def test_a_double_click_enrols_once(browser: Any, home: Path, tmp_path: Path) ->
     assert notes.read_text() == "Ann\n"
 
 
-def test_styles_are_chosen_by_clicks_and_stay_chosen(browser: Any, home: Path) -> None:
-    with served(home, "-m", "ui.cli") as address:
-        page, base = opened(browser, address)
-        page.goto(f"{base}/stylize")
-        settled(page)
+def test_styles_are_chosen_by_clicks_and_stay_chosen(browser: Any, address: str) -> None:
+    page, base = opened(browser, address)
+    page.goto(f"{base}/stylize")
+    settled(page)
 
-        def tile(name: str) -> Any:
-            return page.get_by_role("button", name=name, exact=True)
+    def tile(name: str) -> Any:
+        return page.get_by_role("button", name=name, exact=True)
 
-        def share(name: str) -> Any:  # names stand between marks that nobody sees
-            return page.get_by_text(re.compile(f"Share of .?{name}"))
+    def share(name: str) -> Any:  # names stand between marks that nobody sees
+        return page.get_by_text(re.compile(f"Share of .?{name}"))
 
-        for name in ("waves", "mosaic", "batik", "cubist"):
-            tile(name).click()
-        share("cubist").wait_for(timeout=60_000)
-        settled(page)
-        assert tile("terrazzo").is_disabled()  # four are as many as are mixed
-        tile("batik").click()
-        share("batik").wait_for(state="detached", timeout=60_000)
-        settled(page)
-        assert tile("terrazzo").is_enabled()
-        pressed = page.locator("button[aria-pressed=true] .name").all_inner_texts()
-        page.close()
+    for name in ("waves", "mosaic", "batik", "cubist"):
+        tile(name).click()
+    share("cubist").wait_for(timeout=60_000)
+    settled(page)
+    assert tile("terrazzo").is_disabled()  # four are as many as are mixed
+    tile("batik").click()
+    share("batik").wait_for(state="detached", timeout=60_000)
+    settled(page)
+    assert tile("terrazzo").is_enabled()
+    pressed = page.locator("button[aria-pressed=true] .name").all_inner_texts()
+    page.close()
     assert pressed == ["mosaic", "waves", "cubist"]
 
 
@@ -203,9 +209,9 @@ def another_port(page: str) -> Iterator[tuple[str, list[str]]]:
         server.shutdown()
 
 
-def test_a_page_on_another_port_learns_nothing_and_gets_nowhere(browser: Any, home: Path) -> None:
+def test_a_page_on_another_port_learns_nothing_and_gets_nowhere(browser: Any, address: str) -> None:
     """Even one that has somehow learnt the path; the browser has the page open at the same time."""
-    with served(home, "-m", "ui.cli") as address, browser.new_context() as context:
+    with browser.new_context() as context:
         own = context.new_page()
         own.goto(address)
         settled(own)
@@ -241,34 +247,32 @@ def test_a_page_on_another_port_learns_nothing_and_gets_nowhere(browser: Any, ho
 
 
 def test_a_reload_and_a_second_tab_work_and_another_browser_does_not(
-    browser: Any, home: Path
+    browser: Any, address: str
 ) -> None:
-    with served(home, "-m", "ui.cli") as address:
-        with browser.new_context() as context:
-            page = context.new_page()
-            page.goto(address)
-            settled(page)
-            page.reload()
-            settled(page)
-            again = context.new_page()
-            again.goto(address)
-            settled(again)
-            assert again.url == page.url
-        with browser.new_context() as stranger:  # another browser, with no cookie
-            page = stranger.new_page()
-            for path in (again.url, "/".join(address.split("/")[:3])):
-                page.goto(path)
-                assert page.get_by_text("Open the address").count() == 1
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(address)
+        settled(page)
+        page.reload()
+        settled(page)
+        again = context.new_page()
+        again.goto(address)
+        settled(again)
+        assert again.url == page.url
+    with browser.new_context() as stranger:  # another browser, with no cookie
+        page = stranger.new_page()
+        for path in (again.url, "/".join(address.split("/")[:3])):
+            page.goto(path)
+            assert page.get_by_text("Open the address").count() == 1
 
 
 def test_the_browser_gets_in_by_the_file_that_the_application_opens(
-    browser: Any, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    browser: Any, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with served(home, "-m", "ui.cli") as address:
-        door = tmp_path / "open.html"
-        monkeypatch.setattr(serving.webbrowser, "open", lambda address: True)
-        with serving._opened(tmp_path, address, True), browser.new_context() as context:
-            page = context.new_page()
-            page.goto(door.as_uri())
-            settled(page)
-            assert page.locator("h1").inner_text() == "People"
+    door = tmp_path / "open.html"
+    monkeypatch.setattr(serving.webbrowser, "open", lambda address: True)
+    with serving._opened(tmp_path, address, True), browser.new_context() as context:
+        page = context.new_page()
+        page.goto(door.as_uri())
+        settled(page)
+        assert page.locator("h1").inner_text() == "People"

@@ -1,5 +1,7 @@
 """Verify: whether two photographs show one person, or a photograph somebody who is enrolled."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from recognition.results import Decision, FailedImage, PersonSummary, Use, Verification
@@ -20,11 +22,16 @@ def page() -> None:
         "No photograph is kept.",
     )
     verdict = st.container()
+    people: Sequence[PersonSummary] = ()
+    with components.refusals_shown():
+        people = service.people()
+    against = _against(people)
     left, right = st.columns(2, gap="large")
     with left:
         first = _photograph(service, "One photograph", key="first")
+    second: Upload | PersonSummary | None = None
     with right, components.refusals_shown():
-        second = _other(service)
+        second = _other(service, people, against)
     settings = st.container()
     st.caption(
         "Where a photograph shows several faces, the largest counts. There is no liveness test: "
@@ -61,18 +68,22 @@ def _decision(
     return known
 
 
-def _other(service: RecognitionService) -> Upload | PersonSummary | None:
-    """What the photograph is held against: another one, or somebody enrolled."""
-    people = service.people()
-    against = st.segmented_control(
-        "Against",
+def _against(people: Sequence[PersonSummary]) -> str | None:
+    """The kind of what the photograph is held against, above both, which so begin at one height."""
+    return st.segmented_control(
+        "Compare a photograph with",
         [_PHOTOGRAPH, _SOMEBODY],
         default=memory.begins_with("against", _PHOTOGRAPH),
         key="against",
-        label_visibility="collapsed",
         disabled=not people,
         help=None if people else "Nobody is enrolled yet: enrol somebody on the page People.",
     )
+
+
+def _other(
+    service: RecognitionService, people: Sequence[PersonSummary], against: str | None
+) -> Upload | PersonSummary | None:
+    """What the photograph is held against: another one, or somebody enrolled."""
     if against != _SOMEBODY:
         return _photograph(service, "The other", key="second")
     who = fields.somebody("Whose face may it be?", people, key="whose-face")
