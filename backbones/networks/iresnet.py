@@ -66,13 +66,13 @@ class Unit(nn.Module):
             # Averaged before it is projected (He et al. 2019, ResNet-D): a strided projection
             # would not look at three quarters of the pixels.
             self.shortcut = nn.Sequential(
-                nn.AvgPool2d(stride),
+                nn.AvgPool2d(stride, ceil_mode=True),  # as the strided convolution, of an odd side
                 nn.Conv2d(inputs, outputs, 1, bias=False),
                 nn.BatchNorm2d(outputs),
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) → (B, outputs, H/stride, W/stride)."""
+        """(B, inputs, H, W) → (B, outputs, ⌈H/stride⌉, ⌈W/stride⌉)."""
         return cast(Tensor, self.body(x) + self.shortcut(x))
 
 
