@@ -79,11 +79,19 @@ class Tap:
         name: Unique within its network.
         channels: C of the feature map.
         stride: Pixels of the input between neighbouring cells of the feature map.
+        least: Shorter side of a picture, px, from which on the map has two cells each way; 0: twice
+            the stride, which is enough where every convolution pads.
     """
 
     name: str
     channels: int
     stride: int
+    least: int = 0
+
+    @property
+    def least_side(self) -> int:
+        """Shorter side of a picture, px, from which on the map has two cells each way."""
+        return max(self.least, 2 * self.stride)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from data.tensors import read_tensors
 from .color import Palette
 from .config import Region, StyleConfig
 from .decoder import TAPS, DraftDecoder, Manner, adapted, softened
-from .pyramid import enough, fit, least_side, resize, shrink, size_of
+from .pyramid import enough, fit, resize, shrink, size_of
 from .regions import Area, divide, photograph_stays
 
 ENCODER = "vgg_slim"
@@ -171,7 +171,7 @@ def draft(
     longer = round(config.size * config.style_scale)
 
     def seen(area: Area) -> Area:
-        shrunk = (shrink(style, longer, shorter=least_side(_STRIDE)) for style in area.styles)
+        shrunk = (shrink(style, longer, shorter=2 * _STRIDE) for style in area.styles)
         return replace(area, styles=tuple(palette.style(style, area.share) for style in shrunk))
 
     painted = drafter.paint(palette.content, [seen(area) for area in areas])
@@ -187,7 +187,7 @@ def _check(content: Tensor, styles: Sequence[Tensor], config: StyleConfig) -> No
             f"style_mix has {len(config.style_mix)} weights for {len(styles)} style picture(s): "
             "give one for each, or none"
         )
-    least = least_side(_STRIDE)
+    least = 2 * _STRIDE
     for number, style in enumerate(styles, start=1):
         height, width = size_of(style)
         if min(height, width) < least:

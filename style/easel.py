@@ -15,7 +15,7 @@ from .initial import check_draft, initial_image
 from .network import StyleNetwork
 from .painters import Losses
 from .portraits import Care, Penalised, gentler
-from .pyramid import fit, least_side, paintable, resize, scales, share_steps, shrink, size_of
+from .pyramid import fit, paintable, resize, scales, share_steps, shrink, size_of
 from .regions import Area, divide, photograph_stays
 from .tiled import Cutter
 
@@ -97,7 +97,7 @@ def set_up(
     _check_styles(styles, regions, config, network)
     check_draft(initial, config)
     sides = scales(config.size, config.first_scale, config.scale_factor)
-    schedule = share_steps(config.steps, paintable(size_of(content), sides, network.stride))
+    schedule = share_steps(config.steps, paintable(size_of(content), sides, network.least_side))
     photograph = resize(_batched(content), fit(size_of(content), config.size))
     main = Area(
         styles=tuple(map(_batched, styles)),
@@ -151,7 +151,7 @@ def _check_styles(
     for number, region in enumerate(regions, start=1):
         if not isinstance(region.style, Manner):
             named[f"the style picture of region {number}"] = region.style
-    least = least_side(network.stride)
+    least = network.least_side
     for name, style in named.items():
         height, width = size_of(style)
         if min(height, width) < least:
@@ -182,4 +182,4 @@ def _scaled_style(
 ) -> Tensor:
     """A style picture (1, 3, H, W) as it is looked at in the scale of this longer side, px."""
     longer = round(side * config.style_scale)
-    return shrink(style, longer, shorter=least_side(network.stride))
+    return shrink(style, longer, shorter=network.least_side)

@@ -24,12 +24,20 @@ class StyleNetwork:
         content_taps: Taps at which the content is compared → weight; only the ratios matter.
         style_taps: Taps at which the style is compared → weight; only the ratios matter.
         stride: Stride of the deepest of these taps, px.
+        least: Shorter side of a picture, px, from which on each of them has two cells each way; 0:
+            twice the stride.
     """
 
     extract: Callable[[Tensor], Mapping[str, Tensor]]
     content_taps: Mapping[str, float]
     style_taps: Mapping[str, float]
     stride: int
+    least: int = 0
+
+    @property
+    def least_side(self) -> int:
+        """Shorter side, px, of the smallest picture that it can be painted by."""
+        return max(self.least, 2 * self.stride)
 
     @classmethod
     def of(cls, backbone: Backbone, config: StyleConfig | None = None) -> Self:
@@ -63,6 +71,7 @@ class StyleNetwork:
             content_taps=content,
             style_taps=style,
             stride=max(spec.tap(tap).stride for tap in taps),
+            least=max(spec.tap(tap).least_side for tap in taps),
         )
 
 

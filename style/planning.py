@@ -162,7 +162,7 @@ def measure_cost(
         device: Where.
         areas: How many areas there will be.
     """
-    least = 4 * network.stride  # every tap sees a few places
+    least = max(4 * network.stride, network.least_side)  # every tap sees a few places
     small, large = max(_SMALL, least), max(_LARGE, 2 * least)
     trial = _trial(network, config, device, small, areas)
     trial()  # the first time is slower

@@ -51,23 +51,17 @@ def share_steps(steps: int, sides: tuple[int, ...]) -> tuple[tuple[int, int], ..
     return tuple((side, 1 + b - a) for side, a, b in zip(used, [0, *ends], ends, strict=False))
 
 
-def least_side(stride: int) -> int:
-    """The shorter side, px, at which a tap of this stride still sees two places a direction."""
-    return 2 * stride
-
-
-def paintable(photograph: tuple[int, int], sides: tuple[int, ...], stride: int) -> tuple[int, ...]:
+def paintable(photograph: tuple[int, int], sides: tuple[int, ...], least: int) -> tuple[int, ...]:
     """The scales in which the network's deepest tap still sees something.
 
     Args:
         photograph: (H, W) of the content, px.
         sides: Longer sides of the scales, px, ascending.
-        stride: Stride of the deepest tap, px.
+        least: Shorter side, px, from which on the network sees something.
 
     Raises:
         ArgumentError: Not even the finest is large enough.
     """
-    least = least_side(stride)
     usable = tuple(side for side in sides if min(fit(photograph, side)) >= least)
     if not usable:
         height, width = fit(photograph, sides[-1])

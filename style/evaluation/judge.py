@@ -12,7 +12,7 @@ from backbones.features import FeatureExtractor
 from backbones.network import Backbone
 from data.errors import ArgumentError
 
-from ..pyramid import fit, least_side, resize, shrink, size_of
+from ..pyramid import fit, resize, shrink, size_of
 from .statistics import (
     Moments,
     correlation,
@@ -68,6 +68,7 @@ class Judge:
         content_taps: Sequence[str],
         style_taps: Sequence[str],
         stride: int,
+        least: int = 0,
     ) -> None:
         """Remember the network.
 
@@ -76,11 +77,14 @@ class Judge:
             content_taps: Taps at which the content is compared, each with the same say.
             style_taps: Taps at which the style is compared, each with the same say.
             stride: Stride of the deepest of these taps, px.
+            least: Shorter side of a picture, px, from which on each has two cells each way; 0:
+                twice the stride.
         """
         self._extract = extract
         self.content_taps = tuple(content_taps)
         self.style_taps = tuple(style_taps)
         self.stride = stride
+        self.least_side = max(least, 2 * stride)
 
     @classmethod
     def of(cls, backbone: Backbone) -> Self:
@@ -92,6 +96,7 @@ class Judge:
             content_taps=spec.content_taps,
             style_taps=spec.style_taps,
             stride=max(spec.tap(tap).stride for tap in taps),
+            least=max(spec.tap(tap).least_side for tap in taps),
         )
 
     @torch.no_grad()
@@ -127,7 +132,7 @@ class Judge:
                 f"{len(mix)} weights of a mix for {len(styles)} style picture(s): give one for each"
             )
         longer = min(size, JUDGED_SIZE)
-        least = least_side(self.stride)
+        least = self.least_side
         photograph = resize(content, fit(size_of(content), longer))
         scaled = [shrink(style, round(longer * style_scale), shorter=least) for style in styles]
         for name, picture in [("the picture", photograph), *(("a style", one) for one in scaled)]:

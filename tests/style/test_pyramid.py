@@ -67,14 +67,14 @@ def test_each_scale_takes_fewer_steps_than_the_one_before() -> None:
 
 
 def test_scales_too_small_for_the_network_are_left_out() -> None:
-    assert paintable((100, 400), (64, 128, 256), stride=16) == (128, 256)
+    assert paintable((100, 400), (64, 128, 256), least=32) == (128, 256)
 
 
 def test_a_picture_too_small_for_the_network_is_refused_with_its_size() -> None:
     with pytest.raises(
         ArgumentError, match=r"512×17 px is too small.*32 px.*a size of \d+ will do"
     ):
-        paintable((1000, 30_000), (128, 512), stride=16)
+        paintable((1000, 30_000), (128, 512), least=32)
 
 
 def test_resize_antialiases_and_stays_in_range() -> None:
