@@ -79,7 +79,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def profile(browser: Any, address: str) -> Iterator[tuple[Any, str]]:
     """One browser profile for all the windows, which keeps what it has loaded; the page's place."""
     with browser.new_context() as context:
-        context.set_default_timeout(20_000)  # a machine may be busy
+        context.set_default_timeout(60_000)  # a machine may be busy
         page = context.new_page()
         page.goto(address)
         settled(page)
