@@ -150,7 +150,7 @@ class Bench:
             code = main(words)
         if "--debug shows where" in err.getvalue() or "Traceback" in err.getvalue():
             raise UnforeseenError(err.getvalue().strip())
-        # By which threshold people were told apart is said beside every answer, and is no complaint.
+        # By which threshold people were told apart is said beside answers: that is no complaint.
         lines = err.getvalue().splitlines(keepends=True)
         complaints = "".join(line for line in lines if not line.startswith("threshold "))
         return Said(code=code, out=out.getvalue(), err=complaints)
