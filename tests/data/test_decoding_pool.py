@@ -154,7 +154,7 @@ def test_formats_and_pixels_are_limited_as_they_are_here(pool: DecodingPool, fil
         (b"work", "within 0.4 seconds"),
         (b"eat", "more memory"),
         (b"eat quietly", "broke down"),
-        (b"chatter", "no picture"),
+        (b"chatter", "not a picture"),
         (b"lie", "broke down"),
     ],
 )
@@ -283,7 +283,9 @@ def test_within_the_block_pictures_are_decoded_apart(tmp_path: Path, file: bytes
         with decoding_apart(5) as inner:
             assert inner is pool
         path.write_bytes(b"no picture")
-        with pytest.raises(ImageError, match=r"cannot read .*a\.png: it is no picture"):
+        with pytest.raises(
+            ImageError, match=r"cannot read .*a\.png: it is a text file, not a picture"
+        ):
             load_image(path)
     assert workers() == []
 
