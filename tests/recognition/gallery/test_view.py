@@ -9,7 +9,6 @@ from recognition.gallery.index import TemplateIndex
 from recognition.gallery.matching import Matching
 from recognition.gallery.snapshot import Roll
 from recognition.gallery.view import View, combined
-from recognition.results import Match
 
 D = 4
 
