@@ -63,6 +63,16 @@ class Left:
             return ()
         return face_dialog.shortcomings_of(self.seen, (self.face or 1) - 1)
 
+    @property
+    def can_be_settled(self) -> bool:
+        """Whether it can be enrolled once it is said how."""
+        return self.several or bool(self.poor)
+
+    @property
+    def why(self) -> str:
+        """Why it was left out, as a line of the application."""
+        return f"the face is {', '.join(self.poor)}" if self.poor else self.reason
+
 
 @dataclass(slots=True, kw_only=True)
 class Receipt:
@@ -89,7 +99,7 @@ class Receipt:
     @property
     def can_be_settled(self) -> bool:
         """Whether something was enrolled, or can be from here."""
-        return bool(self.amount) or any(left.several or left.poor for left in self.left)
+        return bool(self.amount) or any(left.can_be_settled for left in self.left)
 
 
 def enrol(
@@ -191,11 +201,18 @@ def show(service: RecognitionService, receipt: Receipt) -> bool:
             st.warning("Nobody was enrolled: see below.", icon=":material/info:")
         if receipt.left:
             st.markdown(f"**Left out: {wording.count(len(receipt.left), 'photograph')}**")
-        for left in receipt.left[:_MOST_SHOWN]:
+        # What cannot be settled stays, and would stand before what can be for ever.
+        ordered = sorted(receipt.left, key=lambda left: not left.can_be_settled)
+        for left in ordered[:_MOST_SHOWN]:
             with components.refusals_shown():
                 _left_out(service, receipt, left, name)
-        if len(receipt.left) > _MOST_SHOWN:
-            st.caption(f"{len(receipt.left) - _MOST_SHOWN} more, once these are settled.")
+        if more := ordered[_MOST_SHOWN:]:
+            with st.expander(f"Left out: {len(more)} more"):
+                for left in more:
+                    st.caption(
+                        f":material/block: {wording.plain(left.upload.name)} – "
+                        f"{wording.on_page(left.why)}"
+                    )
         _enrolled(receipt)
         return st.button("Close", key=f"close-{receipt.number}", icon=":material/close:")
 
@@ -253,10 +270,8 @@ def _left_out(service: RecognitionService, receipt: Receipt, left: Left, name: s
             )
         with st.container(width="stretch", gap=None):
             st.text(wording.shorten(left.upload.name))
-            poor = left.poor
-            why = f"the face is {', '.join(poor)}" if poor else left.reason
-            st.caption(wording.on_page(why))
-        if poor and st.button("Enrol it all the same", key=f"anyway-{key}"):
+            st.caption(wording.on_page(left.why))
+        if left.poor and st.button("Enrol it all the same", key=f"anyway-{key}"):
             with components.at_work("Enrolling"):
                 _settle(service, receipt, left, any_quality=True)
             st.rerun()

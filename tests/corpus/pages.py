@@ -51,14 +51,24 @@ def fill_and_enrol(page: AppTest, name: str, files: Sequence[tuple[str, bytes]])
 
 
 def receipt_of(page: AppTest) -> dict[str, str]:
-    """What the page says of each file that was to be enrolled: its name → the line."""
-    lines = {}
-    for caption in page.caption:
-        text = caption.value.translate(ISOLATES)
-        if text.startswith((":material/block:", ":material/check:")):
+    """What the page says of each file that was to be enrolled: its name → a mark, and the words.
+
+    The mark is `:material/block:` for what was left out, whether or not it can be settled.
+    """
+    lines, left = {}, ""
+    for element in page.main:
+        text = str(getattr(element, "value", "")).translate(ISOLATES)
+        if element.type == "text":  # the name of what was left out; its reason stands below
+            left = text
+        elif element.type in ("caption", "markdown") and left:
+            lines[left], left = f":material/block: {text}", ""
+        elif text.startswith(":material/groups:") and " shows " in text:
+            name, _, rest = text.partition(" ")[2].partition(" shows ")
+            lines[name] = f":material/block: shows {rest}"
+        elif text.startswith((":material/block:", ":material/check:", ":material/warning:")):
             mark, _, rest = text.partition(" ")
             name, _, outcome = rest.partition(" – ")
-            lines[name] = f"{mark} {outcome}"
+            lines[name.partition(" (")[0]] = f"{mark} {outcome}"
     return lines
 
 

@@ -106,9 +106,10 @@ def _can_be_sent(text: str) -> bool:
 
 def _markup_faults(page: AppTest, text: str) -> Iterator[str]:
     """Where a name is not shown as it was typed."""
-    # A colon that a blank follows is the page's own.
-    shown, marks = wording.shorten(text), {re.escape(c) for c in _MARKUP.intersection(text)}
-    active = re.compile("|".join(mark + r"(?=\S)" * (mark == ":") for mark in marks) or "$^")
+    # A colon that a blank follows, and a parenthesis behind one, are the page's own: "(good)".
+    shown, marks = wording.shorten(text), _MARKUP.intersection(text)
+    own = {":": r":(?=\S)", "(": r"(?<!\s)\(", ")": r"(?<!\w)\)"}
+    active = re.compile("|".join(own.get(mark, re.escape(mark)) for mark in marks) or "$^")
     for element in [*page.markdown, *page.caption, *page.success, *page.error, *page.warning]:
         if getattr(element, "allow_html", False):
             yield f"HTML is allowed: {element.value[:200]!r}"
@@ -128,10 +129,25 @@ def _not_renamed(bench: Bench, item: Name) -> Iterator[str]:
             yield "given to somebody"
 
 
+def _numbers_alone(rows: list[list[object]]) -> bool:
+    """Whether each row of a journal of the erased is a gallery's origin, a kind and a number."""
+    return all(
+        isinstance(origin, str)
+        and re.fullmatch(r"[0-9a-f-]{8,40}", origin)
+        and kind in ("person", "template")
+        and type(row) is int
+        for origin, kind, row in rows
+    )
+
+
 def _strays(bench: Bench) -> Iterator[str]:
     """Files that a name has made."""
     known = {"gallery", "gallery/gallery.sqlite", "gallery/index", "jobs"}
+    known |= {"gallery/erased.json"}  # the numbers of whom was erased, and no name
     for path in bench.home.rglob("*"):
         name = path.relative_to(bench.home).as_posix()
         if name not in known and "/index/" not in name and not name.endswith(("-wal", "-shm")):
             yield f"a file of the name {name!r}"
+    journal = bench.home / "gallery" / "erased.json"
+    if journal.exists() and not _numbers_alone(json.loads(journal.read_text())):
+        yield f"more than numbers of the erased: {journal.read_text()[:200]!r}"

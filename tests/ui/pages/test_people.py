@@ -406,6 +406,26 @@ def test_a_poor_face_is_enrolled_all_the_same_where_it_is_said(open_page, servic
     assert "enrolled." not in said(page)
 
 
+def test_of_many_left_out_each_is_told_and_what_can_be_settled_comes_first(
+    open_page, service, picture, said
+):
+    """What cannot be read can never be settled, and may not stand before what can."""
+    reason = "cannot read this picture"
+    service.skipped = dict.fromkeys(range(1, 15), reason) | {15: "the face is blurred"}
+    service.quality = BLURRED
+    page = open_page("people")
+    files = [(f"broken{n}.png", b"no picture", "image/png") for n in range(14)]
+    fill(page, "Ann", [*files, ("blurred.png", picture("blue"), "image/png")])
+    page.run()
+    button(page, "Enrol").click().run()
+    words = said(page).replace("\\", "")
+    assert [n for n in range(14) if f"broken{n}.png" not in words] == []
+    service.skipped = {}
+    button(page, "Enrol it all the same").click().run()
+    assert not page.exception
+    assert "1 photograph enrolled" in said(page)
+
+
 @pytest.mark.parametrize("gone", ["merged", "deleted", "renamed"])
 def test_a_receipt_goes_when_it_is_no_longer_true(open_page, service, picture, said, gone):
     service.names = ["Bob"]
