@@ -106,7 +106,7 @@ def test_every_door_chooses_before_torch_is_there(program: str, chosen: str) -> 
         "class Watch:\n"
         "    def find_spec(self, name, *rest):\n"
         "        if name in ('torch', 'faiss'):\n"
-        "            print('seen', os.environ.get('GOMP_SPINCOUNT')); os._exit(0)\n"
+        "            print('seen', os.environ.get('GOMP_SPINCOUNT'), flush=True); os._exit(0)\n"
         "sys.meta_path.insert(0, Watch())\n"
         f"try:\n    {program}\nexcept SystemExit: pass\n"
         "import torch\n"
