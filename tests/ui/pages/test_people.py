@@ -253,7 +253,7 @@ def test_those_who_look_alike_are_listed_on_request(open_page, service, said):
     button(page, "They are two people").click().run()
     assert not page.exception
     assert service.done == ["'Ann' and 'Bob' said to be two people"]
-    assert "Nobody is near the threshold" in said(page)
+    assert "Nobody is so alike that it would not be by chance" in said(page)
 
 
 def test_groups_are_shown_edited_and_looked_through(open_page, service, said):
