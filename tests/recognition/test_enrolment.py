@@ -26,6 +26,7 @@ class StandInFace:
     """As much of a face as is kept; `number` tells one from another."""
 
     number: int
+    picture: None = None
 
     @property
     def embedding(self) -> np.ndarray:

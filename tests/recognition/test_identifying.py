@@ -11,7 +11,7 @@ from recognition.faces.pipeline import DetectedFace
 from recognition.gallery.matching import Matching
 from recognition.identifying import Question, name_faces
 from recognition.photographs import Seen
-from recognition.results import Face, IdentifiedFace, Match
+from recognition.results import Decision, Face, IdentifiedFace, Match, Use
 
 LANDMARKS = ((38.0, 52.0), (74.0, 52.0), (56.0, 72.0), (42.0, 92.0), (71.0, 92.0))
 
@@ -43,7 +43,10 @@ def named(
         DetectedFace(face, np.array([number], np.float32), crop)
         for number in range(len(similarities))
     )
-    question = Question(top_k=top_k, threshold=0.3, calibration=None, repeats=repeats)
+    decision = Decision(
+        use=Use.IDENTIFY, threshold=0.3, origin="given", wanted=None, strangers=None
+    )
+    question = Question(top_k=top_k, decision=decision, calibration=None, repeats=repeats)
     seen = Seen(name="party.jpg", sha256="ab" * 32, faces=faces)
     return list(name_faces(StandInGallery(similarities), seen, question).faces)  # type: ignore[arg-type]
 
