@@ -60,12 +60,15 @@ class PairUnit:
     ) -> npt.NDArray[np.float64]:
         """The same of one against several: (D,) and (N, D) → (N,)."""
         differences = np.abs(self._faces(first[None]) - self._faces(others))  # (N, 1 or 2, D)
-        return (differences @ self.slopes).mean(axis=1) + self.offset
+        values: npt.NDArray[np.float64] = (differences @ self.slopes).mean(axis=1) + self.offset
+        return values
 
     def _faces(self, vectors: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
         """(N, D) or (N, 2 D) → (N, 1 or 2, D), each of unit length."""
         faces = np.asarray(vectors, dtype=np.float64).reshape(len(vectors), -1, len(self.slopes))
-        return faces / np.maximum(np.linalg.norm(faces, axis=2, keepdims=True), _LEAST)
+        lengths = np.linalg.norm(faces, axis=2, keepdims=True)
+        unit: npt.NDArray[np.float64] = faces / np.maximum(lengths, _LEAST)
+        return unit
 
     def tensors(self) -> dict[str, Tensor]:
         """What a weights file holds of it."""

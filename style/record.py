@@ -4,11 +4,11 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from data.distribution import VERSION
 from data.errors import AppError, StyleError
 from data.files import printable, sha256_of
 from data.formats import IMAGE_SUFFIXES, Depth
@@ -88,7 +88,7 @@ class Record:
     def settings(self) -> dict[str, object]:
         """The record as plain JSON, to be written into the picture; what is None is left out."""
         told = {
-            "version": version("likeness"),
+            "version": VERSION,
             "content": dataclasses.asdict(self.content) if self.content else None,
             "styles": [dataclasses.asdict(style) for style in self.styles] or None,
             "regions": [_plain_region(region) for region in self.regions] or None,

@@ -89,7 +89,9 @@ def _settle(path: Path, mark: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for name in ("audit_stays", "audit_is_kept"):
             connection.execute(f"DROP TRIGGER {name}")
-        connection.execute("UPDATE gallery SET gallery_id = ?, mark = ?", (mark, mark))
+        connection.execute(
+            "UPDATE gallery SET gallery_id = ?, mark = ?, origin_id = ?", (mark,) * 3
+        )
         connection.execute("DELETE FROM audit")
         tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
         for (table,) in tables.fetchall():

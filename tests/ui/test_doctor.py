@@ -9,6 +9,7 @@ import pytest
 
 from backbones.metadata import weights_metadata
 from backbones.registry import create
+from data.distribution import NAME
 from data.tensors import write_tensors
 from ui import doctor
 from ui.cli import main
@@ -39,7 +40,7 @@ def test_a_healthy_installation_passes_and_nothing_is_made(
     }
     assert checks["data folder"]["detail"].startswith(str(home))
     assert checks["weights of vgg19"]["detail"] == "none at hand"
-    assert checks["likeness"]["detail"] == metadata.version("likeness")
+    assert checks["likeness"]["detail"] == metadata.version(NAME)
     assert "found no face, as expected" in checks["self test"]["detail"]
     assert "embedded nothing" in checks["self test"]["detail"]
     assert not home.exists()
