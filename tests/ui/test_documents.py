@@ -100,6 +100,13 @@ def is_mention(words: list[str]) -> bool:
 LINES = list(dict.fromkeys(line for page in PAGES for line in commands_of(page)))
 UNIQUE = list({line.text: line for line in LINES}.values())
 OURS = [line for line in UNIQUE if " likeness " in f" {line.text} "]
+PARSED_ONLY = (
+    "gallery re-embed",  # needs a gallery of another network, or one that has just been moved
+    "likeness app --",  # serves until it is stopped
+    "--check-gradient",  # minutes
+)
+"""Parts of command lines that are read as they are written, and stopped by what is not there."""
+
 NOT_RUN = ("benchmarks/contact_sheet.py",)
 """Scripts that this does not start."""
 
@@ -189,7 +196,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         one, two = people[2 * fold], people[2 * fold + 1]
         pairs += [f"{one}\t1\t2", f"{one}\t1\t{two}\t1"]
     (folder / "pairs.txt").write_text("\n".join(pairs) + "\n")
-    for name in ("test-identities", "train-identities", "kept-out", "people", "test", "v"):
+    for name in (
+        *("test-identities", "train-identities", "kept-out", "people", "test", "v", "unseen"),
+    ):
         (folder / f"{name}.txt").write_text("\n".join([*people, "Ann", "Bob"]))
     (folder / "datasets").mkdir()
     (folder / "datasets" / "lfw").symlink_to(folder, target_is_directory=True)
@@ -318,7 +327,9 @@ def test_a_command_line_does_what_the_document_says(
     code = main(words[1:])
     err = capsys.readouterr().err
     begun = err.splitlines()[-1:] == ["error: the work has begun"]
-    assert begun or code in (0, 3), err
+    # A word that the command does not know is told with the way to its help.
+    parsed = any(part in line.text for part in PARSED_ONLY) and "--help" not in err
+    assert begun or parsed or code in (0, 3), err
     assert "--debug shows where" not in err
 
 
@@ -367,4 +378,6 @@ def test_a_recipe_is_one_as_it_is_written(
 
 def test_the_documents_have_command_lines() -> None:
     assert len(OURS) > 80
+    parsed = [line for line in OURS if any(part in line.text for part in PARSED_ONLY)]
+    assert len(parsed) <= len(OURS) / 10
     assert len(RECIPES) >= 5
