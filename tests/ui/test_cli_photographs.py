@@ -52,7 +52,8 @@ def test_people_are_enrolled_identified_and_verified(
     assert likeness("verify", first, others[0])["same_person"] is True
     other = likeness("verify", first, stranger, code=3)
     assert other["same_person"] is False
-    assert other["cosine_similarity"] < other["threshold"] == 0.267
+    # By the impostor tail that was measured for these weights, no longer by their header.
+    assert other["cosine_similarity"] < other["threshold"] == pytest.approx(0.40, abs=0.02)
 
 
 def test_every_face_of_a_group_is_found(likeness: Callable[..., Any], shared: Path) -> None:

@@ -54,6 +54,7 @@ def test_a_backup_opens_by_the_passphrase_of_its_day(
 ) -> None:
     backup, new_file = tmp_path / "friends.sqlite", tmp_path / "new"
     new_file.write_text("another passphrase")
+    new_file.chmod(0o600)  # one that others may read is refused
     monkeypatch.setenv("LIKENESS_KEY", PASSPHRASE)
     assert main(["gallery", "encrypt"]) == 0
     assert main(["gallery", "backup", str(backup)]) == 0
@@ -78,6 +79,7 @@ def test_the_key_comes_from_the_environment_or_a_file(
 ) -> None:
     key_file = tmp_path / "key"
     key_file.write_text("0123456789abcdef" * 4 + "\n")
+    key_file.chmod(0o600)  # one that others may read is refused
     assert main(["gallery", "encrypt", "--key-file", str(key_file)]) == 0
     before = bytes_of(home)
     capsys.readouterr()
@@ -93,6 +95,7 @@ def test_the_key_comes_from_the_environment_or_a_file(
     assert names(capsys) == ["Ann"]
     new_file = tmp_path / "new"
     new_file.write_text(PASSPHRASE)
+    new_file.chmod(0o600)  # one that others may read is refused
     assert main(["gallery", "rotate", "--data-key", "--new-key-file", str(new_file)]) == 0
     assert main(["people", "list"]) == 1
     monkeypatch.setenv("LIKENESS_KEY", PASSPHRASE)
@@ -110,6 +113,7 @@ def test_a_file_that_holds_no_key_is_refused(
     file = tmp_path / "key"
     if content is not None:
         file.write_bytes(content)
+        file.chmod(0o600)
     before = bytes_of(home)
     assert main(["gallery", "encrypt", "--key-file", str(file)]) == 1
     assert capsys.readouterr().err.count("\n") == 1

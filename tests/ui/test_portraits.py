@@ -25,8 +25,8 @@ GONE = Resemblance(similarity=None, threshold=0.39)
 
 
 def test_a_verdict_is_said_with_its_numbers() -> None:
-    assert verdict(SAME) == "same person, 0.62 against 0.39"
-    assert verdict(OTHER) == "not the same person any more: 0.31 against 0.39"
+    assert verdict(SAME) == "same person, 0.62, where 0.39 is needed"
+    assert verdict(OTHER) == "not the same person any more: 0.31, where 0.39 is needed"
     assert verdict(GONE) == "no face found in the picture any more"
     assert verdict(Resemblance(similarity=0.39, threshold=0.39)).startswith("same person")
 
