@@ -39,7 +39,7 @@ def test_no_two_similarities_on_one_side_of_the_threshold_are_told_apart() -> No
 
 
 def test_the_owner_is_told_the_numbers() -> None:
-    assert wording.against(0.624, 0.39) == "0.62 against 0.39"
+    assert wording.against(0.624, 0.39) == "0.62, where 0.39 is needed"
     assert wording.likely(0.73) == "73 %"
     assert "0\\.12" in wording.on_page("unlike (similarity 0.12)")
 

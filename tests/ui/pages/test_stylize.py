@@ -218,7 +218,7 @@ def test_a_failed_job_says_why(easel, picture, monkeypatch):
     monkeypatch.setattr(orders, "likeness", lambda *_: [sys.executable, "-c", program])
     order(easel, picture)
     until(easel, lambda: easel.error)
-    assert "the picture is too small" in easel.error[0].value
+    assert "The picture is too small" in easel.error[0].value
 
 
 def test_a_cancelled_job_that_could_not_finish_shows_its_last_preview(
@@ -335,7 +335,7 @@ def test_a_preset_is_enough_of_a_style(easel, picture, choose, asked_for):
     assert styles == ["preset:mosaic"]
     assert config == StyleConfig(backbone="squeezenet1_0")
     assert list(regions) == []
-    assert "not today" in easel.error[0].value
+    assert "Not today" in easel.error[0].value
 
 
 @pytest.mark.parametrize("quality", Quality)
@@ -395,7 +395,7 @@ def test_regions_have_a_style_or_none_and_their_own_strength(easel, picture, cho
     easel.selectbox(key="manner-2").set_value("waves").run()
     easel.slider(key="strength-2").set_value(0.25)
     easel.selectbox(key="manner-3").set_value("A picture of its own").run()
-    assert "add the picture of region 3" in easel.error[0].value
+    assert "Add the picture of region 3" in easel.error[0].value
     own = ("own.png", picture("green"), "image/png")
     easel.file_uploader(key="picture-3").set_value(own).run()
     assert not easel.error
@@ -416,7 +416,7 @@ def test_a_mask_of_other_proportions_is_refused_before_anything_starts(easel, pi
     mask = ("m.png", picture("white", (64, 32)), "image/png")
     easel.file_uploader(key="mask-1").set_value(mask).run()
     press(easel, "Paint")
-    assert "the mask of region 1 has 64×32 px" in easel.error[0].value
+    assert "The mask of region 1 has 64×32 px" in easel.error[0].value
     assert not jobs.all_jobs()
 
 
