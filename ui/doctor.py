@@ -10,7 +10,7 @@ from functools import partial
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING
 
-from data.distribution import install_command
+from data.distribution import NAME, install_command
 from data.errors import AppError
 
 from .options import Settings
@@ -91,7 +91,8 @@ def _try(name: str, check: Callable[[], tuple[State, str]]) -> Check:
 
 def _version(distribution: str) -> tuple[State, str]:
     try:
-        return State.OK, metadata.version(distribution)
+        name = NAME if distribution == "likeness" else distribution
+        return State.OK, metadata.version(name)
     except metadata.PackageNotFoundError:
         return State.FAILED, f"not installed: {install_command()}"
 
