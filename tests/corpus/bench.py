@@ -20,7 +20,7 @@ from unittest.mock import patch
 
 import typer
 
-from recognition.engine import Choice, Engine, Pipeline
+from recognition.engine import DEFAULT_MODEL, Choice, Engine, Pipeline
 from recognition.service import RecognitionService
 from style.service import StyleService
 from ui import resources
@@ -100,7 +100,7 @@ class Bench:
         for name in ("LIKENESS_WEIGHTS", "LIKENESS_WEIGHTS_FILE", "LIKENESS_GALLERY"):
             os.environ.pop(name, None)
         self.pipeline: Pipeline = Engine(
-            Choice(home=self.home, device="cpu"), lambda: None
+            Choice(home=self.home, model=DEFAULT_MODEL, device="cpu"), lambda: None
         ).pipeline
         # Made anew for each command line, it would be most of the time that they take.
         commands = typer.main.get_command(app)

@@ -44,7 +44,7 @@ def test_the_list_says_what_a_network_is_and_where_its_weights_are(
     vgg = models["vgg19"]
     assert vgg["weights"] is None
     assert vgg["expected_at"] == str(home / "weights" / "vgg19.safetensors")
-    assert {"name": "relu4_2", "channels": 512, "stride": 8} in vgg["taps"]
+    assert {"name": "relu4_2", "channels": 512, "stride": 8, "least": 16} in vgg["taps"]
     assert vgg["content_taps"] == ["relu4_2"]
     assert vgg["downloads"][0]["licence"]
     assert models["mobilefacenet"]["parameters"] < 1_100_000

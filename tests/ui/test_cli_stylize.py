@@ -405,7 +405,7 @@ def test_who_is_still_the_person_is_said(
     FakeService.faces = (Resemblance(similarity=0.62, threshold=0.39),)
     out = tmp_path / "out.png"
     assert main(["stylize", *pictures, "-o", str(out), "--steps", "2", "--keep-identity"]) == 0
-    assert capsys.readouterr().out.endswith("s; same person, 0.62 against 0.39\n")
+    assert capsys.readouterr().out.endswith("s; same person, 0.62, where 0.39 is needed\n")
     [call] = FakeService.calls
     assert call.config.keep_identity
     assert callable(call.portrait)
@@ -426,7 +426,7 @@ def test_who_is_not_the_person_any_more_has_an_exit_code_and_a_picture(
     assert main(["stylize", *pictures, "-o", str(out), *options]) == 3
     printed = capsys.readouterr()
     assert printed.err.count("\n") == 1
-    assert "face 2: not the same person any more: 0.31 against 0.39" in printed.err
+    assert "face 2: not the same person any more: 0.31, where 0.39 is needed" in printed.err
     _plan, first, last = map(json.loads, printed.out.splitlines())
     assert "faces" not in first
     assert [face["same_person"] for face in last["faces"]] == [True, False]

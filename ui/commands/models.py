@@ -82,7 +82,7 @@ def _as_json(model: "BackboneDescription") -> dict[str, Any]:
         "input_size": spec.input_size,
         "embedding_size": spec.dimension,
         "alignment": spec.alignment,
-        "taps": [asdict(tap) for tap in spec.taps],
+        "taps": [asdict(tap) | {"least": tap.least_side} for tap in spec.taps],
         "content_taps": spec.content_taps,
         "style_taps": spec.style_taps,
         "weights": str(model.weights.path) if model.weights else None,

@@ -120,11 +120,11 @@ def test_two_processes_follow_the_loss_curve_of_one(
     for process in two:
         assert process[name]["error"] is None
         together = [losses["total"] for losses in process[name]["losses"]]
-        assert together == pytest.approx(alone, rel=1e-5, abs=1e-4)
+        assert together == pytest.approx(alone, rel=1e-4, abs=1e-4)
     assert abs(alone[0] - alone[-1]) > 0.1  # a curve that could differ
     lines = (runs[name].out / "metrics.jsonl").read_text().splitlines()
     for line, expected in zip(lines, terms, strict=True):
-        assert json.loads(line)["losses"] == pytest.approx(expected, rel=1e-5, abs=1e-4)
+        assert json.loads(line)["losses"] == pytest.approx(expected, rel=1e-4, abs=1e-4)
     first, second = (
         load_backbone(None, weights=out / "last.safetensors").backbone.state_dict()
         for out in (runs[name].out, tmp_path / "one")
@@ -148,7 +148,7 @@ def test_two_processes_go_on_with_the_run_of_one(two: list[dict[str, dict[str, A
         whole, rest = process["group"]["losses"], process["continued"]["losses"]
         assert len(rest) == len(whole) * 2 // 3
         for losses, expected in zip(rest, whole[-len(rest) :], strict=True):
-            assert losses == pytest.approx(expected, rel=1e-5, abs=1e-4)
+            assert losses == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
 def test_what_is_no_number_in_one_process_stops_all_and_leaves_the_last_good_weights(

@@ -256,13 +256,15 @@ def test_a_picture_left_half_painted_is_gone_on_with(easel, picture, monkeypatch
     assert "Go on painting" not in [button.label for button in easel.button]
 
 
-def test_what_the_picture_will_take_is_said_before(easel, picture, monkeypatch, said):
+def test_what_the_picture_will_take_is_said_before(easel, picture, monkeypatch):
     plan = {"memory": 6e8, "limit": 1e10, "seconds": 125.0, "scales": [{"tile": 512}]}
-    first = f"print({json.dumps({'plan': plan}).replace('null', 'None')!r}, flush=True)\n"
+    line = json.dumps({"plan": plan})
+    first = f"print({line!r}, flush=True)\ntime.sleep(6)\n"  # later, the steps' own time is said
     slow = PAINTER.replace("{pause}", "0.05").replace("stopped = []\n", f"stopped = []\n{first}")
     monkeypatch.setattr(orders, "likeness", lambda *_: [sys.executable, "-c", slow])
     order(easel, picture)
-    until(easel, lambda: "Takes about 2 min and 0.6 GB of memory, in tiles." in said(easel))
+    takes = "Takes about 2 min and 0.6 GB of memory, in tiles."
+    until(easel, lambda: any(takes in bar.proto.text for bar in easel.get("progress")))
     press(easel, "Cancel")
 
 
