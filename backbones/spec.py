@@ -102,10 +102,12 @@ class WeightsSource:
         name: Short name of the set that they were trained on, for lists.
         url: Where the file is.
         sha256: Its digest in lower-case hexadecimal: 64 digits, or the leading ones (at least 8)
-            where the publisher states no more, as torchvision does in its file names.
+            where no more of it is known, which `short_digest` then has to say.
         size: The file's length in bytes, right to a thousandth: torchvision states no more.
         trained_on: What the network has seen, in words.
         licence: The terms of use, in words.
+        short_digest: Why `sha256` is not whole, and what that leaves open: a sentence that users
+            are shown before they agree to the download; None: it is whole.
     """
 
     name: str
@@ -114,15 +116,22 @@ class WeightsSource:
     size: int
     trained_on: str
     licence: str
+    short_digest: str | None = None
 
     def __post_init__(self) -> None:
-        """Check that the digest can tell one file from another.
+        """Check that the digest can tell one file from another, or that it is said to be short.
 
         Raises:
-            ValueError: `sha256` is not 8 … 64 hexadecimal digits, or `size` is not above 0.
+            ValueError: `sha256` is not 8 … 64 hexadecimal digits; it has fewer than 64 and nothing
+                says so, or has 64 and something says it is short; or `size` is not above 0.
         """
         if not 8 <= len(self.sha256) <= 64 or set(self.sha256) - set("0123456789abcdef"):
             raise ValueError(f"sha256 must be 8 to 64 hexadecimal digits, not {self.sha256!r}")
+        if (len(self.sha256) < 64) is not bool(self.short_digest):
+            raise ValueError(
+                f"sha256 must be whole, 64 digits, or have a short_digest that says why it is not: "
+                f"{self.sha256!r}, {self.short_digest!r}"
+            )
         if self.size <= 0:
             raise ValueError(f"size must be above 0, not {self.size}")
 

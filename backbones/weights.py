@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from data.errors import ArgumentError, WeightsError
-from data.files import printable, private_folder
+from data.files import printable, private_folder, sha256_of
 from data.tensors import read_tensors, write_tensors
 
 from .dlib_file import ARCHITECTURE, INSTALL, SUFFIX, read_file
@@ -158,7 +158,8 @@ def download_weights(
     """Fetch a network's weights from their publisher and keep them as safetensors.
 
     The publisher's file is checked against its sha256, opened once without letting any code in it
-    run, stripped of what the network does not use, and removed.
+    run, stripped of what the network does not use, and removed. What is kept has the digest of what
+    it was made from in its metadata (`source_sha256`).
 
     Args:
         name: One of `registry.available()`.
@@ -182,7 +183,11 @@ def download_weights(
     backbone = _blank(spec, published)
     tensors = fit_tensors(backbone, read_published(published), printable(published))
     metadata = weights_metadata(
-        spec, source=source.url, training_data=source.trained_on, licence=source.licence
+        spec,
+        source=source.url,
+        source_sha256=sha256_of(published),
+        training_data=source.trained_on,
+        licence=source.licence,
     )
     try:
         write_tensors(kept, tensors, metadata)

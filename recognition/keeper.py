@@ -27,7 +27,8 @@ from .results import PersonSummary
 from .secrets import (
     KEY_FILE_VARIABLE,
     Ask,
-    find_secret,
+    SecretFinder,
+    Warn,
     keep_in_keyring,
     open_to_others,
     secret_in_environment,
@@ -47,6 +48,7 @@ class PeopleKeeper(Editable):
             folder's own.
         ask: Asks for what opens an encrypted gallery, where it is neither in the environment nor in
             the operating system's keyring.
+        warn: Told once if what opens it is easy to guess.
     """
 
     def __init__(
@@ -54,8 +56,9 @@ class PeopleKeeper(Editable):
         home: Path | None = None,
         gallery: str | None = None,
         ask: Ask = lambda: None,
+        warn: Warn = lambda _: None,
     ) -> None:
-        self._ask = ask
+        self._find = SecretFinder(ask, warn)
         self._secret: str | None = None
         self._is_shut = False  # by `lock`, until `unlock`
         self._opened_by: str | None = None
@@ -392,7 +395,7 @@ class PeopleKeeper(Editable):
     def _find_secret(self, key_id: str) -> str | None:
         if self._is_shut:
             return None
-        self._opened_by = self._secret or find_secret(key_id, self._ask)
+        self._opened_by = self._secret or self._find(key_id)
         return self._opened_by
 
     def _is_given(self) -> bool:

@@ -21,7 +21,7 @@ from .gallery.places import folder_of, place_of
 from .gallery.protocol import nobody_enrolled
 from .gallery.succession import Embedded, Succeeded, Succession, Waiting
 from .gallery.templates import EmbeddingModel
-from .secrets import Ask, find_secret
+from .secrets import Ask, SecretFinder, Warn
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -85,20 +85,26 @@ class ReEmbedding:
         home: The data folder; None takes LIKENESS_HOME or the user's own.
         gallery: A folder; None takes LIKENESS_GALLERY, or else the data folder's gallery.
         ask: See `PeopleKeeper`.
+        warn: The same.
 
     Raises:
         GalleryError: There is no gallery, or it is kept in Milvus.
     """
 
     def __init__(
-        self, home: Path | None = None, gallery: str | None = None, ask: Ask = lambda: None
+        self,
+        home: Path | None = None,
+        gallery: str | None = None,
+        ask: Ask = lambda: None,
+        warn: Warn = lambda _: None,
     ) -> None:
         self._home = data_home(home)
+        find_secret = SecretFinder(ask, warn)
         asked: dict[str, str | None] = {}
 
         def secret(key_id: str) -> str | None:
             if key_id not in asked:  # nobody is asked twice
-                asked[key_id] = find_secret(key_id, ask)
+                asked[key_id] = find_secret(key_id)
             return asked[key_id]
 
         place = folder_of(place_of(gallery, self._home, secret), "re-embedding")

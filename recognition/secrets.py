@@ -10,6 +10,8 @@ from data.distribution import install_command
 from data.errors import AppError, ArgumentError, LockedError
 from data.files import mode_for_others, printable, read_regular
 
+from .gallery.keys import weakness_of
+
 KEY_VARIABLE = "LIKENESS_KEY"
 """The environment variable that may hold it."""
 
@@ -21,6 +23,35 @@ _LONGEST = 10_000  # bytes of a file that holds it
 
 Ask = Callable[[], str | None]
 """Asks the user; None where there is nobody to ask."""
+
+Warn = Callable[[str], None]
+"""Told one line that the user should read."""
+
+
+class SecretFinder:
+    """Finds what opens a gallery, and says once where that is easy to guess.
+
+    A new passphrase that is easy to guess is refused; a gallery that has one from before is opened.
+
+    Args:
+        ask: Asks the user.
+        warn: Told so.
+    """
+
+    def __init__(self, ask: Ask, warn: Warn = lambda _: None) -> None:
+        self._ask, self._warn = ask, warn
+        self._has_warned = False
+
+    def __call__(self, key_id: str) -> str | None:
+        """See `find_secret`."""
+        secret = find_secret(key_id, self._ask)
+        if secret is not None and not self._has_warned and (why := weakness_of(secret)):
+            self._has_warned = True
+            self._warn(
+                f"the passphrase that was given for the gallery {why}; change it by `likeness "
+                "gallery rotate`"
+            )
+        return secret
 
 
 def find_secret(key_id: str, ask: Ask) -> str | None:

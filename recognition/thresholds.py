@@ -16,7 +16,7 @@ from .inventory import LookAlikes
 from .keeper import PeopleKeeper
 from .photographs import ProgressCallback
 from .results import Calibration, Decision, PersonSummary, Use
-from .secrets import Ask
+from .secrets import Ask, Warn
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -44,6 +44,7 @@ class ThresholdKeeper(PeopleKeeper):
         device: `auto`, `cpu` or `cuda`.
         pipeline: Takes the place of detector and network.
         ask: See `PeopleKeeper`.
+        warn: The same.
     """
 
     def __init__(
@@ -56,8 +57,9 @@ class ThresholdKeeper(PeopleKeeper):
         device: str = "auto",
         pipeline: Pipeline | None = None,
         ask: Ask = lambda: None,
+        warn: Warn = lambda _: None,
     ) -> None:
-        super().__init__(home, gallery, ask)
+        super().__init__(home, gallery, ask, warn)
         choice = Choice(home=self._home, model=model, weights=weights, device=device)
         self._engine = Engine(choice, self._remembered_model, pipeline)
 

@@ -20,7 +20,7 @@ from .gallery.protocol import nobody_enrolled
 from .gallery.records import Added
 from .gallery.searching import aside_in
 from .results import Calibration, Use
-from .secrets import Ask, find_secret, secret_in_environment
+from .secrets import Ask, SecretFinder, Warn, secret_in_environment
 
 Progress = Callable[[int, int], None]
 
@@ -58,6 +58,7 @@ class Upkeep:
         gallery: A folder or an address of Milvus; None takes LIKENESS_GALLERY, or else the data
             folder's gallery.
         ask: See `PeopleKeeper`.
+        warn: The same.
     """
 
     def __init__(
@@ -65,8 +66,9 @@ class Upkeep:
         home: Path | None = None,
         gallery: str | None = None,
         ask: Ask = lambda: None,
+        warn: Warn = lambda _: None,
     ) -> None:
-        self._ask = ask
+        self._find_secret = SecretFinder(ask, warn)
         self._home = data_home(home)
         self._place = place_of(gallery, self._home, self._find_secret, _is_given)
 
@@ -223,9 +225,6 @@ class Upkeep:
             except OSError as error:
                 reason = error.strerror or error
                 raise GalleryError(f"cannot remove {printable(place)}: {reason}") from error
-
-    def _find_secret(self, key_id: str) -> str | None:
-        return find_secret(key_id, self._ask)
 
 
 def _is_given() -> bool:

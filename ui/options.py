@@ -131,7 +131,8 @@ class Settings:
         """The recognition service with these settings; this imports torch.
 
         Args:
-            on_terminal: Whether the passphrase of an encrypted gallery is asked for there.
+            on_terminal: Whether the passphrase of an encrypted gallery is asked for there, and said
+                to be weak there if it is; the page does both by itself.
         """
         share_processors()
         from recognition.service import RecognitionService
@@ -143,6 +144,7 @@ class Settings:
             weights=self.weights,
             device=self.chosen_device,
             ask=passphrase.ask if on_terminal else lambda: None,
+            warn=output.print_warning if on_terminal else lambda _: None,
         )
         for warning in service.exposed:
             output.print_warning(warning)

@@ -212,7 +212,11 @@ def offered(
         publisher = publish(content)
         spec, builder = registry._builders["squeezenet1_0"]
         source = dataclasses.replace(
-            spec.weights[0], url=publisher.url, sha256=sha256_of(content), size=len(content)
+            spec.weights[0],
+            url=publisher.url,
+            sha256=sha256_of(content),
+            size=len(content),
+            short_digest=None,
         )
         changed = dataclasses.replace(spec, weights=(source,))
         monkeypatch.setitem(registry._builders, "squeezenet1_0", (changed, builder))
@@ -238,6 +242,7 @@ def test_a_download_is_kept_as_safetensors_without_the_classifier(
     assert home.stat().st_mode & 0o077 == 0
     assert told[-1][0] == told[-1][1] == len(publisher.content)
     assert file.metadata["source"] == publisher.url
+    assert file.metadata["source_sha256"] == sha256_of(publisher.content)
     assert file.metadata["training_data"] == "ImageNet-1K"
     assert not any("classifier" in key for key in read_tensors(file.path).tensors)
     loaded = load_backbone("squeezenet1_0")

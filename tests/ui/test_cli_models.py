@@ -10,6 +10,7 @@ import pytest
 import backbones.weights
 import data.assets
 from backbones.dlib_file import installed_file
+from backbones.registry import available, spec_of
 from data.errors import WeightsError
 from ui.cli import main
 
@@ -30,7 +31,8 @@ def fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         names.append(name)
         progress(50, 100)
         progress(100, 100)
-        return SimpleNamespace(path=tmp_path / "weights.safetensors")
+        metadata = {"source_sha256": "ab" * 32}
+        return SimpleNamespace(path=tmp_path / "weights.safetensors", metadata=metadata)
 
     monkeypatch.setattr(backbones.weights, "download_weights", fetch)
     return names
@@ -108,6 +110,25 @@ def test_consent_may_be_given_beforehand(
     assert out == f"vgg19: {tmp_path / 'weights.safetensors'}\n"
     assert "BSD" in err
     assert fetched == ["vgg19"]
+
+
+@pytest.mark.parametrize("name", [name for name in available() if spec_of(name).weights])
+def test_whoever_agrees_to_a_file_whose_digest_is_known_in_part_is_told_so(
+    name: str,
+    fetched: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    [source] = spec_of(name).weights
+    said = (source.short_digest or "first 8 of the 64 digits").rstrip(".")
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    assert main(["models", "download", name]) == 2
+    assert (said in capsys.readouterr().err) is bool(source.short_digest)
+    assert main(["models", "download", name, "--yes"]) == 0
+    err = capsys.readouterr().err
+    assert (said in err) is bool(source.short_digest)
+    assert ("ab" * 32 in err) is bool(source.short_digest)  # to compare with somebody else's
+    assert fetched == [name]
 
 
 def test_progress_may_be_lines_of_json(

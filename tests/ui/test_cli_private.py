@@ -120,6 +120,64 @@ def test_a_file_that_holds_no_key_is_refused(
     assert bytes_of(home) == before
 
 
+@pytest.fixture
+def weak(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The gallery opens by a passphrase that would be refused today."""
+    from recognition.keeper import PeopleKeeper
+
+    with PeopleKeeper() as keeper, monkeypatch.context() as before:
+        before.setattr(keys, "weakness_of", lambda _: None)
+        keeper.encrypt("password1")
+    return "password1"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["people", "list"],
+        ["people", "rename", "Ann", "Anne"],
+        ["people", "undo"],
+        ["gallery", "info", "--json"],
+        ["gallery", "check"],
+        ["gallery", "index"],
+        ["gallery", "backup", "copy.sqlite"],
+        ["gallery", "export", "copy.zip"],
+        ["gallery", "audit"],
+        ["gallery", "decrypt"],
+    ],
+)
+def test_whatever_opens_a_gallery_by_a_weak_passphrase_says_so_once(
+    weak: str,
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LIKENESS_KEY", weak)
+    main(words)
+    out, err = capsys.readouterr()
+    assert err.count("easy to guess") == 1
+    assert "likeness gallery rotate" in err
+    assert weak not in err
+    assert "easy to guess" not in out
+
+
+def test_a_passphrase_that_is_asked_for_is_weighed_too_and_a_strong_one_is_not_spoken_of(
+    weak: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(passphrase, "_is_on_terminal", lambda: True)
+    monkeypatch.setattr(passphrase, "_typed", lambda prompt: weak)
+    assert main(["people", "list"]) == 0
+    assert capsys.readouterr().err.count("easy to guess") == 1
+    monkeypatch.setattr(passphrase, "ask_new", lambda: PASSPHRASE)
+    assert main(["gallery", "rotate"]) == 0
+    monkeypatch.setattr(passphrase, "_typed", lambda prompt: PASSPHRASE)
+    capsys.readouterr()
+    assert main(["people", "list"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_a_short_passphrase_and_two_sources_are_bad_arguments(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

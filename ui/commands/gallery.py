@@ -316,7 +316,7 @@ def re_embed(
 
     if confirm and undo:
         raise ArgumentError("--confirm and --undo exclude each other: give one")
-    work = ReEmbedding(settings.home, settings.gallery, passphrase.ask)
+    work = ReEmbedding(settings.home, settings.gallery, passphrase.ask, output.print_warning)
     if confirm or undo:
         (work.confirm if confirm else work.undo)()
         output.print_line(
@@ -375,4 +375,4 @@ def _print_added(what: str, added: "Added") -> None:
 def _upkeep(settings: Settings) -> "Upkeep":
     from recognition.upkeep import Upkeep
 
-    return Upkeep(settings.home, settings.gallery, passphrase.ask)
+    return Upkeep(settings.home, settings.gallery, passphrase.ask, output.print_warning)

@@ -54,6 +54,8 @@ def download(
     with bar as advance:
         progress = output.progress_lines() if json_lines else advance
         weights = download_weights(name, home=settings.home, progress=progress)
+    if sources[0].short_digest:
+        output.print_note(f"what came has the sha256 {weights.metadata['source_sha256']}")
     if not json_lines:
         output.print_line(f"{name}: {weights.path}")
     return 0
@@ -65,6 +67,8 @@ def _ask(name: str, source: "WeightsSource", *, agreed: bool) -> None:
         f"{name}: {output.megabytes(source.size)} from {source.url}, trained on "
         f"{source.trained_on}; licence: {source.licence}"
     )
+    if source.short_digest:
+        terms = f"{terms}. {output.one_line(source.short_digest).rstrip('.')}"
     if not agreed and not sys.stdin.isatty():
         raise ArgumentError(f"{terms}: agree with --yes")
     print(terms, file=sys.stderr)

@@ -79,6 +79,8 @@ def _offer(name: str, source: "WeightsSource") -> None:
         st.caption(f"Trained on {wording.literal(source.trained_on)}")
         st.caption(f"Licence: {wording.literal(source.licence)}")
         st.caption(f"From {wording.literal(source.url)}")
+        if source.short_digest:
+            st.caption(f":material/info: {wording.literal(source.short_digest)}")
         if st.button("Agree and download", type="primary", key=f"download-{name}"):
             with components.refusals_shown():
                 with components.at_work("Starting"):

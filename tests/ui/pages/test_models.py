@@ -63,6 +63,17 @@ def test_a_download_on_consent_shows_how_far_it_is_and_can_be_cancelled(open_pag
     until(page, lambda: "download-inception_resnet_v1" in [button.key for button in page.button])
 
 
+def test_what_is_open_about_a_digest_that_is_known_in_part_stands_by_the_button(open_page, said):
+    from backbones.registry import available, spec_of
+    from ui.wording import literal
+
+    short = [one for name in available() for one in spec_of(name).weights if one.short_digest]
+    words = said(open_page("models"))
+    for source in short:
+        assert literal(source.short_digest) in words
+    assert words.count("digits of this file") == len(short)
+
+
 def test_a_download_that_fails_says_why_and_can_be_tried_again(open_page, fetcher):
     fetcher("import sys; sys.exit('error: cannot fetch it: no network')")
     page = open_page("models")
