@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .blocks.padding import continue_picture
+from .blocks.padding import continue_maps, continue_picture
 from .blocks.pooling import exchange_pooling
 from .network import Backbone, Stage, run_stages
 from .spec import Pooling
@@ -38,7 +38,8 @@ class FeatureExtractor(nn.Module):
             backbone: Where the layers come from.
             taps: Names of its taps.
             pooling: What stands in the place of max pooling.
-            continued: Whether the first convolution sees pictures continued beyond their borders.
+            continued: Whether pictures and maps are continued beyond their borders: the first
+                convolution always pads, and no convolution pads by zeros.
             dtype: In what the layers compute; the feature maps are of it.
 
         Raises:
@@ -79,7 +80,7 @@ class FeatureExtractor(nn.Module):
 
 
 def _with_pictures_continued(stages: Sequence[Stage]) -> list[Stage]:
-    """The stages, of which the first convolution pads by repeating the outermost pixels."""
+    """The stages, whose convolutions pad by repeating what lies outermost, the first one always."""
     altered: list[Stage] = []
     found = False
     for name, layers in stages:
@@ -87,7 +88,7 @@ def _with_pictures_continued(stages: Sequence[Stage]) -> list[Stage]:
         for layer in layers:
             new = None if found else continue_picture(layer)
             found = found or new is not None
-            kept.append(layer if new is None else new)
+            kept.append(continue_maps(layer if new is None else new))
         altered.append((name, tuple(kept)))
     return altered
 

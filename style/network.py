@@ -44,7 +44,8 @@ class StyleNetwork:
         """The network of a backbone, cut off behind the last tap that is looked at.
 
         Its first convolution sees the picture continued beyond its borders, by half a kernel of
-        repeated pixels (K. Crowson's style-transfer-pytorch).
+        repeated pixels (K. Crowson's style-transfer-pytorch), and so do the others, departing
+        from her, their maps: what is padded by zeros is painted with a frame of stripes.
 
         Args:
             backbone: On its device.

@@ -29,6 +29,34 @@ def continue_picture(layer: nn.Module) -> nn.Module | None:
     return None
 
 
+def continue_maps(layer: nn.Module) -> nn.Module:
+    """The layer, with every convolution that pads by zeros repeating the outermost places instead.
+
+    Zeros are no feature map's usual values: near the borders the deeper maps are darker and see
+    edges that are not there, the more so the deeper they are, and a picture whose maps are to
+    have a style's statistics gets stripes and a dull frame to make up for it.
+
+    Args:
+        layer: A layer of a network; it stays as it is.
+
+    Returns:
+        A layer of the same weights, which it shares; the layer itself if it pads nothing.
+    """
+    if not any(map(_pads_by_zeros, layer.modules())):
+        return layer
+    shared = {id(tensor): tensor for tensor in (*layer.parameters(), *layer.buffers())}
+    layer = copy.deepcopy(layer, shared)
+    for module in filter(_pads_by_zeros, layer.modules()):
+        module.padding_mode = "replicate"  # type: ignore[assignment]
+    return layer
+
+
+def _pads_by_zeros(module: nn.Module) -> bool:
+    if not isinstance(module, nn.Conv2d) or module.padding_mode != "zeros":
+        return False
+    return module.padding == "same" or any(width != 0 for width in module.padding)
+
+
 def _continued(convolution: nn.Conv2d) -> nn.Module:
     """The convolution behind a padding that repeats the outermost pixels, whatever its own is."""
     height, width = (

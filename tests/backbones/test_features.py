@@ -71,7 +71,7 @@ def test_pooling_and_precision_are_the_extractor_s_own() -> None:
         assert torch.equal(features, expected[tap])  # the network itself is as it was
 
 
-def test_pictures_are_continued_under_the_first_convolution_alone() -> None:
+def test_pictures_are_continued_under_the_first_convolution() -> None:
     network = create("vgg19_quarter", seed=0)
     images = _images()
     seen = FeatureExtractor(network, ["relu1_1"], continued=True)(images)["relu1_1"]
