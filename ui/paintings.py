@@ -11,6 +11,7 @@ from data.files import printable
 from style.config import StyleConfig
 
 from . import output
+from .styles import is_preset, style_file
 
 if TYPE_CHECKING:
     from style.evaluation.paintings import Judged, Painting
@@ -82,11 +83,15 @@ def find_paintings(
     return paintings, failed, painters
 
 
-def read_manifest(path: Path) -> "tuple[list[Painting], set[str]]":
+def read_manifest(path: Path, home: Path | None = None) -> "tuple[list[Painting], set[str]]":
     """The paintings that a list in JSON names, and the networks that it says painted them.
 
     Its objects have `picture`, `content` and `styles`, and may have settings of `StyleConfig`.
-    Paths are relative to the list's own folder.
+    Paths are relative to the list's own folder; a style may be a preset.
+
+    Args:
+        path: The list.
+        home: The user's data folder, where presets are kept; None for the usual one.
 
     Raises:
         ArgumentError: It cannot be read or makes no sense.
@@ -100,7 +105,7 @@ def read_manifest(path: Path) -> "tuple[list[Painting], set[str]]":
     paintings, painters = [], set()
     for number, entry in enumerate(entries, start=1):
         try:
-            paintings.append(_entry(entry, path.parent))
+            paintings.append(_entry(entry, path.parent, home))
             if "backbone" in entry:
                 painters.add(paintings[-1].config.backbone)
         except (AppError, KeyError, TypeError, AttributeError) as error:
@@ -109,7 +114,7 @@ def read_manifest(path: Path) -> "tuple[list[Painting], set[str]]":
     return paintings, painters
 
 
-def _entry(entry: Mapping[str, Any], folder: Path) -> "Painting":
+def _entry(entry: Mapping[str, Any], folder: Path, home: Path | None) -> "Painting":
     """One object of a list."""
     from style.evaluation.paintings import Painting
 
@@ -120,7 +125,9 @@ def _entry(entry: Mapping[str, Any], folder: Path) -> "Painting":
     return Painting(
         picture=folder / entry["picture"],
         content=folder / entry["content"],
-        styles=tuple(folder / style for style in styles),
+        styles=tuple(
+            style_file(style, home) if is_preset(style) else folder / style for style in styles
+        ),
         config=StyleConfig(**settings),
     )
 

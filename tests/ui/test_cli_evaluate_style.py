@@ -12,6 +12,8 @@ from backbones.registry import create
 from data.images import save_image, to_image
 from data.tensors import write_tensors
 from style.config import Region, StyleConfig
+from style.presets.registry import find_preset
+from style.presets.shelf import preset_file
 from style.record import Record, Source
 from ui.cli import main
 
@@ -142,6 +144,45 @@ def test_sources_are_found_in_other_folders_by_their_content(
     assert judged["content"] == str(elsewhere / "harbour.png")
 
 
+@pytest.mark.parametrize("preset", ["mosaic", "woodcut", "terrazzo"])
+def test_a_style_may_be_a_preset_on_the_command_line_and_in_a_list(
+    folder: Path, preset: str, home: Path, capsys: Shown
+) -> None:
+    drawn = preset_file(find_preset(preset), home)
+    words = ["evaluate", "style", str(folder / "painted"), "--no-faces", "--json"]
+    words += ["--content", str(folder / "content.png")]
+    assert main([*words, "--style", str(drawn)]) == 0
+    by_file = json.loads(capsys.readouterr().out)
+    assert main([*words, "--style", f"preset:{preset}"]) == 0
+    assert json.loads(capsys.readouterr().out) == by_file
+    pictures = [
+        {"picture": f"painted/{name}.png", "content": "content.png", "styles": [f"preset:{preset}"]}
+        for name in ("style", "untouched")
+    ]
+    listing = folder / "list.json"
+    listing.write_text(json.dumps(pictures))
+    assert main(["evaluate", "style", "--manifest", str(listing), "--no-faces", "--json"]) == 0
+    by_list = json.loads(capsys.readouterr().out)
+    assert by_list["mean"] == by_file["mean"]
+    assert [each["styles"] for each in by_list["pictures"]] == [[str(drawn)]] * 2
+
+
+def test_a_picture_of_a_preset_finds_it_where_presets_are_kept(
+    folder: Path, home: Path, capsys: Shown
+) -> None:
+    drawn = preset_file(find_preset("batik"), home)
+    record = Record(
+        config=StyleConfig(backbone="vgg19"),
+        content=Source.of(folder / "content.png"),
+        styles=(Source.of(drawn),),
+    )
+    picture = folder / "named.png"
+    save_image(to_image(_smooth(0)), picture, settings=record.settings())
+    assert main(["evaluate", "style", str(picture), "--no-faces", "--json"]) == 0
+    (judged,) = json.loads(capsys.readouterr().out)["pictures"]
+    assert judged["styles"] == [str(drawn)]
+
+
 def test_the_network_that_painted_does_not_judge_unless_it_is_asked_to(
     folder: Path, capsys: Shown
 ) -> None:
@@ -207,6 +248,8 @@ def test_verdicts_are_written_into_a_folder_and_drawn(
         (["painted"], "does not name its photograph: give --content"),
         (["painted", "--content", "content.png"], "does not name its style: give --style"),
         (["painted", "--content", "none.png"], "there is no file none.png"),
+        (["painted", "--style", "preset:nothing"], "there is no preset 'nothing'"),
+        (["--manifest", "preset.json"], "there is no preset 'nothing'"),
         (["none"], "there is no file or folder none"),
         (["empty", "--content", "content.png"], "there is no picture in what is given"),
         (["painted", "--plot", "plot.gif"], "does not say in which format"),
@@ -233,6 +276,7 @@ def test_nonsense_is_refused_in_one_line_and_nothing_is_made(
     (folder / "wrong.json").write_text(
         json.dumps([entry | {"styles": ["style.png"], "style_scale": 9}])
     )
+    (folder / "preset.json").write_text(json.dumps([entry | {"styles": ["preset:nothing"]}]))
     before = sorted(folder.rglob("*"))
     assert main(["evaluate", "style", *words]) == 2
     shown = capsys.readouterr()

@@ -15,6 +15,7 @@ from ..faces_kept import FacesKept
 from ..options import UNCHANGED, JsonOption, PlotOption, Settings, command
 from ..outputs import check_folder, check_picture, kept
 from ..paintings import Sources, find_paintings, read_manifest
+from ..styles import is_preset, shelf_folder, style_file
 
 if TYPE_CHECKING:
     from style.evaluation.judge import Judge
@@ -46,11 +47,12 @@ def style(
         ),
     ] = None,
     styles: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
             "--style",
-            metavar="FILE",
-            help="A style picture of them all, may be repeated; else each picture names its own.",
+            metavar="STYLE",
+            help="A style of them all, a picture or a preset (preset:mosaic), may be repeated; "
+            "else each picture names its own.",
         ),
     ] = None,
     sources: Annotated[
@@ -66,7 +68,8 @@ def style(
         typer.Option(
             "--manifest",
             metavar="FILE",
-            help="A list in JSON instead: objects with `picture`, `content` and `styles`.",
+            help="A list in JSON instead: objects with `picture`, `content` and `styles`, which "
+            "may be presets.",
         ),
     ] = None,
     judge: Annotated[
@@ -98,7 +101,8 @@ def style(
     photograph's structure, 0 none of it. Faces kept: those of the photograph that a recogniser
     finds again and takes for the same person.
     """
-    inputs = [path for path in (content, manifest, *(styles or ())) if path is not None]
+    inputs = [path for path in (content, manifest) if path is not None]
+    inputs += [Path(style) for style in styles or () if not is_preset(style)]
     _check(inputs, sources or (), out, plot)
     if (manifest is None) == (not pictures):
         raise ArgumentError("give either pictures to judge, or --manifest")
@@ -106,9 +110,13 @@ def style(
     if manifest is not None:
         if content is not None or styles or sources:
             raise ArgumentError("--manifest names photographs and styles itself: give it alone")
-        paintings, painters = read_manifest(manifest)
+        paintings, painters = read_manifest(manifest, settings.home)
     else:
-        named = Sources(content=content, styles=tuple(styles or ()), folders=tuple(sources or ()))
+        named = Sources(
+            content=content,
+            styles=tuple(style_file(style, settings.home) for style in styles or ()),
+            folders=(*(sources or ()), shelf_folder(settings.home)),
+        )
         paintings, failed, painters = find_paintings(pictures or (), named, apart=out)
     judged, name = _judged(settings, judge, paintings, painters, faces=faces)
     judged += failed
