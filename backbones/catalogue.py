@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from data.errors import AppError
 
 from .places import WeightsFile, cached_weights, find_weights
@@ -46,8 +44,7 @@ def describe(name: str, home: Path | None = None) -> BackboneDescription:
         ArgumentError: There is no network of that name.
     """
     spec = spec_of(name)
-    with torch.device("meta"):  # shapes alone, no memory
-        parameters = sum(parameter.numel() for parameter in build(spec).parameters())
+    parameters = _count(spec) if spec.parameters is None else spec.parameters
     weights, problem = None, None
     try:
         weights = find_weights(name, home=home)
@@ -60,3 +57,11 @@ def describe(name: str, home: Path | None = None) -> BackboneDescription:
         problem=problem,
         expected_at=cached_weights(name, home),
     )
+
+
+def _count(spec: BackboneSpec) -> int:
+    """How many trained numbers a network has whose spec does not say it."""
+    import torch
+
+    with torch.device("meta"):  # shapes alone, no memory
+        return sum(parameter.numel() for parameter in build(spec).parameters())

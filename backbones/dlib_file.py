@@ -18,9 +18,7 @@ import struct
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from data.distribution import package_command
 from data.errors import ArgumentError, WeightsError
@@ -28,6 +26,9 @@ from data.files import printable, sha256_of
 
 from .metadata import weights_metadata
 from .registry import spec_of
+
+if TYPE_CHECKING:  # to find a file takes no torch
+    from torch import Tensor
 
 ARCHITECTURE = "dlib_resnet"
 """The one network whose weights are read from such a file."""
@@ -87,7 +88,7 @@ def describe_file(path: Path) -> tuple[str, dict[str, str]]:
     )
 
 
-def read_file(path: Path) -> Mapping[str, Tensor]:
+def read_file(path: Path) -> "Mapping[str, Tensor]":
     """Read the network's weights.
 
     Args:
@@ -139,8 +140,10 @@ class _Reader:
         self._content = content
         self._position = 0
 
-    def tensor_of(self, kind: str) -> Tensor:
+    def tensor_of(self, kind: str) -> "Tensor":
         """The tensor of the next layer of a kind: all its numbers in one row, float32."""
+        import torch
+
         # Between two tensors lie only short texts and integers, so the next such text is the one.
         text = struct.pack("BB", 1, len(kind)) + kind.encode()
         self._position = self._content.index(text, self._position) + len(text)

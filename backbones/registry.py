@@ -1,24 +1,30 @@
-"""Every network by its name: register, look up, build."""
+"""Every network by its name: look up, build, register one of your own.
 
+The shelf declares the networks that come with the application; looking them up loads no torch.
+"""
+
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
-
-import torch
+from typing import TYPE_CHECKING
 
 from data.errors import ArgumentError
 
-from .network import Backbone
+from . import shelf
 from .spec import BackboneSpec, Norm
 
-Builder = Callable[[BackboneSpec], Backbone]
+if TYPE_CHECKING:
+    from .network import Backbone
+
+Builder = Callable[[BackboneSpec], "Backbone"]
 """Builds a network, with random weights, as the spec says."""
 
-_builders: dict[str, tuple[BackboneSpec, Builder]] = {}
+_registered: dict[str, tuple[BackboneSpec, Builder]] = {}
 
 
 def register(spec: BackboneSpec) -> Callable[[Builder], Builder]:
-    """Make a network known by its spec's name; a decorator for its builder.
+    """Make a network known that is not on the shelf; a decorator for its builder.
 
     Args:
         spec: What the network says about itself, by default.
@@ -28,13 +34,13 @@ def register(spec: BackboneSpec) -> Callable[[Builder], Builder]:
         with another input size, embedding size or normalisation, and must follow it.
 
     Raises:
-        ValueError: A network of that name is registered already.
+        ValueError: There is a network of that name.
     """
-    if spec.name in _builders:
+    if spec.name in _known():
         raise ValueError(f"a backbone named {spec.name!r} is registered already")
 
     def remember(builder: Builder) -> Builder:
-        _builders[spec.name] = (spec, builder)
+        _registered[spec.name] = (spec, builder)
         return builder
 
     return remember
@@ -67,7 +73,7 @@ def create(
     seed: int | None = None,
     input_size: tuple[int, int] | None = None,
     norm: Norm | None = None,
-) -> Backbone:
+) -> "Backbone":
     """Build a network with random weights, in eval mode.
 
     Args:
@@ -85,6 +91,8 @@ def create(
         ArgumentError: There is no network of that name, or it cannot be built in that size or
             with that norm.
     """
+    import torch
+
     spec = spec_of(name)
     if embedding_size is not None:
         spec = replace(spec, embedding_size=embedding_size)
@@ -99,7 +107,7 @@ def create(
         return build(spec)
 
 
-def build(spec: BackboneSpec) -> Backbone:
+def build(spec: BackboneSpec) -> "Backbone":
     """Build a network as a spec says: a registered one, or a variation of one.
 
     Args:
@@ -117,8 +125,22 @@ def build(spec: BackboneSpec) -> Backbone:
 
 
 def _known() -> dict[str, tuple[BackboneSpec, Builder]]:
-    import_module("backbones.networks")  # each module there registers what it builds
-    return _builders
+    return _on_the_shelf() | _registered
+
+
+@functools.cache
+def _on_the_shelf() -> dict[str, tuple[BackboneSpec, Builder]]:
+    return {
+        spec.name: (spec, functools.partial(_build, family))
+        for family, specs in shelf.families().items()
+        for spec in specs
+    }
+
+
+def _build(family: str, spec: BackboneSpec) -> "Backbone":
+    """Build one of a family, whose module is loaded only now."""
+    network: Backbone = import_module(f"backbones.networks.{family}").build(spec)
+    return network
 
 
 def _entry(name: str) -> tuple[BackboneSpec, Builder]:

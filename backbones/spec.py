@@ -64,6 +64,9 @@ class Normalisation:
 IMAGENET = Normalisation(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 """Mean and deviation of ImageNet's photographs, which torchvision's networks expect."""
 
+HALF = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+"""-1 … 1, as the Inception family expects, and Transformers."""
+
 IDENTITY = Normalisation(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 """Leaves RGB in 0 … 1 as it is."""
 
@@ -154,6 +157,8 @@ class BackboneSpec:
         weights: What publishers offer for it, the best first.
         licence: The terms of the network's code.
         norm: What stands where the network was published with batch norm.
+        paper: Who described it, and where: authors, title, year.
+        parameters: How many trained numbers the registered network has; None: nobody has counted.
     """
 
     name: str
@@ -169,6 +174,8 @@ class BackboneSpec:
     weights: tuple[WeightsSource, ...]
     licence: str
     norm: Norm = Norm.BATCH
+    paper: str = ""
+    parameters: int | None = None
 
     def __post_init__(self) -> None:
         """Check that the parts fit together.

@@ -10,15 +10,13 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import safetensors
-import safetensors.torch
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from .errors import ArgumentError, WeightsError
 from .files import atomic_output, printable, write_atomic
+
+if TYPE_CHECKING:  # to read a header takes no torch
+    from torch import Tensor
 
 MAX_HEADER_BYTES = 1_000_000
 """The longest header that is read; a network of 10,000 tensors needs about a megabyte."""
@@ -37,7 +35,7 @@ class TensorFile:
         metadata: The header's free text; empty where there is none.
     """
 
-    tensors: dict[str, Tensor]
+    tensors: "dict[str, Tensor]"
     metadata: dict[str, str]
 
 
@@ -48,6 +46,8 @@ def read_tensors(path: Path) -> TensorFile:
         ArgumentError: There is no such file.
         WeightsError: It is a pickle, cut off, damaged, or no safetensors file at all.
     """
+    import safetensors
+
     metadata = read_metadata(path)
     try:
         with safetensors.safe_open(path, framework="pt", device="cpu") as file:
@@ -76,7 +76,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     return metadata
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, str]) -> None:
     """Write a safetensors file whole or not at all; equal content gives equal bytes.
 
     Args:
@@ -87,6 +87,9 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     Raises:
         OSError: The folder cannot be written, or the disk is full.
     """
+    import safetensors.torch
+    import torch
+
     # The format refuses tensors that share memory, as tied weights do: each gets its own.
     own = {
         name: t.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -96,7 +99,9 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     write_atomic(path, _with_sorted_header(encoded))
 
 
-def stream_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+def stream_tensors(
+    path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, str]
+) -> None:
     """As `write_tensors`, without a copy of it all in memory; the header's order may vary.
 
     Args:
@@ -107,6 +112,8 @@ def stream_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[
     Raises:
         OSError: The folder cannot be written, or the disk is full.
     """
+    import safetensors.torch
+
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_output(path) as temporary:
         try:

@@ -152,11 +152,16 @@ def _weights(settings: Settings) -> Iterator[Check]:
     from backbones.catalogue import describe
     from backbones.registry import available
 
+    absent = []
     for name in available():
         model = describe(name, settings.home)
-        state = State.FAILED if model.problem else State.OK
-        place = model.weights.path if model.weights else "none at hand"
-        yield Check(f"weights of {name}", state, model.problem or str(place))
+        if model.problem or model.weights:
+            state = State.FAILED if model.problem else State.OK
+            place = model.weights.path if model.weights else None
+            yield Check(f"weights of {name}", state, model.problem or str(place))
+        else:
+            absent.append(name)
+    yield Check("weights of others", State.OK, f"none at hand: {', '.join(absent) or 'no other'}")
 
 
 def _self_test(settings: Settings) -> tuple[State, str]:

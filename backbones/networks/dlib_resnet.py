@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from data.errors import ArgumentError
 
 from ..network import Backbone
-from ..registry import register
-from ..spec import Alignment, BackboneSpec, Normalisation, Tap, falling_weights
+from ..spec import BackboneSpec
 
 # Channels and how many blocks; the first block halves the image, but for the first stage's.
 _STAGES = {
@@ -30,31 +29,6 @@ _STAGES = {
 _STEM = 32
 _SMALLEST = 103
 """Sides below this leave the last block fewer cells than its filters are wide."""
-
-SPEC = BackboneSpec(
-    name="dlib_resnet",
-    summary="dlib's ResNet: a face recogniser in the public domain, 5.6 million weights",
-    taps=(
-        Tap("stem", _STEM, 2, least=9),
-        Tap("stage1", 32, 4, least=15),
-        Tap("stage2", 64, 8, least=23),
-        Tap("stage3", 128, 16, least=39),
-        Tap("stage4", 256, 32, least=71),
-    ),
-    content_taps=("stage3",),
-    style_taps=("stem", "stage1", "stage2", "stage3"),
-    style_tap_weights=falling_weights(4),
-    input_size=(150, 150),
-    alignment=Alignment.DLIB,
-    # dlib subtracts the means from bytes and divides by 256.
-    normalisation=Normalisation(
-        mean=(122.782 / 255, 117.001 / 255, 104.298 / 255),
-        std=(256 / 255, 256 / 255, 256 / 255),
-    ),
-    embedding_size=128,
-    weights=(),
-    licence="MIT (own implementation)",
-)
 
 
 class Block(nn.Module):
@@ -119,8 +93,7 @@ class DlibResNet(Backbone):
         self.initialise_convolutions()
 
 
-@register(SPEC)
-def dlib_resnet(spec: BackboneSpec) -> Backbone:
+def build(spec: BackboneSpec) -> Backbone:
     """The ResNet of dlib, for 150×150 or any size that is not too small for its last block.
 
     Raises:

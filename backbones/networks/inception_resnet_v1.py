@@ -10,49 +10,7 @@ from facenet_pytorch import InceptionResnetV1
 from torch import nn
 
 from ..network import Backbone
-from ..registry import register
-from ..spec import (
-    SIGNED,
-    Alignment,
-    BackboneSpec,
-    Tap,
-    WeightsSource,
-    falling_weights,
-)
-
-SPEC = BackboneSpec(
-    name="inception_resnet_v1",
-    summary="FaceNet's Inception-ResNet-v1: a face recogniser, 512 numbers a face",
-    taps=(
-        Tap("conv2d_2b", 64, 2, least=9),
-        Tap("conv2d_4a", 192, 4, least=23),
-        Tap("repeat_1", 256, 8, least=35),
-        Tap("repeat_2", 896, 16, least=59),
-        Tap("block8", 1792, 32, least=107),
-    ),
-    content_taps=("repeat_1",),
-    style_taps=("conv2d_2b", "conv2d_4a", "repeat_1", "repeat_2"),
-    style_tap_weights=falling_weights(4),
-    input_size=(160, 160),
-    alignment=Alignment.BOX,
-    normalisation=SIGNED,
-    embedding_size=512,
-    weights=(
-        WeightsSource(
-            name="vggface2",
-            url=(
-                "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/"
-                "20180402-114759-vggface2.pt"
-            ),
-            # Not stated by the publisher; several independent projects that pin the file agree.
-            sha256="281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b",
-            size=111_898_327,
-            trained_on="VGGFace2",
-            licence="MIT (facenet-pytorch); VGGFace2's own terms apply to its use",
-        ),
-    ),
-    licence="MIT (facenet-pytorch)",
-)
+from ..spec import BackboneSpec
 
 
 class InceptionResNet(Backbone):
@@ -80,7 +38,6 @@ class InceptionResNet(Backbone):
         )
 
 
-@register(SPEC)
-def inception_resnet_v1(spec: BackboneSpec) -> Backbone:
+def build(spec: BackboneSpec) -> Backbone:
     """Inception-ResNet-v1."""
     return InceptionResNet(spec)

@@ -15,8 +15,7 @@ from torchvision.ops import SqueezeExcitation
 from data.errors import ArgumentError
 
 from ..network import Backbone
-from ..registry import register
-from ..spec import SIGNED, Alignment, BackboneSpec, Tap, falling_weights
+from ..spec import BackboneSpec
 
 _STRIDE = 16
 _SQUEEZE = 8
@@ -25,26 +24,7 @@ _SQUEEZE = 8
 # Channels and how many units; the first of each stage halves the image.
 _STAGES = {"stage1": (48, 2), "stage2": (96, 3), "stage3": (128, 2)}
 _STEM = 32
-
-SPEC = BackboneSpec(
-    name="iresnet_se",
-    summary="IResNet-SE: a small residual face recogniser that is aligned by the eyes alone",
-    taps=(
-        Tap("stem", _STEM, 2),
-        Tap("stage1", 48, 4),
-        Tap("stage2", 96, 8),
-        Tap("stage3", 128, _STRIDE),
-    ),
-    content_taps=("stage2",),
-    style_taps=("stem", "stage1", "stage2", "stage3"),
-    style_tap_weights=falling_weights(4),
-    input_size=(96, 96),
-    alignment=Alignment.EYES,
-    normalisation=SIGNED,
-    embedding_size=128,
-    weights=(),
-    licence="MIT (own implementation)",
-)
+_UNITS_50 = (3, 4, 14, 3)
 
 
 class Unit(nn.Module):
@@ -118,11 +98,90 @@ class IResNetSE(Backbone):
         self.initialise_convolutions()
 
 
-@register(SPEC)
-def iresnet_se(spec: BackboneSpec) -> Backbone:
-    """IResNet-SE for 96×96 or any other multiple of 16.
+class Unit50(nn.Module):
+    """ArcFace's unit as its authors have it: a strided projection, or every second cell alone."""
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.BatchNorm2d(inputs),
+            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+            nn.PReLU(outputs),
+            nn.Conv2d(outputs, outputs, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            Excitation(outputs, outputs // 16),
+        )
+        self.shortcut: nn.Module = nn.MaxPool2d(1, stride)
+        if inputs != outputs:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, H, W) → (B, outputs, ⌈H/stride⌉, ⌈W/stride⌉)."""
+        return cast(Tensor, self.body(x) + self.shortcut(x))
+
+
+class Excitation(nn.Module):
+    """Squeeze and excitation without biases."""
+
+    def __init__(self, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.weights = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(channels, squeezed, 1, bias=False),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(squeezed, channels, 1, bias=False),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → the same shape."""
+        return cast(Tensor, x * self.weights(x))
+
+
+class IRSE50(Backbone):
+    """The network of 24 units; its head sees each place of the last map by itself."""
+
+    def __init__(self, spec: BackboneSpec) -> None:
+        super().__init__(spec)
+        height, width = spec.input_size
+        if height % _STRIDE or width % _STRIDE:
+            raise ArgumentError(
+                f"{spec.name} needs sides of a multiple of 16, not {height}x{width}"
+            )
+        first, *rest = spec.taps
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, first.channels, 3, padding=1, bias=False),
+            nn.BatchNorm2d(first.channels),
+            nn.PReLU(first.channels),
+        )
+        self.stages = nn.ModuleDict()
+        channels = first.channels
+        for tap, count in zip(rest, _UNITS_50, strict=True):
+            units = [Unit50(channels, tap.channels, stride=2)]
+            units += [Unit50(tap.channels, tap.channels, stride=1) for _ in range(count - 1)]
+            self.stages[tap.name] = nn.Sequential(*units)
+            channels = tap.channels
+        cells = (height // _STRIDE) * (width // _STRIDE)
+        self.head = nn.Sequential(
+            nn.BatchNorm2d(channels),
+            nn.Dropout(0.4),
+            nn.Flatten(),
+            nn.Linear(channels * cells, spec.dimension),
+            nn.BatchNorm1d(spec.dimension),
+        )
+        self.chain(
+            {first.name: [self.stem]} | {name: [stage] for name, stage in self.stages.items()},
+            head=[self.head],
+        )
+        self.initialise_convolutions()
+
+
+def build(spec: BackboneSpec) -> Backbone:
+    """IResNet-SE for 96×96, or IR-SE-50 for 112×112, or any other multiple of 16.
 
     Raises:
         ArgumentError: A side of the input size is no multiple of 16.
     """
-    return IResNetSE(spec)
+    return IRSE50(spec) if spec.name == "ir_se50" else IResNetSE(spec)

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from data.errors import ArgumentError
 
 from ..network import Backbone
-from ..registry import register
-from ..spec import SIGNED, Alignment, BackboneSpec, Tap, falling_weights
+from ..spec import BackboneSpec
 
 _STRIDE = 16
 
@@ -23,27 +22,6 @@ _STAGES: dict[str, tuple[tuple[int, int, int, int], ...]] = {
     "stage3": ((4, 128, 1, 2), (2, 128, 6, 1)),
     "stage4": ((4, 128, 1, 2), (2, 128, 2, 1)),
 }
-
-SPEC = BackboneSpec(
-    name="mobilefacenet",
-    summary="MobileFaceNet: a small face recogniser, a million weights",
-    taps=(
-        Tap("conv1", 64, 2),
-        Tap("stage2", 64, 4),
-        Tap("stage3", 128, 8),
-        Tap("stage4", 128, _STRIDE),
-        Tap("conv2", 512, _STRIDE),
-    ),
-    content_taps=("stage3",),
-    style_taps=("conv1", "stage2", "stage3", "stage4"),
-    style_tap_weights=falling_weights(4),
-    input_size=(112, 112),
-    alignment=Alignment.FIVE_POINT,
-    normalisation=SIGNED,
-    embedding_size=128,
-    weights=(),
-    licence="MIT (own implementation)",
-)
 
 
 class ConvBlock(nn.Module):
@@ -139,8 +117,7 @@ class MobileFaceNet(Backbone):
         return stages
 
 
-@register(SPEC)
-def mobilefacenet(spec: BackboneSpec) -> Backbone:
+def build(spec: BackboneSpec) -> Backbone:
     """MobileFaceNet for 112×112, 112×96 or any other multiple of 16.
 
     Raises:

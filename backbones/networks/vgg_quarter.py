@@ -7,28 +7,9 @@ Universal Style Transfer, 2020. The whole chain, of which conv5_1 is the end, pa
 from torch import nn
 
 from ..network import Backbone
-from ..registry import register
-from ..spec import IDENTITY, Alignment, BackboneSpec, falling_weights
+from ..shelf.vgg import QUARTER, QUARTER_DEPTHS
+from ..spec import BackboneSpec
 from .head import pooled_head
-from .vgg import relu_taps
-
-_CHANNELS = (16, 32, 64, 128, 128)
-_DEPTHS = (2, 2, 4, 4, 1)
-
-SPEC = BackboneSpec(
-    name="vgg19_quarter",
-    summary="VGG-19 up to relu5_1 at a quarter of its width, distilled: style at a quarter's cost",
-    taps=relu_taps(_CHANNELS, _DEPTHS),
-    content_taps=("relu4_2",),
-    style_taps=("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
-    style_tap_weights=falling_weights(5),
-    input_size=(224, 224),
-    alignment=Alignment.NONE,
-    normalisation=IDENTITY,
-    embedding_size=None,
-    weights=(),
-    licence="MIT (own implementation)",
-)
 
 
 class QuarterVGG(Backbone):
@@ -47,7 +28,7 @@ class QuarterVGG(Backbone):
         before: list[nn.Module] = [self.conv0]
         stages: dict[str, list[nn.Module]] = {}
         inputs = 3
-        for block, (width, depth) in enumerate(zip(_CHANNELS, _DEPTHS, strict=True), start=1):
+        for block, (width, depth) in enumerate(zip(QUARTER, QUARTER_DEPTHS, strict=True), start=1):
             for i in range(1, depth + 1):
                 convolution = nn.Conv2d(inputs, width, 3, padding=1, padding_mode="reflect")
                 self.add_module(f"conv{block}{i}", convolution)
@@ -59,7 +40,6 @@ class QuarterVGG(Backbone):
         self.initialise_convolutions()
 
 
-@register(SPEC)
-def vgg19_quarter(spec: BackboneSpec) -> Backbone:
+def build(spec: BackboneSpec) -> Backbone:
     """The quarter-width VGG-19."""
     return QuarterVGG(spec)

@@ -9,15 +9,27 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import torch
 
 from backbones.network import Backbone
-from backbones.registry import create
+from backbones.registry import build, create, spec_of
 
 
 @pytest.fixture(scope="session")
 def random_network() -> Callable[[str], Backbone]:
     """A network by name, with seeded random weights; not to be changed."""
     return functools.cache(lambda name: create(name, seed=0).requires_grad_(False))
+
+
+@pytest.fixture(scope="session")
+def shapes_of() -> Callable[[str], Backbone]:
+    """A network by name that has shapes and no numbers, on torch's meta device."""
+
+    def make(name: str) -> Backbone:
+        with torch.device("meta"):
+            return build(spec_of(name)).to("meta").requires_grad_(False)
+
+    return functools.cache(make)
 
 
 @dataclass

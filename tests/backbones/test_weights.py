@@ -210,7 +210,7 @@ def offered(
         torch.save(state, path)  # what publishers do
         content = path.read_bytes()
         publisher = publish(content)
-        spec, builder = registry._builders["squeezenet1_0"]
+        spec, builder = registry._entry("squeezenet1_0")
         source = dataclasses.replace(
             spec.weights[0],
             url=publisher.url,
@@ -219,7 +219,7 @@ def offered(
             short_digest=None,
         )
         changed = dataclasses.replace(spec, weights=(source,))
-        monkeypatch.setitem(registry._builders, "squeezenet1_0", (changed, builder))
+        monkeypatch.setitem(registry._registered, "squeezenet1_0", (changed, builder))
         return publisher
 
     return offer

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from backbones.registry import available, create
+from backbones.registry import create
+from backbones.shelf import lightest
 from data.errors import ArgumentError
 from style.config import StyleConfig
 from style.network import StyleNetwork
@@ -15,7 +16,7 @@ def _picture(height: int, width: int, seed: int) -> torch.Tensor:
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("name", available())
+@pytest.mark.parametrize("name", lightest())
 def test_what_is_planned_can_be_painted(name: str) -> None:
     config = StyleConfig(size=101, steps=2, first_scale=67, precision="float32")
     network = StyleNetwork.of(create(name, seed=0), config)

@@ -1,6 +1,8 @@
 """`models`: what there is, and downloads only after consent."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -65,6 +67,15 @@ def test_the_list_for_people_has_a_line_a_network(capsys: pytest.CaptureFixture[
         "summary",
     ]
     assert any(line.startswith("vgg19\t") and "to download, 574.7 MB" in line for line in lines)
+
+
+def test_the_list_is_made_without_loading_torch(home: Path) -> None:
+    code = (
+        "import sys; from ui.cli import main; main(['models', 'list', '--json']);"
+        "sys.exit(bool({'torch', 'torchvision', 'safetensors.torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_nothing_is_fetched_without_consent(

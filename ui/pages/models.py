@@ -30,7 +30,8 @@ def page() -> None:
         faces = [it for it in networks if it.spec.alignment is not Alignment.NONE]
         pictures = [it for it in networks if it.spec.alignment is Alignment.NONE]
         _group("For faces", faces, downloads)
-        _group("For painting", pictures, downloads)
+        _group("For painting", [it for it in pictures if _can_be_had(it)], downloads)
+        _to_train([it for it in pictures if not _can_be_had(it)])
         _by_hand(networks)
 
 
@@ -49,6 +50,23 @@ def _group(title: str, networks: Sequence["BackboneDescription"], downloads: Seq
                 )
             with right, st.container(gap="small"):
                 _weights(network, [job for job in downloads if job.title == network.spec.name])
+
+
+def _can_be_had(network: "BackboneDescription") -> bool:
+    """Whether there is more to say than that nobody publishes weights."""
+    return bool(network.weights or network.problem or network.spec.weights)
+
+
+def _to_train(networks: Sequence["BackboneDescription"]) -> None:
+    """Networks for which there are no weights but one's own."""
+    with st.expander(f"{len(networks)} networks to train yourself", icon=":material/school:"):
+        st.caption("Nobody publishes weights for these: `likeness train --backbone NAME`.")
+        for network in networks:
+            st.markdown(
+                f"**{wording.literal(network.spec.name)}** · "
+                f"{wording.literal(network.spec.summary)} · "
+                f"{network.parameters / 1e6:.1f} million parameters"
+            )
 
 
 def _weights(network: "BackboneDescription", downloads: Sequence[Job]) -> None:

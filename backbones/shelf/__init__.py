@@ -1,0 +1,56 @@
+"""What every network says about itself, one module a family; no torch is needed to read it.
+
+A family's module has the name of the module in `backbones.networks` that builds its members, and
+declares their specs in `SPECS`. So a network is added in two places: what it is, here, and how it
+is built, there.
+"""
+
+import functools
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+
+from ..spec import BackboneSpec
+
+_FAMILIES = (
+    "alexnet",
+    "convnext",
+    "densenet",
+    "dlib_resnet",
+    "efficientnet",
+    "googlenet",
+    "inception_resnet_v1",
+    "inception_v3",
+    "iresnet",
+    "lenet",
+    "mobilefacenet",
+    "mobilenet_v1",
+    "mobilenet_v2",
+    "mobilenet_v3",
+    "resnet",
+    "shufflenet_v1",
+    "shufflenet_v2",
+    "squeezenet",
+    "vgg",
+    "vgg_quarter",
+    "vit",
+    "xception",
+    "xnor",
+    "zfnet",
+)
+
+
+@functools.cache
+def families() -> Mapping[str, tuple[BackboneSpec, ...]]:
+    """The specs of all members, by family."""
+    specs = {
+        family: tuple(import_module(f"backbones.shelf.{family}").SPECS) for family in _FAMILIES
+    }
+    return MappingProxyType(specs)
+
+
+def lightest() -> tuple[str, ...]:
+    """The member of each family that has the fewest parameters: enough to try what all share."""
+    return tuple(
+        min(specs, key=lambda spec: spec.parameters or 0).name for specs in families().values()
+    )
