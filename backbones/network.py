@@ -231,10 +231,20 @@ class Backbone(nn.Module):
         wanted = [self.spec.tap(tap).name for tap in taps]
         stages = self.stages_through(last)
         found = run_stages(self.normalise(images), stages, (*wanted, last), alterations)
-        x = found[last]
+        return self.head_of(found[last]), {tap: found[tap] for tap in wanted}
+
+    def head_of(self, features: Tensor) -> Tensor:
+        """The embedding from the last tap's feature map.
+
+        Args:
+            features: (B, C, H/stride, W/stride) of the last tap.
+
+        Returns:
+            (B, D).
+        """
         for layer in self._head:
-            x = layer(x)
-        return x, {tap: found[tap] for tap in wanted}
+            features = layer(features)
+        return features
 
     def forward(
         self, images: Tensor, alterations: Mapping[str, Alteration] | None = None

@@ -69,7 +69,11 @@ class BinaryConv2d(nn.Conv2d):
         """K: (B, 1, H/stride, W/stride), the mean of |x| in each window."""
         height, width = self.kernel_size
         box = x.new_full((1, 1, height, width), 1 / (height * width))
-        return F.conv2d(x.abs().mean(dim=1, keepdim=True), box, None, self.stride, self.padding)
+        sizes = x.abs().mean(dim=1, keepdim=True)
+        if self.padding_mode == "zeros":
+            return F.conv2d(sizes, box, None, self.stride, self.padding)
+        around = (width // 2, width // 2, height // 2, height // 2)
+        return F.conv2d(F.pad(sizes, around, mode=self.padding_mode), box, None, self.stride)
 
 
 def pack(weight: Tensor) -> tuple[Tensor, Tensor]:
