@@ -159,6 +159,7 @@ class BackboneSpec:
         norm: What stands where the network was published with batch norm.
         paper: Who described it, and where: authors, title, year.
         parameters: How many trained numbers the registered network has; None: nobody has counted.
+        auxiliary_taps: Those behind which training has a second and third loss.
     """
 
     name: str
@@ -176,6 +177,7 @@ class BackboneSpec:
     norm: Norm = Norm.BATCH
     paper: str = ""
     parameters: int | None = None
+    auxiliary_taps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that the parts fit together.
@@ -189,7 +191,8 @@ class BackboneSpec:
             raise ValueError(
                 f"{self.name}: taps must be there and have names of their own: {names}"
             )
-        if strangers := set(self.content_taps + self.style_taps) - set(names):
+        used = self.content_taps + self.style_taps + self.auxiliary_taps
+        if strangers := set(used) - set(names):
             raise ValueError(f"{self.name}: {sorted(strangers)} are none of its taps {names}")
         if len(self.style_taps) != len(self.style_tap_weights):
             raise ValueError(f"{self.name}: each style tap needs one weight")

@@ -26,5 +26,6 @@ SPECS = (
             size=52_147_000,
         ),
         normalisation=HALF,
+        auxiliary=("inception4a", "inception4d"),
     ),
 )

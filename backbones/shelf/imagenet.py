@@ -29,6 +29,7 @@ def classifier(
     normalisation: Normalisation = IMAGENET,
     side: int = 224,
     embedding_size: int | None = None,
+    auxiliary: Sequence[str] = (),
     licence: str = TORCHVISION,
 ) -> BackboneSpec:
     """The spec of a network that classifies photographs of any content.
@@ -45,6 +46,7 @@ def classifier(
         normalisation: What it does to its input first.
         side: Of the square images that it was made for.
         embedding_size: D; None: the last tap's channels, averaged over the image.
+        auxiliary: The taps behind which training has further losses.
         licence: The terms of its code.
     """
     return BackboneSpec(
@@ -62,6 +64,7 @@ def classifier(
         licence=licence,
         paper=paper,
         parameters=parameters,
+        auxiliary_taps=tuple(auxiliary),
     )
 
 

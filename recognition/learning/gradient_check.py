@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from backbones.network import Backbone
 from data.augment import Augmentation
 
 from .batches import Batch, BatchStream, build_sampler
@@ -125,7 +126,7 @@ def measure(
     """
     network, objective = deepcopy(parts.network).double(), deepcopy(parts.objective).double()
     network.train()
-    for module in network.modules():
+    for module in (*network.modules(), *objective.modules()):
         if isinstance(module, nn.Dropout):
             module.p = 0.0
     loss = _loss_of(network, objective, _few(batch), lessons, config)
@@ -172,14 +173,15 @@ def _few(batch: Batch) -> Batch:
 
 
 def _loss_of(
-    network: nn.Module,
+    network: Backbone,
     objective: nn.Module,
     batch: Batch,
     lessons: Lessons,
     config: TrainingConfig,
 ) -> Callable[[], Tensor]:
     """The whole loss of a batch, as a function of the parameters as they are when it is called."""
-    tapped = Tapped(network, taps_of(config))  # type: ignore[arg-type]
+    taps = dict.fromkeys((*taps_of(config), *network.spec.auxiliary_taps))
+    tapped = Tapped(network, tuple(taps))
     targets, wanted = batch.targets, dict[str, Tensor]()
     if lessons.watching is not None:
         answers, wanted = lessons.watching(batch.images.float())

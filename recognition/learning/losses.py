@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from pytorch_metric_learning import distances, losses, miners
 from torch import Tensor, nn
 
+from .auxiliary import WEIGHT
 from .choices import LossName, Mining
 from .config import LossConfig
 from .distillation import (
@@ -90,6 +91,7 @@ class Objective(nn.Module):
         super().__init__()
         self.terms = nn.ModuleDict(terms)
         self._weights = weights
+        self.auxiliary = nn.ModuleDict()  # by tap; `steps.build_parts` puts them there
 
     def forward(
         self,
@@ -116,6 +118,13 @@ class Objective(nn.Module):
             for name, term in self.terms.items()
         }
         total = torch.stack([self._weights[name] * part for name, part in parts.items()]).sum()
+        for tap, head in self.auxiliary.items():
+            if maps is None or tap not in maps.own:
+                raise ValueError(f"the auxiliary loss needs the feature map {tap}")
+            early = head(maps.own[tap])
+            for name, term in self.terms.items():
+                if not isinstance(term, FeatureDistillation):
+                    total = total + WEIGHT * self._weights[name] * term(early, labels, targets)
         return total, {name: part.detach() for name, part in parts.items()}
 
 

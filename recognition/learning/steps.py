@@ -17,6 +17,7 @@ from data.errors import ArgumentError, TrainingError
 
 from ..faces.align import crop_size
 from .aligned import alignment_for
+from .auxiliary import AuxiliaryHead
 from .batches import Batch, BatchStream, epoch_seed
 from .checkpoint import Parts
 from .choices import LossName, MixupPlace, Precision
@@ -82,7 +83,11 @@ def build_parts(
             channels=channels,
             axes=lessons.axes,
             centres=lessons.centres,
-        ).to(network.normalise.mean.device)
+        )
+        for tap in network.spec.auxiliary_taps:
+            head = AuxiliaryHead(network.spec.tap(tap).channels, network.spec.dimension)
+            objective.auxiliary[tap] = head
+        objective.to(network.normalise.mean.device)
     return Parts(
         network,
         objective,
@@ -152,7 +157,14 @@ class EpochLoop:
             raise ArgumentError("mixup at a hidden place needs the batch in one process")
         self._taps = parts.network.spec.taps
         self._trained = [p for group in parts.optimizer.param_groups for p in group["params"]]
-        tapped = Tapped(parts.network, taps_of(config))
+        self._auxiliary = parts.network.spec.auxiliary_taps
+        if self._team.size > 1 and self._auxiliary:
+            raise ArgumentError(
+                f"{parts.network.spec.name} has auxiliary losses, which need the batch in one "
+                "process: take one process, or another backbone"
+            )
+        taps = dict.fromkeys((*taps_of(config), *self._auxiliary))
+        tapped = Tapped(parts.network, tuple(taps))
         if self._team.size > 1 and taps_of(config):
             raise ArgumentError(
                 f"the loss {LossName.FEATURES} needs the batch in one process: leave it out, or "
@@ -283,7 +295,7 @@ class EpochLoop:
         targets = batch.targets
         if targets is not None and (self._watching is None or mixture.tap is not None):
             targets = targets[partner]
-        other, others = self._parts.objective(embeddings, batch.labels[partner], targets)
+        other, others = self._parts.objective(embeddings, batch.labels[partner], targets, maps)
         share, rest = mixture.share, 1 - mixture.share
         mixed = {name: share * parts[name] + rest * others[name] for name in parts}
         return share * total + rest * other, mixed

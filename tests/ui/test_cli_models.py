@@ -78,6 +78,55 @@ def test_the_list_is_made_without_loading_torch(home: Path) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_a_network_is_described_for_a_program(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "info", "squeezenet1_1", "--input", "64x48", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["name"], found["parameters"]) == ("squeezenet1_1", 722_496)
+    assert found["input_size"] == [64, 48]
+    assert found["multiply_accumulates"] == sum(
+        layer["multiply_accumulates"] for layer in found["layers"]
+    )
+    assert found["peak_bytes"] > 0
+    assert "Iandola" in found["paper"]
+    assert found["licence"].startswith("BSD")
+    first, *_, last = found["layers"]
+    # (64 - 3) / 2 + 1 = 31 rows, and each cell sees 3 pixels.
+    assert (first["name"], first["shape"], first["receptive_field"]) == ("relu1", [64, 31, 23], 3)
+    assert last["stride"] == 16
+    assert all(layer["gradient_norm"] > 0 for layer in found["layers"])
+
+
+def test_a_network_is_described_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "info", "lenet5"]) == 0
+    out = capsys.readouterr().out
+    assert "parameters: 60,000\n" in out
+    assert "LeCun" in out
+    assert "input: 32x32" in out
+    rows = [line.split("\t") for line in out.splitlines() if "\t" in line]
+    assert rows[0][:4] == ["tap", "shape", "stride", "receptive field"]
+    assert rows[-1][:4] == ["c5", "120x1x1", "4", "32"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["lenet5", "--input", "wide"], "--input wide: expected a side in pixels such as 112"),
+        (["lenet5", "--input", "0"], "expected a side"),
+        (["lenet5", "--input", "16"], "at least 32 pixels, not 16x16"),
+        (["vgg19", "--input", "8"], "takes no images of 8x8 pixels"),
+        (["mobilefacenet", "--input", "100"], "multiple of 16"),
+        (["vgg20"], "choose from"),
+    ],
+)
+def test_what_cannot_be_described_is_refused_in_one_line(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models", "info", *words]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert says in err
+
+
 def test_nothing_is_fetched_without_consent(
     fetched: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

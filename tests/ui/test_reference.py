@@ -46,6 +46,7 @@ def test_all_commands_are_there() -> None:
         "gallery rotate",
         "identify",
         "models download",
+        "models info",
         "models list",
         "people check",
         "people delete",

@@ -1,0 +1,89 @@
+"""The page about all networks, from their specs: `python -m backbones.reference`.
+
+`python -m backbones.reference > docs/backbones.md` writes it anew.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from . import shelf
+from .profile import Profile, profile
+from .spec import BackboneSpec
+
+_INTRODUCTION = """\
+# The networks
+
+Every network serves two jobs: `likeness train --backbone NAME` teaches it to recognise faces, and
+`likeness stylize --backbone NAME` paints with its feature maps, where there are weights for it.
+`likeness models info NAME --input 112` says more of one, and for another size.
+
+*MACs* are multiply-accumulates of one image from its pixels to the embedding, in millions; *memory*
+is the most that feature maps take at any one time in inference, in MB, float32, without the
+weights. A *receptive field* is the side of the square of pixels that a cell of the last tap sees;
+squeeze and excitation and attention see the whole image. Parameters are those of the network as it
+stands here, without a classifier.
+
+This page is what `python -m backbones.reference > docs/backbones.md` wrote.
+"""
+
+_HEAD = (
+    "| network | input | parameters | MACs | memory | embedding | stride | receptive field "
+    "| weights |"
+)
+
+
+def reference() -> str:
+    """The whole page, in Markdown."""
+    sections = (_section(family, specs) for family, specs in shelf.families().items())
+    return "\n".join([_INTRODUCTION, *sections])
+
+
+def _section(family: str, specs: Sequence[BackboneSpec]) -> str:
+    """One family."""
+    papers = dict.fromkeys(spec.paper for spec in specs)
+    profiles = [profile(spec.name) for spec in specs]
+    lines = [f"## {family}", ""]
+    for paper in papers:
+        lines += [f"{paper}.", ""]
+    lines += [f"- `{spec.name}`: {spec.summary}" for spec in specs]
+    lines += ["", _HEAD, "|---" * _HEAD.count(" |") + "|"]
+    lines += [_row(each) for each in profiles]
+    lines += ["", *_taps(profiles)]
+    licences = dict.fromkeys(spec.licence for spec in specs)
+    lines.append(f"Code: {'; '.join(licences)}.")
+    return "\n".join(lines) + "\n"
+
+
+def _row(found: Profile) -> str:
+    spec, (height, width) = found.spec, found.input_size
+    last = found.layers[-1]
+    offered = "; ".join(
+        f"{source.trained_on}, {source.size / 1e6:.1f} MB" for source in spec.weights
+    )
+    cells = (
+        f"`{spec.name}`",
+        f"{height}×{width}",
+        f"{found.parameters:,}",
+        f"{found.multiply_accumulates / 1e6:,.1f}",
+        f"{found.peak_bytes / 1e6:.1f}",
+        str(spec.dimension),
+        str(last.stride),
+        "whole image" if last.receptive_field is None else str(last.receptive_field),
+        offered or "none to download",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _taps(profiles: Sequence[Profile]) -> Iterator[str]:
+    """The taps of each member: channels, stride, receptive field."""
+    for found in profiles:
+        taps = ", ".join(
+            f"{layer.name} {layer.shape[0]}/{layer.stride}"
+            f"/{'whole' if layer.receptive_field is None else layer.receptive_field}"
+            for layer in found.layers
+        )
+        yield f"Taps of `{found.spec.name}` (channels/stride/receptive field): {taps}."
+        yield ""
+
+
+if __name__ == "__main__":
+    print(reference(), end="")
