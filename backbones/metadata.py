@@ -11,6 +11,8 @@
 - `normalisation`: `RGB, (x - 127.5) / 128` on bytes, or, on 0 … 1,
   `RGB, mean 0.485 0.456 0.406, std 0.229 0.224 0.225`.
 - `norm`: a value of `Norm`, `group`: what the network has in the place of batch norm.
+- `attention`, `activation`, `head_pooling`: values of `Attention`, `Activation`, `HeadPooling`,
+  where the network has others than those it was published with.
 - `threshold`: the cosine similarity from which on two faces are one person's, `0.267`.
 - `threshold_provenance`: what the threshold was measured on.
 - `impostor_tail`: how alike the network finds people whom it never saw, as JSON, which
@@ -25,11 +27,23 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import TypeVar
 
 from data.errors import WeightsError
 
 from .registry import available
-from .spec import Alignment, BackboneSpec, Norm, Normalisation
+from .spec import (
+    Activation,
+    Alignment,
+    Attention,
+    BackboneSpec,
+    HeadPooling,
+    Norm,
+    Normalisation,
+)
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _SIZE = re.compile(r"\s*([1-9]\d{0,3})\s*[x×]\s*([1-9]\d{0,3})\b")
@@ -50,6 +64,9 @@ class WeightsMetadata:
         alignment: How a face must lie in the input.
         normalisation: What is done to RGB in 0 … 1 first.
         norm: What stands in the place of batch norm.
+        attention: What stands behind each stage.
+        activation: What stands in the place of the network's own activations.
+        head_pooling: What stands in the place of its last average.
         threshold: Cosine similarity from which on two faces count as one person's, -1 … 1.
         threshold_provenance: What the threshold was measured on.
     """
@@ -61,6 +78,9 @@ class WeightsMetadata:
     alignment: Alignment | None = None
     normalisation: Normalisation | None = None
     norm: Norm | None = None
+    attention: Attention | None = None
+    activation: Activation | None = None
+    head_pooling: HeadPooling | None = None
     threshold: float | None = None
     threshold_provenance: str | None = None
 
@@ -80,6 +100,9 @@ class WeightsMetadata:
             alignment=self.alignment or spec.alignment,
             normalisation=self.normalisation or spec.normalisation,
             norm=self.norm or spec.norm,
+            attention=self.attention or spec.attention,
+            activation=self.activation or spec.activation,
+            head_pooling=self.head_pooling or spec.head_pooling,
         )
 
 
@@ -106,7 +129,10 @@ def parse_metadata(metadata: Mapping[str, str]) -> WeightsMetadata:
         mirror="mirror" in embedding if mirror is None else mirror == "yes",
         alignment=_alignment(metadata.get("alignment")),
         normalisation=_normalisation(metadata.get("normalisation")),
-        norm=_norm(metadata.get("norm")),
+        norm=_choice(metadata, "norm", Norm),
+        attention=_choice(metadata, "attention", Attention),
+        activation=_choice(metadata, "activation", Activation),
+        head_pooling=_choice(metadata, "head_pooling", HeadPooling),
         threshold=_threshold(metadata.get("threshold")),
         threshold_provenance=metadata.get("threshold_provenance"),
     )
@@ -144,6 +170,12 @@ def weights_metadata(
     }
     if spec.norm is not Norm.BATCH:
         fields["norm"] = spec.norm.value
+    if spec.attention is not Attention.NONE:
+        fields["attention"] = spec.attention.value
+    if spec.activation is not Activation.OWN:
+        fields["activation"] = spec.activation.value
+    if spec.head_pooling is not HeadPooling.OWN:
+        fields["head_pooling"] = spec.head_pooling.value
     if spec.embedding_size is not None:
         fields["embedding"] = str(spec.embedding_size)
     if threshold is not None:
@@ -206,12 +238,12 @@ def _normalisation(text: str | None) -> Normalisation | None:
     raise _not_understood("normalisation", text, "RGB, (x - 127.5) / 128, or RGB, mean …, std …")
 
 
-def _norm(text: str | None) -> Norm | None:
-    if text is None:
+def _choice(metadata: Mapping[str, str], key: str, kind: type[_Choice]) -> _Choice | None:
+    if (text := metadata.get(key)) is None:
         return None
-    if text not in set(Norm):
-        raise _not_understood("norm", text, " or ".join(Norm))
-    return Norm(text)
+    if text not in set(kind):
+        raise _not_understood(key, text, " or ".join(kind))
+    return kind(text)
 
 
 def _describe_normalisation(normalisation: Normalisation) -> str:

@@ -9,8 +9,11 @@ from torch import Tensor, nn
 
 from data.errors import ArgumentError
 
+from .blocks.activation import exchange_activations
+from .blocks.attention import make_attention
 from .blocks.normalisation import exchange_norms
-from .spec import BackboneSpec, Normalisation
+from .blocks.pooling import exchange_head_pooling
+from .spec import Activation, Attention, BackboneSpec, Normalisation
 
 Stage = tuple[str, tuple[nn.Module, ...]]
 """A tap's name and the layers that lead to it from the tap before."""
@@ -65,10 +68,12 @@ class Backbone(nn.Module):
         surplus: Patterns of the names under which published weights hold what this network leaves
             out, such as a classifier.
         renamed: Beginnings of names in published weights, and what they are here.
+        own_rectifiers: Whether some layers rectify by themselves, where nothing can be exchanged.
     """
 
     surplus: ClassVar[tuple[str, ...]] = ()
     renamed: ClassVar[Mapping[str, str]] = {}
+    own_rectifiers: ClassVar[bool] = False
 
     def __init__(self, spec: BackboneSpec) -> None:
         super().__init__()
@@ -79,20 +84,41 @@ class Backbone(nn.Module):
         self._head: tuple[nn.Module, ...] = ()
 
     def chain(self, stages: Mapping[str, Sequence[nn.Module]], head: Sequence[nn.Module]) -> None:
-        """Say in which order the layers run, and exchange their norms if the spec wants others.
+        """Say in which order the layers run, and exchange what the spec wants otherwise.
 
         Args:
             stages: The layers up to each tap from the tap before, in the order of the spec's taps.
             head: The layers from the last tap to the embedding (B, D).
 
         Raises:
-            ArgumentError: The spec wants other norms, and there are none.
+            ArgumentError: The spec wants another norm, activation or pooling, and there is none to
+                exchange.
             ValueError: The stages are not the spec's taps in their order.
         """
         declared = [tap.name for tap in self.spec.taps]
         if list(stages) != declared:
             raise ValueError(f"{self.spec.name} declares taps {declared}, is built {list(stages)}")
+        if self.own_rectifiers and self.spec.activation is not Activation.OWN:
+            raise ArgumentError(
+                f"{self.spec.name} has rectifiers inside its layers that cannot be exchanged: "
+                f"leave activation at {Activation.OWN}"
+            )
+        chained = [layer for layers in (*stages.values(), head) for layer in layers]
         new = exchange_norms(self, self.spec.norm, head=head)
+        new |= exchange_activations(self, self.spec.activation, chained)
+        last = self.spec.taps[-1].channels
+        new |= exchange_head_pooling(self, self.spec.head_pooling, head, last)
+        if self.spec.attention is not Attention.NONE:
+            self.attention = nn.ModuleDict(
+                {
+                    tap.name: make_attention(self.spec.attention, tap.channels)
+                    for tap in self.spec.taps[1:]
+                }
+            )
+            stages = {
+                name: [*layers, *([self.attention[name]] if name in self.attention else [])]
+                for name, layers in stages.items()
+            }
         self._stages = tuple(
             (name, tuple(new.get(layer, layer) for layer in layers))
             for name, layers in stages.items()
@@ -177,12 +203,12 @@ class Backbone(nn.Module):
         return {tap: found[tap] for tap in taps}
 
     def trunk_keys(self) -> frozenset[str]:
-        """The names in `state_dict` of all that lies before the head."""
+        """The names in `state_dict` of all that lies before the head, added attention left out."""
         layers = {id(layer) for _, stage in self._stages for layer in stage}
         return frozenset(
             f"{name}.{key}" if name else key
             for name, module in self.named_modules()
-            if id(module) in layers
+            if id(module) in layers and not name.startswith("attention.")
             for key in module.state_dict()
         )
 

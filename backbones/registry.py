@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from data.errors import ArgumentError
 
 from . import shelf
-from .spec import BackboneSpec, Norm
+from .spec import Activation, Attention, BackboneSpec, HeadPooling, Norm, WeightInit
 
 if TYPE_CHECKING:
     from .network import Backbone
@@ -73,6 +73,10 @@ def create(
     seed: int | None = None,
     input_size: tuple[int, int] | None = None,
     norm: Norm | None = None,
+    attention: Attention | None = None,
+    activation: Activation | None = None,
+    head_pooling: HeadPooling | None = None,
+    weight_init: WeightInit = WeightInit.OWN,
 ) -> "Backbone":
     """Build a network with random weights, in eval mode.
 
@@ -83,13 +87,17 @@ def create(
             them from that generator.
         input_size: (H, W) of the images to embed; None takes the network's own.
         norm: What stands in the place of batch norm; None takes the network's own.
+        attention: What stands behind each stage; None takes the network's own.
+        activation: What stands in the place of its activations; None takes the network's own.
+        head_pooling: What stands in the place of its last average; None takes the network's own.
+        weight_init: What the weights are drawn from.
 
     Returns:
-        The network; its `spec` carries the sizes asked for.
+        The network; its `spec` carries what is asked for.
 
     Raises:
         ArgumentError: There is no network of that name, or it cannot be built in that size or
-            with that norm.
+            with that norm, activation or pooling.
     """
     import torch
 
@@ -100,11 +108,21 @@ def create(
         spec = replace(spec, input_size=input_size)
     if norm is not None:
         spec = replace(spec, norm=norm)
-    if seed is None:
-        return build(spec)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return build(spec)
+    if attention is not None:
+        spec = replace(spec, attention=attention)
+    if activation is not None:
+        spec = replace(spec, activation=activation)
+    if head_pooling is not None:
+        spec = replace(spec, head_pooling=head_pooling)
+    with torch.random.fork_rng(devices=[], enabled=seed is not None):
+        if seed is not None:
+            torch.manual_seed(seed)
+        network = build(spec)
+        if weight_init is not WeightInit.OWN:
+            from .blocks.initialisation import initialise_weights
+
+            initialise_weights(network, weight_init)
+        return network
 
 
 def build(spec: BackboneSpec) -> "Backbone":

@@ -31,6 +31,45 @@ class Norm(StrEnum):
     INSTANCE = "instance"
 
 
+class Attention(StrEnum):
+    """What stands behind each stage but the first; `blocks.attention` tells them apart."""
+
+    NONE = "none"
+    SE = "se"
+    ECA = "eca"
+    CBAM = "cbam"
+    NON_LOCAL = "non_local"
+
+
+class Activation(StrEnum):
+    """What bends each layer's output; own: as the network was published."""
+
+    OWN = "own"
+    RELU = "relu"
+    LEAKY_RELU = "leaky_relu"
+    PRELU = "prelu"
+    TANH = "tanh"
+    SIGMOID = "sigmoid"
+
+
+class HeadPooling(StrEnum):
+    """How a last feature map becomes one vector; own: as the network was published."""
+
+    OWN = "own"
+    AVERAGE = "average"
+    GENERALISED_MEAN = "generalised_mean"
+    ATTENTION = "attention"
+
+
+class WeightInit(StrEnum):
+    """What random weights are drawn from; `blocks.initialisation` tells them apart."""
+
+    OWN = "own"
+    KAIMING = "kaiming"
+    XAVIER = "xavier"
+    UNIFORM = "uniform"
+
+
 class Pooling(StrEnum):
     """What a window of cells becomes; `blocks.pooling` tells them apart."""
 
@@ -157,6 +196,9 @@ class BackboneSpec:
         weights: What publishers offer for it, the best first.
         licence: The terms of the network's code.
         norm: What stands where the network was published with batch norm.
+        attention: What stands behind each stage but the first.
+        activation: What stands in the place of its own activations.
+        head_pooling: What stands in the place of the average behind the last stage.
         paper: Who described it, and where: authors, title, year.
         parameters: How many trained numbers the registered network has; None: nobody has counted.
         auxiliary_taps: Those behind which training has a second and third loss.
@@ -175,6 +217,9 @@ class BackboneSpec:
     weights: tuple[WeightsSource, ...]
     licence: str
     norm: Norm = Norm.BATCH
+    attention: Attention = Attention.NONE
+    activation: Activation = Activation.OWN
+    head_pooling: HeadPooling = HeadPooling.OWN
     paper: str = ""
     parameters: int | None = None
     auxiliary_taps: tuple[str, ...] = ()

@@ -68,6 +68,8 @@ def _padded(x: Tensor, shape: list[int]) -> Tensor:
 class DlibResNet(Backbone):
     """The network; its layers are numbered as dlib computes them."""
 
+    own_rectifiers = True
+
     def __init__(self, spec: BackboneSpec) -> None:
         super().__init__(spec)
         if min(spec.input_size) < _SMALLEST:

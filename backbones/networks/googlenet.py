@@ -14,6 +14,7 @@ class GoogLeNet(Backbone):
     """torchvision's layers by their names."""
 
     surplus = ("fc.*", "aux1.*", "aux2.*")
+    own_rectifiers = True
 
     def __init__(self, spec: BackboneSpec) -> None:
         super().__init__(spec)

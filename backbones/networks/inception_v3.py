@@ -16,6 +16,7 @@ class InceptionV3(Backbone):
     """torchvision's layers by their names."""
 
     surplus = ("fc.*", "AuxLogits.*")
+    own_rectifiers = True
 
     def __init__(self, spec: BackboneSpec) -> None:
         super().__init__(spec)

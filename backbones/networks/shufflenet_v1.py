@@ -7,7 +7,6 @@ for Mobile Devices, 2018. Without the shuffle a group would only ever see its ow
 from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..blocks.convolutions import shuffle_channels
@@ -51,13 +50,14 @@ class Unit(nn.Module):
             nn.BatchNorm2d(new),
         )
         self.shortcut = nn.AvgPool2d(3, 2, 1) if stride == 2 else None
+        self.rectify = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) → (B, outputs, H/stride, W/stride)."""
         new = cast(Tensor, self.expand(shuffle_channels(self.squeeze(x), self.groups)))
         if self.shortcut is None:
-            return F.relu(x + new)
-        return F.relu(torch.cat([self.shortcut(x), new], dim=1))
+            return cast(Tensor, self.rectify(x + new))
+        return cast(Tensor, self.rectify(torch.cat([self.shortcut(x), new], dim=1)))
 
 
 class ShuffleNet(Backbone):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from backbones.spec import Norm
+from backbones.spec import Activation, Attention, HeadPooling, Norm, WeightInit
 from data.augment import Augmentation
 from data.errors import ArgumentError
 from data.ranges import check_count, check_range
@@ -55,6 +55,10 @@ class TrainingConfig:
         freeze: Epochs between two stages of unfreezing: at first only the head learns, then one
             stage more, from the output on; 0: everything learns from the start.
         norm: What the backbone's layers normalise over, in the place of batch norm.
+        attention: What stands behind each of its stages.
+        activation: What stands in the place of its own activations.
+        head_pooling: How its last feature map becomes one vector.
+        weight_init: What its weights are drawn from, where none are there to begin with.
         teacher: A weights file whose embeddings the distillation losses aim at, or the name of a
             network whose weights are at hand.
         targets: Whether the teacher sees photographs as they are, or each augmented view.
@@ -88,6 +92,10 @@ class TrainingConfig:
     init: Path | None = None
     freeze: int = 0
     norm: Norm = Norm.BATCH
+    attention: Attention = Attention.NONE
+    activation: Activation = Activation.OWN
+    head_pooling: HeadPooling = HeadPooling.OWN
+    weight_init: WeightInit = WeightInit.OWN
     teacher: Path | None = None
     targets: Targets = Targets.PHOTOGRAPHS
     teachers: tuple[TeacherConfig, ...] = ()

@@ -111,6 +111,10 @@ def build_network(config: TrainingConfig, device: torch.device) -> Backbone:
         seed=config.seed,
         input_size=(side, side),
         norm=config.norm,
+        attention=config.attention,
+        activation=config.activation,
+        head_pooling=config.head_pooling,
+        weight_init=config.weight_init,
     )
     begin(network, initial_weights(config))
     network = network.to(device)

@@ -45,7 +45,7 @@ def test_nothing_said_is_nothing_known() -> None:
         ("torchvision.models.squeezenet1_0", "squeezenet1_0"),
         ("resnet18", "resnet18"),
         ("VGG-19 up to conv5_1 with 16/32/64/128/128 channels", None),
-        ("torchvision.models.alexnet", None),
+        ("torchvision.models.mnasnet0_5", None),
     ],
 )
 def test_a_dotted_name_counts_and_prose_does_not(arch: str, architecture: str | None) -> None:
