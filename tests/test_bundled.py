@@ -83,7 +83,11 @@ def test_strangers_stay_unknown(
 
 
 def test_the_networks_for_style_come_with_the_application(first_home: Path) -> None:
-    for name, most in (("vgg_slim", 4_000_000), ("draft_decoder", 5_000_000)):
+    for name, most in (
+        ("vgg_slim", 4_000_000),
+        ("draft_decoder", 5_000_000),
+        ("iresnet_se", 5_000_000),  # the judge
+    ):
         path = bundled_or_own(name)
         assert path is not None
         assert path.parent.name == "assets"
@@ -93,8 +97,11 @@ def test_the_networks_for_style_come_with_the_application(first_home: Path) -> N
     assert not first_home.exists()
 
 
-def test_a_draft_and_a_picture_need_no_download(
-    first_home: Path, photographs: tuple[Path, Path], tmp_path: Path
+def test_a_draft_and_a_picture_and_their_verdict_need_no_download(
+    first_home: Path,
+    photographs: tuple[Path, Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     first, second = map(str, photographs)
     draft, painted = tmp_path / "draft.png", tmp_path / "painted.png"
@@ -103,3 +110,9 @@ def test_a_draft_and_a_picture_need_no_download(
     assert main([*words, "--initial-image", "draft"]) == 0
     assert draft.is_file()
     assert painted.is_file()
+    capsys.readouterr()
+    folders = ["--sources", str(tmp_path), "--no-faces", "--json"]
+    assert main(["evaluate", "style", str(draft), str(painted), *folders]) == 0
+    verdicts = json.loads(capsys.readouterr().out)
+    assert verdicts["judge"] == "iresnet_se"  # of another kind than what painted
+    assert [each["picture"] for each in verdicts["pictures"]] == [str(draft), str(painted)]

@@ -7,8 +7,13 @@ from backbones.places import find_weights
 from backbones.registry import available
 from data.errors import WeightsError
 
-JUDGES = ("squeezenet1_0", "vgg19", "vgg16", "vgg19_quarter", "vgg_slim")
-"""Networks that judge, the first one at hand before the others: unlike those that paint."""
+JUDGES = ("squeezenet1_0", "vgg19", "vgg16", "iresnet_se", "vgg19_quarter", "vgg_slim")
+"""Networks that judge, the first one at hand before the others: unlike those that paint.
+
+What is bundled besides the painter is iresnet_se, a recogniser of faces. It orders paintings much
+as SqueezeNet does (`benchmarks/style_judges.py`), and shares neither shape nor teacher with the
+painter, as the networks after it do.
+"""
 
 
 def choose_judge(painters: Collection[str], home: Path | None = None) -> str:

@@ -32,6 +32,15 @@ def test_what_painted_does_not_judge(home: Path) -> None:
     assert choose_judge(["squeezenet1_0"]) == "vgg19_quarter"
 
 
+def test_a_network_of_another_kind_than_the_painter_is_always_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is bundled judges what the bundled painter, and any other, has painted."""
+    monkeypatch.delenv("LIKENESS_WEIGHTS", raising=False)
+    for painter in ("vgg_slim", "vgg19_quarter", "vgg19", "squeezenet1_0"):
+        assert choose_judge([painter], tmp_path) == "iresnet_se"
+
+
 def test_without_any_network_it_is_said_which_to_fetch(home: Path) -> None:
     with pytest.raises(WeightsError, match="models download squeezenet1_0"):
         choose_judge([])
