@@ -33,12 +33,17 @@ _HEAD = (
 
 def reference() -> str:
     """The whole page, in Markdown."""
-    sections = (_section(family, specs) for family, specs in shelf.families().items())
+    sections = (section(family, specs) for family, specs in shelf.families().items())
     return "\n".join([_INTRODUCTION, *sections])
 
 
-def _section(family: str, specs: Sequence[BackboneSpec]) -> str:
-    """One family."""
+def section(family: str, specs: Sequence[BackboneSpec]) -> str:
+    """One family.
+
+    Args:
+        family: Its name.
+        specs: Of its members.
+    """
     papers = dict.fromkeys(spec.paper for spec in specs)
     profiles = [profile(spec.name) for spec in specs]
     lines = [f"## {family}", ""]

@@ -4,19 +4,36 @@ import pytest
 import torch
 
 from backbones.registry import create
-from backbones.shelf import lightest
 from data.errors import ArgumentError
 from style.config import StyleConfig
 from style.network import StyleNetwork
 from style.optimize import plan_painting, stylize
 from style.planning import Room
 
+# One of each structure; `tests/backbones/test_sizes.py` tries the gradients of every family.
+PAINTERS = (
+    "alexnet",
+    "dlib_resnet",
+    "inception_resnet_v1",
+    "iresnet_se",
+    "lenet5",
+    "mobilefacenet",
+    "mobilenet_v3_small",
+    "resnet18",
+    "shufflenet_v2_x0_5",
+    "squeezenet1_1",
+    "vgg19_quarter",
+    "vgg_slim",
+    "vit_small_16",
+    "zfnet",
+)
+
 
 def _picture(height: int, width: int, seed: int) -> torch.Tensor:
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("name", lightest())
+@pytest.mark.parametrize("name", PAINTERS)
 def test_what_is_planned_can_be_painted(name: str) -> None:
     config = StyleConfig(size=101, steps=2, first_scale=67, precision="float32")
     network = StyleNetwork.of(create(name, seed=0), config)
