@@ -5,6 +5,7 @@ has been downloaded; what came with the application; for dlib's
 network, the package that carries it.
 """
 
+import functools
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -186,7 +187,17 @@ def _in_folder(folder: Path, name: str) -> Iterator[Path]:
         yield named
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
         try:
-            if path != named and parse_metadata(read_metadata(path)).architecture == name:
+            at = path.stat()
+            if path != named and _architecture_in(path, at.st_size, at.st_mtime_ns) == name:
                 yield path
-        except AppError:
+        except (AppError, OSError):
             continue  # a stranger's file beside ours is no reason to stop
+
+
+@functools.lru_cache(maxsize=256)
+def _architecture_in(path: Path, size: int, changed: int) -> str | None:
+    """What a file says that it is for; read once as long as it stays what it is.
+
+    A list of all networks asks every file about each of them.
+    """
+    return parse_metadata(read_metadata(path)).architecture
