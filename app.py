@@ -19,5 +19,8 @@ pages = [
 ]
 page = st.navigation(pages, position="top")
 memory.note_page(page.title)
+if page.title == "Stylize":  # which needs them before its first line
+    components.wait_for(resources.load_libraries(), "Loading the networks")
 page.run()
 resources.lock_bar()
+resources.load_libraries()

@@ -38,6 +38,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     if report.skipped and item.get_closest_marker("shared") and (_SHARED / "weights").is_dir():
         report.outcome = "failed"
         report.longrepr = f"skipped although {_SHARED} is there: {report.longrepr}"
+    if report.failed and (chromium := sys.modules.get("chromium")):
+        for log in chromium.LOGS:
+            report.sections.append(("the page's server said", log.read_text()[-6000:]))
     return report
 
 

@@ -24,9 +24,11 @@ from recognition.service import RecognitionService
 
 from . import browser, fields, jobs, memory, resources, wording
 from .audience import serves_others
+from .loading import Loading
 
 _LONGEST_SIDE = 1280  # px of a picture that is sent to be looked at
 _FACE_SIDE = 144  # px of a face on a card
+_AT_ONCE, _EVERY, _LATER = 0.2, 0.1, 1.5  # seconds of waiting for what is being loaded
 
 _faces = st.components.v2.component(
     "likeness.faces", html=browser.FACES_HTML, css=browser.FACES_CSS, js=browser.FACES_JS
@@ -85,6 +87,7 @@ def shown(content: bytes, boxes: Iterable[Box] = ()) -> Shown:
     Raises:
         ImageError: It cannot be read.
     """
+    wait_for(resources.load_libraries(), "Loading what reads pictures")
     from data.images import load_image  # brings torch, for which a page that opens need not wait
 
     odd: list[str] = []
@@ -211,6 +214,35 @@ def at_work(doing: str) -> Iterator[Callable[[], None]]:
         yield let_others
 
 
+def wait_for(loading: Loading, doing: str) -> None:
+    """Say that something is being loaded until it is; a click elsewhere ends the wait.
+
+    Raises:
+        Exception: What the loading has raised.
+    """
+    if not loading.wait(_AT_ONCE):
+        with st.spinner(f"{doing} …", show_time=True):
+            tick = st.empty()
+            while not loading.wait(_EVERY):
+                tick.empty()  # here Streamlit ends this run if another one is asked for
+    loading.result()
+
+
+def weights_missed(service: RecognitionService) -> None:
+    """Where the network's weights are not at hand, say what to do; nobody waits for the answer."""
+    loading = memory.remembered("loading", id(service), lambda: resources.load_network(service))
+    if loading.wait(_AT_ONCE):
+        weights_at_hand(service)
+    else:
+        st.fragment(_look_again, run_every=_LATER)(loading)
+
+
+def _look_again(loading: Loading) -> None:
+    """Draw the page anew once something is loaded."""
+    if loading.wait(0):
+        st.rerun()
+
+
 def weights_at_hand(service: RecognitionService) -> bool:
     """Load the network for faces and, where its weights are not at hand, say what to do.
 
@@ -219,8 +251,7 @@ def weights_at_hand(service: RecognitionService) -> bool:
     """
 
     def load() -> bool:
-        with at_work("Loading the network for faces"):
-            service.load()
+        wait_for(resources.load_network(service), "Loading the network for faces")
         return True
 
     try:

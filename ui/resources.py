@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,9 @@ from data.files import data_home
 from . import jobs
 from .audience import serves_others
 from .limits import MOST_A_MINUTE, Allowance
+from .loading import Loading, freeze, libraries
 from .options import Device, Settings
-from .serving import LOCK_AFTER
+from .serving import LOCK_AFTER, is_served
 from .unlocking import IdleLock, require_open
 from .unlocking import lock_bar as lock_bar_of
 
@@ -193,6 +195,31 @@ def tidy_daily() -> threading.Thread:
     thread = threading.Thread(target=go_on, name="tidying", daemon=True)
     thread.start()
     return thread
+
+
+def load_libraries() -> Loading:
+    """The libraries that take seconds, which are begun with if nobody has done so.
+
+    After them a server looks for weights, so that nobody has to wait for that either.
+    """
+    return libraries(then=partial(_look_ahead, settings()) if is_served() else lambda: None)
+
+
+def load_network(service: "RecognitionService") -> Loading:
+    """Begin to load the network for faces, which does nothing where it is loaded already."""
+
+    def load() -> None:
+        load_libraries().result()
+        with turn():
+            service.load()
+
+    return Loading(load)
+
+
+def _look_ahead(chosen: Settings) -> None:
+    with suppress(AppError):
+        _networks(chosen.home)
+    freeze()
 
 
 @st.cache_resource(show_spinner=False)

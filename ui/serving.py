@@ -4,6 +4,7 @@ Nothing in the folder that it is started in, and no variable of Streamlit's, con
 in a folder of its own, sets every option that a settings file may have, and reads no secrets file.
 """
 
+import importlib
 import importlib.util
 import os
 import signal
@@ -72,6 +73,8 @@ def serve(settings: Settings, port: int, access: Access, *, lock_after: int, ope
         sys.stdout.flush()
         if access.token is not None:
             output.print_note("whoever has this address can use the page: keep it to yourself")
+        # Before anybody is let in: the first page needs it, and whoever opens it waits less.
+        importlib.import_module("recognition.service")
         _run(application, listening)
 
 
@@ -83,6 +86,11 @@ def require_gate() -> None:
     if not _guarded and type(get_instance()) is Runtime:
         st.error("Start this page by `likeness app`: nothing guards it here.")
         st.stop()
+
+
+def is_served() -> bool:
+    """Whether this process is the page's server."""
+    return _guarded
 
 
 def options(script: Path, access: Access, port: int) -> dict[str, Any]:
@@ -119,6 +127,7 @@ def options(script: Path, access: Access, port: int) -> dict[str, Any]:
         "global.developmentMode": False,
         "logger.hideWelcomeMessage": True,
         "logger.level": "error",
+        "logger.enableRich": False,  # which prints to standard output, as if it were our address
         "runner.magicEnabled": False,
         "secrets.files": [],
     }

@@ -24,6 +24,7 @@ def page() -> None:
         "The networks that recognise faces, and those that paint. Each needs a file of weights, "
         "which is downloaded only if you agree.",
     )
+    components.wait_for(resources.load_libraries(), "Looking for networks")
     with components.refusals_shown():
         downloads = tasks.latest(resources.settings(), tasks.DOWNLOAD)
         networks = resources.networks()

@@ -43,7 +43,7 @@ def page() -> None:
         _people(service)
         _deleted_people(service)
     with notice:
-        components.weights_at_hand(service)
+        components.weights_missed(service)
 
 
 def _enrolment(service: RecognitionService) -> None:

@@ -1,0 +1,81 @@
+"""What is loaded in a thread of its own, and the sessions that wait for it."""
+
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from data.errors import WeightsError
+from ui import loading
+from ui.loading import Loading
+
+
+def test_it_is_waited_for_and_tells_what_went_wrong() -> None:
+    held = threading.Event()
+    waiting = Loading(held.wait)
+    assert not waiting.wait(0.01)
+    held.set()
+    assert waiting.wait(60)
+    waiting.result()
+
+    def fail() -> None:
+        raise WeightsError("no weights")
+
+    failed = Loading(fail)
+    for _ in range(2):
+        with pytest.raises(WeightsError, match="no weights"):
+            failed.result()
+
+
+def test_however_many_ask_the_libraries_are_imported_once_and_then_what_follows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[str] = []
+    asked = threading.Event()
+    monkeypatch.setattr(loading, "_libraries", None)
+    monkeypatch.setattr(loading, "_import", lambda: (asked.wait(60), done.append("imported")))
+    followed = threading.Event()
+
+    def then() -> None:
+        done.append("then")
+        followed.set()
+
+    threads = [threading.Thread(target=loading.libraries, args=(then,)) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert done == []
+    asked.set()
+    loading.libraries().result()
+    assert followed.wait(60)
+    assert done == ["imported", "then"]
+
+
+def test_nobody_waits_for_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    for_ever = threading.Event()
+    monkeypatch.setattr(loading, "_libraries", None)
+    monkeypatch.setattr(loading, "_import", lambda: None)
+    assert loading.libraries(then=for_ever.wait).wait(60)
+    for_ever.set()
+
+
+def test_the_pages_import_nothing_large_by_themselves_once_the_libraries_are_there() -> None:
+    """Whatever of torch, torchvision and the like is imported later may break another session."""
+    code = """
+import sys
+from ui import loading, components
+loading._import()
+before = {name.partition(".")[0] for name in sys.modules}
+import backbones.networks, recognition.calibrating, recognition.noticing, recognition.service
+import style.presets.registry, style.presets.shelf
+from recognition.faces import joined, networks, trust, realign
+from ui import easel, face_dialog, painting, person_dialog, receipt, setting_right
+after = {name.partition(".")[0] for name in sys.modules} - before
+print(sorted(after & {"torch", "torchvision", "facenet_pytorch", "faiss", "pandas", "scipy"}))
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=280
+    )
+    assert told.stdout.strip() == "[]"
