@@ -289,7 +289,12 @@ export default function ({ data, parentElement }) {
   if (place.arrived === data.number) return;
   place.arrived = data.number;
   place.style.scrollMarginTop = "6rem";
-  requestAnimationFrame(() => place.scrollIntoView({ block: "start", behavior: "smooth" }));
+  // What stands below it has yet to come: as much of it as matters is in the upper half.
+  requestAnimationFrame(() => {
+    const { top } = place.getBoundingClientRect();
+    if (top >= 0 && top < innerHeight / 2) return;
+    place.scrollIntoView({ block: "start", behavior: "smooth" });
+  });
 }
 """
 
@@ -329,8 +334,8 @@ label:has(input:focus-visible) {
 [data-testid="stFileUploaderDropzoneInstructions"]::after {
   content: "%(kinds)s"; font-size: 0.875rem; opacity: 0.85; }
 
-[data-testid="stLayoutWrapper"]:has(> .st-key-menu) { position: absolute; width: 0; height: 0;
-  overflow: hidden; }
+[data-testid="stLayoutWrapper"]:has(> :is(.st-key-menu, [class*="st-key-place-"])) {
+  position: absolute; width: 0; height: 0; overflow: hidden; }
 
 /* Tiles of one size, whatever the shape of what they show. */
 :is(.st-key-shelf, [class*="st-key-thumbnails"]) [data-testid="stImage"] img {

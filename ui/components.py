@@ -44,6 +44,9 @@ _compare = st.components.v2.component(
 )
 
 
+_arrival = st.components.v2.component(
+    "likeness.arrival", html=browser.ARRIVAL_HTML, js=browser.ARRIVAL_JS
+)
 _menu = st.components.v2.component("likeness.menu", html=browser.MENU_HTML, js=browser.MENU_JS)
 
 
@@ -127,6 +130,17 @@ def page_head(title: str, lead: str) -> None:
     st.title(title, anchor=False)
     st.caption(lead)
     messages()
+
+
+def bring_into_sight(number: int, *, key: str) -> None:
+    """Here is what has just come up: it is scrolled to, once, unless it is in sight already.
+
+    Args:
+        number: Another one each time that something comes up.
+        key: Tells this place from others.
+    """
+    with st.container(key=f"place-{key}"):
+        _arrival(key=key, data={"number": number})
 
 
 def messages() -> None:

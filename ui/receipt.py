@@ -14,7 +14,7 @@ import streamlit as st
 from recognition.results import Enrolment, FailedImage, PersonSummary
 from recognition.service import RecognitionService
 
-from . import browser, components, face_dialog, memory, wording
+from . import components, face_dialog, memory, wording
 from .components import Frame
 from .fields import Upload
 
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 
 _SMALL = 96  # px of a photograph that only has to be told from others
 _MOST_SHOWN = 12  # photographs left out at once
-
-_arrival = st.components.v2.component(
-    "likeness.arrival", html=browser.ARRIVAL_HTML, js=browser.ARRIVAL_JS
-)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -191,7 +187,7 @@ def show(service: RecognitionService, receipt: Receipt) -> bool:
     """
     name = wording.plain(receipt.person.name if receipt.person else receipt.name)
     with st.container(border=True):
-        _arrival(key="arrival", data={"number": receipt.number})
+        components.bring_into_sight(receipt.number, key="arrival")
         if receipt.amount:
             count = wording.count(receipt.amount, "photograph")
             st.success(f"{name}: {count} enrolled.", icon=":material/check:")

@@ -6,7 +6,7 @@ from .imagenet import OWN
 SPECS = (
     BackboneSpec(
         name="dlib_resnet",
-        summary="dlib's ResNet: a face recogniser in the public domain, 5.6 million weights",
+        summary="dlib's ResNet: a face recogniser in the public domain",
         taps=(
             Tap("stem", 32, 2, least=9),
             Tap("stage1", 32, 4, least=15),

@@ -6,7 +6,7 @@ from .imagenet import OWN
 SPECS = (
     BackboneSpec(
         name="mobilefacenet",
-        summary="MobileFaceNet: a small face recogniser, a million weights",
+        summary="MobileFaceNet: a small face recogniser",
         taps=(
             Tap("conv1", 64, 2),
             Tap("stage2", 64, 4),

@@ -40,7 +40,7 @@ def _resnet(
 SPECS = (
     _resnet(
         "resnet18",
-        "ResNet-18: a residual network of 11 million weights, to train from",
+        "ResNet-18: a small residual network, to train from",
         _BASIC,
         11_176_512,
         imagenet_weights(
@@ -62,7 +62,7 @@ SPECS = (
     ),
     _resnet(
         "resnet50",
-        "ResNet-50: a residual network of 24 million weights, to train from",
+        "ResNet-50: a residual network, to train from",
         _BOTTLENECK,
         23_508_032,
         imagenet_weights(

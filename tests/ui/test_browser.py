@@ -17,7 +17,7 @@ from PIL import Image
 
 from ui import serving
 
-pytestmark = [pytest.mark.slow, pytest.mark.browser]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(900)]
 
 PAGES = ("", "identify", "verify", "stylize", "models")
 
@@ -115,7 +115,7 @@ def test_a_double_click_enrols_once(browser: Any, home: Path, tmp_path: Path) ->
         button.dblclick()
         wait_for_line(notes)
         button.click()  # once more, while the service is at work
-        page.get_by_text("1 photograph enrolled").wait_for(timeout=60_000)
+        page.get_by_text("1 photograph enrolled").wait_for()
         settled(page)
         page.close()
     assert notes.read_text() == "Ann\n"
@@ -134,11 +134,11 @@ def test_styles_are_chosen_by_clicks_and_stay_chosen(browser: Any, address: str)
 
     for name in ("waves", "mosaic", "batik", "cubist"):
         tile(name).click()
-    share("cubist").wait_for(timeout=60_000)
+    share("cubist").wait_for()
     settled(page)
     assert tile("terrazzo").is_disabled()  # four are as many as are mixed
     tile("batik").click()
-    share("batik").wait_for(state="detached", timeout=60_000)
+    share("batik").wait_for(state="detached")
     settled(page)
     assert tile("terrazzo").is_enabled()
     pressed = page.locator("button[aria-pressed=true] .name").all_inner_texts()
@@ -224,11 +224,11 @@ def test_a_page_on_another_port_learns_nothing_and_gets_nowhere(browser: Any, ad
         with another_port(evil) as (elsewhere, asked):
             page = context.new_page()
             page.goto(elsewhere)
-            page.wait_for_function("document.title !== 'waiting'", timeout=60_000)
+            page.wait_for_function("document.title !== 'waiting'")
             told = json.loads(page.title())
             # A link to it from the page itself, clicked by its user.
             own.evaluate(f"location.href = {elsewhere + '/linked'!r}")
-            own.wait_for_url("**/linked", timeout=60_000)
+            own.wait_for_url("**/linked")
         assert {seen for name, seen in told if name in ("fetch", "socket", "image", "script")} == {
             "failed"
         }

