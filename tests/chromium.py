@@ -61,7 +61,7 @@ def served(
     with tempfile.NamedTemporaryFile("w+", prefix="server-", suffix=".log") as said:
         LOGS.append(Path(said.name))
         process = subprocess.Popen(
-            [sys.executable, *program, "app", f"--port={port or _free_port()}", *options],
+            [sys.executable, *program, "app", f"--port={port or free_port()}", *options],
             cwd=home.parent,
             env=os.environ | environment,
             stdout=subprocess.PIPE,
@@ -79,7 +79,8 @@ def served(
             LOGS.remove(Path(said.name))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on which nothing listens just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

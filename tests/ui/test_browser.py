@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium import launched, opened, served, settled
+from chromium import MINUTES, free_port, launched, opened, served, settled
 from PIL import Image
+from proxy import SIGNED_IN, proxied
 
 from ui import serving
 
@@ -276,3 +277,40 @@ def test_the_browser_gets_in_by_the_file_that_the_application_opens(
         page.goto(door.as_uri())
         settled(page)
         assert page.locator("h1").inner_text() == "People"
+
+
+def test_a_browser_gets_in_by_a_proxy_that_signs_people_in_and_not_without(
+    browser: Any, tmp_path: Path
+) -> None:
+    secret = "0123456789abcdef" * 4
+    key = tmp_path / "proxy.key"
+    key.write_text(f"{secret}\n")
+    key.chmod(0o600)
+    home, port = tmp_path / "home", free_port()
+    photograph = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(photograph, "PNG")
+    with proxied(tmp_path, "localhost", port, secret) as proxy:
+        outside = f"https://localhost:{proxy.port}"
+        words = (f"--behind={outside}", f"--proxy-key-file={key}")
+        with (
+            served(home, "-m", "ui.cli", port=port, options=words, LIKENESS_HOME=str(home)) as told,
+            browser.new_context(ignore_https_errors=True) as context,
+        ):
+            assert told == outside
+            context.set_default_timeout(MINUTES)
+            page = context.new_page()
+            answer = page.goto(outside)
+            assert answer.status == 401
+            name, _, value = SIGNED_IN.partition("=")
+            context.add_cookies([{"name": name, "value": value, "url": outside}])
+            page.goto(outside)
+            settled(page)
+            page.get_by_role("link", name="Verify").click()
+            page.get_by_role("heading", name="Verify", level=1).wait_for()
+            page.locator("input[type=file]").first.set_input_files(
+                {"name": "a.png", "mimeType": "image/png", "buffer": photograph.getvalue()}
+            )
+            page.locator("figure img").first.wait_for()  # it came through, and is shown
+            settled(page)
+            assert page.get_by_role("spinbutton", name="Threshold").count() == 0
+            assert page.locator("[data-testid=stException]").count() == 0
