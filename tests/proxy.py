@@ -56,21 +56,25 @@ def proxied(folder: Path, host: str, upstream: int, key: str, listens: int = 0) 
             await _hand_on(reader, writer, upstream, key, seen)
         writer.close()
 
-    server = loop.run_until_complete(
-        asyncio.start_server(serve, "127.0.0.1", listens, ssl=context, limit=1 << 20)
-    )
+    # In a thread of its own from beginning to end: a test may have a loop of its own.
     running = threading.Thread(target=loop.run_forever, daemon=True)
     running.start()
+    beginning = asyncio.start_server(serve, "127.0.0.1", listens, ssl=context, limit=1 << 20)
+    server = asyncio.run_coroutine_threadsafe(beginning, loop).result()
     try:
         yield Proxy(server.sockets[0].getsockname()[1], certificate, seen)
     finally:
+        asyncio.run_coroutine_threadsafe(_end(server), loop).result()
         loop.call_soon_threadsafe(loop.stop)
         running.join()
-        server.close()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0.05))
         loop.close()
+
+
+async def _end(server: asyncio.Server) -> None:
+    server.close()
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+    await asyncio.sleep(0.05)
 
 
 async def _hand_on(
@@ -86,7 +90,9 @@ async def _hand_on(
     headers = [(name.strip().lower(), value.strip()) for name, _, value in
                (line.partition(":") for line in lines)]  # fmt: skip
     if not any(name == "cookie" and SIGNED_IN in value for name, value in headers):
-        writer.write(b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 8\r\nConnection: close\r\n\r\nSign in."
+        )
         await writer.drain()
         return
     seen.append(request)

@@ -350,6 +350,8 @@ label:has(input:focus-visible) {
 @media (max-width: 640px) {
   .stMain [data-testid="stLayoutWrapper"]:has(> .st-key-easel) { position: static; }
   .stMainBlockContainer { padding-top: 4.5rem; }
+  /* Room to scroll to what has been asked for before it has its full height. */
+  .st-key-easel:has([class*="st-key-place-"]) { min-height: 85vh; }
 }
 </style>
 """
