@@ -6,7 +6,7 @@ from .imagenet import classifier, imagenet_weights
 SPECS = (
     classifier(
         "convnext_tiny",
-        "ConvNeXt-T: 7×7 depthwise convolutions and layer norm, 28 million weights",
+        "ConvNeXt-T: 7×7 depthwise convolutions and layer norm",
         (
             Tap("stem", 96, 4),
             Tap("stage1", 96, 4),
