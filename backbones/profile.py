@@ -215,7 +215,7 @@ _WHOLE = {
 """What lets every cell see all others, wherever the tensor still has places."""
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Looks at every operation: what it costs, what it keeps in memory, what its result has seen.
 
     Attributes:
@@ -224,7 +224,7 @@ class _Watch(TorchDispatchMode):
     """
 
     def __init__(self, network: Backbone) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.multiply_accumulates = 0
         self.peak = self._bytes = 0
         self._live: dict[int, weakref.ref[Any]] = {}

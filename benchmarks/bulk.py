@@ -29,9 +29,9 @@ import torch
 from PIL import Image
 
 from data.datasets import read_identities
-from data.decoding_pool import decoding_apart
+from data.decoder_sandbox import decoding_apart
 from data.images import load_image
-from recognition.engine import Choice, Engine
+from recognition.models import Choice, Engine
 from recognition.photographs import MOST_IMAGES
 from recognition.service import RecognitionService
 

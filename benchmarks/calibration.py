@@ -20,18 +20,19 @@ import numpy as np
 
 from data.datasets import Identity, only_listed, read_identities, split_identities
 from data.errors import DatasetError
-from recognition.engine import Choice, Engine
-from recognition.evaluation.calibration import cutoff, search_cutoff
-from recognition.evaluation.embedding import Finder, embed_photographs
-from recognition.evaluation.impostors import (
+from recognition.evaluation.embeddings import Finder, embed_photographs
+from recognition.evaluation.probability import Labelled, reliability_of
+from recognition.evaluation.thresholds import (
     MOST_PHOTOGRAPHS,
     Faces,
+    cutoff,
     different_people,
     fit_probabilities,
     labelled_pairs,
+    search_cutoff,
     searches,
 )
-from recognition.evaluation.probability import Labelled, reliability_of
+from recognition.models import Choice, Engine
 
 SPLIT, SEED = (6 / 7, 1 / 7, 0.0), 7  # of recipes/bundled.toml
 FARS = (0.01, 0.001, 0.0001)

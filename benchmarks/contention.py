@@ -126,7 +126,7 @@ def _painting() -> Callable[[], object]:
     from backbones.registry import create
     from style.config import StyleConfig
     from style.network import StyleNetwork
-    from style.optimize import stylize
+    from style.stylize import stylize
 
     config = StyleConfig(size=256, first_scale=256, steps=100_000)
     network = StyleNetwork.of(create("vgg_slim", seed=0), config)

@@ -22,7 +22,7 @@ import torch
 import torch.utils.benchmark
 
 from backbones.spec import Norm
-from data.augment import training_augmentation
+from data.augmentation import training_augmentation
 from data.datasets import read_identities
 from recognition.learning.choices import LossName, OptimizerName
 from recognition.learning.config import (

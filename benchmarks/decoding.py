@@ -3,7 +3,7 @@
     python benchmarks/decoding.py [--sides 250 1000 2000 4000] [--turns 20] [--json]
 
 A made-up photograph of each size, as JPEG, is decoded in this process and by one worker of
-`data.decoding_pool`, by turns. Medians by the clock, and the processor time of both processes
+`data.decoder_sandbox`, by turns. Medians by the clock, and the processor time of both processes
 together. `start` is the first picture of a new worker.
 """
 
@@ -20,7 +20,7 @@ import psutil
 from PIL import Image
 
 from data import decoding
-from data.decoding_pool import DecodingPool
+from data.decoder_sandbox import DecodingPool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

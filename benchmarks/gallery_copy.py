@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from recognition.gallery.copying import Copied, copy_gallery
-from recognition.gallery.places import Folder, place_of
-from recognition.gallery.records import BATCH, PersonRecord
+from recognition.gallery.locations import Folder, place_of
+from recognition.gallery.storage.records import BATCH, PersonRecord
 from recognition.gallery.templates import EmbeddingModel, Template
+from recognition.gallery.transfer.copies import Copied, copy_gallery
 
 
 def made_up(people: int, photographs: int, dimension: int, seed: int) -> Iterator[PersonRecord]:

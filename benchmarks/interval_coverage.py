@@ -18,8 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.lfw import read_lfw_pairs
-from recognition.evaluation.comparisons import Comparisons
-from recognition.evaluation.figures import SMALLEST, DecidedPairs
+from recognition.evaluation.pairs import SMALLEST, Comparisons, DecidedPairs
 
 People = npt.NDArray[np.int64]
 """The numbers of the two people in each pair, (n, 2)."""

@@ -30,11 +30,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recognition.gallery.gallery import Gallery
-from recognition.gallery.kinds import Kind
-from recognition.gallery.nearest import LOOKED_AT, Nearest
-from recognition.gallery.searching import DATABASE
-from recognition.gallery.store import Store
+from recognition.gallery.gallery import DATABASE, Gallery
+from recognition.gallery.search.index import LOOKED_AT, Nearest
+from recognition.gallery.search.kinds import Kind
+from recognition.gallery.storage.store import Store
 from recognition.gallery.templates import EmbeddingModel, Template
 
 Vectors = npt.NDArray[np.float32]
@@ -79,8 +78,8 @@ class MadeUp:
 def real(folder: Path, dimension: int) -> tuple[Vectors, npt.NDArray[np.int64]]:
     """Real people with several photographs, embedded: (n, D), and whose each is."""
     from data.datasets import read_identities
-    from recognition.engine import Choice, Engine
-    from recognition.evaluation.embedding import embed_photographs
+    from recognition.evaluation.embeddings import embed_photographs
+    from recognition.models import Choice, Engine
 
     several = [one for one in read_identities(folder) if len(one.photographs) > 1]
     people = several[:: -(-len(several) // REAL)]

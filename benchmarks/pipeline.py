@@ -24,8 +24,8 @@ from PIL import Image
 from backbones.registry import create
 from backbones.weights import LoadedBackbone, WeightsFile, load_backbone
 from data.images import find_images, load_image
-from recognition.faces.detect import FaceDetector
-from recognition.faces.embed import FaceEmbedder
+from recognition.detection.detector import FaceDetector
+from recognition.faces.embedding import FaceEmbedder
 from recognition.faces.pipeline import FacePipeline
 
 THRESHOLDS = (0.6, 0.7, 0.7)

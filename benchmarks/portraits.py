@@ -30,13 +30,12 @@ from data.errors import DatasetError
 from data.files import write_atomic
 from data.images import load_image, save_image, to_tensor
 from data.lfw import photograph_path, read_lfw_pairs
-from recognition.engine import Choice, Engine
-from recognition.evaluation.embedding import Finder, embed_photographs
+from recognition.evaluation.embeddings import Finder, embed_photographs
 from recognition.evaluation.metrics import best_threshold
+from recognition.models import Choice, Engine
 from style.config import StyleConfig
 from style.evaluation.judge import Judge
-from style.service import StyleService
-from style.sittings import Terms
+from style.service import StyleService, Terms
 from ui.options import Settings
 from ui.portraits import Sitters
 

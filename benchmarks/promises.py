@@ -17,12 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from data.datasets import Identity
-from recognition.evaluation.embedding import Embedding, already_aligned, embed_photographs
-from recognition.evaluation.identification import evaluate_gallery, evaluate_identification
-from recognition.evaluation.identified import IdentificationResult
+from recognition.evaluation.embeddings import Embedding, already_aligned, embed_photographs
+from recognition.evaluation.identification import (
+    IdentificationResult,
+    evaluate_gallery,
+    evaluate_identification,
+)
 from recognition.evaluation.impostor_tail import ImpostorTail
-from recognition.evaluation.people import people_to_draw_from
-from recognition.faces.joined import load_recogniser
+from recognition.evaluation.searches import people_to_draw_from
+from recognition.faces.embedding import load_recogniser
 from recognition.tail_cards import find_tail
 
 SIZES = ((10, 1), (43, 1), (87, 1), (200, 1), (10, 3), (43, 3))
@@ -162,7 +165,7 @@ def draw(
     """The tail of similarities, and realised against wanted rates, into two pictures."""
     from matplotlib.figure import Figure
 
-    from data.figures import save_figure
+    from data.plotting import save_figure
 
     folder.mkdir(parents=True, exist_ok=True)
     rates, similarities = np.array(tail.quantiles).T

@@ -31,13 +31,11 @@ from scipy.stats import spearmanr
 
 from backbones.weights import load_backbone
 from data.images import load_image
-from recognition.faces.cascade import Detections
-from recognition.faces.choose import distance_from_centre
-from recognition.faces.detect import FaceDetector
-from recognition.faces.embed import FaceEmbedder
+from recognition.detection.detector import FaceDetector, distance_from_centre
+from recognition.detection.mtcnn import Detections
+from recognition.faces.embedding import FaceEmbedder
 from recognition.faces.pipeline import DetectedFace, FacePipeline
-from recognition.faces.quality import measure, shortcomings
-from recognition.faces.trust import MEASURES, measures, terms
+from recognition.faces.quality import MEASURES, measure, measures, shortcomings, terms
 from recognition.results import Quality
 
 CLEAN, FAR = "as it is", 0.3

@@ -36,9 +36,9 @@ from backbones.weights import load_backbone
 from data.images import load_image, save_image, to_image, to_tensor
 from style.config import StyleConfig
 from style.network import StyleNetwork
-from style.optimize import stylize
 from style.presets.registry import PREFIX, PRESETS, find_preset
-from style.pyramid import fit, resize, size_of
+from style.scales import fit, resize, size_of
+from style.stylize import stylize
 
 DEPTH, LENGTH = 8, 24  # px of a strip at the border, and of a piece of it along the border
 BEYOND = 32  # px of the photograph beyond the part on every side

@@ -29,7 +29,7 @@ from style.config import StyleConfig
 from style.draft import Drafter, draft
 from style.evaluation.judge import Judge
 from style.network import StyleNetwork
-from style.optimize import stylize
+from style.stylize import stylize
 
 FIVE = PAIRS[256][:5]
 DRAFTED, PAINTED = (0.2, 0.5), (0.3, 0.8)  # strengths

@@ -25,11 +25,11 @@ import torch
 from backbones.registry import create
 from data.files import sha256_of
 from data.images import save_image
+from style.checkpoint import Unfinished
 from style.config import Optimizer, StyleConfig
 from style.network import StyleNetwork
-from style.optimize import stylize
 from style.planning import Room, TileChoice
-from style.unfinished import Unfinished
+from style.stylize import stylize
 
 WAYS: dict[str, tuple[Optimizer, int | TileChoice]] = {
     "adam": (Optimizer.ADAM, TileChoice.NONE),
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    PROCESSES.set_forkserver_preload(["style.optimize", "backbones.networks.vgg_quarter"])
+    PROCESSES.set_forkserver_preload(["style.stylize", "backbones.networks.vgg_quarter"])
     moments = random.Random(given.seed)
     kills = equal = gone_on = 0
     with tempfile.TemporaryDirectory() as folder:

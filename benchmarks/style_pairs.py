@@ -24,7 +24,7 @@ from data.images import load_image, save_image, to_image, to_tensor
 from style.config import StyleConfig
 from style.evaluation.judge import Judge, Verdict
 from style.network import StyleNetwork
-from style.optimize import stylize
+from style.stylize import stylize
 
 PAIRS = {
     256: (

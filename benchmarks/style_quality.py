@@ -32,7 +32,7 @@ from backbones.registry import available, create
 from backbones.weights import find_weights, load_backbone
 from style.config import StyleConfig
 from style.network import StyleNetwork
-from style.optimize import stylize
+from style.stylize import stylize
 
 BUNDLED = "vgg_slim"
 TARGETS = 0.25, 0.1  # of the time of the baseline, with the same network and with VGG-19

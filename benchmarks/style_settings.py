@@ -36,12 +36,11 @@ from backbones.features import FeatureExtractor
 from backbones.weights import LoadedBackbone, load_backbone
 from data.files import sha256_of
 from data.images import load_image, save_image, to_image, to_tensor
-from style.config import StyleConfig
+from style.config import Quality, StyleConfig, settings_of
 from style.evaluation.judge import Judge, Verdict
 from style.network import StyleNetwork
-from style.optimize import stylize
 from style.presets.registry import PREFIX, find_preset
-from style.quality import Quality, settings_of
+from style.stylize import stylize
 
 EIGHT = (*PAIRS[256], *PAIRS[512])
 KEPT = (

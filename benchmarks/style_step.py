@@ -25,7 +25,7 @@ from backbones.network import Backbone
 from backbones.registry import create
 from style.config import Precision, StyleConfig, StyleLossKind
 from style.network import StyleNetwork
-from style.optimize import stylize
+from style.stylize import stylize
 
 NETWORKS = ("vgg19", "vgg_slim", "squeezenet1_0")
 CONTENT, STYLE, VARIATION = 1 / 60, 1 / 30, 0.15  # as in style.objective, for Gram matrices

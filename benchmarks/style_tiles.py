@@ -29,11 +29,11 @@ from data.images import load_image, to_tensor
 from style.config import Precision, StyleConfig, StyleLossKind
 from style.network import StyleNetwork
 from style.objective import Objective
-from style.optimize import stylize
 from style.planning import Room
-from style.pyramid import fit, resize, size_of
 from style.regions import Area
-from style.tiled import Cutter, TiledObjective
+from style.scales import fit, resize, size_of
+from style.stylize import stylize
+from style.tiling import Cutter, TiledObjective
 
 NETWORK = "vgg19_quarter"
 PARTS = ("float32", "float64", "picture", "large")

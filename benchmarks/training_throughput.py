@@ -19,9 +19,9 @@ import torch
 from recognition.learning.batches import Batch, BatchStream, build_sampler
 from recognition.learning.choices import Precision
 from recognition.learning.config import BatchConfig, DataConfig, TrainingConfig
+from recognition.learning.dataset import Photographs
 from recognition.learning.distillation import Lessons
-from recognition.learning.photographs import Photographs
-from recognition.learning.steps import EpochLoop, build_network, build_parts
+from recognition.learning.epoch import EpochLoop, build_network, build_parts
 
 CPU = torch.device("cpu")
 BATCH = 64

@@ -1,4 +1,27 @@
-"""Pixels and files in and out: safe decoding, data sets, whole writes, errors."""
+"""Pixels and files in and out: safe decoding, data sets, whole writes, errors.
+
+errors            the errors that a user may meet
+files             where the data folder is, whole writes or none, digests
+temporary         temporary files: hidden, of one prefix, swept
+folders           what is taken from a folder of photographs, with an account of the rest
+formats           the formats that are read and written, and Pillow's pixel modes
+decoding          a stranger's bytes → upright RGB, every limit checked first
+decoder_sandbox   the same in processes of their own, whose memory and time are bounded
+decoder_worker    such a process
+pixels            a picture's pixels, with all of their bits and their transparency
+images            pictures in and out: decoding, tensors, saving
+sources           pictures as callers from Python hand them in
+picture_metadata  what a picture's file says of how it was made
+augmentation      training batches changed at random: place, colour, wear; seeded
+datasets          folders of people, LFW's protocol, splits, samplers
+recipes           TOML into checked dataclasses and back
+tensors           safetensors files, and no pickle
+plotting          figures of matplotlib
+clock             what time it is, and whether that can be believed
+threads           how many threads compute, and how they wait
+environment       what a process that is started here gets of this one's environment
+distribution      this application as a package: name, version, how to install it
+"""
 
 from .threads import bound_spinning
 

@@ -1,5 +1,6 @@
-"""Pictures in and out: safe decoding, tensors and back, saving without metadata."""
+"""Pictures in and out: decoding, tensors, saving."""
 
+import io
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,20 +8,106 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from torch import Tensor
 
+from .decoder_sandbox import decode, decode_pixels
 from .decoding import MAX_PIXELS, Warn, unheard
-from .decoding_pool import decode, decode_pixels
-from .embedding import settings_in
-from .encoding import encode
 from .errors import ArgumentError, ImageError, WriteError
 from .files import atomic_output, printable, read_regular
 from .folders import sift_all
 from .formats import IMAGE_SUFFIXES, PICTURE_SUFFIXES, Depth, promised_formats
 from .modes import to_rgb
-from .pixels import Array, Pixels
+from .picture_metadata import KEY, as_description, as_text, as_xmp, settings_in
+from .pixels import Array, Pixels, srgb_profile
 from .transparency import off_white, on_white, resized
+
+# Pixels to a file's bytes: PNG, JPEG, WebP and TIFF, with nothing of their source's metadata.
+
+_PNG_HEADER = 33  # bytes of signature and header, behind which other chunks may stand
+_JPEG = {"quality": 95, "subsampling": 0}
+_WEBP = {"quality": 95}
+_MOST_XMP = 65_502  # bytes that a segment of a JPEG has room for
+
+
+def encode(pixels: Pixels, suffix: str, settings: Mapping[str, object] | None) -> bytes:
+    """A picture as a file's bytes; the same bytes for the same picture and settings.
+
+    Args:
+        pixels: The picture; in a format that cannot hold them, 16 bit or alpha are a mistake.
+        suffix: Of the file, in lower case, one of `data.formats.PICTURE_SUFFIXES`.
+        settings: How the picture was painted, to be kept in the file, which then also says that
+            its colours are sRGB; None for a file of nothing but pixels.
+    """
+    values = _channels(pixels)
+    if suffix in (".tif", ".tiff"):
+        return _tiff(values, settings)
+    encoded = io.BytesIO()
+    if suffix == ".png":
+        chunks = _png_chunks(settings)
+        if values.dtype == np.uint16:
+            return _deep_png(values, chunks)
+        Image.fromarray(values).save(encoded, "PNG", pnginfo=chunks)
+        return encoded.getvalue()
+    encoding = "WEBP" if suffix == ".webp" else "JPEG"
+    options: dict[str, object] = {**(_WEBP if encoding == "WEBP" else _JPEG)}
+    if settings is not None:
+        packet = as_xmp(settings)
+        options["icc_profile"] = srgb_profile()
+        if encoding == "WEBP" or len(packet) <= _MOST_XMP:  # better a picture without than none
+            options["xmp"] = packet
+    Image.fromarray(values).save(encoded, encoding, **options)
+    return encoded.getvalue()
+
+
+def _channels(pixels: Pixels) -> Array:
+    """(H, W, 3 or 4)."""
+    if pixels.alpha is None:
+        return np.ascontiguousarray(pixels.colours)
+    return np.ascontiguousarray(np.concatenate([pixels.colours, pixels.alpha[..., None]], axis=2))
+
+
+def _png_chunks(settings: Mapping[str, object] | None) -> PngImagePlugin.PngInfo:
+    """What stands in a PNG before its pixels."""
+    chunks = PngImagePlugin.PngInfo()
+    if settings is not None:
+        chunks.add(b"sRGB", b"\0")  # the profile itself, in one byte
+        chunks.add_text(KEY, as_text(settings))
+    return chunks
+
+
+def _deep_png(values: Array, chunks: PngImagePlugin.PngInfo) -> bytes:
+    """A PNG of 16 bit a channel, for which Pillow has no mode."""
+    import imagecodecs
+
+    plain = bytes(imagecodecs.png_encode(values))
+    between = io.BytesIO()
+    for name, content, *_ in chunks.chunks:
+        PngImagePlugin.putchunk(between, name, content)
+    return plain[:_PNG_HEADER] + between.getvalue() + plain[_PNG_HEADER:]
+
+
+def _tiff(values: Array, settings: Mapping[str, object] | None) -> bytes:
+    """A TIFF, compressed without loss."""
+    import tifffile
+
+    encoded = io.BytesIO()
+    tifffile.imwrite(
+        encoded,
+        values,
+        photometric="rgb",
+        compression="zlib",
+        predictor=True,
+        extrasamples=["unassalpha"] if values.shape[2] == 4 else None,
+        description=None if settings is None else as_description(settings),
+        iccprofile=None if settings is None else srgb_profile(),
+        metadata=None,
+        software=False,
+    )
+    return encoded.getvalue()
+
+
+# Pictures in and out: safe decoding, tensors and back, saving without metadata.
 
 __all__ = [
     "IMAGE_SUFFIXES",

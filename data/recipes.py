@@ -1,11 +1,8 @@
-"""TOML recipes: a table into a checked dataclass, and a dataclass written as TOML.
-
-The tables and keys are the dataclass's fields; nothing is named twice. Paths in a recipe are
-relative to the recipe's own folder.
-"""
+"""TOML into checked dataclasses and back."""
 
 import dataclasses
 import json
+import math
 import os
 import tomllib
 import types
@@ -15,6 +12,30 @@ from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from .errors import ArgumentError
+
+# Numbers of a configuration, refused outside of their range.
+
+
+def check_range(
+    name: str, value: float, low: float, high: float, *, above_low: bool = False
+) -> None:
+    """Refuse NaN and whatever lies outside [low, high], or outside (low, high] with `above_low`."""
+    inside = low < value <= high if above_low else low <= value <= high
+    if math.isnan(value) or not inside:
+        bracket = "more than" if above_low else "at least"
+        raise ArgumentError(f"{name} is {value:g}: give {bracket} {low:g} and at most {high:g}")
+
+
+def check_count(name: str, value: int, low: int, high: int) -> None:
+    """Refuse an integer outside [low, high]."""
+    if not low <= value <= high:
+        raise ArgumentError(f"{name} is {value}: give a whole number from {low} to {high}")
+
+
+# TOML recipes: a table into a checked dataclass, and a dataclass written as TOML.
+#
+# The tables and keys are the dataclass's fields; nothing is named twice. Paths in a recipe are
+# relative to the recipe's own folder.
 
 Table = dict[str, Any]
 """TOML as `tomllib` reads it."""

@@ -24,8 +24,8 @@ from torch import Tensor
 from backbones.weights import LoadedBackbone, load_backbone
 from data.files import data_home
 from data.images import find_images
-from recognition.faces.embed import FaceEmbedder
-from recognition.learning.aligned import Aligner, Landmarks
+from recognition.faces.embedding import FaceEmbedder
+from recognition.learning.dataset import Aligner, Landmarks
 
 COSINE = 0.45
 MOST_OF_EACH = 3

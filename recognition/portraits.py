@@ -17,10 +17,9 @@ from torchvision.ops import box_iou
 from backbones.weights import load_backbone
 from data.errors import ArgumentError, WeightsError
 
-from .faces.align import align_faces
-from .faces.detect import FaceDetector
-from .faces.differentiable import FacesInPlace
-from .faces.embed import FaceEmbedder
+from .detection.detector import FaceDetector
+from .faces.alignment import align_faces
+from .faces.embedding import FaceEmbedder, FacesInPlace
 from .results import Face
 
 FOLLOWER, JUDGE = "mobilefacenet", "iresnet_se"

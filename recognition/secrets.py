@@ -10,7 +10,7 @@ from data.distribution import install_command
 from data.errors import AppError, ArgumentError, LockedError
 from data.files import mode_for_others, printable, read_regular
 
-from .gallery.keys import weakness_of
+from .gallery.storage.encryption import weakness_of
 
 KEY_VARIABLE = "LIKENESS_KEY"
 """The environment variable that may hold it."""

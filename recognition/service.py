@@ -12,19 +12,24 @@ from data.errors import ImageError
 from data.files import printable
 from data.sources import Source, check_source, several
 
-from .bulk import Desk, enrol_people
-from .calibrating import probability_of
-from .deciding import pair_limit, sigmoid
-from .enrolment import Terms, check_face, enrol, face_meant, joined, photographs_in, template_of
+from .bulk_enrolment import Desk, enrol_people
+from .calibration import probability_of
+from .enrolment import (
+    Terms,
+    Watch,
+    check_face,
+    enrol,
+    face_meant,
+    joined,
+    photographs_in,
+    template_of,
+)
 from .faces.quality import measure
-from .gallery.groups import group_names
 from .gallery.matching import Matching
 from .gallery.names import person_name
-from .gallery.people import Who
 from .gallery.protocol import AnyGallery, nobody_enrolled
-from .identifying import Question, name_faces
-from .inventory import Consent
-from .noticing import Watch
+from .gallery.storage.people import Who, group_names
+from .identification import Question, name_faces
 from .photographs import (
     Given,
     Photograph,
@@ -37,6 +42,7 @@ from .photographs import (
 )
 from .results import (
     Compared,
+    Consent,
     Decision,
     Detection,
     Enrolment,
@@ -45,7 +51,7 @@ from .results import (
     Use,
     Verification,
 )
-from .thresholds import ThresholdKeeper
+from .thresholds import ThresholdKeeper, pair_limit, sigmoid
 
 if TYPE_CHECKING:
     from .faces.pipeline import DetectedFace

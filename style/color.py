@@ -1,26 +1,73 @@
-"""Whose colours a picture has: the content's may be kept (Gatys et al. 2016b).
-
-Gatys, Bethge, Hertzmann and Shechtman, "Preserving Color in Neural Artistic Style Transfer". Two
-methods put the content's colours on what was painted, four recolour the style picture before it:
-
-    luminance   painted in grey, of a style whose grey has the content's mean and deviation;
-                the colours are the content's, pixel by pixel
-    lab         painted in colour; its lightness is kept, and a* and b* are the content's
-    linear      each colour of the style is moved by one linear map, so that mean and covariance
-                become the content's: Σc^½ Σs^-½, by eigenvectors
-    cholesky    the same by Lc Ls⁻¹
-    transport   the same by the map that moves colours least (Pitié and Kokaram 2007)
-    histogram   red, green and blue each get the content's histogram
-
-Pictures are RGB, (1, 3, H, W) in [0, 1]; lists of colours are (N, 3).
-"""
+"""The colours of the content kept."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .config import ColorMethod, Colors, StyleConfig
-from .lab import from_lab, to_lab
+
+# sRGB to CIE L*a*b* and back, white point D65 (IEC 61966-2-1, CIE 15).
+
+_TO_XYZ = (
+    (0.4124564, 0.3575761, 0.1804375),
+    (0.2126729, 0.7151522, 0.0721750),
+    (0.0193339, 0.1191920, 0.9503041),
+)
+_BEND = 6 / 29  # where the cube root of L*a*b* goes over into a straight line
+
+
+def to_lab(picture: Tensor) -> Tensor:
+    """L* in [0, 100], a* and b*, (1, 3, H, W), of sRGB (1, 3, H, W) in [0, 1]."""
+    linear = torch.where(
+        picture <= 0.04045, picture / 12.92, ((picture.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4
+    )
+    xyz = _mixed(_relative(picture), linear)
+    # The floor keeps the power of the branch that is not taken finite.
+    root = torch.where(
+        xyz > _BEND**3, xyz.clamp_min(_BEND**3) ** (1 / 3), xyz / (3 * _BEND**2) + 4 / 29
+    )
+    x, y, z = root[:, :1], root[:, 1:2], root[:, 2:]
+    return torch.cat([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
+
+
+def from_lab(lab: Tensor) -> Tensor:
+    """The sRGB (1, 3, H, W) of L*, a*, b*; outside of [0, 1] where a screen shows none."""
+    lightness, a, b = lab[:, :1], lab[:, 1:2], lab[:, 2:]
+    y = (lightness + 16) / 116
+    root = torch.cat([y + a / 500, y, y - b / 200], dim=1)
+    xyz = torch.where(root > _BEND, root**3, 3 * _BEND**2 * (root - 4 / 29))
+    linear = _mixed(torch.linalg.inv(_relative(lab)), xyz)
+    curved = 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
+    return torch.where(linear <= 0.0031308, 12.92 * linear, curved)
+
+
+def _relative(like: Tensor) -> Tensor:
+    """(3, 3) from linear RGB to XYZ relative to white, which is (1, 1, 1)."""
+    matrix = like.new_tensor(_TO_XYZ)
+    return matrix / matrix.sum(dim=1, keepdim=True)
+
+
+def _mixed(matrix: Tensor, picture: Tensor) -> Tensor:
+    """The channels of a picture (1, 3, H, W) through a matrix (3, 3)."""
+    return torch.einsum("ij,bjhw->bihw", matrix, picture)
+
+
+# Whose colours a picture has: the content's may be kept (Gatys et al. 2016b).
+#
+# Gatys, Bethge, Hertzmann and Shechtman, "Preserving Color in Neural Artistic Style Transfer".
+# Two methods put the content's colours on what was painted, four recolour the style picture
+# before it:
+#
+#     luminance   painted in grey, of a style whose grey has the content's mean and deviation;
+#                 the colours are the content's, pixel by pixel
+#     lab         painted in colour; its lightness is kept, and a* and b* are the content's
+#     linear      each colour of the style is moved by one linear map, so that mean and covariance
+#                 become the content's: Σc^½ Σs^-½, by eigenvectors
+#     cholesky    the same by Lc Ls⁻¹
+#     transport   the same by the map that moves colours least (Pitié and Kokaram 2007)
+#     histogram   red, green and blue each get the content's histogram
+#
+# Pictures are RGB, (1, 3, H, W) in [0, 1]; lists of colours are (N, 3).
 
 _LUMA = (0.299, 0.587, 0.114)  # of red, green and blue in grey (ITU-R BT.601)
 _LEAST_VARIANCE = (2 / 255) ** 2  # below it there is the noise of compression, not colour

@@ -1,6 +1,8 @@
-"""What looks at the picture: a backbone cut off behind the last tap, as a painter needs it."""
+"""What looks at the picture: a backbone cut off behind the last tap."""
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -10,9 +12,12 @@ from torch import Tensor
 from backbones.features import FeatureExtractor
 from backbones.network import Backbone
 from backbones.spec import BackboneSpec
-from data.errors import ArgumentError
+from data.errors import ArgumentError, StyleError
 
 from .config import Precision, StyleConfig
+from .scales import size_of
+
+# What looks at the picture: a backbone cut off behind the last tap, as a painter needs it.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,3 +117,122 @@ def _precision(precision: Precision, device: torch.device) -> torch.dtype:
         )
         precision = Precision.BFLOAT16 if native else Precision.FLOAT32
     return torch.bfloat16 if precision is Precision.BFLOAT16 else torch.float32
+
+
+# How far each tap of a network sees: measured, so that it holds for every network there is.
+#
+# A NaN survives convolution, rectifier, pooling and normalisation, whatever the weights. Where it
+# arrives in a feature map tells which places see the pixels that it was put into.
+
+_SHORTEST, _LONGEST = 16, 512  # of a strip, in strides
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a tap sees: place `i` looks at the pixels from i·stride − before to i·stride + after.
+
+    Attributes:
+        stride: Pixels between neighbouring places.
+        before: Pixels before the place's first one; less than a stride too many at most.
+        after: Pixels from there on; the same.
+    """
+
+    stride: int
+    before: int
+    after: int
+
+
+def measure_views(
+    extract: Callable[[Tensor], Mapping[str, Tensor]], stride: int, like: Tensor
+) -> dict[str, View]:
+    """The view of each tap, alike across and down.
+
+    Args:
+        extract: Picture (1, 3, H, W) → activations (1, C, H', W') by tap name.
+        stride: A multiple of the strides of all taps, px.
+        like: A picture of the type and on the device that `extract` wants.
+
+    Raises:
+        StyleError: A tap sees farther than any tile could reach: normalisation over the picture,
+            for example.
+    """
+    with torch.no_grad(), _plain_convolutions():
+        down = _views(extract, stride, like)
+        across = _views(lambda strip: _turned(extract(strip.mT)), stride, like)
+    return {
+        tap: View(
+            view.stride,
+            max(view.before, across[tap].before),
+            max(view.after, across[tap].after),
+        )
+        for tap, view in down.items()
+    }
+
+
+@contextlib.contextmanager
+def _plain_convolutions() -> Iterator[None]:
+    """Convolutions that touch what they see and nothing else.
+
+    The fast ones mix neighbours, or multiply what lies behind a row's end by 0, which is NaN again.
+    """
+    with warnings.catch_warnings():  # of a setting for Intel's GPUs, which is handed back unchanged
+        warnings.simplefilter("ignore")
+        cudnn, onednn = torch.backends.cudnn, torch.backends.mkldnn
+        with cudnn.flags(enabled=False), onednn.flags(enabled=False):
+            yield
+
+
+def _turned(activations: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {tap: features.mT for tap, features in activations.items()}
+
+
+def _views(
+    extract: Callable[[Tensor], Mapping[str, Tensor]], stride: int, like: Tensor
+) -> dict[str, View]:
+    """The view of each tap downwards, on a strip that is made longer until it holds all of it."""
+    strides = _strides(extract, stride, like)
+    factor = _SHORTEST
+    while factor <= _LONGEST:
+        edge = stride * factor // 2
+        strip = _strip(stride * factor, stride, like)
+        strip[..., edge:, :] = torch.nan
+        below = {tap: _rows_reached(features) for tap, features in extract(strip).items()}
+        strip = _strip(stride * factor, stride, like)
+        strip[..., :edge, :] = torch.nan
+        above = {tap: _rows_reached(features) for tap, features in extract(strip).items()}
+        if all(not below[tap][0] and not above[tap][-1] for tap in strides):
+            return {tap: _view(step, edge, below[tap], above[tap]) for tap, step in strides.items()}
+        factor *= 2
+    raise StyleError(
+        "every place of this network sees the whole picture, so that it cannot paint in tiles: "
+        "choose another network, or a size that fits the memory"
+    )
+
+
+def _view(stride: int, edge: int, below: Tensor, above: Tensor) -> View:
+    """From the rows that see the NaNs below an edge, px, and those that see the ones above it."""
+    blind = int((~below).sum()) - 1  # the last row that sees nothing below the edge
+    first = int(above.sum())  # the first one that sees nothing above it
+    return View(stride, before=first * stride - edge, after=edge - 1 - blind * stride)
+
+
+def _strides(
+    extract: Callable[[Tensor], Mapping[str, Tensor]], stride: int, like: Tensor
+) -> dict[str, int]:
+    """The stride of each tap: what a strip's length grows by over what its map grows by."""
+    lengths = (stride * _SHORTEST, stride * (_SHORTEST + 1))
+    short, long = (extract(_strip(length, stride, like)) for length in lengths)
+    return {
+        tap: stride // (size_of(long[tap])[0] - size_of(features)[0])
+        for tap, features in short.items()
+    }
+
+
+def _strip(length: int, stride: int, like: Tensor) -> Tensor:
+    """A grey strip (1, 3, length, W), wide enough for the network's deepest tap."""
+    return like.new_full((1, 3, length, max(16, 4 * stride)), 0.5)
+
+
+def _rows_reached(features: Tensor) -> Tensor:
+    """Which rows (H',) of a map (1, C, H', W') hold a NaN."""
+    return features.isnan().any(dim=3).any(dim=1).flatten()

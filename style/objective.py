@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from .config import StyleConfig, StyleLossKind
-from .losses import ContentLoss, style_loss, total_variation
-from .moments import Moments
+from .losses import ContentLoss, Moments, style_loss, total_variation
 from .network import StyleNetwork
 from .regions import Area, at_tap, photograph_stays
 

@@ -20,7 +20,7 @@ from .memory import memory_at_hand, peak_of
 from .network import StyleNetwork
 from .objective import Objective
 from .regions import Area
-from .tiled import Cutter
+from .tiling import Cutter
 
 MIN_TILE, MAX_MEMORY = 32, 65_536  # px; GB
 _SMALL, _LARGE = 64, 160  # px: sides of the pictures that are looked at before

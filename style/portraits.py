@@ -11,7 +11,7 @@ import torch
 from PIL.Image import Image
 from torch import Tensor
 
-from .painters import Losses
+from .optimizers import Losses
 from .regions import INVISIBLE, Area
 from .results import Resemblance
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from data.errors import ArgumentError
 
 from .config import Manner, Region
-from .pyramid import resize, size_of
+from .scales import resize, size_of
 
 INVISIBLE = 0.5 / 255
 """A share below half a level of an 8-bit grey, which rounding hides."""

@@ -9,7 +9,7 @@ from PIL import Image
 from backbones.places import bundled_or_own, find_weights
 from backbones.weights import load_backbone
 from data.images import save_image
-from recognition.engine import DEFAULT_MODEL
+from recognition.models import DEFAULT_MODEL
 from recognition.service import RecognitionService
 from style.config import StyleConfig
 from ui.cli import main

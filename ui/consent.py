@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from data.errors import ArgumentError
-from recognition.inventory import Consent
+from recognition.results import Consent
 
 NEVER = "never"
 

@@ -169,7 +169,7 @@ def _self_test(settings: Settings) -> tuple[State, str]:
     from PIL.Image import radial_gradient
 
     from data.images import load_image
-    from recognition.faces.detect import FaceDetector
+    from recognition.detection.detector import FaceDetector
 
     encoded = io.BytesIO()
     radial_gradient("L").convert("RGB").save(encoded, "PNG")
@@ -186,7 +186,7 @@ def _self_test(settings: Settings) -> tuple[State, str]:
 def _embed(settings: Settings, image: "Image") -> str:
     """Embed a picture as if it were an aligned face, where there are weights to do it with."""
     from data.images import to_tensor
-    from recognition.faces.align import crop_size
+    from recognition.faces.alignment import crop_size
 
     if not settings.weights:
         name = _face_network_at_hand(settings)
@@ -208,8 +208,8 @@ def _face_network_at_hand(settings: Settings) -> str | None:
     from backbones.registry import available, spec_of
     from backbones.spec import Alignment
     from backbones.weights import find_weights
-    from recognition.engine import default_model
-    from recognition.faces.joined import network_names
+    from recognition.faces.embedding import network_names
+    from recognition.models import default_model
 
     for_faces = [name for name in available() if spec_of(name).alignment is not Alignment.NONE]
     names = [settings.model] if settings.model else [default_model(settings.home), *for_faces]

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from data.images import Picture
+    from style.checkpoint import Unfinished
     from style.planning import Plan, Room
     from style.results import Progress
-    from style.unfinished import Unfinished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,7 +170,7 @@ class Easel:
         return Room(tile=self._order.tile, memory=self._order.memory)  # type: ignore[arg-type]  # it reads text
 
     def _unfinished(self, out: Path) -> "Unfinished":
-        from style.unfinished import Unfinished
+        from style.checkpoint import Unfinished
 
         return Unfinished(out.with_name(f"{out.name}{UNFINISHED}"), fresh=self._order.fresh)
 

@@ -10,10 +10,9 @@ from .wording import count, percentage
 
 if TYPE_CHECKING:
     from recognition.evaluation.consultation import Consulted
-    from recognition.evaluation.figures import Difference
-    from recognition.evaluation.identified import IdentificationResult
+    from recognition.evaluation.identification import IdentificationResult, Promise
     from recognition.evaluation.intervals import Interval
-    from recognition.evaluation.promises import Promise
+    from recognition.evaluation.pairs import Difference
     from recognition.evaluation.verification import ByView, LfwResult
 
 ResultT = TypeVar("ResultT", bound="LfwResult | IdentificationResult")
@@ -150,7 +149,7 @@ def _difference(difference: "Difference | None") -> str:
 
 def _figure_names(result: "LfwResult | IdentificationResult") -> dict[str, str]:
     """What to call each figure, by its name."""
-    from recognition.evaluation.identified import IdentificationResult
+    from recognition.evaluation.identification import IdentificationResult
 
     if isinstance(result, IdentificationResult):
         return _names_of_searches(result)
@@ -158,7 +157,7 @@ def _figure_names(result: "LfwResult | IdentificationResult") -> dict[str, str]:
 
 
 def _names_of_pairs(result: "LfwResult") -> dict[str, str]:
-    from recognition.evaluation.figures import SMALLEST, tar_name
+    from recognition.evaluation.pairs import SMALLEST, tar_name
 
     names = {
         "mean": "mean accuracy",
@@ -174,7 +173,7 @@ def _names_of_pairs(result: "LfwResult") -> dict[str, str]:
 
 
 def _names_of_searches(result: "IdentificationResult") -> dict[str, str]:
-    from recognition.evaluation.identified import SMALLEST, fnir_name
+    from recognition.evaluation.identification import SMALLEST, fnir_name
 
     names = {"rank_1": "rank-1"}
     names |= {
@@ -238,7 +237,7 @@ def _print_ranks(cumulative_match: Sequence[float]) -> None:
 
 def draw_verification(measured: "Measured[LfwResult]", path: Path) -> None:
     """The ROC curves and the similarities, into a picture."""
-    from data.figures import save_figure
+    from data.plotting import save_figure
     from recognition.evaluation.plots import verification_figure
 
     drawn = {}
@@ -251,7 +250,7 @@ def draw_verification(measured: "Measured[LfwResult]", path: Path) -> None:
 
 def draw_identification(measured: "Measured[IdentificationResult]", path: Path) -> None:
     """The cumulative match curves, misses and false alarms, into a picture."""
-    from data.figures import save_figure
+    from data.plotting import save_figure
     from recognition.evaluation.plots import identification_figure
 
     drawn = {

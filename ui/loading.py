@@ -14,8 +14,8 @@ from collections.abc import Callable
 _LIBRARIES = (
     "data.images",
     "recognition.faces.pipeline",
-    "recognition.faces.networks",
-    "recognition.faces.joined",
+    "recognition.detection.mtcnn",
+    "recognition.faces.embedding",
     "recognition.tail_cards",
     "backbones.catalogue",
     "style.presets.registry",

@@ -19,7 +19,7 @@ from . import arguments, output, passphrase, streams
 from .start import INTERRUPTED as INTERRUPTED
 
 if TYPE_CHECKING:
-    from recognition.faces.joined import Recogniser
+    from recognition.faces.embedding import Recogniser
     from recognition.service import RecognitionService
 
 Command = TypeVar("Command", bound=Callable[..., int])
@@ -165,8 +165,8 @@ class Settings:
             AppError: There is no such network, no weights for it, or no set of so many crops.
         """
         share_processors()
-        from recognition.engine import default_model
-        from recognition.faces.joined import load_recogniser
+        from recognition.faces.embedding import load_recogniser
+        from recognition.models import default_model
 
         return load_recogniser(
             self.model if self.model or self.weights else default_model(self.home),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from data.decoding_pool import decoding_apart
+from data.decoder_sandbox import decoding_apart
 from data.errors import AppError
 from data.files import data_home
 
@@ -177,7 +177,7 @@ def tidy_daily() -> threading.Thread:
     That are people whose consent has ended or who were deleted, and jobs; listing either does the
     same. An encrypted gallery, whose key a session has typed, is left to its listings.
     """
-    from recognition.keeper import PeopleKeeper
+    from recognition.people import PeopleKeeper
 
     chosen = settings()
 

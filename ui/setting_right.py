@@ -5,8 +5,7 @@ from functools import partial
 
 import streamlit as st
 
-from recognition.inventory import LookAlikes, PhotographSummary
-from recognition.results import PersonSummary
+from recognition.results import LookAlikes, PersonSummary, PhotographSummary
 from recognition.service import RecognitionService
 
 from . import components, fields, memory, wording

@@ -10,8 +10,7 @@ from PIL import Image
 
 from data.errors import AppError
 from data.images import load_image
-from style.config import ColorMethod, Colors, Manner, Region, StyleConfig
-from style.quality import Quality, settings_of
+from style.config import ColorMethod, Colors, Manner, Quality, Region, StyleConfig, settings_of
 
 from . import components, fields, memory, preset_gallery, resources, wording
 from .fields import Upload

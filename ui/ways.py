@@ -14,7 +14,7 @@ from . import output
 from .options import Settings
 
 if TYPE_CHECKING:
-    from recognition.evaluation.embedding import Finder
+    from recognition.evaluation.embeddings import Finder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +140,7 @@ class Way:
     def _averaged(
         self, settings: Settings, others: Sequence[str] | None, tested: Collection[str]
     ) -> "Finder":
-        from recognition.evaluation.embedding import averaged
+        from recognition.evaluation.embeddings import averaged
 
         every = [settings, *(other_network(settings, one) for one in others or ())]
         return averaged([self.finder(one, tested=tested) for one in every])
@@ -169,8 +169,8 @@ class Way:
 
 def plain_finder(way: Way, settings: Settings) -> "Finder":
     """What finds and embeds, before any whitening."""
-    from recognition.evaluation.embedding import already_aligned, in_grey, in_the_middle
-    from recognition.faces.detect import FaceDetector
+    from recognition.detection.detector import FaceDetector
+    from recognition.evaluation.embeddings import already_aligned, in_grey, in_the_middle
     from recognition.faces.pipeline import FacePipeline
 
     embedder = settings.face_embedder(mirror=way.mirror, crops=way.crops)
@@ -184,7 +184,7 @@ def plain_finder(way: Way, settings: Settings) -> "Finder":
 def other_network(settings: Settings, name_or_file: str) -> Settings:
     """The same settings for another model, with the weights at hand, or for a file of weights."""
     from backbones.registry import available
-    from recognition.faces.joined import network_names
+    from recognition.faces.embedding import network_names
 
     if set(network_names(name_or_file)) <= set(available()):
         return replace(settings, model=name_or_file, weights=None)

@@ -9,8 +9,7 @@ from .audience import serves_others
 from .output import similarity
 
 if TYPE_CHECKING:
-    from recognition.inventory import LookAlikes
-    from recognition.results import Decision, Quality, StrangerRate
+    from recognition.results import Decision, LookAlikes, Quality, StrangerRate
 
 _LONGEST = 80  # characters of a stranger's text that a line of the page shows
 _MOSTLY = 0.5  # the part of pairs of photographs that two names of one person have in common

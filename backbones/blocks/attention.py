@@ -86,7 +86,7 @@ class ChannelThenPlace(nn.Module):
         weights = self.channels(x.mean(dim=(2, 3))) + self.channels(x.amax(dim=(2, 3)))
         x = x * torch.sigmoid(weights)[:, :, None, None]
         both = torch.cat([x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)], dim=1)
-        return cast(Tensor, x * torch.sigmoid(self.places(both)))
+        return x * torch.sigmoid(self.places(both))
 
 
 class NonLocal(nn.Module):

@@ -9,7 +9,7 @@ A sign has no slope. In the backward pass it counts as the identity where its ar
 -1 … 1, and as a constant beyond (the straight-through estimator). The slope of α is taken as it is.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -27,12 +27,13 @@ class _Sign(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
-        return gradient * (x.abs() <= 1)
+        passed: Tensor = gradient * (x.abs() <= 1)
+        return passed
 
 
 def sign(x: Tensor) -> Tensor:
     """-1 or 1, with the straight-through estimator as its slope."""
-    result: Tensor = _Sign.apply(x)  # type: ignore[no-untyped-call]
+    result: Tensor = _Sign.apply(x)
     return result
 
 
@@ -60,9 +61,9 @@ class BinaryConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) → (B, outputs, H/stride, W/stride)."""
         if not self.xnor:
-            return self._conv_forward(x, self.scales() * sign(self.weight), None)
+            return cast(Tensor, self._conv_forward(x, self.scales() * sign(self.weight), None))
         # Signs first and α behind, as bits would be computed: the sums are whole numbers.
-        signs = self._conv_forward(sign(x), sign(self.weight), None)
+        signs: Tensor = self._conv_forward(sign(x), sign(self.weight), None)
         return signs * self.scales().view(1, -1, 1, 1) * self._sizes(x)
 
     def _sizes(self, x: Tensor) -> Tensor:

@@ -155,7 +155,8 @@ class LeNet(Backbone):
         for layer in (self.c1, self.c5, self.f6):
             bound = 2.4 / math.prod(layer.weight.shape[1:])
             nn.init.uniform_(layer.weight, -bound, bound)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
         if isinstance(self.c3, PartialConv2d):
             with torch.no_grad():
                 for weight, fan_in in zip(self.c3.weight, self.c3.fan_in, strict=True):

@@ -7,6 +7,7 @@ the spec's grid and interpolated for images of other sizes.
 """
 
 from functools import partial
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -73,7 +74,7 @@ class Blocks(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → the same shape."""
         tokens = x.flatten(2).transpose(1, 2)  # (B, H*W, C)
-        tokens = self.norm(self.blocks(tokens))
+        tokens = cast(Tensor, self.norm(self.blocks(tokens)))
         return tokens.transpose(1, 2).reshape(x.shape)
 
 

@@ -12,14 +12,11 @@ from data.lfw import Layout, LfwProtocol, PhotographKey, photograph_path
 
 from ..photographs import ProgressCallback
 from ..results import FailedImage
-from .comparisons import compare_pairs
-from .embedding import Embedding, Finder, embed_with_each
-from .figures import Difference
-from .identification import evaluate_gallery, evaluate_identification
-from .identified import IdentificationResult
+from .embeddings import Embedding, Finder, embed_with_each
+from .identification import IdentificationResult, evaluate_gallery, evaluate_identification
 from .intervals import REPLICATES
-from .people import by_name, people_to_draw_from, photographs_of, two_folders
-from .searches import People
+from .pairs import Difference, compare_pairs
+from .searches import People, by_name, people_to_draw_from, photographs_of, two_folders
 from .specialists import CONFUSABLE, Panel, check_confusable
 from .verification import (
     FALSE_ACCEPT_COST,

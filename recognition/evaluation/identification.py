@@ -1,13 +1,7 @@
-"""Open-set identification: who is this, if it is anyone who is enrolled?
-
-A probe is searched among all who are enrolled; the best photograph of each person counts. A known
-person's probe is missed where someone else ranks first or the similarity stays under the threshold
-(FNIR, false negative identification rate); a stranger's is a false alarm where anyone reaches it
-(FPIR, false positive identification rate). The terms are those of ISO/IEC 19795-1 and of NIST's
-face recognition evaluation.
-"""
+"""Open-set identification: who is it, if anyone; and what thresholds promise."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,21 +12,337 @@ from data.errors import DatasetError
 from ..photographs import ProgressCallback
 from ..results import FailedImage
 from . import searches
-from .embedding import Embedding, Finder, embed_photographs
-from .identified import FPIR_POINTS, MOST_RANKS, SMALLEST, IdentificationResult, fnir_name
-from .impostor_tail import ImpostorTail
-from .metrics import smallest_supported_far
-from .people import (
+from .embeddings import Embedding, Finder, embed_photographs
+from .impostor_tail import ImpostorTail, Searched
+from .intervals import Interval, score_interval
+from .metrics import EXPECTED_ERRORS, Weights, smallest_supported_far
+from .pairs import Difference
+from .searches import (
+    Numbers,
+    People,
+    Search,
     by_name,
     missing,
     numbered,
     people_to_draw_from,
     photographs_of,
+    search,
     two_folders,
 )
-from .promises import Promise, promises
-from .searches import People, Search, search
 from .specialists import Panel
+
+# Whether as many strangers are named as a threshold promises, and who is missed at it.
+#
+# The threshold is the one that the weights' tail gives for the gallery that is searched, as
+# `identify` derives it. The rate that comes out is the mean over all draws of who is enrolled.
+# Its interval is bootstrapped by identity, of strangers and of those enrolled: a stranger who is
+# named counts w_i·w_j times, for w_i and w_j the weights of the two people, and the excess of
+# such products is taken off as `intervals` tells.
+
+REPLICATES = 1000
+
+WANTED = (0.01, 0.03, 0.003)
+"""The rates of strangers that are promised."""
+
+_EXCESS = 2 / 3  # of the variance of a product of two weights, see `intervals`
+_CHUNK = 4_000_000  # weights at once: 32 MB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """What came of one rate of strangers that was promised.
+
+    Rates are means over the draws; a draw counts photographs.
+
+    Attributes:
+        wanted: The rate.
+        threshold: The mean threshold that was derived for it.
+        extrapolated: Whether the tail was extrapolated for it in any draw.
+        named: The part of strangers that was named.
+        named_interval: 95 % interval, for other strangers and other people enrolled.
+        over_wanted: `named` over `wanted`; None where fewer than ten errors are expected of all the
+            strangers' photographs.
+        over_wanted_interval: Its interval.
+        missed: The part of those enrolled that was missed at that threshold (FNIR).
+        missed_interval: Its 95 % interval; None where nobody enrolled is searched for.
+        strangers: Different strangers, over all draws.
+        stranger_photographs: Different photographs of them.
+        known: Different people who were enrolled and searched for.
+        known_photographs: Different photographs of them.
+    """
+
+    wanted: float
+    threshold: float
+    extrapolated: bool
+    named: float
+    named_interval: Interval
+    over_wanted: float | None
+    over_wanted_interval: Interval | None
+    missed: float | None
+    missed_interval: Interval | None
+    strangers: int
+    stranger_photographs: int
+    known: int
+    known_photographs: int
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as JSON's own types."""
+        return asdict(self)
+
+
+def promises(
+    found: Sequence[Search],
+    tail: ImpostorTail,
+    photographs: "Numbers",
+    *,
+    wanted: Sequence[float] = WANTED,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> tuple[Promise, ...]:
+    """Hold searches against what the weights' tail promises of them.
+
+    Args:
+        found: A search a draw.
+        tail: What the weights say.
+        photographs: How many photographs there are of each person, by number, (P,).
+        wanted: The rates to promise.
+        replicates: Of the bootstrap.
+        seed: Of the bootstrap.
+    """
+    return tuple(
+        _promise(found, tail, photographs, rate, replicates, seed)
+        for rate in wanted
+        if any(len(search.strangers) for search in found)
+    )
+
+
+def _promise(
+    found: Sequence[Search],
+    tail: ImpostorTail,
+    photographs: Numbers,
+    rate: float,
+    replicates: int,
+    seed: int,
+) -> Promise:
+    thresholds, beyond = _thresholds(found, tail, rate)
+    searched = [s for s in found if len(s.strangers)]
+    named = [s.strangers >= t for s, t in zip(found, thresholds, strict=True) if len(s.strangers)]
+    part = float(np.mean([float(one.mean()) for one in named]))
+    people = len(photographs)
+    pairs = np.concatenate(
+        [
+            np.stack([s.stranger_people[n], s.stranger_best[n]], axis=1)
+            for s, n in zip(searched, named, strict=True)
+        ]
+    ).reshape(-1, 2)
+    all_strangers = np.concatenate([s.stranger_people for s in searched])
+    variance = _variance_of_named(
+        pairs, np.bincount(all_strangers, minlength=people), replicates, seed
+    )
+    strangers = np.unique(all_strangers)
+    interval = score_interval(part, variance, len(strangers))
+    stranger_photographs = int(photographs[strangers].sum())
+    supported = rate * stranger_photographs >= EXPECTED_ERRORS
+    missed, missed_interval, known = _missed(found, thresholds, people, replicates, seed)
+    first = max(min(s.enrolled) for s in found) if found else 0
+    return Promise(
+        wanted=rate,
+        threshold=float(np.mean(thresholds)),
+        extrapolated=beyond,
+        named=part,
+        named_interval=interval,
+        over_wanted=part / rate if supported else None,
+        over_wanted_interval=(interval[0] / rate, interval[1] / rate) if supported else None,
+        missed=missed,
+        missed_interval=missed_interval,
+        strangers=len(strangers),
+        stranger_photographs=stranger_photographs,
+        known=len(known),
+        known_photographs=int((photographs[known] - first).clip(0).sum()),
+    )
+
+
+def _thresholds(
+    found: Sequence[Search], tail: ImpostorTail, rate: float
+) -> tuple[list[float], bool]:
+    """Return the threshold of each draw, and whether any of them is extrapolated."""
+    of_size: dict[tuple[tuple[int, int], ...], tuple[float, bool]] = {}
+    thresholds = []
+    for one in found:
+        size = tuple(sorted(one.enrolled.items()))
+        if size not in of_size:
+            searched = Searched(dict(size))
+            threshold = tail.threshold(rate, searched)
+            of_size[size] = threshold, tail.named_rate(threshold, searched).extrapolated
+        thresholds.append(of_size[size][0])
+    return thresholds, any(beyond for _, beyond in of_size.values())
+
+
+def _variance_of_named(pairs: Numbers, of_strangers: Numbers, replicates: int, seed: int) -> float:
+    """Return the variance of the part of strangers that is named, over draws of people.
+
+    Args:
+        pairs: A stranger who was named, and by whose name, for each time, (n, 2).
+        of_strangers: How often each person was a stranger who was searched for, (P,).
+        replicates: How many sets of weights are drawn.
+        seed: Of the weights.
+    """
+    if not len(pairs):
+        return 0.0
+    rng = np.random.default_rng(seed)
+    different, times = np.unique(pairs, axis=0, return_counts=True)
+    shares, apart = [], []
+    rows = max(1, _CHUNK // max(len(different), len(of_strangers)))
+    for start in range(0, replicates, rows):
+        size = min(rows, replicates - start)
+        weights: Weights = rng.exponential(size=(size, len(of_strangers)))
+        both = weights[:, different[:, 0]] * weights[:, different[:, 1]]
+        shares.append(both @ times / (weights @ of_strangers))
+        own = rng.exponential(size=(2, size, len(different))).prod(axis=0)
+        apart.append(own @ times / of_strangers.sum())
+    excess = _EXCESS * float(np.concatenate(apart).var(ddof=1))
+    total = float(np.concatenate(shares).var(ddof=1))
+    part = len(pairs) / int(of_strangers.sum())
+    # At least as much as if each different pair were drawn by itself.
+    at_least = float((times.astype(np.float64) ** 2).sum()) / int(of_strangers.sum()) ** 2
+    return max(total - excess, min(at_least, part * (1 - part)))
+
+
+def _missed(
+    found: Sequence[Search], thresholds: Sequence[float], people: int, replicates: int, seed: int
+) -> tuple[float | None, Interval | None, Numbers]:
+    """Return the part of known probes that is missed, its interval, and whose they are."""
+    searched = [(s, t) for s, t in zip(found, thresholds, strict=True) if len(s.known)]
+    if not searched:
+        return None, None, np.zeros(0, dtype=np.int64)
+    wrong = [(s.known < t) | np.isneginf(s.known) for s, t in searched]
+    part = float(np.mean([float(one.mean()) for one in wrong]))
+    whose = np.concatenate([s.known_people for s, _ in searched])
+    missed = np.bincount(whose, weights=np.concatenate(wrong).astype(np.float64), minlength=people)
+    weights = np.random.default_rng(seed).exponential(size=(replicates, people))
+    shares = (weights @ missed) / (weights @ np.bincount(whose, minlength=people))
+    known = np.unique(whose)
+    return part, score_interval(part, float(shares.var(ddof=1)), len(known)), known
+
+
+# The figures of open-set identification, as values to be printed, drawn and compared.
+
+FPIR_POINTS = (0.1, 0.01, 0.001)
+"""The false positive identification rates at which the FNIR is quoted, where supported."""
+
+MOST_RANKS = 20
+"""How far the cumulative match curve goes."""
+
+SMALLEST = "fnir_at_smallest_supported_fpir"
+
+
+def fnir_name(fpir: float) -> str:
+    """Return the name of the FNIR at an FPIR among the rates, as `fnir_at_fpir_0.01`."""
+    return f"fnir_at_fpir_{fpir:g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentificationResult:
+    """How a recogniser does at naming people, and at leaving strangers unnamed.
+
+    All rates are means over the draws; a draw counts photographs.
+
+    Attributes:
+        rank_1: Share of known people's probes for which the right person ranks first.
+        fnir_at_fpir: FNIR for each of `FPIR_POINTS`; None where the strangers' probes of a draw do
+            not support that FPIR.
+        smallest_supported_fpir: The smallest FPIR that the strangers of every draw can measure.
+        fnir_at_smallest_supported_fpir: FNIR at that FPIR.
+        cumulative_match: Share of known people's probes for which the right person is among the
+            first one, two, … of those enrolled, up to `MOST_RANKS`; empty where nobody is known.
+        intervals: 95 % intervals, bootstrapped by identity, of every rate that is not None, by its
+            name; the FNIR at FPIR 0.01 is `fnir_at_fpir_0.01`. The enrolled are taken as given.
+        draws: How often it was drawn who is enrolled; 1 where nothing is drawn.
+        rank_1_deviation: Standard deviation of rank-1 over the draws; None for a single one.
+        enrolled: People enrolled in a draw.
+        known_probes: Probes of enrolled people in a draw, on average.
+        stranger_probes: Probes of strangers in a draw, on average.
+        missed: Number of photographs in which no face was found, or that could not be read. An
+            enrolled person's counts as an error; a stranger's raises no alarm.
+        error_curve: FPIR and FNIR, from the smallest FPIR that is supported up to 1; empty where
+            none is.
+        unreadable: Those that could not be read.
+        searches: What was found in each draw.
+        people: How many people there are, enrolled or not.
+    """
+
+    rank_1: float | None
+    fnir_at_fpir: Mapping[float, float | None]
+    smallest_supported_fpir: float | None
+    fnir_at_smallest_supported_fpir: float | None
+    cumulative_match: tuple[float, ...]
+    intervals: Mapping[str, Interval]
+    draws: int
+    rank_1_deviation: float | None
+    enrolled: int
+    known_probes: float
+    stranger_probes: float
+    missed: int
+    error_curve: tuple[tuple[float, float], ...]
+    unreadable: tuple[FailedImage, ...] = field(default=())
+    searches: tuple[Search, ...] = field(repr=False, compare=False)
+    people: int = field(repr=False)
+    promises: tuple[Promise, ...] = ()
+
+    @property
+    def fpirs(self) -> dict[str, float]:
+        """The FPIR of each FNIR that is supported, by the name that its interval has."""
+        supported = {
+            fnir_name(fpir): fpir for fpir, fnir in self.fnir_at_fpir.items() if fnir is not None
+        }
+        if self.smallest_supported_fpir is not None and self.rank_1 is not None:
+            supported[SMALLEST] = self.smallest_supported_fpir
+        return supported
+
+    def figure(self, name: str) -> float | None:
+        """Return a rate by the name that its interval has; None where it is not supported."""
+        if name == "rank_1":
+            return self.rank_1
+        if name == SMALLEST:
+            return self.fnir_at_smallest_supported_fpir
+        return {fnir_name(fpir): fnir for fpir, fnir in self.fnir_at_fpir.items()}[name]
+
+    def differences(self, other: "IdentificationResult") -> dict[str, Difference]:
+        """Return how far the rates are above another recogniser's by the same searches.
+
+        Raises:
+            ValueError: The searches are not of the same probes.
+        """
+        return searches.differences(self.searches, other.searches, self.people, self.fpirs)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the figures as JSON's own types; rates are fractions, null is not supported."""
+        return {
+            "rank_1": self.rank_1,
+            "fnir_at_fpir": {f"{fpir:g}": fnir for fpir, fnir in self.fnir_at_fpir.items()},
+            "smallest_supported_fpir": self.smallest_supported_fpir,
+            "fnir_at_smallest_supported_fpir": self.fnir_at_smallest_supported_fpir,
+            "cumulative_match": list(self.cumulative_match),
+            "intervals": {name: list(interval) for name, interval in self.intervals.items()},
+            "draws": self.draws,
+            "rank_1_deviation": self.rank_1_deviation,
+            "enrolled": self.enrolled,
+            "known_probes": self.known_probes,
+            "stranger_probes": self.stranger_probes,
+            "missed": self.missed,
+            "error_curve": [list(point) for point in self.error_curve],
+            "promises": [promise.to_json() for promise in self.promises],
+            "unreadable": [{"image": f.image, "error": f.error} for f in self.unreadable],
+        }
+
+
+# Open-set identification: who is this, if it is anyone who is enrolled?
+#
+# A probe is searched among all who are enrolled; the best photograph of each person counts. A
+# known person's probe is missed where someone else ranks first or the similarity stays under the
+# threshold (FNIR, false negative identification rate); a stranger's is a false alarm where anyone
+# reaches it (FPIR, false positive identification rate). The terms are those of ISO/IEC 19795-1
+# and of NIST's face recognition evaluation.
 
 
 def evaluate_identification(

@@ -47,8 +47,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from .metrics import Scores
-from .weighted import Weights
+from .metrics import Scores, Weights
 
 Interval = tuple[float, float]
 """The lower and the upper end."""

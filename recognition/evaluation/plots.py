@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from data.figures import COLOURS, new_figure
+from data.plotting import COLOURS, new_figure
 
 from .metrics import Scores, roc, smallest_supported_far
 from .probability import Reliability

@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 from data.errors import ArgumentError
 
+from .impostor_tail import Values
 from .metrics import Scores
-from .tails import Values
 
 PRIOR = 0.5
 """How likely it is before looking that two photographs show one person, or that a face is of

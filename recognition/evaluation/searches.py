@@ -1,14 +1,19 @@
-"""Probes searched among those enrolled: which person ranks where, and the rates that follow."""
+"""Probes searched among those enrolled."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from .embedding import Embedding
-from .figures import Difference
+from data.datasets import Identity, only_listed, read_identities
+from data.errors import DatasetError
+from data.files import read_regular
+
+from .embeddings import Embedding
 from .intervals import (
     Figures,
     Interval,
@@ -16,9 +21,18 @@ from .intervals import (
     score_interval,
     variances_of_shares,
 )
-from .metrics import Scores, smallest_supported_far, threshold_at_far
+from .metrics import (
+    Scores,
+    WeightedCurve,
+    Weights,
+    smallest_supported_far,
+    threshold_at_far,
+    weighted_share,
+)
+from .pairs import Difference
 from .specialists import Panel
-from .weighted import WeightedCurve, Weights, weighted_share
+
+# Probes searched among those enrolled: which person ranks where, and the rates that follow.
 
 People = Mapping[str, Sequence[Embedding | None]]
 """Each person's photographs as unit vectors (D,), in order; None where no face was found."""
@@ -280,3 +294,68 @@ def _ranks(best: Scores, right: Numbers) -> Scores:
     own = best[np.arange(len(best)), right][:, None]
     before = (best > own) | ((best == own) & (np.arange(best.shape[1]) < right[:, None]))
     return np.where(right >= 0, 1.0 + before.sum(axis=1), np.inf)
+
+
+# Folders of people, `root/<person>/<photograph>`, and the embeddings of their photographs.
+
+
+def people_to_draw_from(
+    root: Path, listing: Path | Sequence[Path] | None, leave_out: Path | None = None
+) -> list[Identity]:
+    """Return the people of a folder, or whom of them one list or several name.
+
+    Args:
+        root: The folder.
+        listing: Text files, a name a line; None takes everybody.
+        leave_out: One of whom not to take, such as who is there under another name as well.
+
+    Raises:
+        DatasetError: The folder or a list is unusable; see `read_identities`, `only_listed`.
+    """
+    everybody = read_identities(root)
+    listings = [listing] if isinstance(listing, Path) else listing or []
+    chosen = everybody
+    if listings:
+        named = {one.name for path in listings for one in only_listed(everybody, path)}
+        chosen = [one for one in everybody if one.name in named]
+    if leave_out is None:
+        return chosen
+    text = read_regular(leave_out, error=DatasetError).decode("utf-8", "replace")
+    left_out = {line.split()[0] for line in text.splitlines() if line.strip()}
+    return [one for one in chosen if one.name not in left_out]
+
+
+def two_folders(gallery: Path, probes: Path) -> list[list[Identity]]:
+    """Return who is enrolled and who is searched for.
+
+    Raises:
+        DatasetError: A folder is unusable; see `read_identities`.
+    """
+    return [read_identities(root, minimum_people=1) for root in (gallery, probes)]
+
+
+def photographs_of(folders: Sequence[Sequence[Identity]]) -> list[Path]:
+    """Return all photographs of all people, in order."""
+    everyone = chain.from_iterable(folders)
+    return [path for person in everyone for path in person.photographs]
+
+
+def by_name(
+    folders: Sequence[Sequence[Identity]], vectors: Sequence[Embedding | None]
+) -> list[dict[str, list[Embedding | None]]]:
+    """Return each folder's people, given the embeddings of `photographs_of` in order."""
+    remaining = iter(vectors)
+    return [
+        {person.name: [next(remaining) for _ in person.photographs] for person in folder}
+        for folder in folders
+    ]
+
+
+def missing(people: People) -> int:
+    """Return in how many photographs no face was found."""
+    return sum(vector is None for vectors in people.values() for vector in vectors)
+
+
+def numbered(*groups: People) -> dict[str, int]:
+    """Return a number for everybody in any of the groups."""
+    return {name: number for number, name in enumerate(sorted(set(chain.from_iterable(groups))))}

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from data.errors import ArgumentError
 
-from .embedding import Embedding
+from .embeddings import Embedding
 from .metrics import Scores, best_threshold
 
 CONFUSABLE = 0.1

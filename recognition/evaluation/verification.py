@@ -16,11 +16,22 @@ from data.lfw import Layout, LfwProtocol, PhotographKey, View, photograph_path
 
 from ..photographs import ProgressCallback
 from ..results import FailedImage
-from .comparisons import Comparisons, Decisions, compare_pairs, decide, joined
-from .embedding import Embedding, Finder, embed_photographs
-from .figures import FAR_POINTS, SMALLEST, DecidedPairs, Difference, differences, tar_name
+from .embeddings import Embedding, Finder, embed_photographs
 from .intervals import REPLICATES, Interval
 from .metrics import equal_error_rate, smallest_supported_far
+from .pairs import (
+    FAR_POINTS,
+    SMALLEST,
+    Comparisons,
+    DecidedPairs,
+    Decisions,
+    Difference,
+    compare_pairs,
+    decide,
+    differences,
+    joined,
+    tar_name,
+)
 from .specialists import CONFUSABLE
 
 FALSE_ACCEPT_COST = 10.0

@@ -22,7 +22,7 @@ from data.files import printable
 
 from ..photographs import ProgressCallback
 from .choices import Whitening
-from .embedding import Embedding, Finder, embed_photographs
+from .embeddings import Embedding, Finder, embed_photographs
 
 REGULARISATION = 0.1
 """Share of the mean variance that every axis gets besides, or noise on weak axes would decide."""

@@ -1,20 +1,143 @@
-"""From photographs to embeddings in one call: detect, align, embed."""
+"""Photographs → embeddings in one call, and the picture of a face that is kept."""
 
+import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+import torch
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from backbones.spec import Alignment
+from data.errors import ImageError
 
+from ..detection.detector import FaceDetector
 from ..results import Face
-from .align import align_faces
-from .detect import FaceDetector
-from .joined import Recogniser
-from .picture import FacePicture, cut_pictures
+from .alignment import align_faces, cut_out, similarity_transforms, template
+from .embedding import Recogniser
+
+# The picture of a face that a gallery keeps: enough of it for every alignment there is.
+#
+# It is 160×160: the five-point crop of 112×112 enlarged by a quarter, with 8 of its pixels beside
+# the face, 4 above and 12 below, since dlib's chip reaches below the chin. Where the landmarks
+# and the detector's box lie in it is written into its file, so that it can be aligned as the
+# photograph was.
+
+SIZE = 160
+"""Side of the picture in pixels."""
+
+_ENLARGED = 1.25
+_BESIDE, _ABOVE = 8.0, 4.0
+_KEY = "likeness-face"
+"""The text field of the PNG that holds box and landmarks."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FacePicture:
+    """A face as it is kept.
+
+    Attributes:
+        pixels: (160, 160, 3) uint8 RGB.
+        face: Where it lies in them.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    face: Face
+
+    def to_png(self) -> bytes:
+        """The picture as a file, with box and landmarks in a text field."""
+        about = PngInfo()
+        places = {"box": self.face.box, "landmarks": self.face.landmarks}
+        rounded = json.loads(json.dumps(places), parse_float=lambda text: round(float(text), 3))
+        about.add_text(_KEY, json.dumps(rounded))
+        file = io.BytesIO()
+        Image.fromarray(self.pixels).save(file, "PNG", pnginfo=about)
+        return file.getvalue()
+
+
+def cut_pictures(
+    images: Sequence[Image.Image], faces: Sequence[Sequence[Face]]
+) -> list[FacePicture]:
+    """Cut out of photographs what is kept of their faces.
+
+    Args:
+        images: RGB photographs of any sizes.
+        faces: The faces of each.
+
+    Returns:
+        All faces of the first image, then those of the second, and so on.
+
+    Raises:
+        ImageError: A face's landmarks coincide.
+    """
+    pairs = [(image, face) for image, own in zip(images, faces, strict=True) for face in own]
+    if not pairs:
+        return []
+    landmarks = torch.tensor([face.landmarks for _, face in pairs], dtype=torch.float32)
+    target = (template() + torch.tensor([_BESIDE, _ABOVE])) * _ENLARGED
+    transforms = similarity_transforms(landmarks, target)
+    crops = cut_out([image for image, _ in pairs], transforms, SIZE)
+    pixels = (crops * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+    placed = zip(pixels, transforms, (face for _, face in pairs), strict=True)
+    return [FacePicture(own, _moved(face, transform)) for own, transform, face in placed]
+
+
+def read_picture(content: bytes) -> tuple[Image.Image, Face | None]:
+    """Read what a gallery has kept.
+
+    Args:
+        content: A picture file; galleries of before hold crops aligned at five points.
+
+    Returns:
+        The picture in RGB, and the face in it where the file says where it lies.
+
+    Raises:
+        ImageError: It is no picture.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as opened:
+            image = opened.convert("RGB")
+            text = opened.info.get(_KEY)
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise ImageError(f"a kept face is no picture ({error})") from error
+    if not isinstance(text, str):
+        return image, None
+    try:
+        found = json.loads(text)
+        x1, y1, x2, y2 = map(float, found["box"])
+        left_eye, right_eye, nose, left, right = (
+            (float(x), float(y)) for x, y in found["landmarks"]
+        )
+    except (ValueError, KeyError, TypeError):
+        return image, None  # a stranger's text
+    landmarks = (left_eye, right_eye, nose, left, right)
+    numbers = np.array([x1, y1, x2, y2, *np.ravel(landmarks)])
+    if not (np.isfinite(numbers).all() and np.abs(numbers).max() < 10 * SIZE):
+        return image, None
+    return image, Face(box=(x1, y1, x2, y2), detection_score=1.0, landmarks=landmarks)
+
+
+def _moved(face: Face, transform: torch.Tensor) -> Face:
+    """A face of a photograph as it lies in its picture, whose sides the box is turned to."""
+    linear, shift = transform[:, :2], transform[:, 2]
+    moved = torch.tensor(face.landmarks) @ linear.T + shift
+    left_eye, right_eye, nose, left, right = ((float(x), float(y)) for x, y in moved.tolist())
+    box = torch.tensor(face.box)
+    centre = linear @ (box[:2] + box[2:]) / 2 + shift
+    half = (box[2:] - box[:2]) / 2 * torch.linalg.det(linear).abs().sqrt()
+    x1, y1, x2, y2 = map(float, torch.cat([centre - half, centre + half]).tolist())
+    return Face(
+        box=(x1, y1, x2, y2),
+        detection_score=face.detection_score,
+        landmarks=(left_eye, right_eye, nose, left, right),
+    )
+
+
+# From photographs to embeddings in one call: detect, align, embed.
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,38 +1,92 @@
 """Who is enrolled, and who of them is closest to a face: the store and its index as one thing."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
-from data.errors import GalleryError
+import numpy as np
+import numpy.typing as npt
+
+from data.errors import ArgumentError, GalleryError
 from data.files import printable, private_folder
 from data.temporary import sweep
 
-from ..inventory import Consent, State
-from ..results import Calibration
-from .audit import Action
-from .cache import IndexCache
-from .checking import facts_of, faults_of
-from .editing import Editor
-from .former import erase_from_former, forget_coming, has_former
-from .keys import FindSecret, IsGiven, Keep, new_secret
-from .people import Who
+from ..results import (
+    AuditEntry,
+    Calibration,
+    Consent,
+    Match,
+    Operation,
+    PersonSummary,
+    PhotographSummary,
+    State,
+    Use,
+)
+from .matching import Matching
+from .names import person_name
 from .protocol import AnyGallery, Writer, nobody_enrolled
-from .records import Adding, PersonRecord, read_records
-from .searching import DATABASE, Searchable, aside_in
-from .snapshot import Snapshot
-from .store import Store
-from .templates import EmbeddingModel, Template
+from .search.builder import Progress, build
+from .search.index_file import IndexCache
+from .search.kinds import Kind, plan_of, read_kind, write_kind
+from .search.searcher import Views
+from .storage.audit import Action
+from .storage.changes import Editor, photographs_known, write_erased
+from .storage.encryption import FindSecret, IsGiven, Keep, new_secret
+from .storage.integrity import facts_of, faults_of
+from .storage.people import Who
+from .storage.records import Adding, PersonRecord, read_records
+from .storage.snapshot import Roll, Snapshot
+from .storage.store import (
+    Store,
+    erase_from_former,
+    erase_overdue_from_former,
+    forget_coming,
+    has_former,
+)
+from .templates import EmbeddingModel, Embeddings, Ids, Template, unit_vectors
+
+DATABASE = "gallery.sqlite"
+"""The file that holds everything; all else in the folder can be made again."""
+
+ASIDE = "damaged-"
+"""What the name of a folder within the gallery's begins with that holds a damaged one."""
 
 
-class Gallery(Searchable, AnyGallery):
+def aside_in(folder: Path) -> tuple[Path, ...]:
+    """The damaged galleries that restorations have put aside in a gallery's folder."""
+    return tuple(path for path in sorted(folder.glob(f"{ASIDE}*")) if path.is_dir())
+
+
+class Gallery(AnyGallery):
     """A gallery in a folder of this machine. Safe for several threads and processes at once.
 
     Every search first asks the store whether anything has changed, by this process or another.
 
     Use `Gallery.open`; close it, or use it in a `with` statement.
+
+    Args:
+        folder: The gallery's.
+        find_secret: Asked for what opens it, if it is encrypted.
+        is_given: See `Lock`.
     """
+
+    def __init__(
+        self,
+        folder: Path,
+        find_secret: FindSecret = lambda _: None,
+        is_given: IsGiven = lambda: False,
+    ) -> None:
+        self._ask, self._secrets = find_secret, dict[str, str | None]()
+        self._is_given = is_given
+        self._folder = folder
+        self._lock = threading.RLock()
+        self._store = self._open_store()
+        self._cache = IndexCache(folder / "index")
+        self._views = Views(self._store, self._cache, self._open_store, lambda: self.index_kind)
+        self._different: tuple[str, Ids, Ids] | None = None  # of which state, people, photographs
 
     @classmethod
     def open(
@@ -105,6 +159,205 @@ class Gallery(Searchable, AnyGallery):
 
     def __str__(self) -> str:
         return str(self._folder)
+
+    # What can be asked: each answer from one state of the store.
+
+    @property
+    def model(self) -> EmbeddingModel:
+        """Whose embeddings the gallery holds."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.model
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody is enrolled, leaving out those who are deleted."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.is_empty
+
+    def named(self, name: str) -> tuple[PersonSummary, ...]:
+        """Everybody enrolled under a name; see `AnyGallery.named`."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.named(name)
+
+    def members(self, groups: Sequence[str]) -> frozenset[int]:
+        """The ids of those who are in one of some groups; see `Snapshot.members`."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.members(groups)
+
+    def templates(self) -> tuple[Roll, Embeddings]:
+        """Which template is whose, and the templates themselves, (N, D)."""
+        with self._lock, self._store.reading() as snapshot:
+            roll = snapshot.roll()
+            return roll, snapshot.embeddings(roll.ids)
+
+    def person(self, who: Who, state: State = State.ENROLLED) -> PersonSummary:
+        """One person, who is to be changed; see `Snapshot.person`."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.person(who, state)
+
+    def templates_of(self, person: Who) -> tuple[list[str], Embeddings]:
+        """The SHA-256 of a person's photographs, and their templates (N, D) in that order.
+
+        Raises:
+            GalleryError: Nobody has that name.
+        """
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.faces_of(person)
+
+    def told_apart(self) -> frozenset[tuple[str, str]]:
+        """Who is known to be two people; see `Snapshot.told_apart`."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.told_apart()
+
+    def photographs_known(self, person: str) -> frozenset[str]:
+        """The SHA-256 of the photographs that are enrolled under a name; none of nobody's."""
+        with self._lock, self._store.reading() as snapshot:
+            return photographs_known(snapshot.connection, person_name(person))
+
+    def calibration(self, use: Use) -> Calibration | None:
+        """The gallery's own threshold for a use; None if there is none for its model."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.calibration(use)
+
+    def crop(self, person: Who, photograph: int | None = None) -> bytes | None:
+        """The aligned face of a person's photograph; see `Snapshot.crop`."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.crop(person, photograph)
+
+    def photographs(self, person: Who) -> tuple[PhotographSummary, ...]:
+        """What somebody is enrolled by; see `Snapshot.photographs`."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.photographs(person)
+
+    def operations(self) -> tuple[Operation, ...]:
+        """What can be undone, the latest first."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.operations()
+
+    def audit(self) -> tuple[AuditEntry, ...]:
+        """Who did what, in ids, the latest first."""
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.audit()
+
+    # Searching, its index, and what an erasure leaves.
+
+    def _find_secret(self, key_id: str) -> str | None:
+        if key_id not in self._secrets:  # nobody is asked twice
+            self._secrets[key_id] = self._ask(key_id)
+        return self._secrets[key_id]
+
+    def _open_store(self) -> Store:
+        return Store(self._folder / DATABASE, self._find_secret, lambda: self._is_given())
+
+    def _erase_overdue(self) -> None:
+        """Let those go whose time is over, where the gallery can be written.
+
+        Where it cannot, they are neither listed nor restored, and the next change tries again.
+        """
+        with self._lock, suppress(GalleryError):
+            if self._store.erase_overdue():
+                self.wipe_traces()
+                erase_overdue_from_former(self._folder, self._find_secret)
+
+    def wipe_traces(self) -> None:
+        """Wipe what erased people left in the files, also after a kill in the middle of it.
+
+        Raises:
+            GalleryError: Another program is in the way; the next change tries again.
+        """
+        with self._store.reading() as snapshot:
+            if not snapshot.traces_remain:
+                return
+        # No process writes an index that still holds them after this: `Views` would notice.
+        try:
+            with self._store.unchanging() as snapshot:
+                self._cache.forget(snapshot)
+                write_erased(self._folder, snapshot.connection)
+        except OSError as error:
+            raise GalleryError(
+                f"cannot remove the index in {self._folder} ({error}), so traces of what was "
+                "erased remain in it: remove it, or check its permissions and erase again"
+            ) from error
+        self._store.wipe_traces()
+
+    def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
+        """Everybody enrolled, by name; or those who were deleted and can be restored."""
+        self._erase_overdue()
+        with self._lock, self._store.reading() as snapshot:
+            return snapshot.people(deleted=deleted)
+
+    def tidy(self) -> None:
+        """See `AnyGallery.tidy`."""
+        self._erase_overdue()
+
+    def search(
+        self,
+        vectors: npt.NDArray[np.floating],
+        k: int,
+        matching: Matching = Matching.BEST,
+        among: Collection[int] | None = None,
+    ) -> list[list[Match]]:
+        """See `AnyGallery.search`."""
+        if k < 1:
+            raise ArgumentError(f"asked for the best {k} people: ask for at least 1")
+        with self._lock:
+            self._erase_overdue()
+            with self._views.current() as view:
+                queries = unit_vectors(vectors, view.dimension)
+                return view.search(queries, k, matching, among)
+
+    def photographs_a_person(self, among: Collection[int] | None = None) -> dict[int, int]:
+        """See `AnyGallery.photographs_a_person`; those that are all but the same count once."""
+        with self._lock, self._views.current() as view:
+            if self._different is None or self._different[0] != view.revision:
+                self._different = view.revision, *view.different_photographs()
+            _, people, counts = self._different
+            if among is not None:
+                counts = counts[np.isin(people, np.fromiter(among, np.int64))]
+            each, number = np.unique(counts, return_counts=True)
+            return dict(zip(each.tolist(), number.tolist(), strict=True))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many people are enrolled, and from how many photographs."""
+        with self._lock, self._store.reading() as snapshot:
+            return self._views.size(snapshot)
+
+    @property
+    def index_kind(self) -> Kind:
+        """Which kind of index has been chosen."""
+        return read_kind(self._folder)
+
+    def make_index(
+        self, kind: Kind | None = None, progress: Progress = lambda done, total: None
+    ) -> str:
+        """Make the index that fits the gallery now.
+
+        Others may use the gallery meanwhile.
+
+        Args:
+            kind: Which kind it has from now on; None: the one that was chosen before.
+            progress: Called with how many templates are in it, and of how many.
+
+        Returns:
+            Which index that is, and why, in words.
+
+        Raises:
+            GalleryError: A template is damaged, or the index cannot be written.
+        """
+        try:
+            if kind is None:
+                kind = self.index_kind
+            write_kind(self._folder, kind)
+            with closing(self._open_store()) as store:
+                build(store, self._cache, partial(plan_of, kind), progress=progress)
+        except OSError as error:
+            reason = error.strerror or error
+            raise GalleryError(f"cannot write the index in {self._folder}: {reason}") from error
+        with self._lock, self._store.reading() as snapshot:
+            return self._views.described(snapshot)
+
+    # Changes.
 
     def adopt(self, model: EmbeddingModel) -> bool:
         """See `AnyGallery.adopt`."""

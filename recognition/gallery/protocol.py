@@ -12,14 +12,23 @@ import numpy.typing as npt
 
 from data.errors import GalleryError
 
-from ..inventory import AuditEntry, Consent, Operation, PhotographSummary, State
-from ..results import Calibration, Match, PersonSummary, Use
-from .editable import Editable
-from .keys import Keep
+from ..results import (
+    AuditEntry,
+    Calibration,
+    Consent,
+    Match,
+    Operation,
+    PersonSummary,
+    PhotographSummary,
+    State,
+    Use,
+)
 from .matching import Matching
-from .people import Who
-from .records import Added, PersonRecord
-from .snapshot import Roll
+from .storage.changes import Editable
+from .storage.encryption import Keep
+from .storage.people import Who
+from .storage.records import Added, PersonRecord
+from .storage.snapshot import Roll
 from .templates import EmbeddingModel, Embeddings, Template
 
 

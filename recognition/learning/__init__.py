@@ -1,1 +1,24 @@
-"""Photographs of people → a better embedding: losses, batches, schedules and the trainer."""
+"""Photographs of people → a better embedding.
+
+config            what a run is told, checked before anything is read or written
+recipe            recipes in TOML, joined with the environment and flags
+folder_alignment  a folder of photographs → a folder of aligned faces
+dataset           the photographs of a run, aligned, in memory, and whether they are alike
+batches           which photographs, how they are changed and mixed, decoded ahead
+losses            the terms of the objective
+distillation      a small network taught by larger ones
+optimizers        step rules, learning rates, and which layers learn when
+fast_layers       layers with a faster backward pass on the CPU
+epoch             the inner loop: batch by batch through one epoch
+trainer           one run, from a checked config to weights that know their threshold
+distributed       one run in several processes
+checkpoint        all that a run needs to go on, in one file
+run_folder        a run's folder: config, metrics, weights
+validation        how good the embedding is on people it was not trained on
+pair_fit          the pair unit, fitted after the run
+reports           what a run tells, and where its error is: bias or variance
+plots             its pictures, and TensorBoard
+model_card        what its weights say about their making
+gradient_check    whether the gradient is the derivative of the loss
+search            many runs compared, or one run's rate changed as it goes
+"""

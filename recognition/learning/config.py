@@ -1,32 +1,314 @@
-"""What a training run is told, checked before anything is read or written."""
+"""What a run is told, checked before anything is read or written."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from backbones.spec import Activation, Attention, HeadPooling, Norm, WeightInit
-from data.augment import Augmentation
+from data.augmentation import Augmentation
 from data.errors import ArgumentError
-from data.ranges import check_count, check_range
+from data.recipes import check_count, check_range
 
 from .choices import (
     LossName,
     Metric,
+    Mining,
     MixupPlace,
+    OptimizerName,
     Precision,
     Sampling,
+    ScheduleName,
     Targets,
 )
-from .tables import (
-    MOST_EPOCHS,
-    BatchConfig,
-    DataConfig,
-    LossConfig,
-    MixupConfig,
-    OptimizerConfig,
-    ScheduleConfig,
-    SourceConfig,
-    TeacherConfig,
-)
+
+# The tables of a recipe: data, batch, losses, mixup, optimizer, schedule.
+
+MOST_EPOCHS = 100_000
+_PEOPLE = 16
+
+Point = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceConfig:
+    """A further folder of photographs to train on, beside `data.folder`.
+
+    Attributes:
+        folder: `<name>/<photograph>`, or, without names, photographs at any depth.
+        named: Whether its folders are people; otherwise it serves the distillation losses alone.
+        identities: A text file; the first word of a line is the name of a person to use.
+        excluded: Text files; the first word of a line is a person, or a photograph's path below
+            the folder, that is not used.
+        landmarks: Where eyes, nose and mouth corners (x, y in pixels) lie in every photograph
+            alike; None: each is searched for its face.
+    """
+
+    folder: Path
+    named: bool = True
+    identities: Path | None = None
+    excluded: tuple[Path, ...] = ()
+    landmarks: tuple[Point, Point, Point, Point, Point] | None = None
+
+    def __post_init__(self) -> None:
+        if self.identities is not None and not self.named:
+            raise ArgumentError(
+                f"the people of {self.identities.name} cannot be found in {self.folder.name}, "
+                "which has no names: leave identities out, or set named to true"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """Which photographs, and which people are kept out.
+
+    Attributes:
+        folder: A folder of identities: `<name>/<photograph>`.
+        identities: A text file; the first word of a line is the name of a folder to use. None: all.
+        excluded: Text files; the first word of a line is a person, or a photograph's path below
+            the folder, that is not used.
+        more: Further folders for training.
+        unlabelled: A folder of photographs without names, for the distillation losses.
+        unlabelled_landmarks: Where eyes, nose and mouth corners (x, y in pixels) lie in every
+            unlabelled photograph alike; None: each is searched for its face.
+        split: Shares of the people for training, validation and test; scaled to a sum of 1.
+        validation: A folder of other people for validation, who then get no share of `folder`.
+        validation_identities: Who of them is used, as `identities`.
+        test: The same for the test.
+        originals: A folder in which photographs of `folder` that are crops lie whole, under the
+            same paths: a teacher whose alignment reaches beyond a crop sees these. A crop without
+            an original has its border repeated outwards.
+        cache: Where photographs aligned by this run are kept; None: the user's data folder.
+        allow_corrupt: Go on where more than a fifth of the photographs cannot be read.
+    """
+
+    folder: Path
+    identities: Path | None = None
+    excluded: tuple[Path, ...] = ()
+    more: tuple[SourceConfig, ...] = ()
+    unlabelled: Path | None = None
+    unlabelled_landmarks: tuple[Point, Point, Point, Point, Point] | None = None
+    split: tuple[float, float, float] = (6.0, 2.0, 2.0)
+    validation: Path | None = None
+    validation_identities: Path | None = None
+    test: Path | None = None
+    originals: Path | None = None
+    cache: Path | None = None
+    allow_corrupt: bool = False
+
+    def __post_init__(self) -> None:
+        for share in self.split:
+            check_range("a share of data.split", share, 0, 1e6)
+        if self.split[0] == 0 or (self.split[1] == 0 and self.validation is None):
+            raise ArgumentError("data.split needs shares above 0 for training and validation")
+        folders = [f for f in (self.folder, self.validation, self.test) if f is not None]
+        if len(set(folders)) < len(folders):
+            raise ArgumentError(
+                "data.folder, data.validation and data.test must be different folders: nobody may "
+                "be in two parts"
+            )
+        if self.validation_identities is not None and self.validation is None:
+            raise ArgumentError("data.validation_identities chooses people of data.validation")
+
+    @property
+    def has_unnamed(self) -> bool:
+        """Whether some of the photographs in training have no names."""
+        return self.unlabelled is not None or not all(source.named for source in self.more)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchConfig:
+    """What one step sees.
+
+    Attributes:
+        sampling: An epoch draws P people × K photographs a batch, or takes every photograph once,
+            up to K of one person side by side.
+        people: P; None: 16, or everybody where there are fewer.
+        photographs: K.
+        steps: Batches an epoch, for checkpoints more often than once for all photographs; None:
+            as many as hold about every photograph once.
+    """
+
+    sampling: Sampling = Sampling.PEOPLE
+    people: int | None = None
+    photographs: int = 4
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.people is not None:
+            check_count("batch.people", self.people, 1, 100_000)
+        check_count("batch.photographs", self.photographs, 1, 1_000)
+        if self.steps is not None:
+            check_count("batch.steps", self.steps, 1, 1_000_000)
+        if self.people == self.photographs == 1:
+            raise ArgumentError("a batch of 1 photograph cannot be normalised: give 2 or more")
+
+    def people_of(self, available: int) -> int:
+        """P, where so many people are there; one that was asked for may be more than that."""
+        return min(_PEOPLE, available) if self.people is None else self.people
+
+    def size_of(self, available: int) -> int:
+        """Photographs a batch, where so many are there and they are not drawn by person."""
+        people = _PEOPLE if self.people is None else self.people
+        size = people * self.photographs
+        return min(size, available) if self.people is None else size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherConfig:
+    """One of several networks that teach.
+
+    Attributes:
+        weights: Its weights file, or the name of a network whose weights are at hand.
+        targets: Whether it sees photographs as they are, aligned as it was taught, or each view.
+        weight: What its similarities count for beside those of the others.
+    """
+
+    weights: Path
+    targets: Targets = Targets.PHOTOGRAPHS
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_range(f"the weight of {self.weights.name}", self.weight, 0, 1e6, above_low=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossConfig:
+    """One term of the objective.
+
+    Attributes:
+        name: Which loss.
+        weight: Its factor in the sum.
+        margin: α of the triplet (squared distance), the contrastive loss's distance, ArcFace's
+            angle in degrees, CosFace's cosine; None: the paper's.
+        scale: The factor before the softmax of the margin losses; None: the paper's. Of `softened`,
+            before the cosines; None: 30.
+        temperature: What the logits of `softened` are divided by; 1 leaves them sharp.
+        mining: Which triplets count.
+        taps: Whose feature maps the student shall give as the teacher does, of `features`.
+    """
+
+    name: LossName
+    weight: float = 1.0
+    margin: float | None = None
+    scale: float | None = None
+    mining: Mining = Mining.SEMI_HARD
+    taps: tuple[str, ...] = ()
+    temperature: float = 4.0
+
+    def __post_init__(self) -> None:
+        check_range(f"the weight of {self.name}", self.weight, 0, 1e6, above_low=True)
+        if self.margin is not None:
+            check_range(f"the margin of {self.name}", self.margin, 0, 180)
+        if self.scale is not None:
+            check_range(f"the scale of {self.name}", self.scale, 0, 1e4, above_low=True)
+        check_range(f"the temperature of {self.name}", self.temperature, 0, 1e3, above_low=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixupConfig:
+    """Photographs mixed in pairs, and what they should be with them.
+
+    Attributes:
+        where: In the image, or at a place drawn for each batch.
+        alpha: A batch's share is drawn from Beta(alpha, alpha): near 0 mixes little, 1 evenly.
+    """
+
+    where: MixupPlace = MixupPlace.NONE
+    alpha: float = 0.2
+
+    def __post_init__(self) -> None:
+        check_range("mixup.alpha", self.alpha, 0, 100, above_low=True)
+
+
+DEFAULT_RATES = {
+    OptimizerName.SGD: 0.1,
+    OptimizerName.MOMENTUM: 0.02,
+    OptimizerName.NESTEROV: 0.02,
+    OptimizerName.ADAGRAD: 0.01,
+    OptimizerName.ADADELTA: 1.0,
+    OptimizerName.RMSPROP: 1e-3,
+    OptimizerName.ADAM: 1e-3,
+    OptimizerName.ADAMW: 1e-3,
+}
+"""The largest learning rate by rule. A step of SGD is the gradient times the rate; with momentum
+0.9 ten such steps add up; AdaGrad's steps shrink from the rate on; AdaDelta finds its own length,
+and the rate is a factor on it; the others move each number by about the rate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizerConfig:
+    """How a gradient becomes a step.
+
+    Attributes:
+        name: The rule.
+        rate: The largest learning rate of the run; the schedule scales it. None: `DEFAULT_RATES`,
+            for what is small for one rule does not move another.
+        weight_decay: Applied to weight matrices alone, never to biases and norms.
+        momentum: Of SGD with momentum, and Nesterov.
+        clip: Largest norm of the whole gradient; None: as it is.
+    """
+
+    name: OptimizerName = OptimizerName.ADAMW
+    rate: float | None = None
+    weight_decay: float = 0.05
+    momentum: float = 0.9
+    clip: float | None = 5.0
+
+    def __post_init__(self) -> None:
+        if self.rate is not None:
+            check_range("optimizer.rate", self.rate, 0, 100, above_low=True)
+        check_range("optimizer.weight_decay", self.weight_decay, 0, 10)
+        check_range("optimizer.momentum", self.momentum, 0, 0.9999)
+        if self.clip is not None:
+            check_range("optimizer.clip", self.clip, 0, 1e9, above_low=True)
+
+    @property
+    def peak_rate(self) -> float:
+        """The largest learning rate of the run, by the rule's default where none is given."""
+        return DEFAULT_RATES[self.name] if self.rate is None else self.rate
+
+
+DEFAULT_DECAYS = {
+    ScheduleName.INVERSE: 0.1,
+    ScheduleName.EXPONENTIAL: 0.9,
+    ScheduleName.STEP: 0.3,
+}
+"""How fast a curve falls: by each, a run of 20 epochs ends at a tenth to a third of its rate.
+Halved in each epoch, a rate would be a thousandth after ten, and the other ten would teach
+nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleConfig:
+    """How the learning rate changes, as a factor on `optimizer.rate`.
+
+    Attributes:
+        name: The curve.
+        warmup: The share of the run in which the rate climbs from 4 % of its value (one-cycle:
+            the rising part of the cycle).
+        decay: k of 1/(1 + k·epoch); the factor per epoch of `exponential`, and per drop of `step`.
+            None: `DEFAULT_DECAYS`.
+        every: Epochs between two drops of `step`.
+    """
+
+    name: ScheduleName = ScheduleName.ONE_CYCLE
+    warmup: float = 0.2
+    decay: float | None = None
+    every: int = 10
+
+    def __post_init__(self) -> None:
+        check_range("schedule.warmup", self.warmup, 0, 0.9)
+        check_range("schedule.decay", self.factor, 0, 1e3)
+        if self.name in {ScheduleName.EXPONENTIAL, ScheduleName.STEP}:
+            check_range("schedule.decay", self.factor, 0, 1, above_low=True)
+        check_count("schedule.every", self.every, 1, MOST_EPOCHS)
+
+    @property
+    def factor(self) -> float:
+        """`decay`, or the curve's default."""
+        return DEFAULT_DECAYS.get(self.name, 0.0) if self.decay is None else self.decay
+
+
+# What a training run is told, checked before anything is read or written.
 
 __all__ = [
     "BatchConfig",

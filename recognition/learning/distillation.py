@@ -17,7 +17,7 @@ from data.files import sha256_of
 from data.tensors import read_tensors, write_tensors
 
 from .config import TrainingConfig
-from .quick import compiled
+from .fast_layers import compiled
 
 TARGETS = "teacher-targets.safetensors"
 """The file in a run's folder that keeps the teacher's answers."""

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones.network import Backbone
-from data.augment import Augmentation
+from data.augmentation import Augmentation
 
 from .batches import Batch, BatchStream, build_sampler
 from .checkpoint import Parts
@@ -25,10 +25,10 @@ from .choices import MixupPlace, Precision
 from .config import MixupConfig, TrainingConfig
 from .distillation import FeatureMaps, Lessons, Tapped, load_teacher, taps_of
 from .distributed import join_team
-from .preparation import read_data, teaching
+from .epoch import ProgressCallback, build_network, build_parts
 from .reports import Progress
-from .runs import RunFolder
-from .steps import ProgressCallback, build_network, build_parts
+from .run_folder import RunFolder
+from .trainer import read_data, teaching
 
 TOLERANCE = 1e-5
 """Relative error up to which a gradient counts as right: rounding alone gives 1e-10 to 1e-7, a kink

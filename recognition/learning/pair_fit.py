@@ -8,8 +8,8 @@ from backbones.network import Backbone
 from backbones.pair_unit import PairUnit
 
 from ..evaluation.metrics import threshold_at_far
+from .dataset import Photographs
 from .losses import PairClassifier
-from .photographs import Photographs
 from .validation import embed
 
 RATES = (0.01, 0.001)

@@ -12,7 +12,7 @@ from data.errors import DatasetError
 
 from ..evaluation.metrics import Scores, auc, smallest_supported_far, tar_at_far, threshold_at_far
 from .choices import Metric
-from .photographs import Photographs
+from .dataset import Photographs
 
 FAR = 0.01
 MOST_PER_PERSON = 4

@@ -1,5 +1,6 @@
 """How good a painted picture is, by a network that was not optimised.
 
-statistics  what is compared: Gram matrices, Wasserstein distances, self-similarity
-judge       a picture beside its photograph and its style → Verdict
+judge      a picture beside its photograph and its style: Gram matrices, Wasserstein distances
+paintings  many painted pictures, each beside its own photograph and styles
+plots      verdicts drawn
 """

@@ -13,8 +13,8 @@ from data.images import load_image, to_image, to_tensor
 
 from ..color import Palette, luminance
 from ..config import ColorMethod, Colors, StyleConfig
-from ..pyramid import resize, size_of
 from ..results import Resemblance
+from ..scales import resize, size_of
 from .judge import Case, Judge, Verdict
 
 FaceJudge = Callable[[Image, Image], Sequence[Resemblance]]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from data.figures import COLOURS, new_figure
+from data.plotting import COLOURS, new_figure
 
 from .paintings import Judged
 

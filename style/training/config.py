@@ -6,8 +6,7 @@ from pathlib import Path
 
 from backbones.registry import spec_of
 from data.errors import ArgumentError
-from data.ranges import check_count, check_range
-from data.recipes import build, read_recipe
+from data.recipes import build, check_count, check_range, read_recipe
 
 _MOST_STEPS = 10_000_000
 

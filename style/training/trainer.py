@@ -1,29 +1,283 @@
-"""One run, from a checked config to weights: steps, validation, checkpoints."""
+"""One run: steps, validation, checkpoints, its model card; `train` is the one call."""
 
 import json
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from backbones.averaging import WeightAverage
-from backbones.weights import resolve_device
-from data.errors import TrainingError
-from data.files import private_folder, sha256_of, write_atomic
+from backbones.stepping import flatten, restore, under
+from backbones.weights import load_backbone, resolve_device
+from data.errors import ArgumentError, TrainingError
+from data.files import printable, private_folder, sha256_of, write_atomic
 from data.recipes import to_toml
-from data.tensors import write_tensors
+from data.tensors import read_metadata, read_tensors, write_tensors
 
-from .card import write_card
-from .config import OptimizerConfig, TrainingConfig
+from ..draft import NAME, TAPS
+from .config import OptimizerConfig, Task, TrainingConfig
+from .dataset import Photographs, Progress, drawn_styles, read_photographs
+from .decoder import Drafting
+from .distillation import Distillation
 from .lessons import Lesson
-from .pictures import Photographs, Progress, read_photographs
-from .results import Report, TrainingResult
-from .state import Parts, Position, load_state, save_state
-from .syllabus import lesson_of
+
+# What a run reports.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What was found at one checkpoint.
+
+    Attributes:
+        step: Steps done.
+        steps: Length of the run.
+        losses: Means since the checkpoint before, by name.
+        held_out: Figures on photographs kept out of training; `distance` decides what is best.
+        rate: The last learning rate.
+        seconds: Since the checkpoint before.
+        pictures_per_second: In the steps alone.
+        best: Whether these weights are the best so far.
+    """
+
+    step: int
+    steps: int
+    losses: Mapping[str, float]
+    held_out: Mapping[str, float]
+    rate: float
+    seconds: float
+    pictures_per_second: float
+    best: bool
+
+    def as_json(self) -> dict[str, object]:
+        """The report as plain JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingResult:
+    """What came of a run.
+
+    Attributes:
+        out: Its folder.
+        weights: The best weights.
+        best_step: After which step.
+        distance: Theirs on photographs kept out.
+        missed: Photographs that could not be used, with the reason.
+    """
+
+    out: Path
+    weights: Path
+    best_step: int
+    distance: float
+    missed: tuple[tuple[Path, str], ...]
+
+
+# Where a run stands, in one file that is whole or absent.
+#
+# `state.safetensors` holds the tensors and, in its header, the rest as JSON; replacing it is the
+# one step that completes a checkpoint. What is drawn at random follows from the seed and the
+# step's number, so no generator has a state to keep, and a run that goes on ends with the same
+# bytes.
+
+STATE = "state.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a run stands between two steps.
+
+    Attributes:
+        step: Steps done.
+        best: The least distance so far; None before the first validation.
+        best_step: After which step that was.
+    """
+
+    step: int = 0
+    best: float | None = None
+    best_step: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """What changes from step to step."""
+
+    module: nn.Module
+    optimizer: Optimizer
+    average: WeightAverage
+
+
+def save_state(folder: Path, parts: Parts, position: Position, digest: str) -> None:
+    """Write the state; a kill at any moment leaves the old one or the new one.
+
+    Args:
+        folder: The run's.
+        parts: What to save.
+        position: After which step.
+        digest: Tells whether a run found later has the same settings.
+    """
+    tensors, numbers = flatten(parts.optimizer)
+    tensors |= {f"module.{name}": value for name, value in parts.module.state_dict().items()}
+    tensors |= {f"average.{name}": value for name, value in parts.average.sums.items()}
+    document = asdict(position) | {
+        "config": digest,
+        "average_steps": parts.average.steps,
+        "optimizer": numbers,
+    }
+    text = json.dumps(document, indent=1, sort_keys=True)
+    write_tensors(folder / STATE, tensors, {"state": text})
+
+
+def load_state(folder: Path, parts: Parts, digest: str) -> Position:
+    """Bring a run back to where its last checkpoint left it.
+
+    Returns:
+        That position; step 0 where the folder holds no state.
+
+    Raises:
+        TrainingError: The state is that of a run with other settings.
+        WeightsError: The file is damaged.
+    """
+    if not (folder / STATE).is_file():
+        return Position()
+    file = read_tensors(folder / STATE)
+    document = json.loads(file.metadata["state"])
+    if document["config"] != digest:
+        raise TrainingError(
+            f"{folder} holds a run with other settings or photographs: give another folder for "
+            "this run, or repeat that one's settings to go on with it"
+        )
+    parts.module.load_state_dict(under("module.", file.tensors))
+    restore(parts.optimizer, file.tensors, document["optimizer"])
+    parts.average.steps = document["average_steps"]
+    for name, value in under("average.", file.tensors).items():
+        parts.average.sums[name].copy_(value)
+    return Position(document["step"], document["best"], document["best_step"])
+
+
+# The model card that a run writes about its best weights.
+
+_TITLES = {Task.NETWORK: "a network for style", Task.DRAFT: "a decoder of drafts"}
+_TEMPLATE = """# Model card: {title}
+
+| | |
+|---|---|
+| file | `{file}`, {size:.1f} MB, SHA-256 `{digest}` |
+| network | {architecture} |
+{origin}
+| trained on | {training_data}; {held_out} more kept out |
+| crops | {crop}×{crop} px, {batch} a step |
+| seed | {seed} |
+| command | {command}, from random weights |
+| steps | {done:,} of {steps:,}, the best after {best_step:,} |
+
+## Figures on photographs kept out
+
+0 is the target itself, 1 is as far away as the target varies. Every second batch is recoloured,
+blurred, mixed or covered with noise, as in training.
+
+| figure | value |
+|---|---|
+{figures}
+"""
+
+
+def write_card(config: TrainingConfig, result: TrainingResult, reports: Sequence[Report]) -> None:
+    """Write `model-card.md` into the run's folder.
+
+    Args:
+        config: Of the run.
+        result: With the weights on disk, whose header holds what the card says.
+        reports: Of every checkpoint.
+    """
+    says = read_metadata(result.weights)
+    [best] = [each for each in reports if each.step == result.best_step]
+    text = _TEMPLATE.format(
+        title=_TITLES[config.task],
+        file=result.weights.name,
+        size=result.weights.stat().st_size / 1e6,
+        digest=sha256_of(result.weights),
+        origin="\n".join(f"| {key} | {says[key]} |" for key in _ORIGINS if key in says),
+        **{key: says.get(key, "not recorded") for key in ("architecture", "training_data", "seed")},
+        command=f"`{says['command']}`" if says.get("command") else "not recorded",
+        held_out=config.data.held_out,
+        crop=config.data.crop,
+        batch=config.data.batch,
+        done=reports[-1].step,
+        steps=config.steps,
+        best_step=result.best_step,
+        figures="\n".join(f"| {name} | {value:.4f} |" for name, value in best.held_out.items()),
+    )
+    write_atomic(config.out / "model-card.md", text.encode())
+
+
+_ORIGINS = ("teacher", "encoder")
+
+
+# Which lesson a config asks for, with what it needs.
+
+
+def lesson_of(
+    config: TrainingConfig, photographs: Photographs, device: torch.device, command: str
+) -> Lesson:
+    """Put a lesson together.
+
+    Args:
+        config: Names it.
+        photographs: What is learnt from.
+        device: Where.
+        command: That the header of the weights names.
+
+    Raises:
+        WeightsError: Weights that it needs are missing or damaged.
+        ArgumentError: They are of an unfit network.
+    """
+    if config.task is Task.DRAFT:
+        return _drafting(config, photographs, device, command)
+    prose = _prose(config, photographs, command)
+    teacher = load_backbone(config.teacher, weights=config.teacher_weights, device=device)
+    prose["teacher"] = f"{teacher.weights.architecture}, SHA-256 {teacher.weights.sha256}"
+    return Distillation(config, photographs, teacher.backbone, prose, device)
+
+
+def _drafting(
+    config: TrainingConfig, photographs: Photographs, device: torch.device, command: str
+) -> Lesson:
+    """The lesson of a decoder."""
+    prose = _prose(config, photographs, command)
+    encoder = load_backbone(config.backbone, weights=config.encoder_weights, device=device)
+    missing = sorted({*TAPS} - {tap.name for tap in encoder.backbone.spec.taps})
+    if missing:
+        raise ArgumentError(
+            f"{config.backbone} has no tap {missing[0]}, which the decoder needs: expected a VGG, "
+            "such as vgg_slim"
+        )
+    drawn = drawn_styles(config)
+    prose["training_data"] += f"; {len(drawn)} drawn style pictures"
+    prose |= {
+        "architecture": NAME,
+        "encoder": f"{encoder.weights.architecture}, SHA-256 {encoder.weights.sha256}",
+    }
+    return Drafting(config, photographs, drawn, encoder.backbone, prose, device)
+
+
+def _prose(config: TrainingConfig, photographs: Photographs, command: str) -> dict[str, str]:
+    """What the header of the weights says to readers."""
+    count, folder = len(photographs.training), printable(config.data.photographs.name)
+    return {
+        "training_data": f"{count} photographs ({folder})",
+        "seed": str(config.seed),
+        "command": command,
+        "licence": "MIT",
+    }
+
+
+# One run, from a checked config to weights: steps, validation, checkpoints.
 
 _RATE_BEGIN, _RATE_END = 0.04, 1e-3  # of the largest learning rate
 _OUTWARD = {"out", "device", "photographs", "teacher_weights", "encoder_weights", "every"}

@@ -20,7 +20,7 @@ from unittest.mock import patch
 
 import typer
 
-from recognition.engine import DEFAULT_MODEL, Choice, Engine, Pipeline
+from recognition.models import DEFAULT_MODEL, Choice, Engine, Pipeline
 from recognition.service import RecognitionService
 from style.service import StyleService
 from ui import resources

@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from backbones.places import find_weights
-from recognition.engine import DEFAULT_MODEL
+from recognition.models import DEFAULT_MODEL
 
 from .item import SEED, Item
 

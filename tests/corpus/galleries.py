@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from data.files import private_folder
-from recognition.engine import Choice, Engine
 from recognition.gallery.gallery import DATABASE, Gallery
-from recognition.gallery.schema import TRIGGERS, VERSION
+from recognition.gallery.storage.schema import TRIGGERS, VERSION
 from recognition.gallery.templates import EmbeddingModel, Template
+from recognition.models import Choice, Engine
 
 from .item import SEED, Item
 

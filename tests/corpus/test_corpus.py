@@ -17,7 +17,7 @@ from corpus.make import write
 from corpus.pictures import portrait
 from corpus.sections import SECTIONS, rounds
 
-from data import decoding_pool
+from data import decoder_sandbox
 from ui import resources
 
 _MAKE = Path(__file__).with_name("make.py")
@@ -48,7 +48,7 @@ def test_heic_without_its_reader_is_refused_with_the_hint(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pi_heif", None)
     monkeypatch.setattr(resources, "decode_apart", lambda: None)  # where the reader is still found
-    monkeypatch.setattr(decoding_pool, "_pool", None)
+    monkeypatch.setattr(decoder_sandbox, "_pool", None)
     heic = next(item for item in images(portrait()) if item.name == "photograph.heic")
     item = replace(heic, accept=False)
     assert bench.attempt([item], SECTIONS["images"].doors[door]) == Outcome()

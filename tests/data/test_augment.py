@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from data.augment import Augmentation, training_augmentation
+from data.augmentation import Augmentation, training_augmentation
 
 _NOTHING = {
     field.name: 0.0

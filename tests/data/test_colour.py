@@ -2,8 +2,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.colour import _AXES, _DEVIATIONS, recolour
-from data.draws import Draws
+from data.augmentation import _AXES, _DEVIATIONS, Draws, recolour
 
 LUMA = np.array([0.299, 0.587, 0.114])
 

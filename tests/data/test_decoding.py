@@ -13,17 +13,8 @@ import pytest
 from corpus import images, pictures
 from PIL import Image, ImageFile
 
-from data.decoding import (
-    ANIMATED,
-    MAX_PIXELS,
-    NO_END,
-    OTHERS,
-    PAGES,
-    decode,
-    decode_pixels,
-)
+from data.decoding import ANIMATED, MAX_PIXELS, NO_END, OTHERS, PAGES, decode, decode_pixels, ended
 from data.errors import ImageError
-from data.jpeg_ending import ended
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:

@@ -16,8 +16,8 @@ import pytest
 from corpus import images, pictures
 from PIL import Image
 
-from data import decoding, decoding_pool, decoding_process
-from data.decoding_pool import DecodingPool, decoding_apart
+from data import decoder_sandbox, decoding
+from data.decoder_sandbox import DecodingPool, decoding_apart
 from data.errors import ArgumentError, ImageError
 from data.images import load_image, load_picture
 from data.pixels import srgb_profile
@@ -29,17 +29,17 @@ ODD = {
     "nothing odd": pictures.encode(pictures.scene()),
 }
 
-ROOT = Path(decoding_pool.__file__).parents[1]
+ROOT = Path(decoder_sandbox.__file__).parents[1]
 
 MISBEHAVING = """
 import os, sys, time
 sys.path.insert(0, {root!r})
-from data import decoding_worker
-from data.decoding_worker import serve
-decode = decoding_worker.decode
+from data import decoder_worker
+from data.decoder_worker import serve
+decode = decoder_worker.decode
 class Lie:
     pack = lambda *_: b"\\xff" * REPLY.size
-REPLY = decoding_worker.REPLY
+REPLY = decoder_worker.REPLY
 def misbehave(content, **limits):
     if content == b"sleep":
         time.sleep(60)
@@ -53,11 +53,11 @@ def misbehave(content, **limits):
         print("to standard output", flush=True)
         os.write(1, b"more of it")
     if content == b"lie":
-        decoding_worker.REPLY = Lie
+        decoder_worker.REPLY = Lie
     if content == b"write":
         open({spoil!r}, "wb").write(b"x" * 100)
     return decode(content, **limits)
-decoding_worker.decode = misbehave
+decoder_worker.decode = misbehave
 serve(int(sys.argv[2]), float(sys.argv[3]))
 """
 
@@ -73,7 +73,7 @@ def pool() -> Iterator[DecodingPool]:
 def misbehaving(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[DecodingPool]:
     """A pool whose decoder does what a hostile picture might make it do."""
     program = MISBEHAVING.format(root=str(ROOT), spoil=str(tmp_path / "spoil"))
-    monkeypatch.setattr(decoding_process, "_PROGRAM", program)
+    monkeypatch.setattr(decoder_sandbox, "_PROGRAM", program)
     opened = DecodingPool(1, memory=300_000_000, seconds=0.4)
     yield opened
     opened.close()
@@ -89,7 +89,7 @@ def workers() -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process().children(recursive=True)
-        if child.status() == psutil.STATUS_ZOMBIE or "decoding_worker" in " ".join(child.cmdline())
+        if child.status() == psutil.STATUS_ZOMBIE or "decoder_worker" in " ".join(child.cmdline())
     ]
 
 
@@ -230,7 +230,7 @@ def test_there_is_no_worker_before_the_first_picture_nor_long_after_the_last(fil
 def test_a_worker_ends_with_whoever_started_it(file: bytes):
     program = (
         "import sys, time; sys.path.insert(0, sys.argv[1])\n"
-        "from data.decoding_pool import DecodingPool\n"
+        "from data.decoder_sandbox import DecodingPool\n"
         "pool = DecodingPool(1)\n"
         "pool.decode(sys.stdin.buffer.read())\n"
         "print(pool._idle[0]._process.pid, flush=True)\n"
@@ -265,8 +265,8 @@ def test_a_worker_is_given_no_secret(
 
 def test_a_worker_imports_no_torch():
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import data.decoding_worker, "
-        "data.decoding_pool; sys.exit('torch' in sys.modules)"
+        "import sys; sys.path.insert(0, sys.argv[1]); import data.decoder_worker, "
+        "data.decoder_sandbox; sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program, str(ROOT)], check=True)
 

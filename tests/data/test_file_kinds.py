@@ -12,9 +12,8 @@ from corpus import pictures
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.decoding import decode
+from data.decoding import decode, kind_of
 from data.errors import ImageError
-from data.file_kinds import kind_of
 from data.formats import FORMATS
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"

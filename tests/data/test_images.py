@@ -14,14 +14,7 @@ from PIL import Image
 
 from data import images
 from data.errors import ArgumentError, ImageError, WriteError
-from data.images import (
-    find_images,
-    load_image,
-    read_settings,
-    save_image,
-    to_image,
-    to_tensor,
-)
+from data.images import find_images, load_image, read_settings, save_image, to_image, to_tensor
 
 
 @pytest.fixture

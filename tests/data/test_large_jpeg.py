@@ -9,10 +9,9 @@ from corpus import pictures
 from PIL import Image
 
 from data import decoding
-from data.decoding import MAX_PIXELS, decode, decode_pixels
-from data.decoding_pool import DecodingPool
+from data.decoder_sandbox import DecodingPool
+from data.decoding import MAX_PIXELS, MOST_JPEG_PIXELS, JpegFrame, decode, decode_pixels, jpeg_frame
 from data.errors import ImageError
-from data.large_jpeg import MOST_JPEG_PIXELS, JpegFrame, jpeg_frame
 
 
 def jpeg(width: int, height: int, **options: object) -> bytes:

@@ -4,8 +4,7 @@ import torch
 from scipy.interpolate import BSpline
 from torch import Tensor
 
-from data.draws import Draws
-from data.placement import MOST_WARP, place
+from data.augmentation import MOST_WARP, Draws, place
 
 
 def placed(images: Tensor, *, size: tuple[int, int] | None = None, **strengths: float) -> Tensor:

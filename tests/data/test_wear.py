@@ -7,8 +7,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from data.draws import Draws
-from data.wear import BEST_JPEG, blur, compress, occlude, shrink
+from data.augmentation import BEST_JPEG, Draws, blur, compress, occlude, shrink
 
 
 def draws(count: int, seed: int = 0) -> Draws:

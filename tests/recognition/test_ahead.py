@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from recognition.ahead import Ahead
+from recognition.bulk_enrolment import Ahead
 
 
 def squares(count: int, **options: int) -> Ahead[int]:

@@ -15,18 +15,17 @@ import pytest
 from corpus.pictures import face_crop
 from PIL import Image
 
-from data import decoding_pool, decoding_process, images
+from data import decoder_sandbox, images
 from data.errors import GalleryError
-from recognition import bulk, photographs
-from recognition.enrolment import Terms
+from recognition import bulk_enrolment, photographs
+from recognition.enrolment import Terms, Watch
 from recognition.faces.pipeline import DetectedFace
 from recognition.gallery.gallery import Gallery
-from recognition.noticing import Watch
 from recognition.results import Enrolled, Enrolment, Face
 from recognition.service import RecognitionService
 
 LANDMARKS = ((38.0, 52.0), (74.0, 52.0), (56.0, 72.0), (42.0, 92.0), (71.0, 92.0))
-ROOT = Path(bulk.__file__).parents[1]
+ROOT = Path(bulk_enrolment.__file__).parents[1]
 
 Row = tuple[str, str, bytes, bytes | None]
 
@@ -96,10 +95,10 @@ def people(tmp_path: Path) -> Path:
 @pytest.fixture
 def in_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches of three, transactions of at least five photographs."""
-    for module in (photographs, bulk):
+    for module in (photographs, bulk_enrolment):
         monkeypatch.setattr(module, "MOST_IMAGES", 3)
-    monkeypatch.setattr(bulk, "TOGETHER", 5)
-    monkeypatch.setattr(bulk, "MOST_TOGETHER", 7)
+    monkeypatch.setattr(bulk_enrolment, "TOGETHER", 5)
+    monkeypatch.setattr(bulk_enrolment, "MOST_TOGETHER", 7)
 
 
 def assert_threads_end(left: int) -> None:
@@ -177,7 +176,7 @@ def test_where_everything_is_enrolled_no_worker_is_started(
 ) -> None:
     photograph(tmp_path / "people" / "p1", 1, 0)
     enrol(tmp_path / "home", tmp_path / "people")
-    monkeypatch.delattr(decoding_pool, "DecodingProcess")
+    monkeypatch.delattr(decoder_sandbox, "DecodingProcess")
     pipeline = PixelPipeline()
     told, _ = enrol(tmp_path / "home", tmp_path / "people", pipeline)
     assert [one.enrolled_before for one in told.skipped] == [True]
@@ -201,9 +200,11 @@ def test_an_interrupted_run_is_gone_on_with(tmp_path: Path, people: Path, batche
 @pytest.mark.usefixtures("in_small_batches")
 def test_a_gallery_that_refuses_ends_the_run_and_every_thread(tmp_path: Path, people: Path) -> None:
     threads = threading.active_count()
-    desk = bulk.Desk(_refuse, {"p9": sorted((people / "p9").iterdir())}, TERMS, lambda *_: None)
+    desk = bulk_enrolment.Desk(
+        _refuse, {"p9": sorted((people / "p9").iterdir())}, TERMS, lambda *_: None
+    )
     with pytest.raises(GalleryError) as refusal:
-        bulk.enrol_people(desk, PixelPipeline().faces, lambda _: frozenset(), 2)
+        bulk_enrolment.enrol_people(desk, PixelPipeline().faces, lambda _: frozenset(), 2)
     assert "full" in str(refusal.value)
     assert_threads_end(threads)
 
@@ -237,8 +238,8 @@ def test_what_is_odd_is_told_of_somebody_in_several_transactions_as_of_one(
         photograph(root / "Ann", 1, take)
     photograph(root / "Ann", 2, 40)  # somebody else's
     (whole, _) = enrol(tmp_path / "whole", root)
-    monkeypatch.setattr(bulk, "TOGETHER", 2)
-    monkeypatch.setattr(bulk, "MOST_TOGETHER", 4)
+    monkeypatch.setattr(bulk_enrolment, "TOGETHER", 2)
+    monkeypatch.setattr(bulk_enrolment, "MOST_TOGETHER", 4)
     (parts, operations) = enrol(tmp_path / "parts", root)
     assert len(operations) == 4
     assert parts == whole
@@ -260,10 +261,10 @@ def test_a_decoder_that_breaks_down_costs_one_photograph(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        decoding_process,
+        decoder_sandbox,
         "_PROGRAM",
         "import os, sys; sys.path.insert(0, sys.argv[1])\n"
-        "from data import decoding_worker as worker\n"
+        "from data import decoder_worker as worker\n"
         "decode = worker.decode\n"
         "worker.decode = lambda content, **limits: "
         "os.abort() if content == b'abort' else decode(content, **limits)\n"
@@ -283,10 +284,10 @@ KILLED = """
 import sys, time
 sys.path[:0] = [*sys.argv[1:3], sys.argv[2] + "/.."]
 import test_bulk
-from recognition import bulk, photographs
+from recognition import bulk_enrolment, photographs
 from recognition.service import RecognitionService
-bulk.TOGETHER, bulk.MOST_TOGETHER = 5, 7
-for module in (photographs, bulk):
+bulk_enrolment.TOGETHER, bulk_enrolment.MOST_TOGETHER = 5, 7
+for module in (photographs, bulk_enrolment):
     module.MOST_IMAGES = 3
 with RecognitionService(home=sys.argv[3], pipeline=test_bulk.PixelPipeline()) as service:
     service.enroll_folder(

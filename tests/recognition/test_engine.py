@@ -12,7 +12,8 @@ from backbones.spec import Alignment
 from data.errors import ArgumentError, GalleryError, WeightsError
 from data.files import sha256_of
 from data.tensors import write_tensors
-from recognition.engine import (
+from recognition.gallery.templates import EmbeddingModel
+from recognition.models import (
     DEFAULT_MODEL,
     PREFERRED_MODEL,
     Choice,
@@ -20,7 +21,6 @@ from recognition.engine import (
     default_model,
     way_to_move,
 )
-from recognition.gallery.templates import EmbeddingModel
 from recognition.tail_cards import card_place, write_card, write_into_weights
 
 
@@ -255,7 +255,7 @@ def test_a_gallery_of_another_network_is_told_how_to_move(
         older = way_to_move(EmbeddingModel(DEFAULT_MODEL, "00" * 32, 256))
         assert older is not None
         assert "other weights" in older
-    monkeypatch.setattr("recognition.engine.default_model", lambda home: PREFERRED_MODEL)
+    monkeypatch.setattr("recognition.models.default_model", lambda home: PREFERRED_MODEL)
     assert way_to_move(EmbeddingModel(PREFERRED_MODEL, "00" * 32, 256)) is None
     for model_id in (DEFAULT_MODEL, "vgg19"):
         assert f"--model {PREFERRED_MODEL}" in str(

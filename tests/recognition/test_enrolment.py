@@ -7,9 +7,8 @@ import pytest
 from corpus.pictures import face_crop
 from PIL import Image
 
-from recognition.enrolment import Terms, enrol, joined
+from recognition.enrolment import Terms, Watch, enrol, joined
 from recognition.gallery.templates import Template
-from recognition.noticing import Watch
 from recognition.photographs import Seen
 from recognition.results import Enrolled, Enrolment, Face, FailedImage, PersonSummary, Skipped
 

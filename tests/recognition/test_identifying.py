@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from recognition.faces.pipeline import DetectedFace
 from recognition.gallery.matching import Matching
-from recognition.identifying import Question, name_faces
+from recognition.identification import Question, name_faces
 from recognition.photographs import Seen
 from recognition.results import Decision, Face, IdentifiedFace, Match, Use
 

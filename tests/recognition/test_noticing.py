@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recognition.enrolment import Watch, noticed
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.templates import EmbeddingModel, Template
-from recognition.noticing import Watch, noticed
 from recognition.results import Quality
 
 WATCH = Watch(threshold=0.4, others=True)

@@ -11,10 +11,10 @@ from backbones.registry import create
 from data.errors import ArgumentError, GalleryError
 from data.images import load_image, to_image
 from data.tensors import write_tensors
-from recognition import reembedding
-from recognition.faces.align import align_faces
-from recognition.faces.detect import FaceDetector
-from recognition.reembedding import ReEmbedding
+from recognition import maintenance
+from recognition.detection.detector import FaceDetector
+from recognition.faces.alignment import align_faces
+from recognition.maintenance import ReEmbedding
 from recognition.results import Identification
 from recognition.service import RecognitionService
 
@@ -60,7 +60,7 @@ def test_it_is_moved_undone_moved_from_photographs_and_confirmed(
     home = networks
     with service(home, model="mobilefacenet") as recognition:
         assert len(recognition.enroll("Eileen", photographs).kept) == 2
-    monkeypatch.setattr(reembedding, "_MEASURED", {})
+    monkeypatch.setattr(maintenance, "_MEASURED", {})
     with pytest.raises(GalleryError, match=r"not known .* give --photographs"):
         ReEmbedding(home).move("iresnet_se", device="cpu")
     with pytest.raises(ArgumentError, match="is no folder"):
@@ -71,7 +71,7 @@ def test_it_is_moved_undone_moved_from_photographs_and_confirmed(
         ReEmbedding(home).move("mobilefacenet", device="cpu")
 
     measured = {(160, "two-eyes-96"): 0.97, (160, "five-point-112"): 0.99}
-    monkeypatch.setattr(reembedding, "_MEASURED", measured)
+    monkeypatch.setattr(maintenance, "_MEASURED", measured)
     with pytest.raises(GalleryError, match=r"0\.970 .* nothing was changed"):
         ReEmbedding(home).move("iresnet_se", device="cpu")
     measured[160, "two-eyes-96"] = 0.985
@@ -111,7 +111,7 @@ def test_a_gallery_of_before_is_moved_from_its_five_point_crops(
                 connection.execute(
                     "UPDATE crop SET picture = ? WHERE template_id = ?", (png, number)
                 )
-    monkeypatch.setattr(reembedding, "_MEASURED", {(112, "two-eyes-96"): 0.99})
+    monkeypatch.setattr(maintenance, "_MEASURED", {(112, "two-eyes-96"): 0.99})
     moved = ReEmbedding(networks).move("iresnet_se", device="cpu")
     assert (moved.moved, moved.similarity) == (2, 0.99)
 

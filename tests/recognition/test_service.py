@@ -16,20 +16,12 @@ from stand_in_tail import step_tail
 
 from backbones.pair_unit import PairUnit
 from data.errors import ArgumentError, DatasetError, GalleryError, ImageError, WeightsError
-from recognition.engine import Engine
-from recognition.faces.detect import FaceDetector
+from recognition.detection.detector import FaceDetector
 from recognition.faces.pipeline import DetectedFace
-from recognition.identifying import name_nobody
+from recognition.identification import name_nobody
+from recognition.models import Engine
 from recognition.photographs import Seen
-from recognition.results import (
-    Detection,
-    Enrolled,
-    Face,
-    FailedImage,
-    Identification,
-    Skipped,
-    Use,
-)
+from recognition.results import Detection, Enrolled, Face, FailedImage, Identification, Skipped, Use
 from recognition.service import RecognitionService
 
 D = 32

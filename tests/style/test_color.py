@@ -12,11 +12,11 @@ from style.color import (
     luminance,
     match_histogram,
     match_luminance,
+    to_lab,
     with_chroma,
     with_lab_chroma,
 )
 from style.config import ColorMethod, Colors, StyleConfig
-from style.lab import to_lab
 
 LINEAR = (ColorMethod.LINEAR, ColorMethod.CHOLESKY, ColorMethod.TRANSPORT)
 

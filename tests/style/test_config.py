@@ -6,15 +6,7 @@ import math
 import pytest
 
 from data.errors import ArgumentError
-from style.config import (
-    ColorMethod,
-    Colors,
-    InitialImage,
-    Manner,
-    Optimizer,
-    Region,
-    StyleConfig,
-)
+from style.config import ColorMethod, Colors, InitialImage, Manner, Optimizer, Region, StyleConfig
 
 
 @pytest.mark.parametrize(

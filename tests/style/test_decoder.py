@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from style.decoder import TAPS, DraftDecoder, Manner, adapted, softened
+from style.draft import TAPS, DraftDecoder, Manner, adapted, softened
 
 CHANNELS = (4, 6, 8, 12)
 

@@ -7,8 +7,7 @@ from backbones.weights import load_backbone
 from data.errors import ArgumentError, WeightsError
 from data.tensors import write_tensors
 from style.config import Colors, Manner, Region, StyleConfig
-from style.decoder import TAPS, DraftDecoder
-from style.draft import ENCODER, NAME, Drafter, draft
+from style.draft import ENCODER, NAME, TAPS, DraftDecoder, Drafter, draft
 
 CHANNELS = (16, 32, 64, 128)
 

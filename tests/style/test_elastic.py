@@ -9,11 +9,10 @@ from torch import Tensor
 
 from data.errors import StyleError
 from style.config import StyleConfig
-from style.elastic import ElasticObjective
 from style.network import StyleNetwork
 from style.objective import Objective
 from style.regions import Area
-from style.tiled import Cutter
+from style.tiling import Cutter, ElasticObjective
 
 Picture = Callable[..., Tensor]
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from style.lab import from_lab, to_lab
+from style.color import from_lab, to_lab
 
 PUBLISHED = {  # scikit-image 0.25, rgb2lab, D65 2°
     (1.0, 1.0, 1.0): (100.0, 0.0, 0.0),

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from style.config import StyleLossKind
-from style.losses import ContentLoss, style_loss, total_variation
-from style.moments import Moments
+from style.losses import ContentLoss, Moments, style_loss, total_variation
 
 KINDS = list(StyleLossKind)
 Loss = Callable[[Tensor], Tensor]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from style.moments import Moments
+from style.losses import Moments
 
 
 def _activations(seed: int, *, channels: int = 3, height: int = 4, width: int = 5) -> Tensor:

@@ -7,8 +7,7 @@ from torch.nn import functional as F
 
 from backbones.registry import create
 from style.config import StyleConfig, StyleLossKind
-from style.losses import ContentLoss, style_loss, total_variation
-from style.moments import Moments
+from style.losses import ContentLoss, Moments, style_loss, total_variation
 from style.network import StyleNetwork
 from style.objective import (
     AreaContent,

@@ -13,12 +13,11 @@ from torch import Tensor
 
 from data.errors import ArgumentError, StyleError
 from style.config import ColorMethod, Colors, InitialImage, Manner, Optimizer, Region, StyleConfig
-from style.initial import initial_image
 from style.network import StyleNetwork
-from style.optimize import stylize
-from style.painters import painter
-from style.pyramid import resize
+from style.optimizers import painter
 from style.regions import Area
+from style.scales import resize
+from style.stylize import initial_image, stylize
 
 Picture = Callable[..., Tensor]
 
@@ -88,7 +87,7 @@ def test_the_next_scale_goes_on_with_the_moments_of_the_one_before(
         befores.append(before)
         return painter(*arguments, before=before, **keywords)
 
-    monkeypatch.setattr("style.optimize.painter", spied)
+    monkeypatch.setattr("style.stylize.painter", spied)
     list(stylize(picture(0), [picture(1)], SMALL, network))
     first, second = befores
     assert first is None

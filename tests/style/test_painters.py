@@ -10,8 +10,7 @@ from torch import Tensor
 
 from data.errors import StyleError
 from style.config import Optimizer, StyleConfig
-from style.lbfgs import LbfgsPainter
-from style.painters import AdamPainter, painter
+from style.optimizers import AdamPainter, LbfgsPainter, painter
 
 Losses = dict[str, Tensor]
 

@@ -13,7 +13,7 @@ from data.errors import ArgumentError
 from style.config import StyleConfig
 from style.network import StyleNetwork
 from style.planning import Cost, Room, TileChoice, make_plan, measure_cost
-from style.tiled import Cutter
+from style.tiling import Cutter
 
 CPU = torch.device("cpu")
 COST = Cost(held=100.0, looked=1000.0, step=1e-6, look=0.25e-6, fixed=0.001)
@@ -91,7 +91,7 @@ from pathlib import Path
 from backbones.registry import create
 from style.config import Precision, StyleConfig
 from style.network import StyleNetwork
-from style.optimize import stylize
+from style.stylize import stylize
 from style.planning import Room
 size, tile = int(sys.argv[1]), sys.argv[2]
 config = StyleConfig(size=size, first_scale=size, steps=1, precision=Precision.FLOAT32)

@@ -14,10 +14,10 @@ from data.images import to_tensor
 from style.color import luminance
 from style.config import Colors, StyleConfig
 from style.objective import Objective, StyleNetwork
-from style.optimize import stylize
 from style.portraits import Landmarks, Penalised, Penalty, Portrait, care_for, face_mask, gentler
 from style.regions import Area, photograph_stays
 from style.results import Resemblance
+from style.stylize import stylize
 
 _FRONT = ((38.3, 51.7), (73.5, 51.5), (56.0, 71.7), (41.5, 92.4), (70.7, 92.2))
 

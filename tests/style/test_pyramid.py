@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from data.errors import ArgumentError
 from style.config import MAX_SIZE, MIN_SIZE
-from style.pyramid import enough, fit, paintable, resize, scales, share_steps, shrink, size_of
+from style.scales import enough, fit, paintable, resize, scales, share_steps, shrink, size_of
 
 SIDES = st.integers(min_value=1, max_value=30_000)
 

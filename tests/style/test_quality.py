@@ -1,7 +1,6 @@
 import pytest
 
-from style.config import StyleConfig
-from style.quality import Quality, settings_of
+from style.config import Quality, StyleConfig, settings_of
 
 
 @pytest.mark.parametrize("quality", Quality)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from style.roots import eigenvalues, newton_schulz, root, trace_of_root
+from style.losses import eigenvalues, newton_schulz, root, trace_of_root
 
 WAYS = [eigenvalues, newton_schulz]
 

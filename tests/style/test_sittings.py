@@ -10,7 +10,7 @@ from PIL import Image
 from style.config import InitialImage, StyleConfig
 from style.portraits import Care, Portrait
 from style.results import Progress, Resemblance
-from style.sittings import Terms, sit
+from style.service import Terms, sit
 
 CONFIG = StyleConfig(size=64, steps=10, keep_identity=True)
 FACES = [

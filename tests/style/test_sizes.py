@@ -7,8 +7,8 @@ from backbones.registry import create
 from data.errors import ArgumentError
 from style.config import StyleConfig
 from style.network import StyleNetwork
-from style.optimize import plan_painting, stylize
 from style.planning import Room
+from style.stylize import plan_painting, stylize
 
 # One of each structure; `tests/backbones/test_sizes.py` tries the gradients of every family.
 PAINTERS = (

@@ -10,12 +10,10 @@ from torch import Tensor, nn
 from backbones.features import FeatureExtractor
 from backbones.registry import create
 from style.config import StyleConfig, StyleLossKind
-from style.network import StyleNetwork
+from style.network import StyleNetwork, measure_views
 from style.objective import Objective
 from style.regions import Area
-from style.tiled import TiledObjective, Tiling
-from style.tiles import Overlap
-from style.views import measure_views
+from style.tiling import Overlap, TiledObjective, Tiling
 
 Picture = Callable[..., Tensor]
 

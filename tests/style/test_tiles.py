@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 from backbones.registry import create
 from data.errors import ArgumentError
 from style.config import Precision, StyleConfig
-from style.network import StyleNetwork
-from style.tiles import Overlap
-from style.views import View, measure_views
+from style.network import StyleNetwork, View, measure_views
+from style.tiling import Overlap
 
 OVERLAP = Overlap(before=24, after=16, stride=8)
 

@@ -13,12 +13,12 @@ from PIL.Image import Image
 from torch import Tensor
 
 from data.errors import ArgumentError
+from style.checkpoint import Unfinished
 from style.config import InitialImage, Manner, Optimizer, Region, StyleConfig
 from style.network import StyleNetwork
-from style.optimize import stylize
 from style.planning import Room
 from style.results import Progress
-from style.unfinished import Unfinished
+from style.stylize import stylize
 
 Picture = Callable[..., Tensor]
 

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from backbones.registry import create
 from data.errors import StyleError
 from style.config import Precision, StyleConfig
-from style.network import StyleNetwork
-from style.views import View, measure_views
+from style.network import StyleNetwork, View, measure_views
 
 LIKE = torch.zeros(1)
 

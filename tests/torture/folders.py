@@ -13,7 +13,7 @@ from kills import killed
 from PIL import Image
 from trial import Outcome
 
-from recognition import bulk, photographs
+from recognition import bulk_enrolment, photographs
 from recognition.faces.pipeline import DetectedFace
 from recognition.gallery.gallery import Gallery
 from recognition.results import Face
@@ -60,9 +60,9 @@ def enrolling(home: Path, root: Path) -> Callable[[int], None]:
     """Enrol the folder, telling a descriptor how much is done, and wait to be killed."""
 
     def work(acknowledge: int) -> None:
-        for module in (bulk, photographs):
+        for module in (bulk_enrolment, photographs):
             module.MOST_IMAGES = 4  # type: ignore[attr-defined]
-        bulk.TOGETHER, bulk.MOST_TOGETHER = 4, 6
+        bulk_enrolment.TOGETHER, bulk_enrolment.MOST_TOGETHER = 4, 6
         with RecognitionService(home=home, pipeline=MadeUpFaces()) as service:
             service.enroll_folder(
                 root,

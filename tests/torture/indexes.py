@@ -9,9 +9,9 @@ from files import fresh
 from people import open_gallery, query_of, templates_of
 from trial import Outcome
 
-from recognition.gallery import kinds
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.kinds import Kind
+from recognition.gallery.search import kinds
+from recognition.gallery.search.kinds import Kind
 
 PEOPLE = tuple(f"person {number}" for number in range(30))
 ASKED = 3  # people looked for after each fault

@@ -19,12 +19,12 @@ from trial import Outcome
 from data import clock
 from data.errors import AppError, GalleryError
 from data.temporary import PREFIX
-from recognition.gallery import keys
-from recognition.gallery.backup import back_up, restore
-from recognition.gallery.exporting import export
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.importing import import_from
-from recognition.inventory import Consent
+from recognition.gallery.storage import encryption
+from recognition.gallery.transfer.backup import back_up, restore
+from recognition.gallery.transfer.exports import export
+from recognition.gallery.transfer.imports import import_from
+from recognition.results import Consent
 
 SECRET = "correct horse battery"
 
@@ -36,7 +36,7 @@ def opened(folder: Path, secret: str | None) -> Gallery:
 def restore_backups(trials: int, folder: Path, rng: random.Random) -> Outcome:
     """Back up, erase, merge, move and restore older backups, also over a damaged database."""
     outcome = Outcome()
-    before, keys.SCRYPT = keys.SCRYPT, (2**4, 8, 1)
+    before, encryption.SCRYPT = encryption.SCRYPT, (2**4, 8, 1)
     try:
         for trial in range(trials):
             home, secret = fresh(folder / "home"), rng.choice((None, SECRET))
@@ -64,7 +64,7 @@ def restore_backups(trials: int, folder: Path, rng: random.Random) -> Outcome:
             outcome.expect(not found, f"trial {trial}: something is left in {found}")
             outcome.trials += 1
     finally:
-        keys.SCRYPT = before
+        encryption.SCRYPT = before
     return outcome
 
 
@@ -100,7 +100,7 @@ def _erase_some(
 def alter_rows(trials: int, folder: Path, rng: random.Random) -> Outcome:
     """Alter, add, remove and swap values of an encrypted gallery by somebody without its key."""
     outcome, altered = Outcome(), 0
-    before, keys.SCRYPT = keys.SCRYPT, (2**4, 8, 1)
+    before, encryption.SCRYPT = encryption.SCRYPT, (2**4, 8, 1)
     try:
         good, home = fresh(folder / "good"), folder / "home"
         with opened(good, SECRET) as gallery:
@@ -127,7 +127,7 @@ def alter_rows(trials: int, folder: Path, rng: random.Random) -> Outcome:
                 outcome.expect("\n" not in str(error), f"trial {trial}: more than one line")
             outcome.trials += 1
     finally:
-        keys.SCRYPT = before
+        encryption.SCRYPT = before
     outcome.trials = max(outcome.trials, altered)
     return outcome
 

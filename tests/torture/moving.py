@@ -18,12 +18,12 @@ from strangers import PIECES
 from trial import Outcome
 
 from data.errors import AppError
-from recognition.gallery.backup import back_up, restore
-from recognition.gallery.exporting import export
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.importing import Export, import_from
-from recognition.gallery.members import opened_members
-from recognition.gallery.records import checksum, fingerprints
+from recognition.gallery.storage.records import checksum, fingerprints
+from recognition.gallery.transfer.archive import opened_members
+from recognition.gallery.transfer.backup import back_up, restore
+from recognition.gallery.transfer.exports import export
+from recognition.gallery.transfer.imports import Export, import_from
 
 LONGEST_WAIT = 0.05  # seconds, several times what a restoration takes
 

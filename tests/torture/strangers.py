@@ -21,11 +21,11 @@ from data.errors import AppError, ArgumentError, GalleryError
 from data.images import load_image, read_settings
 from data.lfw import read_lfw_pairs
 from data.tensors import read_metadata, read_tensors
-from recognition.gallery.backup import restore
-from recognition.gallery.exporting import export
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.importing import import_from
 from recognition.gallery.templates import EmbeddingModel, Template
+from recognition.gallery.transfer.backup import restore
+from recognition.gallery.transfer.exports import export
+from recognition.gallery.transfer.imports import import_from
 from recognition.learning.recipe import configure
 from recognition.service import RecognitionService
 

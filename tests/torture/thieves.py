@@ -15,8 +15,8 @@ from people import MODEL, State, query_of, state_of, templates_of
 from trial import Outcome
 
 from data.errors import GalleryError, LockedError
-from recognition.gallery import keys
 from recognition.gallery.gallery import Gallery
+from recognition.gallery.storage import encryption
 
 SECRETS = ("correct horse battery", "f" * 64, "another passphrase")
 WRONG = ("correct horse batterY", "e" * 64, "", None)
@@ -110,7 +110,10 @@ def refuse_wrong_secrets(folder: Path, secret: Secret, outcome: Outcome) -> None
 def steal_files(trials: int, folder: Path, rng: random.Random) -> Outcome:
     """Kill changes of the key, and look through all files for what is known to be in them."""
     outcome = Outcome()
-    before, keys.SCRYPT = keys.SCRYPT, (2**4, 8, 1)  # what takes its time is not what is tried
+    before, encryption.SCRYPT = (
+        encryption.SCRYPT,
+        (2**4, 8, 1),
+    )  # what takes its time is not what is tried
     encrypted = kept = 0
     longest = 0.0
     try:
@@ -143,6 +146,6 @@ def steal_files(trials: int, folder: Path, rng: random.Random) -> Outcome:
                 left = traces(home, [piece for name in names for piece in pieces_of(name)])
                 outcome.expect(not left, f"trial {trial}: {left} can be read")
     finally:
-        keys.SCRYPT = before
+        encryption.SCRYPT = before
     outcome.notes.append(f"{encrypted} searched, {kept} killed before the change")
     return outcome

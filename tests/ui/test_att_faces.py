@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from recognition.faces.detect import FaceDetector
+from recognition.detection.detector import FaceDetector
 from ui.cli import main
 
 RECIPE = """

@@ -10,7 +10,7 @@ import pytest
 from data.errors import AppError
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.templates import EmbeddingModel, Template
-from recognition.keeper import PeopleKeeper
+from recognition.people import PeopleKeeper
 from ui import resources, wording
 from ui.audience import BEHIND
 from ui.limits import MOST_A_MINUTE, Allowance

@@ -399,7 +399,7 @@ def test_a_group_holds_as_soon_as_it_is_chosen(visit: Any) -> None:
 
 
 def test_uploads_and_choices_outlive_another_page_and_choices_a_reload(visit: Any) -> None:
-    from style.quality import Quality, settings_of
+    from style.config import Quality, settings_of
 
     fine = f"{settings_of(Quality.FINE)['size']:,} pixels"
     page, _base = visit("stylize")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import recognition.learning.alignment
+import recognition.learning.folder_alignment
 from data.folders import Account, Left
-from recognition.learning.alignment import AlignmentConfig, AlignmentReport
+from recognition.learning.folder_alignment import AlignmentConfig, AlignmentReport
 from recognition.results import FailedImage
 from ui.cli import main
 
@@ -26,7 +26,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[AlignmentConfig]:
             2, 4, (FailedImage("Ann/3.jpg", "no face found"),), Account(config.source, left)
         )
 
-    monkeypatch.setattr(recognition.learning.alignment, "align_folder", align_folder)
+    monkeypatch.setattr(recognition.learning.folder_alignment, "align_folder", align_folder)
     return made
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from recognition.evaluation.embedding import Finder
+from recognition.evaluation.embeddings import Finder
 from ui import ways
 from ui.cli import main
 from ui.options import Settings
@@ -268,7 +268,7 @@ def test_identify_compares_two_sets_of_weights(
 def test_grey_photographs_have_no_colour(
     lfw: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from recognition.evaluation import embedding
+    from recognition.evaluation import embeddings
 
     aligned = [f"--images={lfw[0].removeprefix('--images=')}", lfw[1]]
     seen: list[tuple[int, ...]] = []
@@ -281,7 +281,7 @@ def test_grey_photographs_have_no_colour(
             seen.extend(image.getpixel((0, 0)) for image in images)
             return find(way, settings)(images)
 
-        return embedding.in_grey(look)
+        return embeddings.in_grey(look)
 
     monkeypatch.setattr(ways, "plain_finder", finder)
     assert main(["evaluate", "lfw", *aligned, "--grey", "--json"]) == 0

@@ -117,7 +117,7 @@ def test_damage_is_listed(home: Path, tmp_path: Path, capsys: pytest.CaptureFixt
 def test_the_index_is_chosen_made_and_explained(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recognition.gallery.kinds.FEWEST_TRAINED", 20)
+    monkeypatch.setattr("recognition.gallery.search.kinds.FEWEST_TRAINED", 20)
     vectors = np.random.default_rng(0).normal(size=(30, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     with Gallery.open(home / "gallery", model=MODEL, create=True) as gallery:
@@ -209,7 +209,7 @@ def test_what_was_put_aside_is_listed_warned_of_and_removed_only_when_asked(
 def test_re_embedding_is_told_confirmed_and_taken_back(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from recognition.reembedding import Moved, ReEmbedding
+    from recognition.maintenance import Moved, ReEmbedding
 
     asked: list[tuple[object, ...]] = []
 

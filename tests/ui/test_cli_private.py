@@ -12,10 +12,10 @@ import pytest
 
 from data.distribution import install_command
 from recognition import secrets
-from recognition.gallery import keys
 from recognition.gallery.gallery import Gallery
+from recognition.gallery.storage import encryption
 from recognition.gallery.templates import EmbeddingModel, Template
-from recognition.inventory import today
+from recognition.results import today
 from ui import passphrase
 from ui.cli import main
 
@@ -26,7 +26,7 @@ PASSPHRASE = "correct horse battery"
 @pytest.fixture(autouse=True)
 def ann(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ann is enrolled; no key is in the environment, no keyring and no terminal are there."""
-    monkeypatch.setattr(keys, "SCRYPT", (2**4, 8, 1))
+    monkeypatch.setattr(encryption, "SCRYPT", (2**4, 8, 1))
     monkeypatch.delenv("LIKENESS_KEY", raising=False)
     monkeypatch.delenv("LIKENESS_KEY_FILE", raising=False)
     monkeypatch.setattr(secrets.importlib.util, "find_spec", lambda name: None)
@@ -123,10 +123,10 @@ def test_a_file_that_holds_no_key_is_refused(
 @pytest.fixture
 def weak(monkeypatch: pytest.MonkeyPatch) -> str:
     """The gallery opens by a passphrase that would be refused today."""
-    from recognition.keeper import PeopleKeeper
+    from recognition.people import PeopleKeeper
 
     with PeopleKeeper() as keeper, monkeypatch.context() as before:
-        before.setattr(keys, "weakness_of", lambda _: None)
+        before.setattr(encryption, "weakness_of", lambda _: None)
         keeper.encrypt("password1")
     return "password1"
 

@@ -22,10 +22,9 @@ from data.files import sha256_of
 from data.formats import PICTURE_SUFFIXES
 from data.images import read_settings, save_image
 from data.tensors import write_tensors
-from style.config import StyleConfig
+from style.config import Quality, StyleConfig, settings_of
 from style.planning import Plan, Room, ScalePlan
 from style.presets import registry
-from style.quality import Quality, settings_of
 from style.results import Progress, Resemblance
 from ui.cli import main
 from ui.commands.stylize import _HELP

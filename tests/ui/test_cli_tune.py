@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-import recognition.learning.nursing
-import recognition.learning.tuning
-from recognition.learning.nursing import Candidate, NursingResult
-from recognition.learning.tuning import Trial, TuningResult
+import recognition.learning.search
+from recognition.learning.search import Candidate, NursingResult, Trial, TuningResult
 from ui.cli import main
 
 TRIALS = (
@@ -39,8 +37,8 @@ def calls(monkeypatch: pytest.MonkeyPatch, home: Path) -> list[SimpleNamespace]:
             options["report"](candidate)
         return NursingResult((candidate,), Path("round"), Path("best.safetensors"), 1, 0.9)
 
-    monkeypatch.setattr(recognition.learning.tuning, "tune", tune)
-    monkeypatch.setattr(recognition.learning.nursing, "nurse", nurse)
+    monkeypatch.setattr(recognition.learning.search, "tune", tune)
+    monkeypatch.setattr(recognition.learning.search, "nurse", nurse)
     return made
 
 

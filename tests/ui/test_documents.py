@@ -29,9 +29,9 @@ from PIL import Image
 
 import style.service
 from data.errors import AppError
-from recognition.gallery import keys
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.places import Milvus
+from recognition.gallery.locations import Milvus
+from recognition.gallery.storage import encryption
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.service import RecognitionService
 from style.presets.registry import Preset
@@ -245,7 +245,7 @@ def _enrol(folder: Path) -> None:
 def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     """What would take a network or hours, and who sits at the terminal."""
     monkeypatch.setattr("typer.main.get_command", lambda _: TREE)
-    monkeypatch.setattr(keys, "SCRYPT", (2**4, 8, 1))
+    monkeypatch.setattr(encryption, "SCRYPT", (2**4, 8, 1))
     monkeypatch.setattr(
         Settings,
         "recognition_service",
@@ -261,9 +261,10 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     fake.closed, fake.faces, fake.notes = False, (), ()
     monkeypatch.setattr(style.service, "StyleService", fake)
     monkeypatch.setattr(Preset, "draw", lambda *_: Image.new("RGB", (80, 80)))
-    monkeypatch.setattr("recognition.gallery.kinds.FEWEST_TRAINED", 20)
+    monkeypatch.setattr("recognition.gallery.search.kinds.FEWEST_TRAINED", 20)
     monkeypatch.setattr(
-        "recognition.bulk.decoding_apart", lambda _: nullcontext(SimpleNamespace(workers=1))
+        "recognition.bulk_enrolment.decoding_apart",
+        lambda _: nullcontext(SimpleNamespace(workers=1)),
     )
     monkeypatch.setattr("backbones.weights.download_weights", begin)
     monkeypatch.setattr("ui.doctor.examine", begin)
@@ -277,9 +278,9 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Settings, "face_embedder", begin)
     for work in (
         "recognition.learning.trainer.train",
-        "recognition.learning.tuning.tune",
-        "recognition.learning.nursing.nurse",
-        "recognition.learning.alignment.align_folder",
+        "recognition.learning.search.tune",
+        "recognition.learning.search.nurse",
+        "recognition.learning.folder_alignment.align_folder",
         "style.training.trainer.train",
     ):
         monkeypatch.setattr(work, begin)

@@ -17,7 +17,7 @@ import sys
 from ui.cli import main
 for words in {COMMANDS!r}:
     main(words)
-from data.figures import new_figure
+from data.plotting import new_figure
 figure, _ = new_figure()
 print("colour", figure.get_facecolor())
 import matplotlib

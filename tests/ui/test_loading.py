@@ -68,7 +68,7 @@ import sys
 from ui import loading, components
 loading._import()
 before = {name.partition(".")[0] for name in sys.modules}
-import backbones.networks, recognition.calibrating, recognition.noticing, recognition.service
+import backbones.networks, recognition.calibration, recognition.enrolment, recognition.service
 import style.presets.registry, style.presets.shelf
 from recognition.faces import joined, networks, trust, realign
 from ui import easel, face_dialog, painting, person_dialog, receipt, setting_right

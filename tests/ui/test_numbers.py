@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from data.errors import AppError, ArgumentError
-from recognition.keeper import PeopleKeeper
+from recognition.people import PeopleKeeper
 from style.config import StyleConfig
 from ui.cli import app, main
 from ui.commands.stylize import _HELP

@@ -9,8 +9,8 @@ from streamlit.testing.v1 import AppTest
 
 import ui
 from data.errors import LockedError
-from recognition.gallery import keys
 from recognition.gallery.gallery import Gallery
+from recognition.gallery.storage import encryption
 from recognition.gallery.templates import EmbeddingModel, Template
 from ui import resources
 from ui.unlocking import IdleLock
@@ -22,7 +22,7 @@ PASSPHRASE = "correct horse battery"
 @pytest.fixture(autouse=True)
 def encrypted(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Ann is enrolled in an encrypted gallery, and the server has just been started."""
-    monkeypatch.setattr(keys, "SCRYPT", (2**4, 8, 1))
+    monkeypatch.setattr(encryption, "SCRYPT", (2**4, 8, 1))
     monkeypatch.delenv("LIKENESS_KEY", raising=False)
     monkeypatch.delenv("LIKENESS_KEY_FILE", raising=False)
     model = EmbeddingModel(model_id="mobilefacenet", weights_digest="ab" * 32, dimension=16)

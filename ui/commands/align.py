@@ -47,7 +47,7 @@ def align(
     centre counts; a photograph of 112×112 pixels counts as aligned. An interrupted run is gone on
     with by the same command, and DST/missed.jsonl says what has no face, and why.
     """
-    from recognition.learning.alignment import AlignmentConfig, align_folder
+    from recognition.learning.folder_alignment import AlignmentConfig, align_folder
 
     config = AlignmentConfig(
         source=source,

@@ -14,7 +14,7 @@ from ..outputs import check_picture, kept
 from ..wording import count
 
 if TYPE_CHECKING:
-    from recognition.calibrating import Calibrated
+    from recognition.calibration import Calibrated
 
 app = typer.Typer()
 
@@ -89,7 +89,7 @@ def calibrate(
     it was measured on. What these cannot support is refused.
     """
     if plot is not None:
-        from data.figures import PLOT_SUFFIXES
+        from data.plotting import PLOT_SUFFIXES
 
         inputs = [identities] if identities else []
         check_picture(plot, inputs=inputs, suffixes=PLOT_SUFFIXES)
@@ -119,7 +119,7 @@ def calibrate(
 
 def _draw(found: "Calibrated", path: Path, home: Path | None) -> str | None:
     """The reliability diagram into a picture; in a line, why it is elsewhere."""
-    from data.figures import save_figure
+    from data.plotting import save_figure
     from recognition.evaluation.plots import reliability_figure
 
     if found.reliability is None:

@@ -29,7 +29,7 @@ from . import evaluate_style, evaluate_tails
 
 if TYPE_CHECKING:
     from recognition.evaluation.consultation import Consulted
-    from recognition.evaluation.embedding import Finder
+    from recognition.evaluation.embeddings import Finder
     from recognition.evaluation.impostor_tail import ImpostorTail
     from recognition.evaluation.verification import LfwResult
 
@@ -206,7 +206,7 @@ def identify(
     strangers are, the thresholds that `identify` would derive from it are tried as well.
     """
     from recognition.evaluation import consultation, identification
-    from recognition.evaluation.people import people_to_draw_from, two_folders
+    from recognition.evaluation.searches import people_to_draw_from, two_folders
 
     way = _checked(fields, plot, inputs=[identities] if identities else [])
     if people is not None and gallery is None and probes is None:
@@ -270,7 +270,7 @@ def _checked(fields: dict[str, Any], plot: Path | None, *, inputs: Sequence[Path
     way = Way(**fields)
     way.check()
     if plot is not None:
-        from data.figures import PLOT_SUFFIXES
+        from data.plotting import PLOT_SUFFIXES
 
         check_picture(plot, inputs=inputs, suffixes=PLOT_SUFFIXES)
     return way

@@ -137,7 +137,7 @@ def _check(
     inputs: Sequence[Path], sources: Sequence[Path], out: Path | None, plot: Path | None
 ) -> None:
     """Refuse inputs that are not there, and places that cannot be written, before any work."""
-    from data.figures import PLOT_SUFFIXES
+    from data.plotting import PLOT_SUFFIXES
 
     for path in inputs:
         if not path.is_file():
@@ -178,8 +178,7 @@ def _judge(settings: Settings, judge: str | None, painters: set[str]) -> "tuple[
     """The judging network and its name."""
     from backbones.registry import available
     from backbones.weights import load_backbone
-    from style.evaluation.choice import choose_judge
-    from style.evaluation.judge import Judge
+    from style.evaluation.judge import Judge, choose_judge
 
     if judge is None and settings.weights is None:
         judge = choose_judge(painters, settings.home)
@@ -204,8 +203,8 @@ def _write(
     judged: "Sequence[Judged]", name: str, out: Path | None, plot: Path | None, home: Path | None
 ) -> list[str]:
     """Write what is to be written; a line for each that is elsewhere."""
-    from data.figures import save_figure
     from data.files import write_atomic
+    from data.plotting import save_figure
     from style.evaluation.plots import verdicts_figure
 
     results: list[tuple[Path, Callable[[Path], None]]] = []

@@ -72,9 +72,9 @@ def tails(
     `identify` and `verify` derive their thresholds from it. The people must be known to the network
     by no photograph, and nobody may be there under two names.
     """
-    from recognition.evaluation.embedding import embed_photographs
-    from recognition.evaluation.people import people_to_draw_from
-    from recognition.evaluation.tail_measuring import faces_of, measure_tail
+    from recognition.evaluation.embeddings import embed_photographs
+    from recognition.evaluation.searches import people_to_draw_from
+    from recognition.evaluation.tail_measurement import faces_of, measure_tail
     from recognition.tail_cards import card_place, write_card, write_into_weights
 
     chosen = people_to_draw_from(people, identities, leave_out)

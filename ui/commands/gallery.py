@@ -8,7 +8,7 @@ import typer
 
 from data.errors import ArgumentError
 from data.files import printable
-from recognition.gallery.kinds import Kind
+from recognition.gallery.search.kinds import Kind
 
 from .. import output, passphrase
 from ..asking import YesOption, agreed, is_on_terminal
@@ -18,8 +18,8 @@ from ..wording import count
 from .groups import gallery as _group
 
 if TYPE_CHECKING:
-    from recognition.gallery.records import Added
-    from recognition.upkeep import Upkeep
+    from recognition.gallery.storage.records import Added
+    from recognition.maintenance import Upkeep
 
 app = typer.Typer()
 
@@ -312,7 +312,7 @@ def re_embed(
     below a median similarity of 0.98 nothing is changed. The former embeddings are kept until
     --confirm. Thresholds have to be calibrated anew, and nothing of before can be undone by itself.
     """
-    from recognition.reembedding import ReEmbedding
+    from recognition.maintenance import ReEmbedding
 
     if confirm and undo:
         raise ArgumentError("--confirm and --undo exclude each other: give one")
@@ -373,6 +373,6 @@ def _print_added(what: str, added: "Added") -> None:
 
 
 def _upkeep(settings: Settings) -> "Upkeep":
-    from recognition.upkeep import Upkeep
+    from recognition.maintenance import Upkeep
 
     return Upkeep(settings.home, settings.gallery, passphrase.ask, output.print_warning)

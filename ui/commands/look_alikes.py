@@ -11,7 +11,7 @@ from .groups import people as _group
 from .people import PersonArgument
 
 if TYPE_CHECKING:
-    from recognition.inventory import LookAlikes
+    from recognition.results import LookAlikes
 
 app = typer.Typer()
 

@@ -8,7 +8,7 @@ import typer
 
 from data.errors import ArgumentError, GalleryError
 from recognition.gallery.names import person_name
-from recognition.inventory import State
+from recognition.results import State
 
 from .. import output
 from ..asking import YesOption, agreed, is_on_terminal

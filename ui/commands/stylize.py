@@ -9,8 +9,7 @@ import typer
 
 from data.errors import ArgumentError
 from data.formats import Depth, holds
-from style.config import Manner, Region, StyleConfig
-from style.quality import Quality, settings_of
+from style.config import Manner, Quality, Region, StyleConfig, settings_of
 from style.record import Record
 
 from .. import plans, repeating

@@ -9,7 +9,7 @@ from .. import output
 from ..options import GOES_ON, MAX_SEED, JsonLinesOption, JsonOption, Settings, command
 
 if TYPE_CHECKING:
-    from style.training.results import Report
+    from style.training.trainer import Report
 
 app = typer.Typer()
 

@@ -143,7 +143,7 @@ def command_line(
     keys: Sequence[str],
 ) -> str:
     """What the weights will say about their making: paths by their last name alone."""
-    from recognition.learning.overrides import PREFIX
+    from recognition.learning.recipe import PREFIX
 
     words = [
         f"{variable}={_last_name(text)}"

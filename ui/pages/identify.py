@@ -5,15 +5,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import streamlit as st
 
-from recognition.identifying import name_nobody
+from recognition.identification import name_nobody
 from recognition.photographs import Seen
-from recognition.results import (
-    Decision,
-    FailedImage,
-    Identification,
-    PersonSummary,
-    Use,
-)
+from recognition.results import Decision, FailedImage, Identification, PersonSummary, Use
 from recognition.service import RecognitionService
 from ui import components, face_dialog, fields, memory, resources, wording
 from ui.audience import serves_others

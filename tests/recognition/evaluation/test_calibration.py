@@ -6,15 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import ArgumentError, DatasetError
-from recognition.evaluation.calibration import (
+from recognition.evaluation.thresholds import (
     LARGEST_RATE,
     MOST_OFF,
+    Impostors,
     check_rate,
     cutoff,
     rate_among,
     search_cutoff,
 )
-from recognition.evaluation.cutoffs import Impostors
 
 NORMAL = NormalDist(0.0, 0.1)
 

@@ -3,7 +3,7 @@ import pytest
 
 from data.errors import DatasetError
 from data.lfw import LfwProtocol, Pair
-from recognition.evaluation.comparisons import Comparisons, compare_pairs, decide, joined
+from recognition.evaluation.pairs import Comparisons, compare_pairs, decide, joined
 
 ONE = np.array([1, 0], np.float32)
 OTHER = np.array([0, 1], np.float32)

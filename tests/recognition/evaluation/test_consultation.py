@@ -12,7 +12,7 @@ from recognition.evaluation.consultation import (
     consult_people_folder,
     consult_two_folders,
 )
-from recognition.evaluation.embedding import averaged, embed_with_each
+from recognition.evaluation.embeddings import averaged, embed_with_each
 from recognition.evaluation.identification import evaluate_people_folder
 from recognition.evaluation.verification import evaluate_lfw_folder
 

@@ -12,15 +12,14 @@ from PIL import Image
 from backbones.spec import Alignment
 from data.errors import ArgumentError, DatasetError
 from data.images import to_image
-from recognition.evaluation.embedding import (
+from recognition.detection.detector import FaceDetector
+from recognition.evaluation.embeddings import (
     already_aligned,
     averaged,
     embed_photographs,
     in_the_middle,
 )
-from recognition.faces.align import align_faces
-from recognition.faces.detect import FaceDetector
-from recognition.faces.realign import realign
+from recognition.faces.alignment import align_faces, realign
 from recognition.results import Face
 
 _POINTS = ((0.0, 0.0),) * 5

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from recognition.evaluation.comparisons import Comparisons
-from recognition.evaluation.figures import SMALLEST, DecidedPairs, differences, tar_name
 from recognition.evaluation.intervals import score_interval
+from recognition.evaluation.pairs import SMALLEST, Comparisons, DecidedPairs, differences, tar_name
 
 
 def decided(noise: float, *, seed: int = 0, people: int = 30, each: int = 2) -> DecidedPairs:

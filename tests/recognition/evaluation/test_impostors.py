@@ -3,7 +3,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from recognition.evaluation.impostors import (
+from recognition.evaluation.thresholds import (
     Faces,
     different_people,
     fit_probabilities,

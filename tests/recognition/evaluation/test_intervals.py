@@ -5,8 +5,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from recognition.evaluation.comparisons import Comparisons
-from recognition.evaluation.figures import DecidedPairs
 from recognition.evaluation.intervals import (
     Spread,
     angles,
@@ -17,7 +15,8 @@ from recognition.evaluation.intervals import (
     variance_of_share,
     variances_by_person,
 )
-from recognition.evaluation.weighted import weighted_share
+from recognition.evaluation.metrics import weighted_share
+from recognition.evaluation.pairs import Comparisons, DecidedPairs
 
 _BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 simulated = SimpleNamespace(**runpy.run_path(str(_BENCHMARKS / "interval_coverage.py")))

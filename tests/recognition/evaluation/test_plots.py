@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.figures import save_figure
+from data.plotting import save_figure
 from recognition.evaluation import plots
 from recognition.evaluation.metrics import tar_at_far
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import ArgumentError
-from recognition.evaluation.comparisons import Comparisons, decide
 from recognition.evaluation.metrics import auc, best_threshold
+from recognition.evaluation.pairs import Comparisons, decide
 from recognition.evaluation.specialists import Panel, Referral, check_confusable, fit_referral
 
 RULE = Referral(threshold=0.5, width=0.1, second_threshold=0.2)

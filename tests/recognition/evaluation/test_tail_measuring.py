@@ -2,11 +2,9 @@ import numpy as np
 import pytest
 
 from data.errors import DatasetError
-from recognition.evaluation.combining import combined
-from recognition.evaluation.cutoffs import Impostors
 from recognition.evaluation.impostor_tail import Searched
-from recognition.evaluation.impostors import Faces
-from recognition.evaluation.tail_measuring import faces_of, measure_tail
+from recognition.evaluation.tail_measurement import faces_of, measure_tail
+from recognition.evaluation.thresholds import Faces, Impostors, combined
 
 D = 24
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import genpareto
 
-from recognition.evaluation.tails import Tail, fit_tail
+from recognition.evaluation.impostor_tail import Tail, fit_tail
 
 
 def one(level: float, share: float, scale: float, shape: float) -> Tail:

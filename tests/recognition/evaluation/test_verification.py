@@ -8,7 +8,7 @@ from PIL import Image
 from data.errors import DatasetError
 from data.images import save_image
 from data.lfw import Layout, LfwProtocol, Pair, photograph_path, read_lfw_pairs
-from recognition.evaluation.embedding import already_aligned
+from recognition.evaluation.embeddings import already_aligned
 from recognition.evaluation.verification import evaluate_lfw, evaluate_lfw_folder
 
 
@@ -190,7 +190,7 @@ def test_the_shared_weights_reach_their_published_accuracy_on_a_fold(
     import tarfile
 
     from backbones.weights import load_backbone
-    from recognition.faces.embed import FaceEmbedder
+    from recognition.faces.embedding import FaceEmbedder
 
     protocol = read_lfw_pairs(shared / "datasets" / "lfw" / "pairs.txt").select([9])
     wanted = {str(photograph_path(Path("lfw-112"), *key)) for key in protocol.photographs()}

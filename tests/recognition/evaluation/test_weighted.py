@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recognition.evaluation import metrics
-from recognition.evaluation.weighted import WeightedCurve, weighted_share
+from recognition.evaluation.metrics import WeightedCurve, weighted_share
 
 
 @st.composite

@@ -12,8 +12,15 @@ from torch import Tensor
 
 from backbones.spec import Alignment
 from data.errors import ImageError
-from recognition.faces.align import align_faces, align_tensors, crop_size, warp
-from recognition.faces.geometry import eyes_template, similarity_transforms, template
+from recognition.faces.alignment import (
+    align_faces,
+    align_tensors,
+    crop_size,
+    eyes_template,
+    similarity_transforms,
+    template,
+    warp,
+)
 from recognition.results import Box, Face, Point
 
 

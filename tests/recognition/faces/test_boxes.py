@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from recognition.faces.boxes import (
+from recognition.detection.mtcnn import (
     moved,
     nested_removed,
     overlapping_removed,

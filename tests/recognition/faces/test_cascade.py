@@ -6,9 +6,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from recognition.faces import cascade as module
-from recognition.faces.cascade import Cascade, Detections
-from recognition.faces.networks import RefinementNetwork
+from recognition.detection import mtcnn as module
+from recognition.detection.mtcnn import Cascade, Detections, RefinementNetwork
 
 SIZE = (230, 200)
 

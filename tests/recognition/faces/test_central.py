@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recognition.faces.central import central_faces
-from recognition.faces.detect import FaceDetector
+from recognition.detection.detector import FaceDetector, central_faces
 
 FACE = (170, 65, 278, 200)
 """About where the astronaut's face is; the crop's sides are those of the AT&T set."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from recognition.faces.choose import distance_from_centre, largest, nearest_centre
+from recognition.detection.detector import distance_from_centre, largest, nearest_centre
 from recognition.results import Face
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from data.errors import ArgumentError
-from recognition.faces.crops import CROP_COUNTS, check_crops, cut_several
+from recognition.faces.embedding import CROP_COUNTS, check_crops, cut_several
 
 
 def test_five_crops_are_the_face_and_four_corners():

@@ -13,8 +13,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from data.errors import ArgumentError, ImageError
-from recognition.faces.choose import nearest_centre
-from recognition.faces.detect import FaceDetector
+from recognition.detection.detector import FaceDetector, nearest_centre
 from recognition.results import Face
 
 TURNS = {

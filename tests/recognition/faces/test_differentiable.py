@@ -14,10 +14,9 @@ from backbones.spec import Alignment
 from backbones.weights import LoadedBackbone, WeightsFile, load_backbone
 from data.errors import ImageError
 from data.images import to_tensor
-from recognition.faces.align import align_faces
-from recognition.faces.detect import FaceDetector
-from recognition.faces.differentiable import FacesInPlace
-from recognition.faces.embed import FaceEmbedder
+from recognition.detection.detector import FaceDetector
+from recognition.faces.alignment import align_faces
+from recognition.faces.embedding import FaceEmbedder, FacesInPlace
 from recognition.results import Face
 
 

@@ -12,8 +12,7 @@ from backbones.registry import create
 from backbones.spec import Alignment
 from backbones.weights import LoadedBackbone, WeightsFile
 from data.errors import ArgumentError, WeightsError
-from recognition.faces.crops import cut_several
-from recognition.faces.embed import FaceEmbedder
+from recognition.faces.embedding import FaceEmbedder, cut_several
 
 
 def _loaded(*, mirror: bool = False, input_size: tuple[int, int] = (112, 96)) -> LoadedBackbone:

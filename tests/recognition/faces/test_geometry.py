@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from data.errors import ImageError
-from recognition.faces.geometry import (
+from recognition.faces.alignment import (
     box_transforms,
     inverted,
     of_parts,

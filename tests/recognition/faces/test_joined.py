@@ -13,11 +13,10 @@ from backbones.registry import create
 from backbones.spec import Alignment
 from backbones.weights import LoadedBackbone
 from data.errors import ArgumentError
-from recognition.evaluation.embedding import already_aligned
-from recognition.faces import joined
-from recognition.faces.detect import FaceDetector
-from recognition.faces.embed import FaceEmbedder
-from recognition.faces.joined import JoinedEmbedder, network_names
+from recognition.detection.detector import FaceDetector
+from recognition.evaluation.embeddings import already_aligned
+from recognition.faces import embedding
+from recognition.faces.embedding import FaceEmbedder, JoinedEmbedder, network_names
 from recognition.faces.pipeline import FacePipeline
 
 SIDES = {Alignment.FIVE_POINT: 112, Alignment.EYES: 96, Alignment.DLIB: 150}
@@ -54,7 +53,7 @@ def test_its_cosine_is_the_weighted_mean_of_the_networks_own(
     a, b = two()
     one, other = a.embed(faces[a.alignment]), b.embed(faces[b.alignment])
     for weight in (1.0, 0.2, 7.0):
-        monkeypatch.setattr(joined, "_WEIGHT", {"a": weight})
+        monkeypatch.setattr(embedding, "_WEIGHT", {"a": weight})
         both = JoinedEmbedder([a, b])
         vectors = both.embed_aligned(faces.__getitem__)
         assert vectors.shape == (5, both.dimension) == (5, 32)
@@ -72,7 +71,7 @@ def test_another_network_another_file_and_another_share_make_another_model(
     newer_b = part("b", Alignment.DLIB, seed=4)
     models = [JoinedEmbedder(parts) for parts in ([a, b], [a, c], [a, b, c], [a, newer_b])]
     digests = [model.weights_digest for model in models]
-    monkeypatch.setattr(joined, "_WEIGHT", {"a": 2.0})
+    monkeypatch.setattr(embedding, "_WEIGHT", {"a": 2.0})
     digests.append(JoinedEmbedder([a, b]).weights_digest)
     digests += [a.weights_digest, b.weights_digest]
     assert len(set(digests)) == len(digests)

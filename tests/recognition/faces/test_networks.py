@@ -8,12 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from recognition.faces.networks import (
-    OutputNetwork,
-    ProposalNetwork,
-    RefinementNetwork,
-    max_pool,
-)
+from recognition.detection.mtcnn import OutputNetwork, ProposalNetwork, RefinementNetwork, max_pool
 
 
 def _pixels(*shape: int) -> Tensor:

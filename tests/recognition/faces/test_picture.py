@@ -9,10 +9,9 @@ from PIL import Image
 
 from backbones.spec import Alignment
 from data.errors import ImageError
-from recognition.faces.align import align_faces, transforms_to_crops
-from recognition.faces.detect import FaceDetector
-from recognition.faces.geometry import inverted
-from recognition.faces.picture import SIZE, cut_pictures, read_picture
+from recognition.detection.detector import FaceDetector
+from recognition.faces.alignment import align_faces, inverted, transforms_to_crops
+from recognition.faces.pipeline import SIZE, cut_pictures, read_picture
 from recognition.results import Face
 
 

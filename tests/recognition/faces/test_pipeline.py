@@ -14,9 +14,9 @@ from backbones.network import Backbone
 from backbones.registry import create
 from backbones.spec import Alignment
 from backbones.weights import LoadedBackbone, WeightsFile, load_backbone
-from recognition.faces.align import align_faces
-from recognition.faces.detect import FaceDetector
-from recognition.faces.embed import FaceEmbedder
+from recognition.detection.detector import FaceDetector
+from recognition.faces.alignment import align_faces
+from recognition.faces.embedding import FaceEmbedder
 from recognition.faces.pipeline import FacePipeline
 
 

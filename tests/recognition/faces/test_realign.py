@@ -4,10 +4,8 @@ from PIL import Image
 
 from backbones.spec import Alignment
 from data.images import to_image
-from recognition.faces.align import align_faces
-from recognition.faces.detect import FaceDetector
-from recognition.faces.geometry import template
-from recognition.faces.realign import realign
+from recognition.detection.detector import FaceDetector
+from recognition.faces.alignment import align_faces, realign, template
 from recognition.results import Face
 
 

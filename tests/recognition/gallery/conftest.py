@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from recognition.gallery.places import Folder, place_of
+from recognition.gallery.locations import Folder, place_of
 from recognition.gallery.protocol import AnyGallery
 from recognition.gallery.templates import EmbeddingModel, Template
 

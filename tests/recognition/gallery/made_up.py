@@ -5,8 +5,8 @@ import time
 import numpy as np
 
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.kinds import Kind
-from recognition.gallery.records import PersonRecord
+from recognition.gallery.search.kinds import Kind
+from recognition.gallery.storage.records import PersonRecord
 from recognition.gallery.templates import EmbeddingModel, Embeddings, Template
 
 D = 64

@@ -6,9 +6,9 @@ import pytest
 
 from data.distribution import install_command
 from data.errors import ArgumentError, GalleryError
-from recognition.gallery import connecting
-from recognition.gallery.address import MilvusAddress
-from recognition.gallery.places import Folder, Milvus, folder_of, place_of
+from recognition.gallery.locations import Folder, Milvus, folder_of, place_of
+from recognition.gallery.milvus import connection
+from recognition.gallery.milvus.connection import MilvusAddress
 from recognition.gallery.templates import EmbeddingModel
 
 MODEL = EmbeddingModel("net", "ab" * 32, 8)
@@ -89,7 +89,7 @@ def test_what_is_named_goes_before_the_environment_and_that_before_the_data_fold
 def test_without_pymilvus_one_line_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(connecting.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(connection.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(GalleryError, match="needs pymilvus") as caught:
         place_of("milvus://db/team", tmp_path).open()
     assert install_command("milvus") in str(caught.value)
@@ -127,7 +127,7 @@ def test_what_milvus_refuses_is_one_line_that_says_what_to_do(
     module = ModuleType("pymilvus")
     module.MilvusClient, module.MilvusException = Client, Refusal  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pymilvus", module)
-    monkeypatch.setattr(connecting.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(connection.importlib.util, "find_spec", lambda name: True)
     with pytest.raises(GalleryError, match=told) as caught:
         place_of("milvus://db/team", tmp_path).open()
     assert "\n" not in str(caught.value)

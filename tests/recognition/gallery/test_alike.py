@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from data.errors import GalleryError
-from recognition.gallery import alike
-from recognition.gallery.alike import (
+from recognition.gallery.storage import snapshot
+from recognition.gallery.storage.snapshot import (
     MOST_COMPARED,
+    Roll,
     by_chance,
     closest_other,
     look_alikes,
     require_few,
 )
-from recognition.gallery.snapshot import Roll
 
 
 def crowd(owners: list[int], seed: int) -> tuple[Roll, np.ndarray]:
@@ -39,7 +39,7 @@ def test_every_pair_of_people_near_the_threshold_is_found_and_no_other(
 ) -> None:
     roll, vectors = crowd(owners, seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(alike, "_PAIRS_AT_ONCE", block)
+        patch.setattr(snapshot, "_PAIRS_AT_ONCE", block)
         found = look_alikes(roll, vectors, threshold, 0.1)
     expected = {}
     for one, other in combinations(sorted(set(owners)), 2):

@@ -10,7 +10,7 @@ import pytest
 from data.errors import GalleryError
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.protocol import AnyGallery
-from recognition.gallery.records import PersonRecord
+from recognition.gallery.storage.records import PersonRecord
 from recognition.gallery.templates import EmbeddingModel, Template
 
 MakeTemplate = Callable[..., Template]

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recognition.gallery import blocks
-from recognition.gallery.cache import IndexCache
-from recognition.gallery.index import TemplateIndex
-from recognition.gallery.sealing import OPEN, KeyedSeal
-from recognition.gallery.snapshot import Snapshot
-from recognition.gallery.store import Store
+from recognition.gallery.search import index_file
+from recognition.gallery.search.index import TemplateIndex
+from recognition.gallery.search.index_file import IndexCache
+from recognition.gallery.storage.encryption import OPEN, KeyedSeal
+from recognition.gallery.storage.snapshot import Snapshot
+from recognition.gallery.storage.store import Store
 from recognition.gallery.templates import EmbeddingModel, Template
 
 D = 8
@@ -24,7 +24,7 @@ ABOUT = {"kind": "pq", "lists": 3, "planned": 4, "searched": 2, "found": 60, "tr
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(index_file, "BLOCK_BYTES", 64)
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_an_index_of_that_very_copy_stays_good(
 def test_one_that_is_not_noted_is_good_for_its_own_state_alone(
     tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recognition.gallery.cache.note_indexed", lambda _: None)
+    monkeypatch.setattr("recognition.gallery.search.index_file.note_indexed", lambda _: None)
     cache = IndexCache(tmp_path / "index")
     with store.unchanging() as snapshot:
         cache.write(filled(snapshot), snapshot)
@@ -245,7 +245,7 @@ def test_what_is_no_faiss_index_is_not_read_in_spite_of_its_checksum(
 ) -> None:
     head, _ = path.read_bytes().split(b"\n", 1)
     file = io.BytesIO()
-    writer = blocks.BlockWriter(file, head, OPEN)
+    writer = index_file.BlockWriter(file, head, OPEN)
     writer.write(b"no index at all")
     writer.end()
     path.write_bytes(head + b"\n" + file.getvalue())
@@ -260,7 +260,7 @@ def test_a_count_that_is_not_its_own_is_not_believed(
     file = io.BytesIO()
     with store.reading() as snapshot:
         index = filled(snapshot)
-    writer = blocks.BlockWriter(file, head, OPEN)
+    writer = index_file.BlockWriter(file, head, OPEN)
     index.write(writer.write)
     writer.end()
     path.write_bytes(head + b"\n" + file.getvalue())
@@ -283,16 +283,16 @@ def test_a_folder_in_its_place_is_not_read(cache: IndexCache, path: Path, store:
 def test_sealed_blocks_are_opened_by_their_key_in_their_gallery_and_place_alone() -> None:
     seal, head, content = KeyedSeal(b"k" * 32, "this"), b"head", bytes(range(200))
     file = io.BytesIO()
-    writer = blocks.BlockWriter(file, head, seal)
+    writer = index_file.BlockWriter(file, head, seal)
     assert writer.write(content) == len(content)
     writer.end()
     written = file.getvalue()
     assert content[:16] not in written
     others = [OPEN, KeyedSeal(b"K" * 32, "this"), KeyedSeal(b"k" * 32, "another")]
     for other in (seal, *others):
-        reader = blocks.BlockReader(io.BytesIO(written), head, other)
+        reader = index_file.BlockReader(io.BytesIO(written), head, other)
         is_own = other is seal
         assert (reader.read(1000) == content) is is_own
         if other is not OPEN:  # which opens everything, and hands on what is sealed
             assert reader.is_whole is is_own
-    assert blocks.BlockReader(io.BytesIO(written), b"HEAD", seal).read(1) == b""
+    assert index_file.BlockReader(io.BytesIO(written), b"HEAD", seal).read(1) == b""

@@ -13,9 +13,9 @@ from clocks import Clock
 
 from data.errors import ArgumentError, GalleryError
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.schema import AUDIT_DAYS
+from recognition.gallery.storage.schema import AUDIT_DAYS
 from recognition.gallery.templates import EmbeddingModel, Template
-from recognition.inventory import AuditEntry, Consent, State, today
+from recognition.results import AuditEntry, Consent, State, today
 
 SECRET = "f" * 64
 TOMORROW = today() + timedelta(days=1)
@@ -300,7 +300,7 @@ def test_of_whom_no_consent_holds_no_more_is_enrolled_until_one_does(
 ) -> None:
     put(two, "UPDATE person SET expires_on = ? WHERE id = 2", YESTERDAY)
     with two._store._changing() as connection:
-        from recognition.gallery.enrolling import CONSENT_ENDED, enrol
+        from recognition.gallery.storage.changes import CONSENT_ENDED, enrol
 
         ended = enrol(connection, "Bob", [make_template(31)], None, ())
         noted = enrol(connection, "Bob", [make_template(31)], Consent(note="x"), ())

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from data.errors import GalleryError
-from recognition.gallery import database
-from recognition.gallery.database import Database
-from recognition.gallery.schema import VERSION
-from recognition.gallery.store import Store
+from recognition.gallery.storage import database
+from recognition.gallery.storage.database import Database
+from recognition.gallery.storage.schema import VERSION
+from recognition.gallery.storage.store import Store
 from recognition.gallery.templates import EmbeddingModel
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from data.errors import GalleryError
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.journal import MOST_OPERATIONS
+from recognition.gallery.storage.changes import MOST_OPERATIONS
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.results import Quality
 

@@ -7,16 +7,15 @@ from pathlib import Path
 import pytest
 
 from data.errors import GalleryError, LockedError
-from recognition.gallery import keys
-from recognition.gallery.backup import back_up, restore
-from recognition.gallery.copying import copy_gallery
-from recognition.gallery.exporting import export
-from recognition.gallery.gallery import Gallery
-from recognition.gallery.importing import import_from
-from recognition.gallery.records import fingerprints
-from recognition.gallery.searching import DATABASE
+from recognition.gallery.gallery import DATABASE, Gallery
+from recognition.gallery.storage import encryption
+from recognition.gallery.storage.records import fingerprints
 from recognition.gallery.templates import EmbeddingModel, Template
-from recognition.inventory import Consent, today
+from recognition.gallery.transfer.backup import back_up, restore
+from recognition.gallery.transfer.copies import copy_gallery
+from recognition.gallery.transfer.exports import export
+from recognition.gallery.transfer.imports import import_from
+from recognition.results import Consent, today
 
 SECRET, OTHER = "correct horse battery", "another one, as long"
 
@@ -27,7 +26,7 @@ def find(_: str) -> str:
 
 @pytest.fixture(autouse=True)
 def quick_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "SCRYPT", (2**4, 8, 1))
+    monkeypatch.setattr(encryption, "SCRYPT", (2**4, 8, 1))
 
 
 @pytest.fixture

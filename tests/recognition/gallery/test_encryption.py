@@ -14,13 +14,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import ArgumentError, GalleryError, LockedError
-from recognition.gallery import keys
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.keys import SecretKind, WrappedKey, new_secret, unwrap, wrap
-from recognition.gallery.sealing import KeyedSeal, name_place
+from recognition.gallery.storage import encryption
+from recognition.gallery.storage.encryption import (
+    KeyedSeal,
+    SecretKind,
+    WrappedKey,
+    name_place,
+    new_secret,
+    unwrap,
+    wrap,
+)
 from recognition.gallery.templates import EmbeddingModel, Template
-from recognition.inventory import Consent
-from recognition.results import Quality
+from recognition.results import Consent, Quality
 
 SECRET, OTHER = "correct horse battery", "another one, as long"
 GROUPS = ("Familie", "Büro 4711")
@@ -29,7 +35,7 @@ NAMES = ("Ann Ångström", "Bob Builder", "Cydney Carton", "Dan Draper")
 
 @pytest.fixture(autouse=True)
 def quick_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "SCRYPT", (2**4, 8, 1))
+    monkeypatch.setattr(encryption, "SCRYPT", (2**4, 8, 1))
 
 
 def opened(folder: Path, secret: str | None = SECRET) -> Gallery:

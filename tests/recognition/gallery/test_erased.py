@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from data.errors import ArgumentError, GalleryError
-from recognition.gallery import database
-from recognition.gallery.backup import back_up, foresee, restore
 from recognition.gallery.gallery import Gallery
+from recognition.gallery.storage import database
 from recognition.gallery.templates import EmbeddingModel, Template
+from recognition.gallery.transfer.backup import back_up, foresee, restore
 
 KEY = "f" * 64
 MakeTemplate = Callable[..., Template]
@@ -235,10 +235,10 @@ def test_a_deletion_of_a_time_to_come_begins_now(
 KILLED = """
 import sys, os, signal
 from pathlib import Path
-import recognition.gallery.backup as backup
-from recognition.gallery.exporting import export
+import recognition.gallery.transfer.backup as backup
+from recognition.gallery.transfer.exports import export
 from recognition.gallery.gallery import Gallery
-from recognition.gallery import importing, members
+from recognition.gallery.transfer import archive, imports
 folder, what, target = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -254,13 +254,13 @@ elif what == "export":
     with Gallery.open(folder) as gallery:
         export(gallery, target, lambda done, total: done == total and die(), folder)
 elif what == "import":
-    members._offsets = die
-    importing.import_from(target, lambda model: Gallery.open(folder), scratch=folder)
+    archive._offsets = die
+    imports.import_from(target, lambda model: Gallery.open(folder), scratch=folder)
 elif what == "index":
-    from recognition.gallery import cache
+    from recognition.gallery.search import index_file
     with Gallery.open(folder) as gallery:
-        cache.note_indexed = die
-        cache.BlockWriter.end = die
+        index_file.note_indexed = die
+        index_file.BlockWriter.end = die
         gallery.make_index()
 """
 
@@ -276,7 +276,7 @@ def test_what_a_kill_leaves_anywhere_the_next_opening_sweeps(
     place.mkdir()
     target = place / ("people.zip" if what in ("export.zip", "import") else "people")
     if what == "import":
-        from recognition.gallery.exporting import export
+        from recognition.gallery.transfer.exports import export
 
         with opened(folder) as gallery:
             export(gallery, target)

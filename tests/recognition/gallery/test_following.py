@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from data.errors import AppError
-from recognition.gallery.audit import Action
-from recognition.gallery.following import followed, latest_line
-from recognition.gallery.records import Adding, PersonRecord
-from recognition.gallery.snapshot import Roll
-from recognition.gallery.store import Store
+from recognition.gallery.search.builder import followed, latest_line
+from recognition.gallery.storage.audit import Action
+from recognition.gallery.storage.records import Adding, PersonRecord
+from recognition.gallery.storage.snapshot import Roll
+from recognition.gallery.storage.store import Store
 from recognition.gallery.templates import EmbeddingModel, Template
-from recognition.inventory import Consent
+from recognition.results import Consent
 
 D = 8
 NAMES = ("Ann", "Bob", "Cyd", "Dan", "Eve")
@@ -140,7 +140,7 @@ def test_where_lines_tell_of_everybody_all_is_read(store: Store) -> None:
 
 
 def test_many_people_are_read_anew(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recognition.gallery.following._MOST_PEOPLE", 2)
+    monkeypatch.setattr("recognition.gallery.search.builder._MOST_PEOPLE", 2)
     with store.reading() as snapshot:
         roll, line = snapshot.roll(), latest_line(snapshot)
     for number, name in enumerate(NAMES):

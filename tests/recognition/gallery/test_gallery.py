@@ -16,9 +16,9 @@ import pytest
 from clocks import Clock
 
 from data.errors import ArgumentError, GalleryError
-from recognition.gallery import database
-from recognition.gallery.cache import IndexCache
 from recognition.gallery.gallery import Gallery
+from recognition.gallery.search.index_file import IndexCache
+from recognition.gallery.storage import database
 from recognition.gallery.templates import EmbeddingModel, Template
 
 MakeTemplate = Callable[..., Template]
@@ -161,7 +161,7 @@ def test_the_next_process_finds_the_index_ready(
     gallery.enrol("Bob", [make_template(2)])
     assert closest(gallery, make_template(2)) == "Bob"
     gallery.close()
-    monkeypatch.setattr("recognition.gallery.snapshot.Snapshot.embeddings", None)
+    monkeypatch.setattr("recognition.gallery.storage.snapshot.Snapshot.embeddings", None)
     with Gallery.open(folder) as again:
         assert closest(again, make_template(1)) == "Ann"
         assert closest(again, make_template(2)) == "Bob"

@@ -4,7 +4,7 @@ import faiss
 import numpy as np
 import pytest
 
-from recognition.gallery.index import TemplateIndex
+from recognition.gallery.search.index import TemplateIndex
 
 D = 8
 

@@ -12,7 +12,7 @@ from recognition.gallery.gallery import Gallery
 from recognition.gallery.matching import Matching
 from recognition.gallery.protocol import AnyGallery
 from recognition.gallery.templates import EmbeddingModel, Template
-from recognition.inventory import Consent, today
+from recognition.results import Consent, today
 
 MakeTemplate = Callable[..., Template]
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recognition.gallery.index import TemplateIndex
-from recognition.gallery.kinds import Kind, Plan
-from recognition.gallery.training import train
+from recognition.gallery.search.builder import train
+from recognition.gallery.search.index import TemplateIndex
+from recognition.gallery.search.kinds import Kind, Plan
 
 D = 8
 
@@ -78,7 +78,7 @@ def test_only_what_is_new_is_read_from_the_store() -> None:
 
 
 def test_a_large_store_is_read_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recognition.gallery.index._ROWS_AT_ONCE", 4)
+    monkeypatch.setattr("recognition.gallery.search.index._ROWS_AT_ONCE", 4)
     sizes: list[int] = []
 
     def read(ids: np.ndarray) -> np.ndarray:
@@ -213,7 +213,7 @@ def test_no_code_of_what_was_removed_is_left(monkeypatch: pytest.MonkeyPatch) ->
     assert not gone & set(codes_in(index))
     # FAISS by itself leaves some of them.
     index, _ = trained(Kind.PQ, ids)
-    monkeypatch.setattr("recognition.gallery.index._blank_unused", lambda _: None)
+    monkeypatch.setattr("recognition.gallery.search.index._blank_unused", lambda _: None)
     index.follow(ids[:-50], lambda _: vectors[:0])
     assert gone & set(codes_in(index))
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from data.errors import GalleryError
-from recognition.gallery.backup import back_up, restore
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.templates import EmbeddingModel, Template
-from recognition.inventory import Consent, today
+from recognition.gallery.transfer.backup import back_up, restore
+from recognition.results import Consent, today
 
 KEY = "f" * 64
 ALTERED = "altered by somebody without its key"

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from recognition.gallery.kinds import (
+from recognition.gallery.search.kinds import (
     Kind,
     described,
     is_of_plan,

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from made_up import MODEL, fill, kind_in_use, looks, photographs_of, settled
 
-from recognition.gallery import kinds
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.kinds import Kind
 from recognition.gallery.matching import Matching
+from recognition.gallery.search import builder, kinds
+from recognition.gallery.search.kinds import Kind
 
 PEOPLE = 300
 
@@ -39,7 +39,7 @@ def slow_best(gallery: Gallery, query: np.ndarray, matching: Matching) -> dict[s
 @pytest.fixture
 def every_list(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look into all lists, so that nothing is missed for their sake."""
-    monkeypatch.setattr("recognition.gallery.measuring._SHARES", (1,))
+    monkeypatch.setattr("recognition.gallery.search.builder._SHARES", (1,))
 
 
 @pytest.fixture(params=[Kind.PQ, Kind.INT8])
@@ -157,13 +157,8 @@ def test_growing_past_the_limit_makes_an_index_while_the_exact_one_answers(folde
 def test_a_gallery_without_an_index_is_searched_exactly(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = threading.Event()
-    monkeypatch.setattr(
-        "recognition.gallery.building.train",
-        lambda *arguments: begin.wait(60) and real(*arguments),
-    )
-    from recognition.gallery.training import train as real
-
+    begin, real = threading.Event(), builder.train
+    monkeypatch.setattr(builder, "train", lambda *arguments: begin.wait(60) and real(*arguments))
     with Gallery.open(folder, model=MODEL, create=True) as gallery:
         fill(gallery, range(PEOPLE))
         queries = looks(range(0, PEOPLE, 30))

@@ -15,13 +15,14 @@ import pytest
 from made_up import MODEL, D, fill, kind_in_use, looks, record_of, settled, unit
 
 from data.errors import GalleryError
-from recognition.gallery import building, keys, kinds
-from recognition.gallery.backup import back_up, restore
-from recognition.gallery.gallery import Gallery
-from recognition.gallery.index import TemplateIndex
-from recognition.gallery.kinds import Kind
-from recognition.gallery.searching import DATABASE
+from recognition.gallery.gallery import DATABASE, Gallery
+from recognition.gallery.search import builder as builder_module
+from recognition.gallery.search import kinds
+from recognition.gallery.search.index import TemplateIndex
+from recognition.gallery.search.kinds import Kind
+from recognition.gallery.storage import encryption
 from recognition.gallery.templates import Template
+from recognition.gallery.transfer.backup import back_up, restore
 
 PEOPLE = 150
 SECRET = "correct horse battery"
@@ -31,7 +32,7 @@ SECRET = "correct horse battery"
 def soon_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kinds, "EXACT_UP_TO", 500)
     monkeypatch.setattr(kinds, "FEWEST_TRAINED", 100)
-    monkeypatch.setattr(keys, "SCRYPT", (2**4, 8, 1))
+    monkeypatch.setattr(encryption, "SCRYPT", (2**4, 8, 1))
 
 
 def names_of(gallery: Gallery, people: range) -> list[str]:
@@ -47,14 +48,14 @@ class Held:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.reached, self.let_go = threading.Event(), threading.Event()
-        train = building.train
+        train = builder_module.train
 
         def held(*given):  # type: ignore[no-untyped-def]
             self.reached.set()
             assert self.let_go.wait(60)
             return train(*given)
 
-        monkeypatch.setattr(building, "train", held)
+        monkeypatch.setattr(builder_module, "train", held)
 
 
 def test_people_come_and_go_while_an_index_is_made(
@@ -115,19 +116,19 @@ def test_closing_gives_up_what_is_being_made(folder: Path, monkeypatch: pytest.M
 _KILLED = """
 import sys, time
 from pathlib import Path
-from recognition.gallery import building, cache, kinds
 from recognition.gallery.gallery import Gallery
+from recognition.gallery.search import builder, index_file, kinds
 kinds.EXACT_UP_TO, kinds.FEWEST_TRAINED = 500, 100
 where = sys.argv[2]
 def wait(*given):
     print("there", flush=True)
     time.sleep(60)
 if where == "training":
-    building.train = wait
+    builder.train = wait
 elif where == "writing":
-    cache.BlockWriter.end = wait
+    index_file.BlockWriter.end = wait
 else:
-    cache.note_indexed = wait
+    index_file.note_indexed = wait
 with Gallery.open(Path(sys.argv[1])) as gallery:
     gallery.make_index()
 """
@@ -350,7 +351,7 @@ def test_an_older_copy_put_back_meanwhile_ends_the_making_of_an_index(
 def test_a_search_does_not_wait_for_a_long_change_of_another_process(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recognition.gallery.views._PATIENCE", 0.05)
+    monkeypatch.setattr("recognition.gallery.search.searcher._PATIENCE", 0.05)
     with Gallery.open(folder, model=MODEL, create=True) as gallery:
         fill(gallery, range(5))
     with closing(sqlite3.connect(folder / DATABASE, isolation_level=None)) as busy:

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from data.errors import AppError, GalleryError
-from recognition.gallery.address import MilvusAddress
-from recognition.gallery.places import place_of
+from recognition.gallery.locations import place_of
+from recognition.gallery.milvus.connection import MilvusAddress
 from recognition.gallery.templates import EmbeddingModel, Template
 
 pytest.importorskip("milvus_lite", reason="make test-milvus has an environment for it")
 
-from recognition.gallery.milvus import MilvusGallery
-from recognition.gallery.stored import label_of
-from recognition.gallery.working import WorkingCopy
+from recognition.gallery.milvus.connection import label_of
+from recognition.gallery.milvus.gallery import MilvusGallery
+from recognition.gallery.milvus.working_copy import WorkingCopy
 
 MakeTemplate = Callable[..., Template]
 

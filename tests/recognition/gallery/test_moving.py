@@ -23,15 +23,15 @@ import pytest
 from safetensors.numpy import load_file
 
 from data.errors import AppError, ArgumentError, GalleryError
-from recognition.gallery.backup import back_up, restore
-from recognition.gallery.copying import copy_gallery
-from recognition.gallery.exchange import VERSION
-from recognition.gallery.exporting import export
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.importing import import_from, thresholds_in
 from recognition.gallery.protocol import AnyGallery
-from recognition.gallery.records import Added, checksum, fingerprints
+from recognition.gallery.storage.records import Added, checksum, fingerprints
 from recognition.gallery.templates import EmbeddingModel, Template
+from recognition.gallery.transfer.archive import VERSION
+from recognition.gallery.transfer.backup import back_up, restore
+from recognition.gallery.transfer.copies import copy_gallery
+from recognition.gallery.transfer.exports import export
+from recognition.gallery.transfer.imports import import_from, thresholds_in
 from recognition.results import Calibration, Quality, Use
 
 MakeTemplate = Callable[..., Template]
@@ -150,7 +150,7 @@ def test_an_import_is_taken_back_as_one_and_then_what_was_done_before(
     """In batches of two people, and with everything that a record may bring."""
     if not isinstance(full, Gallery):
         pytest.skip("what is in Milvus cannot take an import back")
-    monkeypatch.setattr("recognition.gallery.importing.BATCH", 2)
+    monkeypatch.setattr("recognition.gallery.transfer.imports.BATCH", 2)
     export(full, tmp_path / "people")
     with Gallery.open(tmp_path / "other", model=full.model, create=True) as other:
         other.enrol("Bob", [make_template(71)])
@@ -171,7 +171,7 @@ def test_an_import_too_large_to_be_written_down_cannot_be_undone_nor_what_was_be
     full: AnyGallery, make_template: MakeTemplate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export(full, tmp_path / "people")
-    monkeypatch.setattr("recognition.gallery.records.MOST_ROWS", 3)
+    monkeypatch.setattr("recognition.gallery.storage.records.MOST_ROWS", 3)
     with Gallery.open(tmp_path / "other", model=full.model, create=True) as other:
         other.enrol("Zoe", [make_template(71)])
         import_from(tmp_path / "people", into_same(other))
@@ -646,7 +646,8 @@ def test_a_backup_for_which_there_is_no_room_names_its_file_and_leaves_nothing(
     before = everything(full)
     script = (
         "import resource, signal, sys; from pathlib import Path\n"
-        "from data.errors import AppError; from recognition.gallery.backup import back_up\n"
+        "from data.errors import AppError\n"
+        "from recognition.gallery.transfer.backup import back_up\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({most}, resource.RLIM_INFINITY))\n"
         "try: back_up(Path(sys.argv[1]), Path(sys.argv[2]), overwrite=True)\n"
@@ -761,6 +762,6 @@ def test_bytes_are_bounded_before_anything_is_unpacked(
     refused(tmp_path / "people", r"people\.jsonl has .* bytes, which is not what")
     export(full, tmp_path / "people.zip")
     monkeypatch.setattr(
-        "recognition.gallery.members.shutil.disk_usage", lambda _: SimpleNamespace(free=10)
+        "recognition.gallery.transfer.archive.shutil.disk_usage", lambda _: SimpleNamespace(free=10)
     )
     refused(tmp_path / "people.zip", "are free in")

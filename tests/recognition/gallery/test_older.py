@@ -12,8 +12,8 @@ import pytest
 
 from data.errors import GalleryError
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.schema import MIGRATIONS, VERSION
-from recognition.gallery.store import Store
+from recognition.gallery.storage.schema import MIGRATIONS, VERSION
+from recognition.gallery.storage.store import Store
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.results import Use
 
@@ -121,7 +121,7 @@ def test_one_that_cannot_be_written_is_read_and_stays_as_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = (folder / "gallery.sqlite").read_bytes()
-    monkeypatch.setattr("recognition.gallery.database.os.access", lambda *_: False)
+    monkeypatch.setattr("recognition.gallery.storage.database.os.access", lambda *_: False)
     with Gallery.open(folder) as opened:
         check(opened, older, make_template)
         with pytest.raises(GalleryError, match="cannot be written"):
@@ -183,7 +183,7 @@ def test_an_encrypted_one_that_cannot_be_written_is_read(
 ) -> None:
     put_encrypted(version, folder)
     before = (folder / "gallery.sqlite").read_bytes()
-    monkeypatch.setattr("recognition.gallery.database.os.access", lambda *_: False)
+    monkeypatch.setattr("recognition.gallery.storage.database.os.access", lambda *_: False)
     with Gallery.open(folder, find_secret=lambda _: KEY) as opened:
         assert people_of(opened) == {"Ann": 3, "Bob": 1}
     assert (folder / "gallery.sqlite").read_bytes() == before
@@ -201,9 +201,9 @@ def test_a_later_version_sees_that_nothing_was_altered_before_it_brings_a_galler
         gallery.encrypt(KEY)
     untouched = (folder / "gallery.sqlite").read_bytes()
     later = {VERSION: ("ALTER TABLE person ADD COLUMN later TEXT",)}
-    for module in ("opening", "database", "schema", "backup"):
+    for module in ("storage.database", "storage.schema", "transfer.backup"):
         monkeypatch.setattr(f"recognition.gallery.{module}.VERSION", VERSION + 1)
-    monkeypatch.setattr("recognition.gallery.opening.MIGRATIONS", MIGRATIONS | later)
+    monkeypatch.setattr("recognition.gallery.storage.database.MIGRATIONS", MIGRATIONS | later)
     tamper = "UPDATE person SET expires_on = '2001-01-01'"
     with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection, connection:
         connection.execute(tamper)

@@ -6,8 +6,13 @@ import string
 import pytest
 
 from data.errors import ArgumentError
-from recognition.gallery.keys import new_secret, weakness_of
-from recognition.gallery.passphrases import FEWEST_BITS, strength, weakness
+from recognition.gallery.storage.encryption import (
+    FEWEST_BITS,
+    new_secret,
+    strength,
+    weakness,
+    weakness_of,
+)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import AmbiguousError, ArgumentError, GalleryError
-from recognition.gallery.people import RESTORABLE_DAYS
-from recognition.gallery.store import Store
+from recognition.gallery.storage.people import RESTORABLE_DAYS
+from recognition.gallery.storage.store import Store
 from recognition.gallery.templates import EmbeddingModel, Template
 
 MakeTemplate = Callable[..., Template]

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from data.errors import GalleryError
-from recognition.gallery.former import COMING, FORMER
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.succession import Embedded, Succession
+from recognition.gallery.storage.store import COMING, FORMER
 from recognition.gallery.templates import EmbeddingModel, Template
+from recognition.gallery.transfer.replacement import Embedded, Succession
 
 MakeTemplate = Callable[..., Template]
 NEW = EmbeddingModel(model_id="dlib_resnet", weights_digest="cd" * 32, dimension=24)
@@ -238,7 +238,7 @@ def test_a_move_that_was_killed_before_the_exchange_leaves_the_gallery_as_it_was
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("recognition.gallery.succession._exchange", killed)
+        patched.setattr("recognition.gallery.transfer.replacement._exchange", killed)
         with pytest.raises(KeyboardInterrupt):
             succession.finish(NEW)
     assert (folder / FORMER).exists()

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recognition.gallery.index import TemplateIndex
 from recognition.gallery.matching import Matching
-from recognition.gallery.snapshot import Roll
-from recognition.gallery.view import View, combined
+from recognition.gallery.search.index import TemplateIndex
+from recognition.gallery.search.searcher import View, combined
+from recognition.gallery.storage.snapshot import Roll
 
 D = 4
 

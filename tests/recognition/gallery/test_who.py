@@ -8,7 +8,7 @@ import pytest
 from data.errors import AmbiguousError, ArgumentError, GalleryError
 from recognition.gallery.protocol import AnyGallery
 from recognition.gallery.templates import Template
-from recognition.inventory import State
+from recognition.results import State
 
 MakeTemplate = Callable[..., Template]
 

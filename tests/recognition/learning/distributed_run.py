@@ -21,11 +21,10 @@ import conftest
 from backbones.network import Backbone
 from data.errors import AppError
 from data.files import sha256_of
-from recognition.learning.batches import Batch
+from recognition.learning.batches import Batch, Mixture
 from recognition.learning.config import TrainingConfig
-from recognition.learning.mixup import Mixture
+from recognition.learning.epoch import EpochLoop
 from recognition.learning.recipe import configure
-from recognition.learning.steps import EpochLoop
 from recognition.learning.trainer import train
 
 

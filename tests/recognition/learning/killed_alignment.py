@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from recognition.learning.alignment import AlignmentConfig, align_folder
+from recognition.learning.folder_alignment import AlignmentConfig, align_folder
 
 if __name__ == "__main__":
     source, destination = map(Path, sys.argv[1:])

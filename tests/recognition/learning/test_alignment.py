@@ -12,16 +12,16 @@ import pytest
 from PIL import Image
 
 from data.errors import ArgumentError, DatasetError
-from recognition.faces.detect import FaceDetector
-from recognition.learning import alignment
-from recognition.learning.aligned import Aligner
-from recognition.learning.alignment import (
+from recognition.detection.detector import FaceDetector
+from recognition.learning import folder_alignment
+from recognition.learning.choices import FaceFormat
+from recognition.learning.dataset import Aligner
+from recognition.learning.folder_alignment import (
     MISSED,
     AlignmentConfig,
     align_folder,
     align_photograph,
 )
-from recognition.learning.choices import FaceFormat
 
 SCRIPT = Path(__file__).with_name("killed_alignment.py")
 
@@ -58,7 +58,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
             searched.append(path)
             yield [path], [align_photograph(detector, path, targets[path])]
 
-    monkeypatch.setattr(alignment, "_work", work)
+    monkeypatch.setattr(folder_alignment, "_work", work)
     return searched
 
 

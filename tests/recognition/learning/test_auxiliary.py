@@ -12,9 +12,9 @@ from recognition.learning.auxiliary import WEIGHT, AuxiliaryHead
 from recognition.learning.choices import LossName
 from recognition.learning.config import LossConfig, TrainingConfig
 from recognition.learning.distillation import FeatureMaps, Lessons
+from recognition.learning.epoch import build_network, build_parts
 from recognition.learning.gradient_check import check_gradient
 from recognition.learning.reports import EpochReport
-from recognition.learning.steps import build_network, build_parts
 from recognition.learning.trainer import train
 
 pytestmark = pytest.mark.usefixtures("undrawn")

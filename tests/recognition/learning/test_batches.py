@@ -8,12 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.augment import Augmentation
+from data.augmentation import Augmentation
 from data.errors import DatasetError
 from recognition.learning.batches import BatchStream, PhotographSampler, build_sampler, one_ahead
 from recognition.learning.choices import LossName, Sampling
 from recognition.learning.config import BatchConfig, LossConfig, TrainingConfig
-from recognition.learning.photographs import NOBODY, Photographs
+from recognition.learning.dataset import NOBODY, Photographs
 
 CPU = torch.device("cpu")
 STILL = Augmentation(

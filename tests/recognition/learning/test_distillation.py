@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from backbones.metadata import weights_metadata
 from backbones.registry import create
 from backbones.spec import Alignment
-from data.augment import Augmentation
+from data.augmentation import Augmentation
 from data.errors import ArgumentError, WeightsError
 from data.tensors import read_metadata, read_tensors, write_tensors
-from recognition.faces.align import crop_size
+from recognition.faces.alignment import crop_size
 from recognition.learning.choices import LossName, MixupPlace, Targets
 from recognition.learning.config import LossConfig, MixupConfig, TeacherConfig, TrainingConfig
 from recognition.learning.distillation import (

@@ -13,7 +13,7 @@ from backbones.network import Backbone
 from backbones.registry import available, create, register, spec_of
 from backbones.spec import BackboneSpec
 from data.tensors import write_tensors
-from recognition.learning import quick
+from recognition.learning import fast_layers
 from recognition.learning.choices import LossName, MixupPlace, OptimizerName, Precision, Targets
 from recognition.learning.config import (
     LossConfig,
@@ -151,13 +151,13 @@ def test_the_quick_layers_are_what_is_checked(
     config: TrainingConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mistake in the hand-written backward pass of a PReLU does not stay hidden."""
-    plain = quick._PReLU.backward
+    plain = fast_layers._PReLU.backward
 
     def spoilt(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         of_x, of_slope = plain(ctx, *gradients)
         return of_x, of_slope * 2
 
-    monkeypatch.setattr(quick._PReLU, "backward", staticmethod(spoilt))
+    monkeypatch.setattr(fast_layers._PReLU, "backward", staticmethod(spoilt))
     softmax = (LossConfig(name=LossName.SOFTMAX),)
     found = check_gradient(replace(config, backbone="nested", losses=softmax))
     assert found.worst.name == "network.block.1.weight"

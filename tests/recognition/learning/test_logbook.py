@@ -12,7 +12,7 @@ from recognition.evaluation.plots import histogram_figure, roc_figure
 from recognition.learning import plots
 from recognition.learning.choices import Metric
 from recognition.learning.config import TrainingConfig
-from recognition.learning.logbook import Logbook
+from recognition.learning.plots import Logbook
 from recognition.learning.reports import EpochReport, Progress
 from recognition.learning.trainer import train
 
@@ -84,7 +84,7 @@ def test_no_event_file_unless_it_is_asked_for(
 def test_a_missing_library_is_said_before_anything_is_written(
     config: TrainingConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recognition.learning.logbook.find_spec", lambda name: None)
+    monkeypatch.setattr("recognition.learning.plots.find_spec", lambda name: None)
     with pytest.raises(ArgumentError, match=r"pip install -e .*\[tensorboard\]"):
         train(replace(config, tensorboard=True))
     assert not config.out.exists()
@@ -111,7 +111,7 @@ def test_fast_epochs_are_not_drawn_each(
     monkeypatch.setattr(plots, "curves", curves)
     monkeypatch.setattr(plots, "png", lambda figure: b"")
     moments: Iterator[float] = iter([100.0, 100.0, 101.0, 106.0, 106.0])
-    monkeypatch.setattr("recognition.learning.logbook.time.monotonic", lambda: next(moments))
+    monkeypatch.setattr("recognition.learning.plots.time.monotonic", lambda: next(moments))
     with Logbook(replace(config, out=tmp_path), []) as logbook:
         for epoch in (1, 2, 3):
             logbook.add(report(epoch))

@@ -7,9 +7,9 @@ import torch
 
 from backbones.registry import create
 from data.errors import ArgumentError
+from recognition.learning.batches import Mixer, Mixture
 from recognition.learning.choices import LossName, MixupPlace
 from recognition.learning.config import LossConfig, MixupConfig, TrainingConfig
-from recognition.learning.mixup import Mixer, Mixture
 from recognition.learning.reports import Progress
 from recognition.learning.trainer import train
 
@@ -99,7 +99,7 @@ def test_dropout_and_a_mixture_at_the_same_place_both_happen(
         dropped.append(p)  # the network's own dropout, of another share, passes here too
         return plain(x, p, *rest, **named)
 
-    monkeypatch.setattr("recognition.learning.steps.F.dropout", noted)
+    monkeypatch.setattr("recognition.learning.epoch.F.dropout", noted)
     mixup = MixupConfig(where=MixupPlace.HIDDEN)
     run = replace(config, losses=SOFTMAX, mixup=mixup, dropout=0.3, epochs=2)
     steps: list[Progress] = []

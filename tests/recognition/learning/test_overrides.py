@@ -5,8 +5,7 @@ import pytest
 from data.errors import ArgumentError
 from recognition.learning.choices import LossName, OptimizerName
 from recognition.learning.config import TrainingConfig
-from recognition.learning.overrides import from_environment, from_setting, override
-from recognition.learning.recipe import changed, configure
+from recognition.learning.recipe import changed, configure, from_environment, from_setting, override
 
 RECIPE = """
 out = "run"

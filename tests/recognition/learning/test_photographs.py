@@ -6,9 +6,8 @@ import torch
 from PIL import Image
 
 from data.errors import ArgumentError, DatasetError
-from recognition.learning.aligned import Aligner
 from recognition.learning.config import DataConfig, SourceConfig
-from recognition.learning.photographs import NOBODY, Photographs, TrainingData, load_data
+from recognition.learning.dataset import NOBODY, Aligner, Photographs, TrainingData, load_data
 
 OTHERS = ("other_0", "other_2")
 

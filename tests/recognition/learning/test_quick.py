@@ -6,7 +6,13 @@ from torch import nn
 
 from backbones.registry import create
 from data.errors import ArgumentError
-from recognition.learning.quick import QuickGlobal, QuickPReLU, QuickStrided, compiled, quicken
+from recognition.learning.fast_layers import (
+    QuickGlobal,
+    QuickPReLU,
+    QuickStrided,
+    compiled,
+    quicken,
+)
 
 
 def pair(channels: int) -> tuple[nn.PReLU, QuickPReLU]:

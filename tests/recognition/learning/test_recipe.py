@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from data.augment import Augmentation
+from data.augmentation import Augmentation
 from data.errors import ArgumentError
 from data.recipes import to_toml
 from recognition.learning.choices import LossName, Mining, Sampling

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from recognition.learning.choices import ScheduleName
 from recognition.learning.config import ScheduleConfig
-from recognition.learning.schedule import momentum_at, rate_factor
+from recognition.learning.optimizers import momentum_at, rate_factor
 
 EPOCHS, STEPS = 10, 20
 

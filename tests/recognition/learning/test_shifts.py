@@ -3,8 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from recognition.learning.photographs import NOBODY, Photographs
-from recognition.learning.shifts import _permuted, find_shifts
+from recognition.learning.dataset import NOBODY, Photographs, _permuted, find_shifts
 
 
 def people(count: int, *, seed: int, light: float = 0.0, colour: float = 1.0, blur: int = 0):

@@ -18,7 +18,7 @@ from data.errors import AppError, ArgumentError, DatasetError, TrainingError
 from data.files import sha256_of
 from data.recipes import to_toml
 from data.tensors import read_metadata, read_tensors, write_tensors
-from recognition.faces.embed import FaceEmbedder
+from recognition.faces.embedding import FaceEmbedder
 from recognition.learning.choices import (
     LossName,
     Metric,
@@ -214,7 +214,7 @@ def test_a_loss_that_is_no_number_stops_at_once_and_keeps_the_last_good_weights(
             "recognition.learning.trainer.fingerprint", lambda *_, **__: _fingerprint(config)
         )
         patch.setattr(
-            "recognition.learning.steps.EpochLoop._autocast",
+            "recognition.learning.epoch.EpochLoop._autocast",
             lambda loop: _poison(loop._parts.network),
         )
         with pytest.raises(TrainingError, match=r"the loss is nan in epoch 2, step 1: lower"):

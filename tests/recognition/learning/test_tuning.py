@@ -9,16 +9,13 @@ import pytest
 
 from data.errors import ArgumentError, TrainingError
 from data.files import sha256_of
-from recognition.learning import nursing
+from recognition.learning import search
 from recognition.learning.choices import LossName, SamplerName, ScheduleName
 from recognition.learning.config import LossConfig, ScheduleConfig, TrainingConfig
-from recognition.learning.nursing import nurse
 from recognition.learning.recipe import configure
 from recognition.learning.reports import EpochReport, Progress
-from recognition.learning.search import read_dimension, read_space
+from recognition.learning.search import Job, Trial, Workers, nurse, read_dimension, read_space, tune
 from recognition.learning.trainer import train
-from recognition.learning.tuning import Trial, tune
-from recognition.learning.workers import Job, Workers
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -181,7 +178,7 @@ def test_nothing_is_made_where_nothing_can_be(
     words: str,
 ) -> None:
     if not changes:
-        monkeypatch.setattr("recognition.learning.tuning.find_spec", lambda name: None)
+        monkeypatch.setattr("recognition.learning.search.find_spec", lambda name: None)
     with pytest.raises(ArgumentError, match=words):
         tune(config, read_space(["epochs=1..2"], config), **{"trials": 2, **changes})
     assert not config.out.exists()
@@ -204,7 +201,7 @@ def test_trials_side_by_side_are_those_of_one_after_the_other(
 def test_a_nursed_run_with_one_rate_is_an_ordinary_run(
     config: TrainingConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(nursing, "FACTORS", (1.0,))
+    monkeypatch.setattr(search, "FACTORS", (1.0,))
     constant = ScheduleConfig(name=ScheduleName.CONSTANT, warmup=0.0)
     config = replace(config, averaging=0.9, schedule=constant)
     whole = train(replace(config, out=tmp_path / "whole"))

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from backbones.registry import create
 from data.errors import DatasetError
 from recognition.learning.choices import Metric
-from recognition.learning.photographs import Photographs
+from recognition.learning.dataset import Photographs
 from recognition.learning.validation import check_metric, compare, embed, verify_people
 
 

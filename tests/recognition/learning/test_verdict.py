@@ -1,7 +1,7 @@
 import pytest
 
+from recognition.learning.reports import verdict
 from recognition.learning.validation import Verification
-from recognition.learning.verdict import verdict
 
 
 def measured(auc: float | None, tar: float | None) -> Verification:

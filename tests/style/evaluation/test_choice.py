@@ -7,7 +7,7 @@ import pytest
 from backbones.registry import create
 from data.errors import WeightsError
 from data.tensors import write_tensors
-from style.evaluation.choice import choose_judge
+from style.evaluation.judge import choose_judge
 
 
 def _at_hand(home: Path, name: str) -> None:

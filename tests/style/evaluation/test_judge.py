@@ -13,7 +13,7 @@ from data.errors import ArgumentError
 from data.images import load_image, to_tensor
 from style.evaluation.judge import JUDGED_SIZE, Judge
 from style.network import StyleNetwork
-from style.pyramid import fit, resize, size_of
+from style.scales import fit, resize, size_of
 
 Make = Callable[..., Tensor]
 

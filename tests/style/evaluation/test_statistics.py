@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from style.evaluation.statistics import (
+from style.evaluation.judge import (
     Moments,
     correlation,
     feature_distance,

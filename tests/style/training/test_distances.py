@@ -1,6 +1,6 @@
 import torch
 
-from style.moments import Moments
+from style.losses import Moments
 from style.training.distances import feature_distance, gram_distance, gram_energy, gram_matrices
 
 

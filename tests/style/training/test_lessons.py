@@ -6,10 +6,10 @@ import torch
 
 from backbones.weights import load_backbone
 from data.errors import ArgumentError, WeightsError
-from style.decoder import DraftDecoder
+from style.draft import DraftDecoder
 from style.training.config import DataConfig
-from style.training.pictures import read_photographs
-from style.training.syllabus import lesson_of
+from style.training.dataset import read_photographs
+from style.training.trainer import lesson_of
 
 CPU = torch.device("cpu")
 

@@ -5,7 +5,7 @@ import torch
 
 from data.errors import ArgumentError, DatasetError
 from style.presets.registry import PRESETS
-from style.training.pictures import (
+from style.training.dataset import (
     cut,
     drawn_styles,
     estrange,
@@ -59,8 +59,8 @@ def test_validation_sees_the_same_squares_whatever_the_seed(config):
 
 
 def test_drawn_styles_are_kept_in_the_runs_folder(config, monkeypatch):
-    monkeypatch.setattr("style.training.pictures._DRAWN_SIZE", 64)
-    monkeypatch.setattr("style.training.pictures.PRESETS", PRESETS[:1])
+    monkeypatch.setattr("style.training.dataset._DRAWN_SIZE", 64)
+    monkeypatch.setattr("style.training.dataset.PRESETS", PRESETS[:1])
     two = replace(config, data=replace(config.data, drawn=2))
     drawn = drawn_styles(two)
     assert [each.shape for each in drawn] == [(3, 64, 64)] * 2

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from backbones.registry import create
-from style.training.student import Student, _whitener
+from style.training.distillation import Student, _whitener
 
 TAPS = {tap.name: tap.channels for tap in create("vgg_slim", seed=0).spec.taps}
 

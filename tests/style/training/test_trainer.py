@@ -139,7 +139,7 @@ def test_what_is_no_number_stops_the_run_and_leaves_the_weights(config):
         if done == 3:
             raise AssertionError("went on")
 
-    import style.training.distilling as distilling
+    import style.training.distillation as distilling
 
     original = distilling.feature_distance
     distilling.feature_distance = lambda *maps: original(*maps) * math.nan

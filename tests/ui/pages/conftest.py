@@ -14,7 +14,6 @@ from streamlit.testing.v1 import AppTest
 import ui
 from data.errors import AppError, ArgumentError, GalleryError
 from recognition.faces.pipeline import DetectedFace
-from recognition.inventory import LookAlikes, Operation, PhotographSummary
 from recognition.photographs import Seen
 from recognition.results import (
     Calibration,
@@ -27,9 +26,12 @@ from recognition.results import (
     Identification,
     IdentifiedFace,
     Kept,
+    LookAlikes,
     Match,
+    Operation,
     Origin,
     PersonSummary,
+    PhotographSummary,
     Quality,
     Skipped,
     StrangerRate,

@@ -4,8 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from data.errors import ArgumentError, WeightsError
-from recognition.inventory import LookAlikes
-from recognition.results import Quality
+from recognition.results import LookAlikes, Quality
 
 Open = Callable[[str], AppTest]
 Said = Callable[[AppTest], str]

@@ -5,9 +5,8 @@ import time
 import pytest
 
 from data.errors import AppError
-from style.config import ColorMethod, Colors, Manner, StyleConfig
+from style.config import ColorMethod, Colors, Manner, Quality, StyleConfig, settings_of
 from style.presets.registry import PRESETS
-from style.quality import Quality, settings_of
 from ui import jobs, orders, preset_gallery, tasks
 from ui.jobs import JobState
 

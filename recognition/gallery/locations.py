@@ -1,0 +1,180 @@
+"""Where a gallery is kept: in a folder of this machine, or in Milvus. Only the address differs."""
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data.errors import ArgumentError, GalleryError
+from data.files import printable
+
+from .gallery import DATABASE, Gallery
+from .milvus.connection import SCHEME, MilvusAddress
+from .protocol import AnyGallery
+from .storage.encryption import FindSecret, IsGiven
+from .templates import EmbeddingModel
+
+
+class Place(ABC):
+    """Where a gallery is, or may be made. As text it is its address, without secrets."""
+
+    @property
+    @abstractmethod
+    def exists(self) -> bool:
+        """Whether there is a gallery.
+
+        Raises:
+            GalleryError: The remains of one are there, or the server does not answer.
+        """
+
+    @abstractmethod
+    def open(self, *, model: EmbeddingModel | None = None, create: bool = False) -> AnyGallery:
+        """Open the gallery.
+
+        Args:
+            model: Whose embeddings will be enrolled or searched; None asks for no agreement, which
+                is enough for reading names and for changing them.
+            create: Make an empty gallery where there is none, and let one without anybody take up
+                the model; needs `model`.
+
+        Raises:
+            GalleryError: There is none (and `create` is False), it is damaged or of a newer
+                version, or it holds another model's embeddings.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Folder(Place):
+    """A folder of this machine.
+
+    Attributes:
+        path: The folder.
+        find_secret: Asked for what opens the gallery, if it is encrypted.
+        is_given: See `Gallery.open`.
+    """
+
+    path: Path
+    find_secret: FindSecret = field(default=lambda _: None, compare=False, repr=False)
+    is_given: IsGiven = field(default=lambda: False, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return printable(self.path)
+
+    @property
+    def has_database(self) -> bool:
+        """Whether a gallery's database is there, whatever is in it."""
+        return (self.path / DATABASE).exists()
+
+    @property
+    def exists(self) -> bool:
+        """See `Place.exists`.
+
+        Raises:
+            ArgumentError: It is a folder of something else.
+        """
+        if Gallery.exists(self.path):
+            return True
+        if other := _something_else(self.path):
+            raise ArgumentError(
+                f"no gallery is in {printable(self.path)}, which holds other files, such as "
+                f"{printable(other)}: name a gallery's folder, or a new one for a new gallery"
+            )
+        return False
+
+    def open(self, *, model: EmbeddingModel | None = None, create: bool = False) -> Gallery:
+        """See `Place.open`; refused as by `exists`."""
+        _ = self.exists
+        return Gallery.open(
+            self.path,
+            model=model,
+            create=create,
+            find_secret=self.find_secret,
+            is_given=self.is_given,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Milvus(Place):
+    """A Milvus server's gallery, or one in a folder of Milvus Lite.
+
+    Attributes:
+        address: Its address.
+    """
+
+    address: MilvusAddress
+
+    def __str__(self) -> str:
+        return str(self.address)
+
+    @property
+    def exists(self) -> bool:
+        """See `Place.exists`."""
+        from .milvus.gallery import MilvusGallery  # brings pymilvus
+
+        return MilvusGallery.exists(self.address)
+
+    def open(self, *, model: EmbeddingModel | None = None, create: bool = False) -> AnyGallery:
+        """See `Place.open`."""
+        from .milvus.gallery import MilvusGallery
+
+        return MilvusGallery.open(self.address, model=model, create=create)
+
+
+def place_of(
+    named: str | None,
+    home: Path,
+    find_secret: FindSecret = lambda _: None,
+    is_given: IsGiven = lambda: False,
+) -> Place:
+    """The place that a user means.
+
+    Args:
+        named: A folder or an address `milvus://…`; None takes LIKENESS_GALLERY, or else the data
+            folder's own.
+        home: The data folder.
+        find_secret: Asked for what opens a gallery in a folder, if it is encrypted.
+        is_given: See `Gallery.open`.
+
+    Raises:
+        ArgumentError: It is no place.
+    """
+    if named is None:
+        named = os.environ.get("LIKENESS_GALLERY")
+    if named == "":
+        raise ArgumentError("the gallery that is named is empty: name a folder or an address")
+    if named is None:
+        return Folder(home / "gallery", find_secret, is_given)
+    if named.startswith(SCHEME):
+        return Milvus(MilvusAddress.parse(named))
+    if "://" in named:
+        raise ArgumentError(
+            f"the gallery {printable(named)} is neither a folder nor an address {SCHEME}HOST/NAME"
+        )
+    folder = Path(named).expanduser().absolute()
+    if folder.exists() and not folder.is_dir():
+        raise ArgumentError(f"the gallery {printable(folder)} is a file: name its folder")
+    return Folder(folder, find_secret, is_given)
+
+
+def _something_else(folder: Path) -> str | None:
+    """The name of a file or folder that no gallery has; None where there is none."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder))
+    except OSError:
+        return None
+    own = (DATABASE, "index", "damaged-", "erased.json", ".")
+    return next((name for name in names if not name.startswith(own)), None)
+
+
+def folder_of(place: Place, what: str) -> Folder:
+    """The place of a gallery on this machine.
+
+    Raises:
+        GalleryError: It is Milvus's, whose own tools do that.
+    """
+    if isinstance(place, Folder):
+        return place
+    raise GalleryError(
+        f"{what} is for galleries in a folder: export {place}, or copy it to a folder with "
+        "`likeness gallery copy`"
+    )

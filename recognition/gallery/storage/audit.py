@@ -1,0 +1,86 @@
+"""The audit log: who did what to whom and when, in ids; no name and no vector.
+
+A line is written in the transaction of what it tells of, so there is none without the other. Lines
+are only added: the database refuses to alter one, and to remove one before its time. They outlive
+the people: an id is never given twice, and says nothing once its row is gone.
+"""
+
+import os
+import sqlite3
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from data import clock
+from data.clock import Reading
+
+from ...results import AuditEntry
+from .schema import AUDIT_DAYS
+
+
+class Action(StrEnum):
+    """What was done."""
+
+    ENROL = "enrol"
+    RENAME = "rename"
+    DELETE = "delete"
+    RESTORE = "restore"
+    MERGE = "merge"
+    MOVE = "move"
+    SPLIT = "split"
+    EXCLUDE = "exclude"
+    CONSENT = "consent"
+    GROUP = "group"
+    UNDO = "undo"
+    ERASE = "erase"
+    HIDE = "hide"
+    EXPIRE = "expire"
+    CLOCK = "clock"
+    ENCRYPT = "encrypt"
+    DECRYPT = "decrypt"
+    REWRAP = "rewrap"
+    ROTATE = "rotate"
+    IMPORT = "import"
+    ROLL_BACK = "restore a backup"
+    SEARCH = "search"
+    RE_EMBED = "re-embed"
+
+
+def note(connection: sqlite3.Connection, action: Action, *people: int) -> None:
+    """Write a line for each person an action concerns, or one for the whole gallery.
+
+    Lines past their time are removed, if the clock can be believed.
+
+    Args:
+        connection: In a transaction, which the action is part of.
+        action: What is done.
+        people: The ids of those whom it is done to.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else None  # Windows has names alone
+    now = clock.now()
+    connection.executemany(
+        "INSERT INTO audit (done_at, action, person_id, user_id) VALUES (?, ?, ?, ?)",
+        [(_text(now), action, person, user) for person in people or (None,)],
+    )
+    # A second to spare: the database has its own clock.
+    kept_since = _text(now - timedelta(days=AUDIT_DAYS, seconds=1))
+    oldest = connection.execute("SELECT done_at FROM audit ORDER BY id LIMIT 1").fetchone()
+    if oldest is not None and oldest[0] < kept_since and reading(connection).is_plausible:
+        connection.execute("DELETE FROM audit WHERE done_at < ?", (kept_since,))
+
+
+def reading(connection: sqlite3.Connection) -> Reading:
+    """What the clock is worth, by what the log has seen of it."""
+    rows = connection.execute("SELECT done_at FROM audit ORDER BY id DESC")
+    return clock.judged(clock.now(), (datetime.fromisoformat(row[0]) for row in rows))
+
+
+def entries(connection: sqlite3.Connection) -> tuple[AuditEntry, ...]:
+    """The whole log, the latest line first."""
+    rows = connection.execute(
+        "SELECT id, done_at, action, person_id, user_id FROM audit ORDER BY id DESC"
+    )
+    return tuple(AuditEntry(*row) for row in rows)
+
+
+def _text(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds")

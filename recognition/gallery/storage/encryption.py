@@ -1,0 +1,747 @@
+"""Keys, passphrases, and what is sealed in which column."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import math
+import os
+import re
+import sqlite3
+import string
+import unicodedata
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import astuple, dataclass, field, fields, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from data.errors import ArgumentError, GalleryError, LockedError
+
+from . import audit
+from .audit import Action
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+
+# How what tells of a person is kept in a row: as it is, or encrypted.
+#
+# Everything that writes or reads such a column goes through the `Seal` of its connection. One
+# kind of seal changes nothing. The other encrypts by AES-GCM, with the gallery and the place
+# within it as associated data: what has been altered, moved to another row or brought from
+# another gallery cannot be opened. What is searched for is found by a mark, a keyed hash.
+
+Place = tuple[str | int, ...]
+"""Where something is kept: table, column and row, and whatever else it must not be parted from."""
+
+KEY_BYTES = 32
+"""Of the key of an encrypted gallery, and of a raw key that wraps it."""
+
+MOST_SEALED = 2**31 - 2**10
+"""How many bytes can be sealed at once."""
+
+_NONCE_BYTES = 12
+_SHORTEST = _NONCE_BYTES + 16  # a nonce, and the tag of nothing
+
+
+class Seal(Protocol):
+    """Closes what tells of a person, and opens it again."""
+
+    def close(self, content: bytes, place: Place) -> bytes:
+        """Make of bytes what may be written at a place."""
+
+    def open(self, closed: bytes, place: Place) -> bytes:
+        """Return what `close` was given for this place.
+
+        Raises:
+            GalleryError: It is something else, or from elsewhere; the message has nothing of it.
+        """
+
+    def close_text(self, text: str, place: Place) -> str:
+        """The same as `close` for text."""
+
+    def open_text(self, closed: str, place: Place) -> str:
+        """The same as `open` for text."""
+
+    def mark(self, text: str) -> str:
+        """What a text is found by: the same for the same text, and of 64 characters for 64."""
+
+
+class OpenSeal:
+    """Keeps everything as it is."""
+
+    def close(self, content: bytes, place: Place) -> bytes:
+        """See `Seal.close`."""
+        return content
+
+    def open(self, closed: bytes, place: Place) -> bytes:
+        """See `Seal.open`."""
+        return closed
+
+    def close_text(self, text: str, place: Place) -> str:
+        """See `Seal.close_text`."""
+        return text
+
+    def open_text(self, closed: str, place: Place) -> str:
+        """See `Seal.open_text`."""
+        return closed
+
+    def mark(self, text: str) -> str:
+        """See `Seal.mark`."""
+        return text
+
+
+class KeyedSeal:
+    """Encrypts with AES-256-GCM; a nonce of 96 random bits stands before each ciphertext.
+
+    Args:
+        key: The gallery's key, 32 random bytes. Keys for encrypting and for marks are derived from
+            it (HKDF-Expand, RFC 5869).
+        gallery_id: Which gallery's; what is of another one cannot be opened.
+    """
+
+    def __init__(self, key: bytes, gallery_id: str) -> None:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+        self._gallery = gallery_id
+        self._cipher = AESGCM(derived(key, b"likeness 1: contents"))
+        self._mark_key = derived(key, b"likeness 1: marks")
+
+    def close(self, content: bytes, place: Place) -> bytes:
+        """See `Seal.close`."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, content, self._bound(place))
+
+    def open(self, closed: bytes, place: Place) -> bytes:
+        """See `Seal.open`."""
+        from cryptography.exceptions import InvalidTag
+
+        if len(closed) >= _SHORTEST:
+            nonce, ciphertext = closed[:_NONCE_BYTES], closed[_NONCE_BYTES:]
+            try:
+                return self._cipher.decrypt(nonce, ciphertext, self._bound(place))
+            except InvalidTag:
+                pass
+        raise _tampered(place)
+
+    def close_text(self, text: str, place: Place) -> str:
+        """See `Seal.close_text`."""
+        return base64.b64encode(self.close(text.encode(), place)).decode("ascii")
+
+    def open_text(self, closed: str, place: Place) -> str:
+        """See `Seal.open_text`."""
+        try:
+            content = base64.b64decode(closed, validate=True)
+        except (binascii.Error, ValueError):
+            raise _tampered(place) from None
+        return self.open(content, place).decode()
+
+    def mark(self, text: str) -> str:
+        """See `Seal.mark`."""
+        return hmac.new(self._mark_key, text.encode(), hashlib.sha256).hexdigest()
+
+    def _bound(self, place: Place) -> bytes:
+        """The associated data. No part holds the separator: they are ids, names of ours, hex."""
+        return "\0".join(map(str, (self._gallery, *place))).encode()
+
+
+OPEN = OpenSeal()
+
+
+class SealedConnection(sqlite3.Connection):
+    """A connection to a gallery's database; within a transaction `seal` is that of its state."""
+
+    seal: Seal = OPEN
+
+
+def name_place(person: int) -> Place:
+    """Where a person's name is kept."""
+    return ("person", "name", person)
+
+
+def consent_place(person: int) -> Place:
+    """Where it is kept what a person agreed to."""
+    return ("person", "consent", person)
+
+
+def group_place(membership: int, person: int) -> Place:
+    """Where the name of a group is kept that a person is in."""
+    return ("membership", "name", membership, person)
+
+
+def photograph_place(table: str, row: int) -> Place:
+    """Where a photograph's hash is kept, of a template or an exclusion."""
+    return (table, "photograph_sha256", row)
+
+
+def embedding_place(table: str, row: int, person: int, weights_digest: str) -> Place:
+    """Where an embedding is kept, of a template or an exclusion: it is one person's, by one model.
+
+    Whoever gives it to another person has to close it anew.
+    """
+    return (table, "embedding", row, person, weights_digest)
+
+
+def crop_place(template: int) -> Place:
+    """Where a face's picture is kept."""
+    return ("crop", "picture", template)
+
+
+def operation_place(operation: int) -> Place:
+    """Where it is kept in words what was done."""
+    return ("operation", "what", operation)
+
+
+def derived(key: bytes, purpose: bytes) -> bytes:
+    """HKDF-Expand for as many bytes as the hash has, which takes one round."""
+    return hmac.new(key, purpose + b"\x01", hashlib.sha256).digest()
+
+
+def _tampered(place: Place) -> GalleryError:
+    table, column, row = place[:3]
+    return GalleryError(
+        f"the {column} of {table} {row} cannot be decrypted: it was altered, or is another row's "
+        "or another gallery's; restore the gallery from a backup"
+    )
+
+
+# How hard a passphrase is to guess for somebody who has the files and tries as long as they like.
+#
+# An estimate from below: what people choose most often, and what a keyboard, a calendar or
+# repetition suggests, counts as one guess among a few hundred. scrypt makes each guess cost a
+# third of a second and 128 MB, so that `FEWEST_BITS` are out of reach for a long time.
+
+FEWEST_BITS = 40
+"""The fewest bits of a new passphrase."""
+
+_COMMON = (
+    "password", "passphrase", "passwort", "kennwort", "letmein", "welcome", "administrator",
+    "admin", "login", "qwerty", "azerty", "qwertz", "iloveyou", "dragon", "monkey", "football",
+    "baseball", "sunshine", "princess", "master", "shadow", "superman", "batman", "michael",
+    "jennifer", "hunter", "trustno", "secret", "summer", "winter", "spring", "autumn", "charlie",
+    "jordan", "hello", "freedom", "whatever", "computer", "internet", "starwars", "pokemon",
+    "liverpool", "changeme", "default", "access", "system", "server", "gallery", "likeness",
+    "faces", "love", "test", "user", "guest", "root", "pass", "word", "january", "february",
+    "march", "april", "june", "july", "august", "september", "october", "november", "december",
+)  # fmt: skip
+_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "yxcvbnm", "azertyuiop", "1234567890")
+_LEET = str.maketrans("013457@$!", "oleastasi")
+_YEAR = re.compile(r"(19|20)\d\d")
+_PATTERN_BITS, _WORD_BITS, _YEAR_BITS, _AGAIN_BITS = 8.0, 10.0, 7.0, 4.0
+_LETTER_BITS = 4.0  # of words in small letters alone, which are not drawn at random
+
+
+def weakness(passphrase: str) -> str | None:
+    """Why a passphrase is easy to guess, as the second half of a sentence; None where it is not."""
+    bits = strength(passphrase)
+    if bits >= FEWEST_BITS:
+        return None
+    return (
+        f"is easy to guess (about {bits:.0f} bits, expected {FEWEST_BITS}): take four words that "
+        "have nothing to do with each other, or a key by `openssl rand -hex 32`"
+    )
+
+
+def strength(passphrase: str) -> float:
+    """The estimate in bits."""
+    text = passphrase.casefold()
+    plain = text.translate(_LEET)
+    each = _bits_of_one(passphrase)
+    total, place = 0.0, 0
+    while place < len(text):
+        length, bits = max(
+            (found for found in _patterns(text, plain, place) if found[0]),
+            default=(1, each),
+            key=lambda found: (found[0], -found[1]),
+        )
+        total += min(bits, length * each)
+        place += length
+    return total
+
+
+def _patterns(text: str, plain: str, place: int) -> list[tuple[int, float]]:
+    """What begins at a place and is no more than one choice among a few: length, and bits."""
+    rest = text[place:]
+    words = max((len(word) for word in _COMMON if plain.startswith(word, place)), default=0)
+    year = 4 if _YEAR.match(rest) else 0
+    run = _length(rest, lambda one, next_one: one == next_one)
+    up = _length(rest, lambda one, next_one: ord(next_one) - ord(one) == 1)
+    down = _length(rest, lambda one, next_one: ord(one) - ord(next_one) == 1)
+    row = max(
+        (
+            length
+            for keys in (*_ROWS, *(each[::-1] for each in _ROWS))
+            for length in range(3, len(keys) + 1)
+            if rest[:length] in keys and len(rest) >= length
+        ),
+        default=0,
+    )
+    again = max((n for n in range(3, len(rest) + 1) if rest[:n] in text[:place]), default=0)
+    lengths = [(length if length >= 3 else 0, _PATTERN_BITS) for length in (run, up, down, row)]
+    return [(words, _WORD_BITS), (year, _YEAR_BITS), (again, _AGAIN_BITS), *lengths]
+
+
+def _length(text: str, goes_on: Callable[[str, str], bool]) -> int:
+    """How many characters from the first on follow one another so."""
+    length = 1
+    while length < len(text) and goes_on(text[length - 1], text[length]):
+        length += 1
+    return length
+
+
+def _bits_of_one(text: str) -> float:
+    """Bits of a character that is part of no pattern."""
+    pools = (
+        (string.ascii_lowercase, 26), (string.ascii_uppercase, 26), (string.digits, 10),
+    )  # fmt: skip
+    size = sum(count for letters, count in pools if set(letters) & set(text))
+    if set(text) - set(string.ascii_letters + string.digits + " "):
+        size += 33
+    if not set(text) - set(string.ascii_lowercase + " "):
+        return _LETTER_BITS
+    return math.log2(size) if size else _LETTER_BITS
+
+
+# The key of an encrypted gallery: random, and kept beside what it encrypts, wrapped by a secret.
+#
+# The secret is a passphrase, of which scrypt (RFC 7914) makes a key, or a key of 64 hexadecimal
+# digits. A new secret wraps the same key anew; a new key encrypts every row anew.
+
+FindSecret = Callable[[str], str | None]
+"""The id of a key → the secret that its user gives for it, or None."""
+
+Keep = Callable[[str, str], None]
+"""Keeps a secret for the id of a key: where that fails, nothing is changed."""
+
+IsGiven = Callable[[], bool]
+"""Whether the user has given a passphrase or key, without being asked for one."""
+
+SHORTEST_PASSPHRASE = 8
+"""The fewest characters of a new passphrase."""
+
+SCRYPT = (2**17, 8, 1)
+"""n, r and p of new passphrases: 128 MB and a third of a second."""
+
+_MOST_MEMORY = 2**30  # bytes that a file may make scrypt take
+_MOST_ROUNDS = 16
+_SALT_BYTES = 16
+_BEFORE, _PROVED = "likeness key 1", "likeness key 2"
+_RAW = re.compile(r"[0-9a-fA-F]{64}")
+
+
+class SecretKind(StrEnum):
+    """What wraps a gallery's key."""
+
+    PASSPHRASE = "passphrase"
+    RAW = "raw"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrappedKey:
+    """A gallery's key as its database holds it.
+
+    Attributes:
+        key_id: Another one each time that a key is wrapped, for whoever keeps its secret.
+        gallery_id: The gallery's when its key was drawn, which its rows are bound to; the backup
+            and what is restored from it keep it.
+        kind: What wraps it.
+        n: Of scrypt, as are r and p; 0 for a raw key.
+        r: Block size.
+        p: Parallelisation.
+        salt: Of the passphrase; empty for a raw key.
+        wrapped: A nonce, and the key encrypted by AES-256-GCM with all of the above and the
+            gallery's id as associated data.
+    """
+
+    key_id: str
+    gallery_id: str
+    kind: SecretKind
+    n: int
+    r: int
+    p: int
+    salt: bytes
+    wrapped: bytes = field(repr=False)
+
+
+def new_secret(text: str) -> str:
+    """Make sure that a secret will do for a gallery that gets it now.
+
+    Raises:
+        ArgumentError: It is too short, or easy to guess.
+    """
+    if not _RAW.fullmatch(text) and len(_normal(text)) < SHORTEST_PASSPHRASE:
+        raise ArgumentError(
+            f"a passphrase of {len(_normal(text))} characters: expected at least "
+            f"{SHORTEST_PASSPHRASE}, or a key of 64 hexadecimal digits"
+        )
+    if (why := weakness_of(text)) is not None:
+        raise ArgumentError(f"this passphrase {why}")
+    return text
+
+
+def weakness_of(secret: str) -> str | None:
+    """Why a secret is easy to guess, as the second half of a sentence; None where it is not."""
+    return None if _RAW.fullmatch(secret) else weakness(_normal(secret))
+
+
+def wrap(key: bytes, secret: str, gallery_id: str, key_id: str | None = None) -> WrappedKey:
+    """Encrypt a gallery's key by a secret.
+
+    Args:
+        key: The key.
+        secret: The passphrase or raw key.
+        gallery_id: The gallery's.
+        key_id: By which the secret is known already; None draws one.
+    """
+    made = WrappedKey(
+        key_id=key_id or str(uuid.uuid4()),
+        gallery_id=gallery_id,
+        kind=SecretKind.RAW,
+        n=0,
+        r=0,
+        p=0,
+        salt=b"",
+        wrapped=b"",
+    )
+    if not _RAW.fullmatch(secret):
+        n, r, p = SCRYPT
+        salt = os.urandom(_SALT_BYTES)
+        made = replace(made, kind=SecretKind.PASSPHRASE, n=n, r=r, p=p, salt=salt)
+    nonce = os.urandom(_NONCE_BYTES)
+    sealed = _cipher(made, secret).encrypt(nonce, key, _bound(made, _PROVED))
+    return replace(made, wrapped=nonce + sealed)
+
+
+def unwrap(wrapped: WrappedKey, secret: str) -> tuple[bytes, bool]:
+    """Return a gallery's key, and whether the gallery's rows have a proof; see `integrity`.
+
+    Raises:
+        LockedError: It is not this secret that wraps it.
+    """
+    from cryptography.exceptions import InvalidTag
+
+    wrong = LockedError(
+        f"the gallery is encrypted, and this {_called(wrapped)} does not open it: give the right "
+        "one, by LIKENESS_KEY or LIKENESS_KEY_FILE or when asked"
+    )
+    if (wrapped.kind == SecretKind.RAW) is not bool(_RAW.fullmatch(secret)):
+        raise wrong
+    nonce, sealed = wrapped.wrapped[:_NONCE_BYTES], wrapped.wrapped[_NONCE_BYTES:]
+    try:
+        cipher = _cipher(wrapped, secret)
+    except ValueError:
+        raise wrong from None
+    for version in (_PROVED, _BEFORE):
+        with suppress(InvalidTag, ValueError):
+            key: bytes = cipher.decrypt(nonce, sealed, _bound(wrapped, version))
+            if len(key) == KEY_BYTES:
+                return key, version == _PROVED
+    raise wrong
+
+
+def read_key(connection: sqlite3.Connection) -> WrappedKey | None:
+    """The key that a gallery holds, if it is encrypted."""
+    names = [one.name for one in fields(WrappedKey)]
+    row = connection.execute(f"SELECT {', '.join(names)} FROM wrapped_key").fetchone()
+    return None if row is None else WrappedKey(**dict(zip(names, row, strict=True)))
+
+
+def write_key(connection: sqlite3.Connection, wrapped: WrappedKey | None) -> None:
+    """Put a key in the place of the one that a gallery holds; None leaves it without."""
+    connection.execute("DELETE FROM wrapped_key")
+    if wrapped is not None:
+        names = ", ".join(one.name for one in fields(WrappedKey))
+        places = ", ".join("?" * len(fields(WrappedKey)))
+        connection.execute(
+            f"INSERT INTO wrapped_key (only_row, {names}) VALUES (1, {places})", astuple(wrapped)
+        )
+
+
+class Lock:
+    """Remembers how a gallery is opened, as long as its key stays the same.
+
+    Args:
+        find_secret: Asked once for each key that the gallery comes to have.
+        is_given: Whether the user has given a key: then the gallery must be encrypted.
+    """
+
+    def __init__(self, find_secret: FindSecret, is_given: IsGiven = lambda: False) -> None:
+        self._find_secret, self._is_given = find_secret, is_given
+        self._known: WrappedKey | None = None
+        self._secret = ""
+        self._may_be_plain = False
+        self.is_proved = True
+        self._key = b""
+        self._seal: Seal = OPEN
+
+    def seal(self, connection: sqlite3.Connection) -> Seal:
+        """The seal of a gallery's present state; another process may have changed it.
+
+        Raises:
+            LockedError: It is encrypted, and the secret is missing or wrong.
+            GalleryError: It is not encrypted, though it was a moment ago, or a key is given.
+        """
+        wrapped = read_key(connection)
+        if wrapped is None:
+            if not self._may_be_plain and (self._known is not None or self._is_given()):
+                raise GalleryError(_PLAIN)
+            self._known, self._key, self._seal = None, b"", OPEN
+        elif wrapped != self._known:
+            secret = self._find_secret(wrapped.key_id)
+            if secret is None:
+                raise LockedError(
+                    f"the gallery is encrypted: give its {_called(wrapped)}, by LIKENESS_KEY or "
+                    "LIKENESS_KEY_FILE or on a terminal"
+                )
+            self._key, self.is_proved = unwrap(wrapped, secret)
+            self._secret = secret
+            self._known, self._seal = wrapped, KeyedSeal(self._key, wrapped.gallery_id)
+        return self._seal
+
+    @property
+    def key(self) -> bytes:
+        """The gallery's key, after `seal`; empty if it is not encrypted."""
+        return self._key
+
+    def expect(self, wrapped: WrappedKey, key: bytes) -> None:
+        """Know a key that the gallery is being given; should that fail, the old one is found."""
+        self.is_proved = True
+        self._known, self._key, self._seal = wrapped, key, KeyedSeal(key, wrapped.gallery_id)
+
+    def let_be_plain(self) -> None:
+        """Whoever has the gallery open decrypts it."""
+        self._may_be_plain = True
+
+    def rewrap(self, connection: sqlite3.Connection) -> None:
+        """Note, in a transaction, with the key that the gallery's rows have a proof from now on."""
+        if self._known is not None:
+            known = self._known
+            wrapped = wrap(self._key, self._secret, known.gallery_id, known.key_id)
+            write_key(connection, wrapped)
+            self.expect(wrapped, self._key)
+
+
+_PLAIN = (
+    "the gallery is not encrypted, and a key is given for it: unset LIKENESS_KEY and "
+    "LIKENESS_KEY_FILE, or `likeness gallery encrypt`; if nobody decrypted it, somebody put "
+    "another in its place: `likeness gallery restore` a backup"
+)
+
+
+def _called(wrapped: WrappedKey) -> str:
+    return "passphrase" if wrapped.kind == SecretKind.PASSPHRASE else "key"
+
+
+def _normal(passphrase: str) -> str:
+    """One form for a passphrase, however a keyboard composes its letters."""
+    return unicodedata.normalize("NFC", passphrase)
+
+
+def _cipher(wrapped: WrappedKey, secret: str) -> "AESGCM":
+    """What encrypts a key by a secret.
+
+    Raises:
+        ValueError: The parameters are none for scrypt, or would take too much memory.
+    """
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    if wrapped.kind == SecretKind.RAW:
+        return AESGCM(bytes.fromhex(secret))
+    wanted = 128 * wrapped.r * (wrapped.n + wrapped.p)
+    if not 0 < wanted <= _MOST_MEMORY or not 0 < wrapped.p <= _MOST_ROUNDS:
+        raise ValueError
+    return AESGCM(
+        hashlib.scrypt(
+            _normal(secret).encode(),
+            salt=wrapped.salt,
+            n=wrapped.n,
+            r=wrapped.r,
+            p=wrapped.p,
+            maxmem=2 * wanted,
+            dklen=KEY_BYTES,
+        )
+    )
+
+
+def _bound(wrapped: WrappedKey, version: str) -> bytes:
+    """The associated data: also that the rows have a proof, so that nobody takes it away."""
+    *terms, _ = astuple(wrapped)
+    return repr((version, *map(str, terms))).encode()
+
+
+# A whole gallery is encrypted, decrypted, or given another key: every sealed row, written anew.
+
+_ROWS_AT_ONCE = 1000
+
+Expect = Callable[[WrappedKey, bytes], None]
+"""Takes a key before the gallery has it: as it is kept, and as it is."""
+
+
+def change_key(
+    connection: SealedConnection,
+    key: bytes,
+    action: Action,
+    secret: str | None,
+    expect: Expect,
+    let_be_plain: Callable[[], None],
+) -> None:
+    """Change how a gallery is encrypted. Whoever has it open notices with their next question.
+
+    Args:
+        connection: In a transaction.
+        key: The present key; empty if the gallery is not encrypted.
+        action: Encrypt, decrypt, rewrap (another secret for the same key) or rotate (another key).
+        secret: What opens the gallery from now on; None where it is decrypted.
+        expect: Told of the new key.
+        let_be_plain: Told where there is none any more.
+
+    Raises:
+        GalleryError: The gallery is encrypted already, or is not; or a row was tampered with.
+    """
+    if action is Action.ENCRYPT and key:
+        raise GalleryError("the gallery is encrypted already: `likeness gallery rotate`")
+    if action is not Action.ENCRYPT and not key:
+        raise GalleryError("the gallery is not encrypted: `likeness gallery encrypt`")
+    if secret is None:
+        seal_anew(connection, OPEN)
+        write_key(connection, None)
+        let_be_plain()
+    else:
+        before = read_key(connection)
+        if before is not None and action is Action.REWRAP:
+            gallery_id = before.gallery_id
+        else:
+            (gallery_id,) = connection.execute("SELECT gallery_id FROM gallery").fetchone()
+            key = os.urandom(KEY_BYTES)
+            seal_anew(connection, KeyedSeal(key, gallery_id))
+        wrapped = wrap(key, secret, gallery_id)
+        write_key(connection, wrapped)
+        expect(wrapped, key)
+    audit.note(connection, action)
+    # Of the plain rows, of the old ones, or of the key as the old secret wrapped it.
+    connection.execute("UPDATE gallery SET traces_remain = 1")
+
+
+def seal_anew(connection: SealedConnection, new: Seal) -> None:
+    """Open every sealed column with a connection's seal, and close it with another.
+
+    Raises:
+        GalleryError: One of them was tampered with.
+    """
+    _Resealing(connection, new).every_table()
+
+
+class _Resealing:
+    def __init__(self, connection: SealedConnection, new: Seal) -> None:
+        self._connection = connection
+        self._old, self._new = connection.seal, new
+
+    def every_table(self) -> None:
+        self._people()
+        self._memberships()
+        self._faces("template")
+        self._faces("exclusion")
+        self._crops()
+        self._operations()
+        self._reversals()
+
+    def _text(self, closed: str, place: Place) -> str:
+        return self._new.close_text(self._old.open_text(closed, place), place)
+
+    def _bytes(self, closed: bytes, place: Place) -> bytes:
+        return self._new.close(self._old.open(closed, place), place)
+
+    def _chunks(self, table: str, columns: str, key: str = "id") -> Iterator[list[tuple[Any, ...]]]:
+        """A table's rows, some at a time, as they are before they are changed."""
+        keys = [row[0] for row in self._connection.execute(f"SELECT {key} FROM {table}")]
+        for start in range(0, len(keys), _ROWS_AT_ONCE):
+            some = keys[start : start + _ROWS_AT_ONCE]
+            yield self._connection.execute(
+                f"SELECT {key}, {columns} FROM {table}"
+                f" WHERE {key} IN (SELECT value FROM json_each(?))",
+                (json.dumps(some),),
+            ).fetchall()
+
+    def _person(self, person: int, name: str, consent: str | None) -> tuple[str, str, str | None]:
+        """Name, mark and consent."""
+        plain = self._old.open_text(name, name_place(person))
+        return (
+            self._new.close_text(plain, name_place(person)),
+            self._new.mark(plain),
+            consent and self._text(consent, consent_place(person)),
+        )
+
+    def _people(self) -> None:
+        for rows in self._chunks("person", "name, consent"):
+            self._connection.executemany(
+                "UPDATE person SET name = ?, mark = ?, consent = ? WHERE id = ?",
+                [(*self._person(*row), row[0]) for row in rows],
+            )
+
+    def _membership(self, row: int, person: int, name: str) -> tuple[str, str]:
+        """Name and mark."""
+        plain = self._old.open_text(name, group_place(row, person))
+        return self._new.close_text(plain, group_place(row, person)), self._new.mark(plain)
+
+    def _memberships(self) -> None:
+        for rows in self._chunks("membership", "person_id, name"):
+            self._connection.executemany(
+                "UPDATE membership SET name = ?, mark = ? WHERE id = ?",
+                [(*self._membership(*row), row[0]) for row in rows],
+            )
+
+    def _faces(self, table: str) -> None:
+        (digest,) = self._connection.execute("SELECT weights_digest FROM gallery").fetchone()
+        for rows in self._chunks(table, "person_id, photograph_sha256, embedding"):
+            changed = []
+            for row, person, closed_hash, closed in rows:
+                photograph = self._old.open_text(closed_hash, photograph_place(table, row))
+                changed.append(
+                    (
+                        self._new.mark(photograph),
+                        self._new.close_text(photograph, photograph_place(table, row)),
+                        self._bytes(closed, embedding_place(table, row, person, digest)),
+                        row,
+                    )
+                )
+            self._connection.executemany(
+                f"UPDATE {table} SET photograph_mark = ?, photograph_sha256 = ?, embedding = ?"
+                " WHERE id = ?",
+                changed,
+            )
+
+    def _crops(self) -> None:
+        for rows in self._chunks("crop", "picture", "template_id"):
+            self._connection.executemany(
+                "UPDATE crop SET picture = ? WHERE template_id = ?",
+                [(self._bytes(closed, crop_place(row)), row) for row, closed in rows],
+            )
+
+    def _operations(self) -> None:
+        for rows in self._chunks("operation", "what"):
+            self._connection.executemany(
+                "UPDATE operation SET what = ? WHERE id = ?",
+                [(self._text(closed, operation_place(row)), row) for row, closed in rows],
+            )
+
+    def _reversals(self) -> None:
+        """What is written down of people is sealed as in their own rows."""
+        for rows in self._chunks("reversal", "kind, row, before"):
+            changed = []
+            for reversal, kind, row, before in rows:
+                columns = json.loads(before or "{}")
+                if kind == "person" and columns:
+                    name, mark, consent = self._person(row, columns["name"], columns.get("consent"))
+                    columns |= {"name": name, "mark": mark}
+                    if consent is not None:
+                        columns["consent"] = consent
+                elif kind == "membership" and columns:
+                    name, mark = self._membership(row, columns["person_id"], columns["name"])
+                    columns |= {"name": name, "mark": mark}
+                else:
+                    continue
+                changed.append((json.dumps(columns), reversal))
+            self._connection.executemany("UPDATE reversal SET before = ? WHERE id = ?", changed)

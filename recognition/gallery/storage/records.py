@@ -1,0 +1,336 @@
+"""Everything that a gallery keeps of a person, read out and put in: how people move about.
+
+A record knows nothing of rows and their numbers, so that it means the same in every gallery. The
+journal stays behind, for what it would put back are rows.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+
+from data.errors import GalleryError
+
+from ...results import Quality
+from ..names import person_name
+from ..templates import EmbeddingModel, Template, from_blob
+from . import audit, changes
+from .audit import Action
+from .changes import Journal, enrolled_as, insert_template
+from .encryption import (
+    SealedConnection,
+    consent_place,
+    crop_place,
+    embedding_place,
+    name_place,
+    photograph_place,
+)
+from .people import (
+    ENROLLED,
+    RESTORABLE,
+    Agreement,
+    Row,
+    add_face,
+    add_person,
+    agreement_of,
+    faces_in,
+    group_names,
+    groups_of,
+    join,
+    joined,
+    person_id,
+    restorable_since,
+    set_agreement,
+)
+from .snapshot import QUALITY_COLUMNS, Snapshot
+
+MOST_ROWS = 100_000
+"""How many new rows one operation writes down: undoing holds them in memory."""
+
+BATCH = 500
+"""How many people are read or written at once, where not all are."""
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class PersonRecord:
+    """One person.
+
+    Attributes:
+        name: As it is kept.
+        enrolled_at: ISO 8601, UTC.
+        deleted_at: The same where the person is deleted and can be restored; else None.
+        templates: Their faces, in the order in which they were enrolled.
+        exclusions: Faces that are known not to be theirs; without a crop.
+        consent: What they agreed to; None where nothing was noted.
+        consented_at: When that was noted: ISO 8601, UTC.
+        expires_on: The last day on which it holds, as 2027-01-31; None: without end.
+        groups: Those that they are in, by name.
+    """
+
+    name: str
+    enrolled_at: str
+    deleted_at: str | None
+    templates: tuple[Template, ...]
+    exclusions: tuple[Template, ...] = ()
+    consent: str | None = None
+    consented_at: str | None = None
+    expires_on: str | None = None
+    groups: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Added:
+    """What became of records.
+
+    Attributes:
+        people: How many people there were.
+        new: How many photographs were put in.
+        known: How many were there already.
+        others: Of photographs that were left out because the same face of them is somebody else's
+            here: whose it was to be, and whose it is.
+    """
+
+    people: int = 0
+    new: int = 0
+    known: int = 0
+    others: list[tuple[str, str]] = field(default_factory=list)
+
+    def plus(self, more: "Added") -> None:
+        """Count these, too."""
+        self.people += more.people
+        self.new += more.new
+        self.known += more.known
+        self.others += more.others
+
+
+def read_records(snapshot: Snapshot) -> Iterator[PersonRecord]:
+    """Read everybody, by name; those who were deleted too long ago are gone.
+
+    Raises:
+        GalleryError: A template is damaged.
+    """
+    connection, seal = snapshot.connection, snapshot.seal
+    rows = connection.execute(
+        "SELECT id, name, enrolled_at, deleted_at, consent, consented_at, expires_on FROM person"
+        f" WHERE {ENROLLED} OR {RESTORABLE}",
+        (restorable_since(),),
+    )
+    groups = groups_of(connection)
+    named = [(seal.open_text(name, name_place(row)), row, *rest) for row, name, *rest in rows]
+    for name, row, enrolled_at, deleted_at, consent, consented_at, expires_on in sorted(
+        named, key=lambda one: (one[0], one[3] or "", one[1])
+    ):
+        try:
+            yield PersonRecord(
+                name=name,
+                enrolled_at=enrolled_at,
+                deleted_at=deleted_at,
+                templates=tuple(_templates(snapshot, row)),
+                exclusions=tuple(_exclusions(snapshot, row)),
+                consent=consent and seal.open_text(consent, consent_place(row)),
+                consented_at=consented_at,
+                expires_on=expires_on,
+                groups=groups.get(row, ()),
+            )
+        except GalleryError as error:
+            raise GalleryError(f"a template of '{name}' is damaged ({error})") from error
+
+
+def _templates(snapshot: Snapshot, person: int) -> Iterator[Template]:
+    seal, model = snapshot.seal, snapshot.model
+    rows = snapshot.connection.execute(
+        f"SELECT id, photograph_sha256, embedding, picture, {', '.join(QUALITY_COLUMNS)}"
+        " FROM template LEFT JOIN crop ON crop.template_id = template.id"
+        " LEFT JOIN quality ON quality.template_id = template.id"
+        " WHERE person_id = ? ORDER BY template.id",
+        (person,),
+    )
+    for row, digest, closed, picture, *values in rows:
+        place = embedding_place(Row.TEMPLATE, row, person, model.weights_digest)
+        yield Template(
+            embedding=from_blob(seal.open(closed, place), model.dimension)[0],
+            photograph_sha256=seal.open_text(digest, photograph_place(Row.TEMPLATE, row)),
+            crop=None if picture is None else seal.open(picture, crop_place(row)),
+            quality=None
+            if values[0] is None
+            else Quality(**dict(zip(QUALITY_COLUMNS, values, strict=True))),
+        )
+
+
+def _exclusions(snapshot: Snapshot, person: int) -> Iterator[Template]:
+    seal, model = snapshot.seal, snapshot.model
+    rows = snapshot.connection.execute(
+        "SELECT id, photograph_sha256, embedding FROM exclusion WHERE person_id = ? ORDER BY id",
+        (person,),
+    )
+    for row, digest, closed in rows:
+        place = embedding_place(Row.EXCLUSION, row, person, model.weights_digest)
+        yield Template(
+            embedding=from_blob(seal.open(closed, place), model.dimension)[0],
+            photograph_sha256=seal.open_text(digest, photograph_place(Row.EXCLUSION, row)),
+        )
+
+
+class Adding:
+    """Puts people in, some at a time, in one transaction and as one operation for `undo`.
+
+    A person joins whoever has the name; what is there already is left as it is. Where more rows are
+    new than are written down for one operation, neither this nor what was done before can be undone
+    afterwards.
+
+    Args:
+        connection: In that transaction.
+        written_down: Whether it can be undone at all; else what was done before cannot be either.
+    """
+
+    def __init__(self, connection: SealedConnection, *, written_down: bool = True) -> None:
+        self._connection, self._written_down = connection, written_down
+        self._entry: Journal | None = None
+        self._rows = 0
+
+    def __call__(self, records: Iterable[PersonRecord]) -> Added:
+        """Put people in.
+
+        Raises:
+            ArgumentError: A name cannot be one.
+            GalleryError: An embedding is not a unit vector of the gallery's dimension.
+        """
+        added = Added()
+        model = Snapshot(self._connection).model
+        before = self._connection.total_changes
+        for record in records:
+            added.plus(_add(self._connection, record, model, self))
+        if not self._written_down and self._connection.total_changes != before:
+            changes.forget(self._connection)
+        return added
+
+    def adds(self, kind: Row, identifier: int) -> None:
+        """Write down that a row is new."""
+        if entry := self._begun():
+            entry.adds(kind, identifier)
+
+    def changes(self, kind: Row, identifier: int) -> None:
+        """Write down a row that is about to change."""
+        if entry := self._begun():
+            entry.changes(kind, [identifier])
+
+    def _begun(self) -> Journal | None:
+        """The operation, which begins with its first row; None where it is too large to be one."""
+        self._rows += 1
+        if self._rows > MOST_ROWS:
+            self._written_down, self._entry = False, None
+        elif self._written_down and self._entry is None:
+            self._entry = Journal(self._connection, Action.IMPORT, "people imported", audited=False)
+        return self._entry
+
+
+def _add(
+    connection: SealedConnection, record: PersonRecord, model: EmbeddingModel, entry: Adding
+) -> Added:
+    name = person_name(record.name)
+    before = connection.total_changes
+    added, person = Added(people=1), _find(connection, name, record.deleted_at)
+    if person is None:
+        person = _new(connection, name, record)
+        entry.adds(Row.PERSON, person)
+    elif record.deleted_at is None:
+        _agree(connection, person, record, entry)
+    for template in record.templates:
+        owner = _owner(connection, person, name, template, model)
+        if owner is None:
+            entry.adds(Row.TEMPLATE, insert_template(connection, person, template, model))
+            added.new += 1
+        elif owner == name:
+            added.known += 1
+        else:
+            added.others.append((name, owner))
+    for face in record.exclusions:
+        known = faces_in(connection, Row.EXCLUSION, face.photograph_sha256, model)
+        vector = face.embedding.tobytes()
+        if not any(owner == person and one.tobytes() == vector for owner, one in known):
+            entry.adds(Row.EXCLUSION, add_face(connection, Row.EXCLUSION, person, face, model))
+    for group in group_names(record.groups):
+        row = join(connection, person, group)
+        if row is not None:
+            entry.adds(Row.MEMBERSHIP, row)
+    if connection.total_changes != before:
+        audit.note(connection, Action.IMPORT, person)
+    return added
+
+
+def _agree(connection: SealedConnection, person: int, record: PersonRecord, entry: Adding) -> None:
+    """Let somebody who is there already be covered by what their record says as well."""
+    own = agreement_of(connection, person)
+    both = joined(own, Agreement(record.consent, record.consented_at, record.expires_on))
+    if both != own:
+        entry.changes(Row.PERSON, person)
+        set_agreement(connection, person, both)
+
+
+def _new(connection: SealedConnection, name: str, record: PersonRecord) -> int:
+    """Add a person without their faces; their id."""
+    person = add_person(connection, name, record.enrolled_at, record.deleted_at)
+    consent = record.consent and connection.seal.close_text(record.consent, consent_place(person))
+    connection.execute(
+        "UPDATE person SET consent = ?, consented_at = ?, expires_on = ? WHERE id = ?",
+        (consent, record.consented_at, record.expires_on, person),
+    )
+    return person
+
+
+def _find(connection: SealedConnection, name: str, deleted_at: str | None) -> int | None:
+    if deleted_at is None:
+        return person_id(connection, name)
+    row = connection.execute(
+        "SELECT id FROM person WHERE mark = ? AND deleted_at = ?",
+        (connection.seal.mark(name), deleted_at),
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _owner(
+    connection: SealedConnection, person: int, name: str, template: Template, model: EmbeddingModel
+) -> str | None:
+    """Whose a photograph is here already; somebody deleted is asked for themselves alone."""
+    own = connection.execute(
+        "SELECT 1 FROM template WHERE person_id = ? AND photograph_mark = ?",
+        (person, connection.seal.mark(template.photograph_sha256)),
+    ).fetchone()
+    if own:
+        return name
+    if person_id(connection, name) != person:
+        return None
+    return enrolled_as(connection, name, template, model)
+
+
+def fingerprints(record: PersonRecord) -> Iterator[bytes]:
+    """A digest of each thing kept of a person: themselves, a group, a face, an exclusion.
+
+    A gallery that has all of another's lacks nothing that is in it, to the last bit.
+    """
+    own = [record.name, record.deleted_at]
+    noted = [record.consent, record.consented_at, record.expires_on]
+    yield _digest([*own, *(noted if any(noted) else ())])
+    for group in record.groups:
+        yield _digest([*own, "group", group])
+    for template in record.templates:
+        quality = None if template.quality is None else asdict(template.quality)
+        about = [*own, template.photograph_sha256, quality, template.crop is not None]
+        yield _digest(about, template.embedding.tobytes(), template.crop or b"")
+    for face in record.exclusions:
+        yield _digest([*own, "not", face.photograph_sha256], face.embedding.tobytes())
+
+
+def _digest(about: object, *content: bytes) -> bytes:
+    digest = hashlib.sha256(json.dumps(about).encode())
+    for part in content:
+        digest.update(hashlib.sha256(part).digest())
+    return digest.digest()
+
+
+def checksum(digests: Iterable[bytes]) -> str:
+    """SHA-256 over fingerprints, in whichever order they come; hexadecimal."""
+    whole = hashlib.sha256()
+    for digest in sorted(digests):
+        whole.update(digest)
+    return whole.hexdigest()

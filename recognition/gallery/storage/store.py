@@ -1,0 +1,381 @@
+"""Every change one transaction, with what went before and comes after it."""
+
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from data.errors import GalleryError
+
+from ...results import Calibration, Consent
+from ..names import person_name
+from ..templates import EmbeddingModel, Template
+from . import audit
+from .audit import Action
+from .audit import note as note_action
+from .changes import Editable, Editor, enrol, erase_people, overdue
+from .database import Database, create_database
+from .encryption import FindSecret, IsGiven, Keep, SealedConnection, WrappedKey, change_key
+from .people import Who, group_names, now, require_kept
+from .snapshot import CALIBRATION_COLUMNS, Snapshot
+
+# Of which state an index on disk is, and whether that is one of the gallery's own past.
+#
+# A template's id is never given twice and its embedding never changes, so an index of an earlier
+# state needs only what has come and gone since. But a file may also be of a future that never
+# was: somebody put an older copy of the database back by hand, and ids were given again. So each
+# state has a mark, drawn at random, and the database remembers the mark of the state whose index
+# was last written: in the column `mark`, behind its own, as `NOW/INDEXED`. Copies of the database
+# take it with them. An index of either state is this gallery's own; one of any other state is
+# not.
+
+NEW_MARK = (
+    "hex(randomblob(16)) || CASE instr(mark, '/') WHEN 0 THEN ''"
+    " ELSE substr(mark, instr(mark, '/')) END"
+)
+"""In SQL, the mark of the next state."""
+
+
+def gallery_and_marks(connection: sqlite3.Connection) -> tuple[str, list[str]]:
+    """The gallery's id; the mark of its state, and that of the state last indexed, if any was."""
+    gallery, mark = connection.execute("SELECT gallery_id, mark FROM gallery").fetchone()
+    return gallery, mark.split("/")
+
+
+def note_indexed(connection: sqlite3.Connection) -> None:
+    """Remember, in a transaction, that the index on disk is of the present state.
+
+    Nothing else is changed by that: the state keeps its mark.
+    """
+    _, (mark, *_) = gallery_and_marks(connection)
+    connection.execute("UPDATE gallery SET mark = ?", (f"{mark}/{mark}",))
+
+
+# The truth about who is enrolled. Every change is one transaction: all of it, or none.
+
+
+class Store(Editable):
+    """People, photographs' hashes, templates and crops in one SQLite file.
+
+    Args:
+        path: The database; see `Store.create` for making one.
+        find_secret: Asked for what opens it, if it is encrypted; see `keys`.
+        is_given: See `Lock`.
+
+    Raises:
+        GalleryError: The file is not a gallery that this version can read.
+        LockedError: It is encrypted, and the secret is missing or wrong.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        find_secret: FindSecret = lambda _: None,
+        is_given: IsGiven = lambda: False,
+    ) -> None:
+        self._database = Database(path, find_secret, is_given)
+
+    @staticmethod
+    def create(path: Path, model: EmbeddingModel) -> None:
+        """Make an empty gallery of a model's embeddings, unless there is one already.
+
+        Raises:
+            GalleryError: It cannot be written.
+        """
+        gallery_id = str(uuid.uuid4())
+        create_database(
+            path,
+            {
+                "gallery_id": gallery_id,
+                "origin_id": gallery_id,
+                "created_at": now(),
+                "model_id": model.model_id,
+                "weights_digest": model.weights_digest,
+                "dimension": model.dimension,
+                "weights_path": model.weights_path,
+            },
+        )
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file that is open here is still the gallery at its path."""
+        return self._database.is_in_place
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[Snapshot]:
+        """One state of the gallery, untouched by changes made meanwhile.
+
+        Raises:
+            GalleryError: The file cannot be read.
+        """
+        with self._database.reading() as connection:
+            yield Snapshot(connection)
+
+    @contextmanager
+    def unchanging(self, wait: float | None = None) -> Iterator[Snapshot]:
+        """The newest state of the gallery, and nobody changes it before the block ends.
+
+        Args:
+            wait: As for `Database.writing`.
+
+        Raises:
+            GalleryError: Another process goes on changing it for longer.
+        """
+        with self._database.writing(wait) as connection:
+            yield Snapshot(connection)
+
+    def erase_overdue(self) -> bool:
+        """Remove those who were deleted too long ago, and those whose consent has ended.
+
+        They are hidden at once, and removed a day after that was first seen, if the clock can be
+        believed; see `erasing`. Traces remain until `wipe_traces`.
+
+        Returns:
+            Whether somebody was removed; the file is not written where nothing is to be noted.
+
+        Raises:
+            GalleryError: The file cannot be written.
+        """
+        with self.reading() as snapshot:
+            if not snapshot.someone_is_overdue or not overdue(snapshot.connection).is_news:
+                return False
+        with self._changing() as connection:
+            found = overdue(connection)
+            if found.clock_begins:
+                audit.note(connection, Action.CLOCK)
+            if found.unseen:
+                audit.note(connection, Action.HIDE, *sorted(found.unseen))
+            erase_people(connection, Action.EXPIRE, found.due)
+            return bool(found.due)
+
+    @contextmanager
+    def _changing(self) -> Iterator[SealedConnection]:
+        with self._database.writing() as connection:
+            before = connection.total_changes
+            yield connection
+            if connection.total_changes != before:
+                connection.execute(f"UPDATE gallery SET changes = changes + 1, mark = {NEW_MARK}")
+
+    def note_search(self, people: Sequence[int]) -> None:
+        """Write a line for each of those whom a search has named, or one; it changes nothing else.
+
+        Args:
+            people: Their ids.
+
+        Raises:
+            GalleryError: The file cannot be written.
+        """
+        with self._database.writing() as connection:
+            note_action(connection, Action.SEARCH, *people)
+
+    def adopt(self, model: EmbeddingModel) -> bool:
+        """Take up another model, which only a gallery without anybody can.
+
+        Returns:
+            Whether the gallery is now that model's.
+
+        Raises:
+            GalleryError: The file cannot be written.
+        """
+        with self._changing() as connection:
+            adopted = connection.execute(
+                "UPDATE gallery SET model_id = ?, weights_digest = ?, dimension = ?,"
+                " weights_path = ? WHERE NOT EXISTS (SELECT 1 FROM template)"
+                " AND NOT EXISTS (SELECT 1 FROM exclusion)",
+                (model.model_id, model.weights_digest, model.dimension, model.weights_path),
+            )
+            return adopted.rowcount > 0
+
+    def enrol(
+        self,
+        person: str,
+        templates: Sequence[Template],
+        consent: Consent | None = None,
+        groups: Sequence[str] = (),
+    ) -> dict[int, str]:
+        """Enrol one person's photographs; see `enrol_all`."""
+        (left_out,) = self.enrol_all([(person, templates)], consent, groups)
+        return left_out
+
+    def enrol_all(
+        self,
+        people: Sequence[tuple[str, Sequence[Template]]],
+        consent: Consent | None = None,
+        groups: Sequence[str] = (),
+    ) -> list[dict[int, str]]:
+        """Enrol photographs under names, known or new, in one transaction.
+
+        A photograph that is enrolled already is left out: the same one under the same name, and
+        the same face of it under another's.
+
+        Args:
+            people: Names, and one face of each of their photographs. Each is an operation of its
+                own, to be undone by itself.
+            consent: What they agreed to; noted of those of whom any photograph was new.
+            groups: What these are put into.
+
+        Returns:
+            For each of them: position in their templates → under which name that one is enrolled
+            already, or `CONSENT_ENDED` where the person's consent is over and no new one is given;
+            empty when all were taken.
+
+        Raises:
+            ArgumentError: A name, or a group's, cannot be one.
+            GalleryError: An embedding is not a unit vector of the gallery's dimension, or the file
+                cannot be written. Nothing has been enrolled.
+        """
+        named = [(person_name(person), templates) for person, templates in people]
+        into = group_names(groups)
+        with self._changing() as connection:
+            return [enrol(connection, name, templates, consent, into) for name, templates in named]
+
+    @contextmanager
+    def editing(self) -> Iterator[Editor]:
+        """See `Editable.editing`."""
+        with self._changing() as connection:
+            yield Editor(connection)
+
+    @contextmanager
+    def adding(self) -> Iterator[SealedConnection]:
+        """One change for `records.Adding`.
+
+        Raises:
+            GalleryError: The file cannot be written.
+        """
+        with self._changing() as connection:
+            yield connection
+
+    def erase(self, who: Who) -> None:
+        """Remove one person, enrolled or deleted. Traces remain until `wipe_traces`.
+
+        Raises:
+            AmbiguousError: Several people have that name, of whom all but one are deleted.
+            GalleryError: Nobody has that name or id.
+        """
+        with self._changing() as connection:
+            erase_people(connection, Action.ERASE, {require_kept(connection, who)})
+
+    def calibrate(self, calibrations: Sequence[Calibration]) -> None:
+        """Keep the gallery's own threshold for each use, in place of earlier ones.
+
+        Nobody is changed by this, so what has been read of the gallery stays true.
+
+        Raises:
+            GalleryError: The gallery is by now another model's, or cannot be written.
+        """
+        columns = ", ".join(CALIBRATION_COLUMNS)
+        places = ", ".join(f":{name}" for name in CALIBRATION_COLUMNS)
+        with self._database.writing() as connection:
+            model = Snapshot(connection).model
+            if any(one.weights_digest != model.weights_digest for one in calibrations):
+                raise GalleryError(f"the gallery is by now one of {model}: calibrate it again")
+            connection.executemany(
+                f"REPLACE INTO calibration ({columns}) VALUES ({places})",
+                [{n: getattr(one, n) for n in CALIBRATION_COLUMNS} for one in calibrations],
+            )
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether it is encrypted at rest."""
+        with self._database.reading():
+            return bool(self._database.lock.key)
+
+    def change_key(self, action: Action, secret: str | None, keep: Keep | None = None) -> None:
+        """Encrypt, decrypt, or change how it is encrypted. Traces remain until `wipe_traces`.
+
+        Args:
+            action: Which of these: to encrypt, decrypt, rewrap the key by another secret, or
+                rotate the key itself.
+            secret: What opens the gallery from now on; None where it is decrypted.
+            keep: Called with the key's id and the secret before anything is kept of the change.
+
+        Raises:
+            GalleryError: It is encrypted already, or is not; or the file cannot be written.
+        """
+        lock = self._database.lock
+
+        def expect(wrapped: WrappedKey, key: bytes) -> None:
+            if keep is not None and secret is not None:
+                keep(wrapped.key_id, secret)
+            lock.expect(wrapped, key)
+
+        with self._changing() as connection:
+            change_key(connection, lock.key, action, secret, expect, lock.let_be_plain)
+
+    def wipe_traces(self) -> None:
+        """Leave no byte of what was erased or encrypted in the database's files.
+
+        Raises:
+            GalleryError: Another process is in the way; the next call tries again.
+        """
+        self._database.wipe_traces()
+        with self._database.writing() as connection:
+            connection.execute("UPDATE gallery SET traces_remain = 0")
+
+
+# The gallery as it was before it was moved to another network, until that is confirmed.
+#
+# It is a backup in the gallery's own folder. Whoever is erased meanwhile is erased from it as
+# well.
+
+FORMER = "former.sqlite"
+"""The backup."""
+
+COMING = "re-embedding.sqlite"
+"""What has been embedded by the new network so far; it can be made again."""
+
+
+def has_former(folder: Path) -> bool:
+    """Whether a gallery was moved to another network, and that has not been confirmed."""
+    return (folder / FORMER).is_file()
+
+
+def erase_from_former(folder: Path, person: int, find_secret: FindSecret) -> None:
+    """Erase somebody from what a move to another network left behind.
+
+    Args:
+        folder: The gallery's.
+        person: Their id.
+        find_secret: Asked for what opens it, if it is encrypted.
+
+    Raises:
+        GalleryError: It cannot be written.
+    """
+    forget_coming(folder)
+
+    def erase(store: Store) -> None:
+        with suppress(GalleryError):  # who was enrolled later is not in it
+            store.erase(person)
+
+    _change(folder, find_secret, erase)
+
+
+def erase_overdue_from_former(folder: Path, find_secret: FindSecret) -> None:
+    """Erase from it those whose time is over; see `erase_from_former`."""
+    forget_coming(folder)
+    _change(folder, find_secret, Store.erase_overdue)
+
+
+def forget_coming(folder: Path) -> None:
+    """Remove what has been embedded by a new network so far."""
+    for beside in ("", "-journal", "-wal", "-shm"):
+        (folder / f"{COMING}{beside}").unlink(missing_ok=True)
+
+
+def forget_former(folder: Path) -> None:
+    """Remove the gallery as it was before."""
+    for beside in ("-journal", "-wal", "-shm", ""):
+        (folder / f"{FORMER}{beside}").unlink(missing_ok=True)
+
+
+def _change(folder: Path, find_secret: FindSecret, change: Callable[[Store], object]) -> None:
+    if not has_former(folder):
+        return
+    with closing(Store(folder / FORMER, find_secret)) as store:
+        change(store)
+        store.wipe_traces()

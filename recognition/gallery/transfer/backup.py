@@ -1,0 +1,434 @@
+"""A gallery's database as one file, and back: both while other processes use the gallery.
+
+A restoration is one transaction in the gallery's own file. Putting another file in its place would
+not do: whoever has the old one open would go on writing its log, which SQLite finds by name.
+"""
+
+import os
+import sqlite3
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from data import clock
+from data.errors import ArgumentError, GalleryError, LockedError, WriteError
+from data.files import atomic_output, printable, private_folder
+from data.temporary import temporary_path
+
+from ...results import Use
+from ..gallery import ASIDE, DATABASE, Gallery
+from ..search.index_file import IndexCache
+from ..storage import audit
+from ..storage.audit import Action
+from ..storage.changes import Erased, erase_once_more, read_erased, remember_erased
+from ..storage.database import Database, connect, create_database, in_memory, refuse_foreign_schema
+from ..storage.encryption import OPEN, FindSecret, Lock, Seal, seal_anew
+from ..storage.integrity import Integrity, faults_of
+from ..storage.schema import APPLICATION_ID, VERSION
+from ..storage.snapshot import Snapshot
+
+_CANNOT_BE_READ = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_SCHEMA)
+_CANNOT_BE_OPENED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+
+
+def back_up(
+    folder: Path,
+    target: Path,
+    *,
+    overwrite: bool = False,
+    find_secret: FindSecret = lambda _: None,
+) -> None:
+    """Write a gallery's present state to a file of its own, whole or not at all.
+
+    The file is a gallery's database itself: as `gallery.sqlite` in a folder it is used as it is. It
+    is encrypted as the gallery is, and opens by the same key, whatever the gallery's is later on.
+
+    Args:
+        folder: The gallery's.
+        target: The file.
+        overwrite: Whether it may take the place of an earlier backup.
+        find_secret: Asked for what opens the gallery, if it is encrypted.
+
+    Raises:
+        ArgumentError: The file is there already, is the gallery's own, or cannot be there.
+        GalleryError: The gallery is damaged; then there is no backup of it, and an earlier one
+            stays.
+        WriteError: The file cannot be written.
+    """
+    if target.exists() and not overwrite:
+        raise ArgumentError(f"{printable(target)} is there already: name another, or --overwrite")
+    database = folder / DATABASE
+    own = [database, *(database.with_name(f"{DATABASE}{end}") for end in ("-wal", "-shm"))]
+    if target.is_dir() or not target.parent.is_dir() or target.resolve() in map(Path.resolve, own):
+        raise ArgumentError(f"{printable(target)} cannot be a backup: name a file in a folder")
+    find_secret = cache(find_secret)
+    try:
+        with (
+            closing(Database(database, find_secret)) as opened,
+            atomic_output(target, notes=folder) as temporary,
+        ):
+            with opened.reading() as source:
+                _copy(source, temporary, printable(target))
+            with reading_backup(temporary, find_secret) as (snapshot, _):
+                _refuse_faults(snapshot, f"the gallery {folder}")
+    except OSError as error:
+        reason = error.strerror or error
+        raise WriteError(f"cannot write {printable(target)}: {reason}") from error
+
+
+def _copy(source: sqlite3.Connection, path: Path, shown: str) -> None:
+    """Copy a database into an empty file, beside which nothing is left whatever happens.
+
+    Raises:
+        WriteError: The file cannot be written, whose name for messages is `shown`.
+        sqlite3.Error: The database cannot be read.
+    """
+    with closing(sqlite3.connect(path)) as copy:
+        try:
+            copy.execute("PRAGMA journal_mode=OFF")  # what is not whole is thrown away
+            source.backup(copy)
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _CANNOT_BE_READ:
+                raise
+            raise WriteError(f"cannot write {shown} ({error}): name another place") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """What a restoration takes away.
+
+    Attributes:
+        gone: The names of those who are enrolled or deleted now, and are not in the backup.
+        erased_again: How many are in the backup who were erased since.
+        notes: What else changes, a line each.
+    """
+
+    gone: tuple[str, ...]
+    erased_again: int
+    notes: tuple[str, ...]
+
+
+def foresee(source: Path, folder: Path, find_secret: FindSecret = lambda _: None) -> Foreseen:
+    """Tell what a restoration would take away; nothing is changed.
+
+    Args:
+        source: The backup.
+        folder: The gallery's.
+        find_secret: As for `restore`.
+
+    Raises:
+        ArgumentError: There is no such file.
+        GalleryError: It is no backup, is damaged, or is a newer Likeness's.
+        LockedError: One of them is encrypted, and the secret is missing or wrong.
+    """
+    find_secret = cache(find_secret)
+    database = folder / DATABASE
+    with reading_backup(source, find_secret) as (snapshot, _):
+        there = _everybody(snapshot)
+        origin = snapshot.origin_id
+        sealed = snapshot.seal is not OPEN
+        notes = [
+            f"its threshold to {one.use} is {one.threshold:.3f}, measured on {printable(one.data)}"
+            for one in map(snapshot.calibration, Use)
+            if one is not None
+        ]
+    gone: tuple[str, ...] = ()
+    erased, usable = read_erased(folder), False
+    if database.exists() and database.stat().st_size:
+        with (
+            suppress(GalleryError),
+            closing(Database(database, find_secret)) as opened,
+            opened.reading() as connection,
+        ):
+            here = Snapshot(connection)
+            same = here.origin_id == origin
+            gone = tuple(
+                name
+                for person, name in sorted(_everybody(here).items(), key=lambda one: one[1])
+                if (person not in there if same else name not in there.values())
+            )
+            erased |= set(connection.execute("SELECT origin_id, kind, row FROM erased"))
+            usable = True
+            if not same:
+                notes.append("it is another gallery's, and knows nobody who was erased here")
+            if here.seal is not OPEN:
+                notes.append("the gallery stays encrypted, by its own key")
+            elif sealed:
+                notes.append("the gallery will be encrypted, by the backup's key")
+        if not usable:
+            erased |= _erased_before(folder)
+    if not usable and not sealed:
+        notes.append("the backup is not encrypted, and the gallery will not be either")
+    again = sum((origin, "person", person) in erased for person in there)
+    return Foreseen(gone=gone, erased_again=again, notes=tuple(notes))
+
+
+def _everybody(snapshot: Snapshot) -> dict[int, str]:
+    return {
+        one.person_id: one.name
+        for deleted in (False, True)
+        for one in snapshot.people(deleted=deleted)
+    }
+
+
+def restore(source: Path, folder: Path, find_secret: FindSecret = lambda _: None) -> Path | None:
+    """Make a gallery what a backup says, all of it or nothing; whoever uses it sees it at once.
+
+    Whoever was erased here since the backup was made goes once more. A gallery that is encrypted
+    stays so, by its own key, whatever the backup is.
+
+    Args:
+        source: The backup; it is checked before anything is changed.
+        folder: The gallery's; it may hold none, or one that is damaged.
+        find_secret: Asked for what opens the backup, if that is encrypted, and the gallery's own
+            database if that is.
+
+    Returns:
+        Where a damaged gallery was put aside; None where there was none.
+
+    Raises:
+        ArgumentError: There is no such file.
+        GalleryError: It is no backup, is damaged, or is a newer Likeness's; or the gallery cannot
+            be written.
+        LockedError: One of them is encrypted, and the secret is missing or wrong.
+    """
+    find_secret = cache(find_secret)
+    with reading_backup(source, find_secret) as (snapshot, uri):
+        _refuse_faults(snapshot, f"the backup {printable(source)}")
+        return _restore(uri, folder, find_secret)
+
+
+def check(source: Path, find_secret: FindSecret = lambda _: None) -> None:
+    """Refuse what `restore` would refuse, before anybody is asked about it."""
+    with reading_backup(source, find_secret) as (snapshot, _):
+        _refuse_faults(snapshot, f"the backup {printable(source)}")
+
+
+def _restore(uri: str, folder: Path, find_secret: FindSecret) -> Path | None:
+    if _is_usable(folder / DATABASE, find_secret):
+        with closing(Database(folder / DATABASE, find_secret)) as database:
+            _fill(database, uri, _seal_in(uri, find_secret))
+        with suppress(GalleryError), Gallery.open(folder, find_secret=find_secret) as gallery:
+            gallery.wipe_traces()
+        return None
+    try:
+        with temporary_path(private_folder(folder), is_folder=True) as staging:
+            staged = staging / DATABASE
+            create_database(
+                staged,
+                {"gallery_id": "", "created_at": "", "model_id": "", "weights_digest": "",
+                 "dimension": 1},
+            )  # fmt: skip
+            with closing(Database(staged, find_secret)) as database:
+                with database.writing() as connection:
+                    remember_erased(connection, _erased_before(folder))
+                _fill(database, uri, _seal_in(uri, find_secret))
+                database.wipe_traces()  # so that the file is whole without its log
+            aside = _put_aside(folder)
+            staged.replace(folder / DATABASE)
+            _sync(folder)
+    except OSError as error:
+        raise GalleryError(f"cannot restore to {folder}: {error.strerror or error}") from error
+    return aside
+
+
+def _seal_in(uri: str, find_secret: FindSecret) -> Seal:
+    """How a backup that was looked through is sealed."""
+    with closing(connect(uri)) as connection:
+        return Lock(find_secret).seal(connection)
+
+
+def _erased_before(folder: Path) -> set[Erased]:
+    """Who was erased from a gallery that is damaged, as far as that can still be known."""
+    found = read_erased(folder)
+    with suppress(sqlite3.Error, OSError), closing(connect(_uri(folder / DATABASE))) as connection:
+        found |= set(connection.execute("SELECT origin_id, kind, row FROM erased"))
+    return found
+
+
+@contextmanager
+def reading_backup(
+    path: Path, find_secret: FindSecret = lambda _: None
+) -> Iterator[tuple[Snapshot, str]]:
+    """Look into a file that strangers may have made; nothing is written, not even beside it.
+
+    Args:
+        path: The file.
+        find_secret: Asked for what opens it, if it is encrypted.
+
+    Yields:
+        What it holds, and how SQLite opens that as long as the block lasts: an older version is
+        brought up in memory.
+
+    Raises:
+        ArgumentError: There is no such file.
+        GalleryError: It is no gallery's database, is damaged, or is a newer Likeness's.
+    """
+    shown = printable(path)
+    if not path.exists():
+        raise ArgumentError(f"there is no file {shown}: check the path")
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise GalleryError(f"{shown} is no regular file: name a backup")
+    try:
+        with closing(connect(_uri(path))) as connection:
+            connection.execute("BEGIN")
+            (application,) = connection.execute("PRAGMA application_id").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if application != APPLICATION_ID:
+                raise GalleryError(f"{shown} is no gallery's database: name a backup")
+            if version > VERSION:
+                raise GalleryError(
+                    f"{shown} was written by a newer Likeness (schema {version}, this one knows up "
+                    f"to {VERSION}): update Likeness"
+                )
+            refuse_foreign_schema(connection, shown)
+            if version == VERSION:
+                connection.seal = _seal_of(connection, shown, find_secret)
+                yield Snapshot(connection), _uri(path)
+                return
+            connection.execute("COMMIT")
+            uri = f"file:{uuid.uuid4()}?mode=memory&cache=shared"
+            with closing(in_memory(connection, uri)) as copy:
+                yield Snapshot(copy), uri
+    except sqlite3.Error as error:
+        raise GalleryError(f"{shown} is damaged or no gallery's database ({error})") from error
+
+
+def _seal_of(connection: sqlite3.Connection, shown: str, find_secret: FindSecret) -> Seal:
+    lock = Lock(find_secret)
+    try:
+        seal = lock.seal(connection)
+        Integrity(connection).check(lock.key, is_proved=lock.is_proved)
+        return seal
+    except LockedError as error:  # it may have been made before the passphrase was changed
+        raise LockedError(f"{shown} (a backup keeps the passphrase of its day): {error}") from None
+
+
+def _uri(path: Path) -> str:
+    """How SQLite opens a file without writing; one with a log is some gallery in use."""
+    in_use = path.with_name(f"{path.name}-wal").exists()
+    return f"{path.absolute().as_uri()}?mode=ro{'' if in_use else '&immutable=1'}"
+
+
+def _refuse_faults(snapshot: Snapshot, what: str) -> None:
+    faults = faults_of(snapshot)
+    if faults:
+        more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+        raise GalleryError(f"{what} is damaged: {printable(faults[0])}{more}")
+
+
+def _fill(database: Database, uri: str, sealed: Seal) -> None:
+    """Put a backup's rows in the place of a gallery's, in one transaction.
+
+    The gallery is another one from then on, so that nobody takes an index of before for its own.
+    Its audit log stays, and is told of this; so does the memory of who was erased, and its key.
+
+    Args:
+        database: The gallery's.
+        uri: The backup.
+        sealed: How the backup's rows are sealed.
+    """
+    with database.attached(uri, "backup"), database.writing() as connection:
+        connection.execute("PRAGMA defer_foreign_keys = ON")
+        own = connection.seal
+        stays = {"audit", "erased", "proof", *(() if own is OPEN else ("wrapped_key",))}
+        tables = [table for table in _tables(connection, "main") if table not in stays]
+        for table in tables:
+            connection.execute(f"DELETE FROM main.{table}")
+        for table in tables:
+            columns = ", ".join(_columns(connection, table))
+            connection.execute(
+                f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM backup.{table}"
+            )
+        connection.execute("INSERT OR IGNORE INTO main.erased SELECT * FROM backup.erased")
+        connection.seal = sealed
+        if own is not OPEN:
+            seal_anew(connection, own)
+            connection.seal = own
+        # A deletion of a time to come would never be over.
+        connection.execute(
+            "UPDATE person SET deleted_at = ?1 WHERE deleted_at > ?1",
+            (clock.now().isoformat(timespec="microseconds"),),
+        )
+        audit.note(connection, Action.ROLL_BACK)
+        erase_once_more(connection)
+        _keep_counting(connection)
+        connection.execute(
+            "UPDATE gallery SET gallery_id = ?, changes = changes + 1, mark = hex(randomblob(16)),"
+            " traces_remain = 1",
+            (str(uuid.uuid4()),),
+        )
+
+
+def _tables(connection: sqlite3.Connection, where: str) -> list[str]:
+    rows = connection.execute(
+        f"SELECT name FROM {where}.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%'"
+        " ESCAPE '!' ORDER BY rowid"
+    )
+    return [name for (name,) in rows]
+
+
+def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
+    """The gallery's own columns, never those that a stranger's file may name."""
+    ours, theirs = (
+        [row[1] for row in connection.execute(f"PRAGMA {where}.table_info({table})")]
+        for where in ("main", "backup")
+    )
+    return [column for column in ours if column in theirs]
+
+
+def _keep_counting(connection: sqlite3.Connection) -> None:
+    """Never give an id twice: neither one that the backup gave, nor one that was given here."""
+    for table in ("person", "template", "exclusion", "operation", "membership"):
+        (highest,) = connection.execute(
+            "SELECT max(ifnull((SELECT seq FROM main.sqlite_sequence WHERE name = ?1), 0),"
+            " ifnull((SELECT seq FROM backup.sqlite_sequence WHERE name = ?1), 0),"
+            " ifnull((SELECT max(row) FROM main.erased WHERE kind = ?1), 0))",
+            (table,),
+        ).fetchone()
+        connection.execute("DELETE FROM main.sqlite_sequence WHERE name = ?", (table,))
+        connection.execute("INSERT INTO main.sqlite_sequence VALUES (?, ?)", (table, highest))
+
+
+def _is_usable(database: Path, find_secret: FindSecret) -> bool:
+    """Whether there is a gallery that can be written; one that is in use or newer is told of.
+
+    Raises:
+        GalleryError: It is another program's, a newer Likeness's, in use, or cannot be opened.
+    """
+    if not database.exists() or database.stat().st_size == 0:
+        return False
+    try:
+        with closing(Database(database, find_secret)) as opened, opened.reading() as connection:
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            return bool(verdict == "ok")
+    except GalleryError as error:
+        code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
+        if code in _CANNOT_BE_OPENED:
+            return False
+        raise
+
+
+def _put_aside(folder: Path) -> Path | None:
+    """Move what is left of a damaged gallery out of the way, and remove its index."""
+    rest = [path for path in sorted(folder.glob(f"{DATABASE}*")) if path.is_file()]
+    IndexCache(folder / "index").clear()
+    if not rest:
+        return None
+    aside = folder / f"{ASIDE}{clock.now():%Y%m%dT%H%M%S%f}"
+    aside.mkdir(mode=0o700)
+    for path in reversed(rest):  # the log and the shared memory before their database
+        path.replace(aside / path.name)
+    return aside
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
