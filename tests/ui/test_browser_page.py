@@ -145,17 +145,23 @@ def until(page: Any, condition: str, given: Any = None) -> None:
 
 
 def serious(page: Any) -> list[str]:
-    """What axe-core finds that is serious or worse, in what is in sight of the page."""
+    """What axe-core finds that is serious or worse, in what is in sight of a page at rest."""
     from axe_playwright_python.sync_playwright import Axe
 
-    page.wait_for_timeout(700)  # what appears and fades has no contrast of its own
-    found = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]}).response
-    return [
-        f"{one['id']}: {node['html'][:160]}"
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
-        for node in one["nodes"]
-    ]
+    found: list[str] = []
+    for _ in range(3):  # what is being drawn anew fades for a moment, and has no contrast then
+        settled(page)
+        page.wait_for_timeout(700)
+        told = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]}).response
+        found = [
+            f"{one['id']}: {node['html'][:160]}"
+            for one in told["violations"]
+            if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]
+        ]
+        if not found:
+            break
+    return found
 
 
 def act(page: Any, name: str) -> None:
