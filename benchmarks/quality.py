@@ -5,7 +5,7 @@ r"""Whether quality tells which embeddings can be trusted: over degraded copies 
 One photograph of each person is embedded as it is, and in copies that are dithered, noisy, blurred,
 packed as JPEG, darkened or made small, down to a face of 20 pixels; how much is drawn at random,
 the same each time. A copy's similarity is that of its embedding to the photograph's own. Reported
-are Spearman's correlation of `trust` with it, how many copies below 0.3 have no shortcoming, and
+are Spearman's correlation of `quality` with it, how many copies below 0.3 have no shortcoming, and
 how many photographs as they are have one. People should be kept out of the network's training.
 
 `--fit FILE` fits the weights that are bundled, instead, on people who measure nothing afterwards:

@@ -1,7 +1,7 @@
 """A process that decodes strangers' pictures, one after the other, and may be killed for it.
 
-`decoding_pool` starts it and talks to its standard input and output: a header of fixed length, then
-bytes, in both directions. Nothing is unpickled, no file is opened, and torch is not imported.
+`decoder_sandbox` starts it and talks to its standard input and output: a header of fixed length,
+then bytes, in both directions. Nothing is unpickled, no file is opened, and torch is not imported.
 """
 
 import os

@@ -151,7 +151,7 @@ def load_image(
 ) -> Image.Image:
     """Read a picture that anyone may have prepared.
 
-    It is decoded in this process, or within `decoding_pool.decoding_apart` in one of its own.
+    It is decoded in this process, or within `decoder_sandbox.decoding_apart` in one of its own.
 
     Args:
         source: A path, or a file's content.

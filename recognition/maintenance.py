@@ -162,7 +162,7 @@ class Upkeep:
         return backup.foresee(source, folder.path, folder.find_secret)
 
     def export(self, target: Path, progress: Progress = lambda done, total: None) -> Manifest:
-        """Write everything to the open format; see `exporting.export`."""
+        """Write everything to the open format; see `exports.export`."""
         with self._place.open() as gallery:
             return exports.export(gallery, target, progress, self._swept())
 
@@ -173,7 +173,7 @@ class Upkeep:
         *,
         thresholds: bool = False,
     ) -> Added:
-        """Put in everybody of an export; see `importing.import_from`."""
+        """Put in everybody of an export; see `imports.import_from`."""
         return imports.import_from(
             source,
             lambda model: self._place.open(model=model, create=True),
@@ -210,7 +210,7 @@ class Upkeep:
     def copy(
         self, source: str, target: str, progress: Progress = lambda done, total: None
     ) -> Copied:
-        """Put everybody of one gallery into another, and compare; see `copying.copy_gallery`.
+        """Put everybody of one gallery into another, and compare; see `copies.copy_gallery`.
 
         Args:
             source: A folder or an address of Milvus.

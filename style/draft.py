@@ -178,7 +178,7 @@ class Drafter:
         """Put both together.
 
         Args:
-            extract: Gives the maps at `decoder.TAPS`; frozen.
+            extract: Gives the maps at `TAPS`; frozen.
             decoder: With trained weights.
         """
         self._extract = extract

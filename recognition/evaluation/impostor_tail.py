@@ -115,7 +115,7 @@ def fit_tail(values: Values, weights: Weights, *, level: float, total: float) ->
 # The mean over m photographs of a person spreads less than one: its excess over the median is
 # divided by √(r + (1 - r) / m).
 #
-# Nothing here reads or embeds photographs; `tail_measuring` makes an `ImpostorTail` of them.
+# Nothing here reads or embeds photographs; `tail_measurement` makes an `ImpostorTail` of them.
 
 METADATA_KEY = "impostor_tail"
 """Under which a weights file carries the tail, as JSON."""

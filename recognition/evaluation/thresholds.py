@@ -29,8 +29,8 @@ from .probability import (
 # Comparisons of people who are not the same, and the threshold that their highest reach at a
 # rate.
 #
-# The highest similarities are fitted by a tail (`tails`), so that rates of a size that can be
-# counted are interpolated, and smaller ones extrapolated. The interval says what would come out
+# The highest similarities are fitted by a tail (`impostor_tail`), so that rates of a size that can
+# be counted are interpolated, and smaller ones extrapolated. The interval says what would come out
 # with other people (`intervals`).
 
 REPLICATES = 400
@@ -387,10 +387,10 @@ def fit_probabilities(
 # Every person counts as much as any other, however many photographs there are of them.
 #
 # Rates of a size that can be counted are interpolated, smaller ones extrapolated, by a tail
-# fitted to the highest similarities (`tails`). The interval says what would come out with other
-# people (`intervals`). A rate is refused where fewer than `EXPECTED_ERRORS` are expected at it,
-# unless the tail is at least as sure as so many errors would be: the upper end of its interval is
-# at most `MOST_OFF` times the rate.
+# fitted to the highest similarities (`impostor_tail`). The interval says what would come out with
+# other people (`intervals`). A rate is refused where fewer than `EXPECTED_ERRORS` are expected at
+# it, unless the tail is at least as sure as so many errors would be: the upper end of its interval
+# is at most `MOST_OFF` times the rate.
 
 LARGEST_RATE = 0.1
 """The largest rate that a threshold may be asked for."""

@@ -286,7 +286,7 @@ def decide_pairs(
     Args:
         folds: The comparisons of each.
         false_accept_cost: As in `evaluate_lfw`.
-        confusable: As in `comparisons.decide`.
+        confusable: As in `pairs.decide`.
 
     Returns:
         All pairs, and how each fold was decided.

@@ -304,7 +304,7 @@ class Watching:
 
         Args:
             teachers: The networks, and what the answer of each is multiplied by.
-            compile: Whether they are translated first, as `quick.compiled` does.
+            compile: Whether they are translated first, as `fast_layers.compiled` does.
             taps: Whose feature maps are wanted too; of one teacher alone.
 
         Raises:

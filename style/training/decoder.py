@@ -45,7 +45,7 @@ class Drafting:
             config: Of the run.
             photographs: What is painted, and, recoloured, part of the styles.
             drawn: Style pictures, each (3, H, W) uint8.
-            encoder: Frozen, with trained weights and the taps of `decoder.TAPS`.
+            encoder: Frozen, with trained weights and the taps of `draft.TAPS`.
             prose: What the weights' header says about their making.
             device: Where all of it runs.
 

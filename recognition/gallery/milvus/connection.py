@@ -360,7 +360,7 @@ def overdue() -> str:
     )
 
 
-# A connection to a gallery in Milvus: its two collections as a whole, see `remote_schema`.
+# A connection to a gallery in Milvus: its two collections as a whole.
 
 
 class Connection:
@@ -478,7 +478,7 @@ class Connection:
             self._client.close()
 
 
-# What a gallery's two collections in Milvus hold; see `remote_schema`.
+# What a gallery's two collections in Milvus hold.
 
 MOST_RESULTS = 16_384
 """The most templates that one search in Milvus returns."""

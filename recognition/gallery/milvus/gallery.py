@@ -135,7 +135,7 @@ def told_apart_in(collections: Collections) -> frozenset[tuple[str, str]]:
 def _enrolled_exclusions(
     collections: Collections, exclusions: Iterable[StoredRow]
 ) -> Iterator[tuple[StoredRow, int]]:
-    """Exclusions whose face is enrolled, and as whose it is; see `apart`."""
+    """Exclusions whose face is enrolled, and as whose it is; see `storage.people`."""
     faces = [(row, columns_of(row)) for row in exclusions]
     digests = sorted({columns["photograph_sha256"] for _, columns in faces})
     enrolled: dict[str, list[StoredTemplate]] = {}

@@ -133,10 +133,10 @@ def _name(head: bytes, number: int, *, is_last: bool) -> str:
 # The index on disk: read again only when it is, byte for byte, one of the store's own past.
 #
 # The file is a line of JSON (`format`, `gallery`, `mark`, `dimension`, `count`, `about`) and then
-# FAISS's own bytes in blocks (see `blocks`). FAISS is given none of them unchecked: one flipped
+# FAISS's own bytes in blocks. FAISS is given none of them unchecked: one flipped
 # bit in such a file loads without complaint and names other people. Of which states an index is
-# good, `lineage` tells: what came and went since is followed from the store, so that the file is
-# not written anew for every addition.
+# good, `storage.store` tells: what came and went since is followed from the store, so that the
+# file is not written anew for every addition.
 
 _FORMAT = "likeness-index-2"
 _LONGEST_HEAD = 2000

@@ -206,7 +206,7 @@ class Database:
 
     Args:
         path: The file; it must exist.
-        find_secret: Asked for what opens the gallery, if it is encrypted; see `keys`.
+        find_secret: Asked for what opens the gallery, if it is encrypted; see `encryption`.
         is_given: See `Lock`.
 
     Raises:

@@ -47,7 +47,7 @@ OVERDUE = "(deleted_at < ? OR expires_on < today())"
 """Holds of a row of `person` who must not be kept; takes `restorable_since`.
 
 Consent ends with the day that it names, where the user is; nobody is restored afterwards. What
-these call `today()` every connection knows; see `opening.connect`.
+these call `today()` every connection knows; see `database.connect`.
 """
 
 

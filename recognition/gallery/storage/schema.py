@@ -1,6 +1,6 @@
 """The gallery's tables, as SQLite is told to make them.
 
-What tells of a person is sealed (see `sealing`): as it is, or encrypted. It is found again by a
+What tells of a person is sealed (see `encryption`): as it is, or encrypted. It is found again by a
 mark: what is meant itself, or a keyed hash of it.
 """
 

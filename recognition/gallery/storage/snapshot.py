@@ -178,7 +178,7 @@ class Snapshot(Holding):
     def revision(self) -> str:
         """Names this state of this gallery: no other gallery and no other state has the same."""
         gallery, changes, marks = self._gallery("gallery_id, changes, mark")
-        mark, _, _ = marks.partition("/")  # see `lineage`
+        mark, _, _ = marks.partition("/")  # see `store`
         # Whoever's consent ends is gone with the day, and nothing is changed.
         (expired,) = self._connection.execute(
             "SELECT ifnull(max(expires_on), '') FROM person WHERE expires_on < today()"
@@ -231,7 +231,7 @@ class Snapshot(Holding):
         return list_people(self._connection, deleted=False, name=name)
 
     def members(self, groups: Sequence[str]) -> frozenset[int]:
-        """The ids of those in one of some groups; see `groups.members`."""
+        """The ids of those in one of some groups; see `people.members`."""
         return members(self._connection, groups)
 
     def size(self) -> tuple[int, int]:

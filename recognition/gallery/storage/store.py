@@ -60,7 +60,7 @@ class Store(Editable):
 
     Args:
         path: The database; see `Store.create` for making one.
-        find_secret: Asked for what opens it, if it is encrypted; see `keys`.
+        find_secret: Asked for what opens it, if it is encrypted; see `encryption`.
         is_given: See `Lock`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Writing a gallery to the open format of `exchange`."""
+"""Writing a gallery to the open format of `archive`."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Reading the open format of `exchange` into a gallery; strangers may have made the files.
+"""Reading the open format of `archive` into a gallery; strangers may have made the files.
 
 All of it is checked before anything is changed: every length and digest, every line, every vector.
 """
