@@ -40,7 +40,8 @@ def hostile(folder: Path) -> Path:
         )
     (folder / ".env").write_text(f"PYTHONPATH={folder}\nLIKENESS_HOME={folder}\n")
     for name in ("sitecustomize", "usercustomize", "app", "streamlit", "ui", "data", "torch",
-                 "PIL", "uvicorn", "starlette", "numpy", "recognition", "tomllib"):  # fmt: skip
+                 "PIL", "uvicorn", "starlette", "numpy", "recognition", "tomllib",
+                 "multiprocessing", "pickle", "json", "scipy", "faiss"):  # fmt: skip
         (folder / f"{name}.py").write_text(code)
     (folder / "pytest.ini").write_text("[pytest]\naddopts = -p sitecustomize\n")
     (folder / "matplotlibrc").write_text("backend: module://app\ntext.usetex: True\n")

@@ -157,6 +157,8 @@ def run() -> None:
     """The console script."""
     streams.prepare()
     streams.INTERRUPTION.watch()
+    # Python would put the working folder first where the processes started here look for modules.
+    os.environ["PYTHONSAFEPATH"] = "1"
     if "--debug" not in sys.argv:
         warnings.simplefilter("ignore")  # those of libraries are for us, not for the user
     if LONG_WORK.intersection(sys.argv[1:]):

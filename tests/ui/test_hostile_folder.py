@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from hostile import hostile
+from PIL import Image
 
 COMMANDS = [
     ["people", "list"],
@@ -44,3 +46,28 @@ def test_nothing_in_the_folder_is_imported_or_read_as_settings(tmp_path: Path) -
     assert "tex False" in found.stdout
     assert "from here []" in found.stdout
     assert not (folder / "ran").exists()
+
+
+@pytest.mark.parametrize("words", [["align", "photographs", "faces", "--workers", "2"]])
+def test_processes_that_a_command_starts_import_nothing_from_the_folder(
+    tmp_path: Path, words: list[str]
+) -> None:
+    folder = hostile(tmp_path / "downloads")
+    (folder / "photographs" / "Ann").mkdir(parents=True)
+    for number in range(2):
+        Image.new("RGB", (64, 64), (number, 0, 0)).save(
+            folder / "photographs" / "Ann" / f"{number}.png"
+        )
+    script = tmp_path / "bin" / "likeness"  # as pip writes it: its own folder leads the search path
+    script.parent.mkdir()
+    script.write_text("from ui.start import run\n\nif __name__ == '__main__':\n    run()\n")
+    done = subprocess.run(
+        [sys.executable, script, *words],
+        cwd=folder,
+        env=os.environ | {"LIKENESS_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+    )
+    assert not (folder / "ran").exists()
+    assert done.returncode == 1, done.stderr  # they are photographs of nobody
+    assert "no face found" in done.stderr
