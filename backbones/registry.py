@@ -3,6 +3,7 @@
 The shelf declares the networks that come with the application; looking them up loads no torch.
 """
 
+import difflib
 import functools
 from collections.abc import Callable
 from dataclasses import replace
@@ -165,5 +166,9 @@ def _entry(name: str) -> tuple[BackboneSpec, Builder]:
     try:
         return _known()[name]
     except KeyError:
-        known = ", ".join(available())
-        raise ArgumentError(f"no backbone is named {name!r}; choose from {known}") from None
+        known = available()
+        close = " or ".join(difflib.get_close_matches(name, known, n=3))
+        raise ArgumentError(
+            f"no backbone is named {name!r}; choose from the {len(known)} of `likeness models list`"
+            + (f", such as {close}" if close else "")
+        ) from None

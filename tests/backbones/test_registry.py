@@ -27,11 +27,19 @@ def test_a_name_cannot_be_registered_twice() -> None:
         register(spec_of("vgg19"))
 
 
-def test_an_unknown_name_is_told_the_known_ones() -> None:
-    with pytest.raises(
-        ArgumentError, match=r"'vgg20'; choose from alexnet.*dlib_resnet, .*vgg19_quarter"
-    ):
-        create("vgg20")
+@pytest.mark.parametrize(
+    ("name", "close"),
+    [
+        ("vgg20", ", such as vgg1"),
+        ("mobilefacenets", ", such as mobilefacenet"),
+        ("zzzz", "list`$"),
+    ],
+)
+def test_an_unknown_name_is_told_where_the_known_ones_are_and_those_like_it(
+    name: str, close: str
+) -> None:
+    with pytest.raises(ArgumentError, match=f"'{name}'; choose from .*`likeness models.*{close}"):
+        create(name)
 
 
 def test_a_seed_repeats_the_weights_and_leaves_the_global_generator_alone() -> None:

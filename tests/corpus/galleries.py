@@ -17,7 +17,7 @@ from data.files import private_folder
 from recognition.gallery.gallery import DATABASE, Gallery
 from recognition.gallery.storage.schema import TRIGGERS, VERSION
 from recognition.gallery.templates import EmbeddingModel, Template
-from recognition.models import Choice, Engine
+from recognition.models import DEFAULT_MODEL, Choice, Engine
 
 from .item import SEED, Item
 
@@ -41,9 +41,10 @@ class Broken(Item):
 
 @cache
 def model() -> EmbeddingModel:
-    """The network of a gallery that nobody has chosen one for."""
+    """The bundled network, which is at hand wherever this runs."""
     with tempfile.TemporaryDirectory() as home:
-        chosen = Engine(Choice(home=Path(home), device="cpu"), lambda: None).model
+        choice = Choice(home=Path(home), model=DEFAULT_MODEL, device="cpu")
+        chosen = Engine(choice, lambda: None).model
     return replace(chosen, weights_path=None)
 
 

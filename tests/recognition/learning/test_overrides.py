@@ -72,7 +72,7 @@ def test_a_loss_is_named_by_its_name(recipe: Path, tmp_path: Path) -> None:
     ("setting", "words"),
     [
         ("epochs", "has no value: write it as KEY=VALUE"),
-        ("epoch=3", "a recipe has no key 'epoch': known are augment, averaging, backbone"),
+        ("epoch=3", "a recipe has no key 'epoch': known are activation, attention, augment"),
         ("optimizer.rat=3", r"\[optimizer\] has no key 'rat': known are clip"),
         ("epochs.more=3", r"\[epochs\] has no key 'more': it is no table"),
         ("epochs=many", "epochs is 'many': expected a whole number"),
