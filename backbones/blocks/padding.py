@@ -30,11 +30,12 @@ def continue_picture(layer: nn.Module) -> nn.Module | None:
 
 
 def continue_maps(layer: nn.Module) -> nn.Module:
-    """The layer, with every convolution that pads by zeros repeating the outermost places instead.
+    """The layer, with no zeros around its maps: convolutions repeat the outermost places instead.
 
     Zeros are no feature map's usual values: near the borders the deeper maps are darker and see
     edges that are not there, the more so the deeper they are, and a picture whose maps are to
-    have a style's statistics gets stripes and a dull frame to make up for it.
+    have a style's statistics gets stripes and a dull frame to make up for it. Averages are taken
+    over the places that there are.
 
     Args:
         layer: A layer of a network; it stays as it is.
@@ -47,11 +48,17 @@ def continue_maps(layer: nn.Module) -> nn.Module:
     shared = {id(tensor): tensor for tensor in (*layer.parameters(), *layer.buffers())}
     layer = copy.deepcopy(layer, shared)
     for module in filter(_pads_by_zeros, layer.modules()):
-        module.padding_mode = "replicate"  # type: ignore[assignment]
+        if isinstance(module, nn.AvgPool2d):
+            module.count_include_pad = False
+        else:
+            module.padding_mode = "replicate"  # type: ignore[assignment]
     return layer
 
 
 def _pads_by_zeros(module: nn.Module) -> bool:
+    if isinstance(module, nn.AvgPool2d):
+        widths = module.padding if isinstance(module.padding, tuple) else (module.padding,)
+        return module.count_include_pad and any(width != 0 for width in widths)
     if not isinstance(module, nn.Conv2d) or module.padding_mode != "zeros":
         return False
     return module.padding == "same" or any(width != 0 for width in module.padding)
