@@ -12,9 +12,9 @@ from .spec import BackboneSpec
 _INTRODUCTION = """\
 # The networks
 
-Every network serves two jobs: `likeness train --backbone NAME` teaches it to recognise faces, and
-`likeness stylize --backbone NAME` paints with its feature maps, where there are weights for it.
-`likeness models info NAME --input 112` says more of one, and for another size.
+Every network serves two jobs, with `--backbone` and its name: `train` teaches it to recognise
+faces, and `stylize` paints with its feature maps, where there are weights for it.
+`likeness models info squeezenet1_0 --input 112` says more of one, and for another size.
 
 *MACs* are multiply-accumulates of one image from its pixels to the embedding, in millions; *memory*
 is the most that feature maps take at any one time in inference, in MB, float32, without the
