@@ -70,7 +70,8 @@ loading._import()
 before = {name.partition(".")[0] for name in sys.modules}
 import backbones.networks, recognition.calibration, recognition.enrolment, recognition.service
 import style.presets.registry, style.presets.shelf
-from recognition.faces import joined, networks, trust, realign
+from recognition.detection import detector, mtcnn
+from recognition.faces import alignment, embedding, quality
 from ui import easel, face_dialog, painting, person_dialog, receipt, setting_right
 after = {name.partition(".")[0] for name in sys.modules} - before
 print(sorted(after & {"torch", "torchvision", "facenet_pytorch", "faiss", "pandas", "scipy"}))
