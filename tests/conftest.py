@@ -20,6 +20,7 @@ if importlib.util.find_spec("torch"):  # the environment for Milvus has none
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 
+_MAIN = sys.modules["__main__"]
 _ROOT = Path(__file__).resolve().parent.parent
 _SHARED = Path(os.environ.get("LIKENESS_SHARED", _ROOT.parent / "shared")).resolve()
 
@@ -29,6 +30,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "shared" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.shared)
+
+
+def pytest_runtest_setup() -> None:
+    """Put the program back that Streamlit's tests of pages have replaced by a page.
+
+    A process that is spawned begins by importing it.
+    """
+    sys.modules["__main__"] = _MAIN
 
 
 @pytest.hookimpl(wrapper=True)
