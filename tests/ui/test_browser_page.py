@@ -257,9 +257,12 @@ def test_on_a_telephone_the_menu_closes_and_nothing_is_wider_than_the_screen(vis
         page.get_by_test_id("stSidebarNavLink").filter(has_text=title).click()
         page.get_by_role("heading", name=title, level=1).wait_for()
         settled(page)
-        page.wait_for_timeout(500)
-        menu = page.get_by_test_id("stSidebar").bounding_box()
-        assert menu is None or menu["x"] + menu["width"] <= 1, title
+        page.wait_for_function(
+            """() => {
+                const menu = document.querySelector('[data-testid="stSidebar"]');
+                return !menu || menu.getBoundingClientRect().right <= 1;
+            }"""
+        )
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, title
         cut = page.get_by_test_id("stFileUploaderDropzone").evaluate_all(
             "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).length"
