@@ -108,6 +108,8 @@ def visit(profile: tuple[Any, str]) -> Iterator[Callable[..., tuple[Any, str]]]:
 
     yield open_one
     for page in windows:
+        # Streamlit keeps there whether the menu is open; the next test is another visitor.
+        page.evaluate("localStorage.clear()")
         page.close()
     assert failed == []
 
