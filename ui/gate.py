@@ -13,6 +13,8 @@ a path that is drawn as well:
 Behind a proxy that signs people in, the proxy's own key stands for both, and goes no further.
 """
 
+import asyncio
+import contextlib
 import hmac
 import re
 import secrets
@@ -34,7 +36,9 @@ PROXY_HEADER = "X-Likeness-Proxy-Key"
 """The header by which a proxy shows that it is the one meant."""
 
 _COOKIE = b"likeness"
+_SECONDS_TO_DISCARD = 5
 _OPEN = "/open/"
+_HTML = (b"content-type", b"text/html; charset=utf-8")
 _SAFE = frozenset({"GET", "HEAD"})
 _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _REFUSAL = "<!DOCTYPE html><title>Likeness</title><h1>Not this way</h1><p>{}</p>"
@@ -195,9 +199,10 @@ class Gate:
                 "HttpOnly; SameSite=Strict"
             )
             page = _GO_ON.format(escape(f"{self._access.base}/"))
-            await _answer(guarded, 200, page, [(b"set-cookie", cookie.encode("ascii"))])
+            headers = [_HTML, (b"set-cookie", cookie.encode("ascii"))]
+            await answer(scope, receive, guarded, 200, page, headers)
         else:
-            await _answer(guarded, 403, _REFUSAL.format(escape(refusal)))
+            await answer(scope, receive, guarded, 403, _REFUSAL.format(escape(refusal)), [_HTML])
 
     def _refusal(self, request: "_Request") -> str | None:
         """Why a request does not get through; None: it does.
@@ -325,14 +330,34 @@ def _equal(given: str, expected: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
 
 
-async def _answer(
-    send: Send, status: int, page: str, headers: Iterable[tuple[bytes, bytes]] = ()
+async def answer(
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    status: int,
+    page: str,
+    headers: Iterable[tuple[bytes, bytes]],
 ) -> None:
+    """Answer a request whose body nobody wants, so that the answer arrives.
+
+    A connection that is closed while the other side still sends is reset, and the answer may be
+    lost with it. So what comes is discarded until it ends, for some seconds. Who asks first
+    whether to send a body (`Expect: 100-continue`) is not told to.
+    """
     content = page.encode()
-    told = [
-        (b"content-type", b"text/html; charset=utf-8"),
-        (b"content-length", str(len(content)).encode("ascii")),
-        *headers,
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": told})
-    await send({"type": "http.response.body", "body": content})
+    length = (b"content-length", str(len(content)).encode("ascii"))
+    start: Message = {"type": "http.response.start", "status": status}
+    await send({**start, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": content, "more_body": True})
+    if not any(name == b"expect" for name, _ in scope["headers"]):
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(_discard(receive), _SECONDS_TO_DISCARD)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _discard(receive: Receive) -> None:
+    """Take the rest of a request's body, until it ends or its sender is gone."""
+    while True:
+        message = await receive()
+        if message["type"] != "http.request" or not message.get("more_body", False):
+            return

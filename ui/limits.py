@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from .gate import Application, Message, Receive, Scope, Send
+from .gate import Application, Receive, Scope, Send, answer
 
 MOST_CONNECTIONS = 64
 """Open pages at once; each has a session of its own."""
@@ -66,14 +66,15 @@ class Limits:
         lengths = [value for name, value in scope["headers"] if name == b"content-length"]
         chunked = any(name == b"transfer-encoding" for name, _ in scope["headers"])
         if chunked or len(lengths) > 1 or not all(value.isdigit() for value in lengths):
-            await _refuse(send, 411, "the length must be told")
+            await _refuse(scope, receive, send, 411, "the length must be told")
             return
         length = int(lengths[0]) if lengths else 0
         match = _UPLOAD.fullmatch(scope["path"].removeprefix(self._base))
         session = match[1] if match else ""
         held = Counter(self._held()) + self._coming
         if held[session] + length > MOST_SESSION_BYTES or held.total() + length > MOST_BYTES:
-            await _refuse(send, 413, "too many pictures at once: remove some, or reload the page")
+            why = "too many pictures at once: remove some, or reload the page"
+            await _refuse(scope, receive, send, 413, why)
             return
         self._coming[session] += length
         try:
@@ -110,11 +111,6 @@ class Allowance:
             return True
 
 
-async def _refuse(send: Send, status: int, why: str) -> None:
-    start: Message = {
-        "type": "http.response.start",
-        "status": status,
-        "headers": [(b"content-type", b"text/plain"), (b"connection", b"close")],
-    }
-    await send(start)
-    await send({"type": "http.response.body", "body": why.encode("ascii")})
+async def _refuse(scope: Scope, receive: Receive, send: Send, status: int, why: str) -> None:
+    headers = [(b"content-type", b"text/plain"), (b"connection", b"close")]
+    await answer(scope, receive, send, status, why, headers)

@@ -263,6 +263,25 @@ def test_a_session_cannot_be_made_to_hold_more_than_is_allowed(server: Server) -
                 assert response.status == expected
 
 
+def test_a_refusal_arrives_whatever_is_being_sent(server: Server) -> None:
+    """Closing a connection whose body has not been read resets it, and loses the answer."""
+    base, cookie = server.enter()
+    own = f"http://127.0.0.1:{server.port}"
+    upload = f"{base}/_stcore/upload_file/session/file"
+    known = {"cookie": cookie, "origin": own}
+    for body in (b"x", bytes(100_000), bytes(20_000_000)):
+        for path, headers in (
+            (upload, {"origin": own}),
+            (upload, known | {"origin": "https://evil.example"}),
+            (f"{base}x", known),
+            ("/", {}),
+        ):
+            with server.connected() as connection:
+                connection.request("PUT", path, body, headers)
+                with connection.getresponse() as response:
+                    assert response.status == 403
+
+
 def test_every_option_that_streamlit_has_is_set() -> None:
     from streamlit import config
 
