@@ -39,6 +39,11 @@ class Page:
         await send({"type": "http.response.body", "body": b"a page"})
 
 
+async def nothing() -> Any:
+    """The body of a request that has none."""
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
 def ask(
     application: Any, path: str, *, kind: str = "http", method: str = "GET", **headers: str | None
 ) -> tuple[int, dict[str, str], bytes]:
@@ -51,13 +56,10 @@ def ask(
         "headers": [(k.encode(), v.encode()) for k, v in given.items() if v is not None],
     } | ({"method": method} if kind == "http" else {})
 
-    async def receive() -> Any:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(application(scope, receive, send))
+    asyncio.run(application(scope, nothing, send))
     if kind == "websocket":
         return (101 if sent[0]["type"] == "websocket.accept" else 403), {}, b""
     told = {name.decode(): value.decode() for name, value in sent[0].get("headers", [])}
@@ -219,7 +221,7 @@ def test_two_headers_where_one_is_meant_are_none() -> None:
         others = [(k, v.encode()) for k, v in values.items() if k != name]
         headers = [*twice, *others, (b"cookie", COOKIE.encode())]
         scope = {"type": "http", "method": "GET", "path": f"{ACCESS.base}/", "headers": headers}
-        asyncio.run(opened(scope, None, send))  # type: ignore[arg-type]
+        asyncio.run(opened(scope, nothing, send))
         assert sent[0]["status"] == 403, name
 
 
@@ -321,8 +323,8 @@ def test_uploads_that_are_still_coming_count(monkeypatch: pytest.MonkeyPatch) ->
         headers = [(b"content-length", b"400")]
         path = "/_stcore/upload_file/s/f"
         await limited(
-            {"type": "http", "method": "PUT", "path": path, "headers": headers}, None, send
-        )  # type: ignore[arg-type]
+            {"type": "http", "method": "PUT", "path": path, "headers": headers}, nothing, send
+        )
 
     async def together() -> None:
         await asyncio.gather(*(put() for _ in range(5)))
@@ -347,7 +349,7 @@ def test_so_many_pages_are_open_at_once_and_no_more(monkeypatch: pytest.MonkeyPa
         async def send(message: Any) -> None:
             told.append(message["type"])
 
-        await limited({"type": "websocket", "path": "/", "headers": []}, None, send)  # type: ignore[arg-type]
+        await limited({"type": "websocket", "path": "/", "headers": []}, nothing, send)
 
     async def together() -> None:
         await asyncio.gather(*(connect() for _ in range(5)))
