@@ -18,10 +18,32 @@ _LONGEST_SHOWN = 160
 """Characters of a file's name or of a library's message that a line for the user holds."""
 
 
-_NETWORK_FILE_SYSTEM = re.compile(
-    r"nfs\d?|cifs|smb\d?|smbfs|ncpfs|afs|coda|9p|ceph|glusterfs|lustre|gpfs|beegfs|orangefs|"
-    r"fuse\.(sshfs|glusterfs|ceph.*|rclone|s3fs|gcsfuse|davfs.*|smb.*|curlftpfs|gvfsd-fuse)"
-)
+_SHARED_FILE_SYSTEMS = frozenset({
+    # served over a network
+    "nfs", "nfs2", "nfs3", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "ncp", "ncpfs", "afs",
+    "auristorfs", "afpfs", "coda", "dav", "davfs", "davfs2", "sshfs", "curlftpfs",
+    # of several machines together
+    "ceph", "glusterfs", "lustre", "gpfs", "mmfs", "beegfs", "beegfs_nodev", "fhgfs", "orangefs",
+    "pvfs2", "panfs", "wekafs", "juicefs", "moosefs", "mfs", "lizardfs", "saunafs", "quobyte",
+    "cvfs", "snfs", "acfs",
+    # a disk that several machines write to at once
+    "gfs", "gfs2", "ocfs2",
+    # the host's, inside a virtual machine or a container
+    "9p", "virtiofs", "vboxsf", "vmhgfs", "hgfs", "prl_fs", "drvfs", "grpcfuse", "osxfs",
+    "fakeowner", "hostfs",
+    # some program's, and not told which
+    "fuse",
+})  # fmt: skip
+_LOCAL_PROGRAMS = frozenset({
+    "ntfs", "ntfs-3g", "lowntfs-3g", "exfat", "exfat-fuse", "ext2", "ext4", "fuse-ext2", "fuse2fs",
+    "fusefat", "apfs", "apfs-fuse", "hfsfuse", "zfs", "zfs-fuse", "bcachefs", "encfs", "gocryptfs",
+    "cryfs", "securefs", "veracrypt", "dislocker", "mergerfs", "mhddfs", "unionfs", "unionfs-fuse",
+    "fuse-overlayfs", "bindfs", "squashfuse", "squashfuse_ll", "snapfuse", "erofsfuse",
+    "archivemount", "ratarmount", "fuse-zip", "lxcfs", "portal",
+})  # fmt: skip
+"""Those that show files of this machine by FUSE; any other may fetch them from elsewhere."""
+
+_ESCAPED = re.compile(rb"\\([0-3][0-7]{2})")
 _NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
@@ -97,28 +119,38 @@ def mode_for_others(path: Path) -> int:
 
 
 def network_file_system(path: Path, mounts: Path = Path("/proc/self/mountinfo")) -> str | None:
-    """The kind of network file system that a path is on; None where it is on none, or not known.
+    """The kind of file system that a path is on, where other machines may share it.
 
     Args:
         path: It, or the nearest folder above that is there, counts.
         mounts: Where Linux tells what is mounted; other systems do not.
+
+    Returns:
+        Its name, as `nfs4` or `fuse.sshfs`; None where it is this machine's alone, or not known.
     """
     try:
-        lines = mounts.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = mounts.read_bytes().split(b"\n")
         real = Path(os.path.realpath(path))
     except OSError:
         return None
     best, kind = -1, ""
     for line in lines:
-        before, _, after = line.partition(" - ")
-        fields, described = before.split(), after.split()
-        if len(fields) < 5 or not described:
+        before, _, after = line.partition(b" - ")
+        fields, described = before.split(b" "), after.split(b" ")
+        if len(fields) < 5 or not described[0]:
             continue
-        # Blanks in a folder's name stand there as octal numbers.
-        at = fields[4].encode("utf-8", "surrogateescape").decode("unicode_escape", "replace")
-        if len(at) >= best and (real == Path(at) or Path(at) in real.parents):
-            best, kind = len(at), described[0]
-    return kind if _NETWORK_FILE_SYSTEM.fullmatch(kind) else None
+        at = Path(os.fsdecode(_ESCAPED.sub(lambda octal: bytes([int(octal[1], 8)]), fields[4])))
+        if len(at.parts) >= best and (real == at or at in real.parents):
+            best, kind = len(at.parts), os.fsdecode(described[0])
+    return kind if _is_shared(kind) else None
+
+
+def _is_shared(kind: str) -> bool:
+    """Whether other machines may have a file system of this kind in their hands, too."""
+    system, _, program = kind.partition(".")
+    if system == "fuse" and program:
+        return program not in _LOCAL_PROGRAMS
+    return system in _SHARED_FILE_SYSTEMS
 
 
 @contextlib.contextmanager

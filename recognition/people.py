@@ -164,8 +164,9 @@ class PeopleKeeper(Editable):
         warnings = [] if key_file is None else [key_file]
         if shared is not None:
             warnings.append(
-                f"{printable(folder)} lies on a network file system ({shared}): other machines may "
-                "read it, and two at once may damage it; keep a gallery on a disk of this machine"
+                f"{printable(folder)} lies on a file system that other machines may share "
+                f"({shared}): they may read it, and two at once may damage it; keep a gallery on a "
+                "disk of this machine"
             )
         warnings += [
             f"{printable(place)} keeps everybody as they were when it was put aside, whoever was "

@@ -193,19 +193,56 @@ def test_a_careful_read_gives_the_content_or_the_error_asked_for(tmp_path: Path)
         ("/mnt/a b/gallery", "fuse.sshfs"),
         ("/srv/gallery", None),
         ("/home/ann/local/gallery", None),
+        ("/home/Zoë/Bilder/gallery", "cifs"),
+        ("/home/Zoë", None),
+        ("/media/tab\there\\new\nline/gallery", "virtiofs"),
+        ("/media/写真\u3000\u2028\x85家/gallery", "fuse.onedrive"),
+        ("/media/\udcff\udce9/gallery", "9p"),  # of bytes that are no UTF-8
+        ("/media/\\134/gallery", "vboxsf"),
+        ("/data/a - b/gallery", "ceph"),
     ],
 )
 def test_a_network_file_system_is_noticed_by_the_nearest_mount(
     tmp_path: Path, path: str, kind: str | None
 ) -> None:
     mounts = tmp_path / "mountinfo"
-    mounts.write_text(
+    mounts.write_bytes(
         "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
         "30 22 0:40 / /home/ann rw shared:1 - nfs4 server:/home/ann rw\n"
         "31 30 8:2 / /home/ann/local rw - xfs /dev/sdb rw\n"
         "32 22 0:41 / /mnt/a\\040b rw - fuse.sshfs somebody@host: rw\n"
         "33 22 0:42 / /srv rw - overlay overlay rw\n"
+        "34 22 0:43 / /home/Zoë/Bilder rw shared:2 master:1 - cifs //server/Bilder rw\n"
+        "35 22 0:44 / /media/tab\\011here\\134new\\012line rw - virtiofs host rw\n"
+        "36 22 0:45 / /media/写真\u3000\u2028\x85家 rw - fuse.onedrive OneDrive rw\n"
+        "37 22 0:46 / /media/\udcff\udce9 rw - 9p C:\\134 rw\n"
+        "38 22 0:47 / /media/\\134134 rw - vboxsf Downloads rw\n"
+        "39 22 0:48 / /data/a\\040-\\040b rw - ceph a - b rw\n"
+        "40 22 0:49 / /data/a rw - ext4 - rw\n"
         "odd\n"
+        "41 22 0:50 / /home/ann rw - \n".encode("utf-8", "surrogateescape")
     )
     assert network_file_system(Path(path), mounts) == kind
     assert network_file_system(Path(path), tmp_path / "none") is None
+
+
+@pytest.mark.parametrize(
+    ("kinds", "shared"),
+    [
+        ("nfs nfs3 nfs4 cifs smb3 smbfs afs coda davfs ceph glusterfs lustre gpfs beegfs", True),
+        ("ocfs2 gfs2 9p virtiofs vboxsf vmhgfs prl_fs drvfs grpcfuse fuse", True),
+        ("fuse.sshfs fuse.juicefs fuse.moosefs fuse.mfs fuse.onedriver fuse.vmhgfs-fuse", True),
+        ("fuse.rclone fuse.s3fs fuse.gcsfuse fuse.blobfuse2 fuse.mount-s3 fuse.dbxfs", True),
+        ("fuse.gvfsd-fuse fuse.kio-fuse fuse.JuiceFS:a.b fuse.something-of-next-year", True),
+        ("ext4 xfs btrfs zfs f2fs vfat exfat ntfs3 apfs hfsplus tmpfs overlay ecryptfs", False),
+        ("fuseblk fuse.ntfs-3g fuse.gocryptfs fuse.encfs fuse.mergerfs fuse.portal", False),
+        ("fuse.fuse-overlayfs squashfs nfsd autofs bcachefs nilfs2 ramfs", False),
+    ],
+)
+def test_what_another_machine_may_write_to_is_told_from_what_it_cannot(
+    tmp_path: Path, kinds: str, shared: bool
+) -> None:
+    mounts = tmp_path / "mountinfo"
+    for kind in kinds.split():
+        mounts.write_text(f"22 1 8:1 / / rw - {kind} source rw\n")
+        assert network_file_system(Path("/gallery"), mounts) == (kind if shared else None)
