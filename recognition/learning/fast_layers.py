@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from data.errors import ArgumentError
+from data.files import data_home, private_folder
 
 
 class _PReLU(torch.autograd.Function):
@@ -115,6 +117,25 @@ def compiled(network: nn.Module) -> Callable[..., Tensor]:
             f"compile needs the C++ compiler {compiler}, which is not there: install it, or leave "
             "compile out"
         )
+    _keep_code_private()
     # It would say on every start, without being asked, that there is no GPU.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     return cast(Callable[..., Tensor], torch.compile(network))
+
+
+def _keep_code_private() -> None:
+    """Have machine code kept where no other account can put any.
+
+    By itself torch keeps it under a name that everybody knows in the folder of temporary files,
+    and runs what it finds there.
+    """
+    named = os.environ.get("TORCHINDUCTOR_CACHE_DIR", "")
+    # Once imported, torch's compiler has named its own place there, as if somebody had chosen it.
+    if not named or Path(named).name.startswith("torchinductor_"):
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = named = str(data_home() / "compiled")
+    os.environ.setdefault("TRITON_CACHE_DIR", str(private_folder(Path(named)) / "triton"))
+    # Headers that are compiled in advance would lie in the other place all the same.
+    os.environ["TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS"] = "0"
+    from torch._inductor import config
+
+    config.cpp_cache_precompile_headers = False

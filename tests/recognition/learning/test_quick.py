@@ -1,10 +1,12 @@
+import os
+import tempfile
 from copy import deepcopy
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from backbones.registry import create
 from data.errors import ArgumentError
 from recognition.learning.fast_layers import (
     QuickGlobal,
@@ -111,15 +113,30 @@ def test_quick_convolutions_are_those_of_torch(
 
 
 @pytest.mark.slow
-def test_compiled_is_the_same_function(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = create("tiny", embedding_size=16, seed=0).requires_grad_(True)
-    images = torch.rand(3, 3, 112, 112, generator=torch.Generator().manual_seed(0))
+def test_compiled_is_the_same_function_and_kept_where_nobody_else_can_write(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What torch finds there it runs; by itself, that is a folder of a known name in `/tmp`."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    for name in ("TORCHINDUCTOR_CPP_CACHE_PRECOMPILE_HEADERS", "TRITON_CACHE_DIR"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(temporary / "torchinductor_somebody"))
+    layers = nn.Conv2d(3, 4, 5), nn.PReLU(4), nn.Flatten(), nn.Linear(4 * 8 * 8, 6)
+    network = nn.Sequential(*layers)
+    images = torch.rand(3, 3, 12, 12, generator=torch.Generator().manual_seed(0))
     gradients = []
     for forward in (network, compiled(network)):
         network.zero_grad()
-        forward(images, {}).square().sum().backward()
+        forward(images).square().sum().backward()
         gradients.append({name: p.grad for name, p in network.named_parameters()})
     torch.testing.assert_close(*gradients)
+    assert list((home / "compiled").rglob("*.so"))
+    assert (home / "compiled").stat().st_mode & 0o777 == 0o700
+    assert Path(os.environ["TRITON_CACHE_DIR"]).is_relative_to(home / "compiled")
+    assert not list(temporary.glob("torch*"))
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(ArgumentError, match="needs the C\\+\\+ compiler no-such-compiler"):
         compiled(network)
