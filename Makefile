@@ -64,7 +64,7 @@ endif
 $(MILVUS)/.ready: Makefile requirements.lock
 	$(or $(PYTHON),false) -m venv $(MILVUS)
 	$(MILVUS)/bin/pip install --quiet --constraint requirements.lock pymilvus milvus-lite faiss-cpu \
-		cryptography numpy safetensors platformdirs pillow pytest pytest-timeout hypothesis
+		cryptography zxcvbn numpy safetensors platformdirs pillow pytest pytest-timeout hypothesis
 	@touch $@
 
 clean:

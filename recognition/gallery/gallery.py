@@ -435,14 +435,14 @@ class Gallery(AnyGallery):
             whatever_was_put_aside: Whether a damaged gallery beside this one may stay plain.
 
         Raises:
-            ArgumentError: The passphrase is too short.
+            ArgumentError: The passphrase is too short, or easy to guess.
             GalleryError: It is encrypted already, or a damaged one is beside it, in plain; or it is
                 encrypted now, but another program is in the way of wiping what was plain, which the
                 next opening does.
         """
         if not whatever_was_put_aside:
             self._refuse_aside("encrypt the gallery")
-        self._change_key(Action.ENCRYPT, new_secret(secret), keep)
+        self._change_key(Action.ENCRYPT, new_secret(secret, self._names()), keep)
 
     def decrypt(self) -> None:
         """Keep everything as it is from now on; refused where that is so already."""
@@ -459,11 +459,15 @@ class Gallery(AnyGallery):
                 before and knew the old passphrase reads nothing of what is written from now on.
 
         Raises:
-            ArgumentError: The passphrase is too short.
+            ArgumentError: The passphrase is too short, or easy to guess.
             GalleryError: It is not encrypted; or as in `encrypt`.
         """
         action = Action.ROTATE if data_key else Action.REWRAP
-        self._change_key(action, new_secret(secret), keep)
+        self._change_key(action, new_secret(secret, self._names()), keep)
+
+    def _names(self) -> Iterator[str]:
+        """The names of those enrolled."""
+        return (person.name for person in self.people())
 
     def _refuse_aside(self, what: str) -> None:
         """Refuse what a damaged gallery beside this one would make a lie of.

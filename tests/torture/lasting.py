@@ -26,7 +26,7 @@ from recognition.gallery.transfer.exports import export
 from recognition.gallery.transfer.imports import import_from
 from recognition.results import Consent
 
-SECRET = "correct horse battery"
+SECRET = "tidal quartz nomad lantern"
 
 
 def opened(folder: Path, secret: str | None) -> Gallery:

@@ -18,8 +18,8 @@ from data.errors import GalleryError, LockedError
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.storage import encryption
 
-SECRETS = ("correct horse battery", "f" * 64, "another passphrase")
-WRONG = ("correct horse batterY", "e" * 64, "", None)
+SECRETS = ("tidal quartz nomad lantern", "f" * 64, "gravel orbit mitten plume")
+WRONG = ("tidal quartz nomad lanterN", "e" * 64, "", None)
 CHANGES = 8  # of one gallery
 
 Secret = str | None

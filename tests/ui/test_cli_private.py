@@ -20,7 +20,7 @@ from ui import passphrase
 from ui.cli import main
 
 MODEL = EmbeddingModel(model_id="mobilefacenet", weights_digest="ab" * 32, dimension=16)
-PASSPHRASE = "correct horse battery"
+PASSPHRASE = "tidal quartz nomad lantern"
 
 
 @pytest.fixture(autouse=True)
@@ -53,13 +53,13 @@ def test_a_backup_opens_by_the_passphrase_of_its_day(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     backup, new_file = tmp_path / "friends.sqlite", tmp_path / "new"
-    new_file.write_text("another passphrase")
+    new_file.write_text("gravel orbit mitten plume")
     new_file.chmod(0o600)  # one that others may read is refused
     monkeypatch.setenv("LIKENESS_KEY", PASSPHRASE)
     assert main(["gallery", "encrypt"]) == 0
     assert main(["gallery", "backup", str(backup)]) == 0
     assert main(["gallery", "rotate", "--new-key-file", str(new_file)]) == 0
-    monkeypatch.setenv("LIKENESS_KEY", "another passphrase")
+    monkeypatch.setenv("LIKENESS_KEY", "gravel orbit mitten plume")
     before = bytes_of(home)
     capsys.readouterr()
     assert main(["gallery", "restore", str(backup)]) == 1
@@ -126,7 +126,7 @@ def weak(monkeypatch: pytest.MonkeyPatch) -> str:
     from recognition.people import PeopleKeeper
 
     with PeopleKeeper() as keeper, monkeypatch.context() as before:
-        before.setattr(encryption, "weakness_of", lambda _: None)
+        before.setattr(encryption, "weakness_of", lambda *_: None)
         keeper.encrypt("password1")
     return "password1"
 
@@ -206,11 +206,11 @@ def test_it_is_asked_for_on_a_terminal_alone(
     assert names(capsys) == ["Ann"]
     typed[:] = ["wrong passphrase"]
     assert main(["people", "list"]) == 1
-    typed[:] = [PASSPHRASE, "another passphrase", "another passphrase"]
+    typed[:] = [PASSPHRASE, "gravel orbit mitten plume", "gravel orbit mitten plume"]
     assert main(["gallery", "rotate"]) == 0
     typed[:] = [""]
     assert main(["people", "list"]) == 1
-    typed[:] = ["another passphrase"]
+    typed[:] = ["gravel orbit mitten plume"]
     assert names(capsys) == ["Ann"]
 
 

@@ -252,7 +252,9 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda _: RecognitionService(pipeline=FACES.ColourPipeline(), ask=passphrase.ask),
     )
     monkeypatch.setattr(passphrase, "_is_on_terminal", lambda: True)
-    monkeypatch.setattr(passphrase.getpass, "getpass", lambda *_, **__: "correct horse battery")
+    monkeypatch.setattr(
+        passphrase.getpass, "getpass", lambda *_, **__: "tidal quartz nomad lantern"
+    )
     for place in ("ui.asking", "ui.commands.people"):
         monkeypatch.setattr(f"{place}.is_on_terminal", lambda: True)
     monkeypatch.setattr(typer, "confirm", lambda *_, **__: True)

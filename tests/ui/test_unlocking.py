@@ -16,7 +16,7 @@ from ui import resources
 from ui.unlocking import IdleLock
 
 _APP = Path(str(ui.__file__)).parent.parent / "app.py"
-PASSPHRASE = "correct horse battery"
+PASSPHRASE = "tidal quartz nomad lantern"
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +69,7 @@ def test_it_asks_anew_when_the_passphrase_is_changed_while_it_is_open(home: Path
     page.text_input[0].set_value(PASSPHRASE)
     page.button[0].click().run()
     with Gallery.open(home / "gallery", find_secret=lambda _: PASSPHRASE) as gallery:
-        gallery.rotate("another passphrase")
+        gallery.rotate("gravel orbit mitten plume")
     for place in ("ui/pages/verify.py", "ui/pages/people.py"):
         page.switch_page(place).run()
         assert not page.exception
@@ -77,7 +77,7 @@ def test_it_asks_anew_when_the_passphrase_is_changed_while_it_is_open(home: Path
     page.text_input[0].set_value(PASSPHRASE)
     page.button[0].click().run()
     assert "does not open it" in words(page)
-    page.text_input[0].set_value("another passphrase")
+    page.text_input[0].set_value("gravel orbit mitten plume")
     page.button[0].click().run()
     assert not page.exception
     assert "Ann" in words(page)

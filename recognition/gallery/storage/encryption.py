@@ -5,14 +5,12 @@ import binascii
 import hashlib
 import hmac
 import json
-import math
 import os
 import re
 import sqlite3
-import string
 import unicodedata
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import astuple, dataclass, field, fields, replace
 from enum import StrEnum
@@ -22,6 +20,7 @@ from data.errors import ArgumentError, GalleryError, LockedError
 
 from . import audit
 from .audit import Action
+from .passphrases import weakness
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -208,103 +207,6 @@ def _tampered(place: Place) -> GalleryError:
     )
 
 
-# How hard a passphrase is to guess for somebody who has the files and tries as long as they like.
-#
-# An estimate from below: what people choose most often, and what a keyboard, a calendar or
-# repetition suggests, counts as one guess among a few hundred. scrypt makes each guess cost a
-# third of a second and 128 MB, so that `FEWEST_BITS` are out of reach for a long time.
-
-FEWEST_BITS = 40
-"""The fewest bits of a new passphrase."""
-
-_COMMON = (
-    "password", "passphrase", "passwort", "kennwort", "letmein", "welcome", "administrator",
-    "admin", "login", "qwerty", "azerty", "qwertz", "iloveyou", "dragon", "monkey", "football",
-    "baseball", "sunshine", "princess", "master", "shadow", "superman", "batman", "michael",
-    "jennifer", "hunter", "trustno", "secret", "summer", "winter", "spring", "autumn", "charlie",
-    "jordan", "hello", "freedom", "whatever", "computer", "internet", "starwars", "pokemon",
-    "liverpool", "changeme", "default", "access", "system", "server", "gallery", "likeness",
-    "faces", "love", "test", "user", "guest", "root", "pass", "word", "january", "february",
-    "march", "april", "june", "july", "august", "september", "october", "november", "december",
-)  # fmt: skip
-_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "yxcvbnm", "azertyuiop", "1234567890")
-_LEET = str.maketrans("013457@$!", "oleastasi")
-_YEAR = re.compile(r"(19|20)\d\d")
-_PATTERN_BITS, _WORD_BITS, _YEAR_BITS, _AGAIN_BITS = 8.0, 10.0, 7.0, 4.0
-_LETTER_BITS = 4.0  # of words in small letters alone, which are not drawn at random
-
-
-def weakness(passphrase: str) -> str | None:
-    """Why a passphrase is easy to guess, as the second half of a sentence; None where it is not."""
-    bits = strength(passphrase)
-    if bits >= FEWEST_BITS:
-        return None
-    return (
-        f"is easy to guess (about {bits:.0f} bits, expected {FEWEST_BITS}): take four words that "
-        "have nothing to do with each other, or a key by `openssl rand -hex 32`"
-    )
-
-
-def strength(passphrase: str) -> float:
-    """The estimate in bits."""
-    text = passphrase.casefold()
-    plain = text.translate(_LEET)
-    each = _bits_of_one(passphrase)
-    total, place = 0.0, 0
-    while place < len(text):
-        length, bits = max(
-            (found for found in _patterns(text, plain, place) if found[0]),
-            default=(1, each),
-            key=lambda found: (found[0], -found[1]),
-        )
-        total += min(bits, length * each)
-        place += length
-    return total
-
-
-def _patterns(text: str, plain: str, place: int) -> list[tuple[int, float]]:
-    """What begins at a place and is no more than one choice among a few: length, and bits."""
-    rest = text[place:]
-    words = max((len(word) for word in _COMMON if plain.startswith(word, place)), default=0)
-    year = 4 if _YEAR.match(rest) else 0
-    run = _length(rest, lambda one, next_one: one == next_one)
-    up = _length(rest, lambda one, next_one: ord(next_one) - ord(one) == 1)
-    down = _length(rest, lambda one, next_one: ord(one) - ord(next_one) == 1)
-    row = max(
-        (
-            length
-            for keys in (*_ROWS, *(each[::-1] for each in _ROWS))
-            for length in range(3, len(keys) + 1)
-            if rest[:length] in keys and len(rest) >= length
-        ),
-        default=0,
-    )
-    again = max((n for n in range(3, len(rest) + 1) if rest[:n] in text[:place]), default=0)
-    lengths = [(length if length >= 3 else 0, _PATTERN_BITS) for length in (run, up, down, row)]
-    return [(words, _WORD_BITS), (year, _YEAR_BITS), (again, _AGAIN_BITS), *lengths]
-
-
-def _length(text: str, goes_on: Callable[[str, str], bool]) -> int:
-    """How many characters from the first on follow one another so."""
-    length = 1
-    while length < len(text) and goes_on(text[length - 1], text[length]):
-        length += 1
-    return length
-
-
-def _bits_of_one(text: str) -> float:
-    """Bits of a character that is part of no pattern."""
-    pools = (
-        (string.ascii_lowercase, 26), (string.ascii_uppercase, 26), (string.digits, 10),
-    )  # fmt: skip
-    size = sum(count for letters, count in pools if set(letters) & set(text))
-    if set(text) - set(string.ascii_letters + string.digits + " "):
-        size += 33
-    if not set(text) - set(string.ascii_lowercase + " "):
-        return _LETTER_BITS
-    return math.log2(size) if size else _LETTER_BITS
-
-
 # The key of an encrypted gallery: random, and kept beside what it encrypts, wrapped by a secret.
 #
 # The secret is a passphrase, of which scrypt (RFC 7914) makes a key, or a key of 64 hexadecimal
@@ -366,8 +268,12 @@ class WrappedKey:
     wrapped: bytes = field(repr=False)
 
 
-def new_secret(text: str) -> str:
+def new_secret(text: str, names: Iterable[str] = ()) -> str:
     """Make sure that a secret will do for a gallery that gets it now.
+
+    Args:
+        text: The secret.
+        names: Of those enrolled, which are guessed first.
 
     Raises:
         ArgumentError: It is too short, or easy to guess.
@@ -377,14 +283,14 @@ def new_secret(text: str) -> str:
             f"a passphrase of {len(_normal(text))} characters: expected at least "
             f"{SHORTEST_PASSPHRASE}, or a key of 64 hexadecimal digits"
         )
-    if (why := weakness_of(text)) is not None:
+    if (why := weakness_of(text, names)) is not None:
         raise ArgumentError(f"this passphrase {why}")
     return text
 
 
-def weakness_of(secret: str) -> str | None:
+def weakness_of(secret: str, names: Iterable[str] = ()) -> str | None:
     """Why a secret is easy to guess, as the second half of a sentence; None where it is not."""
-    return None if _RAW.fullmatch(secret) else weakness(_normal(secret))
+    return None if _RAW.fullmatch(secret) else weakness(_normal(secret), names)
 
 
 def wrap(key: bytes, secret: str, gallery_id: str, key_id: str | None = None) -> WrappedKey:

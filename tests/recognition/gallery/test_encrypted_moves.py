@@ -17,7 +17,7 @@ from recognition.gallery.transfer.exports import export
 from recognition.gallery.transfer.imports import import_from
 from recognition.results import Consent, today
 
-SECRET, OTHER = "correct horse battery", "another one, as long"
+SECRET, OTHER = "tidal quartz nomad lantern", "gravel orbit mitten plume"
 
 
 def find(_: str) -> str:

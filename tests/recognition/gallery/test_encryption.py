@@ -28,7 +28,7 @@ from recognition.gallery.storage.encryption import (
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.results import Consent, Quality
 
-SECRET, OTHER = "correct horse battery", "another one, as long"
+SECRET, OTHER = "tidal quartz nomad lantern", "gravel orbit mitten plume"
 GROUPS = ("Familie", "Büro 4711")
 NAMES = ("Ann Ångström", "Bob Builder", "Cydney Carton", "Dan Draper")
 

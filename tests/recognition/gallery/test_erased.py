@@ -185,7 +185,7 @@ def test_encryption_does_not_go_by_a_restoration(
     folder: Path, tmp_path: Path, model: EmbeddingModel, make_template: MakeTemplate
 ) -> None:
     plain, by_another = tmp_path / "plain.sqlite", tmp_path / "another.sqlite"
-    other = "another passphrase"
+    other = "gravel orbit mitten plume"
     with Gallery.open(folder, model=model, create=True, find_secret=find) as gallery:
         gallery.enrol("Ann Angler", [make_template(1, crop=b"crop of Ann")])
         back_up(folder, plain)

@@ -25,7 +25,7 @@ from recognition.gallery.templates import Template
 from recognition.gallery.transfer.backup import back_up, restore
 
 PEOPLE = 150
-SECRET = "correct horse battery"
+SECRET = "tidal quartz nomad lantern"
 
 
 @pytest.fixture(autouse=True)
