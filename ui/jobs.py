@@ -18,6 +18,7 @@ import re
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +37,19 @@ import psutil
 from data import clock
 from data.environment import handed_on
 from data.errors import AppError
-from data.files import data_home, printable, private_folder, read_end, read_regular, write_atomic
+from data.files import (
+    data_home,
+    printable,
+    private_folder,
+    read_beginning,
+    read_end,
+    read_regular,
+    write_atomic,
+)
 from data.temporary import sweep
 
 from .orders import JobOrder
-from .supervise import COMPLAINTS, DONE, ENDED, MOST_BYTES, folder_size
+from .supervise import COMPLAINTS, DONE, ENDED, MOST_BYTES, MOST_BYTES_KEPT, size_of_all
 
 MOST_RUNNING = 2
 """Jobs that may run at once; each may take all the cores and some gigabytes of memory."""
@@ -49,14 +59,13 @@ KEPT_DAYS = 7
 MOST_KEPT = 500
 """Jobs whose folders are there at once."""
 
-MOST_BYTES_KEPT = 5_000_000_000
-"""Bytes of all their files; `MOST_BYTES` of one job's."""
-
 _ID = re.compile(r"[0-9a-f]{16}")
 _CLOCK, _MOST_SEEN = "clock.json", 1000
 _RECORD, _LOCK, _CANCELLED, _KEPT = "job.json", "lock", "cancelled", "kept"
+_STARTING = "starting.lock"
 _LONGEST_RECORD, _LONGEST_TITLE = 100_000, 200  # bytes, characters
 _LONGEST_COMPLAINT = 1_000_000  # bytes at the end of what a job prints as errors
+_LATEST = 1e11  # seconds since 1970 that a record may tell of; NaN is none of them
 
 
 class JobState(StrEnum):
@@ -129,7 +138,7 @@ def prepare(files: Mapping[str, bytes], *, home: Path | None = None) -> Path:
             written.
     """
     tidy(home)
-    _require_room(home)
+    _require_room(_folder(home))
     _require_space(home, sum(map(len, files.values())))
     folder = private_folder(_folder(home) / secrets.token_hex(8))
     try:
@@ -154,6 +163,9 @@ def start(
         command: What to run, as an argument list.
         order: What it is asked to do, which the command was made of.
         environment: Variables that it gets besides those on the list.
+
+    Raises:
+        AppError: Enough jobs are running by now, or its lock is no file.
     """
     record = _Record(
         kind=order.kind,
@@ -161,13 +173,11 @@ def start(
         created=time.time(),
         order=order.as_json(),
     )
-    (folder / _LOCK).touch(mode=0o600)
-    with (folder / _LOCK).open("r+b") as lock:
+    with _leaving_nothing(folder), _starting(folder.parent), _lock_file(folder) as lock:
         # Taken before anybody can see the record; the copies that the processes inherit keep it.
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:  # somebody was faster to start it again
+        if not _is_taken(lock):  # somebody was faster to start it again
             return _look_at(folder, record)
+        _require_room(folder.parent, besides=folder.name)
         lock.truncate()
         for name in (ENDED, _CANCELLED):
             (folder / name).unlink(missing_ok=True)
@@ -202,9 +212,10 @@ def go_on(job: Job, command: Sequence[str], order: JobOrder, *, home: Path | Non
         home: The data folder; None takes the user's.
 
     Raises:
-        AppError: Enough jobs are running, or it was discarded meanwhile.
+        AppError: Enough jobs are running, all files take too much room, or it was discarded
+            meanwhile.
     """
-    _require_room(home)
+    _require_space(home, 0, jobs=0)
     if _record(job.folder) is None:
         raise AppError("this job was discarded meanwhile: start it anew")
     return start(job.folder, command, order)
@@ -300,7 +311,7 @@ def _kept_since(folder: Path) -> float:
     """When a job ended, or else was started, or its folder was made: seconds since 1970."""
     record = _record(folder)
     for moment in (_ended(folder).get("ended"), record and record.created):
-        if isinstance(moment, int | float) and math.isfinite(moment):
+        if type(moment) in (int, float) and 0 <= moment <= _LATEST:
             return float(moment)
     with suppress(OSError):
         return folder.stat().st_mtime
@@ -324,18 +335,31 @@ def _clock_is_plausible(folder: Path) -> bool:
     return reading.is_plausible
 
 
-def _require_room(home: Path | None) -> None:
-    """Raise AppError where enough jobs are running."""
-    running = sum(job.state is JobState.RUNNING for job in all_jobs(home))
+def _require_room(folder: Path, *, besides: str = "") -> None:
+    """Raise AppError where enough jobs are running.
+
+    Args:
+        folder: Where the jobs are.
+        besides: One of them, which does not count.
+    """
+    running = 0
+    for name in _names(folder):
+        if name != besides:
+            with _held(folder / name) as held:
+                running += held
     if running >= MOST_RUNNING:
         raise AppError(f"{running} jobs are running already: wait for one to end, or cancel it")
 
 
-def _require_space(home: Path | None, more: int) -> None:
-    """Raise AppError where so many bytes more are too many, or another folder is."""
+def _require_space(home: Path | None, more: int, *, jobs: int = 1) -> None:
+    """Raise AppError where so many bytes more are too many, or so many folders."""
     names = _ids(home)
-    used = sum(folder_size(_folder(home) / name) for name in names)
-    if more > MOST_BYTES or used + more > MOST_BYTES_KEPT or len(names) >= MOST_KEPT:
+    used = size_of_all(_folder(home))
+    if (
+        more > MOST_BYTES
+        or used + more > MOST_BYTES_KEPT
+        or (jobs and len(names) + jobs > MOST_KEPT)
+    ):
         raise AppError(
             f"{len(names)} jobs of the last {KEPT_DAYS} days take {used / 1e9:.1f} GB, of "
             f"{MOST_KEPT} and {MOST_BYTES_KEPT / 1e9:.0f} GB: discard pictures that are not needed"
@@ -344,9 +368,85 @@ def _require_space(home: Path | None, more: int) -> None:
 
 def _ids(home: Path | None) -> list[str]:
     """The names of all folders that may be jobs'."""
-    folder = _folder(home)
+    return _names(_folder(home))
+
+
+def _names(folder: Path) -> list[str]:
     names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
     return [name for name in names if _ID.fullmatch(name) and not (folder / name).is_symlink()]
+
+
+@contextmanager
+def _leaving_nothing(folder: Path) -> Iterator[None]:
+    """Remove the folder of a job that could not be started and was none before.
+
+    Raises:
+        AppError: A file could not be written or replaced, in words.
+    """
+    is_new = not os.path.lexists(folder / _RECORD)
+    try:
+        yield
+    except (AppError, OSError) as error:
+        if is_new:
+            shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise AppError(
+                f"cannot write into {folder}: {error.strerror}; make room on the disk, or discard "
+                "this job"
+            ) from error
+        raise
+
+
+@contextmanager
+def _starting(folder: Path) -> Iterator[None]:
+    """Let one process at a time look whether there is room for a job, and start it.
+
+    Args:
+        folder: Where the jobs are.
+    """
+    descriptor = _opened(folder / _STARTING)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _lock_file(folder: Path) -> Iterator[FileIO]:
+    """The open lock of a job, which is made where there is none."""
+    with FileIO(_opened(folder / _LOCK), "r+") as lock:
+        yield lock
+
+
+def _is_taken(lock: FileIO) -> bool:
+    """Whether the lock of a job could be taken; whoever looks at a job has it for a moment."""
+    for _ in range(20):
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def _opened(path: Path) -> int:
+    """The descriptor of a file of ours, which is made where there is none.
+
+    Raises:
+        AppError: Something else has its name, a link or a pipe; or it cannot be opened.
+    """
+    # Opening a pipe would wait for its other end; a link may lead to somebody's file.
+    flags = os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except OSError as error:
+        raise AppError(
+            f"cannot open {printable(path)} ({error.strerror}): remove it, and try again"
+        ) from error
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise AppError(f"{printable(path)} is no file: remove it, and try again")
 
 
 def _record(folder: Path) -> _Record | None:
@@ -360,7 +460,7 @@ def _record(folder: Path) -> _Record | None:
             and isinstance(title, str)
             and len(title) <= _LONGEST_TITLE
             and type(created) in (int, float)
-            and math.isfinite(created)
+            and 0 <= created <= _LATEST
         ):
             return None
         return _Record(kind=kind, title=title, created=created, order=value.get("order"))
@@ -397,11 +497,18 @@ def _state(folder: Path) -> tuple[JobState, str | None]:
             return JobState.RUNNING, None
     ended = _ended(folder)
     exit_code = ended.get("exit_code")
-    if ended.get("too_large"):
+    if type(exit_code) is not int or not -256 < exit_code < 256:
+        exit_code = None
+    if ended.get("too_large") is True:
         return JobState.FAILED, (
             f"it wrote more than {MOST_BYTES / 1e9:.0f} GB, which no job may: paint smaller"
         )
-    if type(exit_code) is int and exit_code in DONE:
+    if ended.get("no_space") is True:
+        return JobState.FAILED, (
+            f"the files of all jobs would take more than {MOST_BYTES_KEPT / 1e9:.0f} GB: discard "
+            "pictures that are not needed, and start it again"
+        )
+    if exit_code in DONE:
         return JobState.DONE, None
     if (folder / _CANCELLED).exists():
         return JobState.CANCELLED, None
@@ -423,11 +530,15 @@ def _held(folder: Path) -> Iterator[bool]:
     """Whether a process of the job is alive, which cannot become true again within the block."""
     try:
         # Opening a pipe that somebody has put there would wait for its other end.
-        descriptor = os.open(folder / _LOCK, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(folder / _LOCK, flags)
     except OSError:
         yield False
         return
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            yield False
+            return
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
@@ -440,8 +551,10 @@ def _held(folder: Path) -> Iterator[bool]:
 
 def _end(folder: Path) -> None:
     """Ask the supervisor of a job to stop it; without one, end what is left of the job."""
+    if (folder / _LOCK).is_symlink():  # perhaps to the lock of another one
+        return
     try:
-        leader = int((folder / _LOCK).read_bytes()[:20])
+        leader = int(read_beginning(folder / _LOCK, 20))
         lock = (folder / _LOCK).stat()
     except (OSError, ValueError):
         return

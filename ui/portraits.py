@@ -1,12 +1,9 @@
 """Portraits: the recognition wing's eyes for the style wing's hand; neither knows the other."""
 
-import json
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .options import Settings
-from .supervise import LINES
 from .wording import against
 
 if TYPE_CHECKING:
@@ -91,10 +88,8 @@ def told_by(job: "Job") -> list["Resemblance"]:
     """The faces in a job's last line of progress; none where it keeps none, or has not ended."""
     from style.results import Resemblance
 
-    lines = (job.read(LINES) or b"").splitlines()
-    with suppress(ValueError):  # the last line may be a piece
-        return [
-            Resemblance(similarity=face["cosine_similarity"], threshold=face["threshold"])
-            for face in json.loads(lines[-1] if lines else b"{}").get("faces", ())
-        ]
-    return []
+    from .reports import faces
+
+    return [
+        Resemblance(similarity=face.similarity, threshold=face.threshold) for face in faces(job)
+    ]

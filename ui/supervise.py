@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import BinaryIO
 
 from data.files import write_atomic
 
@@ -31,6 +32,12 @@ DONE = (0, 3)
 MOST_BYTES = 2_000_000_000
 """Bytes that the files of one job may have; it is ended when they have more."""
 
+MOST_BYTES_KEPT = 5_000_000_000
+"""Bytes of the files of all jobs; those that write are ended when there are more."""
+
+MODEST = 50_000_000
+"""Bytes that a job may write even then, so that none is ended for what another one wrote."""
+
 _NICENESS = 10
 # Seconds that a cancelled command has for the step that it is in, and for saving what it has done.
 # On few cores a step of a large picture takes the better part of a minute.
@@ -40,7 +47,13 @@ _SET_DEATH_SIGNAL = 1  # Linux's PR_SET_PDEATHSIG
 
 
 def supervise(
-    folder: Path, lock: int, command: Sequence[str], *, most_bytes: int = MOST_BYTES
+    folder: Path,
+    lock: int,
+    command: Sequence[str],
+    *,
+    most_bytes: int = MOST_BYTES,
+    most_of_all: int = MOST_BYTES_KEPT,
+    modest: int = MODEST,
 ) -> None:
     """Run a job's command to its end; the wish to stop (SIGTERM) reaches it as Ctrl-C would.
 
@@ -49,6 +62,8 @@ def supervise(
         lock: The descriptor of the open lock file, which the command inherits.
         command: What to run.
         most_bytes: What the files in the folder may have.
+        most_of_all: What those of all jobs may have, whose folders lie beside this one.
+        modest: What this one may write even when they have more.
     """
     process: subprocess.Popen[bytes] | None = None
     stopping = False
@@ -65,7 +80,8 @@ def supervise(
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # nor is a dump of them left behind
         resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
-    with (folder / LINES).open("wb") as lines, (folder / COMPLAINTS).open("wb") as complaints:
+    at_first = folder_size(folder)
+    with _written_anew(folder / LINES) as lines, _written_anew(folder / COMPLAINTS) as complaints:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -82,11 +98,29 @@ def supervise(
             ended["exit_code"] = process.wait(_LOOKED_AT)
             break
         except subprocess.TimeoutExpired:
-            if folder_size(folder) > most_bytes:
+            size = folder_size(folder)
+            if size > most_bytes:
                 ended["too_large"] = True
+                process.kill()
+            elif size > at_first + modest and size_of_all(folder.parent) > most_of_all:
+                ended["no_space"] = True
                 process.kill()
     ended["ended"] = time.time()  # by it the folder is kept for some days
     write_atomic(folder / ENDED, json.dumps(ended).encode())
+
+
+def size_of_all(jobs: Path) -> int:
+    """Bytes of the files of all jobs.
+
+    Args:
+        jobs: Where their folders are.
+    """
+    size = 0
+    with suppress(OSError), os.scandir(jobs) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                size += folder_size(Path(entry.path))
+    return size
 
 
 def folder_size(folder: Path) -> int:
@@ -97,6 +131,12 @@ def folder_size(folder: Path) -> int:
             with suppress(OSError):
                 size += entry.stat(follow_symlinks=False).st_size
     return size
+
+
+def _written_anew(path: Path) -> BinaryIO:
+    """A new file in the place of whatever has its name, which may be a pipe or a link."""
+    path.unlink(missing_ok=True)
+    return path.open("xb")
 
 
 def _dies_with(parent: int) -> Callable[[], None] | None:

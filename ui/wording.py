@@ -2,8 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .audience import serves_others
 from .output import similarity
@@ -17,7 +16,8 @@ _ON_PAGE = {  # what the command line calls it → what the page does
     "choose one of them (--face N; 1 is the largest)": "tick “take the largest” to take that",
     "`likeness people check`": "“Who looks alike?”",
 }
-_NUMBERS = re.compile(r" \(similarity [^()]*\)")
+_SIMILARITIES = re.compile(r" \(similarity [^()]*\)|, -?\d+\.\d+ in the place of -?\d+\.\d+")
+_DECIMAL = re.compile(r"(?<![\w.])[-−]?[01]?\.\d+(?!\d|\.|\s*%|\s*[GM]B)")  # it may be either
 _JOINERS = "\u200c\u200d"  # part of Persian words and of emoji
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _FIRST_STRONG_ISOLATE, _POP_ISOLATE, _WORD_JOINER = "\u2068", "\u2069", "\u2060"
@@ -53,9 +53,17 @@ def on_page(reason: str) -> str:
     """A line of the application, to be put into Markdown: a sentence that tells of no command."""
     for command, way in _ON_PAGE.items():
         reason = reason.replace(command, way)
-    if serves_others():
-        reason = _NUMBERS.sub("", reason)
     return sentence(reason)
+
+
+def told(line: str) -> str:
+    """A line of the application as whoever reads the page may be told it.
+
+    Others than the owner are told no similarity and no threshold; see `audience`.
+    """
+    if not serves_others():
+        return line
+    return _DECIMAL.sub("…", _SIMILARITIES.sub("", line))
 
 
 def sentence(line: str) -> str:
@@ -63,7 +71,7 @@ def sentence(line: str) -> str:
 
     What begins with a quotation, a path or a command keeps its first letter.
     """
-    text = line.strip()
+    text = told(line).strip()
     if text[:1].islower():
         text = text[0].upper() + text[1:]
     if text and text[-1] not in ".!?…:":
@@ -184,10 +192,14 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def plan(plan: Mapping[str, Any]) -> str:
-    """What a picture will take: `about 40 s and 0.6 GB of memory`, and whether in tiles."""
-    memory = plan["memory"]
+def plan(seconds: float, memory: float, in_tiles: bool) -> str:
+    """What a picture will take: `about 40 s and 0.6 GB of memory`, and whether in tiles.
+
+    Args:
+        seconds: How long.
+        memory: Bytes.
+        in_tiles: Whether some of it is painted in tiles.
+    """
     room = f"{memory / 1e9:.1f} GB" if memory >= 95e6 else f"{max(1, round(memory / 1e6))} MB"
-    said = f"about {duration(plan['seconds'])} and {room} of memory"
-    in_tiles = any(scale["tile"] is not None for scale in plan["scales"])
+    said = f"about {duration(seconds)} and {room} of memory"
     return f"{said}, in tiles" if in_tiles else said

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -174,10 +175,10 @@ def test_a_job_that_runs_is_not_started_a_second_time(home: Path) -> None:
 
 
 def test_what_a_job_will_take_is_what_it_says_first(home: Path) -> None:
-    said = {"plan": {"seconds": 12.0}}
+    said = {"plan": {"seconds": 12.0, "memory": 3e6, "scales": [{"tile": None}, {"tile": 512}]}}
     program = f"import time; print({json.dumps(said)!r}); print('{{}}')"
     job = start(jobs.prepare({}), program=program)
-    assert reports.plan(ended(job)) == said["plan"]
+    assert reports.plan(ended(job)) == reports.Plan(seconds=12.0, memory=3e6, in_tiles=True)
     assert reports.plan(ended(start(jobs.prepare({}), program="print('{}')"))) is None
 
 
@@ -583,3 +584,261 @@ def test_the_time_left_follows_the_newest_speed(home: Path) -> None:
     progress = reports.progress(job)
     assert progress is not None
     assert progress.seconds_left == pytest.approx(100.0)
+
+
+HOSTILE: dict[str, object] = {
+    "null": None,
+    "true": True,
+    "not a number": float("nan"),
+    "infinite": float("inf"),
+    "huge": 10**400,
+    "a little too large": 2**53 + 1,
+    "negative": -1,
+    "text": "12",
+    "a list": [3],
+    "deep": [[[[{"step": [1]}]]]],
+    "an object": {"step": 3},
+    "empty text": "",
+}
+
+GOOD_LINE = {"step": 3, "total": 4, "losses": {"total": 0.5}, "elapsed": 2.0, "seconds_left": 1.0}
+
+
+def told(job: Job, *lines: object) -> None:
+    """Let a job have said these lines."""
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (job.folder / "progress.jsonl").write_text(text)
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("field", ["step", "total", "elapsed", "seconds_left", "losses"])
+def test_of_a_line_of_progress_only_what_a_job_could_say_is_taken(
+    home: Path, field: str, hostile: str
+) -> None:
+    job = done_before()
+    told(job, GOOD_LINE | {field: HOSTILE[hostile]})
+    found = reports.progress(job)
+    assert (found is None) is (field in ("step", "total", "elapsed"))
+    if found is not None:
+        assert type(found.step) is type(found.total) is int
+        assert 0 <= found.step <= found.total
+        assert found.total >= 1
+        assert all(isinstance(each, float) for each in found.losses.values())
+        assert found.seconds_left is None or 0 <= found.seconds_left < 1e10
+    else:
+        assert reports.unreadable(job) == 1
+    told(job, GOOD_LINE | {"step": 1}, GOOD_LINE | {field: HOSTILE[hostile]}, GOOD_LINE)
+    assert reports.progress(job) == reports.Progress(
+        step=3, total=4, losses={"total": 0.5}, elapsed=2.0, seconds_left=1.0
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [{"step": 0, "total": 0, "elapsed": 0}, {"step": 5, "total": 4, "elapsed": 1}, {"step": 1},
+     {"Step": 1, "Total": 2, "Elapsed": 3}, {"step": 1, "total": 2, "elapsed": "soon"}],
+)  # fmt: skip
+def test_a_line_that_no_job_would_say_is_no_progress(home: Path, line: dict[str, object]) -> None:
+    job = done_before()
+    told(job, line)
+    assert reports.progress(job) is None
+
+
+def test_a_speed_that_cannot_be_tells_no_time(home: Path) -> None:
+    job = done_before()
+    for earlier, later in (((1, 1e9), (2, 0.0)), ((1, 0.0), (1, 5.0)), ((3, 0.0), (1, 5.0))):
+        lines = [
+            {"step": step, "total": 2**53, "elapsed": elapsed} for step, elapsed in (earlier, later)
+        ]
+        told(job, *lines)
+        found = reports.progress(job)
+        assert found is not None
+        assert found.seconds_left is None
+    told(
+        job, {"step": 1, "total": 2**53, "elapsed": 0}, {"step": 2, "total": 2**53, "elapsed": 1e9}
+    )
+    found = reports.progress(job)
+    assert found is not None
+    assert found.seconds_left is None  # longer than anybody waits
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("field", ["plan", "seconds", "memory", "scales"])
+def test_of_a_plan_only_what_a_job_could_say_is_taken(home: Path, field: str, hostile: str) -> None:
+    job = done_before()
+    plan: dict[str, object] = {"seconds": 3, "memory": 1e6, "scales": []}
+    line = {"plan": HOSTILE[hostile] if field == "plan" else plan | {field: HOSTILE[hostile]}}
+    told(job, line)
+    found = reports.plan(job)
+    assert found is None or (0 <= found.seconds < 1e10 and 0 <= found.memory < 1e19)
+    assert found is not None or reports.unreadable(job) == 1
+    told(job, {"plan": plan | {"scales": [HOSTILE[hostile], {"tile": HOSTILE[hostile]}]}})
+    assert reports.plan(job) is not None
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_of_faces_only_what_a_job_could_say_is_taken(home: Path, hostile: str) -> None:
+    job, bad = done_before(), HOSTILE[hostile]
+    good = {"same_person": True, "cosine_similarity": 0.6, "threshold": 0.4}
+    kept = reports.FaceKept(similarity=0.6, threshold=0.4)
+    told(job, GOOD_LINE | {"faces": bad})
+    assert reports.faces(job) == []
+    told(job, GOOD_LINE | {"faces": [bad, good, good | {"threshold": bad}]})
+    assert [one for one in reports.faces(job) if one == kept] == [kept]
+    assert all(-1 <= one.threshold <= 1 for one in reports.faces(job))
+    assert reports.unreadable(job) == 1
+    told(job, GOOD_LINE | {"faces": [good | {"cosine_similarity": bad}]})
+    for face in reports.faces(job):
+        assert face.similarity is None or -1.1 < face.similarity < 1.1
+
+
+def test_a_line_of_very_many_faces_is_read_in_part(home: Path) -> None:
+    job = done_before()
+    face = {"cosine_similarity": 0.6, "threshold": 0.4}
+    told(job, GOOD_LINE | {"faces": [face] * 1000})
+    assert len(reports.faces(job)) == 100
+    told(job, GOOD_LINE | {"faces": [face] * 100_000})  # megabytes: not even looked at
+    assert reports.faces(job) == []
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("field", ["exit_code", "ended", "too_large", "no_space"])
+def test_how_a_job_ended_is_read_by_its_type(home: Path, field: str, hostile: str) -> None:
+    job = done_before()
+    (job.folder / "ended.json").write_text(json.dumps({field: HOSTILE[hostile]}))
+    (found,) = jobs.all_jobs()
+    assert found.state is JobState.FAILED
+    assert len(found.error or "") < 200
+
+
+@pytest.mark.parametrize("what", ["pipe", "folder", "link", "dangling"])
+def test_a_lock_that_is_no_file_keeps_nobody_waiting(home: Path, tmp_path: Path, what: str) -> None:
+    other = tmp_path / "somebody's"
+    other.write_text("precious")
+    job = done_before()
+    lock = job.folder / "lock"
+    lock.unlink()
+    match what:
+        case "pipe":
+            os.mkfifo(lock)
+        case "folder":
+            lock.mkdir()
+        case "link":
+            lock.symlink_to(other)
+        case _:
+            lock.symlink_to(tmp_path / "nowhere")
+    (found,) = jobs.all_jobs()
+    assert found.state is JobState.DONE
+    jobs.cancel(found)
+    with pytest.raises(AppError, match=r"remove it|no file"):
+        jobs.go_on(found, ["true"], Asked())
+    assert other.read_text() == "precious"
+    assert not (tmp_path / "nowhere").exists()
+    (job.folder / "job.json").write_text("")
+    jobs.discard_unreadable()
+    assert not job.folder.exists()
+
+
+@pytest.mark.parametrize("name", ["progress.jsonl", "complaints.txt"])
+def test_a_pipe_or_a_link_in_the_place_of_what_a_job_prints_is_replaced(
+    home: Path, tmp_path: Path, name: str
+) -> None:
+    other = tmp_path / "somebody's"
+    other.write_text("precious")
+    for make in (os.mkfifo, lambda path: path.symlink_to(other)):
+        job = done_before()
+        (job.folder / name).unlink()
+        make(job.folder / name)
+        assert ended(jobs.go_on(job, ["true"], Asked())).state is JobState.DONE
+        assert other.read_text() == "precious"
+
+
+def test_no_more_jobs_run_than_may_however_they_were_started(home: Path) -> None:
+    """Prepared, or gone on with, while there was room for them."""
+    sleeping = "import time; time.sleep(60)"
+    prepared = [jobs.prepare({}) for _ in range(jobs.MOST_RUNNING + 1)]
+    over = ended(start(jobs.prepare({}), program="pass"))
+    running = [start(folder, program=sleeping) for folder in prepared[: jobs.MOST_RUNNING]]
+    with pytest.raises(AppError, match="running already"):
+        start(prepared[-1], program=sleeping)
+    assert not prepared[-1].exists()  # nothing of it is left behind
+    with pytest.raises(AppError, match="running already"):
+        jobs.go_on(over, ["true"], Asked())
+    assert over.folder.exists()
+    assert state(over) is JobState.DONE
+    for job in running:
+        jobs.cancel(job)
+        ended(job)
+    assert ended(jobs.go_on(over, ["true"], Asked())).state is JobState.DONE
+
+
+def test_of_many_who_go_on_at_once_no_more_begin_than_may(home: Path) -> None:
+    over = [done_before() for _ in range(6)]
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    refused: list[AppError] = []
+
+    def go_on(job: Job) -> None:
+        try:
+            jobs.go_on(job, command, Asked())
+        except AppError as error:
+            refused.append(error)
+
+    threads = [threading.Thread(target=go_on, args=(job,)) for job in over]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    running = [job for job in jobs.all_jobs() if job.state is JobState.RUNNING]
+    assert len(running) == jobs.MOST_RUNNING
+    assert len(refused) == len(over) - jobs.MOST_RUNNING
+    for job in running:
+        jobs.cancel(job)
+        ended(job)
+
+
+def test_a_job_that_makes_all_files_take_too_much_room_is_ended_and_no_other(home: Path) -> None:
+    jobs.prepare({"content": bytes(2_000_000)})
+    program = (
+        "import pathlib, sys, time\n"
+        "for number in range(int(sys.argv[2])):\n"
+        "    pathlib.Path(sys.argv[1], f'x{number}').write_bytes(bytes(100_000))\n"
+        "    time.sleep(0.01)\n"
+        "time.sleep(float(sys.argv[3]))\n"
+    )
+    bounded = (
+        "from pathlib import Path; import sys; from ui.supervise import supervise;"
+        "supervise(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:], most_of_all=3_000_000,"
+        " modest=500_000)"
+    )
+    folders, started = [jobs.prepare({}) for _ in range(2)], []
+    for folder, words in zip(folders, (["60", "60"], ["3", "6"]), strict=True):
+        (folder / "lock").touch()
+        with (folder / "lock").open("r+b") as lock:
+            command = [sys.executable, "-c", program, str(folder), *words]
+            started.append(
+                subprocess.Popen(
+                    [sys.executable, "-c", bounded, str(folder), str(lock.fileno()), *command],
+                    pass_fds=[lock.fileno()],
+                )
+            )
+    for process in started:
+        process.wait(60)
+    greedy, modest = (json.loads((folder / "ended.json").read_text()) for folder in folders)
+    assert greedy["no_space"] is True
+    assert modest["exit_code"] == 0
+    record = {"kind": "stylize", "title": "t", "created": 1.5, "order": {}}
+    (folders[0] / "job.json").write_text(json.dumps(record))
+    found = jobs.find(folders[0].name)
+    assert found is not None
+    assert found.state is JobState.FAILED
+    assert "discard" in (found.error or "")
+
+
+def test_a_job_is_not_gone_on_with_where_all_files_take_too_much_room(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = done_before()
+    (job.folder / "picture.png").write_bytes(bytes(20_000))
+    monkeypatch.setattr(jobs, "MOST_BYTES_KEPT", 10_000)
+    with pytest.raises(AppError, match="discard pictures"):
+        jobs.go_on(job, ["true"], Asked())

@@ -106,8 +106,7 @@ def test_a_line_becomes_a_sentence(line: str, shown_as: str | None) -> None:
     ("memory", "room"), [(0, "1 MB"), (3e6, "3 MB"), (4.4e7, "44 MB"), (6e8, "0.6 GB")]
 )
 def test_a_plan_says_no_memory_of_nothing(memory: float, room: str) -> None:
-    plan = {"memory": memory, "seconds": 40, "scales": []}
-    assert wording.plan(plan) == f"about 40 s and {room} of memory"
+    assert wording.plan(40, memory, False) == f"about 40 s and {room} of memory"
 
 
 def test_the_page_does_not_tell_of_options() -> None:

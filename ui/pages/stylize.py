@@ -1,5 +1,6 @@
 """Stylize: paint a photograph in the manner of other pictures, in the background."""
 
+import io
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ import streamlit as st
 from PIL import Image
 
 from data.errors import AppError
+from data.files import sha256_of
 from data.images import load_image
 from style.config import Region, StyleConfig
 from ui import (
@@ -77,7 +79,7 @@ def _start(
     content: Upload, styles: Sequence[Style], config: StyleConfig, regions: Sequence[Region[Given]]
 ) -> Job:
     """Start painting once, however often the button was clicked."""
-    order = (content.id, *(style.id for style in styles), config, *regions)
+    order = (content.id, *(style.id for style in styles), config, *map(_summed_up, regions))
     # A plain dictionary: what is written into it stays even when a second click ends this run.
     desk: dict[str, Any] = st.session_state.setdefault("orders", {"order": None, "job": None})
     with components.at_work("Starting"):
@@ -88,6 +90,13 @@ def _start(
         job = tasks.stylize(resources.settings(), content.content, given, config, regions)
         desk["order"], desk["job"] = order, job.id
         return job
+
+
+def _summed_up(region: Region[Given]) -> tuple[object, ...]:
+    """What tells a region from others, without its pictures, which a session does not keep."""
+    parts = (region.mask, region.style)
+    sums = [sha256_of(part) if isinstance(part, bytes) else part for part in parts]
+    return (*sums, region.strength)
 
 
 def _easel() -> None:
@@ -141,18 +150,20 @@ def _running(identity: str) -> None:
     plan = reports.plan(job)
     if progress is None:
         # Before the first steps have been timed, the plan is all that is known.
-        takes = "" if plan is None else f" Takes {wording.plan(plan)}."
+        takes = ""
+        if plan is not None:
+            takes = f" Takes {wording.plan(plan.seconds, plan.memory, plan.in_tiles)}."
         doing = "Loading the network …" if plan is None else "The first step …"
         st.progress(0.0, text=doing + takes)
     else:
         left = progress.seconds_left
         if left is None and plan is not None:
-            left = plan["seconds"]
+            left = plan.seconds
         time_left = "" if left is None else f" · about {wording.duration(left)} left"
         text = f"Step {progress.step} of {progress.total}"
         text += " · stopping …" if job.cancelled else time_left
         st.progress(progress.step / progress.total, text=text)
-    if preview := job.read(tasks.PREVIEW):
+    if preview := _picture(job, tasks.PREVIEW):
         with st.container(key="preview"):
             st.image(preview, alt="What is painted so far", width="stretch")
     if st.button("Cancel", icon=":material/stop_circle:", key="cancel", disabled=job.cancelled):
@@ -168,11 +179,14 @@ def _ended(job: Job) -> None:
         components.refusal(job.error or "it failed")
     elif job.state is JobState.CANCELLED:
         st.info("Cancelled. This is what was painted so far." if picture else "Cancelled.")
+    elif not picture:
+        components.refusal("what was painted cannot be read any more: discard it, paint it anew")
     if picture:
-        before, after = memory.remembered(
-            "pair", f"{job.id} {job.created}", lambda: _pair(job, name)
-        )
-        components.before_and_after(before, after)
+        with components.refusals_shown():
+            before, after = memory.remembered(
+                "pair", f"{job.id} {job.created}", lambda: _pair(job, name)
+            )
+            components.before_and_after(before, after)
         progress = reports.progress(job)
         # A preview is some steps older than what the job last said of itself.
         steps = (
@@ -184,6 +198,9 @@ def _ended(job: Job) -> None:
         if finished and (faces := portraits.told_by(job)):
             show = st.caption if all(face.same_person for face in faces) else st.warning
             show(wording.literal(portraits.verdicts(faces)))
+    if amount := reports.unreadable(job):
+        lines = wording.count(amount, "line")
+        st.caption(f":material/info: {lines} of what this job said of itself could not be read.")
     with st.container(horizontal=True):
         if picture:
             st.download_button(
@@ -197,8 +214,9 @@ def _ended(job: Job) -> None:
             )
         goes_on = job.state is not JobState.DONE and tasks.goes_on(job)
         if goes_on and st.button("Go on painting", icon=":material/resume:"):
-            tasks.go_on(resources.settings(), job)
-            st.rerun()
+            with components.refusals_shown():
+                tasks.go_on(resources.settings(), job)
+                st.rerun()
         if job.kept:
             st.button(
                 "Kept",
@@ -230,9 +248,20 @@ def _ended(job: Job) -> None:
 def _painted(job: Job) -> tuple[str, bytes | None]:
     """What a job has painted, by file name: the picture, or else the last preview of it."""
     for name in (tasks.PICTURE, tasks.PREVIEW):
-        if content := job.read(name):
+        if content := _picture(job, name):
             return name, content
     return tasks.PICTURE, None
+
+
+def _picture(job: Job, name: str) -> bytes | None:
+    """One of a job's pictures, if it is there and is one: a file may be damaged."""
+    content = job.read(name)
+    if content is not None:
+        try:
+            Image.open(io.BytesIO(content), formats=("PNG", "JPEG")).close()
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            return None
+    return content
 
 
 def _pair(job: Job, name: str) -> tuple[Image.Image, Image.Image]:
