@@ -1,5 +1,6 @@
 """All presets as small pictures, to choose from by clicks."""
 
+from collections.abc import Collection
 from typing import Any
 
 import streamlit as st
@@ -103,7 +104,11 @@ def choose(label: str, *, key: str, most: int) -> list[str]:
     from style.presets.shelf import COLUMNS, SHEET
 
     state: dict[str, Any] = st.session_state.get(key) or memory.begins_with(key, {})
-    chosen = state.get("chosen", st.query_params.get_all(key)) or []
+    known = {preset.name for preset in PRESETS}
+    chosen = _known(state.get("chosen", st.query_params.get_all(key)), known)[:most]
+    if memory.page_was_entered() and chosen != st.query_params.get_all(key):
+        # Another page has taken them out of the address, where a reload looks for them.
+        st.query_params[key] = chosen
     result = _tiles(
         key=key,
         data={
@@ -119,9 +124,13 @@ def choose(label: str, *, key: str, most: int) -> list[str]:
         default={"chosen": chosen},
         on_chosen_change=lambda: None,
     )
-    known = {preset.name for preset in PRESETS}
-    named = [name for name in result.get("chosen") or [] if name in known]  # a browser's word
-    return list(dict.fromkeys(named))[:most]
+    return _known(result.get("chosen"), known)[:most]
+
+
+def _known(named: object, known: Collection[str]) -> list[str]:
+    """What is known of what a browser or an address names, each once."""
+    found = [name for name in named if name in known] if isinstance(named, list) else []
+    return list(dict.fromkeys(found))
 
 
 def names() -> list[str]:

@@ -83,7 +83,11 @@ def styles() -> list[Style]:
 
 
 def painting(chosen: Sequence[Style]) -> tuple["BackboneDescription", StyleConfig]:
-    """The network and the settings of the picture; the rarer ones are folded away."""
+    """The network and the settings of the picture; the rarer ones are folded away.
+
+    Each field begins as usual: what is chosen is kept in the address, which has nothing of what is
+    as it begins, and outlives another page and a reload there.
+    """
     mix = _shares(chosen)
     quality = _quality()
     usual = settings_of(quality)
@@ -91,7 +95,7 @@ def painting(chosen: Sequence[Style]) -> tuple["BackboneDescription", StyleConfi
         "Strength",
         min_value=0.0,
         max_value=1.0,
-        value=memory.begins_with("strength", 0.5),
+        value=0.5,
         step=0.05,
         key="strength",
         bind="query-params",
@@ -100,7 +104,7 @@ def painting(chosen: Sequence[Style]) -> tuple["BackboneDescription", StyleConfi
     colours = st.segmented_control(
         "Colours",
         list(Colors),
-        default=memory.begins_with("colours", Colors.STYLE),
+        default=Colors.STYLE,
         key="colours",
         bind="query-params",
         format_func=_COLOURS.__getitem__,
@@ -108,7 +112,7 @@ def painting(chosen: Sequence[Style]) -> tuple["BackboneDescription", StyleConfi
     )
     keep = st.toggle(
         "Keep faces recognisable",
-        value=memory.begins_with("keep", False),
+        value=False,
         key="keep",
         bind="query-params",
         help="Paints faces more gently, checks who is in the picture, and paints on if need be.",
@@ -131,7 +135,7 @@ def _quality() -> Quality:
     chosen = st.segmented_control(
         "Quality",
         list(Quality),
-        default=memory.begins_with("quality", Quality.BALANCED),
+        default=Quality.BALANCED,
         key="quality",
         bind="query-params",
         format_func=str.capitalize,
@@ -148,7 +152,6 @@ def _advanced(quality: Quality) -> tuple["BackboneDescription", dict[str, object
     method = st.selectbox(
         "How the photograph's colours are kept",
         list(_METHODS),
-        index=list(_METHODS).index(memory.begins_with("color-method", next(iter(_METHODS)))),
         key="color-method",
         bind="query-params",
         format_func=_METHODS.__getitem__,
@@ -158,7 +161,7 @@ def _advanced(quality: Quality) -> tuple["BackboneDescription", dict[str, object
         "Size of strokes",
         0.25,
         2.0,
-        memory.begins_with("style-scale", 1.0),
+        1.0,
         0.25,
         key="style-scale",
         bind="query-params",
@@ -168,7 +171,7 @@ def _advanced(quality: Quality) -> tuple["BackboneDescription", dict[str, object
         "Seed",
         min_value=0,
         max_value=2**31,
-        value=memory.begins_with("seed", 0),
+        value=0,
         key="seed",
         bind="query-params",
     )
@@ -176,7 +179,7 @@ def _advanced(quality: Quality) -> tuple["BackboneDescription", dict[str, object
     size = left.select_slider(
         "Size in pixels",
         _SIZES,
-        value=memory.begins_with(f"size-{quality}", usual["size"]),
+        value=usual["size"],
         key=f"size-{quality}",
         bind="query-params",
     )
@@ -184,17 +187,15 @@ def _advanced(quality: Quality) -> tuple["BackboneDescription", dict[str, object
         "Steps",
         min_value=10,
         max_value=5000,
-        value=memory.begins_with(f"steps-{quality}", usual["steps"]),
+        value=usual["steps"],
         step=10,
         key=f"steps-{quality}",
         bind="query-params",
     )
     painters = [network for network in resources.networks() if network.spec.style_taps]
-    before = memory.begins_with("network", painters[0])
     network = st.selectbox(
         "Network",
         painters,
-        index=painters.index(before) if before in painters else 0,
         key="network",
         bind="query-params",
         format_func=lambda it: it.spec.name if it.weights else f"{it.spec.name} (no weights yet)",
@@ -217,7 +218,13 @@ def _shares(chosen: Sequence[Style]) -> tuple[float, ...]:
     columns = st.columns(2, gap="medium")
     shares = [
         columns[number % 2].slider(
-            f"Share of {wording.plain(style.name)}", 5, 100, 50, 5, key=f"share-{style.id}"
+            f"Share of {wording.plain(style.name)}",
+            5,
+            100,
+            50,
+            5,
+            key=f"share-{style.id}",
+            bind="query-params" if isinstance(style.given, str) else None,
         )
         for number, style in enumerate(chosen)
     ]

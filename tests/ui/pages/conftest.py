@@ -1,7 +1,7 @@
 """The page with a recognition service that plays its part: no network is loaded."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from streamlit.testing.v1 import AppTest
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.testing.v1 import AppTest, local_script_runner
 
 import ui
 from data.errors import AppError, ArgumentError, GalleryError
@@ -94,6 +95,10 @@ class PlayedService:
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     ids: dict[str, int] = field(default_factory=dict)
     asked_groups: tuple[str, ...] = ()
+    decided_for: list[tuple[str, ...]] = field(default_factory=list)
+    searches: list[list[int]] = field(default_factory=list)
+    comparisons: int = 0
+    notes: tuple[str, ...] = ()
     excluding: bool = False
 
     def load(self) -> None:
@@ -108,6 +113,7 @@ class PlayedService:
         groups: Sequence[str] = (),
         person: PersonSummary | None = None,
     ) -> Decision:
+        self.decided_for.append(tuple(groups))
         if self.refusal_to_decide:
             raise self.refusal_to_decide
         origin, limit, doubt = Origin.WEIGHTS, self.limit, None
@@ -193,7 +199,11 @@ class PlayedService:
         self.done.append(f"'{name}' and '{other}' said to be two people")
 
     def look_alikes(self) -> list[LookAlikes]:
-        return self.alike
+        self.comparisons += 1
+        return list(self.alike)
+
+    def note_search(self, people: Sequence[int]) -> None:
+        self.searches.append(list(people))
 
     def not_this_person(self, who: int, image: object, *, face: int | None = None) -> None:
         person = self.name_of(who)
@@ -263,10 +273,12 @@ class PlayedService:
                     person=person,
                     quality=self.quality,
                     warnings=self.warnings,
+                    named=(999,) if self.warnings else (),
                 )
                 for position in range(1, len(images) + 1)
                 if position not in self.skipped
             ),
+            notes=self.notes,
         )
 
     def rename(self, who: int, new: str) -> None:
@@ -355,6 +367,14 @@ def _picture(colour: str = "teal", size: tuple[int, int] = (64, 64)) -> bytes:
     return file.getvalue()
 
 
+@pytest.fixture(autouse=True)
+def uploaded(monkeypatch: pytest.MonkeyPatch) -> MemoryUploadedFileManager:
+    """Keeps what was uploaded from one run of a page to the next, as a server does."""
+    manager = MemoryUploadedFileManager("/mock/upload")
+    monkeypatch.setattr(local_script_runner, "MemoryUploadedFileManager", lambda _: manager)
+    return manager
+
+
 @pytest.fixture
 def picture() -> Callable[..., bytes]:
     """Makes a picture file."""
@@ -402,11 +422,12 @@ def clicked(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
 
 
 @pytest.fixture
-def open_page(service: PlayedService) -> Callable[[str], AppTest]:
-    """Opens one page of the whole application; it must not have failed."""
+def open_page(service: PlayedService) -> Callable[..., AppTest]:
+    """Opens one page of the whole application, perhaps by an address that says more."""
 
-    def open_one(name: str) -> AppTest:
+    def open_one(name: str, query: Mapping[str, object] | None = None) -> AppTest:
         page = AppTest.from_file(_APP, default_timeout=60).run()
+        page.query_params.update(query or {})
         page.switch_page(f"ui/pages/{name}.py").run()
         assert not page.exception
         return page

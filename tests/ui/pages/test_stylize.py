@@ -429,3 +429,38 @@ def test_a_mask_that_is_no_picture_is_refused_and_the_form_stays(easel, picture,
     assert not easel.exception
     assert len(easel.error) == 1
     assert any(button.label == "Paint" for button in easel.button)
+
+
+def held(page):
+    """What every field of the form holds, by its key."""
+    kinds = (page.slider, page.select_slider, page.number_input, page.selectbox, page.toggle)
+    fields = [field for kind in kinds for field in kind] + list(page.button_group)
+    return {field.key: field.value for field in fields}
+
+
+def test_choices_that_outlived_another_page_outlive_a_reload_after_that(easel, choose, open_page):
+    """Every field of the form but uploads, which a browser does not hand over twice."""
+    choose("mosaic", "waves")
+    easel.slider(key="strength").set_value(0.8)
+    easel.button_group(key="quality").set_value(Quality.FINE)
+    easel.button_group(key="colours").set_value(Colors.CONTENT)
+    easel.toggle(key="keep").set_value(True)
+    easel.run()
+    easel.selectbox(key="color-method").set_value(ColorMethod.LAB)
+    easel.slider(key="style-scale").set_value(1.5)
+    easel.number_input(key="seed").set_value(9)
+    easel.select_slider(key="size-fine").set_value(768)
+    easel.number_input(key="steps-fine").set_value(120)
+    easel.slider(key="share-mosaic").set_value(75)
+    easel.slider(key="share-waves").set_value(25).run()
+    easel.selectbox(key="network").select_index(1).run()
+    chosen = held(easel)
+    assert len(chosen) >= 12
+    assert not chosen.items() & held(open_page("stylize")).items()  # none of them is as usual
+    for other in ("verify", "people"):
+        easel.switch_page(f"ui/pages/{other}.py").run()
+        easel.switch_page("ui/pages/stylize.py").run()
+    easel.run()
+    assert held(easel) == chosen
+    reloaded = open_page("stylize", easel.query_params)
+    assert held(reloaded) == chosen
