@@ -44,10 +44,23 @@ class Watch:
     others: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """What is odd about a photograph.
+
+    Attributes:
+        lines: In words, a line each.
+        named: The others whom these lines name, by id.
+    """
+
+    lines: tuple[str, ...]
+    named: tuple[int, ...] = ()
+
+
 def noticed(
     gallery: AnyGallery, name: str, templates: Sequence[Template], watch: Watch
-) -> list[tuple[str, ...]]:
-    """Say what is odd about each of a person's new photographs, a line each.
+) -> list[Noticed]:
+    """Say what is odd about each of a person's new photographs.
 
     Args:
         gallery: They are enrolled in it by now.
@@ -59,7 +72,7 @@ def noticed(
     digests, embeddings = gallery.templates_of(name)
     before = embeddings[[digest not in new for digest in digests]]
     vectors: Embeddings = np.stack([template.embedding for template in templates])
-    lines = []
+    told = []
     for position, template in enumerate(templates):
         to_new = vectors @ template.embedding  # (N,)
         earlier = max(_most(before @ template.embedding), _most(to_new[:position]))
@@ -67,15 +80,21 @@ def noticed(
         found = [f"the face is {what}" for what in _shortcomings(template)]
         if earlier >= SAME_FACE:
             found.append(f"almost the same picture as another one of '{name}': it adds little")
-        found += _likeness(gallery, name, template, closest, watch)
-        lines.append(tuple(found))
-    return lines
+        if watch.threshold is not None and _ALONE < closest < watch.threshold:
+            found.append(
+                f"unlike the other photographs of '{name}' (similarity {closest:.2f}, wanted "
+                f"{watch.threshold:.2f}): is it the same person?"
+            )
+        others = _more_like(gallery, name, template, closest, watch)
+        found += [line for _, line in others]
+        told.append(Noticed(tuple(found), tuple(who for who, _ in others if who is not None)))
+    return told
 
 
-def _likeness(
+def _more_like(
     gallery: AnyGallery, name: str, template: Template, closest: float, watch: Watch
-) -> list[str]:
-    """Say whether a photograph is unlike the person's own, or more like somebody else's.
+) -> list[tuple[int | None, str]]:
+    """Say to whom else a photograph is more like than to the person's own: their id, and a line.
 
     Args:
         gallery: Who the others are.
@@ -84,24 +103,18 @@ def _likeness(
         closest: Its similarity to the closest of the person's others; see `_most`.
         watch: What to look for.
     """
-    if watch.threshold is None:
+    if watch.threshold is None or not watch.others:
         return []
-    found = []
-    if _ALONE < closest < watch.threshold:
-        found.append(
-            f"unlike the other photographs of '{name}' (similarity {closest:.2f}, wanted "
-            f"{watch.threshold:.2f}): is it the same person?"
+    more = "more like" if closest > _ALONE else "like"
+    return [
+        (
+            match.person_id,
+            f"{more} '{match.person}' (similarity {match.cosine_similarity:.2f}): one person "
+            "under two names? `likeness people check` compares everybody",
         )
-    if watch.others:
-        for match in gallery.search(template.embedding[None], 2)[0]:
-            value = match.cosine_similarity
-            if match.person != name and value >= max(watch.threshold, closest):
-                more = "more like" if closest > _ALONE else "like"
-                found.append(
-                    f"{more} '{match.person}' (similarity {value:.2f}): one person under two "
-                    "names? `likeness people check` compares everybody"
-                )
-    return found
+        for match in gallery.search(template.embedding[None], 2)[0]
+        if match.person != name and match.cosine_similarity >= max(watch.threshold, closest)
+    ]
 
 
 def _most(similarities: Embeddings) -> float:
@@ -213,10 +226,16 @@ def kept_photographs(
     """
     if not photographs:
         return ()
-    warnings = noticed(gallery(), name, [template for _, template, _ in photographs], terms.watch)
+    found = noticed(gallery(), name, [template for _, template, _ in photographs], terms.watch)
     return tuple(
-        Kept(image=image, person=name, quality=template.quality, warnings=odd + lines)
-        for (image, template, odd), lines in zip(photographs, warnings, strict=True)
+        Kept(
+            image=image,
+            person=name,
+            quality=template.quality,
+            warnings=odd + told.lines,
+            named=told.named,
+        )
+        for (image, template, odd), told in zip(photographs, found, strict=True)
         if template.quality is not None
     )
 

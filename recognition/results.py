@@ -314,12 +314,14 @@ class Kept:
         quality: How well its face can be recognised.
         warnings: What is odd about it, a line each: the file, poor quality, unlike the person's
             others, almost the same as one of them, or more like somebody else.
+        named: The others whom the warnings name, by id.
     """
 
     image: str
     person: str
     quality: Quality
     warnings: tuple[str, ...] = ()
+    named: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -302,7 +302,7 @@ def decision(
     except ArgumentError:
         return None
     if found.doubt is not None:
-        st.warning(wording.literal(found.doubt), icon=":material/tune:")
+        st.warning(wording.sentence(found.doubt), icon=":material/tune:")
     return found
 
 

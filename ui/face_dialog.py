@@ -11,7 +11,7 @@ from recognition.faces.quality import shortcomings
 from recognition.results import IdentifiedFace, PersonSummary
 from recognition.service import RecognitionService
 
-from . import components, wording
+from . import components, resources, wording
 from .audience import serves_others
 
 if TYPE_CHECKING:
@@ -119,10 +119,12 @@ def _enrol(
     """
     if name is None:
         raise ArgumentError("no name yet: type one, or choose somebody")
+    resources.allow_search(1)
     with components.at_work("Enrolling"):
         enrolment = service.enroll(
             name, [face.photograph], face=face.place + 1, any_quality=any_quality
         )
+    resources.note_enrolment(service, enrolment)
     skipped = next(iter(enrolment.skipped), None)
     if skipped is None or skipped.enrolled_before:
         components.done(f"{wording.shorten(name)} is enrolled by that face.")

@@ -6,7 +6,9 @@ from functools import partial
 from importlib.util import find_spec
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from data.errors import AppError
 from data.formats import disguised
 from recognition.results import PersonSummary
 
@@ -30,19 +32,55 @@ MOST_LISTED = 100
 """People from whom one is chosen in one list."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Upload:
     """A file that a visitor has handed over.
+
+    Its bytes stay with Streamlit, which knows how many each session holds, and `ui.limits` bounds
+    them; what a session remembers of a file is this.
 
     Attributes:
         id: Another one for every upload.
         name: What the visitor's browser calls it: shown, and never used as a path.
-        content: Its bytes, not yet looked at.
     """
 
     id: str
     name: str
-    content: bytes
+
+    @property
+    def content(self) -> bytes:
+        """Its bytes, not yet looked at.
+
+        Raises:
+            AppError: They are not there any more.
+        """
+        found = _held(self.id)
+        if found is None:
+            raise AppError(f"{wording.shorten(self.name)} is not here any more: add it again")
+        return found
+
+    @property
+    def is_there(self) -> bool:
+        """Whether its bytes are."""
+        return _held(self.id) is not None
+
+
+def _held(identity: str) -> bytes | None:
+    """The bytes of an upload of this session."""
+    context = get_script_run_ctx()
+    if context is None:
+        return None
+    files = context.uploaded_file_mgr.get_files(context.session_id, [identity])
+    return files[0].data if files else None
+
+
+def drop(given: Iterable[Upload]) -> None:
+    """Let the bytes of uploads go, which nobody needs any more."""
+    context = get_script_run_ctx()
+    if context is not None:
+        remove = getattr(context.uploaded_file_mgr, "remove_file", None)
+        for upload in given if remove else ():
+            remove(context.session_id, upload.id)
 
 
 def uploads(
@@ -53,7 +91,7 @@ def uploads(
         label, type=PICTURE_KINDS, accept_multiple_files=several, key=key, help=help
     )
     files = given if isinstance(given, list) else [given] if given else []
-    now = [Upload(id=file.file_id, name=file.name, content=file.getvalue()) for file in files]
+    now = [Upload(file.file_id, file.name) for file in files]
     taken = _with_those_before(key, now, several=several)
     if len(taken) > MOST_UPLOADS:
         st.warning(
@@ -64,20 +102,34 @@ def uploads(
     return [upload for upload in taken[:MOST_UPLOADS] if _is_what_it_says(upload)]
 
 
-def forget(key: str) -> None:
-    """Forget what was handed over in a field that is not shown any more."""
-    st.session_state.get("handed-over", {}).pop(key, None)
+def forget(key: str, *, but: Iterable[Upload] = ()) -> None:
+    """Forget what was handed over in a field that is not shown any more.
+
+    Args:
+        key: The field's.
+        but: Of which uploads the bytes are needed still.
+    """
+    needed = {upload.id for upload in but}
+    slot = _slots().pop(key, {})
+    drop(upload for part in slot.values() for upload in part if upload.id not in needed)
+
+
+def _slots() -> dict[str, dict[str, list[Upload]]]:
+    """What was handed over in each field: when its page was left, and now."""
+    slots: dict[str, dict[str, list[Upload]]] = st.session_state.setdefault("handed-over", {})
+    return slots
 
 
 def _with_those_before(key: str, now: list[Upload], *, several: bool) -> list[Upload]:
     """What is on a field, with what was on it when its page was left, which is shown below it."""
-    handed_over: dict[str, dict[str, list[Upload]]] = st.session_state.setdefault("handed-over", {})
-    slot = handed_over.setdefault(key, {"before": [], "now": []})
+    slot = _slots().setdefault(key, {"before": [], "now": []})
     if memory.page_was_entered():
         slot["before"] += slot["now"]
     slot["now"] = now
     if now and not several:
+        drop(slot["before"])
         slot["before"] = []
+    slot["before"] = [upload for upload in slot["before"] if upload.is_there]
     if slot["before"]:
         with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
             for upload in slot["before"]:
@@ -93,6 +145,7 @@ def _with_those_before(key: str, now: list[Upload], *, several: bool) -> list[Up
 
 def _take_away(slot: dict[str, list[Upload]], upload: Upload) -> None:
     slot["before"] = [one for one in slot["before"] if one.id != upload.id]
+    drop([upload])
 
 
 def _is_what_it_says(upload: Upload) -> bool:
@@ -123,9 +176,7 @@ def photographs(*, key: str, several: bool = True) -> list[Upload]:
     if source != "Camera":
         return uploads(label, key=f"{key}-files", several=several)
     shot = st.camera_input("Camera", key=f"{key}-camera", label_visibility="collapsed")
-    shots = (
-        [Upload(id=shot.file_id, name="from the camera", content=shot.getvalue())] if shot else []
-    )
+    shots = [Upload(shot.file_id, "from the camera")] if shot else []
     return _with_those_before(f"{key}-camera", shots, several=False)
 
 

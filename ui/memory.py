@@ -8,19 +8,28 @@ import streamlit as st
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 
+_MOST_REMEMBERED = 128  # values: some hundred pictures of a page that is long
+_LONGEST = 2000  # characters of what a field holds that outlives its page
+_NOTHING = object()
+
 
 def remembered(slot: str, key: Hashable, compute: Callable[[], Value]) -> Value:
     """A value that is computed once and again only when its key changes.
 
     Args:
-        slot: Where this session keeps it: one value a slot.
+        slot: Where this session keeps it: one value a slot, and of slots the last used ones.
         key: What it depends on.
         compute: Makes it.
     """
     memory: dict[str, tuple[Hashable, Any]] = st.session_state.setdefault("memory", {})
-    if slot not in memory or memory[slot][0] != key:
-        memory[slot] = (key, compute())
-    value: Value = memory[slot][1]
+    kept = memory.get(slot)
+    if kept is None or kept[0] != key:
+        kept = (key, compute())
+    memory.pop(slot, None)
+    memory[slot] = kept  # the last one now
+    while len(memory) > _MOST_REMEMBERED:
+        del memory[next(iter(memory))]
+    value: Value = kept[1]
     return value
 
 
@@ -33,8 +42,9 @@ def note_page(name: str) -> None:
         name: Tells the page from the others.
     """
     for key, field in _fields().items():
-        if key in st.session_state:
-            field["last"] = st.session_state[key]
+        value = st.session_state.get(key, _NOTHING)
+        if value is not _NOTHING and not (isinstance(value, str) and len(value) > _LONGEST):
+            field["last"] = value
     st.session_state["page-entered"] = st.session_state.get("page") != name
     st.session_state["page"] = name
 

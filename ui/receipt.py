@@ -14,9 +14,9 @@ import streamlit as st
 from recognition.results import Enrolment, FailedImage, PersonSummary
 from recognition.service import RecognitionService
 
-from . import components, face_dialog, memory, wording
+from . import components, face_dialog, memory, resources, wording
 from .components import Frame
-from .fields import Upload
+from .fields import Upload, drop
 
 if TYPE_CHECKING:
     from recognition.faces.pipeline import DetectedFace
@@ -93,6 +93,11 @@ class Receipt:
     notes: list[str] = field(default_factory=list)
 
     @property
+    def uploads(self) -> list[Upload]:
+        """The photographs that were left out."""
+        return [left.upload for left in self.left]
+
+    @property
     def can_be_settled(self) -> bool:
         """Whether something was enrolled, or can be from here."""
         return bool(self.amount) or any(left.can_be_settled for left in self.left)
@@ -113,6 +118,7 @@ def enrol(
     Raises:
         AppError: The service refuses all of them.
     """
+    resources.allow_search(len(photographs))
     seen = service.look([upload.content for upload in photographs], progress=progress)
     receipt = Receipt(number=number, name=name)
     left = [
@@ -148,16 +154,20 @@ def _note(
     receipt.notes += enrolment.notes
     name = enrolment.enrolled[0].person if enrolment.enrolled else receipt.name.strip()
     receipt.person = next((one for one in service.people() if one.name == name), receipt.person)
+    resources.note_enrolment(service, enrolment)
 
 
 def _settle(
     service: RecognitionService, receipt: Receipt, left: Left, *, any_quality: bool = False
 ) -> None:
     """Enrol a photograph that was left out, now that it is said how."""
+    resources.allow_search(1)
     name = receipt.person.name if receipt.person else receipt.name
     enrolment = service.enroll(name, [left.seen], face=left.face, any_quality=any_quality)
     receipt.left = [other for other in receipt.left if other is not left]
     _note(service, receipt, [left], enrolment)
+    if left not in receipt.left:
+        drop([left.upload])
 
 
 def current(receipt: Receipt, people: Sequence[PersonSummary]) -> Receipt | None:
@@ -258,7 +268,7 @@ def _left_out(service: RecognitionService, receipt: Receipt, left: Left, name: s
             st.rerun()
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        if not isinstance(left.seen, FailedImage):
+        if not isinstance(left.seen, FailedImage) and left.upload.is_there:
             st.image(
                 memory.remembered(f"left-{key}", left.upload.id, partial(_shown, left.upload)).url,
                 alt=wording.shorten(left.upload.name),

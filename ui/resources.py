@@ -28,6 +28,7 @@ from .unlocking import lock_bar as lock_bar_of
 
 if TYPE_CHECKING:  # these bring torch, for which a page that opens need not wait
     from backbones.catalogue import BackboneDescription
+    from recognition.results import Enrolment
     from recognition.service import RecognitionService
 
 _A_DAY = 24 * 3600  # seconds
@@ -89,8 +90,24 @@ def note_search(service: "RecognitionService", people: Iterable[int | None]) -> 
         service.note_search(sorted({who for who in people if who is not None}))
 
 
+def note_enrolment(service: "RecognitionService", enrolment: "Enrolment") -> None:
+    """The same for an enrolment, which compares each photograph with everybody enrolled."""
+    if serves_others() and enrolment.kept:
+        names = {one.person for one in enrolment.enrolled}
+        note_search(
+            service,
+            [
+                *(one.person_id for one in service.people() if one.name in names),
+                *(who for kept in enrolment.kept for who in kept.named),
+            ],
+        )
+
+
 def allow_search(photographs: int) -> None:
     """Where others are served, refuse more photographs than may be compared in a minute.
+
+    Whatever tells somebody who is like whom is such a comparison: a search, an enrolment that warns
+    of others who are alike, and a comparison of everybody enrolled.
 
     Raises:
         AppError: There have been too many.

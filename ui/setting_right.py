@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import streamlit as st
 
-from recognition.results import LookAlikes, PersonSummary, PhotographSummary
+from recognition.results import LookAlikes, Operation, PersonSummary, PhotographSummary
 from recognition.service import RecognitionService
 
-from . import components, fields, memory, wording
+from . import components, fields, memory, resources, wording
+from .audience import serves_others
+from .limits import MOST_A_MINUTE
 
 _PHOTOGRAPHS = 24  # at once
 _WIDTH = 96  # px of a face
@@ -43,10 +46,11 @@ def photographs(service: RecognitionService, people: Sequence[PersonSummary]) ->
             for photograph in memory.first_of(own, key="photographs", size=_PHOTOGRAPHS):
                 _photograph(service, who, photograph)
         memory.more_button(own, key="photographs", size=_PHOTOGRAPHS)
-        st.caption(
-            "“Closest” is the similarity to the most similar of the others: a low one may be "
-            "somebody else’s photograph, one of 0.99 is almost the same picture."
-        )
+        if not serves_others():
+            st.caption(
+                "“Closest” is the similarity to the most similar of the others: a low one may be "
+                "somebody else’s photograph, one of 0.99 is almost the same picture."
+            )
         if len(own) > 1:
             _hand_over(service, who, own, people)
 
@@ -55,7 +59,7 @@ def _photograph(service: RecognitionService, who: int, photograph: PhotographSum
     with st.container(width=_WIDTH, gap="xxsmall"):
         if thumbnail := service.thumbnail(who, photograph.number):
             st.image(thumbnail, alt=f"Photograph {photograph.number}", width=_WIDTH)
-        closest = photograph.cosine_similarity
+        closest = None if serves_others() else photograph.cosine_similarity
         number = f"No. {photograph.number}"
         st.caption(number if closest is None else f"{number}, closest {wording.number(closest)}")
         st.caption(wording.literal(wording.quality_words(photograph.quality)))
@@ -88,20 +92,19 @@ def _hand_over(
 
 
 def look_alikes(service: RecognitionService, people: Sequence[PersonSummary]) -> None:
-    """On request, compare everybody with everybody, and show who is alike."""
+    """On request, compare everybody with everybody, once, and show who is alike."""
     with st.expander("Who looks alike?", icon=":material/group_search:"):
         st.caption(
             "People who look alike are easily mistaken. One person under two names is made one by "
             "“Merge into”, under “Change”."
         )
-        state = (tuple(people), service.operations()[:1])
-        asked: dict[str, object] = st.session_state.setdefault("alike", {"of": None})
+        found: dict[str, Any] = st.session_state.setdefault("alike", {"of": None, "pairs": []})
         if st.button("Compare everybody", key="compare-everybody"):
-            asked["of"] = state
-        if asked["of"] != state:
+            with components.refusals_shown():
+                _compare(service, people, found)
+        if found["of"] != _state(service, people):
             return
-        with components.at_work("Comparing"):
-            pairs = service.look_alikes()
+        pairs: list[LookAlikes] = found["pairs"]
         if not pairs:
             st.success(
                 "Nobody is so alike that it would not be by chance.", icon=":material/check:"
@@ -112,20 +115,51 @@ def look_alikes(service: RecognitionService, people: Sequence[PersonSummary]) ->
             st.caption(f"{len(pairs) - _PAIRS} more: likeness people check lists all.")
 
 
+def _compare(
+    service: RecognitionService, people: Sequence[PersonSummary], found: dict[str, Any]
+) -> None:
+    """Compare everybody with everybody, and put down what was found.
+
+    Raises:
+        AppError: The service refuses, or too much was compared in the last minute.
+    """
+    found["of"] = None
+    # Everybody is searched for; of what may be compared in a minute that takes half at most.
+    resources.allow_search(min(len(people), MOST_A_MINUTE // 2))
+    with components.at_work("Comparing"):
+        found["pairs"] = _told(service.look_alikes())
+    found["of"] = _state(service, people)
+    resources.note_search(
+        service, (who for one in found["pairs"] for who in (one.person_id, one.other_id))
+    )
+
+
+def _told(pairs: Sequence[LookAlikes]) -> list[LookAlikes]:
+    """Those who are alike, the most alike first; to others than the owner by name."""
+    if serves_others():
+        return sorted(pairs, key=lambda pair: (pair.person, pair.other))
+    return list(pairs)
+
+
+def _state(
+    service: RecognitionService, people: Sequence[PersonSummary]
+) -> tuple[tuple[PersonSummary, ...], tuple[Operation, ...]]:
+    """What a comparison of everybody holds for."""
+    return tuple(people), service.operations()[:1]
+
+
 def _pair(service: RecognitionService, pair: LookAlikes) -> None:
     """Their two faces that are most alike, how alike, and a button that says that they are two."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         both = pair.person_id, pair.other_id
         names = pair.person, pair.other
-        for who, name, photograph in zip(both, names, pair.photographs, strict=True):
+        shown = (None, None) if serves_others() else pair.photographs
+        for who, name, photograph in zip(both, names, shown, strict=True):
             if thumbnail := service.thumbnail(who, photograph):
                 st.image(thumbnail, alt=wording.shorten(name), width=_ALIKE_WIDTH)
         with st.container(width="stretch", gap=None):
             st.markdown(f"{wording.plain(pair.person)} and {wording.plain(pair.other)}")
-            st.caption(
-                f"{wording.number(pair.cosine_similarity)}, {wording.verdict(pair)}: "
-                f"{100 * pair.share:.0f} % of their pairs of photographs reach the threshold"
-            )
+            st.caption(_how_alike(pair))
         st.button(
             "They are two people",
             key="apart-{}-{}".format(*both),
@@ -133,8 +167,22 @@ def _pair(service: RecognitionService, pair: LookAlikes) -> None:
         )
 
 
+def _how_alike(pair: LookAlikes) -> str:
+    """How alike two people are; to others than the owner the verdict alone."""
+    verdict = wording.verdict(pair)
+    if serves_others():
+        return wording.capital(f"{verdict}.")
+    return (
+        f"{wording.number(pair.cosine_similarity)}, {verdict}: "
+        f"{100 * pair.share:.0f} % of their pairs of photographs reach the threshold"
+    )
+
+
 def _tell_apart(service: RecognitionService, pair: LookAlikes) -> None:
     """Remember that two people are two; the list of others who are alike stays open."""
     service.tell_apart(pair.person_id, pair.other_id)
-    people, _ = st.session_state["alike"]["of"]
-    st.session_state["alike"]["of"] = (people, service.operations()[:1])
+    found = st.session_state["alike"]
+    people, _ = found["of"]
+    found["of"] = _state(service, people)
+    both = pair.person_id, pair.other_id
+    found["pairs"] = [one for one in found["pairs"] if (one.person_id, one.other_id) != both]

@@ -29,7 +29,7 @@ def template(number: int, *vector: float) -> Template:
 def told(gallery: Gallery, name: str, *templates: Template, watch: Watch = WATCH) -> list[str]:
     """Enrol, and say what was noticed, the lines of each photograph joined."""
     assert gallery.enrol(name, templates) == {}
-    return [" | ".join(lines) for lines in noticed(gallery, name, templates, watch)]
+    return [" | ".join(one.lines) for one in noticed(gallery, name, templates, watch)]
 
 
 def test_photographs_of_one_person_are_nothing_odd(gallery: Gallery) -> None:

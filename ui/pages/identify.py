@@ -69,8 +69,10 @@ def _settings(
 
     They are out of the way where the gallery or the weights have a threshold, in sight otherwise.
     """
-    groups = list(st.session_state.get("groups", ()))
-    known = components.decision(service, Use.IDENTIFY, groups=groups)
+    # Others than the owner are judged by one threshold, whichever groups they choose: by several,
+    # the same photograph would tell little by little how alike it is.
+    meant = [] if serves_others() else list(st.session_state.get("groups", ()))
+    known = components.decision(service, Use.IDENTIFY, groups=meant)
     with st.expander("Settings", icon=":material/tune:", expanded=known is None):
         left, right = st.columns(2)
         # Others than the owner are told no list: each entry of it would be a comparison.
@@ -93,7 +95,7 @@ def _settings(
     if known is not None:
         st.caption(wording.literal(wording.capital(wording.decided(known))))
         if known.origin == "weights" and (said := service.threshold_provenance):
-            st.caption(wording.literal(f"Not measured here: {said}"))
+            st.caption(wording.sentence(f"Not measured here: {said}"))
     return top_k, known, groups
 
 

@@ -51,9 +51,10 @@ def _enrolment(service: RecognitionService) -> None:
     desk = _desk()
     if desk["receipt"]:
         with components.refusals_shown():
-            desk["receipt"] = receipt.current(desk["receipt"], service.people())
-            if desk["receipt"] and receipt.show(service, desk["receipt"]):
-                desk["receipt"] = None
+            if receipt.current(desk["receipt"], service.people()) is None:
+                _put_away(desk)
+            elif receipt.show(service, desk["receipt"]):
+                _put_away(desk)
                 st.rerun()
     turn = desk["turn"]
     with st.container(border=True):
@@ -86,12 +87,23 @@ def _enrolment(service: RecognitionService) -> None:
 def _desk() -> dict[str, Any]:
     """What this session has done: its `turn`, and the `receipt` of the last enrolment.
 
+    The numbers of receipts whose form was `emptied` are noted: they alone have their photographs.
+
     A plain dictionary, for what is written into it stays even when a click ends this run.
     """
     desk: dict[str, Any] = st.session_state.setdefault(
-        "desk", {"turn": 0, "receipt": None, "receipts": 0, "busy": threading.Lock()}
+        "desk",
+        {"turn": 0, "receipt": None, "receipts": 0, "emptied": [], "busy": threading.Lock()},
     )
     return desk
+
+
+def _put_away(desk: dict[str, Any]) -> None:
+    """Show the last receipt no more, and let the photographs go that only it has."""
+    last: receipt.Receipt | None = desk["receipt"]
+    if last is not None and last.number in desk["emptied"]:
+        fields.drop(last.uploads)
+    desk["receipt"] = None
 
 
 def _enrol(
@@ -123,11 +135,13 @@ def _enrol(
                 progress=lambda done, total: let_others(),
             )
             desk["receipts"] += 1
+            _put_away(desk)
             desk["receipt"] = made
             if made.can_be_settled:
+                desk["emptied"] = [made.number]
                 desk["turn"] = turn + 1  # the next run shows new, empty fields
-                fields.forget(f"enrol-{turn}-files")
-                fields.forget(f"enrol-{turn}-camera")
+                for source in ("files", "camera"):
+                    fields.forget(f"enrol-{turn}-{source}", but=made.uploads)
 
 
 def _people(service: RecognitionService) -> None:

@@ -64,7 +64,7 @@ def _decision(
     if known is not None:
         st.caption(wording.literal(wording.capital(wording.decided(known))))
         if known.origin == "weights" and (said := service.threshold_provenance):
-            st.caption(wording.literal(f"Not measured here: {said}"))
+            st.caption(wording.sentence(f"Not measured here: {said}"))
     return known
 
 

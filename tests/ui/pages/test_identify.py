@@ -206,7 +206,7 @@ def test_a_calibrated_gallery_names_by_its_own_threshold_and_says_when_it_is_out
     page.file_uploader[0].upload("party.png", picture(), "image/png").run()
     assert not page.exception
     text = said(page)
-    assert "the gallery has grown" in text
+    assert "The gallery has grown" in text
     assert "Unknown" in text
     assert "99 % likely" in text
     assert "Closest: 0.62, where 0.70 is needed" in text
