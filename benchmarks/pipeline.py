@@ -24,7 +24,7 @@ from PIL import Image
 from backbones.registry import create
 from backbones.weights import LoadedBackbone, WeightsFile, load_backbone
 from data.images import find_images, load_image
-from recognition.detection.detector import FaceDetector
+from recognition.detection.mtcnn import MtcnnDetector
 from recognition.faces.embedding import FaceEmbedder
 from recognition.faces.pipeline import FacePipeline
 
@@ -38,7 +38,7 @@ Run = Callable[[Sequence[Image.Image]], int]
 def our_pipeline(weights: Path | None) -> Run:
     """This application's way, with trained weights or random ones."""
     loaded = _random_network() if weights is None else load_backbone(None, weights=weights)
-    detector = FaceDetector(minimum_face=MINIMUM_FACE, thresholds=THRESHOLDS)
+    detector = MtcnnDetector(minimum_face=MINIMUM_FACE, thresholds=THRESHOLDS)
     pipeline = FacePipeline(detector, FaceEmbedder(loaded))
     return lambda images: sum(map(len, pipeline.faces(images)))
 

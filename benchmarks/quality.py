@@ -31,8 +31,8 @@ from scipy.stats import spearmanr
 
 from backbones.weights import load_backbone
 from data.images import load_image
-from recognition.detection.detector import FaceDetector, distance_from_centre
-from recognition.detection.mtcnn import Detections
+from recognition.detection.detector import distance_from_centre
+from recognition.detection.mtcnn import Detections, MtcnnDetector
 from recognition.faces.embedding import FaceEmbedder
 from recognition.faces.pipeline import DetectedFace, FacePipeline
 from recognition.faces.quality import MEASURES, measure, measures, shortcomings, terms
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    detector = FaceDetector("cpu")
+    detector = MtcnnDetector("cpu")
     if given.upright:
         detector._search_turned = lambda images: [Detections.none() for _ in images]
     loaded = load_backbone(given.model, weights=given.weights, home=None, device="cpu")

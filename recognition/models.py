@@ -75,12 +75,15 @@ class Choice:
         model: The network's name; None leaves it to the weights, or else to the gallery.
         weights: A file of weights; None looks in the known places.
         device: `auto`, `cpu` or `cuda`.
+        detector: What finds faces, by its name in `detection.detector`; None leaves it to the
+            gallery, or else to the default.
     """
 
     home: Path
     model: str | None = None
     weights: Path | None = None
     device: str = "auto"
+    detector: str | None = None
 
 
 class Engine:
@@ -110,7 +113,7 @@ class Engine:
         self._tail: tuple[ImpostorTail | None] | None = None  # once it was looked for
         self._weights_path: Path | None = None
         self._provenance: str | None = None
-        self._detector: FaceDetector | None = None
+        self._detectors: dict[str, FaceDetector] = {}
 
     @property
     def threshold_provenance(self) -> str | None:
@@ -213,15 +216,16 @@ class Engine:
         """Find the faces of each image, largest first, without the weights that embed them."""
         if self._given is not None:
             return [[found.face for found in faces] for faces in self._given.faces(images)]
-        return self._face_detector().detect(images)
+        return self._face_detector(self._choice.detector).detect(images)
 
-    def _face_detector(self) -> "FaceDetector":
-        from .detection.detector import FaceDetector
+    def _face_detector(self, name: str | None) -> "FaceDetector":
+        from .detection.detector import DEFAULT_DETECTOR, make_detector
 
         with self._lock:
-            if self._detector is None:
-                self._detector = FaceDetector(self._choice.device)
-            return self._detector
+            name = name or DEFAULT_DETECTOR
+            if name not in self._detectors:
+                self._detectors[name] = make_detector(self._choice.device, name)
+            return self._detectors[name]
 
     def _load(self) -> Pipeline:
         from backbones.spec import Alignment
@@ -247,7 +251,7 @@ class Engine:
                 f"weights that were{place and ', instead of '}{place}"
             )
         self._weights_path = embedder.weights_path
-        return FacePipeline(self._face_detector(), embedder)
+        return FacePipeline(self._face_detector(choice.detector), embedder)
 
 
 def default_model(home: Path | None) -> str:

@@ -17,7 +17,7 @@ from torchvision.ops import box_iou
 from backbones.weights import load_backbone
 from data.errors import ArgumentError, WeightsError
 
-from .detection.detector import FaceDetector
+from .detection.detector import FaceDetector, make_detector
 from .faces.alignment import align_faces
 from .faces.embedding import FaceEmbedder, FacesInPlace
 from .results import Face
@@ -43,7 +43,7 @@ class PortraitRecogniser:
     """
 
     def __init__(self, *, home: Path | None = None, device: str = "auto") -> None:
-        self._detector = FaceDetector(device)
+        self._detector = make_detector(device)
         self._follower, self._judge = (
             FaceEmbedder(load_backbone(name, home=home, device=device))
             for name in (FOLLOWER, JUDGE)

@@ -257,6 +257,7 @@ class ThresholdKeeper(PeopleKeeper):
             default one.
         weights: A file of weights; None looks in the known places.
         device: `auto`, `cpu` or `cuda`.
+        detector: What finds faces, by its name; None takes the gallery's, or the default one.
         pipeline: Takes the place of detector and network.
         ask: See `PeopleKeeper`.
         warn: The same.
@@ -270,12 +271,15 @@ class ThresholdKeeper(PeopleKeeper):
         model: str | None = None,
         weights: Path | None = None,
         device: str = "auto",
+        detector: str | None = None,
         pipeline: Pipeline | None = None,
         ask: Ask = lambda: None,
         warn: Warn = lambda _: None,
     ) -> None:
         super().__init__(home, gallery, ask, warn)
-        choice = Choice(home=self._home, model=model, weights=weights, device=device)
+        choice = Choice(
+            home=self._home, model=model, weights=weights, device=device, detector=detector
+        )
         self._engine = Engine(choice, self._remembered_model, pipeline)
 
     def load(self) -> None:

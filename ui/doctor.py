@@ -169,12 +169,12 @@ def _self_test(settings: Settings) -> tuple[State, str]:
     from PIL.Image import radial_gradient
 
     from data.images import load_image
-    from recognition.detection.detector import FaceDetector
+    from recognition.detection.detector import make_detector
 
     encoded = io.BytesIO()
     radial_gradient("L").convert("RGB").save(encoded, "PNG")
     image = load_image(encoded.getvalue())
-    [faces] = FaceDetector(settings.chosen_device).detect([image])
+    [faces] = make_detector(settings.chosen_device).detect([image])
     decoded, embedded = f"decoded {image.width}×{image.height} pixels", _embed(settings, image)
     if faces:
         seen = f"{len(faces)} found in a pattern without any face: {install_command()}"

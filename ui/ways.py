@@ -169,7 +169,7 @@ class Way:
 
 def plain_finder(way: Way, settings: Settings) -> "Finder":
     """What finds and embeds, before any whitening."""
-    from recognition.detection.detector import FaceDetector
+    from recognition.detection.detector import make_detector
     from recognition.evaluation.embeddings import already_aligned, in_grey, in_the_middle
     from recognition.faces.pipeline import FacePipeline
 
@@ -177,7 +177,7 @@ def plain_finder(way: Way, settings: Settings) -> "Finder":
     if way.aligned:
         find = already_aligned(embedder, settings.chosen_device)
     else:
-        find = in_the_middle(FacePipeline(FaceDetector(settings.chosen_device), embedder))
+        find = in_the_middle(FacePipeline(make_detector(settings.chosen_device), embedder))
     return in_grey(find) if way.grey else find
 
 

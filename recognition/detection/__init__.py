@@ -1,5 +1,6 @@
 """Where the faces of a photograph are.
 
-detector  the one door: boxes and landmarks in photographs of any size, and which face is meant
-mtcnn     MTCNN's cascade of three networks over a batch of images
+detector  the protocol, the registry, the one place that makes a detector; which of several faces
+          is meant; the arithmetic of boxes
+mtcnn     MTCNN: a cascade of three networks, on photographs of any sizes and turns
 """

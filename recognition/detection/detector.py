@@ -1,18 +1,146 @@
-"""The one door: boxes and landmarks in photographs of any size, and which face is meant."""
+"""What finds faces: the protocol, the registry, and the one place that makes a detector.
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+Here as well, for every detector: which of several faces is meant, and the arithmetic of boxes with
+non-maximum suppression.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torchvision.ops import batched_nms
 
-from backbones.weights import resolve_device
-from data.errors import ArgumentError, ImageError
+from data.errors import ArgumentError
 
 from ..results import Face
-from .mtcnn import Cascade, Detections
+
+
+class FaceDetector(Protocol):
+    """Finds faces in photographs."""
+
+    @property
+    def identity(self) -> str:
+        """Name and version, as `DetectorSpec.identity`: templates remember what found their face.
+
+        Another version finds other boxes or landmarks, so that its embeddings are others.
+        """
+
+    def detect(self, images: Sequence[Image.Image]) -> list[list[Face]]:
+        """Find all faces.
+
+        Args:
+            images: Upright RGB photographs of any sizes, as `data.images.load_image` gives them.
+
+        Returns:
+            For each image its faces, the largest box first; empty where there is none. What is
+            found in an image does not depend on the other images.
+
+        Raises:
+            ImageError: An image is not in RGB.
+        """
+
+
+# The registry. A further detector is a file of its own, which holds a `FaceDetector`, and one entry
+# at the end of this section.
+
+DetectorFactory = Callable[[torch.device | str], FaceDetector]
+"""Makes a detector that runs on a device: `auto`, `cpu`, `cuda`, or torch's own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorSpec:
+    """What a detector says about itself.
+
+    Attributes:
+        name: What it is asked for by.
+        version: Raised whenever it finds other boxes or landmarks than before.
+        licence: Of its weights and code.
+        source: Where the weights come from, and the paper.
+        make: Makes one; imports what it needs when it is called.
+    """
+
+    name: str
+    version: int
+    licence: str
+    source: str
+    make: DetectorFactory
+
+    @property
+    def identity(self) -> str:
+        """Name and version in one word, as a gallery keeps it."""
+        return f"{self.name}/{self.version}"
+
+
+DEFAULT_DETECTOR = "mtcnn"
+"""The detector where none is named."""
+
+_registered: dict[str, DetectorSpec] = {}
+
+
+def register_detector(spec: DetectorSpec) -> None:
+    """Make a detector known by its name.
+
+    Raises:
+        ValueError: There is one of that name, or the name would not fit into an identity.
+    """
+    if spec.name in _registered:
+        raise ValueError(f"a detector named {spec.name!r} is registered already")
+    if not spec.name or "/" in spec.name:
+        raise ValueError(f"a detector cannot be named {spec.name!r}")
+    _registered[spec.name] = spec
+
+
+def detector_names() -> tuple[str, ...]:
+    """The names of all detectors, sorted."""
+    return tuple(sorted(_registered))
+
+
+def detector_spec(name: str) -> DetectorSpec:
+    """What a detector says about itself.
+
+    Raises:
+        ArgumentError: There is no detector of that name; the message names those there are.
+    """
+    try:
+        return _registered[name]
+    except KeyError:
+        known = ", ".join(detector_names())
+        raise ArgumentError(f"no detector is called {name!r}: take one of {known}") from None
+
+
+def make_detector(device: torch.device | str = "cpu", name: str = DEFAULT_DETECTOR) -> FaceDetector:
+    """Make a detector with its own settings; every detector of the application is made here.
+
+    Args:
+        device: Where it runs: `auto`, `cpu`, `cuda` or a device.
+        name: Which one, of `detector_names()`.
+
+    Raises:
+        ArgumentError: There is no such detector or device.
+    """
+    return detector_spec(name).make(device)
+
+
+def _make_mtcnn(device: torch.device | str) -> FaceDetector:
+    from .mtcnn import MtcnnDetector
+
+    return MtcnnDetector(device)
+
+
+register_detector(
+    DetectorSpec(
+        name="mtcnn",
+        version=1,
+        licence="MIT",
+        source="facenet-pytorch's wheel; Zhang et al. 2016",
+        make=_make_mtcnn,
+    )
+)
+
 
 # Which of several faces is meant: people compare the largest, protocols the one in the middle.
 
@@ -51,173 +179,6 @@ def distance_from_centre(face: Face, size: tuple[int, int]) -> float:
     """
     (x, y), (width, height) = face.centre, size
     return float(((x - width / 2) ** 2 + (y - height / 2) ** 2) ** 0.5)
-
-
-# Where the faces are: MTCNN on photographs of any sizes, at any of four orientations.
-
-_SIZE_STEP = 32
-"""Images are padded to a multiple of this, so that more of them share a batch."""
-
-_PIXELS_PER_PASS = 2**21
-"""So many pixels go through the networks at once, which bounds the memory."""
-
-_SURE = 0.995
-"""From this score on a face surely stands upright. Of 600 photographs of LFW 99.3 % have such a
-face, but 1.3 % at most once they are turned, although something is found in up to 45 % of those."""
-
-_SURE_TURNED = 0.95
-"""Below this score no face is taken from a turned photograph; a real one there scores higher."""
-
-
-class FaceDetector:
-    """Finds faces with MTCNN (Zhang et al. 2016); the networks' weights come with facenet-pytorch.
-
-    A photograph with more than `searched_pixels` is shrunk to that many before it is searched, so
-    that time and memory have a bound; `minimum_face` counts in the pixels that are searched. In a
-    photograph of 50 million pixels the smallest face found is then 112 pixels wide, a hundredth of
-    the picture. Who looks for smaller ones raises `searched_pixels`.
-
-    A photograph without a sure face is searched again turned by 90, 180 and 270 degrees, and
-    the turn with the surest face is taken.
-
-    Args:
-        device: Where the networks run: `auto`, `cpu`, `cuda` or a device.
-        minimum_face: Side of the smallest face to be found, in pixels, at least 12.
-        thresholds: Probability from which on each of the three networks says "face", 0 … 1. The
-            last one's usual 0.7 lets bark, pets and blurs pass; real faces score above 0.9.
-        searched_pixels: The most pixels of a photograph that are searched.
-
-    Raises:
-        ArgumentError: A number is out of its range, or there is no such device.
-    """
-
-    def __init__(
-        self,
-        device: torch.device | str = "cpu",
-        *,
-        minimum_face: float = 20,
-        thresholds: tuple[float, float, float] = (0.6, 0.7, 0.9),
-        searched_pixels: int = 1_600_000,
-    ) -> None:
-        if not minimum_face >= 12:
-            raise ArgumentError(f"minimum face is {minimum_face} pixels; take 12 or more")
-        if not all(0 < threshold < 1 for threshold in thresholds):
-            raise ArgumentError(f"thresholds {thresholds} must lie between 0 and 1")
-        if searched_pixels < minimum_face**2:
-            raise ArgumentError(f"{searched_pixels} searched pixels hold no face; take more")
-        self._device = resolve_device(device) if isinstance(device, str) else device
-        self._searched_pixels = searched_pixels
-        self._cascade = Cascade(self._device, minimum_face=minimum_face, thresholds=thresholds)
-
-    def detect(self, images: Sequence[Image.Image]) -> list[list[Face]]:
-        """Find all faces.
-
-        Args:
-            images: Upright RGB photographs of any sizes, as `data.images.load_image` gives them.
-
-        Returns:
-            For each image its faces, the largest box first; empty where there is none. What is
-            found in an image does not depend on the other images.
-
-        Raises:
-            ImageError: An image is not in RGB.
-        """
-        pixels = [self._searched(image) for image in images]
-        found = self._search(pixels)
-        unsure = [i for i in range(len(images)) if found[i].best_score < _SURE]
-        turned = self._search_turned([pixels[i] for i in unsure])
-        for i, detections in zip(unsure, turned, strict=True):
-            found[i] = max(found[i], detections, key=lambda each: each.best_score)
-        return [
-            _faces(found[i], image.width / pixels[i].shape[1], image.height / pixels[i].shape[0])
-            for i, image in enumerate(images)
-        ]
-
-    def _searched(self, image: Image.Image) -> Tensor:
-        """The pixels (H, W, 3) uint8 that are searched: the image, shrunk where it is large."""
-        if image.mode != "RGB":
-            raise ImageError(f"image has mode {image.mode}, expected RGB: read it with load_image")
-        excess = image.width * image.height / self._searched_pixels
-        if excess > 1:
-            size = [max(1, round(side / excess**0.5)) for side in image.size]
-            image = image.resize((size[0], size[1]), Image.Resampling.BILINEAR, reducing_gap=2.0)
-        return torch.from_numpy(np.array(image))
-
-    def _search(self, images: Sequence[Tensor]) -> list[Detections]:
-        """Search images (H, W, 3) as they stand, those of a similar size together."""
-        found = [Detections.none() for _ in images]
-        for indices in _batches([image.shape[:2] for image in images]):
-            batch = [images[i] for i in indices]
-            sizes = [(image.shape[0], image.shape[1]) for image in batch]
-            for i, detections in zip(
-                indices, self._cascade(self._padded(batch), sizes), strict=True
-            ):
-                found[i] = detections
-        return found
-
-    def _search_turned(self, images: Sequence[Tensor]) -> list[Detections]:
-        """Search images (H, W, 3) turned by quarters; for each take the turn of the surest face."""
-        best = [Detections.none() for _ in images]
-        for quarters in (1, 2, 3):
-            turned = self._search([image.rot90(quarters) for image in images])
-            for i, (image, found) in enumerate(zip(images, turned, strict=True)):
-                if found.best_score > max(best[i].best_score, _SURE_TURNED):
-                    best[i] = _turned_back(found, quarters, image.shape[1], image.shape[0])
-        return best
-
-    def _padded(self, images: Sequence[Tensor]) -> Tensor:
-        """Normalise a batch as the networks want it, and pad it with their grey: (B, 3, H, W)."""
-        height, width = _bucket(images[0].shape[:2])
-        batch = torch.zeros(len(images), 3, height, width)
-        for padded, image in zip(batch, images, strict=True):
-            part = padded[:, : image.shape[0], : image.shape[1]]
-            torch.sub(image.permute(2, 0, 1), 127.5, out=part).div_(128)
-        return batch.to(self._device)
-
-
-def _bucket(size: Sequence[int]) -> tuple[int, int]:
-    """Height and width that an image is padded to; they follow from its own size alone."""
-    height, width = (-(-side // _SIZE_STEP) * _SIZE_STEP for side in size)
-    return height, width
-
-
-def _batches(sizes: Sequence[Sequence[int]]) -> Iterator[list[int]]:
-    """Sort images (by index) into batches of one bucket and a bounded number of pixels."""
-    buckets: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-    for i, size in enumerate(sizes):
-        buckets[_bucket(size)].append(i)
-    for (height, width), members in buckets.items():
-        count = max(1, _PIXELS_PER_PASS // (height * width))
-        for start in range(0, len(members), count):
-            yield members[start : start + count]
-
-
-def _turned_back(found: Detections, quarters: int, width: int, height: int) -> Detections:
-    """Map the faces of an image W×H, turned by quarters against the clock, back to how it was."""
-    corners = _points_turned_back(found.boxes.view(-1, 2, 2), quarters, width, height)
-    boxes = torch.cat([corners.amin(1), corners.amax(1)], 1)
-    landmarks = _points_turned_back(found.landmarks, quarters, width, height)
-    return Detections(boxes, found.scores, landmarks)
-
-
-def _points_turned_back(points: Tensor, quarters: int, width: int, height: int) -> Tensor:
-    x, y = points.unbind(-1)
-    turned = {1: (width - y, x), 2: (width - x, height - y), 3: (y, height - x)}
-    return torch.stack(turned[quarters], -1)
-
-
-def _faces(found: Detections, x_scale: float, y_scale: float) -> list[Face]:
-    """Make results of what was found, in pixels of the image as it was given, largest first."""
-    scale = torch.tensor([x_scale, y_scale])
-    boxes, points = found.boxes * scale.repeat(2), found.landmarks * scale
-    faces = []
-    for (x1, y1, x2, y2), score, five in zip(
-        boxes.tolist(), found.scores.tolist(), points.tolist(), strict=True
-    ):
-        left_eye, right_eye, nose, left_mouth, right_mouth = ((x, y) for x, y in five)
-        landmarks = (left_eye, right_eye, nose, left_mouth, right_mouth)
-        faces.append(Face((x1, y1, x2, y2), score, landmarks))
-    return sorted(faces, key=lambda face: face.area, reverse=True)
 
 
 # The one face that a photograph of one person is about, also where it fills the whole frame.
@@ -266,3 +227,93 @@ def _with_margin(image: Image.Image) -> Image.Image:
     margin = round(_MARGIN * max(image.size))
     pixels = np.pad(np.array(image), ((margin, margin), (margin, margin), (0, 0)), mode="edge")
     return Image.fromarray(pixels)
+
+
+# Arithmetic of boxes: (x1, y1, x2, y2) in pixels, many at a time, of many images at a time.
+#
+# `owners` says for each box which image of the batch it lies in; boxes of two images never meet.
+
+
+def moved(boxes: Tensor, movement: Tensor) -> Tensor:
+    """Move the edges of boxes as a network says.
+
+    Args:
+        boxes: (N, 4) in pixels.
+        movement: (N, 4), for each edge in sides of the box, positive to the right and down.
+
+    Returns:
+        The moved boxes (N, 4).
+    """
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return boxes + movement * sides.repeat(1, 2)
+
+
+def squared(boxes: Tensor) -> Tensor:
+    """Grow the shorter side of boxes (N, 4) to the longer one, about the same centre."""
+    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+    half = (boxes[:, 2:] - boxes[:, :2]).amax(1, keepdim=True) / 2
+    return torch.cat([centre - half, centre + half], 1)
+
+
+def strongest(scores: Tensor, owners: Tensor, limit: int) -> Tensor:
+    """Pick the best-scored boxes of each image.
+
+    Args:
+        scores: (N,).
+        owners: (N,) image of each box.
+        limit: At most so many of one image.
+
+    Returns:
+        Indices of what stays, in the given order.
+    """
+    if len(scores) <= limit:
+        return torch.arange(len(scores), device=scores.device)
+    order = scores.argsort(descending=True, stable=True)
+    order = order[owners[order].argsort(stable=True)]  # by image, and in each by score
+    counts = owners.bincount()
+    first = counts.cumsum(0) - counts
+    rank = torch.arange(len(order), device=order.device) - first[owners[order]]
+    return order[rank < limit].sort().values
+
+
+def overlapping_removed(boxes: Tensor, scores: Tensor, owners: Tensor, threshold: float) -> Tensor:
+    """Suppress each box that overlaps a better one of its image (non-maximum suppression).
+
+    Args:
+        boxes: (N, 4).
+        scores: (N,).
+        owners: (N,) image of each box.
+        threshold: Intersection over union above which the weaker box goes.
+
+    Returns:
+        Indices of what stays, best first.
+    """
+    # In double precision: images are kept apart by large offsets, and rounding them would let the
+    # result for one image depend on how many others share its batch.
+    kept: Tensor = batched_nms(boxes.double(), scores.double(), owners, threshold)
+    return kept
+
+
+def nested_removed(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
+    """Suppress each box of one image that lies mostly inside a better one, or around it.
+
+    Args:
+        boxes: (N, 4) of a single image.
+        scores: (N,).
+        threshold: Intersection over the smaller area above which the weaker box goes.
+
+    Returns:
+        Indices of what stays, best first.
+    """
+    order = scores.argsort(descending=True, stable=True)
+    boxes = boxes[order]
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    low = torch.maximum(boxes[:, None, :2], boxes[:, :2])
+    high = torch.minimum(boxes[:, None, 2:], boxes[:, 2:])
+    shared = (high - low).clamp(min=0).prod(2)
+    clashes = shared > threshold * torch.minimum(areas[:, None], areas)
+    kept = torch.ones(len(order), dtype=torch.bool)
+    for i in range(len(order)):
+        if kept[i]:
+            kept[i + 1 :] &= ~clashes[i, i + 1 :]
+    return order[kept]

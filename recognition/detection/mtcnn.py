@@ -1,105 +1,31 @@
-"""MTCNN's cascade of three networks over a batch of images."""
+"""MTCNN: a cascade of three networks, on photographs of any sizes and at any of four turns."""
 
 import itertools
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
+from PIL import Image
 from torch import Tensor, nn
-from torchvision.ops import batched_nms, box_iou, roi_align
+from torchvision.ops import box_iou, roi_align
 
-# Arithmetic of boxes: (x1, y1, x2, y2) in pixels, many at a time, of many images at a time.
-#
-# `owners` says for each box which image of the batch it lies in; boxes of two images never meet.
+from backbones.weights import resolve_device
+from data.errors import ArgumentError, ImageError
 
-
-def moved(boxes: Tensor, movement: Tensor) -> Tensor:
-    """Move the edges of boxes as a network says.
-
-    Args:
-        boxes: (N, 4) in pixels.
-        movement: (N, 4), for each edge in sides of the box, positive to the right and down.
-
-    Returns:
-        The moved boxes (N, 4).
-    """
-    sides = boxes[:, 2:] - boxes[:, :2]
-    return boxes + movement * sides.repeat(1, 2)
-
-
-def squared(boxes: Tensor) -> Tensor:
-    """Grow the shorter side of boxes (N, 4) to the longer one, about the same centre."""
-    centre = (boxes[:, :2] + boxes[:, 2:]) / 2
-    half = (boxes[:, 2:] - boxes[:, :2]).amax(1, keepdim=True) / 2
-    return torch.cat([centre - half, centre + half], 1)
-
-
-def strongest(scores: Tensor, owners: Tensor, limit: int) -> Tensor:
-    """Pick the best-scored boxes of each image.
-
-    Args:
-        scores: (N,).
-        owners: (N,) image of each box.
-        limit: At most so many of one image.
-
-    Returns:
-        Indices of what stays, in the given order.
-    """
-    if len(scores) <= limit:
-        return torch.arange(len(scores), device=scores.device)
-    order = scores.argsort(descending=True, stable=True)
-    order = order[owners[order].argsort(stable=True)]  # by image, and in each by score
-    counts = owners.bincount()
-    first = counts.cumsum(0) - counts
-    rank = torch.arange(len(order), device=order.device) - first[owners[order]]
-    return order[rank < limit].sort().values
-
-
-def overlapping_removed(boxes: Tensor, scores: Tensor, owners: Tensor, threshold: float) -> Tensor:
-    """Suppress each box that overlaps a better one of its image (non-maximum suppression).
-
-    Args:
-        boxes: (N, 4).
-        scores: (N,).
-        owners: (N,) image of each box.
-        threshold: Intersection over union above which the weaker box goes.
-
-    Returns:
-        Indices of what stays, best first.
-    """
-    # In double precision: images are kept apart by large offsets, and rounding them would let the
-    # result for one image depend on how many others share its batch.
-    kept: Tensor = batched_nms(boxes.double(), scores.double(), owners, threshold)
-    return kept
-
-
-def nested_removed(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:
-    """Suppress each box of one image that lies mostly inside a better one, or around it.
-
-    Args:
-        boxes: (N, 4) of a single image.
-        scores: (N,).
-        threshold: Intersection over the smaller area above which the weaker box goes.
-
-    Returns:
-        Indices of what stays, best first.
-    """
-    order = scores.argsort(descending=True, stable=True)
-    boxes = boxes[order]
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    low = torch.maximum(boxes[:, None, :2], boxes[:, :2])
-    high = torch.minimum(boxes[:, None, 2:], boxes[:, 2:])
-    shared = (high - low).clamp(min=0).prod(2)
-    clashes = shared > threshold * torch.minimum(areas[:, None], areas)
-    kept = torch.ones(len(order), dtype=torch.bool)
-    for i in range(len(order)):
-        if kept[i]:
-            kept[i + 1 :] &= ~clashes[i, i + 1 :]
-    return order[kept]
-
+from ..results import Face
+from .detector import (
+    detector_spec,
+    moved,
+    nested_removed,
+    overlapping_removed,
+    squared,
+    strongest,
+)
 
 # The three trained networks of MTCNN, run the quick way.
 #
@@ -462,3 +388,164 @@ def _of_image(found: Detections, mine: Tensor) -> Detections:
     places = torch.cat([boxes, landmarks.flatten(1)], 1)  # (N, 14)
     means = weights @ places  # (F, 14)
     return Detections(means[:, :4], scores[kept], means[:, 4:].view(-1, 5, 2))
+
+
+# Where the faces are: MTCNN on photographs of any sizes, at any of four orientations.
+
+_SIZE_STEP = 32
+"""Images are padded to a multiple of this, so that more of them share a batch."""
+
+_PIXELS_PER_PASS = 2**21
+"""So many pixels go through the networks at once, which bounds the memory."""
+
+_SURE = 0.995
+"""From this score on a face surely stands upright. Of 600 photographs of LFW 99.3 % have such a
+face, but 1.3 % at most once they are turned, although something is found in up to 45 % of those."""
+
+_SURE_TURNED = 0.95
+"""Below this score no face is taken from a turned photograph; a real one there scores higher."""
+
+
+class MtcnnDetector:
+    """A `FaceDetector` by MTCNN (Zhang et al. 2016); its weights come with facenet-pytorch.
+
+    A photograph with more than `searched_pixels` is shrunk to that many before it is searched, so
+    that time and memory have a bound; `minimum_face` counts in the pixels that are searched. In a
+    photograph of 50 million pixels the smallest face found is then 112 pixels wide, a hundredth of
+    the picture. Who looks for smaller ones raises `searched_pixels`.
+
+    A photograph without a sure face is searched again turned by 90, 180 and 270 degrees, and
+    the turn with the surest face is taken.
+
+    Args:
+        device: Where the networks run: `auto`, `cpu`, `cuda` or a device.
+        minimum_face: Side of the smallest face to be found, in pixels, at least 12.
+        thresholds: Probability from which on each of the three networks says "face", 0 … 1. The
+            last one's usual 0.7 lets bark, pets and blurs pass; real faces score above 0.9.
+        searched_pixels: The most pixels of a photograph that are searched.
+
+    Raises:
+        ArgumentError: A number is out of its range, or there is no such device.
+    """
+
+    def __init__(
+        self,
+        device: torch.device | str = "cpu",
+        *,
+        minimum_face: float = 20,
+        thresholds: tuple[float, float, float] = (0.6, 0.7, 0.9),
+        searched_pixels: int = 1_600_000,
+    ) -> None:
+        if not minimum_face >= 12:
+            raise ArgumentError(f"minimum face is {minimum_face} pixels; take 12 or more")
+        if not all(0 < threshold < 1 for threshold in thresholds):
+            raise ArgumentError(f"thresholds {thresholds} must lie between 0 and 1")
+        if searched_pixels < minimum_face**2:
+            raise ArgumentError(f"{searched_pixels} searched pixels hold no face; take more")
+        self._device = resolve_device(device) if isinstance(device, str) else device
+        self._searched_pixels = searched_pixels
+        self._cascade = Cascade(self._device, minimum_face=minimum_face, thresholds=thresholds)
+
+    @property
+    def identity(self) -> str:
+        """See `FaceDetector.identity`."""
+        return detector_spec("mtcnn").identity
+
+    def detect(self, images: Sequence[Image.Image]) -> list[list[Face]]:
+        """See `FaceDetector.detect`."""
+        pixels = [self._searched(image) for image in images]
+        found = self._search(pixels)
+        unsure = [i for i in range(len(images)) if found[i].best_score < _SURE]
+        turned = self._search_turned([pixels[i] for i in unsure])
+        for i, detections in zip(unsure, turned, strict=True):
+            found[i] = max(found[i], detections, key=lambda each: each.best_score)
+        return [
+            _faces(found[i], image.width / pixels[i].shape[1], image.height / pixels[i].shape[0])
+            for i, image in enumerate(images)
+        ]
+
+    def _searched(self, image: Image.Image) -> Tensor:
+        """The pixels (H, W, 3) uint8 that are searched: the image, shrunk where it is large."""
+        if image.mode != "RGB":
+            raise ImageError(f"image has mode {image.mode}, expected RGB: read it with load_image")
+        excess = image.width * image.height / self._searched_pixels
+        if excess > 1:
+            size = [max(1, round(side / excess**0.5)) for side in image.size]
+            image = image.resize((size[0], size[1]), Image.Resampling.BILINEAR, reducing_gap=2.0)
+        return torch.from_numpy(np.array(image))
+
+    def _search(self, images: Sequence[Tensor]) -> list[Detections]:
+        """Search images (H, W, 3) as they stand, those of a similar size together."""
+        found = [Detections.none() for _ in images]
+        for indices in _batches([image.shape[:2] for image in images]):
+            batch = [images[i] for i in indices]
+            sizes = [(image.shape[0], image.shape[1]) for image in batch]
+            for i, detections in zip(
+                indices, self._cascade(self._padded(batch), sizes), strict=True
+            ):
+                found[i] = detections
+        return found
+
+    def _search_turned(self, images: Sequence[Tensor]) -> list[Detections]:
+        """Search images (H, W, 3) turned by quarters; for each take the turn of the surest face."""
+        best = [Detections.none() for _ in images]
+        for quarters in (1, 2, 3):
+            turned = self._search([image.rot90(quarters) for image in images])
+            for i, (image, found) in enumerate(zip(images, turned, strict=True)):
+                if found.best_score > max(best[i].best_score, _SURE_TURNED):
+                    best[i] = _turned_back(found, quarters, image.shape[1], image.shape[0])
+        return best
+
+    def _padded(self, images: Sequence[Tensor]) -> Tensor:
+        """Normalise a batch as the networks want it, and pad it with their grey: (B, 3, H, W)."""
+        height, width = _bucket(images[0].shape[:2])
+        batch = torch.zeros(len(images), 3, height, width)
+        for padded, image in zip(batch, images, strict=True):
+            part = padded[:, : image.shape[0], : image.shape[1]]
+            torch.sub(image.permute(2, 0, 1), 127.5, out=part).div_(128)
+        return batch.to(self._device)
+
+
+def _bucket(size: Sequence[int]) -> tuple[int, int]:
+    """Height and width that an image is padded to; they follow from its own size alone."""
+    height, width = (-(-side // _SIZE_STEP) * _SIZE_STEP for side in size)
+    return height, width
+
+
+def _batches(sizes: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Sort images (by index) into batches of one bucket and a bounded number of pixels."""
+    buckets: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    for i, size in enumerate(sizes):
+        buckets[_bucket(size)].append(i)
+    for (height, width), members in buckets.items():
+        count = max(1, _PIXELS_PER_PASS // (height * width))
+        for start in range(0, len(members), count):
+            yield members[start : start + count]
+
+
+def _turned_back(found: Detections, quarters: int, width: int, height: int) -> Detections:
+    """Map the faces of an image W×H, turned by quarters against the clock, back to how it was."""
+    corners = _points_turned_back(found.boxes.view(-1, 2, 2), quarters, width, height)
+    boxes = torch.cat([corners.amin(1), corners.amax(1)], 1)
+    landmarks = _points_turned_back(found.landmarks, quarters, width, height)
+    return Detections(boxes, found.scores, landmarks)
+
+
+def _points_turned_back(points: Tensor, quarters: int, width: int, height: int) -> Tensor:
+    x, y = points.unbind(-1)
+    turned = {1: (width - y, x), 2: (width - x, height - y), 3: (y, height - x)}
+    return torch.stack(turned[quarters], -1)
+
+
+def _faces(found: Detections, x_scale: float, y_scale: float) -> list[Face]:
+    """Make results of what was found, in pixels of the image as it was given, largest first."""
+    scale = torch.tensor([x_scale, y_scale])
+    boxes, points = found.boxes * scale.repeat(2), found.landmarks * scale
+    faces = []
+    for (x1, y1, x2, y2), score, five in zip(
+        boxes.tolist(), found.scores.tolist(), points.tolist(), strict=True
+    ):
+        left_eye, right_eye, nose, left_mouth, right_mouth = ((x, y) for x, y in five)
+        landmarks = (left_eye, right_eye, nose, left_mouth, right_mouth)
+        faces.append(Face((x1, y1, x2, y2), score, landmarks))
+    return sorted(faces, key=lambda face: face.area, reverse=True)

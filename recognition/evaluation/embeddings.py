@@ -17,7 +17,7 @@ from data.errors import ArgumentError, DatasetError
 from data.files import printable
 from data.images import to_tensor
 
-from ..detection.detector import FaceDetector, distance_from_centre
+from ..detection.detector import distance_from_centre, make_detector
 from ..faces.alignment import CROP_SIZE, by_template, realign
 from ..faces.embedding import Recogniser
 from ..photographs import ProgressCallback, look_at
@@ -91,7 +91,7 @@ def already_aligned(embedder: Recogniser, device: str = "cpu") -> Finder:
         )
 
     as_they_are = frozenset({Alignment.FIVE_POINT, Alignment.NONE, Alignment.DLIB})
-    detector = None if as_they_are.issuperset(embedder.alignments) else FaceDetector(device)
+    detector = None if as_they_are.issuperset(embedder.alignments) else make_detector(device)
 
     def find(images: Sequence[Image.Image]) -> list[list[Embedding]]:
         for width, height in {image.size for image in images}:

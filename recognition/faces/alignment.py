@@ -16,6 +16,15 @@ from data.errors import ImageError
 from ..detection.detector import FaceDetector, nearest_centre
 from ..results import Face
 
+ALIGNMENT_VERSION = 1
+"""Raised whenever the same landmarks give another crop than before: embeddings are others then."""
+
+
+def alignment_identity(alignments: Sequence[Alignment]) -> str:
+    """Name and version of the alignments of a network, or of several as one; a gallery keeps it."""
+    return "+".join(f"{one}/{ALIGNMENT_VERSION}" for one in dict.fromkeys(alignments))
+
+
 # The affine transforms that bring faces upright and to one size.
 #
 # A transform (2, 3) maps pixels of an image to pixels of a crop, both counted from the outer

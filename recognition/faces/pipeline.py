@@ -17,7 +17,7 @@ from data.errors import ImageError
 
 from ..detection.detector import FaceDetector
 from ..results import Face
-from .alignment import align_faces, cut_out, similarity_transforms, template
+from .alignment import align_faces, alignment_identity, cut_out, similarity_transforms, template
 from .embedding import Recogniser
 
 # The picture of a face that a gallery keeps: enough of it for every alignment there is.
@@ -174,6 +174,16 @@ class FacePipeline:
     def embedder(self) -> Recogniser:
         """What embeds the aligned faces."""
         return self._embedder
+
+    @property
+    def detector_id(self) -> str:
+        """Name and version of what finds faces; see `FaceDetector.identity`."""
+        return self._detector.identity
+
+    @property
+    def alignment_id(self) -> str:
+        """Name and version of how faces are aligned; see `alignment_identity`."""
+        return alignment_identity(self._embedder.alignments)
 
     @property
     def model_id(self) -> str:

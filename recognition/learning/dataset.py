@@ -29,7 +29,7 @@ from data.files import printable, private_folder, sha256_of, write_atomic
 from data.folders import Account, sift_all
 from data.images import find_images, load_image, save_image, to_image
 
-from ..detection.detector import FaceDetector, central_faces
+from ..detection.detector import FaceDetector, central_faces, make_detector
 from ..faces.alignment import BORDER as _BORDER
 from ..faces.alignment import (
     CROP_SIZE,
@@ -205,7 +205,7 @@ class Aligner:
         if not new:
             return
         if self._detector is None:
-            self._detector = FaceDetector(self._device)
+            self._detector = make_detector(self._device)
         self._unkept.clear()
         with suppress(ArgumentError):  # a cache that cannot be is no reason to stop
             private_folder(self._cache)

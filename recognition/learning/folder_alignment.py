@@ -23,7 +23,7 @@ from data.files import printable, private_folder, write_atomic
 from data.folders import Account, sift_all
 from data.images import load_image, save_image, to_image
 
-from ..detection.detector import FaceDetector, central_faces
+from ..detection.detector import FaceDetector, central_faces, make_detector
 from ..faces.alignment import CROP_SIZE, align_faces
 from ..results import FailedImage
 from .choices import FaceFormat
@@ -260,7 +260,7 @@ def _begin(device: str) -> None:
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops its workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _detectors.append(FaceDetector(device))
+    _detectors.append(make_detector(device))
 
 
 def _end_with_parent() -> None:

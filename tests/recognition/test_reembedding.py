@@ -12,7 +12,7 @@ from data.errors import ArgumentError, GalleryError
 from data.images import load_image, to_image
 from data.tensors import write_tensors
 from recognition import maintenance
-from recognition.detection.detector import FaceDetector
+from recognition.detection.detector import make_detector
 from recognition.faces.alignment import align_faces
 from recognition.maintenance import ReEmbedding
 from recognition.results import Identification
@@ -102,7 +102,7 @@ def test_a_gallery_of_before_is_moved_from_its_five_point_crops(
     networks: Path, photographs: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = [load_image(path) for path in photographs]
-    crops = align_faces(images, FaceDetector().detect(images))
+    crops = align_faces(images, make_detector().detect(images))
     with service(networks, model="mobilefacenet") as recognition:
         recognition.enroll("Eileen", photographs)
         with recognition._gallery()._store.adding() as connection:

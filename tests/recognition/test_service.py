@@ -16,7 +16,7 @@ from stand_in_tail import step_tail
 
 from backbones.pair_unit import PairUnit
 from data.errors import ArgumentError, DatasetError, GalleryError, ImageError, WeightsError
-from recognition.detection.detector import FaceDetector
+from recognition.detection.detector import make_detector
 from recognition.faces.pipeline import DetectedFace
 from recognition.identification import name_nobody
 from recognition.models import Engine
@@ -598,7 +598,7 @@ class AstronautPipeline(StandInPipeline):
 
     def faces(self, images: Sequence[Image.Image]) -> list[list[DetectedFace]]:
         found = []
-        for image, faces in zip(images, FaceDetector().detect(images), strict=True):
+        for image, faces in zip(images, make_detector().detect(images), strict=True):
             crops = [image.crop(tuple(map(int, face.box))).resize((112, 112)) for face in faces]
             vectors = [np.asarray(crop.resize((8, 8)), float).ravel() - 110 for crop in crops]
             found.append(

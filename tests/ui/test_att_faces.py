@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from recognition.detection.detector import FaceDetector
+from recognition.detection.detector import FaceDetector, make_detector
 from ui.cli import main
 
 RECIPE = """
@@ -22,7 +22,7 @@ name = "triplet"
 def att(lfw_photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten people of LFW, cut out as tightly as the AT&T set is: by the box of the face."""
     root = tmp_path_factory.mktemp("att") / "orl_faces"
-    detector = FaceDetector()
+    detector = make_detector()
     several = [folder for folder in sorted(lfw_photos.iterdir()) if len(list(folder.iterdir())) > 2]
     for number, folder in enumerate(several[:10], start=1):
         (root / f"s{number}").mkdir(parents=True)

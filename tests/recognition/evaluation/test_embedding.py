@@ -12,7 +12,7 @@ from PIL import Image
 from backbones.spec import Alignment
 from data.errors import ArgumentError, DatasetError
 from data.images import to_image
-from recognition.detection.detector import FaceDetector
+from recognition.detection.detector import make_detector
 from recognition.evaluation.embeddings import (
     already_aligned,
     averaged,
@@ -84,7 +84,7 @@ def test_for_a_network_that_is_aligned_by_the_eyes_they_are_found_in_the_crop(
         given.append(crops)
         return crops.mean(dim=(2, 3)).numpy()
 
-    detector = FaceDetector()
+    detector = make_detector()
     [faces] = detector.detect([astronaut])
     [crop] = align_faces([astronaut], [faces])
     eyes = SimpleNamespace(alignments=(Alignment.EYES,), model_id="a_network", embed_aligned=embed)

@@ -14,7 +14,7 @@ from backbones.spec import Alignment
 from backbones.weights import LoadedBackbone, WeightsFile, load_backbone
 from data.errors import ImageError
 from data.images import to_tensor
-from recognition.detection.detector import FaceDetector
+from recognition.detection.detector import FaceDetector, make_detector
 from recognition.faces.alignment import align_faces
 from recognition.faces.embedding import FaceEmbedder, FacesInPlace
 from recognition.results import Face
@@ -22,7 +22,7 @@ from recognition.results import Face
 
 @pytest.fixture(scope="module")
 def detector() -> FaceDetector:
-    return FaceDetector()
+    return make_detector()
 
 
 @pytest.fixture(scope="module", params=["mobilefacenet", "iresnet_se"])

@@ -13,7 +13,7 @@ from backbones.registry import create
 from backbones.spec import Alignment
 from backbones.weights import LoadedBackbone
 from data.errors import ArgumentError
-from recognition.detection.detector import FaceDetector
+from recognition.detection.detector import make_detector
 from recognition.evaluation.embeddings import already_aligned
 from recognition.faces import embedding
 from recognition.faces.embedding import FaceEmbedder, JoinedEmbedder, network_names
@@ -82,7 +82,7 @@ def test_another_network_another_file_and_another_share_make_another_model(
 
 
 def test_each_network_sees_the_face_by_its_own_alignment(astronaut: Image.Image) -> None:
-    detector = FaceDetector()
+    detector = make_detector()
     a, b = two()
     [[found]] = FacePipeline(detector, JoinedEmbedder([a, b])).faces([astronaut])
     [[by_a]] = FacePipeline(detector, a).faces([astronaut])
@@ -94,7 +94,7 @@ def test_each_network_sees_the_face_by_its_own_alignment(astronaut: Image.Image)
 
 def test_aligned_faces_reach_each_network_too(astronaut: Image.Image) -> None:
     a, b = two()
-    [[found]] = FacePipeline(FaceDetector(), a).faces([astronaut])
+    [[found]] = FacePipeline(make_detector(), a).faces([astronaut])
     crop = Image.fromarray(found.crop)
     [[both]] = already_aligned(JoinedEmbedder([a, b]))([crop])
     [[one]], [[other]] = already_aligned(a)([crop]), already_aligned(b)([crop])

@@ -9,7 +9,7 @@ from PIL import Image
 
 from backbones.spec import Alignment
 from data.errors import ImageError
-from recognition.detection.detector import FaceDetector
+from recognition.detection.detector import make_detector
 from recognition.faces.alignment import align_faces, inverted, transforms_to_crops
 from recognition.faces.pipeline import SIZE, cut_pictures, read_picture
 from recognition.results import Face
@@ -17,7 +17,7 @@ from recognition.results import Face
 
 @pytest.fixture(scope="module")
 def seen(astronaut: Image.Image) -> Face:
-    [[face]] = FaceDetector().detect([astronaut])
+    [[face]] = make_detector().detect([astronaut])
     return face
 
 
@@ -27,7 +27,7 @@ def test_every_alignment_is_had_from_it_again(
     astronaut: Image.Image, seen: Face, alignment: Alignment, turn: int
 ) -> None:
     image = astronaut.rotate(turn, expand=True)
-    [[face]] = FaceDetector().detect([image])
+    [[face]] = make_detector().detect([image])
     [picture] = cut_pictures([image], [[face]])
     assert picture.pixels.shape == (SIZE, SIZE, 3)
     kept, found = read_picture(picture.to_png())
@@ -46,7 +46,7 @@ def test_every_alignment_is_had_from_it_again(
 
 def test_the_box_goes_along(astronaut: Image.Image, seen: Face) -> None:
     [picture] = cut_pictures([astronaut], [[seen]])
-    [[again]] = FaceDetector().detect([Image.fromarray(picture.pixels)])
+    [[again]] = make_detector().detect([Image.fromarray(picture.pixels)])
     assert picture.face.box == pytest.approx(again.box, abs=6)
     assert np.ravel(picture.face.landmarks) == pytest.approx(np.ravel(again.landmarks), abs=4)
 

@@ -14,7 +14,7 @@ from backbones.network import Backbone
 from backbones.registry import create
 from backbones.spec import Alignment
 from backbones.weights import LoadedBackbone, WeightsFile, load_backbone
-from recognition.detection.detector import FaceDetector
+from recognition.detection.detector import FaceDetector, make_detector
 from recognition.faces.alignment import align_faces
 from recognition.faces.embedding import FaceEmbedder
 from recognition.faces.pipeline import FacePipeline
@@ -50,7 +50,7 @@ class _Recorder(FaceEmbedder):
 
 @pytest.fixture(scope="module")
 def detector() -> FaceDetector:
-    return FaceDetector()
+    return make_detector()
 
 
 def test_each_photograph_gets_its_own_faces(detector: FaceDetector, astronaut: Image.Image) -> None:

@@ -43,7 +43,7 @@ def test_a_second_time_nothing_is_searched(
     photographs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, _ = Aligner(tmp_path / "cache").load(photographs)
-    monkeypatch.setattr("recognition.learning.dataset.FaceDetector", None)
+    monkeypatch.setattr("recognition.learning.dataset.make_detector", None)
     again, missed = Aligner(tmp_path / "cache").load(photographs)
     assert again.equal(first)
     assert len(missed) == 2
@@ -53,7 +53,7 @@ def test_given_landmarks_nothing_is_searched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A picture twice as large whose landmarks are twice the template's comes back halved."""
-    monkeypatch.setattr("recognition.learning.dataset.FaceDetector", None)
+    monkeypatch.setattr("recognition.learning.dataset.make_detector", None)
     ramp = np.linspace(0, 255, 224)
     picture = np.stack([np.tile(ramp, (224, 1)), np.tile(ramp[:, None], 224), np.zeros((224, 224))])
     Image.fromarray(picture.transpose(1, 2, 0).astype(np.uint8)).save(tmp_path / "ramp.png")
@@ -77,7 +77,7 @@ def test_for_an_alignment_by_the_eyes_all_are_searched_and_none_is_lost_for_it(
     pixels, missed_too = by_eyes.load(photographs)
     assert pixels.shape == (2, 3, 96, 96)
     assert [item.path for item in missed_too] == [item.path for item in missed]
-    monkeypatch.setattr("recognition.learning.dataset.FaceDetector", None)
+    monkeypatch.setattr("recognition.learning.dataset.make_detector", None)
     again, _ = Aligner(tmp_path / "cache", alignment=Alignment.EYES).load(photographs)
     assert again.equal(pixels)
     assert Aligner(tmp_path / "cache").load(photographs)[0].equal(five_point)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from data.errors import ArgumentError, DatasetError
-from recognition.detection.detector import FaceDetector
+from recognition.detection.detector import make_detector
 from recognition.learning import folder_alignment
 from recognition.learning.choices import FaceFormat
 from recognition.learning.dataset import Aligner
@@ -49,7 +49,7 @@ def source(tmp_path: Path, face: Image.Image) -> Path:
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Work in this process, which is faster; the photographs that were searched."""
-    detector, searched = FaceDetector(), list[Path]()
+    detector, searched = make_detector(), list[Path]()
 
     def work(
         config: AlignmentConfig, waiting: list[Path], targets: dict[Path, Path], device: str
@@ -206,7 +206,7 @@ def test_a_killed_run_is_gone_on_with_and_leaves_no_trace(
     report = align_folder(AlignmentConfig(source=root, destination=faces, workers=1))
     assert (report.kept, report.aligned + len(report.missed)) == (len(done), 24 - len(done))
     assert all((faces / name).stat().st_mtime_ns == time_ for name, time_ in done.items())
-    detector, expected = FaceDetector(), tmp_path / "expected"
+    detector, expected = make_detector(), tmp_path / "expected"
     for path in sorted(root.iterdir()):
         align_photograph(detector, path, expected / path.name)
     got = contents(faces)

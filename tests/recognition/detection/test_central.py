@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recognition.detection.detector import FaceDetector, central_faces
+from recognition.detection.detector import FaceDetector, central_faces, make_detector
 
 FACE = (170, 65, 278, 200)
 """About where the astronaut's face is; the crop's sides are those of the AT&T set."""
@@ -10,7 +10,7 @@ FACE = (170, 65, 278, 200)
 
 @pytest.fixture(scope="module")
 def detector() -> FaceDetector:
-    return FaceDetector()
+    return make_detector()
 
 
 def test_a_face_in_its_surroundings_is_told_in_the_photograph_itself(

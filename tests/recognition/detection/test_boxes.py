@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from recognition.detection.mtcnn import (
+from recognition.detection.detector import (
     moved,
     nested_removed,
     overlapping_removed,

@@ -13,7 +13,8 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 from data.errors import ArgumentError, ImageError
-from recognition.detection.detector import FaceDetector, nearest_centre
+from recognition.detection.detector import nearest_centre
+from recognition.detection.mtcnn import MtcnnDetector
 from recognition.results import Face
 
 TURNS = {
@@ -24,8 +25,8 @@ TURNS = {
 
 
 @pytest.fixture(scope="module")
-def detector() -> FaceDetector:
-    return FaceDetector()
+def detector() -> MtcnnDetector:
+    return MtcnnDetector()
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def _assert_same(found: Sequence[Face], expected: Sequence[Face], *, within: flo
 
 
 def test_the_astronaut_is_found_where_facenet_finds_her(
-    detector: FaceDetector, astronaut: Image.Image
+    detector: MtcnnDetector, astronaut: Image.Image
 ) -> None:
     [[face]] = detector.detect([astronaut])
     boxes, scores, landmarks = MTCNN().detect(astronaut, landmarks=True)
@@ -63,7 +64,7 @@ def test_the_astronaut_is_found_where_facenet_finds_her(
 
 
 def test_landmarks_come_in_the_order_promised(
-    detector: FaceDetector, astronaut: Image.Image
+    detector: MtcnnDetector, astronaut: Image.Image
 ) -> None:
     [[face]] = detector.detect([astronaut])
     left_eye, right_eye, nose, left_mouth, right_mouth = face.landmarks
@@ -73,7 +74,7 @@ def test_landmarks_come_in_the_order_promised(
 
 
 def test_mixed_sizes_share_a_call_and_change_nothing(
-    detector: FaceDetector, astronaut: Image.Image, portrait: Image.Image
+    detector: MtcnnDetector, astronaut: Image.Image, portrait: Image.Image
 ) -> None:
     images = [
         astronaut,
@@ -89,21 +90,23 @@ def test_mixed_sizes_share_a_call_and_change_nothing(
         _assert_same(faces, detector.detect([image])[0], within=0.05)
 
 
-def test_the_same_call_gives_the_same_answer(detector: FaceDetector, portrait: Image.Image) -> None:
+def test_the_same_call_gives_the_same_answer(
+    detector: MtcnnDetector, portrait: Image.Image
+) -> None:
     assert detector.detect([portrait]) == detector.detect([portrait])
-    assert detector.detect([portrait]) == FaceDetector().detect([portrait])
+    assert detector.detect([portrait]) == MtcnnDetector().detect([portrait])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 5), (19, 300), (20, 20), (33, 21), (1, 3000)])
-def test_tiny_images_hold_no_face(detector: FaceDetector, size: tuple[int, int]) -> None:
+def test_tiny_images_hold_no_face(detector: MtcnnDetector, size: tuple[int, int]) -> None:
     assert detector.detect([Image.new("RGB", size, "orange")]) == [[]]
 
 
-def test_no_images(detector: FaceDetector) -> None:
+def test_no_images(detector: MtcnnDetector) -> None:
     assert detector.detect([]) == []
 
 
-def test_noise_holds_no_face(detector: FaceDetector) -> None:
+def test_noise_holds_no_face(detector: MtcnnDetector) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=np.uint8)
     assert detector.detect([Image.fromarray(noise)]) == [[]]
 
@@ -112,7 +115,7 @@ def test_noise_holds_no_face(detector: FaceDetector) -> None:
 def test_every_smallest_face_has_its_pyramid(
     minimum_face: int, found: int, astronaut: Image.Image
 ) -> None:
-    detector = FaceDetector(minimum_face=minimum_face)
+    detector = MtcnnDetector(minimum_face=minimum_face)
     sizes = [(minimum_face - 1, 50), (minimum_face, minimum_face), (minimum_face + 1, 300)]
     small = [Image.new("RGB", size) for size in sizes]
     *nothing, faces = detector.detect([*small, astronaut])
@@ -122,7 +125,7 @@ def test_every_smallest_face_has_its_pyramid(
 
 @pytest.mark.parametrize("degrees", TURNS)
 def test_a_turned_photograph_is_turned_back(
-    detector: FaceDetector, portrait: Image.Image, degrees: int
+    detector: MtcnnDetector, portrait: Image.Image, degrees: int
 ) -> None:
     [[upright]] = detector.detect([portrait])
     turned = portrait.transpose(TURNS[degrees])
@@ -144,7 +147,7 @@ def test_a_turned_photograph_is_turned_back(
 
 
 def test_a_large_photograph_is_searched_small(
-    detector: FaceDetector, astronaut: Image.Image
+    detector: MtcnnDetector, astronaut: Image.Image
 ) -> None:
     [[small]] = detector.detect([astronaut])
     large = astronaut.resize((6000, 5000), Image.Resampling.BICUBIC)
@@ -156,12 +159,12 @@ def test_a_large_photograph_is_searched_small(
 
 
 def test_searched_pixels_bound_the_search(astronaut: Image.Image) -> None:
-    coarse = FaceDetector(searched_pixels=60 * 60)
+    coarse = MtcnnDetector(searched_pixels=60 * 60)
     assert coarse.detect([astronaut]) == [[]]  # her face is 10 pixels wide then
-    assert len(FaceDetector(searched_pixels=200 * 200).detect([astronaut])[0]) == 1
+    assert len(MtcnnDetector(searched_pixels=200 * 200).detect([astronaut])[0]) == 1
 
 
-def test_faces_are_sorted_by_area(detector: FaceDetector, astronaut: Image.Image) -> None:
+def test_faces_are_sorted_by_area(detector: MtcnnDetector, astronaut: Image.Image) -> None:
     portrait = astronaut.crop((120, 10, 320, 240))
     canvas = Image.new("RGB", (700, 460), "grey")
     canvas.paste(portrait.resize((100, 115)), (10, 10))
@@ -177,31 +180,31 @@ def test_faces_are_sorted_by_area(detector: FaceDetector, astronaut: Image.Image
 
 def test_a_thousand_faces_are_bounded_and_found(astronaut: Image.Image) -> None:
     face = np.array(astronaut.crop((180, 60, 270, 180)).resize((30, 40)))
-    [found] = FaceDetector().detect([Image.fromarray(np.tile(face, (12, 20, 1)))])
+    [found] = MtcnnDetector().detect([Image.fromarray(np.tile(face, (12, 20, 1)))])
     assert 200 < len(found) <= 240
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "I;16", "CMYK", "1"])
-def test_other_modes_are_refused(detector: FaceDetector, mode: str) -> None:
+def test_other_modes_are_refused(detector: MtcnnDetector, mode: str) -> None:
     with pytest.raises(ImageError, match="expected RGB"):
         detector.detect([Image.new(mode, (64, 64))])
 
 
 def test_arguments_out_of_range_are_refused() -> None:
     with pytest.raises(ArgumentError, match="minimum face"):
-        FaceDetector(minimum_face=11)
+        MtcnnDetector(minimum_face=11)
     with pytest.raises(ArgumentError, match="minimum face"):
-        FaceDetector(minimum_face=math.nan)
+        MtcnnDetector(minimum_face=math.nan)
     with pytest.raises(ArgumentError, match="thresholds"):
-        FaceDetector(thresholds=(0.6, 0.7, 1.0))
+        MtcnnDetector(thresholds=(0.6, 0.7, 1.0))
     with pytest.raises(ArgumentError, match="searched pixels"):
-        FaceDetector(searched_pixels=100)
+        MtcnnDetector(searched_pixels=100)
     with pytest.raises(ArgumentError, match="choose from auto, cpu, cuda"):
-        FaceDetector("tpu")
+        MtcnnDetector("tpu")
 
 
 @pytest.mark.shared
-def test_all_of_a_group_are_found(detector: FaceDetector, shared: Path) -> None:
+def test_all_of_a_group_are_found(detector: MtcnnDetector, shared: Path) -> None:
     group = Image.open(shared / "images" / "portraits" / "multiface.jpg").convert("RGB")
     [faces] = detector.detect([group])
     assert len(faces) == 6
@@ -215,7 +218,7 @@ def photographs(lfw_photos: Path) -> list[Image.Image]:
 
 @pytest.mark.shared
 def test_faces_of_lfw_lie_where_facenet_finds_them(photographs: list[Image.Image]) -> None:
-    ours = FaceDetector(thresholds=(0.6, 0.7, 0.7)).detect(photographs)
+    ours = MtcnnDetector(thresholds=(0.6, 0.7, 0.7)).detect(photographs)
     boxes, _, landmarks = MTCNN().detect(photographs, landmarks=True)
     overlaps, gaps = [], []
     for image, faces, their_boxes, their_landmarks in zip(
@@ -236,7 +239,7 @@ def test_faces_of_lfw_lie_where_facenet_finds_them(photographs: list[Image.Image
 def test_landmarks_scatter_less_than_facenets(photographs: list[Image.Image]) -> None:
     """Landmarks of the mirrored photograph should be the mirrored landmarks."""
     mirrored = [image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in photographs]
-    detector, facenet = FaceDetector(), MTCNN()
+    detector, facenet = MtcnnDetector(), MTCNN()
 
     def ours(images: list[Image.Image]) -> Tensor:
         found = detector.detect(images)
@@ -259,7 +262,7 @@ def test_landmarks_scatter_less_than_facenets(photographs: list[Image.Image]) ->
 
 @pytest.mark.shared
 def test_turned_photographs_of_lfw_are_turned_back(photographs: list[Image.Image]) -> None:
-    detector = FaceDetector()
+    detector = MtcnnDetector()
     photographs = photographs[:16]
     upright = detector.detect(photographs)
     for turn in TURNS.values():
