@@ -153,7 +153,7 @@ def compare(given: argparse.Namespace, root: Path, workers: int) -> Comparison:
     busy = [sum(one.processor for one in column) for column in zip(*times, strict=True)]
     ratios = [alone.clock / whole.clock for whole, alone in times]
     low, middle, high = statistics.quantiles(ratios) if len(ratios) > 1 else ratios * 3
-    people = len(service.people())
+    people = len(service.people.summaries())
     service.close()
     return Comparison(
         photographs=seen,

@@ -73,7 +73,7 @@ class Upkeep:
         home: The data folder; None takes LIKENESS_HOME or the user's own.
         gallery: A folder or an address of Milvus; None takes LIKENESS_GALLERY, or else the data
             folder's gallery.
-        ask: See `PeopleKeeper`.
+        ask: See `GalleryAccess`.
         warn: The same.
     """
 
@@ -304,7 +304,7 @@ class ReEmbedding:
     Args:
         home: The data folder; None takes LIKENESS_HOME or the user's own.
         gallery: A folder; None takes LIKENESS_GALLERY, or else the data folder's gallery.
-        ask: See `PeopleKeeper`.
+        ask: See `GalleryAccess`.
         warn: The same.
 
     Raises:

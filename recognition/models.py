@@ -179,6 +179,14 @@ class Engine:
                 self._tail = (find_tail(pipeline.weights_digest, pipeline.tail, home=home),)
             return self._tail[0]
 
+    def load(self) -> None:
+        """Load the network, which otherwise is done when it is first needed.
+
+        Raises:
+            WeightsError: No weights are at hand, or what they say cannot be understood.
+        """
+        _ = self.pipeline, self.tail
+
     @property
     def pair(self) -> "PairUnit | None":
         """What verifies a pair of embeddings, where the weights keep it.

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from data.errors import ImageError
 from data.files import printable
 from data.sources import Source, check_source, several
 
+from .access import GalleryAccess
 from .bulk_enrolment import Desk, enrol_people
 from .calibration import probability_of
 from .enrolment import (
@@ -30,6 +31,8 @@ from .gallery.names import person_name
 from .gallery.protocol import AnyGallery, nobody_enrolled
 from .gallery.storage.people import Who, group_names
 from .identification import Question, name_faces
+from .models import Choice, Engine, Pipeline
+from .people import EnrolledPeople
 from .photographs import (
     Given,
     Photograph,
@@ -51,20 +54,69 @@ from .results import (
     Use,
     Verification,
 )
-from .thresholds import ThresholdKeeper, pair_limit, sigmoid
+from .secrets import Ask, Warn
+from .thresholds import Thresholds, pair_limit, sigmoid
 
 if TYPE_CHECKING:
     from .faces.pipeline import DetectedFace
 
 
-class RecognitionService(ThresholdKeeper):
+class RecognitionService:
     """Enrols, identifies and verifies, in one data folder and with one network.
 
     Nothing is loaded before it is needed; the network and the gallery then stay. Safe for several
-    threads.
+    threads. Close it, or use it in a `with` statement.
 
-    See `ThresholdKeeper` for what it is made of.
+    Args:
+        home: The data folder; None takes LIKENESS_HOME or the user's own.
+        gallery: A folder or an address of Milvus; None takes LIKENESS_GALLERY, or else the data
+            folder's own.
+        model: The network's name. None takes the gallery's; without a gallery, the weights' or the
+            default one.
+        weights: A file of weights; None looks in the known places.
+        device: `auto`, `cpu` or `cuda`.
+        detector: What finds faces, by its name; None takes the gallery's, or the default one.
+        pipeline: Takes the place of detector and network.
+        ask: See `GalleryAccess`.
+        warn: The same.
+
+    Attributes:
+        gallery: The way to the gallery: opened, locked, encrypted, tidied.
+        people: Who is enrolled, and how that is changed by hand.
+        models: Which detector and network it runs on, and when they are loaded.
+        thresholds: From which similarity on two faces are one person's.
     """
+
+    def __init__(
+        self,
+        *,
+        home: Path | None = None,
+        gallery: str | None = None,
+        model: str | None = None,
+        weights: Path | None = None,
+        device: str = "auto",
+        detector: str | None = None,
+        pipeline: Pipeline | None = None,
+        ask: Ask = lambda: None,
+        warn: Warn = lambda _: None,
+    ) -> None:
+        self.gallery = GalleryAccess(home, gallery, ask, warn)
+        choice = Choice(
+            home=self.gallery.home, model=model, weights=weights, device=device, detector=detector
+        )
+        self.models = Engine(choice, self.gallery.remembered_model, pipeline)
+        self.people = EnrolledPeople(self.gallery)
+        self.thresholds = Thresholds(self.gallery, self.models)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the gallery, and keep its index for the next process."""
+        self.gallery.close()
 
     def enroll(
         self,
@@ -104,8 +156,8 @@ class RecognitionService(ThresholdKeeper):
         enrolment = enrol(
             self._to_enrol_in, name, photographs, self._terms(face, any_quality, consent, groups)
         )
-        alike = self.spelled_alike([one.person for one in enrolment.enrolled])
-        return replace(enrolment, notes=(*alike, *self._measure_anew()))
+        alike = self.people.spelled_alike([one.person for one in enrolment.enrolled])
+        return replace(enrolment, notes=(*alike, *self.thresholds.measure_anew()))
 
     def enroll_folder(
         self,
@@ -123,7 +175,7 @@ class RecognitionService(ThresholdKeeper):
         Photographs are enrolled some hundred at a time, and those that are enrolled already under
         the name are not looked at again: a run that was interrupted is gone on with by the same
         call. What is enrolled does not depend on the number of workers. People are not compared
-        with everybody else: `look_alikes` does that once for all.
+        with everybody else: `thresholds.look_alikes` does that once for all.
 
         Args:
             root: The folder.
@@ -148,17 +200,17 @@ class RecognitionService(ThresholdKeeper):
             self._terms(face, any_quality, consent, groups, others=False),
             progress or (lambda done, total: None),
         )
-        there = self._is_there
+        there = self.gallery.is_there
         self._check_model()
         enrol_people(
             desk,
-            self._engine.pipeline.faces,
-            lambda name: self._gallery().photographs_known(name) if there else frozenset(),
+            self.models.pipeline.faces,
+            lambda name: self.gallery.open().photographs_known(name) if there else frozenset(),
             workers,
         )
         done = joined(desk.done)
-        alike = self.spelled_alike([one.person for one in done.enrolled])
-        return joined([done, replace(left_out, notes=(*alike, *self._measure_anew()))])
+        alike = self.people.spelled_alike([one.person for one in done.enrolled])
+        return joined([done, replace(left_out, notes=(*alike, *self.thresholds.measure_anew()))])
 
     def identify(
         self,
@@ -178,7 +230,7 @@ class RecognitionService(ThresholdKeeper):
             images: The photographs, or a single one; see `data.sources.Source`.
             top_k: How many of the closest people to name for each face.
             threshold: Cosine similarity from which on a face is taken for the closest person's;
-                None derives it, see `decision`.
+                None derives it, see `Thresholds.decision`.
             fpir: The part of strangers who may be given a name; None takes the gallery's, or else
                 one in a hundred.
             matching: How a face is compared with a person of several photographs. No rule is above
@@ -199,16 +251,16 @@ class RecognitionService(ThresholdKeeper):
                 another model's.
         """
         given = given_photographs(images)
-        gallery = self._gallery()
+        gallery = self.gallery.open()
         if gallery.is_empty:
-            raise nobody_enrolled(self._place)
-        decision = self.decision(
+            raise nobody_enrolled(self.gallery.place)
+        decision = self.thresholds.decision(
             Use.IDENTIFY, threshold=threshold, rate=fpir, matching=matching, groups=groups
         )
         question = Question(
             top_k=top_k,
             decision=decision,
-            calibration=self.calibration(Use.IDENTIFY),
+            calibration=self.thresholds.calibration(Use.IDENTIFY),
             matching=matching,
             repeats=repeats,
             among=gallery.members(groups) if groups else None,
@@ -219,7 +271,7 @@ class RecognitionService(ThresholdKeeper):
         ]
 
     def not_this_person(self, person: Who, image: Given, *, face: int | None = None) -> None:
-        """Remember of a photograph's face that it is not a person's; see `exclude`.
+        """Remember of a photograph's face that it is not a person's; see `Editor.exclude`.
 
         Args:
             person: Who it is not, by their id or name.
@@ -237,7 +289,7 @@ class RecognitionService(ThresholdKeeper):
         if isinstance(chosen, str):
             raise ImageError(chosen if isinstance(seen, FailedImage) else f"{seen.name}: {chosen}")
         if not isinstance(seen, FailedImage):
-            self.exclude(person, template_of(seen, chosen))
+            self.people.edit.exclude(person, template_of(seen, chosen))
 
     def verify(
         self, a: Source, b: Source, *, threshold: float | None = None, far: float | None = None
@@ -248,7 +300,7 @@ class RecognitionService(ThresholdKeeper):
             a: One photograph.
             b: The other.
             threshold: Cosine similarity from which on they are one person's; None derives it, see
-                `decision`.
+                `Thresholds.decision`.
             far: The part of pairs of two people who may pass for one; None takes the gallery's, or
                 else one in a thousand.
 
@@ -261,7 +313,7 @@ class RecognitionService(ThresholdKeeper):
         for source in (a, b):
             check_source(source)
         photographs = [read_photograph(a, 1), read_photograph(b, 2)]
-        decision = self.decision(Use.VERIFY, threshold=threshold, rate=far)
+        decision = self.thresholds.decision(Use.VERIFY, threshold=threshold, rate=far)
         (first, one), (second, other) = self._largest_faces(photographs)
         similarity = min(1.0, max(-1.0, float(first @ second)))
         judged = self._judge_pair(first, second, decision, similarity)
@@ -275,7 +327,10 @@ class RecognitionService(ThresholdKeeper):
         similarity: float,
     ) -> Verification:
         """Decide about two embeddings: by the weights' pair unit where they keep one, or cosine."""
-        pair, likely = self._engine.pair, probability_of(self.calibration(Use.VERIFY), similarity)
+        pair, likely = (
+            self.models.pair,
+            probability_of(self.thresholds.calibration(Use.VERIFY), similarity),
+        )
         value = None if pair is None else pair.value(first, second)
         limit = pair_limit(pair, decision)
         by_cosine = similarity >= decision.threshold
@@ -306,9 +361,9 @@ class RecognitionService(ThresholdKeeper):
         Args:
             image: The photograph.
             name: Whose face it may be; None: `person_id` says it.
-            person_id: Whom of that name, by the id that `people` tells.
+            person_id: Whom of that name, by the id that `people.summaries` tells.
             threshold: Cosine similarity from which on it is theirs; None derives it, see
-                `decision`.
+                `Thresholds.decision`.
             far: The part of strangers who may pass for the person; None takes the gallery's for
                 comparisons, or else one in a thousand.
 
@@ -321,13 +376,15 @@ class RecognitionService(ThresholdKeeper):
             GalleryError: The gallery is another model's, or cannot be read.
         """
         check_source(image)
-        person = self.person_meant(name, person_id)
+        person = self.people.meant(name, person_id)
         photograph = read_photograph(image, 1)
         self._check_model()
-        calibration = self.calibration(Use.VERIFY)
-        decision = self.decision(Use.VERIFY, threshold=threshold, rate=far, person=person)
+        calibration = self.thresholds.calibration(Use.VERIFY)
+        decision = self.thresholds.decision(
+            Use.VERIFY, threshold=threshold, rate=far, person=person
+        )
         [(embedding, taken)] = self._largest_faces([photograph])
-        gallery = self._gallery()
+        gallery = self.gallery.open()
         found = gallery.search(embedding[None], 1, among=[person.person_id])[0]
         if found:
             similarity = found[0].cosine_similarity
@@ -389,7 +446,7 @@ class RecognitionService(ThresholdKeeper):
             item
             if isinstance(item, FailedImage)
             else Detection(image=item.name, faces=item.faces, warnings=item.warnings)
-            for item in look_at(several(images), self._engine.find_faces, progress)
+            for item in look_at(several(images), self.models.find_faces, progress)
         ]
 
     def _largest_faces(
@@ -400,7 +457,7 @@ class RecognitionService(ThresholdKeeper):
         Raises:
             ImageError: There is no face in one of them.
         """
-        found = self._engine.pipeline.faces([photograph.image for photograph in photographs])
+        found = self.models.pipeline.faces([photograph.image for photograph in photographs])
         taken = []
         for photograph, faces in zip(photographs, found, strict=True):
             if not faces:
@@ -429,25 +486,25 @@ class RecognitionService(ThresholdKeeper):
         return Terms(
             face=face,
             any_quality=any_quality,
-            watch=Watch(threshold=self.odd_from, others=others),
+            watch=Watch(threshold=self.thresholds.odd_from, others=others),
             consent=consent,
             groups=group_names(groups),
         )
 
     def _search_in_vain(self) -> None:
         """Meet now what a search would complain of; enrolling ends with one, which is too late."""
-        if self._is_there and not self._gallery().is_empty:
-            somebody = np.eye(1, self._engine.model.dimension, dtype=np.float32)
-            self._gallery().search(somebody, 1)
+        if self.gallery.is_there and not self.gallery.open().is_empty:
+            somebody = np.eye(1, self.models.model.dimension, dtype=np.float32)
+            self.gallery.open().search(somebody, 1)
 
     def _to_enrol_in(self) -> AnyGallery:
         # The model comes before the gallery's lock: the engine takes both in this order.
-        return self._gallery_for(self._engine.model)
+        return self.gallery.open_for(self.models.model)
 
     def _check_model(self) -> None:
         """Make sure that a gallery that is there takes this network's embeddings."""
-        if self._is_there:
-            self._gallery().require(self._engine.model, adopt=True)
+        if self.gallery.is_there:
+            self.gallery.open().require(self.models.model, adopt=True)
 
     def _look_at(
         self, images: Sequence[Given], progress: ProgressCallback | None
@@ -455,7 +512,7 @@ class RecognitionService(ThresholdKeeper):
         """Find and embed the faces in photographs, after a look whether the gallery takes them."""
         self._check_model()
         pictures = [image for image in images if not isinstance(image, Seen | FailedImage)]
-        found = look_at(pictures, self._engine.pipeline.faces, progress) if pictures else iter(())
+        found = look_at(pictures, self.models.pipeline.faces, progress) if pictures else iter(())
         if len(pictures) == len(images):
             return found
         others = iter(list(found))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from data.errors import AppError, ArgumentError
 
+from .access import GalleryAccess
 from .calibration import THEMSELVES, calibrate, check_wanted, embed_strangers, still_holds
 from .evaluation.impostor_tail import ImpostorTail, Searched
 from .evaluation.metrics import EXPECTED_ERRORS
@@ -16,11 +17,9 @@ from .evaluation.thresholds import check_rate, rate_among
 from .gallery.matching import Matching
 from .gallery.protocol import nobody_enrolled
 from .gallery.storage.snapshot import FALSE_DISCOVERIES, by_chance, look_alikes, require_few
-from .models import Choice, Engine, Pipeline
-from .people import PeopleKeeper
+from .models import Engine
 from .photographs import ProgressCallback
 from .results import Calibration, Decision, LookAlikes, Origin, PersonSummary, StrangerRate, Use
-from .secrets import Ask, Warn
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -246,58 +245,17 @@ MOST_MEASURED_ANEW = 20_000
 """Photographs up to which a gallery measures itself anew while somebody waits: a few seconds."""
 
 
-class ThresholdKeeper(PeopleKeeper):
-    """Knows which network embeds, and what its similarities mean in this gallery.
+class Thresholds:
+    """What the similarities of a network mean in a gallery: what `service.thresholds` is.
 
     Args:
-        home: The data folder; None takes LIKENESS_HOME or the user's own.
-        gallery: A folder or an address of Milvus; None takes LIKENESS_GALLERY, or else the data
-            folder's own.
-        model: The network's name. None takes the gallery's; without a gallery, the weights' or the
-            default one.
-        weights: A file of weights; None looks in the known places.
-        device: `auto`, `cpu` or `cuda`.
-        detector: What finds faces, by its name; None takes the gallery's, or the default one.
-        pipeline: Takes the place of detector and network.
-        ask: See `PeopleKeeper`.
-        warn: The same.
+        access: The way to the gallery.
+        engine: The network.
     """
 
-    def __init__(
-        self,
-        *,
-        home: Path | None = None,
-        gallery: str | None = None,
-        model: str | None = None,
-        weights: Path | None = None,
-        device: str = "auto",
-        detector: str | None = None,
-        pipeline: Pipeline | None = None,
-        ask: Ask = lambda: None,
-        warn: Warn = lambda _: None,
-    ) -> None:
-        super().__init__(home, gallery, ask, warn)
-        choice = Choice(
-            home=self._home, model=model, weights=weights, device=device, detector=detector
-        )
-        self._engine = Engine(choice, self._remembered_model, pipeline)
-
-    def load(self) -> None:
-        """Load the network, which otherwise is done when it is first needed.
-
-        Raises:
-            WeightsError: No weights are at hand, or what they say cannot be understood.
-        """
-        _ = self._engine.pipeline, self._engine.tail
-
-    @property
-    def tail(self) -> "ImpostorTail | None":
-        """What the weights say of people whom they never saw; None where nobody measured it.
-
-        Raises:
-            WeightsError: No weights are at hand, or what they say cannot be understood.
-        """
-        return self._engine.tail
+    def __init__(self, access: GalleryAccess, engine: Engine) -> None:
+        self._access = access
+        self._engine = engine
 
     def decision(
         self,
@@ -329,7 +287,9 @@ class ThresholdKeeper(PeopleKeeper):
         """
         searched = None
         if use is Use.IDENTIFY:
-            among = self._gallery().members(groups) if groups and self._is_there else None
+            among = (
+                self._access.open().members(groups) if groups and self._access.is_there else None
+            )
             searched = self._searched(matching, among)
         elif person is not None and person.person_id is not None:
             searched = self._searched(matching, [person.person_id])
@@ -346,8 +306,8 @@ class ThresholdKeeper(PeopleKeeper):
     def _searched(self, matching: Matching, among: "Collection[int] | None") -> "Searched":
         from .evaluation.impostor_tail import Searched
 
-        if not self._is_there or (gallery := self._gallery()).is_empty:
-            raise nobody_enrolled(self._place)
+        if not self._access.is_there or (gallery := self._access.open()).is_empty:
+            raise nobody_enrolled(self._access.place)
         return Searched(gallery.photographs_a_person(among), matching)
 
     @property
@@ -365,15 +325,6 @@ class ThresholdKeeper(PeopleKeeper):
             return calibration.threshold
         return self._engine.pipeline.threshold if tail is None else tail.far_threshold(WORTH_A_LOOK)
 
-    @property
-    def threshold_provenance(self) -> str | None:
-        """What a file of weights that did not come with the application says of its threshold.
-
-        Raises:
-            WeightsError: No weights are at hand.
-        """
-        return self._engine.threshold_provenance
-
     def calibration(self, use: Use) -> Calibration | None:
         """The gallery's own threshold for a use; None if there is none for this network.
 
@@ -383,9 +334,9 @@ class ThresholdKeeper(PeopleKeeper):
             WeightsError: No weights are at hand.
             GalleryError: The gallery cannot be read.
         """
-        if not self._is_there:
+        if not self._access.is_there:
             return None
-        gallery = self._gallery()
+        gallery = self._access.open()
         found = gallery.calibration(use)
         if found is None or found.weights_digest != self._engine.model.weights_digest:
             return None
@@ -424,9 +375,9 @@ class ThresholdKeeper(PeopleKeeper):
         wanted = check_wanted(fpir, far, prior)
         if data is None and (identities is not None or aligned):
             raise ArgumentError("--identities and --aligned say how to read --data DIR: give it")
-        gallery = self._gallery()
+        gallery = self._access.open()
         if gallery.is_empty:
-            raise nobody_enrolled(self._place)
+            raise nobody_enrolled(self._access.place)
         gallery.require(self._engine.model)
         strangers = None
         if data is not None:
@@ -437,7 +388,7 @@ class ThresholdKeeper(PeopleKeeper):
             strangers = embed_strangers(data, people, gallery, find, progress)
         return calibrate(gallery, wanted, strangers, prior, self._engine.tail)
 
-    def _measure_anew(self) -> tuple[str, ...]:
+    def measure_anew(self) -> tuple[str, ...]:
         """Calibrate again by those enrolled, where they were the measure and are more by far now.
 
         What has been enrolled is enrolled, so no trouble with this is told as one of that: the old
@@ -451,12 +402,12 @@ class ThresholdKeeper(PeopleKeeper):
             old, pairs = self.calibration(Use.IDENTIFY), self.calibration(Use.VERIFY)
             if old is None or old.doubt is None or not old.data.startswith(THEMSELVES):
                 return ()
-            if self._gallery().size[1] > MOST_MEASURED_ANEW:
+            if self._access.open().size[1] > MOST_MEASURED_ANEW:
                 return ()
             enough = (one for one in (old, pairs) if one and one.data.startswith(THEMSELVES))
             wanted = {one.use: one.rate for one in enough}
             tail = self._engine.tail
-            found = calibrate(self._gallery(), wanted, None, old.prior, tail).calibrations
+            found = calibrate(self._access.open(), wanted, None, old.prior, tail).calibrations
         except AppError:
             return ()
         new = next(one for one in found if one.use is Use.IDENTIFY)
@@ -496,9 +447,9 @@ class ThresholdKeeper(PeopleKeeper):
         """
         if margin is not None and not 0 <= margin <= 2:
             raise ArgumentError(f"a margin of {margin:g}: give one between 0 and 2")
-        gallery = self._gallery()
+        gallery = self._access.open()
         if gallery.is_empty:
-            raise nobody_enrolled(self._place)
+            raise nobody_enrolled(self._access.place)
         gallery.require(self._engine.model)
         tail = self._engine.tail
         if threshold is not None or tail is None:

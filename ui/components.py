@@ -298,7 +298,7 @@ def decision(
     Where the gallery has outgrown its own, a line says so.
     """
     try:
-        found = service.decision(use, threshold=threshold, groups=groups, person=person)
+        found = service.thresholds.decision(use, threshold=threshold, groups=groups, person=person)
     except ArgumentError:
         return None
     if found.doubt is not None:

@@ -146,7 +146,7 @@ class Settings:
             ask=passphrase.ask if on_terminal else lambda: None,
             warn=output.print_warning if on_terminal else lambda _: None,
         )
-        for warning in service.exposed:
+        for warning in service.gallery.exposed:
             output.print_warning(warning)
         return service
 

@@ -51,7 +51,7 @@ def _now(service: RecognitionService, person: PersonSummary) -> PersonSummary:
     Raises:
         GalleryError: There is none any more.
     """
-    for one in service.people():
+    for one in service.people.summaries():
         if one.person_id == person.person_id:
             return one
     raise GalleryError(
@@ -66,9 +66,9 @@ def _dialog(service: RecognitionService, opened: PersonSummary) -> None:
     components.messages()
     with components.refusals_shown():
         person = _now(service, opened)
-        people = service.people()
+        people = service.people.summaries()
         with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-            if thumbnail := service.thumbnail(person.person_id):
+            if thumbnail := service.people.thumbnail(person.person_id):
                 st.image(thumbnail, alt=wording.shorten(person.name), width=96)
             with st.container(width="stretch", gap=None):
                 st.markdown(f"**{wording.plain(person.name)}**")
@@ -83,7 +83,7 @@ def _dialog(service: RecognitionService, opened: PersonSummary) -> None:
             width="stretch",
             help="This can be undone for 30 days.",
         ):
-            service.delete(person.person_id)
+            service.people.edit.delete(person.person_id)
             _close()
             st.rerun()
 
@@ -94,7 +94,7 @@ def _rename(service: RecognitionService, person: PersonSummary) -> None:
         if st.button("Rename", key=f"rename-{person.person_id}"):
             if not name.strip():
                 raise ArgumentError("no name yet: type the new one")
-            service.rename(person.person_id, name)
+            service.people.edit.rename(person.person_id, name)
             _close()
             st.rerun()
 
@@ -111,7 +111,7 @@ def _groups(
         add = [group for group in chosen if group not in now.groups]
         remove = [group for group in now.groups if group not in chosen]
         if add or remove:
-            service.group([now.person_id], add=add, remove=remove)
+            service.people.edit.group([now.person_id], add=add, remove=remove)
 
     st.multiselect(
         "Groups",
@@ -136,7 +136,7 @@ def _merge(
         if st.button("Merge", key=f"merge-{person.person_id}"):
             if into is None:
                 raise ArgumentError("nobody to merge with yet: choose somebody")
-            service.merge(who, into)
+            service.people.edit.merge(who, into)
             _close()
             st.rerun()
 

@@ -153,7 +153,9 @@ def _note(
     receipt.amount += sum(one.photographs for one in enrolment.enrolled)
     receipt.notes += enrolment.notes
     name = enrolment.enrolled[0].person if enrolment.enrolled else receipt.name.strip()
-    receipt.person = next((one for one in service.people() if one.name == name), receipt.person)
+    receipt.person = next(
+        (one for one in service.people.summaries() if one.name == name), receipt.person
+    )
     resources.note_enrolment(service, enrolment)
 
 

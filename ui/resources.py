@@ -68,7 +68,7 @@ def lock_bar() -> None:
     if "reads-gallery" not in st.session_state:
         return
     service, _ = _recognition(settings())
-    if not service.is_locked:
+    if not service.gallery.is_locked:
         lock_bar_of(service)
 
 
@@ -87,7 +87,7 @@ def decode_apart() -> ExitStack:
 def note_search(service: "RecognitionService", people: Iterable[int | None]) -> None:
     """Where others are served, write a search into the audit log, in ids."""
     if serves_others():
-        service.note_search(sorted({who for who in people if who is not None}))
+        service.gallery.note_search(sorted({who for who in people if who is not None}))
 
 
 def note_enrolment(service: "RecognitionService", enrolment: "Enrolment") -> None:
@@ -97,7 +97,7 @@ def note_enrolment(service: "RecognitionService", enrolment: "Enrolment") -> Non
         note_search(
             service,
             [
-                *(one.person_id for one in service.people() if one.name in names),
+                *(one.person_id for one in service.people.summaries() if one.name in names),
                 *(who for kept in enrolment.kept for who in kept.named),
             ],
         )
@@ -179,7 +179,7 @@ def _recognition(chosen: Settings) -> "tuple[RecognitionService, IdleLock]":
 
     def lock() -> None:
         with turn():  # not in the middle of somebody's work
-            service.lock()
+            service.gallery.lock()
 
     minutes = os.environ.get(LOCK_AFTER, "")
     idle = IdleLock(lock, 60 * int(minutes) if minutes.isdigit() else 0)
@@ -194,15 +194,15 @@ def tidy_daily() -> threading.Thread:
     That are people whose consent has ended or who were deleted, and jobs; listing either does the
     same. An encrypted gallery, whose key a session has typed, is left to its listings.
     """
-    from recognition.people import PeopleKeeper
+    from recognition.access import GalleryAccess
 
     chosen = settings()
 
     def tidy() -> None:
         with suppress(AppError, OSError):
             jobs.tidy(chosen.home)
-        with suppress(AppError, OSError), PeopleKeeper(chosen.home, chosen.gallery) as keeper:
-            keeper.tidy()
+        with suppress(AppError, OSError), GalleryAccess(chosen.home, chosen.gallery) as access:
+            access.tidy()
 
     def go_on() -> None:
         while True:
@@ -228,7 +228,7 @@ def load_network(service: "RecognitionService") -> Loading:
     def load() -> None:
         load_libraries().result()
         with turn():
-            service.load()
+            service.models.load()
 
     return Loading(load)
 

@@ -21,7 +21,7 @@ _PAIRS = 20  # at once
 
 def undo_bar(service: RecognitionService) -> None:
     """What was done last, and a button that takes it back; nothing where nothing was."""
-    operations = service.operations()
+    operations = service.people.operations()
     if not operations:
         return
     with st.container(horizontal=True, border=True, vertical_alignment="center"):
@@ -31,7 +31,7 @@ def undo_bar(service: RecognitionService) -> None:
             "Undo",
             icon=":material/undo:",
             key=f"undo-{operations[0].number}",
-            on_click=components.action(partial(service.undo, operations[0].number)),
+            on_click=components.action(partial(service.people.edit.undo, operations[0].number)),
         )
 
 
@@ -41,7 +41,7 @@ def photographs(service: RecognitionService, people: Sequence[PersonSummary]) ->
         who = fields.somebody("Whose", people, key="whose")
         if who is None:
             return
-        own = service.photographs(who)
+        own = service.people.photographs(who)
         with st.container(horizontal=True, gap="medium"):
             for photograph in memory.first_of(own, key="photographs", size=_PHOTOGRAPHS):
                 _photograph(service, who, photograph)
@@ -57,7 +57,7 @@ def photographs(service: RecognitionService, people: Sequence[PersonSummary]) ->
 
 def _photograph(service: RecognitionService, who: int, photograph: PhotographSummary) -> None:
     with st.container(width=_WIDTH, gap="xxsmall"):
-        if thumbnail := service.thumbnail(who, photograph.number):
+        if thumbnail := service.people.thumbnail(who, photograph.number):
             st.image(thumbnail, alt=f"Photograph {photograph.number}", width=_WIDTH)
         closest = None if serves_others() else photograph.cosine_similarity
         number = f"No. {photograph.number}"
@@ -84,9 +84,9 @@ def _hand_over(
         key=f"give-{who}",
         disabled=not chosen or (to is None and not new.strip()),
         on_click=components.action(
-            partial(service.split, who, chosen, new)
+            partial(service.people.edit.split, who, chosen, new)
             if new.strip() or to is None
-            else partial(service.move, who, chosen, to)
+            else partial(service.people.edit.move, who, chosen, to)
         ),
     )
 
@@ -127,7 +127,7 @@ def _compare(
     # Everybody is searched for; of what may be compared in a minute that takes half at most.
     resources.allow_search(min(len(people), MOST_A_MINUTE // 2))
     with components.at_work("Comparing"):
-        found["pairs"] = _told(service.look_alikes())
+        found["pairs"] = _told(service.thresholds.look_alikes())
     found["of"] = _state(service, people)
     resources.note_search(
         service, (who for one in found["pairs"] for who in (one.person_id, one.other_id))
@@ -145,7 +145,7 @@ def _state(
     service: RecognitionService, people: Sequence[PersonSummary]
 ) -> tuple[tuple[PersonSummary, ...], tuple[Operation, ...]]:
     """What a comparison of everybody holds for."""
-    return tuple(people), service.operations()[:1]
+    return tuple(people), service.people.operations()[:1]
 
 
 def _pair(service: RecognitionService, pair: LookAlikes) -> None:
@@ -155,7 +155,7 @@ def _pair(service: RecognitionService, pair: LookAlikes) -> None:
         names = pair.person, pair.other
         shown = (None, None) if serves_others() else pair.photographs
         for who, name, photograph in zip(both, names, shown, strict=True):
-            if thumbnail := service.thumbnail(who, photograph):
+            if thumbnail := service.people.thumbnail(who, photograph):
                 st.image(thumbnail, alt=wording.shorten(name), width=_ALIKE_WIDTH)
         with st.container(width="stretch", gap=None):
             st.markdown(f"{wording.plain(pair.person)} and {wording.plain(pair.other)}")
@@ -180,7 +180,7 @@ def _how_alike(pair: LookAlikes) -> str:
 
 def _tell_apart(service: RecognitionService, pair: LookAlikes) -> None:
     """Remember that two people are two; the list of others who are alike stays open."""
-    service.tell_apart(pair.person_id, pair.other_id)
+    service.people.edit.tell_apart(pair.person_id, pair.other_id)
     found = st.session_state["alike"]
     people, _ = found["of"]
     found["of"] = _state(service, people)

@@ -67,7 +67,7 @@ class IdleLock:
 
 def require_open(service: "RecognitionService") -> None:
     """Go on if the gallery can be read; otherwise show a form for its passphrase, and stop here."""
-    if not service.is_locked:
+    if not service.gallery.is_locked:
         return
     st.session_state.pop("memory", None)  # what was found out while it was open
     st.title("The gallery is encrypted", anchor=False)
@@ -79,7 +79,7 @@ def require_open(service: "RecognitionService") -> None:
         secret = st.text_input("Passphrase or key", type="password", autocomplete="off")
         if st.form_submit_button("Open", type="primary"):
             try:
-                service.unlock(secret)
+                service.gallery.unlock(secret)
             except AppError as error:
                 st.error(wording.literal(str(error)), icon=":material/error:")
             else:
@@ -89,12 +89,12 @@ def require_open(service: "RecognitionService") -> None:
 
 def lock_bar(service: "RecognitionService") -> None:
     """At the end of a page: a way to lock an encrypted gallery; nothing where it is not."""
-    if not service.is_encrypted:
+    if not service.gallery.is_encrypted:
         return
-    if weak := service.weak_secret:
+    if weak := service.gallery.weak_secret:
         st.warning(wording.literal(weak), icon=":material/key:")
     if st.button("Lock the gallery", icon=":material/lock:", type="tertiary", key="lock"):
-        service.lock()
+        service.gallery.lock()
         st.rerun()
     _leave_when_locked(service)
 
@@ -102,5 +102,5 @@ def lock_bar(service: "RecognitionService") -> None:
 @st.fragment(run_every=_EVERY)
 def _leave_when_locked(service: "RecognitionService") -> None:
     """Take what an open page shows away once another session, or time, has locked the gallery."""
-    if service.is_locked:
+    if service.gallery.is_locked:
         st.rerun()

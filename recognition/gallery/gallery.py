@@ -33,7 +33,7 @@ from .search.index_file import IndexCache
 from .search.kinds import Kind, plan_of, read_kind, write_kind
 from .search.searcher import Views
 from .storage.audit import Action
-from .storage.changes import Editor, photographs_known, write_erased
+from .storage.changes import Change, photographs_known, write_erased
 from .storage.encryption import FindSecret, IsGiven, Keep, new_secret
 from .storage.integrity import facts_of, faults_of
 from .storage.people import Who
@@ -390,10 +390,10 @@ class Gallery(AnyGallery):
             return self._store.enrol_all(people, consent, groups)
 
     @contextmanager
-    def editing(self) -> Iterator[Editor]:
-        """See `Editable.editing`."""
-        with self._changing(), self._store.editing() as editor:
-            yield editor
+    def editing(self) -> Iterator[Change]:
+        """See `AnyGallery.editing`."""
+        with self._changing(), self._store.editing() as change:
+            yield change
 
     def note_search(self, people: Sequence[int]) -> None:
         """Write down whom a search has named; see `audit`."""

@@ -1,7 +1,6 @@
 """Where a gallery is kept: in a folder of this machine, or in Milvus. Only the address differs."""
 
 import os
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,37 +14,9 @@ from .storage.encryption import FindSecret, IsGiven
 from .templates import EmbeddingModel
 
 
-class Place(ABC):
-    """Where a gallery is, or may be made. As text it is its address, without secrets."""
-
-    @property
-    @abstractmethod
-    def exists(self) -> bool:
-        """Whether there is a gallery.
-
-        Raises:
-            GalleryError: The remains of one are there, or the server does not answer.
-        """
-
-    @abstractmethod
-    def open(self, *, model: EmbeddingModel | None = None, create: bool = False) -> AnyGallery:
-        """Open the gallery.
-
-        Args:
-            model: Whose embeddings will be enrolled or searched; None asks for no agreement, which
-                is enough for reading names and for changing them.
-            create: Make an empty gallery where there is none, and let one without anybody take up
-                the model; needs `model`.
-
-        Raises:
-            GalleryError: There is none (and `create` is False), it is damaged or of a newer
-                version, or it holds another model's embeddings.
-        """
-
-
 @dataclass(frozen=True, slots=True)
-class Folder(Place):
-    """A folder of this machine.
+class Folder:
+    """A folder of this machine, where a gallery is or may be made; as text, its address.
 
     Attributes:
         path: The folder.
@@ -67,10 +38,11 @@ class Folder(Place):
 
     @property
     def exists(self) -> bool:
-        """See `Place.exists`.
+        """Whether there is a gallery.
 
         Raises:
             ArgumentError: It is a folder of something else.
+            GalleryError: The remains of one are there.
         """
         if Gallery.exists(self.path):
             return True
@@ -82,7 +54,7 @@ class Folder(Place):
         return False
 
     def open(self, *, model: EmbeddingModel | None = None, create: bool = False) -> Gallery:
-        """See `Place.open`; refused as by `exists`."""
+        """Open the gallery; see `Gallery.open`. Refused as by `exists`."""
         _ = self.exists
         return Gallery.open(
             self.path,
@@ -94,8 +66,8 @@ class Folder(Place):
 
 
 @dataclass(frozen=True, slots=True)
-class Milvus(Place):
-    """A Milvus server's gallery, or one in a folder of Milvus Lite.
+class Milvus:
+    """A Milvus server's gallery, or one in a folder of Milvus Lite; its text has no secret.
 
     Attributes:
         address: Its address.
@@ -108,16 +80,24 @@ class Milvus(Place):
 
     @property
     def exists(self) -> bool:
-        """See `Place.exists`."""
+        """Whether there is a gallery.
+
+        Raises:
+            GalleryError: The server does not answer.
+        """
         from .milvus.gallery import MilvusGallery  # brings pymilvus
 
         return MilvusGallery.exists(self.address)
 
     def open(self, *, model: EmbeddingModel | None = None, create: bool = False) -> AnyGallery:
-        """See `Place.open`."""
+        """Open the gallery, as `Folder.open` does."""
         from .milvus.gallery import MilvusGallery
 
         return MilvusGallery.open(self.address, model=model, create=create)
+
+
+Place = Folder | Milvus
+"""Where a gallery is, or may be made."""
 
 
 def place_of(

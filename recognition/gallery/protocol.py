@@ -1,6 +1,6 @@
 """What is asked of a gallery, wherever it is kept."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -24,7 +24,7 @@ from ..results import (
     Use,
 )
 from .matching import Matching
-from .storage.changes import Editable
+from .storage.changes import Change, Editor
 from .storage.encryption import Keep
 from .storage.people import Who
 from .storage.records import Added, PersonRecord
@@ -39,7 +39,7 @@ class Writer(Protocol):
         """Put people in; what is there already is left as it is."""
 
 
-class AnyGallery(Editable):
+class AnyGallery(ABC):
     """People enrolled with one model's embeddings, and who of them is closest to a face.
 
     Safe for several threads and processes at once. Close it, or use it in a `with` statement.
@@ -176,6 +176,19 @@ class AnyGallery(Editable):
     @abstractmethod
     def photographs(self, person: Who) -> tuple[PhotographSummary, ...]:
         """What somebody is enrolled by; see `Snapshot.photographs`."""
+
+    @property
+    def edit(self) -> Editor:
+        """What is done to the people by hand, each an operation that can be undone."""
+        return Editor(self.editing)
+
+    @abstractmethod
+    def editing(self) -> AbstractContextManager[Change]:
+        """One change by hand, for `Editor`: all of it, or nothing.
+
+        Raises:
+            GalleryError: The gallery cannot be written.
+        """
 
     @abstractmethod
     def operations(self) -> tuple[Operation, ...]:

@@ -115,7 +115,7 @@ def enrol(
     """Enrol a folder in a gallery of its own; what was told, and the operations."""
     with RecognitionService(home=home, pipeline=pipeline or PixelPipeline()) as service:
         told = service.enroll_folder(root, workers=workers)
-        return told, [operation.what for operation in service.operations()]
+        return told, [operation.what for operation in service.people.operations()]
 
 
 def rows(home: Path) -> list[Row]:

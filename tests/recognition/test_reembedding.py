@@ -105,7 +105,7 @@ def test_a_gallery_of_before_is_moved_from_its_five_point_crops(
     crops = align_faces(images, make_detector().detect(images))
     with service(networks, model="mobilefacenet") as recognition:
         recognition.enroll("Eileen", photographs)
-        with recognition._gallery()._store.adding() as connection:
+        with recognition.gallery.open()._store.adding() as connection:
             for number, crop in enumerate(crops, start=1):
                 png = encode_png(to_image(crop))
                 connection.execute(
@@ -119,7 +119,7 @@ def test_a_gallery_of_before_is_moved_from_its_five_point_crops(
 def test_a_gallery_without_pictures_says_so(networks: Path, photographs: list[Path]) -> None:
     with service(networks, model="mobilefacenet") as recognition:
         recognition.enroll("Eileen", photographs)
-        with recognition._gallery()._store.adding() as connection:
+        with recognition.gallery.open()._store.adding() as connection:
             connection.execute("DELETE FROM crop")
     with pytest.raises(GalleryError, match="kept no picture"):
         ReEmbedding(networks).move("iresnet_se", device="cpu")

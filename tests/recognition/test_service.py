@@ -114,7 +114,7 @@ def test_enrolled_people_are_known_on_other_photographs(service: RecognitionServ
         ["Bob"],
         [None],
     ]
-    assert {p.name: p.photographs for p in service.people()} == {"Ann": 1, "Bob": 2}
+    assert {p.name: p.photographs for p in service.people.summaries()} == {"Ann": 1, "Bob": 2}
 
 
 def test_what_cannot_be_enrolled_is_skipped_with_its_reason(
@@ -275,7 +275,7 @@ def test_the_threshold_decides(service: RecognitionService, pipeline: StandInPip
         [found] = service.identify([picture(1, take=5)], threshold=threshold)
         assert isinstance(found, Identification)
         assert found.faces[0].person == person
-    assert service.decision(Use.IDENTIFY).threshold == pytest.approx(0.5, abs=1e-5)
+    assert service.thresholds.decision(Use.IDENTIFY).threshold == pytest.approx(0.5, abs=1e-5)
     with pytest.raises(ArgumentError, match="between -1 and 1"):
         service.identify([picture(1)], threshold=1.5)
     with pytest.raises(ArgumentError, match="either --threshold or --fpir"):
@@ -315,13 +315,13 @@ def test_nobody_enrolled_is_told_before_any_weights_are_looked_for(home: Path) -
     service = RecognitionService(device="cpu")
     for refused in (
         lambda: service.identify([picture(1)]),
-        lambda: service.rename("Ann", "Bob"),
-        lambda: service.delete("Ann"),
-        lambda: service.thumbnail("Ann"),
+        lambda: service.people.edit.rename("Ann", "Bob"),
+        lambda: service.people.edit.delete("Ann"),
+        lambda: service.people.thumbnail("Ann"),
     ):
         with pytest.raises(GalleryError, match="nobody is enrolled in"):
             refused()
-    assert service.people() == ()
+    assert service.people.summaries() == ()
     with pytest.raises(WeightsError, match="no weights for mobilefacenet at hand"):
         service.enroll("Ann", [picture(1)])
     assert not home.exists()
@@ -329,7 +329,7 @@ def test_nobody_enrolled_is_told_before_any_weights_are_looked_for(home: Path) -
 
 def test_nobody_left_is_nobody_enrolled(service: RecognitionService) -> None:
     service.enroll("Ann", [picture(1)])
-    service.delete("Ann")
+    service.people.edit.delete("Ann")
     with pytest.raises(GalleryError, match="nobody is enrolled in"):
         service.identify([picture(1)])
 
@@ -375,7 +375,7 @@ def test_a_photograph_is_verified_against_somebody_enrolled(service: Recognition
         [taken] = found.photographs
         assert taken.faces == 2
     assert service.verify_person(picture(2), "Ann", threshold=-1).same_person
-    [ann] = [one for one in service.people() if one.name == "Ann"]
+    [ann] = [one for one in service.people.summaries() if one.name == "Ann"]
     by_id = service.verify_person(picture(1), None, person_id=ann.person_id)
     assert (by_id.person, by_id.person_id) == ("Ann", ann.person_id)
 
@@ -400,7 +400,7 @@ def test_whom_a_name_means_is_settled_before_any_work(
     service.enroll("Ann  Smith", [picture(1)])  # two blanks look like one, and are
     service.enroll("ann smith", [picture(2)])
     service.enroll("Gone", [picture(3)])
-    service.delete("Gone")
+    service.people.edit.delete("Gone")
     pipeline.batches.clear()
     for name in ("Gone", "Bob", "", "Ann", "ANN SMITH"):
         with pytest.raises(ArgumentError) as refusal:
@@ -422,9 +422,9 @@ def test_of_two_people_of_one_name_the_id_says_which(
 ) -> None:
     service.enroll("Ann", [picture(1)])
     service.enroll("Other", [picture(2)])
-    both = service.people()
+    both = service.people.summaries()
     # No gallery in a folder holds two people of one name; another kind of gallery may.
-    monkeypatch.setattr(type(service._gallery()), "named", lambda *_: both)
+    monkeypatch.setattr(type(service.gallery.open()), "named", lambda *_: both)
     with pytest.raises(ArgumentError, match=r"2 people are called 'Ann'.*by the id"):
         service.verify_person(picture(1), "Ann")
     found = service.verify_person(picture(2), "Ann", person_id=both[1].person_id)
@@ -463,25 +463,25 @@ def test_people_are_renamed_deleted_restored_and_erased(
     service: RecognitionService, home: Path
 ) -> None:
     service.enroll("Ann", [picture(1)])
-    service.rename("Ann", "Anne")
+    service.people.edit.rename("Ann", "Anne")
     assert named(service, picture(1)) == [["Anne"]]
-    service.delete("Anne")
-    assert service.people() == ()
-    assert [p.name for p in service.people(deleted=True)] == ["Anne"]
-    service.restore("Anne")
+    service.people.edit.delete("Anne")
+    assert service.people.summaries() == ()
+    assert [p.name for p in service.people.summaries(deleted=True)] == ["Anne"]
+    service.people.edit.restore("Anne")
     assert named(service, picture(1)) == [["Anne"]]
-    service.erase("Anne")
-    assert service.people(deleted=True) == service.people() == ()
+    service.people.erase("Anne")
+    assert service.people.summaries(deleted=True) == service.people.summaries() == ()
     assert not any(b"Ann" in file.read_bytes() for file in home.rglob("*") if file.is_file())
 
 
 def test_the_thumbnail_is_the_aligned_face(service: RecognitionService) -> None:
     service.enroll("Ann", [picture(42)])
-    with Image.open(io.BytesIO(service.thumbnail("Ann") or b"")) as thumbnail:
+    with Image.open(io.BytesIO(service.people.thumbnail("Ann") or b"")) as thumbnail:
         assert thumbnail.size == (112, 112)
         np.testing.assert_array_equal(np.asarray(thumbnail), crop_of(42))
     with pytest.raises(GalleryError, match="nobody called 'Bob'"):
-        service.thumbnail("Bob")
+        service.people.thumbnail("Bob")
 
 
 def test_hostile_names_make_no_files(
@@ -511,8 +511,8 @@ def test_another_model_s_gallery_is_refused_and_both_are_named(service: Recognit
             assert "stand-in (weights abababababab, 32 numbers)" in str(caught.value)
             assert "stand-in (weights cdcdcdcdcdcd, 32 numbers)" in str(caught.value)
         assert other.batches == []
-        assert [p.name for p in refused.people()] == ["Ann"]
-        refused.erase("Ann")
+        assert [p.name for p in refused.people.summaries()] == ["Ann"]
+        refused.people.erase("Ann")
         assert refused.enroll("Bob", [picture(2)]).enrolled == (Enrolled("Bob", 1),)
 
 
@@ -530,7 +530,7 @@ def test_a_gallery_removed_by_hand_is_gone_and_begins_anew(
     service.enroll("Ann", [picture(1)])
     named(service, picture(1))
     shutil.rmtree(home)
-    assert service.people() == ()
+    assert service.people.summaries() == ()
     with pytest.raises(GalleryError, match="nobody is enrolled"):
         service.identify([picture(1)])
     service.enroll("Bob", [picture(2)])
@@ -546,7 +546,7 @@ def test_a_backup_put_in_place_is_noticed(service: RecognitionService, home: Pat
     assert named(service, picture(2)) == [["Bob"]]
     shutil.rmtree(home)
     backup.rename(home)
-    assert [p.name for p in service.people()] == ["Ann"]
+    assert [p.name for p in service.people.summaries()] == ["Ann"]
     assert named(service, picture(1), picture(2)) == [["Ann"], [None]]
 
 
@@ -572,7 +572,9 @@ def test_threads_share_a_service(service: RecognitionService) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert {p.name: p.photographs for p in service.people()} == {f"P{i}": 8 for i in range(4)}
+    assert {p.name: p.photographs for p in service.people.summaries()} == {
+        f"P{i}": 8 for i in range(4)
+    }
 
 
 def test_listing_people_needs_no_torch(service: RecognitionService, home: Path) -> None:
@@ -581,8 +583,8 @@ def test_listing_people_needs_no_torch(service: RecognitionService, home: Path) 
         "import sys\n"
         "from recognition.service import RecognitionService\n"
         "with RecognitionService() as service:\n"
-        "    service.rename('Ann', 'Anne')\n"
-        "    print(service.people()[0].name, 'torch' in sys.modules)\n"
+        "    service.people.edit.rename('Ann', 'Anne')\n"
+        "    print(service.people.summaries()[0].name, 'torch' in sys.modules)\n"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "Anne False\n"

@@ -51,7 +51,7 @@ def erase(folder: Path, names: list[str]) -> int:
         while waiting:
             name = waiting.pop(0)
             try:
-                (gallery.erase if len(waiting) % 2 else gallery.delete)(name)
+                (gallery.erase if len(waiting) % 2 else gallery.edit.delete)(name)
                 gone += photographs(name)
             except GalleryError as error:
                 if "nobody" not in str(error):

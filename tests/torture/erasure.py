@@ -42,9 +42,9 @@ def erase_people(trials: int, folder: Path, rng: random.Random) -> Outcome:
             if rng.random() < 0.5:
                 gallery.search(query_of(name), 1)
             if renamed := rng.random() < 0.3:
-                gallery.rename(name, before)
+                gallery.edit.rename(name, before)
             if rng.random() < 0.3:
-                gallery.delete(before if renamed else name)
+                gallery.edit.delete(before if renamed else name)
         with open_gallery(folder) as gallery:
             if rng.random() < 0.5:
                 gallery.search(query_of(name), 1)

@@ -80,17 +80,17 @@ def _erase_some(
             kind = rng.randrange(4)
             gone.add(name)
             if kind == 0:
-                gallery.delete(name)
+                gallery.edit.delete(name)
                 gallery.enrol(name, templates_of(f"another {name}"))  # a namesake, who stays
                 [deleted] = [one for one in gallery.people(deleted=True) if one.name == name]
                 gallery.erase(deleted.person_id)
             elif kind == 1 and (others := [one for one in names if one not in gone]):
                 into = rng.choice(others)
-                gallery.merge(name, into)
+                gallery.edit.merge(name, into)
                 gallery.erase(into)
                 gone.add(into)
             elif kind == 2:
-                gallery.rename(name, f"Renamed {name}")
+                gallery.edit.rename(name, f"Renamed {name}")
                 gallery.erase(f"Renamed {name}")
             else:
                 gallery.erase(name)
@@ -109,8 +109,8 @@ def alter_rows(trials: int, folder: Path, rng: random.Random) -> Outcome:
                 until = clock.today() + timedelta(days=5)
                 gallery.enrol(name, templates_of(name), Consent(note="x", until=until), ["staff"])
             gallery.erase("Dan")
-            gallery.exclude("Ann", templates_of("Bob")[0])
-            gallery.delete("Cyd")
+            gallery.edit.exclude("Ann", templates_of("Bob")[0])
+            gallery.edit.delete("Cyd")
         for trial in range(trials):
             shutil.rmtree(home, ignore_errors=True)
             shutil.copytree(good, home)
@@ -190,7 +190,7 @@ def set_clocks(trials: int, folder: Path, rng: random.Random) -> Outcome:
                     agreed = None if until is None else Consent(until=until)
                     gallery.enrol(name, templates_of(name, 10), agreed)
                 gallery.enrol("Dan", templates_of("Dan", 10))
-                gallery.delete("Dan")
+                gallery.edit.delete("Dan")
             right = ahead
             for _ in range(rng.randint(1, 3)):
                 ahead = right + rng.choice((-1, 1)) * timedelta(days=rng.uniform(370, 30_000))

@@ -203,9 +203,9 @@ def hand_in_names(trials: int, folder: Path, rng: random.Random) -> Outcome:
         for name in sorted(names):
             for change in (
                 lambda n=name: gallery.enrol(n, templates_of("Ann", crop_bytes=10)[:1]),
-                lambda n=name: gallery.rename(n, f"{n}/../{n}"),
+                lambda n=name: gallery.edit.rename(n, f"{n}/../{n}"),
                 lambda n=name: gallery.crop(n),
-                lambda n=name: gallery.delete(n),
+                lambda n=name: gallery.edit.delete(n),
                 lambda n=name: gallery.erase(n),
                 lambda n=name: gallery.erase(f"{n}/../{n}"),
             ):

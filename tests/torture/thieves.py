@@ -35,13 +35,13 @@ def live(gallery: Gallery, trial: int, rng: random.Random) -> list[str]:
     names = [f"Somebody {trial}.{number}" for number in range(3)]
     for name in names:
         gallery.enrol(name, templates_of(name))
-    gallery.rename(names[0], f"Renamed {trial}")
-    gallery.group(names[1:], add=[f"Group {trial}"])
-    gallery.exclude(names[1], templates_of(names[2])[0])
+    gallery.edit.rename(names[0], f"Renamed {trial}")
+    gallery.edit.group(names[1:], add=[f"Group {trial}"])
+    gallery.edit.exclude(names[1], templates_of(names[2])[0])
     if rng.random() < 0.5:
-        gallery.delete(names[2])
+        gallery.edit.delete(names[2])
     if rng.random() < 0.5:
-        gallery.undo()
+        gallery.edit.undo()
     gallery.search(query_of(names[1]), 1)
     return [*names, f"Renamed {trial}", f"Group {trial}"]
 

@@ -34,14 +34,18 @@ def changes() -> list[Change]:
         ("search", lambda gallery: gallery.search(query_of("Ann"), 1), dict),
         (
             "rename Bob",
-            lambda gallery: gallery.rename("Bob", "Rob"),
+            lambda gallery: gallery.edit.rename("Bob", "Rob"),
             lambda state: without(state, "Bob") | {"Rob": photographs("Bob")},
         ),
-        ("delete Ann", lambda gallery: gallery.delete("Ann"), lambda state: without(state, "Ann")),
+        (
+            "delete Ann",
+            lambda gallery: gallery.edit.delete("Ann"),
+            lambda state: without(state, "Ann"),
+        ),
         enrolment("Cleo"),
         (
             "restore Ann",
-            lambda gallery: gallery.restore("Ann"),
+            lambda gallery: gallery.edit.restore("Ann"),
             lambda state: state | {"Ann": photographs("Ann")},
         ),
         ("erase Rob", lambda gallery: gallery.erase("Rob"), lambda state: without(state, "Rob")),

@@ -55,7 +55,7 @@ def folder(home: Path) -> Path:
             number += photographs
             gallery.enrol(name, templates)
             if gone:
-                gallery.delete(name)
+                gallery.edit.delete(name)
     return place
 
 
@@ -153,7 +153,7 @@ def test_a_restoration_that_takes_people_away_is_asked_about(
     types("n")
     assert main(["gallery", "restore", backup]) == 1
     with Gallery.open(folder) as gallery:
-        gallery.delete("Bob")
+        gallery.edit.delete("Bob")
     assert main(["gallery", "restore", backup, "--yes"]) == 0
     with Gallery.open(folder) as gallery:
         assert [person.name for person in gallery.people()] == ["Ann", "Bob"]

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from data.errors import AppError
+from recognition.access import GalleryAccess
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.templates import EmbeddingModel, Template
-from recognition.people import PeopleKeeper
 from ui import resources, wording
 from ui.audience import BEHIND
 from ui.limits import MOST_A_MINUTE, Allowance
@@ -77,11 +77,11 @@ def test_a_search_is_in_the_audit_log_and_changes_nothing_else(home: Path) -> No
     with Gallery.open(home / "gallery", model=model, create=True) as gallery:
         gallery.enrol("Ann", [Template(embedding=vector, photograph_sha256="e" * 64)])
         before = gallery.facts() | {"bytes": 0}
-    with PeopleKeeper(home) as keeper:
-        (ann,) = keeper.people()
-        keeper.note_search([ann.person_id])
-        keeper.note_search([])
-        noted = [(entry.action, entry.person_id) for entry in keeper.audit()[:2]]
+    with GalleryAccess(home) as access:
+        (ann,) = access.open().people()
+        access.note_search([ann.person_id])
+        access.note_search([])
+        noted = [(entry.action, entry.person_id) for entry in access.audit()[:2]]
     assert noted == [("search", None), ("search", ann.person_id)]
     with Gallery.open(home / "gallery") as gallery:
         assert gallery.facts() | {"bytes": 0} == before  # the index need not be made anew

@@ -33,7 +33,8 @@ from ui import cli, resources
 class Service:
     def load(self):
         return None
-    def people(self, *, deleted=False):
+    people = models = thresholds = gallery = property(lambda self: self)
+    def summaries(self, *, deleted=False):
         return ()
     def operations(self):
         return ()

@@ -168,14 +168,14 @@ def test_a_gallery_that_was_its_own_measure_is_measured_anew_when_it_outgrows_it
     assert main(["enroll", str(folder(tmp_path / "first", range(100), 2, group=6))]) == 0
     assert main(["calibrate", "--fpir", "0.1", "--far", "0.01"]) == 0
     with RecognitionService(pipeline=SeededPipeline()) as service:
-        before = {use: service.calibration(use) for use in Use}
+        before = {use: service.thresholds.calibration(use) for use in Use}
     capsys.readouterr()
     assert main(["enroll", str(folder(tmp_path / "more", range(250), 2, group=7))]) == 0
     out, err = capsys.readouterr()
     assert "the gallery has grown from 200 to 700 photographs: its threshold was measured" in err
     assert "measured" not in out
     with RecognitionService(pipeline=SeededPipeline()) as service:
-        after = {use: service.calibration(use) for use in Use}
+        after = {use: service.thresholds.calibration(use) for use in Use}
     assert before.keys() == after.keys()
     for use, new in after.items():
         old = before[use]

@@ -29,7 +29,11 @@ class FailingService:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def people(self, *, deleted: bool, groups: Sequence[str]) -> tuple[object, ...]:
+    @property
+    def people(self) -> "FailingService":
+        return self
+
+    def summaries(self, *, deleted: bool, groups: Sequence[str]) -> tuple[object, ...]:
         raise self.error
 
 
@@ -134,7 +138,11 @@ def test_shared_options_stand_before_or_after_the_command_and_the_later_wins(
         def __exit__(self, *_: object) -> None:
             pass
 
-        def people(self, *, deleted: bool, groups: Sequence[str]) -> tuple[object, ...]:
+        @property
+        def people(self) -> "Service":
+            return self
+
+        def summaries(self, *, deleted: bool, groups: Sequence[str]) -> tuple[object, ...]:
             return ()
 
     def remember(settings: Settings) -> Service:

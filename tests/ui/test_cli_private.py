@@ -123,11 +123,11 @@ def test_a_file_that_holds_no_key_is_refused(
 @pytest.fixture
 def weak(monkeypatch: pytest.MonkeyPatch) -> str:
     """The gallery opens by a passphrase that would be refused today."""
-    from recognition.people import PeopleKeeper
+    from recognition.access import GalleryAccess
 
-    with PeopleKeeper() as keeper, monkeypatch.context() as before:
+    with GalleryAccess() as access, monkeypatch.context() as before:
         before.setattr(encryption, "weakness_of", lambda *_: None)
-        keeper.encrypt("password1")
+        access.encrypt("password1")
     return "password1"
 
 

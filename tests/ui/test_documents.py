@@ -273,7 +273,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ui.commands.models._ask", lambda *_, **__: None)
     monkeypatch.setattr("ui.serving.serve", begin)
     monkeypatch.setattr(Milvus, "open", begin)
-    monkeypatch.setattr(RecognitionService, "calibrate", begin)
+    monkeypatch.setattr("recognition.thresholds.Thresholds.calibrate", begin)
     monkeypatch.setattr("ui.commands.evaluate_style._judged", begin)
     monkeypatch.setattr("ui.ways.Way.finders", begin)
     monkeypatch.setattr("ui.ways.Way.finder", begin)

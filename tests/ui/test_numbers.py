@@ -10,7 +10,8 @@ import pytest
 import typer
 
 from data.errors import AppError, ArgumentError
-from recognition.people import PeopleKeeper
+from recognition.access import GalleryAccess
+from recognition.people import EnrolledPeople
 from style.config import StyleConfig
 from ui.cli import app, main
 from ui.commands.stylize import _HELP
@@ -135,7 +136,7 @@ def test_as_far_ahead_as_can_be_asked_for_is_a_day_of_the_calendar(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (option,) = [one for one in NUMBERS if str(one) == "people expiring --days"]
-    assert PeopleKeeper(tmp_path).expiring(option.parameter.max) == ()
+    assert EnrolledPeople(GalleryAccess(tmp_path)).expiring(option.parameter.max) == ()
 
 
 def numeric(name: str) -> bool:

@@ -101,7 +101,7 @@ def test_a_click_locks_it_for_every_session_whatever_holds_the_passphrase(
         assert "Ann" not in words(each)
         assert "memory" not in each.session_state
     with pytest.raises(LockedError):
-        resources._recognition(resources.settings())[0].people()
+        resources._recognition(resources.settings())[0].people.summaries()
     another.text_input[0].set_value(PASSPHRASE)
     another.button[0].click().run()
     assert "Ann" in words(another)
@@ -114,7 +114,7 @@ def test_nobody_is_offered_to_lock_what_is_not_encrypted(home: Path) -> None:
     page = AppTest.from_file(_APP, default_timeout=60).run()
     assert "Ann" in words(page)
     assert "Lock the gallery" not in [button.label for button in page.button]
-    assert resources._recognition(resources.settings())[0].lock() is False
+    assert resources._recognition(resources.settings())[0].gallery.lock() is False
 
 
 def test_it_is_locked_when_nobody_has_used_it_for_the_time_that_was_asked_for() -> None:

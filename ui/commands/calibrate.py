@@ -96,7 +96,7 @@ def calibrate(
     if fpir is None and far is None:
         fpir = _DEFAULT_FPIR
     with settings.recognition_service() as service, output.progress_bar("embedding") as progress:
-        found = service.calibrate(
+        found = service.thresholds.calibrate(
             fpir=fpir,
             far=far,
             data=data,

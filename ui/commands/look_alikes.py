@@ -55,7 +55,9 @@ def check(
     Two people who only look alike are not listed again after `people tell-apart`.
     """
     with settings.recognition_service() as service:
-        found = service.look_alikes(threshold=threshold, margin=margin, told_apart=told_apart)
+        found = service.thresholds.look_alikes(
+            threshold=threshold, margin=margin, told_apart=told_apart
+        )
     if as_json:
         output.print_json([asdict(pair) for pair in found])
         return 0
@@ -78,8 +80,8 @@ def tell_apart(
     It goes when either is erased.
     """
     with settings.recognition_service() as service:
-        one, another = service.person(name), service.person(other)
-        service.tell_apart(one.person_id, another.person_id)
+        one, another = service.people.one(name), service.people.one(other)
+        service.people.edit.tell_apart(one.person_id, another.person_id)
     output.print_line(f"{name} and {other} are two people; likeness people undo takes it back")
     return 0
 

@@ -52,7 +52,7 @@ def list_people(
     first use of the gallery a day after that was first seen.
     """
     with settings.recognition_service() as service:
-        people = service.people(deleted=deleted, groups=groups or ())
+        people = service.people.summaries(deleted=deleted, groups=groups or ())
     if as_json:
         output.print_json([asdict(person) for person in people])
         return 0
@@ -72,7 +72,7 @@ def show(settings: Settings, name: PersonArgument, as_json: JsonOption = False) 
     may be somebody else's photograph, one above 0.99 is almost the same picture.
     """
     with settings.recognition_service() as service:
-        photographs = service.photographs(name)
+        photographs = service.people.photographs(name)
     if as_json:
         output.print_json([{"name": name, **asdict(photograph)} for photograph in photographs])
         return 0
@@ -106,8 +106,8 @@ def group(
 ) -> int:
     """Put people into groups, or take them out; a group is there while somebody is in it."""
     with settings.recognition_service() as service:
-        whom = [service.person(name).person_id for name in names]
-        service.group(whom, add=add or (), remove=remove or ())
+        whom = [service.people.one(name).person_id for name in names]
+        service.people.edit.group(whom, add=add or (), remove=remove or ())
     output.print_line(
         f"{count(len(set(names)), 'person', 'people')} changed: see likeness people list"
     )
@@ -122,9 +122,9 @@ def merge(
 ) -> int:
     """Make two people one: INTO gets all photographs of NAME."""
     with settings.recognition_service() as service:
-        gone, stays = service.person(name), service.person(into)
-        service.merge(gone.person_id, stays.person_id)
-        both = service.person(stays.person_id)
+        gone, stays = service.people.one(name), service.people.one(into)
+        service.people.edit.merge(gone.person_id, stays.person_id)
+        both = service.people.one(stays.person_id)
     output.print_line(f"{name} is now {into}; likeness people undo takes it back")
     _tell_new_end(stays, both)
     return 0
@@ -139,9 +139,9 @@ def move(
 ) -> int:
     """Give some of somebody's photographs to another person."""
     with settings.recognition_service() as service:
-        owner, target = service.person(name), service.person(to)
-        service.move(owner.person_id, numbers, target.person_id)
-        after = service.person(target.person_id)
+        owner, target = service.people.one(name), service.people.one(to)
+        service.people.edit.move(owner.person_id, numbers, target.person_id)
+        after = service.people.one(target.person_id)
     output.print_line(f"{count(len(set(numbers)), 'photograph')} of {name} moved to {to}")
     _tell_new_end(target, after)
     return 0
@@ -156,8 +156,8 @@ def split(
 ) -> int:
     """Make a new person of some of somebody's photographs."""
     with settings.recognition_service() as service:
-        service.split(service.person(name).person_id, numbers, new)
-        alike = service.spelled_alike([person_name(new)])
+        service.people.edit.split(service.people.one(name).person_id, numbers, new)
+        alike = service.people.spelled_alike([person_name(new)])
     output.print_line(f"{count(len(set(numbers)), 'photograph')} of {name} split off as {new}")
     for line in alike:
         output.print_warning(line)
@@ -186,7 +186,7 @@ def exclude(
     person. What is kept of the face goes when the person is erased.
     """
     with settings.recognition_service() as service:
-        service.not_this_person(service.person(name).person_id, photograph, face=face)
+        service.not_this_person(service.people.one(name).person_id, photograph, face=face)
     output.print_line(f"this face is not called {name} any more")
     return 0
 
@@ -199,7 +199,7 @@ def undo(settings: Settings) -> int:
     telling apart, grouping, noting consent, and importing.
     """
     with settings.recognition_service() as service:
-        what = service.undo()
+        what = service.people.edit.undo()
     output.print_line(f"undone: {what}")
     return 0
 
@@ -208,7 +208,7 @@ def undo(settings: Settings) -> int:
 def history(settings: Settings, as_json: JsonOption = False) -> int:
     """List what can be undone, the latest first."""
     with settings.recognition_service() as service:
-        operations = service.operations()
+        operations = service.people.operations()
     if as_json:
         output.print_json([asdict(operation) for operation in operations])
         return 0
@@ -225,8 +225,8 @@ def rename(
 ) -> int:
     """Give somebody another name."""
     with settings.recognition_service() as service:
-        service.rename(service.person(old).person_id, new)
-        alike = service.spelled_alike([person_name(new)])
+        service.people.edit.rename(service.people.one(old).person_id, new)
+        alike = service.people.spelled_alike([person_name(new)])
     output.print_line(f"{old} is now {new}")
     for line in alike:
         output.print_warning(line)
@@ -237,7 +237,7 @@ def rename(
 def delete(settings: Settings, name: PersonArgument) -> int:
     """Recognise somebody no longer; within 30 days this can be undone."""
     with settings.recognition_service() as service:
-        service.delete(service.person(name).person_id)
+        service.people.edit.delete(service.people.one(name).person_id)
     output.print_line(f"{name} is deleted; likeness people restore undoes it for 30 days")
     return 0
 
@@ -259,10 +259,10 @@ def restore(
 ) -> int:
     """Undo a deletion of the last 30 days."""
     with settings.recognition_service() as service:
-        person = service.person(name if number is None else number, State.DELETED)
+        person = service.people.one(name if number is None else number, State.DELETED)
         if person.name != person_name(name):
             raise ArgumentError(f"the person with the id {number} is called '{person.name}'")
-        service.restore(person.person_id)
+        service.people.edit.restore(person.person_id)
     output.print_line(f"{name} is enrolled again")
     return 0
 
@@ -302,7 +302,7 @@ def erase(
         if not agreed(kept, f"Erase {output.one_line(person.name)} for good?", yes=yes):
             output.print_error("nothing was erased")
             return 1
-        lingers = service.erase(person.person_id)
+        lingers = service.people.erase(person.person_id)
     output.print_line(f"erased {kept}")
     if lingers:
         output.print_warning(lingers)
@@ -322,8 +322,8 @@ def _whom(
     named = [
         (person, state)
         for state, people in (
-            ("enrolled", service.people()),
-            ("deleted", service.people(deleted=True)),
+            ("enrolled", service.people.summaries()),
+            ("deleted", service.people.summaries(deleted=True)),
         )
         for person in people
         if person.name == name

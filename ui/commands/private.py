@@ -50,7 +50,7 @@ def encrypt(
 
     with settings.recognition_service() as service:
         secret = _given(key_file, keyring) or secret_in_environment() or passphrase.ask_new()
-        service.encrypt(secret, keyring=keyring)
+        service.gallery.encrypt(secret, keyring=keyring)
     output.print_line("the gallery is encrypted")
     return 0
 
@@ -59,7 +59,7 @@ def encrypt(
 def decrypt(settings: Settings) -> int:
     """Keep everything readable from now on, for whoever can read the files."""
     with settings.recognition_service() as service:
-        service.decrypt()
+        service.gallery.decrypt()
     output.print_line("the gallery is not encrypted any more")
     return 0
 
@@ -90,10 +90,10 @@ def rotate(
     encrypted by the same inner key, unless --data-key is given.
     """
     with settings.recognition_service() as service:
-        if not service.is_encrypted:
-            service.decrypt()  # refuses, in its own words
+        if not service.gallery.is_encrypted:
+            service.gallery.decrypt()  # refuses, in its own words
         secret = _given(new_key_file, keyring) or passphrase.ask_new()
-        service.rotate(secret, data_key=data_key, keyring=keyring)
+        service.gallery.rotate(secret, data_key=data_key, keyring=keyring)
     output.print_line("the gallery opens by the new passphrase or key alone")
     return 0
 
@@ -106,7 +106,7 @@ def audit(settings: Settings, as_json: JsonOption = False) -> int:
     for a year.
     """
     with settings.recognition_service() as service:
-        entries = service.audit()
+        entries = service.gallery.audit()
     if as_json:
         output.print_json([asdict(entry) for entry in entries])
         return 0
@@ -147,7 +147,7 @@ def consent(
     if agreed is None:
         raise ArgumentError("what was agreed to? Give --note NOTE, --until DATE, or both")
     with settings.recognition_service() as service:
-        service.consent(service.person(name).person_id, agreed)
+        service.people.edit.consent(service.people.one(name).person_id, agreed)
     output.print_line(f"consent of {name} noted; likeness people list shows it")
     return 0
 
@@ -163,7 +163,7 @@ def expiring(
 ) -> int:
     """List whose consent ends soon, the first to end first."""
     with settings.recognition_service() as service:
-        found = service.expiring(days)
+        found = service.people.expiring(days)
     if as_json:
         output.print_json([asdict(person) for person in found])
         return 0

@@ -43,7 +43,7 @@ def page() -> None:
     service = resources.recognition()
     components.page_head("Identify", "Who is in a photograph, among the people enrolled.")
     with components.refusals_shown():
-        people = service.people()
+        people = service.people.summaries()
         if not people:
             with st.container(border=True, gap=None):
                 st.markdown("**Nobody is enrolled yet.**")
@@ -94,7 +94,7 @@ def _settings(
         known = components.decision(service, Use.IDENTIFY, threshold=chosen, groups=groups)
     if known is not None:
         st.caption(wording.literal(wording.capital(wording.decided(known))))
-        if known.origin == "weights" and (said := service.threshold_provenance):
+        if known.origin == "weights" and (said := service.models.threshold_provenance):
             st.caption(wording.sentence(f"Not measured here: {said}"))
     return top_k, known, groups
 
@@ -126,7 +126,7 @@ def _results(
 
     question = (
         state,
-        service.operations()[:1],
+        service.people.operations()[:1],
         tuple(upload.id for upload in given),
         asked,
     )

@@ -51,7 +51,7 @@ def _enrolment(service: RecognitionService) -> None:
     desk = _desk()
     if desk["receipt"]:
         with components.refusals_shown():
-            if receipt.current(desk["receipt"], service.people()) is None:
+            if receipt.current(desk["receipt"], service.people.summaries()) is None:
                 _put_away(desk)
             elif receipt.show(service, desk["receipt"]):
                 _put_away(desk)
@@ -146,7 +146,7 @@ def _enrol(
 
 def _people(service: RecognitionService) -> None:
     """Everybody enrolled, with a thumbnail each."""
-    people = service.people()
+    people = service.people.summaries()
     setting_right.undo_bar(service)
     if not people:
         with st.container(border=True, gap=None):
@@ -176,7 +176,7 @@ def _people(service: RecognitionService) -> None:
 def _person(service: RecognitionService, person: PersonSummary) -> None:
     """One person's card."""
     with st.container(width=132, gap="xxsmall"):
-        if thumbnail := service.thumbnail(person.person_id):
+        if thumbnail := service.people.thumbnail(person.person_id):
             st.image(thumbnail, alt=wording.shorten(person.name), width=132)
         st.text(wording.shorten(person.name))
         st.caption(wording.count(person.photographs, "photograph"))
@@ -187,7 +187,7 @@ def _person(service: RecognitionService, person: PersonSummary) -> None:
 
 def _deleted_people(service: RecognitionService) -> None:
     """Those who can still be restored, or erased for good."""
-    deleted = service.people(deleted=True)
+    deleted = service.people.summaries(deleted=True)
     if not deleted:
         return
     with st.expander(f"Deleted: {wording.count(len(deleted), 'person', 'people')}"):
@@ -202,7 +202,7 @@ def _deleted_people(service: RecognitionService) -> None:
                 st.button(
                     "Restore",
                     key=f"restore-{who}",
-                    on_click=components.action(partial(service.restore, who)),
+                    on_click=components.action(partial(service.people.edit.restore, who)),
                 )
                 with st.popover("Erase for good"):
                     _erasure(service, person)
@@ -230,12 +230,12 @@ def _erase(service: RecognitionService, person: PersonSummary) -> None:
     Raises:
         GalleryError: It has.
     """
-    if person.person_id not in {one.person_id for one in service.people(deleted=True)}:
+    if person.person_id not in {one.person_id for one in service.people.summaries(deleted=True)}:
         raise GalleryError(
             f"{wording.shorten(person.name)} is not deleted any more: restored or erased in "
             "another window"
         )
-    service.erase(person.person_id)
+    service.people.erase(person.person_id)
 
 
 page()

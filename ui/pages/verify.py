@@ -24,7 +24,7 @@ def page() -> None:
     verdict = st.container()
     people: Sequence[PersonSummary] = ()
     with components.refusals_shown():
-        people = service.people()
+        people = service.people.summaries()
     against = _against(people)
     left, right = st.columns(2, gap="large")
     with left:
@@ -63,7 +63,7 @@ def _decision(
         known = components.decision(service, Use.VERIFY, threshold=chosen, person=person)
     if known is not None:
         st.caption(wording.literal(wording.capital(wording.decided(known))))
-        if known.origin == "weights" and (said := service.threshold_provenance):
+        if known.origin == "weights" and (said := service.models.threshold_provenance):
             st.caption(wording.sentence(f"Not measured here: {said}"))
     return known
 
@@ -90,7 +90,7 @@ def _other(
     if who is None:
         return None
     (chosen,) = (one for one in people if one.person_id == who)
-    if thumbnail := service.thumbnail(chosen.person_id):
+    if thumbnail := service.people.thumbnail(chosen.person_id):
         st.image(thumbnail, alt=wording.shorten(chosen.name), width=132)
     st.caption(
         f"Enrolled by {wording.count(chosen.photographs, 'photograph')}: the closest counts."
@@ -154,7 +154,7 @@ def _verify(
         return found
 
     # What was done to the people by hand may be that this very face is not theirs.
-    other = second.id if isinstance(second, Upload) else (second, service.operations())
+    other = second.id if isinstance(second, Upload) else (second, service.people.operations())
     return memory.remembered("verify", (first.id, other, decision), verify)
 
 

@@ -360,11 +360,18 @@ def overdue() -> str:
     )
 
 
-# A connection to a gallery in Milvus: its two collections as a whole.
+# What a gallery in Milvus is kept in: two collections, read and written.
+
+MOST_RESULTS = 16_384
+"""The most templates that one search in Milvus returns."""
+
+# Entries that come at once. Of 2,048 numbers or a crop each, they stay below the 100 MB that one
+# answer of Milvus may have.
+_PAGE, _PAGE_OF_CROPS = 8192, 1000
 
 
-class Connection:
-    """A connection to a gallery's collections.
+class Collections:
+    """A connection to a gallery's collections: what they hold, read and written.
 
     Args:
         address: Where they are.
@@ -476,20 +483,6 @@ class Connection:
         """Let go of the connection."""
         with self._told():
             self._client.close()
-
-
-# What a gallery's two collections in Milvus hold.
-
-MOST_RESULTS = 16_384
-"""The most templates that one search in Milvus returns."""
-
-# Entries that come at once. Of 2,048 numbers or a crop each, they stay below the 100 MB that one
-# answer of Milvus may have.
-_PAGE, _PAGE_OF_CROPS = 8192, 1000
-
-
-class Collections(Connection):
-    """What a gallery's collections hold, read and written; see `Connection`."""
 
     # Reading
 

@@ -28,7 +28,7 @@ from ..matching import Matching
 from ..names import kept_name
 from ..protocol import AnyGallery, Writer, nobody_enrolled
 from ..search.searcher import best_of, combined
-from ..storage.changes import Editor
+from ..storage.changes import Change
 from ..storage.people import Who, group_names, nobody_in
 from ..storage.records import BATCH, Added, Adding, PersonRecord, read_records
 from ..storage.schema import AUDIT_DAYS
@@ -46,7 +46,7 @@ from .connection import (
     overdue,
     restorable,
 )
-from .working_copy import LoadingEditor, WorkingCopy, first_id_of, new_gallery
+from .working_copy import WorkingCopy, first_id_of, new_gallery
 
 # What templates that Milvus returns mean: whose they are, and who is meant by a search.
 
@@ -265,11 +265,16 @@ def facts_in(collections: Collections) -> dict[str, str | int]:
     }
 
 
-# What can be asked of a gallery in Milvus.
+# A gallery in Milvus: people and templates both there, so that many machines share it.
+
+_AUDIT_SECONDS = AUDIT_DAYS * 86_400
 
 
-class ReadableMilvus:
-    """Answers from the collections, or by the gallery's own rules from a copy of some rows.
+class MilvusGallery(AnyGallery):
+    """A gallery in Milvus. What it cannot promise, `docs/scale.md` tells.
+
+    It answers from the collections, or by the gallery's own rules from a copy of some rows. Use
+    `MilvusGallery.open`.
 
     Args:
         address: Where the gallery is.
@@ -279,6 +284,43 @@ class ReadableMilvus:
         self._address = address
         self._lock = threading.RLock()
         self._collections = Collections(address)
+
+    @classmethod
+    def open(
+        cls,
+        address: MilvusAddress,
+        *,
+        model: EmbeddingModel | None = None,
+        create: bool = False,
+    ) -> "MilvusGallery":
+        """Open a gallery; see `Folder.open`."""
+        gallery = cls(address)
+        try:
+            if not gallery._is_there:
+                if model is None or not create:
+                    raise nobody_enrolled(address)
+                gallery._collections.create(model.dimension)
+                gallery._collections.put_rows([new_gallery(model)])
+            gallery._erase_overdue()
+            if model is not None:
+                gallery.require(model, adopt=create)
+        except BaseException:
+            gallery.close()
+            raise
+        return gallery
+
+    @staticmethod
+    def exists(address: MilvusAddress) -> bool:
+        """Whether there is a gallery.
+
+        Raises:
+            GalleryError: Milvus does not answer.
+        """
+        with closing(MilvusGallery(address)) as gallery:
+            return gallery._is_there
+
+    def __str__(self) -> str:
+        return str(self._address)
 
     @contextmanager
     def _copy(self, *whom: Who, crops: bool = False) -> Iterator[WorkingCopy]:
@@ -387,55 +429,6 @@ class ReadableMilvus:
         """See `AnyGallery.facts`."""
         return facts_in(self._collections) | {"erasure": self.lingers or ""}
 
-
-# A gallery in Milvus: people and templates both there, so that many machines share it.
-
-_AUDIT_SECONDS = AUDIT_DAYS * 86_400
-
-
-class MilvusGallery(ReadableMilvus, AnyGallery):
-    """A gallery in Milvus. What it cannot promise, `docs/scale.md` tells.
-
-    Use `MilvusGallery.open`.
-    """
-
-    @classmethod
-    def open(
-        cls,
-        address: MilvusAddress,
-        *,
-        model: EmbeddingModel | None = None,
-        create: bool = False,
-    ) -> "MilvusGallery":
-        """Open a gallery; see `Place.open`."""
-        gallery = cls(address)
-        try:
-            if not gallery._is_there:
-                if model is None or not create:
-                    raise nobody_enrolled(address)
-                gallery._collections.create(model.dimension)
-                gallery._collections.put_rows([new_gallery(model)])
-            gallery._erase_overdue()
-            if model is not None:
-                gallery.require(model, adopt=create)
-        except BaseException:
-            gallery.close()
-            raise
-        return gallery
-
-    @staticmethod
-    def exists(address: MilvusAddress) -> bool:
-        """Whether there is a gallery.
-
-        Raises:
-            GalleryError: Milvus does not answer.
-        """
-        with closing(MilvusGallery(address)) as gallery:
-            return gallery._is_there
-
-    def __str__(self) -> str:
-        return str(self._address)
-
     @property
     def _is_there(self) -> bool:
         rows = self._collections
@@ -488,10 +481,10 @@ class MilvusGallery(ReadableMilvus, AnyGallery):
             return copy.store.enrol_all(people, consent, groups)
 
     @contextmanager
-    def editing(self) -> Iterator[Editor]:
-        """See `Editable.editing`."""
+    def editing(self) -> Iterator[Change]:
+        """See `AnyGallery.editing`."""
         with self._changing() as copy, copy.store.adding() as connection:
-            yield LoadingEditor(connection, copy)
+            yield Change(connection, copy)
 
     def erase(self, who: Who) -> None:
         """See `AnyGallery.erase`."""

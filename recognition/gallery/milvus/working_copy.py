@@ -13,16 +13,14 @@ from typing import Any
 from data import clock
 from data.errors import GalleryError
 
-from ...results import Consent
 from ..names import person_name
-from ..storage.changes import Editor
 from ..storage.database import Database, connect
-from ..storage.encryption import Lock, SealedConnection
+from ..storage.encryption import Lock
 from ..storage.integrity import Integrity
 from ..storage.people import Row, Who
 from ..storage.schema import TABLES
 from ..storage.store import Store
-from ..templates import EmbeddingModel, Template
+from ..templates import EmbeddingModel
 from .connection import Collections, StoredRow, StoredTemplate, columns_of, label_of
 
 # A change in Milvus: made in SQLite's memory by the gallery's own rules, then put back.
@@ -74,7 +72,7 @@ class WorkingCopy(Database):
         self._held_templates: dict[int, tuple[int, str]] = {}
         self._namesakes: dict[int, int] = {}
         self._other_bits = False
-        self.store = _StoreInMemory(self)
+        self.store = Store.over(self)
         self._take(collections.rows_in(["gallery", "operation", "calibration"], "owner", [0]))
 
     # Reading
@@ -94,11 +92,17 @@ class WorkingCopy(Database):
         self.load_ids([who for who in everybody if isinstance(who, int)], crops=crops)
         self.load_named([who for who in everybody if isinstance(who, str)], crops=crops)
 
-    def names_of(self, people: Iterable[int]) -> list[str]:
+    def _names_of(self, people: Iterable[int]) -> list[str]:
         """What some of those who were read are called."""
         wanted = set(people)
         rows = self._connection.execute("SELECT id, name FROM person")
         return [name for person, name in rows if person in wanted]
+
+    def load_namesakes(self, who: Who) -> None:
+        """Read somebody, and whoever else has their name."""
+        self.load([who])
+        if isinstance(who, int):
+            self.load_named(self._names_of([who]))
 
     def load_people(self, people: Sequence[StoredRow], *, crops: bool = False) -> None:
         """Read all that is theirs."""
@@ -261,13 +265,6 @@ class WorkingCopy(Database):
             ]
 
 
-class _StoreInMemory(Store):
-    """The store's rules over a working copy."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-
 def new_gallery(model: EmbeddingModel) -> StoredRow:
     """The row that says what a new gallery is."""
     gallery_id = str(uuid.uuid4())
@@ -319,85 +316,3 @@ def first_id_of(moment: float) -> int:
 def _next_id() -> int:
     """Where the ids of a change begin: later ones are larger, and two machines draw two."""
     return first_id_of(time.time()) | secrets.randbits(22)
-
-
-# What is done to the people by hand, where they have to be fetched first.
-
-
-class LoadingEditor(Editor):
-    """Reads whom a change is about just before it is made.
-
-    Args:
-        connection: The working copy's, in a transaction.
-        copy: The working copy.
-    """
-
-    def __init__(self, connection: SealedConnection, copy: WorkingCopy) -> None:
-        super().__init__(connection)
-        self._copy = copy
-
-    def rename(self, who: Who, new: str) -> None:
-        """See `Editable.rename`."""
-        self._load(who, new)
-        super().rename(who, new)
-
-    def delete(self, who: Who) -> None:
-        """See `Editable.delete`."""
-        self._load(who)
-        super().delete(who)
-
-    def restore(self, who: Who) -> None:
-        """See `Editable.restore`."""
-        self._load_namesakes(who)
-        super().restore(who)
-
-    def merge(self, who: Who, into_whom: Who) -> None:
-        """See `Editable.merge`."""
-        self._load(who, into_whom)
-        super().merge(who, into_whom)
-
-    def move(self, who: Who, photographs: Sequence[int], to_whom: Who) -> None:
-        """See `Editable.move`."""
-        self._load(who, to_whom)
-        super().move(who, photographs, to_whom)
-
-    def split(self, who: Who, photographs: Sequence[int], new: str) -> None:
-        """See `Editable.split`."""
-        self._load(who, new)
-        super().split(who, photographs, new)
-
-    def exclude(self, who: Who, face: Template) -> None:
-        """See `Editable.exclude`."""
-        self._load(who)
-        super().exclude(who, face)
-
-    def tell_apart(self, who: Who, other_one: Who) -> None:
-        """See `Editable.tell_apart`."""
-        self._load(who, other_one)
-        super().tell_apart(who, other_one)
-
-    def group(
-        self, whom: Sequence[Who], *, add: Sequence[str] = (), remove: Sequence[str] = ()
-    ) -> None:
-        """See `Editable.group`."""
-        self._load(*whom)
-        super().group(whom, add=add, remove=remove)
-
-    def consent(self, who: Who, consent: Consent) -> None:
-        """See `Editable.consent`."""
-        self._load(who)
-        super().consent(who, consent)
-
-    def undo(self, operation: int | None = None) -> str:
-        """See `Editable.undo`."""
-        self._copy.load_latest_operation()
-        return super().undo(operation)
-
-    def _load(self, *whom: Who) -> None:
-        self._copy.load(whom)
-
-    def _load_namesakes(self, who: Who) -> None:
-        """Read somebody, and whoever else has their name."""
-        self._copy.load([who])
-        if isinstance(who, int):
-            self._copy.load_named(self._copy.names_of([who]))

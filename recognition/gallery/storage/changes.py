@@ -1,13 +1,13 @@
 """Enrolment, what is done by hand, erasure, and how each is undone."""
 
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
+from typing import Protocol
 
 from data import clock
 from data.errors import ArgumentError, GalleryError
@@ -216,234 +216,91 @@ def _now() -> str:
     return clock.now().isoformat(timespec="microseconds")
 
 
-# What is done to the people by hand. Each of these is one operation, which `undo` takes back.
+# What is done to the people by hand. Each of these is one transaction and one operation, which
+# `undo` takes back. Whom it is done to is said by their id, or by a name that is one enrolled
+# person's alone; see `people.Who`.
 
 
-class Editor:
-    """Changes who is enrolled, within one transaction.
+class Fetcher(Protocol):
+    """Fetches people whom a change is about, where they are not in the database already."""
+
+    def load(self, whom: Iterable[Who]) -> None:
+        """Fetch people who are meant by an id, and all who have one of some names."""
+
+    def load_namesakes(self, who: Who) -> None:
+        """Fetch somebody, and whoever else has their name."""
+
+    def load_latest_operation(self) -> None:
+        """Fetch what the latest operation has changed."""
+
+
+class Change:
+    """One transaction in which people are changed by hand.
 
     Args:
         connection: In that transaction.
+        fetcher: Fetches people before they are asked for; None: they are there.
     """
 
-    def __init__(self, connection: SealedConnection) -> None:
-        self._connection = connection
-        self._seal = connection.seal
+    def __init__(self, connection: SealedConnection, fetcher: Fetcher | None = None) -> None:
+        self.connection = connection
+        self.seal = connection.seal
+        self.fetcher = fetcher
 
-    def rename(self, who: Who, new: str) -> None:
-        """See `Editable.rename`."""
-        new = person_name(new)
-        person, old = self._one(who)
-        if new == old:
-            return
-        self._refuse_taken(new)
-        entry = self._journal(Action.RENAME, f"'{old}' renamed '{new}'", person)
-        entry.changes(Row.PERSON, [person])
-        self._connection.execute(
-            "UPDATE person SET name = ?, mark = ? WHERE id = ?",
-            (self._seal.close_text(new, name_place(person)), self._seal.mark(new), person),
-        )
+    def fetch(self, *whom: Who) -> None:
+        """Fetch people, at once, before they are asked for one by one."""
+        if self.fetcher is not None:
+            self.fetcher.load(whom)
 
-    def delete(self, who: Who) -> None:
-        """See `Editable.delete`."""
-        person, name = self._one(who)
-        self._journal(Action.DELETE, f"'{name}' deleted", person).changes(Row.PERSON, [person])
-        # To the microsecond, so that `restore` knows who was deleted last.
-        deleted_at = clock.now().isoformat(timespec="microseconds")
-        self._connection.execute(
-            "UPDATE person SET deleted_at = ? WHERE id = ?", (deleted_at, person)
-        )
-
-    def restore(self, who: Who) -> None:
-        """See `Editable.restore`."""
-        if isinstance(who, str):
-            self._refuse_enrolled(person_name(who))
-        person = require_deleted(self._connection, who)
-        name = name_of(self._connection, person)
-        self._refuse_enrolled(name)
-        self._journal(Action.RESTORE, f"'{name}' restored", person).changes(Row.PERSON, [person])
-        self._connection.execute("UPDATE person SET deleted_at = NULL WHERE id = ?", (person,))
-
-    def merge(self, who: Who, into_whom: Who) -> None:
-        """See `Editable.merge`."""
-        (gone, name), (stays, into) = self._one(who), self._one(into_whom)
-        if gone == stays:
-            raise GalleryError(f"'{name}' cannot be merged into themselves: name two people")
-        entry = self._journal(Action.MERGE, f"'{name}' merged into '{into}'", gone, stays)
-        entry.changes(Row.PERSON, [stays, gone])
-        entry.changes(Row.MEMBERSHIP, self._ids(Row.MEMBERSHIP, gone))
-        self._join(entry, stays, groups_of(self._connection, gone).get(gone, ()))
-        self._hand_over(entry, self._ids(Row.TEMPLATE, gone), stays, into)
-        self._agree(stays, gone)
-        exclusions = self._ids(Row.EXCLUSION, gone)
-        entry.changes(Row.EXCLUSION, exclusions)
-        hand_over(self._connection, Row.EXCLUSION, exclusions, stays)
-        self._connection.execute(
-            "UPDATE person SET enrolled_at ="
-            " (SELECT min(enrolled_at) FROM person WHERE id IN (?, ?)) WHERE id = ?",
-            (stays, gone, stays),
-        )
-        self._connection.execute("DELETE FROM person WHERE id = ?", (gone,))
-
-    def move(self, who: Who, photographs: Sequence[int], to_whom: Who) -> None:
-        """See `Editable.move`."""
-        (person, name), (target, to) = self._one(who), self._one(to_whom)
-        chosen = self._chosen(person, name, photographs, to)
-        what = f"{_photographs(chosen)} of '{name}' moved to '{to}'"
-        entry = self._journal(Action.MOVE, what, person, target)
-        entry.changes(Row.PERSON, [target])
-        self._hand_over(entry, chosen, target, to)
-        self._agree(target, person)
-
-    def split(self, who: Who, photographs: Sequence[int], new: str) -> None:
-        """See `Editable.split`."""
-        new = person_name(new)
-        person, name = self._one(who)
-        chosen = self._chosen(person, name, photographs, new)
-        self._refuse_taken(new)
-        (enrolled_at,) = self._connection.execute(
-            "SELECT enrolled_at FROM person WHERE id = ?", (person,)
-        ).fetchone()
-        added = add_person(self._connection, new, enrolled_at)
-        set_agreement(self._connection, added, agreement_of(self._connection, person))
-        what = f"{_photographs(chosen)} of '{name}' split off as '{new}'"
-        entry = self._journal(Action.SPLIT, what, person, added)
-        entry.adds(Row.PERSON, added)
-        self._join(entry, added, groups_of(self._connection, person).get(person, ()))
-        self._hand_over(entry, chosen, added, new)
-
-    def exclude(self, who: Who, face: Template) -> None:
-        """See `Editable.exclude`."""
-        person, name = self._one(who)
-        model = Snapshot(self._connection).model
-        unit_vectors(face.embedding[None], model.dimension)
-
-        def is_among(kind: Row) -> bool:
-            faces = faces_in(self._connection, kind, face.photograph_sha256, model)
-            return any(owner == person and is_same_face(one, face) for owner, one in faces)
-
-        if is_among(Row.TEMPLATE):
-            raise GalleryError(
-                f"this face is enrolled as '{name}': `likeness people split` makes somebody else "
-                "of it"
-            )
-        if is_among(Row.EXCLUSION):
-            return
-        entry = self._journal(Action.EXCLUDE, f"a face said not to be '{name}'", person)
-        entry.adds(Row.EXCLUSION, add_face(self._connection, Row.EXCLUSION, person, face, model))
-
-    def tell_apart(self, who: Who, other_one: Who) -> None:
-        """See `Editable.tell_apart`."""
-        (one, name), (another, other) = self._one(who), self._one(other_one)
-        people = [one, another]
-        if people[0] == people[1]:
-            raise GalleryError(f"'{name}' is one person: name two")
-        snapshot = Snapshot(self._connection)
-        if (min(name, other), max(name, other)) in snapshot.told_apart():
-            return
-        faces = [
-            [Template(vector, digest) for digest, vector in zip(*found, strict=True)]
-            for found in map(snapshot.faces_of, people)
-        ]
-        for each, theirs in zip((name, other), faces, strict=True):
-            if not theirs:
-                raise GalleryError(f"'{each}' has no photograph: enrol one first")
-        _, first, second = max(
-            (
-                (float(one.embedding @ two.embedding), one, two)
-                for one in faces[0]
-                for two in faces[1]
-            ),
-            key=itemgetter(0),
-        )
-        what = f"'{name}' and '{other}' said to be two people"
-        entry = self._journal(Action.EXCLUDE, what, *people)
-        for person, face in zip(people, (second, first), strict=True):
-            entry.adds(
-                Row.EXCLUSION,
-                add_face(self._connection, Row.EXCLUSION, person, face, snapshot.model),
-            )
-
-    def consent(self, who: Who, consent: Consent) -> None:
-        """See `Editable.consent`."""
-        person, name = self._one(who)
-        entry = self._journal(Action.CONSENT, f"consent of '{name}' noted", person)
-        entry.changes(Row.PERSON, [person])
-        note_consent(self._connection, person, consent)
-
-    def group(
-        self, whom: Sequence[Who], *, add: Sequence[str] = (), remove: Sequence[str] = ()
-    ) -> None:
-        """See `Editable.group`."""
-        add, remove = group_names(add), group_names(remove)
-        names = dict(map(self._one, whom))
-        if not names or not (add or remove) or set(add) & set(remove):
-            raise ArgumentError("who joins which groups, and who leaves which others?")
-        people = list(names)
-        who = f"'{names[people[0]]}'" if len(names) == 1 else f"{len(names)} people"
-        done = [f"put into '{one}'" for one in add] + [f"taken out of '{one}'" for one in remove]
-        entry = self._journal(Action.GROUP, f"{who} {', '.join(done)}", *people)
-        for group in remove:
-            rows = [
-                row for person in people for row in memberships(self._connection, person, group)
-            ]
-            if not rows:
-                raise GalleryError(f"{who}: not in the group '{group}'")
-            entry.changes(Row.MEMBERSHIP, rows)
-            self._connection.executemany(
-                "DELETE FROM membership WHERE id = ?", [(row,) for row in rows]
-            )
-        for person in people:
-            self._join(entry, person, add)
-
-    def _join(self, entry: Journal, person: int, groups: Iterable[str]) -> None:
-        for group in groups:
-            row = join(self._connection, person, group)
-            if row is not None:
-                entry.adds(Row.MEMBERSHIP, row)
-
-    def undo(self, operation: int | None = None) -> str:
-        """See `Editable.undo`."""
-        return undo(self._connection, operation)
-
-    def _one(self, who: Who) -> tuple[int, str]:
+    def one(self, who: Who) -> tuple[int, str]:
         """The id and the name of somebody enrolled.
 
         Raises:
             GalleryError: Nobody is meant by that.
         """
-        person = require_person(self._connection, who)
-        return person, name_of(self._connection, person)
+        person = require_person(self.connection, who)
+        return person, name_of(self.connection, person)
 
-    def _agree(self, person: int, other: int) -> None:
+    def journal(self, action: Action, what: str, *people: int) -> Journal:
+        """Begin to write the operation down."""
+        return Journal(self.connection, action, what, *people)
+
+    def join(self, entry: Journal, person: int, groups: Iterable[str]) -> None:
+        """Put somebody into groups."""
+        for group in groups:
+            row = join(self.connection, person, group)
+            if row is not None:
+                entry.adds(Row.MEMBERSHIP, row)
+
+    def agree(self, person: int, other: int) -> None:
         """Let somebody who gets photographs of another be covered by what both agreed to."""
-        own, theirs = (agreement_of(self._connection, each) for each in (person, other))
-        set_agreement(self._connection, person, joined(own, theirs))
+        own, theirs = (agreement_of(self.connection, each) for each in (person, other))
+        set_agreement(self.connection, person, joined(own, theirs))
 
-    def _journal(self, action: Action, what: str, *people: int) -> Journal:
-        return Journal(self._connection, action, what, *people)
-
-    def _refuse_taken(self, name: str) -> None:
-        if person_id(self._connection, name) is not None:
+    def refuse_taken(self, name: str) -> None:
+        """Raise a GalleryError if somebody has that name."""
+        if person_id(self.connection, name) is not None:
             raise GalleryError(f"'{name}' is enrolled already: choose another name")
 
-    def _refuse_enrolled(self, name: str) -> None:
-        if person_id(self._connection, name) is not None:
+    def refuse_enrolled(self, name: str) -> None:
+        """Raise a GalleryError if somebody else has the name of whoever is to come back."""
+        if person_id(self.connection, name) is not None:
             raise GalleryError(f"'{name}' is enrolled: rename that person before restoring")
 
-    def _ids(self, kind: Row, person: int) -> list[int]:
-        rows = self._connection.execute(
+    def ids(self, kind: Row, person: int) -> list[int]:
+        """The ids of somebody's rows."""
+        rows = self.connection.execute(
             f"SELECT id FROM {kind} WHERE person_id = ? ORDER BY id", (person,)
         )
         return [int(row[0]) for row in rows]
 
-    def _chosen(self, person: int, name: str, photographs: Sequence[int], to: str) -> list[int]:
+    def chosen(self, person: int, name: str, photographs: Sequence[int], to: str) -> list[int]:
         """Make sure that photographs are a person's, some but not all of them.
 
         Raises:
             GalleryError: They are not.
         """
-        own = self._ids(Row.TEMPLATE, person)
+        own = self.ids(Row.TEMPLATE, person)
         foreign = sorted(set(photographs) - set(own))
         if foreign or not photographs:
             what = f"'{name}' has no photograph {foreign[0]}" if foreign else "which photographs?"
@@ -454,14 +311,14 @@ class Editor:
             )
         return sorted(set(photographs))
 
-    def _hand_over(self, entry: Journal, templates: list[int], target: int, to: str) -> None:
+    def hand_over(self, entry: Journal, templates: list[int], target: int, to: str) -> None:
         """Give templates to another person.
 
         Raises:
             GalleryError: A photograph shows both; in one photograph a person is only once.
         """
         for template in templates:
-            shared = self._connection.execute(
+            shared = self.connection.execute(
                 "SELECT one.photograph_mark FROM template AS one JOIN template AS other"
                 " USING (photograph_mark) WHERE one.id = ? AND other.person_id = ?",
                 (template, target),
@@ -472,7 +329,303 @@ class Editor:
                     "two people: leave it out, or erase the wrong one"
                 )
         entry.changes(Row.TEMPLATE, templates)
-        hand_over(self._connection, Row.TEMPLATE, templates, target)
+        hand_over(self.connection, Row.TEMPLATE, templates, target)
+
+
+class Editor:
+    """Changes who is enrolled, by hand: what `edit` of a gallery or a store is.
+
+    Args:
+        changing: Begins a transaction, which ends with the block: kept whole, or not at all.
+            Raises a GalleryError where the gallery cannot be written.
+    """
+
+    def __init__(self, changing: Callable[[], AbstractContextManager[Change]]) -> None:
+        self._changing = changing
+
+    def rename(self, who: Who, new: str) -> None:
+        """Give a person another name.
+
+        Raises:
+            ArgumentError: The new name cannot be one.
+            GalleryError: Nobody is meant, or somebody else has the new name.
+        """
+        with self._changing() as change:
+            change.fetch(who, new)
+            new = person_name(new)
+            person, old = change.one(who)
+            if new == old:
+                return
+            change.refuse_taken(new)
+            entry = change.journal(Action.RENAME, f"'{old}' renamed '{new}'", person)
+            entry.changes(Row.PERSON, [person])
+            change.connection.execute(
+                "UPDATE person SET name = ?, mark = ? WHERE id = ?",
+                (change.seal.close_text(new, name_place(person)), change.seal.mark(new), person),
+            )
+
+    def delete(self, who: Who) -> None:
+        """Hide a person; `restore` undoes it for `RESTORABLE_DAYS` days, then they are erased.
+
+        Raises:
+            GalleryError: Nobody is meant by that.
+        """
+        with self._changing() as change:
+            change.fetch(who)
+            person, name = change.one(who)
+            entry = change.journal(Action.DELETE, f"'{name}' deleted", person)
+            entry.changes(Row.PERSON, [person])
+            # To the microsecond, so that `restore` knows who was deleted last.
+            deleted_at = clock.now().isoformat(timespec="microseconds")
+            change.connection.execute(
+                "UPDATE person SET deleted_at = ? WHERE id = ?", (deleted_at, person)
+            )
+
+    def restore(self, who: Who) -> None:
+        """Bring back somebody who was deleted.
+
+        Raises:
+            AmbiguousError: Several people of that name were.
+            GalleryError: Nobody was, or the name has been given to somebody else since.
+        """
+        with self._changing() as change:
+            if change.fetcher is not None:
+                change.fetcher.load_namesakes(who)
+            if isinstance(who, str):
+                change.refuse_enrolled(person_name(who))
+            person = require_deleted(change.connection, who)
+            name = name_of(change.connection, person)
+            change.refuse_enrolled(name)
+            entry = change.journal(Action.RESTORE, f"'{name}' restored", person)
+            entry.changes(Row.PERSON, [person])
+            change.connection.execute("UPDATE person SET deleted_at = NULL WHERE id = ?", (person,))
+
+    def merge(self, who: Who, into_whom: Who) -> None:
+        """Make two people one: the second gets all that is the first one's.
+
+        What is kept is covered by what both agreed to: by both notes, until the earlier end.
+
+        Raises:
+            GalleryError: One of them is not enrolled, they are the same, or a photograph shows
+                both.
+        """
+        with self._changing() as change:
+            change.fetch(who, into_whom)
+            (gone, name), (stays, into) = change.one(who), change.one(into_whom)
+            if gone == stays:
+                raise GalleryError(f"'{name}' cannot be merged into themselves: name two people")
+            entry = change.journal(Action.MERGE, f"'{name}' merged into '{into}'", gone, stays)
+            entry.changes(Row.PERSON, [stays, gone])
+            entry.changes(Row.MEMBERSHIP, change.ids(Row.MEMBERSHIP, gone))
+            change.join(entry, stays, groups_of(change.connection, gone).get(gone, ()))
+            change.hand_over(entry, change.ids(Row.TEMPLATE, gone), stays, into)
+            change.agree(stays, gone)
+            exclusions = change.ids(Row.EXCLUSION, gone)
+            entry.changes(Row.EXCLUSION, exclusions)
+            hand_over(change.connection, Row.EXCLUSION, exclusions, stays)
+            change.connection.execute(
+                "UPDATE person SET enrolled_at ="
+                " (SELECT min(enrolled_at) FROM person WHERE id IN (?, ?)) WHERE id = ?",
+                (stays, gone, stays),
+            )
+            change.connection.execute("DELETE FROM person WHERE id = ?", (gone,))
+
+    def move(self, who: Who, photographs: Sequence[int], to_whom: Who) -> None:
+        """Give some of a person's photographs to somebody else, who is covered as in `merge`.
+
+        Args:
+            who: Whose they are.
+            photographs: Their numbers.
+            to_whom: Whose they shall be; enrolled already.
+
+        Raises:
+            GalleryError: One of the two is not enrolled, the photographs are not the first one's or
+                are all of theirs, or one shows both people.
+        """
+        with self._changing() as change:
+            change.fetch(who, to_whom)
+            (person, name), (target, to) = change.one(who), change.one(to_whom)
+            chosen = change.chosen(person, name, photographs, to)
+            what = f"{_photographs(chosen)} of '{name}' moved to '{to}'"
+            entry = change.journal(Action.MOVE, what, person, target)
+            entry.changes(Row.PERSON, [target])
+            change.hand_over(entry, chosen, target, to)
+            change.agree(target, person)
+
+    def split(self, who: Who, photographs: Sequence[int], new: str) -> None:
+        """Make a person of their own of some of a person's photographs, with the same consent.
+
+        Args:
+            who: Whose they are.
+            photographs: Their numbers.
+            new: The new person's name.
+
+        Raises:
+            ArgumentError: The new name cannot be one.
+            GalleryError: The person is not enrolled, the photographs are not theirs or are all of
+                theirs, or somebody has the new name.
+        """
+        with self._changing() as change:
+            change.fetch(who, new)
+            new = person_name(new)
+            person, name = change.one(who)
+            chosen = change.chosen(person, name, photographs, new)
+            change.refuse_taken(new)
+            (enrolled_at,) = change.connection.execute(
+                "SELECT enrolled_at FROM person WHERE id = ?", (person,)
+            ).fetchone()
+            added = add_person(change.connection, new, enrolled_at)
+            set_agreement(change.connection, added, agreement_of(change.connection, person))
+            what = f"{_photographs(chosen)} of '{name}' split off as '{new}'"
+            entry = change.journal(Action.SPLIT, what, person, added)
+            entry.adds(Row.PERSON, added)
+            change.join(entry, added, groups_of(change.connection, person).get(person, ()))
+            change.hand_over(entry, chosen, added, new)
+
+    def exclude(self, who: Who, face: Template) -> None:
+        """Remember of a face that it is not a person's.
+
+        From now on no face is given that name which is more like this one than like the person.
+
+        Raises:
+            GalleryError: Nobody is meant by that, or the embedding is not one of the gallery's.
+        """
+        with self._changing() as change:
+            change.fetch(who)
+            person, name = change.one(who)
+            model = Snapshot(change.connection).model
+            unit_vectors(face.embedding[None], model.dimension)
+
+            def is_among(kind: Row) -> bool:
+                faces = faces_in(change.connection, kind, face.photograph_sha256, model)
+                return any(owner == person and is_same_face(one, face) for owner, one in faces)
+
+            if is_among(Row.TEMPLATE):
+                raise GalleryError(
+                    f"this face is enrolled as '{name}': `likeness people split` makes somebody "
+                    "else of it"
+                )
+            if is_among(Row.EXCLUSION):
+                return
+            entry = change.journal(Action.EXCLUDE, f"a face said not to be '{name}'", person)
+            row = add_face(change.connection, Row.EXCLUSION, person, face, model)
+            entry.adds(Row.EXCLUSION, row)
+
+    def tell_apart(self, who: Who, other_one: Who) -> None:
+        """Remember that two people who look alike are two.
+
+        What is kept is of either the face most like the other, as not the other's; see `exclude`.
+
+        Raises:
+            GalleryError: One of them is not enrolled, or they are the same.
+        """
+        with self._changing() as change:
+            change.fetch(who, other_one)
+            (one, name), (another, other) = change.one(who), change.one(other_one)
+            people = [one, another]
+            if people[0] == people[1]:
+                raise GalleryError(f"'{name}' is one person: name two")
+            snapshot = Snapshot(change.connection)
+            if (min(name, other), max(name, other)) in snapshot.told_apart():
+                return
+            faces = [
+                [Template(vector, digest) for digest, vector in zip(*found, strict=True)]
+                for found in map(snapshot.faces_of, people)
+            ]
+            for each, theirs in zip((name, other), faces, strict=True):
+                if not theirs:
+                    raise GalleryError(f"'{each}' has no photograph: enrol one first")
+            _, first, second = max(
+                (
+                    (float(one.embedding @ two.embedding), one, two)
+                    for one in faces[0]
+                    for two in faces[1]
+                ),
+                key=itemgetter(0),
+            )
+            what = f"'{name}' and '{other}' said to be two people"
+            entry = change.journal(Action.EXCLUDE, what, *people)
+            for person, face in zip(people, (second, first), strict=True):
+                row = add_face(change.connection, Row.EXCLUSION, person, face, snapshot.model)
+                entry.adds(Row.EXCLUSION, row)
+
+    def consent(self, who: Who, consent: Consent) -> None:
+        """Note what somebody agreed to, and until when.
+
+        After that day they are not recognised any more, and are erased by the first use of the
+        gallery a day after that was first seen.
+
+        Raises:
+            GalleryError: Nobody is meant by that.
+        """
+        with self._changing() as change:
+            change.fetch(who)
+            person, name = change.one(who)
+            entry = change.journal(Action.CONSENT, f"consent of '{name}' noted", person)
+            entry.changes(Row.PERSON, [person])
+            note_consent(change.connection, person, consent)
+
+    def group(
+        self, whom: Sequence[Who], *, add: Sequence[str] = (), remove: Sequence[str] = ()
+    ) -> None:
+        """Put people into groups, and take them out of others.
+
+        Args:
+            whom: The people.
+            add: Groups that they join, known or new.
+            remove: Groups that they leave.
+
+        Raises:
+            ArgumentError: No group is given, one is given twice, or it cannot be a name.
+            GalleryError: Somebody is not enrolled, or none of them is in a group to be left.
+        """
+        with self._changing() as change:
+            change.fetch(*whom)
+            add, remove = group_names(add), group_names(remove)
+            names = dict(map(change.one, whom))
+            if not names or not (add or remove) or set(add) & set(remove):
+                raise ArgumentError("who joins which groups, and who leaves which others?")
+            people = list(names)
+            if not remove and all(
+                memberships(change.connection, person, group) for person in people for group in add
+            ):
+                return  # nothing to undo
+            who = f"'{names[people[0]]}'" if len(names) == 1 else f"{len(names)} people"
+            done = [f"put into '{one}'" for one in add] + [
+                f"taken out of '{one}'" for one in remove
+            ]
+            entry = change.journal(Action.GROUP, f"{who} {', '.join(done)}", *people)
+            for group in remove:
+                rows = [
+                    row
+                    for person in people
+                    for row in memberships(change.connection, person, group)
+                ]
+                if not rows:
+                    raise GalleryError(f"{who}: not in the group '{group}'")
+                entry.changes(Row.MEMBERSHIP, rows)
+                change.connection.executemany(
+                    "DELETE FROM membership WHERE id = ?", [(row,) for row in rows]
+                )
+            for person in people:
+                change.join(entry, person, add)
+
+    def undo(self, operation: int | None = None) -> str:
+        """Take back the latest of these operations, or the latest enrolment.
+
+        Args:
+            operation: Which one is meant, by its number; None takes whichever is the latest.
+
+        Returns:
+            What it was, in a few words.
+
+        Raises:
+            GalleryError: Nothing can be undone, or another operation is the latest by now.
+        """
+        with self._changing() as change:
+            if change.fetcher is not None:
+                change.fetcher.load_latest_operation()
+            return undo(change.connection, operation)
 
 
 def _photographs(chosen: Sequence[int]) -> str:
@@ -731,160 +884,3 @@ def read_erased(folder: Path) -> set[Erased]:
             if isinstance(origin, str) and kind in ("person", "template") and type(row) is int:
                 found.add((origin, kind, row))
     return found
-
-
-# What can be done to the people by hand, by whatever holds them.
-
-
-class Editable(ABC):
-    """Something whose people can be changed by hand: the store, the gallery, the service.
-
-    Whom it is done to is said by their id, or by a name that is one enrolled person's alone; see
-    `people.Who`.
-    """
-
-    @abstractmethod
-    def editing(self) -> "AbstractContextManager[Editor]":
-        """One transaction of changes: all of them, or none.
-
-        Raises:
-            GalleryError: The file cannot be written.
-        """
-
-    def rename(self, who: Who, new: str) -> None:
-        """Give a person another name.
-
-        Raises:
-            ArgumentError: The new name cannot be one.
-            GalleryError: Nobody is meant, or somebody else has the new name.
-        """
-        with self.editing() as editor:
-            editor.rename(who, new)
-
-    def delete(self, who: Who) -> None:
-        """Hide a person; `restore` undoes it for `RESTORABLE_DAYS` days, then they are erased.
-
-        Raises:
-            GalleryError: Nobody is meant by that.
-        """
-        with self.editing() as editor:
-            editor.delete(who)
-
-    def restore(self, who: Who) -> None:
-        """Bring back somebody who was deleted.
-
-        Raises:
-            AmbiguousError: Several people of that name were.
-            GalleryError: Nobody was, or the name has been given to somebody else since.
-        """
-        with self.editing() as editor:
-            editor.restore(who)
-
-    def merge(self, who: Who, into: Who) -> None:
-        """Make two people one: the second gets all that is the first one's.
-
-        What is kept is covered by what both agreed to: by both notes, until the earlier end.
-
-        Raises:
-            GalleryError: One of them is not enrolled, they are the same, or a photograph shows
-                both.
-        """
-        with self.editing() as editor:
-            editor.merge(who, into)
-
-    def move(self, who: Who, photographs: Sequence[int], to: Who) -> None:
-        """Give some of a person's photographs to somebody else, who is covered as in `merge`.
-
-        Args:
-            who: Whose they are.
-            photographs: Their numbers.
-            to: Whose they shall be; enrolled already.
-
-        Raises:
-            GalleryError: One of the two is not enrolled, the photographs are not the first one's or
-                are all of theirs, or one shows both people.
-        """
-        with self.editing() as editor:
-            editor.move(who, photographs, to)
-
-    def split(self, who: Who, photographs: Sequence[int], new: str) -> None:
-        """Make a person of their own of some of a person's photographs, with the same consent.
-
-        Args:
-            who: Whose they are.
-            photographs: Their numbers.
-            new: The new person's name.
-
-        Raises:
-            ArgumentError: The new name cannot be one.
-            GalleryError: The person is not enrolled, the photographs are not theirs or are all of
-                theirs, or somebody has the new name.
-        """
-        with self.editing() as editor:
-            editor.split(who, photographs, new)
-
-    def exclude(self, who: Who, face: Template) -> None:
-        """Remember of a face that it is not a person's.
-
-        From now on no face is given that name which is more like this one than like the person.
-
-        Raises:
-            GalleryError: Nobody is meant by that, or the embedding is not one of the gallery's.
-        """
-        with self.editing() as editor:
-            editor.exclude(who, face)
-
-    def tell_apart(self, who: Who, other: Who) -> None:
-        """Remember that two people who look alike are two.
-
-        What is kept is of either the face most like the other, as not the other's; see `exclude`.
-
-        Raises:
-            GalleryError: One of them is not enrolled, or they are the same.
-        """
-        with self.editing() as editor:
-            editor.tell_apart(who, other)
-
-    def group(
-        self, whom: Sequence[Who], *, add: Sequence[str] = (), remove: Sequence[str] = ()
-    ) -> None:
-        """Put people into groups, and take them out of others.
-
-        Args:
-            whom: The people.
-            add: Groups that they join, known or new.
-            remove: Groups that they leave.
-
-        Raises:
-            ArgumentError: No group is given, one is given twice, or it cannot be a name.
-            GalleryError: Somebody is not enrolled, or none of them is in a group to be left.
-        """
-        with self.editing() as editor:
-            editor.group(whom, add=add, remove=remove)
-
-    def consent(self, who: Who, consent: Consent) -> None:
-        """Note what somebody agreed to, and until when.
-
-        After that day they are not recognised any more, and are erased by the first use of the
-        gallery a day after that was first seen.
-
-        Raises:
-            GalleryError: Nobody is meant by that.
-        """
-        with self.editing() as editor:
-            editor.consent(who, consent)
-
-    def undo(self, operation: int | None = None) -> str:
-        """Take back the latest of these operations, or the latest enrolment.
-
-        Args:
-            operation: Which one is meant, by its number; None takes whichever is the latest.
-
-        Returns:
-            What it was, in a few words.
-
-        Raises:
-            GalleryError: Nothing can be undone, or another operation is the latest by now.
-        """
-        with self.editing() as editor:
-            return editor.undo(operation)

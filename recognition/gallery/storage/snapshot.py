@@ -52,14 +52,32 @@ from .people import (
     restorable_since,
 )
 
-# The templates of one state of a gallery, read from its database.
+# One state of a gallery: every question that can be asked of it.
+
+CALIBRATION_COLUMNS = tuple(one.name for one in fields(Calibration) if one.name != "doubt")
+"""What is kept of a calibration."""
 
 
-class Holding:
-    """What a transaction sees of the templates.
+@dataclass(frozen=True, slots=True, eq=False)
+class Roll:
+    """Which template is whose, in one state of the gallery.
+
+    Attributes:
+        ids: (N,) the templates' ids, ascending.
+        people: (N,) for each of them, the person's id.
+        names: A person's id → name.
+    """
+
+    ids: Ids
+    people: Ids
+    names: dict[int, str]
+
+
+class Snapshot:
+    """One state of a gallery, as `Store.reading` and `Store.unchanging` hand it out.
 
     Args:
-        connection: In that transaction.
+        connection: In the transaction that it looks through.
     """
 
     def __init__(self, connection: SealedConnection) -> None:
@@ -148,31 +166,6 @@ class Holding:
                     "again, or restore the gallery from a backup"
                 )
         return GalleryError("the templates cannot be read: restore the gallery from a backup")
-
-
-# One state of a gallery: every question that can be asked of it.
-
-CALIBRATION_COLUMNS = tuple(one.name for one in fields(Calibration) if one.name != "doubt")
-"""What is kept of a calibration."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Roll:
-    """Which template is whose, in one state of the gallery.
-
-    Attributes:
-        ids: (N,) the templates' ids, ascending.
-        people: (N,) for each of them, the person's id.
-        names: A person's id → name.
-    """
-
-    ids: Ids
-    people: Ids
-    names: dict[int, str]
-
-
-class Snapshot(Holding):
-    """One state of a gallery, as `Store.reading` and `Store.unchanging` hand it out."""
 
     @property
     def revision(self) -> str:

@@ -14,7 +14,7 @@ from ..templates import EmbeddingModel, Template
 from . import audit
 from .audit import Action
 from .audit import note as note_action
-from .changes import Editable, Editor, enrol, erase_people, overdue
+from .changes import Change, Editor, enrol, erase_people, overdue
 from .database import Database, create_database
 from .encryption import FindSecret, IsGiven, Keep, SealedConnection, WrappedKey, change_key
 from .people import Who, group_names, now, require_kept
@@ -55,7 +55,7 @@ def note_indexed(connection: sqlite3.Connection) -> None:
 # The truth about who is enrolled. Every change is one transaction: all of it, or none.
 
 
-class Store(Editable):
+class Store:
     """People, photographs' hashes, templates and crops in one SQLite file.
 
     Args:
@@ -75,6 +75,13 @@ class Store(Editable):
         is_given: IsGiven = lambda: False,
     ) -> None:
         self._database = Database(path, find_secret, is_given)
+
+    @classmethod
+    def over(cls, database: Database) -> "Store":
+        """The same rules over a database that is open already."""
+        store = cls.__new__(cls)
+        store._database = database
+        return store
 
     @staticmethod
     def create(path: Path, model: EmbeddingModel) -> None:
@@ -234,11 +241,20 @@ class Store(Editable):
         with self._changing() as connection:
             return [enrol(connection, name, templates, consent, into) for name, templates in named]
 
+    @property
+    def edit(self) -> Editor:
+        """What is done to the people by hand."""
+        return Editor(self.editing)
+
     @contextmanager
-    def editing(self) -> Iterator[Editor]:
-        """See `Editable.editing`."""
+    def editing(self) -> Iterator[Change]:
+        """One change by hand, for `Editor`.
+
+        Raises:
+            GalleryError: The file cannot be written.
+        """
         with self._changing() as connection:
-            yield Editor(connection)
+            yield Change(connection)
 
     @contextmanager
     def adding(self) -> Iterator[SealedConnection]:

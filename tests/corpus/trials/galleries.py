@@ -19,7 +19,7 @@ def through_library(bench: Bench, items: Sequence[Broken], places: Sequence[Path
         folder = place / "gallery"
         try:
             with bench.service(gallery=str(folder)) as service:
-                names = tuple(person.name for person in service.people())
+                names = tuple(person.name for person in service.people.summaries())
                 if names != item.people and item.accept:
                     yield f"{names} are enrolled"
                 service.identify([bench.photograph])

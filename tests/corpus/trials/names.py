@@ -23,12 +23,12 @@ def through_library(bench: Bench, items: Sequence[Name], places: Sequence[Path])
         with bench.service() as service:
             try:
                 service.enroll(item.text, [bench.other_photograph])
-                service.rename(_kept(item), "Bob")
-                service.rename("Bob", item.text)
-                if _kept(item) not in [person.name for person in service.people()]:
-                    yield f"not enrolled: {service.people()}"
-                service.delete(item.text)
-                service.erase(item.text)
+                service.people.edit.rename(_kept(item), "Bob")
+                service.people.edit.rename("Bob", item.text)
+                if _kept(item) not in [person.name for person in service.people.summaries()]:
+                    yield f"not enrolled: {service.people.summaries()}"
+                service.people.edit.delete(item.text)
+                service.people.erase(item.text)
                 if not item.accept:
                     yield "taken"
             except ArgumentError as error:
@@ -70,7 +70,7 @@ def through_page(bench: Bench, items: Sequence[Name], places: Sequence[Path]) ->
         if not _can_be_sent(item.text):
             continue
         with bench.service() as service:
-            before = {person.name for person in service.people()} - {_kept(item)}
+            before = {person.name for person in service.people.summaries()} - {_kept(item)}
         named = f"{item.text[:50]}.png".replace("\0", "").replace("/", "")
         photograph = bench.photographs(len(before))
         yield from fill_and_enrol(page, item.text, [(named, photograph)])
@@ -78,7 +78,7 @@ def through_page(bench: Bench, items: Sequence[Name], places: Sequence[Path]) ->
             yield f"{item.name}: {[error.value for error in page.error]}"
         yield from (f"{item.name}: {fault}" for fault in _markup_faults(page, item.text))
         with bench.service() as service:
-            after = {person.name for person in service.people()}
+            after = {person.name for person in service.people.summaries()}
         if after - before != ({_kept(item)} if item.accept else set()):
             yield f"{item.name}: enrolled {after - before}"
     yield from _strays(bench)
@@ -122,7 +122,7 @@ def _not_renamed(bench: Bench, item: Name) -> Iterator[str]:
     """Whether somebody can get the name afterwards."""
     with bench.service() as service:
         try:
-            service.rename(PERSON, item.text)
+            service.people.edit.rename(PERSON, item.text)
         except ArgumentError as error:
             yield from message_faults(str(error))
         else:

@@ -21,7 +21,7 @@ def through_page(bench: Bench, items: Sequence[OnPage], places: Sequence[Path]) 
             patch.object(resources, "recognition", lambda s=service: s),
         ):
             yield from _done(item.deed, service)
-            photographs = {person.name: person.photographs for person in service.people()}
+            photographs = {person.name: person.photographs for person in service.people.summaries()}
         if photographs.get("New", 0) != _PHOTOGRAPHS.get(item.deed, 1):
             yield f"enrolled: {photographs}"
 

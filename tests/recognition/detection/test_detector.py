@@ -35,10 +35,8 @@ class InTheMiddle:
         return [[self._face(image)] for image in images]
 
     def _face(self, image: Image.Image) -> Face:
-        width, height = image.size
-        a, b, c, d, e = (
-            (width / 4 + x * width / 224, height / 4 + y * height / 224) for x, y in template().tolist()
-        )
+        (width, height), places = image.size, template().tolist()
+        a, b, c, d, e = ((width * (56 + x) / 224, height * (56 + y) / 224) for x, y in places)
         return Face((width / 4, height / 4, 3 * width / 4, 3 * height / 4), 0.99, (a, b, c, d, e))
 
 

@@ -29,21 +29,21 @@ def twins(gallery: AnyGallery, make_template: MakeTemplate) -> AnyGallery:
 
 def test_it_is_remembered_undone_and_said_once(twins: AnyGallery) -> None:
     assert twins.told_apart() == frozenset()
-    twins.tell_apart("Bob", "Ann")
+    twins.edit.tell_apart("Bob", "Ann")
     assert twins.told_apart() == {("Ann", "Bob")}
     operations = twins.operations()
-    twins.tell_apart("Ann", "Bob")
+    twins.edit.tell_apart("Ann", "Bob")
     assert twins.operations() == operations
     assert {entry.action for entry in twins.audit()[:2]} == {"exclude"}
-    assert twins.undo() == "'Bob' and 'Ann' said to be two people"
+    assert twins.edit.undo() == "'Bob' and 'Ann' said to be two people"
     assert twins.told_apart() == frozenset()
 
 
 def test_a_face_said_not_to_be_somebody_s_tells_apart_whoever_it_is_enrolled_as(
     twins: AnyGallery, make_template: MakeTemplate
 ) -> None:
-    twins.exclude("Cyd", make_template(1))
-    twins.exclude("Cyd", make_template(99))  # nobody's
+    twins.edit.exclude("Cyd", make_template(1))
+    twins.edit.exclude("Cyd", make_template(99))  # nobody's
     assert twins.told_apart() == {("Ann", "Cyd")}
 
 
@@ -51,24 +51,24 @@ def test_a_second_face_of_the_same_photograph_tells_nothing(
     twins: AnyGallery, make_template: MakeTemplate
 ) -> None:
     stranger = replace(make_template(70), photograph_sha256=make_template(1).photograph_sha256)
-    twins.exclude("Cyd", stranger)
+    twins.edit.exclude("Cyd", stranger)
     assert twins.told_apart() == frozenset()
 
 
 def test_names_change_and_the_knowledge_stays(twins: AnyGallery) -> None:
-    twins.tell_apart("Ann", "Bob")
-    twins.rename("Bob", "Rob")
+    twins.edit.tell_apart("Ann", "Bob")
+    twins.edit.rename("Bob", "Rob")
     assert twins.told_apart() == {("Ann", "Rob")}
-    twins.merge("Rob", "Cyd")
+    twins.edit.merge("Rob", "Cyd")
     assert twins.told_apart() == {("Ann", "Cyd")}
-    twins.delete("Cyd")
+    twins.edit.delete("Cyd")
     assert twins.told_apart() == frozenset()
 
 
 def test_each_is_still_found_by_their_own_photographs(
     twins: AnyGallery, make_template: MakeTemplate
 ) -> None:
-    twins.tell_apart("Ann", "Bob")
+    twins.edit.tell_apart("Ann", "Bob")
     for seed, name in ((1, "Ann"), (2, "Ann"), (4, "Bob"), (6, "Cyd")):
         assert twins.search(make_template(seed).embedding[None], 1)[0][0].person == name
 
@@ -76,19 +76,19 @@ def test_each_is_still_found_by_their_own_photographs(
 def test_whoever_is_merged_after_all_has_every_face_of_both(
     twins: AnyGallery, make_template: MakeTemplate
 ) -> None:
-    twins.tell_apart("Ann", "Bob")
-    twins.merge("Bob", "Ann")
+    twins.edit.tell_apart("Ann", "Bob")
+    twins.edit.merge("Bob", "Ann")
     assert twins.told_apart() == frozenset()
     for seed in (1, 2, 4):
         [[match]] = twins.search(make_template(seed).embedding[None], 1)
         assert (match.person, match.cosine_similarity) == ("Ann", pytest.approx(1))
-    twins.undo()
+    twins.edit.undo()
     assert twins.told_apart() == {("Ann", "Bob")}
 
 
 @pytest.mark.parametrize("gone", ["Ann", "Bob"])
 def test_it_is_erased_with_either(twins: AnyGallery, gone: str) -> None:
-    twins.tell_apart("Ann", "Bob")
+    twins.edit.tell_apart("Ann", "Bob")
     twins.erase(gone)
     with twins.records() as records:
         assert [one.exclusions for one in records] == [(), ()]
@@ -100,7 +100,7 @@ def test_no_byte_of_a_face_stays_in_what_is_known_of_others(
     with Gallery.open(folder, model=model, create=True) as gallery:
         gallery.enrol("Ann", [make_template(1)])
         gallery.enrol("Bob", [make_template(2)])
-        gallery.tell_apart("Ann", "Bob")
+        gallery.edit.tell_apart("Ann", "Bob")
         gallery.erase("Bob")
     gone = make_template(2)
     for file in folder.rglob("*"):
@@ -112,7 +112,7 @@ def test_no_byte_of_a_face_stays_in_what_is_known_of_others(
 def test_one_person_or_nobody_cannot_be_told_apart(twins: AnyGallery) -> None:
     for pair in (("Ann", "Ann"), ("Ann", "Eve"), ("Eve", "Ann")):
         with pytest.raises(GalleryError):
-            twins.tell_apart(*pair)
+            twins.edit.tell_apart(*pair)
     assert twins.told_apart() == frozenset()
 
 
@@ -131,5 +131,5 @@ def test_who_has_no_photograph_cannot_be_told_from_anybody(
     operations = twins.operations()
     for pair in (("Ann", "Zoe"), ("Zoe", "Ann")):
         with pytest.raises(GalleryError, match="'Zoe' has no photograph"):
-            twins.tell_apart(*pair)
+            twins.edit.tell_apart(*pair)
     assert twins.operations() == operations

@@ -106,8 +106,7 @@ def test_there_may_be_none(tmp_path: Path, store: Store) -> None:
 
 def test_it_is_good_for_every_later_state(cache: IndexCache, store: Store) -> None:
     store.enrol("Later", [Template(VECTORS[0], "f" * 64)])
-    with store.editing() as editor:
-        editor.delete("P1")
+    store.edit.delete("P1")
     found = read(cache, store)
     assert found is not None
     np.testing.assert_array_equal(found.ids, [1, 2, 3, 4, 5])

@@ -67,7 +67,7 @@ def test_calibrating_changes_nobody(
     gallery.enrol("Ann", [make_template(1), make_template(2)])
     gallery.enrol("Bob", [make_template(3)])
     gallery.enrol("Cyd", [make_template(4)])
-    gallery.delete("Cyd")
+    gallery.edit.delete("Cyd")
     before = gallery.search(make_template(3).embedding[None], 3)
     gallery.calibrate([calibration])
     assert gallery.search(make_template(3).embedding[None], 3) == before

@@ -58,17 +58,17 @@ def test_it_is_noted_and_shown_and_undone(two: Gallery) -> None:
     assert (ann.consent, ann.consented_at, ann.expires_on) == (None, None, None)
     assert (bob.consent, bob.expires_on) == ("form 12", TOMORROW.isoformat())
     assert bob.consented_at is not None
-    two.consent("Ann", Consent(note="said so"))
-    two.consent("Bob", Consent(for_ever=True))
+    two.edit.consent("Ann", Consent(note="said so"))
+    two.edit.consent("Bob", Consent(for_ever=True))
     ann, bob = two.people()
     assert (ann.consent, ann.expires_on) == ("said so", None)
     assert (bob.consent, bob.expires_on) == ("form 12", None)
-    assert two.undo() == "consent of 'Bob' noted"
-    two.undo()
+    assert two.edit.undo() == "consent of 'Bob' noted"
+    two.edit.undo()
     ann, bob = two.people()
     assert (ann.consent, bob.expires_on) == (None, TOMORROW.isoformat())
     with pytest.raises(GalleryError, match="nobody called 'Zoe'"):
-        two.consent("Zoe", Consent(note="x"))
+        two.edit.consent("Zoe", Consent(note="x"))
 
 
 def test_enrolling_more_of_somebody_notes_it_and_undo_takes_it_back(
@@ -76,7 +76,7 @@ def test_enrolling_more_of_somebody_notes_it_and_undo_takes_it_back(
 ) -> None:
     two.enrol("Ann", [make_template(5)], Consent(note="later"))
     assert two.people()[0].consent == "later"
-    two.undo()
+    two.edit.undo()
     ann = two.people()[0]
     assert (ann.consent, ann.photographs) == (None, 1)
 
@@ -115,7 +115,7 @@ def test_whoever_s_has_ended_is_not_found_and_erased_a_day_later(
     assert names(two) == ["Ann"]
     assert two.people(deleted=True) == ()
     with pytest.raises(GalleryError):
-        two.restore("Bob")
+        two.edit.restore("Bob")
     clock.forward(hours=23)
     assert two.search(face, 1)[0][0].person == "Ann"
     assert two.person(2, State.KEPT).name == "Bob"
@@ -140,12 +140,12 @@ def test_where_nobody_can_be_erased_they_are_hidden_all_the_same(
 
 
 def test_deleted_people_go_with_their_consent(two: Gallery, folder: Path, clock: Clock) -> None:
-    two.delete("Bob")
+    two.edit.delete("Bob")
     put(two, "UPDATE person SET expires_on = ? WHERE id = 2", YESTERDAY)
     assert two.people(deleted=True) == ()
-    two.rename("Ann", "Anne")
+    two.edit.rename("Ann", "Anne")
     clock.forward(days=1, minutes=1)
-    two.rename("Anne", "Ann")
+    two.edit.rename("Anne", "Ann")
     with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection:
         assert connection.execute("SELECT count(*) FROM person").fetchone() == (1,)
 
@@ -158,15 +158,15 @@ def test_each_change_leaves_its_line_without_a_name(
     two: Gallery, folder: Path, make_template: Callable[..., Template]
 ) -> None:
     begun = len(two.audit())
-    two.rename("Ann", "Anne")
-    two.merge("Bob", "Anne")
-    two.undo()
-    two.exclude("Anne", make_template(9))
-    two.delete("Bob")
-    two.restore("Bob")
+    two.edit.rename("Ann", "Anne")
+    two.edit.merge("Bob", "Anne")
+    two.edit.undo()
+    two.edit.exclude("Anne", make_template(9))
+    two.edit.delete("Bob")
+    two.edit.restore("Bob")
     two.erase("Bob")
     with pytest.raises(GalleryError):
-        two.delete("Zoe")
+        two.edit.delete("Zoe")
     entries = two.audit()
     assert lines(entries)[begun:] == [
         ("rename", 1),
@@ -204,7 +204,7 @@ def test_lines_are_kept_for_a_year(two: Gallery, folder: Path) -> None:
         done_at = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="microseconds")
         line = (number, done_at, str(days))
         put(two, "INSERT INTO audit (id, done_at, action) VALUES (?, ?, ?)", *line)
-    two.rename("Ann", "Anne")
+    two.edit.rename("Ann", "Anne")
     kept = [entry.action for entry in two.audit()]
     assert str(AUDIT_DAYS + 2) not in kept
     assert str(AUDIT_DAYS - 2) in kept
@@ -217,7 +217,7 @@ LATER = TOMORROW + timedelta(days=9)
 def agreed(two: Gallery, make_template: Callable[..., Template]) -> dict[str, int]:
     """Ann agreed until tomorrow, Bob until later, and of Cyd nothing was noted."""
     two.enrol("Ann", [make_template(11), make_template(12)], Consent(note="A", until=TOMORROW))
-    two.consent("Bob", Consent(note="B", until=LATER))
+    two.edit.consent("Bob", Consent(note="B", until=LATER))
     two.enrol("Cyd", [make_template(21), make_template(22)])
     return {person.name: person.person_id for person in two.people()}
 
@@ -234,38 +234,40 @@ def numbers(gallery: Gallery, who: int) -> list[int]:
     ("change", "expected"),
     [
         (
-            lambda gallery, who: gallery.split(who["Ann"], numbers(gallery, who["Ann"])[:1], "Eve"),
+            lambda gallery, who: gallery.edit.split(
+                who["Ann"], numbers(gallery, who["Ann"])[:1], "Eve"
+            ),
             {"Ann": ("A", TOMORROW), "Bob": ("B", LATER), "Cyd": (None, None),
              "Eve": ("A", TOMORROW)},
         ),
         (
-            lambda gallery, who: gallery.move(
+            lambda gallery, who: gallery.edit.move(
                 who["Ann"], numbers(gallery, who["Ann"])[:1], who["Bob"]
             ),
             {"Ann": ("A", TOMORROW), "Bob": ("B; A", TOMORROW), "Cyd": (None, None)},
         ),
         (
-            lambda gallery, who: gallery.move(
+            lambda gallery, who: gallery.edit.move(
                 who["Ann"], numbers(gallery, who["Ann"])[:1], who["Cyd"]
             ),
             {"Ann": ("A", TOMORROW), "Bob": ("B", LATER), "Cyd": ("A", TOMORROW)},
         ),
         (
-            lambda gallery, who: gallery.move(
+            lambda gallery, who: gallery.edit.move(
                 who["Cyd"], numbers(gallery, who["Cyd"])[:1], who["Bob"]
             ),
             {"Ann": ("A", TOMORROW), "Bob": ("B", LATER), "Cyd": (None, None)},
         ),
         (
-            lambda gallery, who: gallery.merge(who["Ann"], who["Bob"]),
+            lambda gallery, who: gallery.edit.merge(who["Ann"], who["Bob"]),
             {"Bob": ("B; A", TOMORROW), "Cyd": (None, None)},
         ),
         (
-            lambda gallery, who: gallery.merge(who["Bob"], who["Ann"]),
+            lambda gallery, who: gallery.edit.merge(who["Bob"], who["Ann"]),
             {"Ann": ("A; B", TOMORROW), "Cyd": (None, None)},
         ),
         (
-            lambda gallery, who: gallery.merge(who["Ann"], who["Cyd"]),
+            lambda gallery, who: gallery.edit.merge(who["Ann"], who["Cyd"]),
             {"Bob": ("B", LATER), "Cyd": ("A", TOMORROW)},
         ),
     ],
@@ -283,15 +285,15 @@ def test_it_goes_with_photographs_and_the_earlier_end_stays_and_undo_restores(
     assert ends(two) == {
         name: (note, until and str(until)) for name, (note, until) in expected.items()
     }
-    two.undo()
+    two.edit.undo()
     assert two.people() == before
 
 
 def test_two_notes_that_make_one_too_long_are_refused(two: Gallery, agreed: dict[str, int]) -> None:
-    two.consent("Ann", Consent(note="x" * 999))
+    two.edit.consent("Ann", Consent(note="x" * 999))
     before = two.people()
     with pytest.raises(GalleryError, match="notes of consent make one of 1002 characters"):
-        two.merge("Ann", "Bob")
+        two.edit.merge("Ann", "Bob")
     assert two.people() == before
 
 

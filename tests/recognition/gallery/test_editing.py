@@ -49,12 +49,12 @@ def three(gallery: Gallery, make_template: MakeTemplate) -> Gallery:
     gallery.enrol("Ann", full[:3])
     gallery.enrol("Bob", full[3:5])
     gallery.enrol("Cyd", full[5:])
-    gallery.exclude("Bob", make_template(77))
+    gallery.edit.exclude("Bob", make_template(77))
     return gallery
 
 
 def test_merging_makes_two_people_one(three: Gallery, make_template: MakeTemplate) -> None:
-    three.merge("Bob", "Ann")
+    three.edit.merge("Bob", "Ann")
     assert counts(three) == {"Ann": 5, "Cyd": 1}
     [[match]] = three.search(make_template(4).embedding[None], 1)
     assert (match.person, match.cosine_similarity) == ("Ann", pytest.approx(1))
@@ -64,9 +64,9 @@ def test_merging_makes_two_people_one(three: Gallery, make_template: MakeTemplat
 
 def test_photographs_move_and_split_off(three: Gallery) -> None:
     first, second, _ = numbers(three, "Ann")
-    three.move("Ann", [second], "Bob")
+    three.edit.move("Ann", [second], "Bob")
     assert counts(three) == {"Ann": 2, "Bob": 3, "Cyd": 1}
-    three.split("Ann", [first, first], "Dan")
+    three.edit.split("Ann", [first, first], "Dan")
     assert counts(three) == {"Ann": 1, "Bob": 3, "Cyd": 1, "Dan": 1}
     assert numbers(three, "Dan") == [first]
     assert three.crop("Dan") == b"png 0"
@@ -76,14 +76,14 @@ def test_photographs_move_and_split_off(three: Gallery) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda g: g.merge("Ann", "Ann"), "two people"),
-        (lambda g: g.merge("Eve", "Ann"), "nobody called 'Eve'"),
-        (lambda g: g.merge("Ann", "Eve"), "nobody called 'Eve'"),
-        (lambda g: g.move("Ann", [], "Bob"), "which photographs"),
-        (lambda g: g.move("Ann", numbers(g, "Cyd"), "Bob"), "'Ann' has no photograph"),
-        (lambda g: g.move("Ann", numbers(g, "Ann"), "Bob"), "merge them"),
-        (lambda g: g.move("Ann", numbers(g, "Ann")[:1], "Eve"), "nobody called 'Eve'"),
-        (lambda g: g.split("Ann", numbers(g, "Ann")[:1], "Bob"), "enrolled already"),
+        (lambda g: g.edit.merge("Ann", "Ann"), "two people"),
+        (lambda g: g.edit.merge("Eve", "Ann"), "nobody called 'Eve'"),
+        (lambda g: g.edit.merge("Ann", "Eve"), "nobody called 'Eve'"),
+        (lambda g: g.edit.move("Ann", [], "Bob"), "which photographs"),
+        (lambda g: g.edit.move("Ann", numbers(g, "Cyd"), "Bob"), "'Ann' has no photograph"),
+        (lambda g: g.edit.move("Ann", numbers(g, "Ann"), "Bob"), "merge them"),
+        (lambda g: g.edit.move("Ann", numbers(g, "Ann")[:1], "Eve"), "nobody called 'Eve'"),
+        (lambda g: g.edit.split("Ann", numbers(g, "Ann")[:1], "Bob"), "enrolled already"),
     ],
 )
 def test_what_cannot_be_is_refused_and_changes_nothing(
@@ -104,10 +104,10 @@ def test_two_faces_of_one_photograph_cannot_be_one_person(
         face = replace(make_template(seed), photograph_sha256=shared)
         gallery.enrol(name, [face, make_template(seed + 10)])
     with pytest.raises(GalleryError, match="they are two people"):
-        gallery.merge("Bob", "Ann")
+        gallery.edit.merge("Bob", "Ann")
     with pytest.raises(GalleryError, match="they are two people"):
-        gallery.move("Bob", numbers(gallery, "Bob")[:1], "Ann")
-    gallery.move("Bob", numbers(gallery, "Bob")[1:], "Ann")
+        gallery.edit.move("Bob", numbers(gallery, "Bob")[:1], "Ann")
+    gallery.edit.move("Bob", numbers(gallery, "Bob")[1:], "Ann")
     assert counts(gallery) == {"Ann": 3, "Bob": 1}
 
 
@@ -115,9 +115,9 @@ def test_a_face_enrolled_as_somebody_is_not_excluded_from_them(
     three: Gallery, make_template: MakeTemplate
 ) -> None:
     with pytest.raises(GalleryError, match="enrolled as 'Ann'"):
-        three.exclude("Ann", make_template(1))
+        three.edit.exclude("Ann", make_template(1))
     before = three.operations()
-    three.exclude("Bob", make_template(77))  # known already
+    three.edit.exclude("Bob", make_template(77))  # known already
     assert three.operations() == before
 
 
@@ -127,22 +127,22 @@ def test_a_face_like_one_that_is_not_theirs_is_not_given_their_name(
     query = make_template(1).embedding[None]
     twin = make_template(500)
     near = (query[0] + 0.05 * twin.embedding) / np.linalg.norm(query[0] + 0.05 * twin.embedding)
-    three.exclude("Ann", replace(twin, embedding=near.astype(np.float32)))
+    three.edit.exclude("Ann", replace(twin, embedding=near.astype(np.float32)))
     # The photograph of Ann's own is still hers; whoever is more like the twin is not.
     assert three.search(query, 1)[0][0].person == "Ann"
     assert "Ann" not in {m.person for m in three.search(near.astype(np.float32)[None], 3)[0]}
-    three.undo()
+    three.edit.undo()
     assert three.search(near.astype(np.float32)[None], 1)[0][0].person == "Ann"
 
 
 _CHANGES: dict[str, Callable[[Gallery, MakeTemplate], None]] = {
-    "merge": lambda g, _: g.merge("Bob", "Ann"),
-    "merge back": lambda g, _: g.merge("Ann", "Bob"),
-    "move": lambda g, _: g.move("Ann", numbers(g, "Ann")[:2], "Cyd"),
-    "split": lambda g, _: g.split("Ann", numbers(g, "Ann")[1:], "Dan"),
-    "rename": lambda g, _: g.rename("Ann", "Anna"),
-    "delete": lambda g, _: g.delete("Bob"),
-    "exclude": lambda g, make: g.exclude("Cyd", make(88)),
+    "merge": lambda g, _: g.edit.merge("Bob", "Ann"),
+    "merge back": lambda g, _: g.edit.merge("Ann", "Bob"),
+    "move": lambda g, _: g.edit.move("Ann", numbers(g, "Ann")[:2], "Cyd"),
+    "split": lambda g, _: g.edit.split("Ann", numbers(g, "Ann")[1:], "Dan"),
+    "rename": lambda g, _: g.edit.rename("Ann", "Anna"),
+    "delete": lambda g, _: g.edit.delete("Bob"),
+    "exclude": lambda g, make: g.edit.exclude("Cyd", make(88)),
     "enrol more": lambda g, make: g.enrol("Ann", [make(40, crop=b"x"), make(41)]) and None,
     "enrol anew": lambda g, make: g.enrol("Eve", [make(50)]) and None,
 }
@@ -159,17 +159,17 @@ def test_undoing_a_change_leaves_the_very_same_rows(
     what = three.operations()[0].what
     three.close()
     with Gallery.open(folder) as reopened:  # the journal outlives the process
-        assert reopened.undo() == what
+        assert reopened.edit.undo() == what
         assert reopened.operations() == history
     assert rows(folder) == before
 
 
 def test_restoring_can_be_undone(three: Gallery) -> None:
-    three.delete("Bob")
-    three.restore("Bob")
-    three.undo()
+    three.edit.delete("Bob")
+    three.edit.restore("Bob")
+    three.edit.undo()
     assert [person.name for person in three.people(deleted=True)] == ["Bob"]
-    three.undo()
+    three.edit.undo()
     assert counts(three) == {"Ann": 3, "Bob": 2, "Cyd": 1}
 
 
@@ -195,14 +195,14 @@ def test_any_changes_are_undone_one_by_one(
             change = data.draw(
                 st.sampled_from(
                     [
-                        lambda g, a=a, b=b: g.merge(a, b),
-                        lambda g, a=a, b=b, some=some: g.move(a, some, b),
-                        lambda g, a=a, b=b, some=some: g.split(a, some, b + "'"),
-                        lambda g, a=a, b=b: g.rename(a, b + "*"),
-                        lambda g, a=a: g.delete(a),
-                        lambda g, a=a, b=b: g.group([a, b], add=["x", "y"]),
-                        lambda g, a=a: g.group([a], add=["z"], remove=["x"]),
-                        lambda g, a=a, b=b: g.tell_apart(a, b),
+                        lambda g, a=a, b=b: g.edit.merge(a, b),
+                        lambda g, a=a, b=b, some=some: g.edit.move(a, some, b),
+                        lambda g, a=a, b=b, some=some: g.edit.split(a, some, b + "'"),
+                        lambda g, a=a, b=b: g.edit.rename(a, b + "*"),
+                        lambda g, a=a: g.edit.delete(a),
+                        lambda g, a=a, b=b: g.edit.group([a, b], add=["x", "y"]),
+                        lambda g, a=a: g.edit.group([a], add=["z"], remove=["x"]),
+                        lambda g, a=a, b=b: g.edit.tell_apart(a, b),
                     ]
                 )
             )
@@ -217,24 +217,24 @@ def test_any_changes_are_undone_one_by_one(
             if rows(folder) != before:
                 states.append(before)
         while states:
-            gallery.undo()
+            gallery.edit.undo()
             assert rows(folder) == states.pop()
 
 
 def test_nothing_is_left_to_undo_after_an_erasure(three: Gallery) -> None:
-    three.merge("Bob", "Ann")
+    three.edit.merge("Bob", "Ann")
     three.erase("Cyd")
     assert three.operations() == ()
     with pytest.raises(GalleryError, match="nothing to undo"):
-        three.undo()
+        three.edit.undo()
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda g: g.rename("Zacharias", "Bartholomew"),
-        lambda g: g.merge("Zacharias", "Ann"),
-        lambda g: g.split("Zacharias", numbers(g, "Zacharias")[:1], "Bartholomew"),
+        lambda g: g.edit.rename("Zacharias", "Bartholomew"),
+        lambda g: g.edit.merge("Zacharias", "Ann"),
+        lambda g: g.edit.split("Zacharias", numbers(g, "Zacharias")[:1], "Bartholomew"),
     ],
 )
 def test_an_erased_person_s_name_is_in_no_file_whatever_was_done_to_them(
@@ -259,7 +259,7 @@ def test_an_undone_enrolment_leaves_no_byte(
 ) -> None:
     template = make_template(9, crop=b"a picture of nobody else")
     three.enrol("Zacharias", [template])
-    three.undo()
+    three.edit.undo()
     content = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     for trace in (b"a picture of nobody else", template.embedding.tobytes()):
         assert trace not in content
@@ -268,28 +268,28 @@ def test_an_undone_enrolment_leaves_no_byte(
 def test_only_so_many_operations_are_kept(gallery: Gallery, make_template: MakeTemplate) -> None:
     gallery.enrol("0", [make_template(0)])
     for number in range(MOST_OPERATIONS + 5):
-        gallery.rename(str(number), str(number + 1))
+        gallery.edit.rename(str(number), str(number + 1))
     operations = gallery.operations()
     assert len(operations) == MOST_OPERATIONS
     assert operations[0].what == f"'{number}' renamed '{number + 1}'"
     for _ in operations:
-        gallery.undo()
+        gallery.edit.undo()
     assert counts(gallery) == {"5": 1}
 
 
 def _merge_and_undo(folder: Path, begun: int) -> None:
     with Gallery.open(folder) as gallery:
         while True:
-            gallery.merge("Bob", "Ann")
-            gallery.undo()
+            gallery.edit.merge("Bob", "Ann")
+            gallery.edit.undo()
             os.write(begun, b".")
 
 
 def test_a_kill_leaves_the_state_before_or_after_a_change(three: Gallery, folder: Path) -> None:
     before = rows(folder)
-    three.merge("Bob", "Ann")
+    three.edit.merge("Bob", "Ann")
     after = rows(folder)
-    three.undo()
+    three.edit.undo()
     three.close()
     rng = random.Random(0)
     for _ in range(12):
@@ -309,5 +309,5 @@ def test_a_kill_leaves_the_state_before_or_after_a_change(three: Gallery, folder
             merged = len(reopened.people()) == 2
             assert rows(folder) == (after if merged else before)
             if merged:
-                reopened.undo()
+                reopened.edit.undo()
     assert rows(folder) == before

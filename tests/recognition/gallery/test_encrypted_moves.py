@@ -37,7 +37,7 @@ def sealed(folder: Path, model: EmbeddingModel, make_template: Callable[..., Tem
         consent = Consent(note="form 12", until=today())
         gallery.enrol("Ann Angler", [make_template(1, crop=b"crop of Ann")], consent)
         gallery.enrol("Bob Builder", [make_template(2), make_template(3)])
-        gallery.exclude("Bob Builder", make_template(4))
+        gallery.edit.exclude("Bob Builder", make_template(4))
     return folder
 
 
@@ -59,7 +59,7 @@ def test_a_backup_is_as_encrypted_as_the_gallery_and_brings_it_back(
     assert not any(secret in content for secret in secrets)
     with Gallery.open(sealed, find_secret=find) as gallery:
         before = held(gallery)
-        gallery.rename("Ann Angler", "Ann")
+        gallery.edit.rename("Ann Angler", "Ann")
         gallery.rotate(SECRET, data_key=True)
     for wrong in (lambda _: None, lambda _: OTHER):
         with pytest.raises(LockedError):
@@ -74,7 +74,7 @@ def test_a_backup_is_as_encrypted_as_the_gallery_and_brings_it_back(
             actions = [entry.action for entry in gallery.audit()]
             assert "restore a backup" in actions
             assert ("rename" in actions) == (folder == sealed)  # its own log stays
-            gallery.undo()
+            gallery.edit.undo()
         with pytest.raises(LockedError):
             Gallery.open(folder)
 

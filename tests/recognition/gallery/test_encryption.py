@@ -56,12 +56,12 @@ def lived_in(
                 for one in some
             ]
             gallery.enrol(name, some, Consent(note=f"form of {name}") if number else None, GROUPS)
-        gallery.exclude(NAMES[1], make_template(77))
-        gallery.rename(NAMES[2], "Sydney Carton")
-        gallery.group(NAMES[:2], add=["Verein 1848"], remove=GROUPS[1:])
-        gallery.tell_apart(*NAMES[:2])
-        gallery.delete(NAMES[3])
-        gallery.merge("Sydney Carton", NAMES[0])
+        gallery.edit.exclude(NAMES[1], make_template(77))
+        gallery.edit.rename(NAMES[2], "Sydney Carton")
+        gallery.edit.group(NAMES[:2], add=["Verein 1848"], remove=GROUPS[1:])
+        gallery.edit.tell_apart(*NAMES[:2])
+        gallery.edit.delete(NAMES[3])
+        gallery.edit.merge("Sydney Carton", NAMES[0])
         gallery.search(make_template(1).embedding[None], 1)
         yield gallery
 
@@ -139,7 +139,7 @@ def test_nothing_is_told_otherwise_before_while_and_after_it_is_encrypted(
     with Gallery.open(folder) as gallery:
         assert told(gallery) == before
         while gallery.operations():
-            gallery.undo()
+            gallery.edit.undo()
         assert gallery.people() == ()
 
 
@@ -153,8 +153,8 @@ def test_its_files_hold_nothing_of_anybody(
     lived_in.close()
     with opened(folder) as gallery:
         gallery.search(make_template(1).embedding[None], 1)  # writes the index
-        gallery.rename(NAMES[1], "Robert")
-        gallery.undo()
+        gallery.edit.rename(NAMES[1], "Robert")
+        gallery.edit.undo()
         assert (folder / "index" / "templates.faiss").exists()
         assert holding(folder, [*pieces, b"Robert"]) == []
         gallery.erase(NAMES[1])
@@ -179,23 +179,23 @@ def test_everything_goes_on_working(
 ) -> None:
     lived_in.encrypt(SECRET)
     with pytest.raises(GalleryError, match="is enrolled already"):
-        lived_in.rename(NAMES[1], NAMES[0])
+        lived_in.edit.rename(NAMES[1], NAMES[0])
     lived_in.enrol("Eve", [make_template(50, crop=b"eve")])
     assert lived_in.enrol("Eve", [make_template(50)]) == {0: "Eve"}
     assert lived_in.enrol("Fay", [make_template(50)]) == {0: "Eve"}
     assert lived_in.crop("Eve") == b"eve"
     lived_in.enrol("Eve", [make_template(51)])
     [first, _] = lived_in.photographs("Eve")
-    lived_in.split("Eve", [first.number], "Fay")
+    lived_in.edit.split("Eve", [first.number], "Fay")
     assert lived_in.search(make_template(50).embedding[None], 1)[0][0].person == "Fay"
     with pytest.raises(GalleryError, match="this face is enrolled as 'Fay'"):
-        lived_in.exclude("Fay", make_template(50))
-    lived_in.merge("Eve", "Fay")
+        lived_in.edit.exclude("Fay", make_template(50))
+    lived_in.edit.merge("Eve", "Fay")
     assert lived_in.search(make_template(51).embedding[None], 1)[0][0].person == "Fay"
-    lived_in.undo()
-    lived_in.undo()
+    lived_in.edit.undo()
+    lived_in.edit.undo()
     assert lived_in.search(make_template(50).embedding[None], 1)[0][0].person == "Eve"
-    lived_in.restore(NAMES[3])
+    lived_in.edit.restore(NAMES[3])
     with pytest.raises(GalleryError, match="nobody called 'Sydney Carton'"):
         lived_in.crop("Sydney Carton")
 

@@ -77,9 +77,9 @@ def test_an_older_backup_does_not_bring_back_whoever_was_erased(
 ) -> None:
     with opened(folder) as gallery:
         gallery.erase("Ann")
-        gallery.delete("Bob")
+        gallery.edit.delete("Bob")
         gallery.erase("Bob")
-        gallery.merge("Cyd", "Dan")
+        gallery.edit.merge("Cyd", "Dan")
         gallery.erase("Dan")  # with all that was Cyd's
         gallery.enrol("Ann", [make_template(21)])  # another one
         new = gallery.people()[0].person_id
@@ -105,7 +105,7 @@ def test_a_template_that_was_erased_with_somebody_else_stays_gone(
     kept: Path, folder: Path, make_template: MakeTemplate
 ) -> None:
     with opened(folder) as gallery:
-        gallery.move("Ann", [gallery.photographs("Ann")[0].number], "Bob")
+        gallery.edit.move("Ann", [gallery.photographs("Ann")[0].number], "Bob")
         gallery.erase("Bob")
     restore(kept, folder, find)
     assert names(folder) == ["Ann", "Cyd", "Dan"]
@@ -221,7 +221,7 @@ def test_a_deletion_of_a_time_to_come_begins_now(
 ) -> None:
     with Gallery.open(folder, model=model, create=True) as gallery:
         gallery.enrol("Ann", [make_template(1)])
-        gallery.delete("Ann")
+        gallery.edit.delete("Ann")
     backup = tmp_path / "kept.sqlite"
     back_up(folder, backup)
     with closing(sqlite3.connect(backup)) as connection, connection:
@@ -333,7 +333,7 @@ def test_an_erasure_writes_nothing_into_the_system_s_folder_for_temporary_files(
         try:
             for number in range(5):
                 gallery.erase(f"P{number}")
-                gallery.rename(f"P{number + 50}", f"Q{number}")
+                gallery.edit.rename(f"P{number + 50}", f"Q{number}")
         finally:
             ended.set()
             watching.join()

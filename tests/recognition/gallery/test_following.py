@@ -60,8 +60,7 @@ class Changes:
         self._store.erase(self._name())
 
     def _undo(self) -> None:
-        with self._store.editing() as editor:
-            editor.undo()
+        self._store.edit.undo()
 
     def _add(self) -> None:
         record = PersonRecord(
@@ -78,24 +77,23 @@ class Changes:
         with self._store.reading() as snapshot:
             numbers = [one.number for one in snapshot.photographs(name)]
         some = self._rng.sample(numbers, self._rng.randrange(len(numbers) + 1))
-        with self._store.editing() as editor:
-            kind = self._rng.randrange(8)
-            if kind == 0:
-                editor.delete(name)
-            elif kind == 1:
-                editor.restore(name)
-            elif kind == 2:
-                editor.merge(name, other)
-            elif kind == 3:
-                editor.move(name, some, other)
-            elif kind == 4:
-                editor.split(name, some, other)
-            elif kind == 5:
-                editor.rename(name, other)
-            elif kind == 6:
-                editor.exclude(name, self._face())
-            else:
-                editor.consent(name, Consent(note="for the test"))
+        kind = self._rng.randrange(8)
+        if kind == 0:
+            self._store.edit.delete(name)
+        elif kind == 1:
+            self._store.edit.restore(name)
+        elif kind == 2:
+            self._store.edit.merge(name, other)
+        elif kind == 3:
+            self._store.edit.move(name, some, other)
+        elif kind == 4:
+            self._store.edit.split(name, some, other)
+        elif kind == 5:
+            self._store.edit.rename(name, other)
+        elif kind == 6:
+            self._store.edit.exclude(name, self._face())
+        else:
+            self._store.edit.consent(name, Consent(note="for the test"))
 
 
 def same(one: Roll, other: Roll) -> bool:
@@ -128,8 +126,8 @@ def test_where_lines_tell_of_everybody_all_is_read(store: Store) -> None:
     with store.reading() as snapshot:
         roll, line = snapshot.roll(), latest_line(snapshot)
         assert followed(roll, snapshot, line) is None  # nothing tells what changed
-    store.move("Ann", [1], "Bob")
-    store.undo()
+    store.edit.move("Ann", [1], "Bob")
+    store.edit.undo()
     with store.reading() as snapshot:
         now = followed(roll, snapshot, line)
         assert now is not None

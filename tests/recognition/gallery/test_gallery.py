@@ -227,12 +227,12 @@ def test_it_follows_what_others_change(
         assert closest(gallery, ann) is None
         other.enrol("Ann", [ann])
         assert closest(gallery, ann) == "Ann"
-        other.rename("Ann", "Anne")
+        other.edit.rename("Ann", "Anne")
         assert closest(gallery, ann) == "Anne"
         other.enrol("Bob", [bob])
-        other.delete("Anne")
+        other.edit.delete("Anne")
         assert closest(gallery, ann) == "Bob"
-        other.restore("Anne")
+        other.edit.restore("Anne")
         assert closest(gallery, ann) == "Anne"
         other.erase("Anne")
         assert closest(gallery, ann) == "Bob"
@@ -355,7 +355,7 @@ def overdue(gallery: Gallery, folder: Path, make_template: MakeTemplate, clock: 
     """
     gallery.enrol("Ann", [make_template(0)])
     closest(gallery, make_template(0))
-    gallery.delete("Ann")
+    gallery.edit.delete("Ann")
     gallery.enrol("Bob", [make_template(1)])
     connection = sqlite3.connect(folder / "gallery.sqlite")
     with connection:
@@ -370,10 +370,10 @@ def overdue(gallery: Gallery, folder: Path, make_template: MakeTemplate, clock: 
 
 
 CHANGES = [
-    lambda gallery: gallery.rename("Bob", "Bo"),
+    lambda gallery: gallery.edit.rename("Bob", "Bo"),
     lambda gallery: gallery.erase("Bob"),
-    lambda gallery: gallery.restore("Ann"),
-    lambda gallery: gallery.delete("Zoe"),
+    lambda gallery: gallery.edit.restore("Ann"),
+    lambda gallery: gallery.edit.delete("Zoe"),
     lambda gallery: gallery.erase("Zoe"),
 ]
 
@@ -425,7 +425,7 @@ def test_what_an_interrupted_erasure_left_the_next_change_wipes(
         impatient.enrol("Bob", [make_template(1)])  # is done, although traces still remain
         assert traces(folder, secret)
         reader.execute("COMMIT")
-        impatient.rename("Bob", "Bo")
+        impatient.edit.rename("Bob", "Bo")
     assert traces(folder, secret) == []
     reader.close()
 
@@ -500,7 +500,7 @@ def test_several_people_are_enrolled_as_one_change(
     assert gallery.enrol_all(people) == [{0: "Ann"}, {1: "Ann"}, {}]
     assert {one.name: one.photographs for one in gallery.people()} == {"Ann": 2, "Bob": 1}
     assert gallery.enrol_all([]) == []
-    assert gallery.undo() == "photographs of 'Bob' enrolled"  # each by itself
+    assert gallery.edit.undo() == "photographs of 'Bob' enrolled"  # each by itself
     assert {one.name: one.photographs for one in gallery.people()} == {"Ann": 2}
 
 
@@ -522,7 +522,7 @@ def test_the_photographs_of_a_name_are_known(gallery: Gallery, make_template: Ma
     gallery.enrol("Bob", [make_template(2)])
     ann = {make_template(seed).photograph_sha256 for seed in (0, 1)}
     assert gallery.photographs_known("Ann") == ann
-    gallery.delete("Ann")
+    gallery.edit.delete("Ann")
     assert gallery.photographs_known("Ann") == frozenset()
     gallery.enrol("Ann", [make_template(3)])
     assert gallery.photographs_known("Ann") == {make_template(3).photograph_sha256}

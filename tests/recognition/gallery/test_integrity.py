@@ -35,9 +35,9 @@ def folder(tmp_path: Path, model: EmbeddingModel, make_template: Callable[..., T
         gallery.enrol("Bob", [make_template(2)], None, ["staff"])
         gallery.enrol("Cyd", [make_template(3)])
         gallery.erase("Cyd")
-        gallery.exclude("Bob", make_template(9))
+        gallery.edit.exclude("Bob", make_template(9))
         gallery.enrol("Dan", [make_template(4)])
-        gallery.delete("Dan")
+        gallery.edit.delete("Dan")
     return place
 
 
@@ -99,7 +99,7 @@ def test_whoever_has_it_open_notices_as_well_and_a_backup_is_looked_through(
     back_up(folder, kept, find_secret=lambda _: KEY)
     with opened(folder) as gallery:
         alter(folder, ALTERATIONS[what])
-        for ask in (gallery.people, lambda: gallery.rename("Bob", "Rob"), gallery.audit):
+        for ask in (gallery.people, lambda: gallery.edit.rename("Bob", "Rob"), gallery.audit):
             with pytest.raises(GalleryError, match=ALTERED):
                 ask()
     with closing(sqlite3.connect(kept)) as connection, connection:
@@ -117,28 +117,28 @@ def test_all_that_is_done_keeps_the_proof(
         for change in (
             lambda: gallery.enrol("Ann", [make_template(11)]),
             lambda: other.enrol("Bob", [make_template(12)]),
-            lambda: gallery.split("Ann", [gallery.photographs("Ann")[0].number], "Eve"),
-            lambda: other.merge("Eve", "Bob"),
-            lambda: gallery.undo(),
-            lambda: gallery.restore("Dan"),
-            lambda: other.consent("Dan", Consent(until=today() + timedelta(days=3))),
+            lambda: gallery.edit.split("Ann", [gallery.photographs("Ann")[0].number], "Eve"),
+            lambda: other.edit.merge("Eve", "Bob"),
+            lambda: gallery.edit.undo(),
+            lambda: gallery.edit.restore("Dan"),
+            lambda: other.edit.consent("Dan", Consent(until=today() + timedelta(days=3))),
             lambda: gallery.erase("Dan"),
             lambda: gallery.search(make_template(1).embedding[None], 1),
             lambda: back_up(folder, kept, find_secret=lambda _: KEY),
             lambda: gallery.rotate(KEY, data_key=True),
-            lambda: other.rename("Bob", "Rob"),
+            lambda: other.edit.rename("Bob", "Rob"),
             lambda: restore(kept, folder, find_secret=lambda _: KEY),
-            lambda: other.group(["Bob"], remove=["staff"]),
+            lambda: other.edit.group(["Bob"], remove=["staff"]),
         ):
             change()
             with opened(folder) as third:
                 assert third.faults() == []
         with pytest.raises(GalleryError):
-            gallery.rename("Nobody", "Zoe")  # taken back, and so is what was counted
-        gallery.rename("Bob", "Rob")
+            gallery.edit.rename("Nobody", "Zoe")  # taken back, and so is what was counted
+        gallery.edit.rename("Bob", "Rob")
     with opened(folder) as gallery:
         gallery.decrypt()
-        gallery.rename("Rob", "Bob")
+        gallery.edit.rename("Rob", "Bob")
     with Gallery.open(folder) as plain:
         assert plain.faults() == []
 
@@ -207,12 +207,12 @@ def test_an_older_file_without_a_proof_is_not_made_of_one_that_has_it(folder: Pa
 
 def test_a_refusal_leaves_it_open_for_whoever_sets_it_right(folder: Path) -> None:
     with opened(folder) as gallery:
-        gallery.rename("Bob", "Rob")
+        gallery.edit.rename("Bob", "Rob")
         alter(folder, "UPDATE person SET enrolled_at = enrolled_at || 'x' WHERE id = 2")
         for _ in range(2):
             with pytest.raises(GalleryError, match=ALTERED):
-                gallery.rename("Rob", "Bob")
+                gallery.edit.rename("Rob", "Bob")
         alter(folder, "UPDATE person SET enrolled_at = rtrim(enrolled_at, 'x') WHERE id = 2")
-        gallery.rename("Rob", "Bob")
+        gallery.edit.rename("Rob", "Bob")
     with opened(folder) as gallery:
         assert [one.name for one in gallery.people()] == ["Ann", "Bob"]

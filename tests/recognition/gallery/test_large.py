@@ -105,9 +105,9 @@ def test_what_is_added_and_removed_is_followed(large: Gallery, folder: Path) -> 
     written = (folder / "index" / "templates.faiss").read_bytes()
     fill(large, range(1000, 1010))
     for person in range(0, 10):
-        large.delete(f"P{person:05}")
-    large.merge("P00011", "P00012")
-    large.rename("P00013", "Thirteen")
+        large.edit.delete(f"P{person:05}")
+    large.edit.merge("P00011", "P00012")
+    large.edit.rename("P00013", "Thirteen")
     expected = {**{p: f"P{p:05}" for p in range(1000, 1010)}, 11: "P00012", 13: "Thirteen"}
 
     def ask(gallery: Gallery) -> list[str]:
@@ -184,11 +184,11 @@ def test_a_gallery_that_shrinks_is_compared_exactly_again(folder: Path) -> None:
         gallery.make_index()
         gallery.search(looks(range(1)), 1)
         for person in range(30):
-            gallery.delete(f"P{person:05}")
+            gallery.edit.delete(f"P{person:05}")
         settled(gallery)
         assert kind_in_use(gallery) is Kind.PQ  # 450 are not worth another index
         for person in range(30, 75):
-            gallery.delete(f"P{person:05}")
+            gallery.edit.delete(f"P{person:05}")
         settled(gallery)
         assert kind_in_use(gallery) is Kind.FLAT
         assert gallery.search(looks(range(80, 81)), 1)[0][0].person == "P00080"

@@ -78,7 +78,7 @@ def test_people_come_and_go_while_an_index_is_made(
             thread.start()
         assert held.reached.wait(60)
         gallery.erase("P00000")
-        gallery.delete("P00001")
+        gallery.edit.delete("P00001")
         fill(gallery, range(900, 903))
         held.let_go.set()
         settled(gallery)
@@ -255,7 +255,7 @@ def test_whoever_is_deleted_before_a_state_that_cannot_be_read_is_not_found_afte
         names_of(gallery, range(1))
         with Gallery.open(folder, model=MODEL) as other:
             fill(other, range(5, 7))
-            other.delete("P00001")
+            other.edit.delete("P00001")
             with sqlite3.connect(folder / DATABASE) as connection:
                 connection.execute(
                     "UPDATE template SET embedding = zeroblob(?) WHERE id > 30", (4 * D,)
@@ -302,7 +302,7 @@ def test_lists_that_have_become_empty_hold_nobody_and_break_nothing(
         with gallery.adding() as add:
             add([record_of(person, 100) for person in range(1000, 1003)])
         for person in range(400):
-            gallery.delete(f"P{person:05}")
+            gallery.edit.delete(f"P{person:05}")
         found = gallery.search(looks(range(400)), 3)
         assert kind_in_use(gallery) is Kind.PQ
         assert min(map(len, found)) == 0  # none of the lists looked into holds anybody

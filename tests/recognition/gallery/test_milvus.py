@@ -105,7 +105,7 @@ def test_what_an_interrupted_enrolment_leaves_names_nobody(
 def test_an_erasure_takes_every_row_and_says_what_it_leaves(
     shared_gallery: MilvusGallery, make_template: MakeTemplate
 ) -> None:
-    shared_gallery.exclude("Ann", make_template(5))
+    shared_gallery.edit.exclude("Ann", make_template(5))
     shared_gallery.erase("Ann")
     collections = shared_gallery._collections
     assert {row.kind for row in collections.rows('kind != ""')} == {"gallery", "person", "audit"}
@@ -117,14 +117,14 @@ def test_an_erasure_takes_every_row_and_says_what_it_leaves(
 def test_whoever_was_deleted_long_ago_goes_with_the_next_change(
     shared_gallery: MilvusGallery, make_template: MakeTemplate
 ) -> None:
-    shared_gallery.delete("Ann")
+    shared_gallery.edit.delete("Ann")
     collections = shared_gallery._collections
     [row] = collections.rows_in(["person"], "label", [label_of("Ann")])
     long_ago = (datetime.now(UTC) - timedelta(days=31)).isoformat()
     body = json.loads(row.body) | {"deleted_at": long_ago}
     collections.put_rows([replace(row, deleted=long_ago, body=json.dumps(body))])
     assert shared_gallery.people(deleted=True) == ()
-    shared_gallery.rename("Bob", "Rob")
+    shared_gallery.edit.rename("Bob", "Rob")
     assert collections.count() == 1
     assert collections.rows_in(["person"], "label", [label_of("Ann")]) == []
 

@@ -52,8 +52,8 @@ def fill(gallery: AnyGallery, make_template: MakeTemplate) -> AnyGallery:
     gallery.enrol("Ann", [first, make_template(1, crop=b"\xff\xd8jpeg")], groups=GROUPS)
     gallery.enrol("../../Zoë; DROP TABLE person", [make_template(2)])
     gallery.enrol("Gone", [make_template(3)])
-    gallery.exclude("Ann", make_template(4))
-    gallery.delete("Gone")
+    gallery.edit.exclude("Ann", make_template(4))
+    gallery.edit.delete("Gone")
     gallery.calibrate([CALIBRATION])
     return gallery
 
@@ -141,7 +141,7 @@ def test_importing_again_changes_nothing_and_brings_what_is_lacking(
     assert {one.name: one.photographs for one in full.people()}["Ann"] == 1
     if not isinstance(full, Gallery):
         with pytest.raises(GalleryError, match="nothing to undo"):
-            full.undo()
+            full.edit.undo()
 
 
 def test_an_import_is_taken_back_as_one_and_then_what_was_done_before(
@@ -161,9 +161,9 @@ def test_an_import_is_taken_back_as_one_and_then_what_was_done_before(
         assert added.new == 4
         assert everything(other) != states[-1]
         assert other.operations()[0].what == "people imported"
-        assert other.undo() == "people imported"
+        assert other.edit.undo() == "people imported"
         assert everything(other) == states[-1]
-        assert other.undo() == "photographs of 'Ann' enrolled"
+        assert other.edit.undo() == "photographs of 'Ann' enrolled"
         assert everything(other) == states[0]
 
 
@@ -176,7 +176,7 @@ def test_an_import_too_large_to_be_written_down_cannot_be_undone_nor_what_was_be
         other.enrol("Zoe", [make_template(71)])
         import_from(tmp_path / "people", into_same(other))
         with pytest.raises(GalleryError, match="nothing to undo"):
-            other.undo()
+            other.edit.undo()
 
 
 def into_same(gallery: AnyGallery) -> Callable[[EmbeddingModel], AnyGallery]:
@@ -268,7 +268,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
 def test_an_export_without_groups_is_of_the_version_before_there_were_any(
     full: AnyGallery, tmp_path: Path
 ) -> None:
-    full.group(["Ann"], remove=GROUPS)
+    full.edit.group(["Ann"], remove=GROUPS)
     export(full, tmp_path / "people")
     rewrite(tmp_path / "people", lambda line: line.pop("groups"))
     manifest = json.loads((tmp_path / "people" / "manifest.json").read_text())
@@ -519,7 +519,7 @@ def test_a_restoration_is_seen_at_once_by_whoever_has_the_gallery_open(
     assert closest(gallery, make_template(9)) == "Fay"
     [match] = gallery.search(make_template(8).embedding[np.newaxis], 1)[0]
     assert match.cosine_similarity < 0.99
-    assert gallery.undo() == "photographs of 'Fay' enrolled"
+    assert gallery.edit.undo() == "photographs of 'Fay' enrolled"
     assert everything(gallery) == before
     secret = make_template(8).embedding.tobytes()
     assert not [p for p in folder.rglob("*") if p.is_file() and secret in p.read_bytes()]

@@ -100,9 +100,9 @@ def test_it_is_brought_up_with_everybody_in_it(
         check(opened, older, make_template)
         assert opened.enrol("Ann", [make_template(1)]) == {0: "Ann"}
         opened.enrol("Eve", [make_template(8)])
-        opened.rename("Bob", "Rob")
+        opened.edit.rename("Bob", "Rob")
         with pytest.raises(GalleryError, match="is enrolled already"):
-            opened.rename("Eve", "Ann")
+            opened.edit.rename("Eve", "Ann")
 
 
 def test_it_has_then_what_a_new_one_has(
@@ -139,7 +139,7 @@ def test_what_an_older_version_did_can_be_undone(
         if encrypted:
             opened.encrypt(secret)
         while opened.operations():
-            opened.undo()
+            opened.edit.undo()
             people_of(opened)
         assert people_of(opened) == {}
         assert opened.enrol("Cydney", [make_template(4)]) == {}
@@ -215,8 +215,8 @@ def test_a_later_version_sees_that_nothing_was_altered_before_it_brings_a_galler
     for _ in range(2):
         with Gallery.open(folder, find_secret=lambda _: KEY) as opened:
             assert people_of(opened) == {"Ann": 1}
-            opened.rename("Ann", "Anne")
-            opened.undo()
+            opened.edit.rename("Ann", "Anne")
+            opened.edit.undo()
     with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection, connection:
         connection.execute("UPDATE person SET later = 'x'")
     with pytest.raises(GalleryError, match="altered by somebody without its key"):

@@ -29,7 +29,7 @@ with Gallery.open(folder) as gallery:
     said = []
     for change in (
         lambda: gallery.enrol("Bo", [Template(query[0], "f" * 64)]),
-        lambda: gallery.delete("Ann"),
+        lambda: gallery.edit.delete("Ann"),
     ):
         try:
             change()

@@ -144,7 +144,7 @@ def test_who_is_moved_to_another_person_meanwhile_is_embedded_again(
 ) -> None:
     succession = Succession(folder, find_secret)
     embed_all(succession)
-    filled.merge("Cy", "Bob")
+    filled.edit.merge("Cy", "Bob")
     assert embed_all(succession) == 1
     assert succession.finish(NEW).left_out == 0
     assert filled.faults() == []
@@ -197,8 +197,8 @@ def test_who_is_erased_while_it_goes_on_is_in_no_file(filled: Gallery, folder: P
 def test_a_face_said_not_to_be_somebody_s_stays_so_where_it_is_enrolled_as_another_s(
     filled: Gallery, folder: Path, make_template: MakeTemplate
 ) -> None:
-    filled.tell_apart("Ann", "Cy")
-    filled.exclude("Bob", make_template(50))
+    filled.edit.tell_apart("Ann", "Cy")
+    filled.edit.exclude("Bob", make_template(50))
     succession = Succession(folder, find_secret)
     embed_all(succession)
     done = succession.finish(NEW)

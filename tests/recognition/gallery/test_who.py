@@ -26,7 +26,7 @@ def namesakes(gallery: AnyGallery, make_template: MakeTemplate) -> list[int]:
         [(person, _)] = ids(gallery).items()
         found.append(person)
         if seed < 3:
-            gallery.delete(person)
+            gallery.edit.delete(person)
     return found
 
 
@@ -52,15 +52,15 @@ def test_one_of_several_who_were_deleted_is_restored_by_the_id(
 ) -> None:
     first, second, third = namesakes
     with pytest.raises(GalleryError, match="'Ann' is enrolled"):
-        gallery.restore(first)
-    gallery.rename(third, "Anne")
+        gallery.edit.restore(first)
+    gallery.edit.rename(third, "Anne")
     with pytest.raises(AmbiguousError, match="2 people called 'Ann' are deleted"):
-        gallery.restore("Ann")
-    gallery.restore(second)
+        gallery.edit.restore("Ann")
+    gallery.edit.restore(second)
     assert ids(gallery) == {second: "Ann", third: "Anne"}
     assert gallery.templates_of(second)[0] == [make_template(2).photograph_sha256]
     with pytest.raises(GalleryError):
-        gallery.restore(second)
+        gallery.edit.restore(second)
 
 
 def test_somebody_is_told_of_as_things_stand_with_them(
@@ -81,19 +81,19 @@ def test_somebody_is_told_of_as_things_stand_with_them(
 
 
 CHANGES: dict[str, Callable[[AnyGallery, int, int, Template], object]] = {
-    "rename": lambda gallery, who, other, face: gallery.rename(who, "Zoe"),
-    "delete": lambda gallery, who, other, face: gallery.delete(who),
-    "merge": lambda gallery, who, other, face: gallery.merge(who, other),
-    "merge into": lambda gallery, who, other, face: gallery.merge(other, who),
-    "move": lambda gallery, who, other, face: gallery.move(
+    "rename": lambda gallery, who, other, face: gallery.edit.rename(who, "Zoe"),
+    "delete": lambda gallery, who, other, face: gallery.edit.delete(who),
+    "merge": lambda gallery, who, other, face: gallery.edit.merge(who, other),
+    "merge into": lambda gallery, who, other, face: gallery.edit.merge(other, who),
+    "move": lambda gallery, who, other, face: gallery.edit.move(
         who, [gallery.photographs(who)[0].number], other
     ),
-    "split": lambda gallery, who, other, face: gallery.split(
+    "split": lambda gallery, who, other, face: gallery.edit.split(
         who, [gallery.photographs(who)[0].number], "Zoe"
     ),
-    "exclude": lambda gallery, who, other, face: gallery.exclude(who, face),
-    "tell apart": lambda gallery, who, other, face: gallery.tell_apart(other, who),
-    "group": lambda gallery, who, other, face: gallery.group([who], add=["staff"]),
+    "exclude": lambda gallery, who, other, face: gallery.edit.exclude(who, face),
+    "tell apart": lambda gallery, who, other, face: gallery.edit.tell_apart(other, who),
+    "group": lambda gallery, who, other, face: gallery.edit.group([who], add=["staff"]),
 }
 
 
@@ -105,7 +105,7 @@ def test_a_change_by_the_id_is_of_that_person_whatever_they_are_called(
     gallery.enrol("Ann", [make_template(1), make_template(2)])
     [(meant, _)] = ids(gallery).items()
     gallery.enrol("Bob", [make_template(3)])
-    gallery.rename(meant, "Anna")
+    gallery.edit.rename(meant, "Anna")
     gallery.enrol("Ann", [make_template(4), make_template(5)])
     [other] = [who for who, name in ids(gallery).items() if name == "Bob"]
     [namesake] = [who for who, name in ids(gallery).items() if name == "Ann"]
@@ -123,7 +123,7 @@ def test_whoever_is_gone_meanwhile_is_not_changed_and_nor_is_anybody_else(
     for seed, name in enumerate(("Ann", "Bob", "Cyd"), 1):
         gallery.enrol(name, [make_template(seed)])
     ann, bob, _ = sorted(ids(gallery))
-    gallery.delete(ann)
+    gallery.edit.delete(ann)
     gallery.enrol("Ann", [make_template(7)])
     before = gallery.people(), gallery.people(deleted=True)
     with pytest.raises(GalleryError, match=f"person {ann} is not enrolled"):
@@ -135,13 +135,13 @@ def test_only_the_latest_operation_is_undone_where_it_is_the_one_that_was_meant(
     gallery: AnyGallery, make_template: MakeTemplate
 ) -> None:
     gallery.enrol("Ann", [make_template(1)])
-    gallery.rename("Ann", "Anne")
+    gallery.edit.rename("Ann", "Anne")
     shown = gallery.operations()[0].number
-    gallery.rename("Anne", "Anna")
+    gallery.edit.rename("Anne", "Anna")
     with pytest.raises(GalleryError, match="something else was done since"):
-        gallery.undo(shown)
+        gallery.edit.undo(shown)
     assert [one.name for one in gallery.people()] == ["Anna"]
-    gallery.undo(gallery.operations()[0].number)
-    assert gallery.undo(shown) == "'Ann' renamed 'Anne'"
+    gallery.edit.undo(gallery.operations()[0].number)
+    assert gallery.edit.undo(shown) == "'Ann' renamed 'Anne'"
     numbers = [one.number for one in gallery.operations()]
     assert all(a > b for a, b in pairwise(numbers))

@@ -101,6 +101,13 @@ class PlayedService:
     notes: tuple[str, ...] = ()
     excluding: bool = False
 
+    @property
+    def people(self) -> "PlayedService":
+        """Itself: it plays every part of the service."""
+        return self
+
+    edit = gallery = thresholds = models = people
+
     def load(self) -> None:
         if self.missing_weights:
             raise self.missing_weights
@@ -139,7 +146,7 @@ class PlayedService:
     def name_of(self, who: int) -> str:
         return next(name for name, number in self.ids.items() if number == who)
 
-    def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
+    def summaries(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         return tuple(
             PersonSummary(
                 name=name,

@@ -327,7 +327,7 @@ def test_undo_takes_back_what_was_shown_and_nothing_that_was_done_since(open_pag
     change(page, 101)
     page.button(key="delete-101").click().run()
     shown = button(page, "Undo")
-    service.delete(102)  # by another tab
+    service.people.edit.delete(102)  # by another tab
     shown.click().run()
     assert service.undone == []
     assert service.deleted == ["Ann", "Bob"]
