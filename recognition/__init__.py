@@ -1,6 +1,7 @@
 """Photographs → faces → embeddings → people; and how embeddings are trained and judged.
 
 service         what both front doors call: enrol, identify, verify, and what hangs on it
+access          the way to one gallery: opened, locked, encrypted, tidied
 people          who is enrolled, and what is done with them by hand
 thresholds      from which similarity on two faces are one person's, and how many strangers pass
 calibration     a gallery's own thresholds and probabilities, measured
