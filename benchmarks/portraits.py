@@ -36,8 +36,8 @@ from recognition.models import Choice, Engine
 from style.config import StyleConfig
 from style.evaluation.judge import Judge
 from style.service import StyleService, Terms
-from ui.options import Settings
 from ui.portraits import Sitters
+from ui.settings import Settings
 
 FOLDS = tuple(range(1, 9))  # of whose pairs the threshold comes; the people painted are fold 9's
 WAYS = ("without", "with")

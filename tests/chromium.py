@@ -53,7 +53,7 @@ def served(
 
     Args:
         home: The data folder.
-        program: What Python runs instead of a file: `-m ui.cli`, or `-c` and a program.
+        program: What Python runs instead of a file: `-m ui.cli.main`, or `-c` and a program.
         port: Where it listens; 0 takes a free one.
         options: More words for `likeness app`.
         environment: Variables that are set for it.

@@ -102,6 +102,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def decoded_here_again() -> Generator[None]:
     """The page has its pictures decoded by other processes, and the tests after it do not."""
     yield
-    if resources := sys.modules.get("ui.resources"):
+    if resources := sys.modules.get("ui.page.resources"):
         resources.decode_apart().close()
         resources.decode_apart.clear()

@@ -12,7 +12,7 @@ from data.images import save_image
 from recognition.models import DEFAULT_MODEL
 from recognition.service import RecognitionService
 from style.config import StyleConfig
-from ui.cli import main
+from ui.cli.main import main
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .options import Settings
+from ui.settings import Settings
+
 from .wording import against
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from style.portraits import Portrait
     from style.results import Resemblance
 
-    from .jobs import Job
+    from .jobs.store import Job
 
 
 class Sitters:
@@ -88,7 +89,7 @@ def told_by(job: "Job") -> list["Resemblance"]:
     """The faces in a job's last line of progress; none where it keeps none, or has not ended."""
     from style.results import Resemblance
 
-    from .reports import faces
+    from .jobs.reports import faces
 
     return [
         Resemblance(similarity=face.similarity, threshold=face.threshold) for face in faces(job)

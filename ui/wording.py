@@ -1,11 +1,10 @@
-"""How the page puts numbers and strangers' text into words; nothing here knows Streamlit."""
+"""How numbers and strangers' text are put into words; nothing here knows Streamlit."""
 
 import re
 import unicodedata
 from typing import TYPE_CHECKING
 
 from .audience import serves_others
-from .output import similarity
 
 if TYPE_CHECKING:
     from recognition.results import Decision, LookAlikes, Quality, StrangerRate
@@ -21,6 +20,32 @@ _DECIMAL = re.compile(r"(?<![\w.])[-−]?[01]?\.\d+(?!\d|\.|\s*%|\s*[GM]B)")  # 
 _JOINERS = "\u200c\u200d"  # part of Persian words and of emoji
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _FIRST_STRONG_ISOLATE, _POP_ISOLATE, _WORD_JOINER = "\u2068", "\u2069", "\u2060"
+
+
+def similarity(value: float) -> str:
+    """A cosine similarity or a threshold, as people read it."""
+    return f"{value:.2f}"
+
+
+def percent(fraction: float | None, decimals: int = 1) -> str:
+    """A fraction as a percentage; a figure that the data cannot support is a dash."""
+    return "–" if fraction is None else f"{100 * fraction:.{decimals}f} %"
+
+
+def clock(seconds: float) -> str:
+    """Hours, minutes and seconds, as a clock shows them."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
+
+
+def megabytes(count: int) -> str:
+    """A number of bytes in megabytes."""
+    return f"{count / 1e6:.1f} MB"
+
+
+def gigabytes(count: int) -> str:
+    """A number of bytes in gigabytes."""
+    return f"{count / 1e9:.1f} GB"
 
 
 def shorten(text: str) -> str:

@@ -23,9 +23,9 @@ import typer
 from recognition.models import DEFAULT_MODEL, Choice, Engine, Pipeline
 from recognition.service import RecognitionService
 from style.service import StyleService
-from ui import resources
-from ui.cli import app, main
-from ui.options import Settings
+from ui.cli.main import app, main
+from ui.page import resources
+from ui.settings import Settings
 
 from .item import Item
 from .pictures import encode, portrait

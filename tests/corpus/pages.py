@@ -18,7 +18,7 @@ def open_page(name: str) -> AppTest:
         UnforeseenError: It failed.
     """
     page = AppTest.from_file(_APP, default_timeout=60).run()
-    page.switch_page(f"ui/pages/{name}.py").run()
+    page.switch_page(f"ui/page/pages/{name}.py").run()
     return sound(page)
 
 

@@ -18,7 +18,7 @@ from corpus.pictures import portrait
 from corpus.sections import SECTIONS, rounds
 
 from data import decoder_sandbox
-from ui import resources
+from ui.page import resources
 
 _MAKE = Path(__file__).with_name("make.py")
 _ROUNDS = [
@@ -86,7 +86,7 @@ def test_a_process_refuses_in_one_line(name: str, tmp_path: Path) -> None:
     places = {word: tmp_path / file for word, file in handed_in.items()}
     code, words = SAMPLE[name]
     run = subprocess.run(
-        [sys.executable, "-m", "ui.cli", *(word.format_map(places) for word in words)],
+        [sys.executable, "-m", "ui.cli.main", *(word.format_map(places) for word in words)],
         capture_output=True,
         text=True,
         check=False,

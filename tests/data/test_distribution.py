@@ -130,7 +130,7 @@ def test_every_extra_that_is_recommended_exists() -> None:
 
 def test_the_package_is_not_called_like_the_command() -> None:
     assert PROJECT["name"] == NAME != "likeness"
-    assert PROJECT["scripts"] == {"likeness": "ui.start:run"}
+    assert PROJECT["scripts"] == {"likeness": "ui.cli.start:run"}
 
 
 def test_in_a_checkout_the_command_is_the_environment_s_own(

@@ -94,7 +94,7 @@ def test_long_work_gives_way_once(before: int, after: int) -> None:
 @pytest.mark.parametrize(
     ("program", "chosen"),
     [
-        ("import ui.cli, sys; sys.argv = ['likeness', '--help']; ui.cli.run()", "10000"),
+        ("import ui.cli.main, sys; sys.argv = ['likeness', '--help']; ui.cli.main.run()", "10000"),
         ("import recognition.service", "10000"),
         ("import style.service", "10000"),
     ],

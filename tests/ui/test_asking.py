@@ -10,7 +10,7 @@ import pytest
 
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.templates import EmbeddingModel, Template
-from ui.cli import main
+from ui.cli.main import main
 
 Sit = Callable[..., None]
 

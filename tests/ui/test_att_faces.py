@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from recognition.detection.detector import FaceDetector, make_detector
-from ui.cli import main
+from ui.cli.main import main
 
 RECIPE = """
 epochs = 1

@@ -11,10 +11,11 @@ from data.errors import AppError
 from recognition.access import GalleryAccess
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.templates import EmbeddingModel, Template
-from ui import resources, wording
+from ui import wording
 from ui.audience import BEHIND
-from ui.limits import MOST_A_MINUTE, Allowance
-from ui.resources import Turns
+from ui.page import resources
+from ui.page.limits import MOST_A_MINUTE, Allowance
+from ui.page.resources import Turns
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from chromium import MINUTES, free_port, launched, opened, served, settled
 from PIL import Image
 from proxy import SIGNED_IN, proxied
 
-from ui import serving
+from ui.page import server as server_module
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(900)]
 
@@ -61,7 +61,7 @@ def browser() -> Iterator[Any]:
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the application is served, once for all the tests that need no other service."""
     home = tmp_path_factory.mktemp("browser") / "home"
-    with served(home, "-m", "ui.cli", LIKENESS_HOME=str(home)) as where:
+    with served(home, "-m", "ui.cli.main", LIKENESS_HOME=str(home)) as where:
         yield where
 
 
@@ -272,8 +272,8 @@ def test_the_browser_gets_in_by_the_file_that_the_application_opens(
     browser: Any, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     door = tmp_path / "open.html"
-    monkeypatch.setattr(serving.webbrowser, "open", lambda address: True)
-    with serving._opened(tmp_path, address, True), browser.new_context() as context:
+    monkeypatch.setattr(server_module.webbrowser, "open", lambda address: True)
+    with server_module._opened(tmp_path, address, True), browser.new_context() as context:
         page = context.new_page()
         page.goto(door.as_uri())
         settled(page)
@@ -294,7 +294,9 @@ def test_a_browser_gets_in_by_a_proxy_that_signs_people_in_and_not_without(
         outside = f"https://localhost:{proxy.port}"
         words = (f"--behind={outside}", f"--proxy-key-file={key}")
         with (
-            served(home, "-m", "ui.cli", port=port, options=words, LIKENESS_HOME=str(home)) as told,
+            served(
+                home, "-m", "ui.cli.main", port=port, options=words, LIKENESS_HOME=str(home)
+            ) as told,
             browser.new_context(ignore_https_errors=True) as context,
         ):
             assert told == outside

@@ -280,8 +280,8 @@ def test_no_two_names_on_a_picture_overlap_wherever_the_faces_are(
     page, _ = visit("identify", viewport=viewport)
     upload(page, picture(size=(600, 400)))
     page.get_by_text("There is no liveness test").wait_for()
-    from ui import browser as pieces
-    from ui import components
+    from ui.page import browser as pieces
+    from ui.page import components
 
     draw = random.Random(5)
     shown = components.data_url(Image.new("RGB", (600, 400), "grey"))

@@ -11,7 +11,7 @@ import recognition.learning.folder_alignment
 from data.folders import Account, Left
 from recognition.learning.folder_alignment import AlignmentConfig, AlignmentReport
 from recognition.results import FailedImage
-from ui.cli import main
+from ui.cli.main import main
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from ui import serving
-from ui.cli import main
-from ui.gate import Access
+from ui.cli.main import main
+from ui.page import server
+from ui.page.gate import Access
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Access]:
     def remember(settings: object, port: int, access: Access, **_: Any) -> None:
         calls.append(access)
 
-    monkeypatch.setattr(serving, "serve", remember)
+    monkeypatch.setattr(server, "serve", remember)
     return calls
 
 
@@ -70,8 +70,8 @@ def test_what_does_not_go_together_is_refused_in_one_line(
 
 
 def test_the_settings_file_says_nothing_that_the_server_does_not() -> None:
-    script = serving._script()
-    chosen = serving.options(script, Access.of_this_machine(8501), 8501)
+    script = server._script()
+    chosen = server.options(script, Access.of_this_machine(8501), 8501)
     sections = tomllib.loads((script.parent / ".streamlit/config.toml").read_text("utf-8"))
     for section in ("server", "browser", "client"):
         for name, value in sections[section].items():
@@ -93,14 +93,14 @@ def test_the_users_browser_is_opened_by_a_file_that_nobody_else_reads(
 ) -> None:
     """A command line can be read by every account of the machine."""
     opened: list[str] = []
-    monkeypatch.setattr(serving.webbrowser, "open", opened.append)
+    monkeypatch.setattr(server.webbrowser, "open", opened.append)
     address = Access.of_this_machine(8501).address("http://127.0.0.1:8501")
-    with serving._opened(tmp_path, address, True):
+    with server._opened(tmp_path, address, True):
         (uri,) = opened
         door = tmp_path / "open.html"
         assert uri == door.as_uri()
         assert door.stat().st_mode & 0o777 == 0o600
         assert address in door.read_text()
     assert list(tmp_path.iterdir()) == []
-    with serving._opened(tmp_path, address, False):
+    with server._opened(tmp_path, address, False):
         assert len(opened) == 1

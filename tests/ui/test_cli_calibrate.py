@@ -14,8 +14,8 @@ from stand_in_tail import step_tail
 
 from recognition.results import Face, Use
 from recognition.service import RecognitionService
-from ui.cli import main
-from ui.options import Settings
+from ui.cli.main import main
+from ui.settings import Settings
 
 D = 8
 

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from recognition.evaluation.embeddings import Finder
-from ui import ways
-from ui.cli import main
-from ui.options import Settings
+from ui.cli import embedding_options
+from ui.cli.main import main
+from ui.settings import Settings
 
 PEOPLE = {"Ann": (255, 0, 0), "Bob": (0, 255, 0), "Cy": (0, 0, 255), "Di": (200, 200, 0)}
 
@@ -25,8 +25,8 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
         colours = [np.array(image.getpixel((0, 0)), dtype=np.float32) for image in images]
         return [[c / np.linalg.norm(c)] if c.any() else [] for c in colours]
 
-    monkeypatch.setattr(ways, "plain_finder", lambda way, settings: find)
-    monkeypatch.setattr("ui.commands.evaluate._tail", lambda settings, way: None)
+    monkeypatch.setattr(embedding_options, "plain_finder", lambda way, settings: find)
+    monkeypatch.setattr("ui.cli.commands.evaluate._tail", lambda settings, way: None)
 
 
 def photographs(root: Path, name: str, count: int, first: int = 1) -> None:
@@ -76,15 +76,15 @@ def test_lfw_for_people_shows_a_dash_where_the_pairs_are_too_few(
 def test_lfw_compares_two_sets_of_weights(
     lfw: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    find = ways.plain_finder
+    find = embedding_options.plain_finder
 
-    def finder(way: ways.Way, settings: Settings) -> Finder:
+    def finder(way: embedding_options.Way, settings: Settings) -> Finder:
         """The second weights find everybody alike."""
         if settings.weights == Path("b"):
             return lambda images: [[np.array([1, 0, 0], dtype=np.float32)] for _ in images]
         return find(way, settings)
 
-    monkeypatch.setattr(ways, "plain_finder", finder)
+    monkeypatch.setattr(embedding_options, "plain_finder", finder)
     both = [*lfw, "--weights=a", "--compare=b"]
     assert main(["evaluate", "lfw", *both, "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
@@ -102,14 +102,14 @@ def test_lfw_compares_two_sets_of_weights(
 def test_an_ensemble_and_mirroring_reach_every_network(
     lfw: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    find = ways.plain_finder
+    find = embedding_options.plain_finder
     asked: list[tuple[str, bool | None]] = []
 
-    def finder(way: ways.Way, settings: Settings) -> Finder:
+    def finder(way: embedding_options.Way, settings: Settings) -> Finder:
         asked.append((str(settings.weights), way.mirror))
         return find(way, settings)
 
-    monkeypatch.setattr(ways, "plain_finder", finder)
+    monkeypatch.setattr(embedding_options, "plain_finder", finder)
     options = ["--weights=a", "--ensemble=b", "--ensemble=c", "--no-mirror", "--json"]
     assert main(["evaluate", "lfw", *lfw, *options]) == 0
     assert asked == [("a", False), ("b", False), ("c", False)]
@@ -119,14 +119,14 @@ def test_an_ensemble_and_mirroring_reach_every_network(
 def test_what_joins_an_ensemble_is_named_by_its_model_or_its_file(
     lfw: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    find = ways.plain_finder
+    find = embedding_options.plain_finder
     asked: list[tuple[str | None, Path | None]] = []
 
-    def finder(way: ways.Way, settings: Settings) -> Finder:
+    def finder(way: embedding_options.Way, settings: Settings) -> Finder:
         asked.append((settings.model, settings.weights))
         return find(way, settings)
 
-    monkeypatch.setattr(ways, "plain_finder", finder)
+    monkeypatch.setattr(embedding_options, "plain_finder", finder)
     options = ["--weights=a", "--ensemble=iresnet_se", "--ensemble=b", "--compare=mobilefacenet"]
     assert main(["evaluate", "lfw", *lfw, *options]) == 0
     capsys.readouterr()
@@ -272,9 +272,9 @@ def test_grey_photographs_have_no_colour(
 
     aligned = [f"--images={lfw[0].removeprefix('--images=')}", lfw[1]]
     seen: list[tuple[int, ...]] = []
-    find = ways.plain_finder
+    find = embedding_options.plain_finder
 
-    def finder(way: ways.Way, settings: Settings) -> Finder:
+    def finder(way: embedding_options.Way, settings: Settings) -> Finder:
         assert way.grey
 
         def look(images: Sequence[Image.Image]) -> Sequence[Sequence[npt.NDArray[np.float32]]]:
@@ -283,7 +283,7 @@ def test_grey_photographs_have_no_colour(
 
         return embeddings.in_grey(look)
 
-    monkeypatch.setattr(ways, "plain_finder", finder)
+    monkeypatch.setattr(embedding_options, "plain_finder", finder)
     assert main(["evaluate", "lfw", *aligned, "--grey", "--json"]) == 0
     assert len(seen) == 6
     assert all(red == green == blue for red, green, blue in seen)
@@ -348,7 +348,9 @@ def test_options_that_cannot_be_are_refused_before_any_work(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(ways, "plain_finder", lambda way, settings: pytest.fail("it began"))
+    monkeypatch.setattr(
+        embedding_options, "plain_finder", lambda way, settings: pytest.fail("it began")
+    )
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     data = list(lfw) if command == "lfw" else [f"--people={tmp_path / 'lfw'}"]
@@ -364,7 +366,7 @@ def test_cfp_tells_frontal_pairs_from_those_with_a_profile(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(ways, "other_network", lambda settings, name: settings)
+    monkeypatch.setattr(embedding_options, "other_network", lambda settings, name: settings)
     for name in PEOPLE:
         photographs(tmp_path / "cfp", name, 14)
     black = tmp_path / "cfp" / "Bob" / "Bob_0014.jpg"

@@ -15,7 +15,7 @@ from style.config import Region, StyleConfig
 from style.presets.registry import find_preset
 from style.presets.shelf import preset_file
 from style.record import Record, Source
-from ui.cli import main
+from ui.cli.main import main
 
 Shown = pytest.CaptureFixture[str]
 

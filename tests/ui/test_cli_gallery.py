@@ -9,7 +9,7 @@ import pytest
 
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.templates import EmbeddingModel, Template
-from ui.cli import main
+from ui.cli.main import main
 
 MODEL = EmbeddingModel("net", "ab" * 32, 8)
 

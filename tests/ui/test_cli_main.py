@@ -11,8 +11,8 @@ import pytest
 import typer
 
 from data.errors import DatasetError, GalleryError
-from ui.cli import LONG_WORK, app, main
-from ui.options import Device, Settings
+from ui.cli.main import LONG_WORK, app, main
+from ui.settings import Device, Settings
 
 SCRIPT = Path(sys.executable).with_name("likeness")
 
@@ -162,7 +162,7 @@ def test_shared_options_stand_before_or_after_the_command_and_the_later_wins(
 def test_help_needs_no_heavy_library(arguments: list[str]) -> None:
     script = (
         "import json, sys\n"
-        "from ui.cli import LONG_WORK, app, main\n"
+        "from ui.cli.main import LONG_WORK, app, main\n"
         f"main({arguments!r})\n"
         "print(json.dumps(sorted(sys.modules)), file=sys.stderr)\n"
     )
@@ -185,9 +185,7 @@ def test_the_console_script_answers() -> None:
 
 
 def test_a_closed_pipe_is_quiet() -> None:
-    script = (
-        "import sys; from ui.cli import LONG_WORK, app, main; sys.exit(main(['stylize', '--help']))"
-    )
+    script = "import sys; from ui.cli.main import main; sys.exit(main(['stylize', '--help']))"
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -200,9 +198,9 @@ def test_a_closed_pipe_is_quiet() -> None:
 
 
 def test_the_module_runs_as_the_script_does() -> None:
-    """So that `torchrun -m ui.cli train …` starts it."""
+    """So that `torchrun -m ui.cli.main train …` starts it."""
     done = subprocess.run(
-        [sys.executable, "-m", "ui.cli", "--help"], capture_output=True, text=True
+        [sys.executable, "-m", "ui.cli.main", "--help"], capture_output=True, text=True
     )
     assert done.returncode == 0
     assert done.stdout.strip().startswith("Usage: likeness")
@@ -219,8 +217,8 @@ def test_long_work_gives_way_to_whoever_waits_for_an_answer(word: str, niceness:
     if os.nice(0) > 0:
         pytest.skip("this process runs at a lower priority already")
     program = (
-        "import os, sys, ui.cli; ui.cli.main = lambda _: print(os.nice(0)); "
-        f"sys.argv = ['likeness', '--home', 'x', {word!r}]; ui.cli.run()"
+        "import os, sys, ui.cli.main; ui.cli.main.main = lambda _: print(os.nice(0)); "
+        f"sys.argv = ['likeness', '--home', 'x', {word!r}]; ui.cli.main.run()"
     )
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True)

@@ -14,7 +14,7 @@ import data.assets
 from backbones.dlib_file import installed_file
 from backbones.registry import available, spec_of
 from data.errors import WeightsError
-from ui.cli import main
+from ui.cli.main import main
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,7 @@ def test_the_list_for_people_has_a_line_a_network(capsys: pytest.CaptureFixture[
 
 def test_the_list_is_made_without_loading_torch(home: Path) -> None:
     code = (
-        "import sys; from ui.cli import main; main(['models', 'list', '--json']);"
+        "import sys; from ui.cli.main import main; main(['models', 'list', '--json']);"
         "sys.exit(bool({'torch', 'torchvision', 'safetensors.torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)

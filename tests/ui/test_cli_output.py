@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ui import output
+from ui import wording
+from ui.cli import output
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=[])))
@@ -57,10 +58,10 @@ def test_compact_json_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_numbers_for_people() -> None:
-    assert output.percent(0.98765) == "98.8 %"
-    assert output.percent(None) == "–"
-    assert output.similarity(-0.126) == "-0.13"
-    assert output.megabytes(111_898_327) == "111.9 MB"
+    assert wording.percent(0.98765) == "98.8 %"
+    assert wording.percent(None) == "–"
+    assert wording.similarity(-0.126) == "-0.13"
+    assert wording.megabytes(111_898_327) == "111.9 MB"
 
 
 def test_no_progress_is_drawn_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:

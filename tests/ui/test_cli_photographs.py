@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from data.images import load_image, read_settings
-from ui.cli import main
+from ui.cli.main import main
 
 pytestmark = pytest.mark.shared
 

@@ -16,8 +16,8 @@ from recognition.gallery.gallery import Gallery
 from recognition.gallery.storage import encryption
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.results import today
-from ui import passphrase
-from ui.cli import main
+from ui.cli import passphrase
+from ui.cli.main import main
 
 MODEL = EmbeddingModel(model_id="mobilefacenet", weights_digest="ab" * 32, dimension=16)
 PASSPHRASE = "tidal quartz nomad lantern"

@@ -14,8 +14,8 @@ from stand_in_tail import step_tail
 
 from recognition.results import Face
 from recognition.service import RecognitionService
-from ui.cli import main
-from ui.options import Settings
+from ui.cli.main import main
+from ui.settings import Settings
 
 LANDMARKS = ((10.0, 10.0), (22.0, 10.0), (16.0, 16.0), (11.0, 22.0), (21.0, 22.0))
 RED, PINK, BLUE, BLACK = (255, 0, 0), (255, 50, 50), (0, 0, 255), (0, 0, 0)

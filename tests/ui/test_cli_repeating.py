@@ -14,7 +14,7 @@ from data.files import sha256_of
 from data.images import load_picture, read_settings, save_image
 from data.tensors import write_tensors
 from style.config import StyleConfig
-from ui.cli import main
+from ui.cli.main import main
 
 NETWORK = "squeezenet1_0"
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from style.presets.registry import PRESETS
-from ui.cli import main
+from ui.cli.main import main
 
 
 def test_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,9 +26,9 @@ from style.config import Quality, StyleConfig, settings_of
 from style.planning import Plan, Room, ScalePlan
 from style.presets import registry
 from style.results import Progress, Resemblance
-from ui.cli import main
-from ui.commands.stylize import _HELP
-from ui.outputs import check_folder, check_picture
+from ui.cli.commands.stylize import _HELP
+from ui.cli.destinations import check_folder, check_picture
+from ui.cli.main import main
 
 PLAN = Plan(
     scales=(

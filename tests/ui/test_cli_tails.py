@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from recognition.tail_cards import find_tail
-from ui import ways
-from ui.cli import main
-from ui.options import Settings
+from ui.cli import embedding_options
+from ui.cli.main import main
+from ui.settings import Settings
 
 D = 16
 
@@ -43,7 +43,7 @@ def find(images: Sequence[Image.Image]) -> list[list[npt.NDArray[np.float32]]]:
 
 @pytest.fixture(autouse=True)
 def stand_in(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ways, "plain_finder", lambda way, settings: find)
+    monkeypatch.setattr(embedding_options, "plain_finder", lambda way, settings: find)
     monkeypatch.setattr(Settings, "face_embedder", lambda self, **terms: Embedder())
 
 

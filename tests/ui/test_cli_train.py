@@ -13,7 +13,7 @@ from data.folders import Account, Left
 from recognition.learning.gradient_check import GradientCheck, TensorCheck
 from recognition.learning.reports import EpochReport, Progress
 from recognition.learning.validation import Verification
-from ui.cli import main
+from ui.cli.main import main
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from PIL import Image
 from backbones.metadata import weights_metadata
 from backbones.registry import create
 from data.tensors import write_tensors
-from ui.cli import main
+from ui.cli.main import main
 
 RECIPE = """
 task = "network"

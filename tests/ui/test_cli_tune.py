@@ -9,7 +9,7 @@ import pytest
 
 import recognition.learning.search
 from recognition.learning.search import Candidate, NursingResult, Trial, TuningResult
-from ui.cli import main
+from ui.cli.main import main
 
 TRIALS = (
     Trial(1, {"optimizer.rate": 0.0123456}, 0.98765, 2, 3, None),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from recognition.results import Face, Identification, IdentifiedFace
-from ui import components
+from ui.page import components
 
 
 def opened(url: str) -> Image.Image:

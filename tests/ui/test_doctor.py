@@ -11,10 +11,10 @@ from backbones.metadata import weights_metadata
 from backbones.registry import create
 from data.distribution import NAME
 from data.tensors import write_tensors
-from ui import doctor
-from ui.cli import main
-from ui.doctor import State
-from ui.options import Device, Settings
+from ui.cli.commands import doctor
+from ui.cli.commands.doctor import State
+from ui.cli.main import main
+from ui.settings import Device, Settings
 
 
 @pytest.fixture

@@ -35,9 +35,9 @@ from recognition.gallery.storage import encryption
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.service import RecognitionService
 from style.presets.registry import Preset
-from ui import passphrase
-from ui.cli import app, main
-from ui.options import Settings
+from ui.cli import passphrase
+from ui.cli.main import app, main
+from ui.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -255,7 +255,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         passphrase.getpass, "getpass", lambda *_, **__: "tidal quartz nomad lantern"
     )
-    for place in ("ui.asking", "ui.commands.people"):
+    for place in ("ui.cli.confirmation", "ui.cli.commands.people"):
         monkeypatch.setattr(f"{place}.is_on_terminal", lambda: True)
     monkeypatch.setattr(typer, "confirm", lambda *_, **__: True)
     fake = PAINTING.FakeService
@@ -269,14 +269,14 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda _: nullcontext(SimpleNamespace(workers=1)),
     )
     monkeypatch.setattr("backbones.weights.download_weights", begin)
-    monkeypatch.setattr("ui.doctor.examine", begin)
-    monkeypatch.setattr("ui.commands.models._ask", lambda *_, **__: None)
-    monkeypatch.setattr("ui.serving.serve", begin)
+    monkeypatch.setattr("ui.cli.commands.doctor.examine", begin)
+    monkeypatch.setattr("ui.cli.commands.models._ask", lambda *_, **__: None)
+    monkeypatch.setattr("ui.page.server.serve", begin)
     monkeypatch.setattr(Milvus, "open", begin)
     monkeypatch.setattr("recognition.thresholds.Thresholds.calibrate", begin)
-    monkeypatch.setattr("ui.commands.evaluate_style._judged", begin)
-    monkeypatch.setattr("ui.ways.Way.finders", begin)
-    monkeypatch.setattr("ui.ways.Way.finder", begin)
+    monkeypatch.setattr("ui.cli.commands.evaluate_style._judged", begin)
+    monkeypatch.setattr("ui.cli.embedding_options.Way.finders", begin)
+    monkeypatch.setattr("ui.cli.embedding_options.Way.finder", begin)
     monkeypatch.setattr(Settings, "face_embedder", begin)
     for work in (
         "recognition.learning.trainer.train",

@@ -6,7 +6,7 @@ from importlib import reload
 import pytest
 
 from data.images import IMAGE_SUFFIXES
-from ui import fields
+from ui.page import fields
 
 HEIC = {".heic", ".heif"}
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from data.errors import ArgumentError
-from ui import limits
-from ui.gate import PROXY_HEADER, Access, Gate, policy
-from ui.limits import Limits
+from ui.page import limits
+from ui.page.gate import PROXY_HEADER, Access, Gate, policy
+from ui.page.limits import Limits
 
 ACCESS = Access.of_this_machine(8501)
 PROXIED = Access.behind("https://faces.example.org/likeness", "k" * 40)

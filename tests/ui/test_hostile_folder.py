@@ -16,7 +16,7 @@ COMMANDS = [
 
 PROGRAM = f"""
 import sys
-from ui.cli import main
+from ui.cli.main import main
 for words in {COMMANDS!r}:
     main(words)
 from data.plotting import new_figure
@@ -60,7 +60,7 @@ def test_processes_that_a_command_starts_import_nothing_from_the_folder(
         )
     script = tmp_path / "bin" / "likeness"  # as pip writes it: its own folder leads the search path
     script.parent.mkdir()
-    script.write_text("from ui.start import run\n\nif __name__ == '__main__':\n    run()\n")
+    script.write_text("from ui.cli.start import run\n\nif __name__ == '__main__':\n    run()\n")
     done = subprocess.run(
         [sys.executable, script, *words],
         cwd=folder,

@@ -18,8 +18,8 @@ import pytest
 
 from data.environment import NETWORK
 from data.errors import AppError
-from ui import jobs, reports
-from ui.jobs import Job, JobState
+from ui.jobs import reports, store
+from ui.jobs.store import Job, JobState
 
 PAINTER = """
 import json, pathlib, signal, sys, time
@@ -52,17 +52,17 @@ class Asked:
 
 
 def start(folder: Path, *words: str, program: str = PAINTER) -> Job:
-    return jobs.start(folder, [sys.executable, "-c", program, *words], Asked())
+    return store.start(folder, [sys.executable, "-c", program, *words], Asked())
 
 
 def done_before() -> Job:
     """A job as it lies there once it is done, without the processes that it took."""
     record = {"kind": "stylize", "title": "t", "created": 1.5, "order": {}}
     files = {"job.json": record, "ended.json": {"exit_code": 0}}
-    folder = jobs.prepare({name: json.dumps(value).encode() for name, value in files.items()})
+    folder = store.prepare({name: json.dumps(value).encode() for name, value in files.items()})
     for name in ("lock", "progress.jsonl", "complaints.txt"):
         (folder / name).touch()
-    found = jobs.find(folder.name)
+    found = store.find(folder.name)
     assert found is not None
     assert found.state is JobState.DONE
     return found
@@ -89,20 +89,20 @@ def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
 
 
 def state(job: Job) -> JobState:
-    found = jobs.find(job.id)
+    found = store.find(job.id)
     assert found is not None
     return found.state
 
 
 def ended(job: Job) -> Job:
     wait_for(lambda: state(job) is not JobState.RUNNING)
-    found = jobs.find(job.id)
+    found = store.find(job.id)
     assert found is not None
     return found
 
 
 def test_a_job_reports_and_leaves_what_it_made(home: Path) -> None:
-    folder = jobs.prepare({"content": b"pixels"})
+    folder = store.prepare({"content": b"pixels"})
     job = start(folder, str(folder), "5", "0")
     assert job.state is JobState.RUNNING
 
@@ -121,14 +121,14 @@ def test_a_job_reports_and_leaves_what_it_made(home: Path) -> None:
 
 
 def test_everything_of_a_job_is_for_its_user_alone(home: Path) -> None:
-    folder = jobs.prepare({"content": b"pixels"})
+    folder = store.prepare({"content": b"pixels"})
     job = ended(start(folder, str(folder), "1", "0"))
     assert [path.stat().st_mode & 0o777 for path in (job.folder, job.folder.parent)] == [0o700] * 2
     assert not [path.name for path in job.folder.iterdir() if path.stat().st_mode & 0o077]
 
 
 def test_a_job_runs_at_low_priority(home: Path) -> None:
-    folder = jobs.prepare({})
+    folder = store.prepare({})
     program = (
         "import os, pathlib, sys; pathlib.Path(sys.argv[1], 'nice').write_text(str(os.nice(0)))"
     )
@@ -137,80 +137,80 @@ def test_a_job_runs_at_low_priority(home: Path) -> None:
 
 
 def test_cancelling_stops_the_command_and_keeps_what_it_made(home: Path) -> None:
-    folder = jobs.prepare({})
+    folder = store.prepare({})
     job = start(folder, str(folder), "100000", "0.01")
     wait_for(lambda: reports.progress(job))
-    jobs.cancel(job)
+    store.cancel(job)
     cancelled = ended(job)
     assert cancelled.state is JobState.CANCELLED
     assert cancelled.read("picture.png")
-    jobs.cancel(cancelled)  # once more does nothing
+    store.cancel(cancelled)  # once more does nothing
     assert state(job) is JobState.CANCELLED
 
 
 def test_a_job_that_has_ended_can_be_started_once_more(home: Path) -> None:
-    job = start(jobs.prepare({}), program="import time; time.sleep(60)")
-    jobs.cancel(job)
+    job = start(store.prepare({}), program="import time; time.sleep(60)")
+    store.cancel(job)
     cancelled = ended(job)
-    again = jobs.go_on(cancelled, ["true"], Asked())
+    again = store.go_on(cancelled, ["true"], Asked())
     assert (again.id, again.state) == (job.id, JobState.RUNNING)
     assert ended(again).state is JobState.DONE
 
 
 def test_a_job_that_was_discarded_meanwhile_is_not_started_once_more(home: Path) -> None:
-    job = ended(start(jobs.prepare({}), program="pass"))
-    jobs.discard(job)
+    job = ended(start(store.prepare({}), program="pass"))
+    store.discard(job)
     with pytest.raises(AppError, match="discarded"):
-        jobs.go_on(job, ["true"], Asked())
+        store.go_on(job, ["true"], Asked())
 
 
 def test_a_job_that_runs_is_not_started_a_second_time(home: Path) -> None:
-    folder = jobs.prepare({})
+    folder = store.prepare({})
     job = start(folder, str(folder), "100000", "0.01")
     wait_for(lambda: reports.progress(job))
-    assert jobs.go_on(job, ["true"], Asked()).state is JobState.RUNNING
-    jobs.cancel(job)
+    assert store.go_on(job, ["true"], Asked()).state is JobState.RUNNING
+    store.cancel(job)
     wait_for(lambda: state(job) is JobState.CANCELLED)
-    assert len(jobs.all_jobs()) == 1
+    assert len(store.all_jobs()) == 1
 
 
 def test_what_a_job_will_take_is_what_it_says_first(home: Path) -> None:
     said = {"plan": {"seconds": 12.0, "memory": 3e6, "scales": [{"tile": None}, {"tile": 512}]}}
     program = f"import time; print({json.dumps(said)!r}); print('{{}}')"
-    job = start(jobs.prepare({}), program=program)
+    job = start(store.prepare({}), program=program)
     assert reports.plan(ended(job)) == reports.Plan(seconds=12.0, memory=3e6, in_tiles=True)
-    assert reports.plan(ended(start(jobs.prepare({}), program="print('{}')"))) is None
+    assert reports.plan(ended(start(store.prepare({}), program="print('{}')"))) is None
 
 
 @pytest.mark.slow
 def test_a_cancelled_command_has_time_for_a_long_step_and_for_saving(home: Path) -> None:
-    folder = jobs.prepare({})
+    folder = store.prepare({})
     job = start(folder, str(folder), "2", "22")
     wait_for(lambda: reports.progress(job))
-    jobs.cancel(job)
+    store.cancel(job)
     assert ended(job).read("picture.png") == b"picture of 1 steps"
 
 
 def test_cancelling_at_once_stops_a_command_that_has_hardly_begun(home: Path) -> None:
-    job = start(jobs.prepare({}), program="import time; time.sleep(60)")
-    jobs.cancel(job)
+    job = start(store.prepare({}), program="import time; time.sleep(60)")
+    store.cancel(job)
     assert ended(job).state is JobState.CANCELLED
 
 
 def test_a_command_that_fails_says_why(home: Path) -> None:
     program = "import sys; print('noise\\nerror: no such picture\\n', file=sys.stderr); sys.exit(2)"
-    job = ended(start(jobs.prepare({}), program=program))
+    job = ended(start(store.prepare({}), program=program))
     assert (job.state, job.error) == (JobState.FAILED, "no such picture")
 
 
 def test_a_command_that_fails_without_a_word_is_reported(home: Path) -> None:
-    job = ended(start(jobs.prepare({}), program="raise SystemExit(7)"))
+    job = ended(start(store.prepare({}), program="raise SystemExit(7)"))
     assert job.state is JobState.FAILED
     assert "exit code 7" in str(job.error)
 
 
 def test_a_job_whose_processes_are_killed_is_not_taken_for_alive(home: Path) -> None:
-    job = start(jobs.prepare({}), program="import time; time.sleep(60)")
+    job = start(store.prepare({}), program="import time; time.sleep(60)")
     wait_for(lambda: (job.folder / "progress.jsonl").exists())
     os.killpg(int((job.folder / "lock").read_text()), signal.SIGKILL)
     failed = ended(job)
@@ -220,7 +220,7 @@ def test_a_job_whose_processes_are_killed_is_not_taken_for_alive(home: Path) -> 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
 def test_a_command_does_not_outlive_its_supervisor(home: Path) -> None:
-    folder = jobs.prepare({})
+    folder = store.prepare({})
     job = start(folder, str(folder), "100000", "0.02")
     wait_for(lambda: reports.progress(job))
     leader, command = processes_of(job)
@@ -239,7 +239,7 @@ def test_what_a_killed_supervisor_leaves_behind_can_be_cancelled(
         "[signal.signal(it, signal.SIG_IGN) for it in (signal.SIGTERM, signal.SIGINT)];"
         "pathlib.Path(sys.argv[1], 'ready').touch(); time.sleep(600)"
     )
-    folder = jobs.prepare({})
+    folder = store.prepare({})
     job = start(folder, str(folder), program=program)
     wait_for(lambda: (folder / "ready").exists())
     leader, command = processes_of(job)
@@ -247,21 +247,21 @@ def test_what_a_killed_supervisor_leaves_behind_can_be_cancelled(
     wait_for(lambda: not is_there(leader))
     assert is_there(command)
     assert state(job) is JobState.RUNNING
-    jobs.cancel(job)
+    store.cancel(job)
     wait_for(lambda: not is_there(command), seconds=5)
     assert ended(job).state is JobState.CANCELLED
 
 
 def test_a_number_in_a_file_makes_no_other_process_end(home: Path) -> None:
     """The lock is held, and names a process that is not the job's."""
-    folder = jobs.prepare({})
+    folder = store.prepare({})
     job = start(folder, str(folder), "100000", "0.02")
     wait_for(lambda: reports.progress(job))
     leader, command = processes_of(job)
     with subprocess.Popen(["sleep", "600"], start_new_session=True) as stranger:
         for number in (str(stranger.pid), "1", "-1", "0", "", "x", "9" * 30, str(os.getpid())):
             (folder / "lock").write_text(number)
-            jobs.cancel(job)
+            store.cancel(job)
             time.sleep(0.05)
             assert stranger.poll() is None
             assert is_there(leader)
@@ -283,14 +283,14 @@ def test_a_job_gets_a_list_of_the_environment_and_no_secret(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["", ".", "relative", "/absolute"]))
     program = "import os, json; print(json.dumps(dict(os.environ) | {'cwd': os.getcwd()}))"
-    job = ended(start(jobs.prepare({}), program=program))
+    job = ended(start(store.prepare({}), program=program))
     seen = json.loads((job.folder / "progress.jsonl").read_text())
     assert not secrets.keys() & seen.keys()
     assert seen["PYTHONPATH"] == "/absolute"
     assert seen["LIKENESS_HOME"] == str(home)
     assert Path(seen["cwd"]) == job.folder
     command = [sys.executable, "-c", program]
-    job = ended(jobs.start(jobs.prepare({}), command, Asked(), environment=NETWORK))
+    job = ended(store.start(store.prepare({}), command, Asked(), environment=NETWORK))
     seen = json.loads((job.folder / "progress.jsonl").read_text())
     assert seen["HTTPS_PROXY"] == "http://user:word@proxy"
     assert "LIKENESS_KEY" not in seen
@@ -326,15 +326,15 @@ def test_a_record_that_cannot_be_read_is_left_out_and_named(home: Path, damage: 
         (bad.folder / "job.json").mkdir()
     else:
         (bad.folder / "job.json").write_bytes(content)
-    assert [job.id for job in jobs.all_jobs()] == [good.id]
-    assert jobs.find(bad.id) is None
-    assert jobs.unreadable() == [bad.id]
-    jobs.tidy()
-    assert jobs.prepare({}).is_dir()
+    assert [job.id for job in store.all_jobs()] == [good.id]
+    assert store.find(bad.id) is None
+    assert store.unreadable() == [bad.id]
+    store.tidy()
+    assert store.prepare({}).is_dir()
     with pytest.raises(AppError, match="discarded"):
-        jobs.go_on(bad, ["true"], Asked())
-    jobs.discard_unreadable()
-    assert (jobs.unreadable(), bad.folder.exists(), good.folder.exists()) == ([], False, True)
+        store.go_on(bad, ["true"], Asked())
+    store.discard_unreadable()
+    assert (store.unreadable(), bad.folder.exists(), good.folder.exists()) == ([], False, True)
 
 
 @pytest.mark.parametrize("name", ["ended.json", "lock", "progress.jsonl", "complaints.txt"])
@@ -353,41 +353,41 @@ def test_no_other_file_of_a_job_breaks_the_list(home: Path, name: str, damage: s
             (job.folder / name).symlink_to(job.folder / name)
         case _:
             (job.folder / name).write_bytes(DAMAGE[damage] or b"")
-    (found,) = jobs.all_jobs()
+    (found,) = store.all_jobs()
     assert found.state in (JobState.DONE, JobState.FAILED)
     reports.progress(found), reports.plan(found)
-    jobs.cancel(found)
+    store.cancel(found)
 
 
 def test_a_record_that_is_a_pipe_is_not_waited_for(home: Path) -> None:
     job = done_before()
     (job.folder / "job.json").unlink()
     os.mkfifo(job.folder / "job.json")
-    assert jobs.all_jobs() == []
-    assert jobs.unreadable() == [job.id]
+    assert store.all_jobs() == []
+    assert store.unreadable() == [job.id]
 
 
 def test_a_record_holds_no_command_and_a_command_in_it_is_not_run(home: Path) -> None:
-    job = ended(start(jobs.prepare({}), program="pass"))
+    job = ended(start(store.prepare({}), program="pass"))
     record = json.loads((job.folder / "job.json").read_text())
     assert set(record) == {"kind", "title", "created", "order"}
     touched = job.folder / "touched"
     (job.folder / "job.json").write_text(json.dumps(record | {"command": ["touch", str(touched)]}))
-    ended(jobs.go_on(job, ["true"], Asked()))
+    ended(store.go_on(job, ["true"], Asked()))
     assert not touched.exists()
 
 
 def test_the_files_of_all_jobs_have_a_bound(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "MOST_BYTES_KEPT", 10_000)
-    first = jobs.prepare({"content": bytes(6000)})
+    monkeypatch.setattr(store, "MOST_BYTES_KEPT", 10_000)
+    first = store.prepare({"content": bytes(6000)})
     with pytest.raises(AppError, match="discard pictures"):
-        jobs.prepare({"content": bytes(6000)})
+        store.prepare({"content": bytes(6000)})
     assert [entry.name for entry in first.parent.iterdir()] == [first.name]
-    monkeypatch.setattr(jobs, "MOST_BYTES_KEPT", 10**9)
-    monkeypatch.setattr(jobs, "MOST_KEPT", 2)
-    jobs.prepare({})
+    monkeypatch.setattr(store, "MOST_BYTES_KEPT", 10**9)
+    monkeypatch.setattr(store, "MOST_KEPT", 2)
+    store.prepare({})
     with pytest.raises(AppError, match="discard pictures"):
-        jobs.prepare({})
+        store.prepare({})
 
 
 @pytest.mark.parametrize("many", [False, True])
@@ -400,9 +400,9 @@ def test_a_job_that_writes_without_end_is_ended(home: Path, many: bool) -> None:
         "    with open(pathlib.Path(sys.argv[1], name), 'ab') as file: file.write(bytes(100_000))\n"
         "    time.sleep(0.01)\n"
     )
-    folder = jobs.prepare({})
+    folder = store.prepare({})
     bounded = (
-        "from pathlib import Path; import sys; from ui.supervise import supervise;"
+        "from pathlib import Path; import sys; from ui.jobs.supervisor import supervise;"
         "supervise(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:], most_bytes=3_000_000)"
     )
     with (folder / "lock").open("w") as lock:
@@ -421,9 +421,9 @@ def test_a_job_that_writes_without_end_is_ended(home: Path, many: bool) -> None:
 
 
 def test_a_job_is_found_again_by_its_id_alone(home: Path) -> None:
-    folder = jobs.prepare({})
+    folder = store.prepare({})
     job = start(folder, str(folder), "1", "0")
-    found = jobs.find(job.id, home=home)
+    found = store.find(job.id, home=home)
     assert found is not None
     assert (found.id, found.kind, found.title) == (job.id, "stylize", "a title")
     ended(job)
@@ -431,43 +431,43 @@ def test_a_job_is_found_again_by_its_id_alone(home: Path) -> None:
 
 @pytest.mark.parametrize("identity", ["", "..", "../..", "/etc", "0" * 16, "x" * 16, "a/b", "\0"])
 def test_an_id_is_never_a_path(home: Path, identity: str) -> None:
-    jobs.prepare({})
-    assert jobs.find(identity) is None
+    store.prepare({})
+    assert store.find(identity) is None
 
 
 def test_the_newest_job_comes_first(home: Path) -> None:
-    first = start(jobs.prepare({}), program="")
-    second = start(jobs.prepare({}), program="")
-    assert [job.id for job in jobs.all_jobs()] == [second.id, first.id]
+    first = start(store.prepare({}), program="")
+    second = start(store.prepare({}), program="")
+    assert [job.id for job in store.all_jobs()] == [second.id, first.id]
     ended(first), ended(second)
 
 
 def test_only_so_many_jobs_run_at_once(home: Path) -> None:
     running = [
-        start(jobs.prepare({}), program="import time; time.sleep(60)")
-        for _ in range(jobs.MOST_RUNNING)
+        start(store.prepare({}), program="import time; time.sleep(60)")
+        for _ in range(store.MOST_RUNNING)
     ]
     with pytest.raises(AppError, match="running already"):
-        jobs.prepare({})
+        store.prepare({})
     for job in running:
-        jobs.cancel(job)
+        store.cancel(job)
         ended(job)
-    assert jobs.prepare({}).is_dir()
+    assert store.prepare({}).is_dir()
 
 
 def test_discarding_removes_every_file(home: Path) -> None:
-    folder = jobs.prepare({"content": b"pixels"})
+    folder = store.prepare({"content": b"pixels"})
     job = ended(start(folder, str(folder), "1", "0"))
-    jobs.discard(job)
+    store.discard(job)
     assert not folder.exists()
-    assert jobs.find(job.id) is None
+    assert store.find(job.id) is None
 
 
 def test_what_was_discarded_meanwhile_cannot_be_kept(home: Path) -> None:
-    job = ended(start(jobs.prepare({}), program=""))
-    jobs.discard(job)
+    job = ended(start(store.prepare({}), program=""))
+    store.discard(job)
     with pytest.raises(AppError, match="cannot be kept"):
-        jobs.keep(job)
+        store.keep(job)
 
 
 def age(folder: Path, days: float) -> None:
@@ -493,24 +493,24 @@ def seen_for_days(home: Path) -> Path:
 def test_tidying_removes_what_ended_long_ago_and_nothing_else(
     home: Path, seen_for_days: Path
 ) -> None:
-    old, looked_at, kept, new = (ended(start(jobs.prepare({}), program="")) for _ in range(4))
-    jobs.keep(kept)
-    running = start(jobs.prepare({}), program="import time; time.sleep(60)")
-    never_begun = jobs.prepare({})
+    old, looked_at, kept, new = (ended(start(store.prepare({}), program="")) for _ in range(4))
+    store.keep(kept)
+    running = start(store.prepare({}), program="import time; time.sleep(60)")
+    never_begun = store.prepare({})
     stranger = old.folder.parent / "photographs"
     stranger.mkdir()
     folders = (old.folder, looked_at.folder, kept.folder, running.folder, never_begun, stranger)
     for folder in folders:
-        age(folder, jobs.KEPT_DAYS + 1)
+        age(folder, store.KEPT_DAYS + 1)
     os.utime(looked_at.folder)  # somebody looks at the picture, which is no new beginning
-    assert {job.id for job in jobs.all_jobs()} == {kept.id, new.id, running.id}
-    jobs.keep(kept, False)
-    assert {job.id for job in jobs.all_jobs()} == {new.id, running.id}
+    assert {job.id for job in store.all_jobs()} == {kept.id, new.id, running.id}
+    store.keep(kept, False)
+    assert {job.id for job in store.all_jobs()} == {new.id, running.id}
     assert not old.folder.exists()
     assert not looked_at.folder.exists()
     assert not never_begun.exists()
     assert stranger.exists()
-    jobs.cancel(running)
+    store.cancel(running)
     ended(running)
 
 
@@ -518,34 +518,34 @@ def test_tidying_removes_what_ended_long_ago_and_nothing_else(
 def test_a_clock_that_is_wrong_tidies_nothing(
     home: Path, seen_for_days: Path, monkeypatch: pytest.MonkeyPatch, ahead: timedelta
 ) -> None:
-    job = ended(start(jobs.prepare({}), program=""))
-    age(job.folder, jobs.KEPT_DAYS - 1 if ahead > timedelta() else jobs.KEPT_DAYS + 6000)
+    job = ended(start(store.prepare({}), program=""))
+    age(job.folder, store.KEPT_DAYS - 1 if ahead > timedelta() else store.KEPT_DAYS + 6000)
     monkeypatch.setattr("data.clock._read", lambda: datetime.now(UTC) + ahead)
     for _ in range(3):
-        jobs.tidy()
+        store.tidy()
     assert job.folder.exists()
     monkeypatch.setattr("data.clock._read", lambda: datetime.now(UTC) + ahead + timedelta(days=8))
-    jobs.tidy()
+    store.tidy()
     assert not job.folder.exists()
 
 
 def test_what_a_clock_showed_is_noted_where_the_note_is_damaged(
     home: Path, seen_for_days: Path
 ) -> None:
-    job = ended(start(jobs.prepare({}), program=""))
-    age(job.folder, jobs.KEPT_DAYS + 1)
+    job = ended(start(store.prepare({}), program=""))
+    age(job.folder, store.KEPT_DAYS + 1)
     for damaged in ("", "[1", "[1]", "{}", '["yesterday"]', '["2026-01-01"]', "[" * 50_000):
         seen_for_days.write_text(damaged)
-        jobs.tidy()
+        store.tidy()
         assert job.folder.exists()
     assert len(json.loads(seen_for_days.read_text())) == 1
 
 
 def test_what_a_killed_process_left_is_swept(home: Path) -> None:
-    job = ended(start(jobs.prepare({}), program=""))
+    job = ended(start(store.prepare({}), program=""))
     left = job.folder.parent / ".likeness-0123456789abcdef.png"
     left.write_bytes(b"x")
-    jobs.all_jobs()
+    store.all_jobs()
     assert not left.exists()
     assert job.folder.exists()
 
@@ -567,7 +567,7 @@ def line(step: int, elapsed: float) -> str:
 def test_progress_reads_whole_lines_and_passes_over_others(
     home: Path, text: str, step: int | None, seconds_left: float | None
 ) -> None:
-    job = ended(start(jobs.prepare({}), program=""))
+    job = ended(start(store.prepare({}), program=""))
     (job.folder / "progress.jsonl").write_text(text)
     progress = reports.progress(job)
     assert (progress and progress.step) == step
@@ -576,7 +576,7 @@ def test_progress_reads_whole_lines_and_passes_over_others(
 
 def test_the_time_left_follows_the_newest_speed(home: Path) -> None:
     """Coarse scales are quick: their speed says nothing about the last and largest."""
-    job = ended(start(jobs.prepare({}), program=""))
+    job = ended(start(store.prepare({}), program=""))
     quick = [line(step, 0.001 * step) for step in range(1, 2001)]
     slow = [line(2000 + step, 2 + step) for step in range(1, 201)]
     text = "\n".join([*quick, *slow, ""]).replace('"total": 100', '"total": 2300')
@@ -706,7 +706,7 @@ def test_a_line_of_very_many_faces_is_read_in_part(home: Path) -> None:
 def test_how_a_job_ended_is_read_by_its_type(home: Path, field: str, hostile: str) -> None:
     job = done_before()
     (job.folder / "ended.json").write_text(json.dumps({field: HOSTILE[hostile]}))
-    (found,) = jobs.all_jobs()
+    (found,) = store.all_jobs()
     assert found.state is JobState.FAILED
     assert len(found.error or "") < 200
 
@@ -727,15 +727,15 @@ def test_a_lock_that_is_no_file_keeps_nobody_waiting(home: Path, tmp_path: Path,
             lock.symlink_to(other)
         case _:
             lock.symlink_to(tmp_path / "nowhere")
-    (found,) = jobs.all_jobs()
+    (found,) = store.all_jobs()
     assert found.state is JobState.DONE
-    jobs.cancel(found)
+    store.cancel(found)
     with pytest.raises(AppError, match=r"remove it|no file"):
-        jobs.go_on(found, ["true"], Asked())
+        store.go_on(found, ["true"], Asked())
     assert other.read_text() == "precious"
     assert not (tmp_path / "nowhere").exists()
     (job.folder / "job.json").write_text("")
-    jobs.discard_unreadable()
+    store.discard_unreadable()
     assert not job.folder.exists()
 
 
@@ -749,27 +749,27 @@ def test_a_pipe_or_a_link_in_the_place_of_what_a_job_prints_is_replaced(
         job = done_before()
         (job.folder / name).unlink()
         make(job.folder / name)
-        assert ended(jobs.go_on(job, ["true"], Asked())).state is JobState.DONE
+        assert ended(store.go_on(job, ["true"], Asked())).state is JobState.DONE
         assert other.read_text() == "precious"
 
 
 def test_no_more_jobs_run_than_may_however_they_were_started(home: Path) -> None:
     """Prepared, or gone on with, while there was room for them."""
     sleeping = "import time; time.sleep(60)"
-    prepared = [jobs.prepare({}) for _ in range(jobs.MOST_RUNNING + 1)]
-    over = ended(start(jobs.prepare({}), program="pass"))
-    running = [start(folder, program=sleeping) for folder in prepared[: jobs.MOST_RUNNING]]
+    prepared = [store.prepare({}) for _ in range(store.MOST_RUNNING + 1)]
+    over = ended(start(store.prepare({}), program="pass"))
+    running = [start(folder, program=sleeping) for folder in prepared[: store.MOST_RUNNING]]
     with pytest.raises(AppError, match="running already"):
         start(prepared[-1], program=sleeping)
     assert not prepared[-1].exists()  # nothing of it is left behind
     with pytest.raises(AppError, match="running already"):
-        jobs.go_on(over, ["true"], Asked())
+        store.go_on(over, ["true"], Asked())
     assert over.folder.exists()
     assert state(over) is JobState.DONE
     for job in running:
-        jobs.cancel(job)
+        store.cancel(job)
         ended(job)
-    assert ended(jobs.go_on(over, ["true"], Asked())).state is JobState.DONE
+    assert ended(store.go_on(over, ["true"], Asked())).state is JobState.DONE
 
 
 def test_of_many_who_go_on_at_once_no_more_begin_than_may(home: Path) -> None:
@@ -779,7 +779,7 @@ def test_of_many_who_go_on_at_once_no_more_begin_than_may(home: Path) -> None:
 
     def go_on(job: Job) -> None:
         try:
-            jobs.go_on(job, command, Asked())
+            store.go_on(job, command, Asked())
         except AppError as error:
             refused.append(error)
 
@@ -788,16 +788,16 @@ def test_of_many_who_go_on_at_once_no_more_begin_than_may(home: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    running = [job for job in jobs.all_jobs() if job.state is JobState.RUNNING]
-    assert len(running) == jobs.MOST_RUNNING
-    assert len(refused) == len(over) - jobs.MOST_RUNNING
+    running = [job for job in store.all_jobs() if job.state is JobState.RUNNING]
+    assert len(running) == store.MOST_RUNNING
+    assert len(refused) == len(over) - store.MOST_RUNNING
     for job in running:
-        jobs.cancel(job)
+        store.cancel(job)
         ended(job)
 
 
 def test_a_job_that_makes_all_files_take_too_much_room_is_ended_and_no_other(home: Path) -> None:
-    jobs.prepare({"content": bytes(2_000_000)})
+    store.prepare({"content": bytes(2_000_000)})
     program = (
         "import pathlib, sys, time\n"
         "for number in range(int(sys.argv[2])):\n"
@@ -806,11 +806,11 @@ def test_a_job_that_makes_all_files_take_too_much_room_is_ended_and_no_other(hom
         "time.sleep(float(sys.argv[3]))\n"
     )
     bounded = (
-        "from pathlib import Path; import sys; from ui.supervise import supervise;"
+        "from pathlib import Path; import sys; from ui.jobs.supervisor import supervise;"
         "supervise(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:], most_of_all=3_000_000,"
         " modest=500_000)"
     )
-    folders, started = [jobs.prepare({}) for _ in range(2)], []
+    folders, started = [store.prepare({}) for _ in range(2)], []
     for folder, words in zip(folders, (["60", "60"], ["3", "6"]), strict=True):
         (folder / "lock").touch()
         with (folder / "lock").open("r+b") as lock:
@@ -828,7 +828,7 @@ def test_a_job_that_makes_all_files_take_too_much_room_is_ended_and_no_other(hom
     assert modest["exit_code"] == 0
     record = {"kind": "stylize", "title": "t", "created": 1.5, "order": {}}
     (folders[0] / "job.json").write_text(json.dumps(record))
-    found = jobs.find(folders[0].name)
+    found = store.find(folders[0].name)
     assert found is not None
     assert found.state is JobState.FAILED
     assert "discard" in (found.error or "")
@@ -839,6 +839,6 @@ def test_a_job_is_not_gone_on_with_where_all_files_take_too_much_room(
 ) -> None:
     job = done_before()
     (job.folder / "picture.png").write_bytes(bytes(20_000))
-    monkeypatch.setattr(jobs, "MOST_BYTES_KEPT", 10_000)
+    monkeypatch.setattr(store, "MOST_BYTES_KEPT", 10_000)
     with pytest.raises(AppError, match="discard pictures"):
-        jobs.go_on(job, ["true"], Asked())
+        store.go_on(job, ["true"], Asked())

@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from data.errors import WeightsError
-from ui import loading
-from ui.loading import Loading
+from ui.page import preloading
+from ui.page.preloading import Loading
 
 
 def test_it_is_waited_for_and_tells_what_went_wrong() -> None:
@@ -33,31 +33,31 @@ def test_however_many_ask_the_libraries_are_imported_once_and_then_what_follows(
 ) -> None:
     done: list[str] = []
     asked = threading.Event()
-    monkeypatch.setattr(loading, "_libraries", None)
-    monkeypatch.setattr(loading, "_import", lambda: (asked.wait(60), done.append("imported")))
+    monkeypatch.setattr(preloading, "_libraries", None)
+    monkeypatch.setattr(preloading, "_import", lambda: (asked.wait(60), done.append("imported")))
     followed = threading.Event()
 
     def then() -> None:
         done.append("then")
         followed.set()
 
-    threads = [threading.Thread(target=loading.libraries, args=(then,)) for _ in range(20)]
+    threads = [threading.Thread(target=preloading.libraries, args=(then,)) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert done == []
     asked.set()
-    loading.libraries().result()
+    preloading.libraries().result()
     assert followed.wait(60)
     assert done == ["imported", "then"]
 
 
 def test_nobody_waits_for_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:
     for_ever = threading.Event()
-    monkeypatch.setattr(loading, "_libraries", None)
-    monkeypatch.setattr(loading, "_import", lambda: None)
-    assert loading.libraries(then=for_ever.wait).wait(60)
+    monkeypatch.setattr(preloading, "_libraries", None)
+    monkeypatch.setattr(preloading, "_import", lambda: None)
+    assert preloading.libraries(then=for_ever.wait).wait(60)
     for_ever.set()
 
 
@@ -65,14 +65,15 @@ def test_the_pages_import_nothing_large_by_themselves_once_the_libraries_are_the
     """Whatever of torch, torchvision and the like is imported later may break another session."""
     code = """
 import sys
-from ui import loading, components
-loading._import()
+from ui.page import components, preloading
+preloading._import()
 before = {name.partition(".")[0] for name in sys.modules}
 import backbones.networks, recognition.calibration, recognition.enrolment, recognition.service
 import style.presets.registry, style.presets.shelf
 from recognition.detection import detector, mtcnn
 from recognition.faces import alignment, embedding, quality
-from ui import easel, face_dialog, painting, person_dialog, receipt, setting_right
+from ui.cli import painting
+from ui.page import corrections, enrolment_report, face_dialog, person_dialog
 after = {name.partition(".")[0] for name in sys.modules} - before
 print(sorted(after & {"torch", "torchvision", "facenet_pytorch", "faiss", "pandas", "scipy"}))
 """

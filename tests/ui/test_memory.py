@@ -4,21 +4,21 @@ from streamlit.testing.v1 import AppTest
 def counting() -> None:
     import streamlit as st
 
-    from ui import memory
+    from ui.page import session
 
     calls = st.session_state.setdefault("calls", [])
     key = st.session_state.get("key", 1)
-    st.text(memory.remembered("slot", key, lambda: calls.append(key) or f"value of {key}"))
+    st.text(session.remembered("slot", key, lambda: calls.append(key) or f"value of {key}"))
 
 
 def paging() -> None:
     import streamlit as st
 
-    from ui import memory
+    from ui.page import session
 
     items = list(range(st.session_state.get("count", 25)))
-    st.text(str(len(memory.first_of(items, key="items", size=10))))
-    memory.more_button(items, key="items", size=10)
+    st.text(str(len(session.first_of(items, key="items", size=10))))
+    session.more_button(items, key="items", size=10)
 
 
 def test_a_value_is_computed_again_only_when_its_key_changes() -> None:

@@ -13,9 +13,9 @@ from data.errors import AppError, ArgumentError
 from recognition.access import GalleryAccess
 from recognition.people import EnrolledPeople
 from style.config import StyleConfig
-from ui.cli import app, main
-from ui.commands.stylize import _HELP
-from ui.options import Settings
+from ui.cli.commands.stylize import _HELP
+from ui.cli.main import app, main
+from ui.settings import Settings
 
 SENSELESS = [str(2**31), str(2**63), str(10**23), "nan", "inf", "-inf", "1e400", str(-(2**63) - 1)]
 
@@ -84,7 +84,7 @@ def nothing_begins(monkeypatch: pytest.MonkeyPatch, home: object) -> None:
         raise StoppedError("stopped")
 
     monkeypatch.setattr(Settings, "recognition_service", stop)
-    monkeypatch.setattr("ui.commands.gallery._upkeep", stop)
+    monkeypatch.setattr("ui.cli.commands.gallery._upkeep", stop)
     monkeypatch.setattr("typer.main.get_command", lambda _: TREE)  # a tenth of a second each time
 
 

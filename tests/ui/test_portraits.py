@@ -13,11 +13,11 @@ from data.errors import ArgumentError
 from data.images import save_image, to_tensor
 from data.tensors import write_tensors
 from style.results import Resemblance
-from ui.cli import main
-from ui.jobs import Job, JobState
-from ui.options import Device, Settings
+from ui.cli.main import main
+from ui.jobs.store import Job, JobState
+from ui.jobs.supervisor import LINES
 from ui.portraits import Sitters, as_json, told_by, verdict, verdicts
-from ui.supervise import LINES
+from ui.settings import Device, Settings
 
 SAME = Resemblance(similarity=0.62, threshold=0.39)
 OTHER = Resemblance(similarity=0.311, threshold=0.39)

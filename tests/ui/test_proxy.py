@@ -79,7 +79,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
     with (
         (folder / "stderr").open("w+") as told,
         subprocess.Popen(
-            [sys.executable, "-P", "-m", "ui.cli", "app", *words],
+            [sys.executable, "-P", "-m", "ui.cli.main", "app", *words],
             cwd=folder,
             env=os.environ | {"LIKENESS_HOME": str(folder / "home"), "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE,
@@ -215,7 +215,7 @@ def test_the_documents_set_it_up_so() -> None:
 
 
 def test_a_port_belongs_to_the_host() -> None:
-    from ui.gate import Access
+    from ui.page.gate import Access
 
     access = Access.behind(f"https://{HOST}:8443", KEY)
     assert access.hosts == {f"{HOST}:8443"}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ui.reference import command_help, reference
+from ui.cli.reference import command_help, reference
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 COMMANDS = dict(command_help())
@@ -12,7 +12,7 @@ COMMANDS = dict(command_help())
 
 def test_the_page_is_up_to_date() -> None:
     assert PAGE.read_text(encoding="utf-8") == reference(), (
-        "the help has changed: python -m ui.reference > docs/cli.md"
+        "the help has changed: python -m ui.cli.reference > docs/cli.md"
     )
 
 

@@ -12,8 +12,8 @@ from streamlit.testing.v1 import AppTest
 import ui
 from data import decoding
 from data.images import load_image
-from ui import resources
-from ui.options import Device
+from ui.page import resources
+from ui.settings import Device
 
 APP = Path(str(ui.__file__)).parent.parent / "app.py"
 
@@ -102,7 +102,7 @@ def test_somebody_enrolled_on_one_page_is_named_on_another(
     next(button for button in page.button if button.label == "Enrol").click().run()
     assert not page.exception
     assert "1 photograph enrolled" in page.success[0].value
-    page.switch_page("ui/pages/identify.py").run()
+    page.switch_page("ui/page/pages/identify.py").run()
     mirrored = io.BytesIO()
     astronaut.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mirrored, "PNG")
     page.file_uploader[0].set_value([("b.png", mirrored.getvalue(), "image/png")]).run()

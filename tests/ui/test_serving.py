@@ -22,8 +22,8 @@ from hostile import hostile
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from ui import serving
-from ui.gate import Access
+from ui.page import server as server_module
+from ui.page.gate import Access
 
 NOBODY = 65534
 
@@ -286,7 +286,7 @@ def test_every_option_that_streamlit_has_is_set() -> None:
     from streamlit import config
 
     access = Access.of_this_machine(8501)
-    chosen = serving.options(serving._script(), access, 8501)
+    chosen = server_module.options(server_module._script(), access, 8501)
     assert set(config._config_options_template) <= set(chosen)
     assert chosen["secrets.files"] == []
     assert chosen["server.allowedHosts"] == ["127.0.0.1", "localhost"]
@@ -302,10 +302,10 @@ def test_streamlit_by_itself_shows_no_page(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(runtime, "get_instance", lambda: object.__new__(runtime.Runtime))
     monkeypatch.setattr(st, "error", told.append)
     monkeypatch.setattr(st, "stop", lambda: told.append("stopped"))
-    serving.require_gate()
+    server_module.require_gate()
     assert "likeness app" in told[0]
     assert told[1:] == ["stopped"]
     told.clear()
-    monkeypatch.setattr(serving, "_guarded", True)
-    serving.require_gate()
+    monkeypatch.setattr(server_module, "_guarded", True)
+    server_module.require_gate()
     assert told == []

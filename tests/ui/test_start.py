@@ -14,7 +14,7 @@ from recognition.gallery.gallery import Gallery
 from recognition.gallery.templates import EmbeddingModel, Template
 
 MODEL = EmbeddingModel("net", "ab" * 32, 8)
-START = "from ui.start import run; run()"
+START = "from ui.cli.start import run; run()"
 
 
 def likeness(
@@ -150,7 +150,7 @@ class Interrupting(MetaPathFinder):
         return None
 
 sys.meta_path.insert(0, Interrupting())
-from ui.start import run
+from ui.cli.start import run
 run()
 """
 
@@ -158,7 +158,7 @@ run()
 @pytest.mark.parametrize(
     "module",
     [
-        "ui.commands.enroll",
+        "ui.cli.commands.enroll",
         "torch",
         "torch.nn",
     ],
@@ -210,7 +210,7 @@ def test_the_version_is_one_line() -> None:
 
 def test_signals_of_whoever_imports_this_are_left_alone() -> None:
     before = signal.getsignal(signal.SIGINT)
-    import ui.cli
+    import ui.cli.main
 
-    assert ui.cli.main(["--version"]) == 0
+    assert ui.cli.main.main(["--version"]) == 0
     assert signal.getsignal(signal.SIGINT) is before

@@ -14,9 +14,9 @@ from data.errors import AppError, ImageError
 from data.images import load_image, read_settings
 from style.config import Colors, Manner, Region, StyleConfig
 from style.presets.registry import PRESETS
-from ui import jobs, orders, reports, tasks
-from ui.jobs import Job, JobState
-from ui.options import Device, Settings
+from ui.jobs import orders, reports, store, tasks
+from ui.jobs.store import Job, JobState
+from ui.settings import Device, Settings
 
 
 def picture(colour: str) -> bytes:
@@ -27,7 +27,7 @@ def picture(colour: str) -> bytes:
 
 def ended(job: Job, home: Path) -> Job:
     deadline = time.monotonic() + 120
-    while (found := jobs.find(job.id, home=home)) and found.state is JobState.RUNNING:
+    while (found := store.find(job.id, home=home)) and found.state is JobState.RUNNING:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert found is not None
@@ -85,7 +85,7 @@ def test_of_the_pictures_handed_over_only_the_pixels_are_kept(
     with Image.open(io.BytesIO(content)) as given:
         assert given.getexif().get_ifd(ExifTags.IFD.GPSInfo)
     folders: list[Path] = []
-    monkeypatch.setattr(jobs, "start", lambda folder, command, order, **_: folders.append(folder))
+    monkeypatch.setattr(store, "start", lambda folder, command, order, **_: folders.append(folder))
     tasks.stylize(Settings(home=home), content, [manner], StyleConfig())
     (folder,) = folders
     kept = sorted(folder.iterdir())
@@ -111,7 +111,7 @@ def test_a_stylisation_asks_for_what_was_chosen_and_for_nothing_else(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[list[str]] = []
-    monkeypatch.setattr(jobs, "start", lambda folder, command, order, **_: given.append(command))
+    monkeypatch.setattr(store, "start", lambda folder, command, order, **_: given.append(command))
     monkeypatch.setattr(orders, "likeness", lambda settings, verb: [verb])
     config = StyleConfig(
         backbone="vgg16", strength=0.7, style_mix=(2, 1), colors=Colors.CONTENT, steps=90
@@ -188,7 +188,7 @@ def test_weights_are_fetched_by_one_job_at_a_time(
     other = tasks.download(settings, "resnet18")
     assert other.id != first.id
     for job in (first, other):
-        jobs.cancel(job)
+        store.cancel(job)
         ended(job, home)
 
 
@@ -243,11 +243,11 @@ WRONG: dict[str, Any] = {
 def test_an_order_that_the_page_could_not_give_is_not_gone_on_with(
     home: Path, field: str, value: Any
 ) -> None:
-    folder = jobs.prepare({})
+    folder = store.prepare({})
     kept = ORDER.as_json() | {field: [value] if field == "styles" else value}
     record = {"kind": "stylize", "title": "t", "created": 1.0, "order": kept}
     (folder / "job.json").write_text(json.dumps(record))
-    job = jobs.find(folder.name)
+    job = store.find(folder.name)
     assert job is not None
     with pytest.raises(AppError, match="cannot be read any more"):
         tasks.go_on(Settings(home=home), job)

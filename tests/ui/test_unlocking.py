@@ -12,8 +12,8 @@ from data.errors import LockedError
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.storage import encryption
 from recognition.gallery.templates import EmbeddingModel, Template
-from ui import resources
-from ui.unlocking import IdleLock
+from ui.page import resources
+from ui.page.unlocking import IdleLock
 
 _APP = Path(str(ui.__file__)).parent.parent / "app.py"
 PASSPHRASE = "tidal quartz nomad lantern"
@@ -70,7 +70,7 @@ def test_it_asks_anew_when_the_passphrase_is_changed_while_it_is_open(home: Path
     page.button[0].click().run()
     with Gallery.open(home / "gallery", find_secret=lambda _: PASSPHRASE) as gallery:
         gallery.rotate("gravel orbit mitten plume")
-    for place in ("ui/pages/verify.py", "ui/pages/people.py"):
+    for place in ("ui/page/pages/verify.py", "ui/page/pages/people.py"):
         page.switch_page(place).run()
         assert not page.exception
         assert "The gallery is encrypted" in words(page)

@@ -7,7 +7,7 @@ from unittest.mock import patch
 from backbones.weights import load_backbone
 from data.errors import AppError, WeightsError
 from recognition.service import RecognitionService
-from ui import resources
+from ui.page import resources
 
 from ..bench import REFUSALS, Bench, Trial, line_faults, message_faults
 from ..checkpoints import PAYLOAD, Checkpoint

@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 from data.errors import GalleryError
 from recognition.gallery.gallery import Gallery
-from ui import resources
+from ui.page import resources
 
 from ..bench import Bench, Trial, line_faults, message_faults
 from ..galleries import Broken, embedding_of, model

@@ -9,7 +9,7 @@ from data.errors import AppError, ImageError
 from data.images import load_image, save_image
 from recognition.results import FailedImage, Identification
 from style.config import StyleConfig
-from ui.fields import PICTURE_KINDS
+from ui.page.fields import PICTURE_KINDS
 
 from ..bench import PERSON, Bench, Trial, line_faults, message_faults
 from ..images import Picture

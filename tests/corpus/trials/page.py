@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
-from ui import resources
+from ui.page import resources
 
 from ..bench import Bench, Trial
 from ..page import LIMIT, TAKEN, Deed, OnPage, uploads_of

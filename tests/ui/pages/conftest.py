@@ -39,7 +39,7 @@ from recognition.results import (
     Use,
     Verification,
 )
-from ui import components, resources
+from ui.page import components, resources
 
 _APP = Path(str(ui.__file__)).parent.parent / "app.py"
 
@@ -435,7 +435,7 @@ def open_page(service: PlayedService) -> Callable[..., AppTest]:
     def open_one(name: str, query: Mapping[str, object] | None = None) -> AppTest:
         page = AppTest.from_file(_APP, default_timeout=60).run()
         page.query_params.update(query or {})
-        page.switch_page(f"ui/pages/{name}.py").run()
+        page.switch_page(f"ui/page/pages/{name}.py").run()
         assert not page.exception
         return page
 

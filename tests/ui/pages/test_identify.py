@@ -126,8 +126,8 @@ def test_photographs_and_results_are_there_again_after_another_page(open_page, s
     page = open_page("identify")
     page.file_uploader[0].set_value([("a.png", picture(), "image/png")]).run()
     for other in ("verify", "models"):
-        page.switch_page(f"ui/pages/{other}.py").run()
-        page.switch_page("ui/pages/identify.py").run()
+        page.switch_page(f"ui/page/pages/{other}.py").run()
+        page.switch_page("ui/page/pages/identify.py").run()
     assert not page.exception
     assert len(cards(page)) == 1
     assert (service.looks, service.identifications) == (1, 1)

@@ -3,8 +3,8 @@ import time
 
 import pytest
 
-from ui import jobs, orders
-from ui.jobs import JobState
+from ui.jobs import orders, store
+from ui.jobs.store import JobState
 
 FETCHER = """
 import json, sys, time
@@ -47,7 +47,7 @@ def test_every_network_is_listed_with_size_terms_and_the_folder(open_page, said,
 def test_nothing_is_fetched_without_consent(open_page):
     page = open_page("models")
     page.run()
-    assert not jobs.all_jobs()
+    assert not store.all_jobs()
 
 
 def test_a_download_on_consent_shows_how_far_it_is_and_can_be_cancelled(open_page, fetcher):
@@ -55,7 +55,7 @@ def test_a_download_on_consent_shows_how_far_it_is_and_can_be_cancelled(open_pag
     page = open_page("models")
     page.button(key="download-inception_resnet_v1").click().run()
     assert not page.exception
-    (job,) = jobs.all_jobs()
+    (job,) = store.all_jobs()
     assert (job.kind, job.title) == ("download", "inception_resnet_v1")
     until(page, lambda: any("of 100.0 MB" in bar.proto.text for bar in page.get("progress")))
     assert "download-inception_resnet_v1" not in [button.key for button in page.button]
@@ -102,4 +102,4 @@ def test_a_damaged_file_of_weights_is_reported(open_page, home):
     (home / "weights" / "vgg19.safetensors").write_bytes(b"nonsense")
     page = open_page("models")
     assert any("vgg19" in error.value for error in page.error)
-    assert all(job.state is not JobState.RUNNING for job in jobs.all_jobs())
+    assert all(job.state is not JobState.RUNNING for job in store.all_jobs())

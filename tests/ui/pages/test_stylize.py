@@ -7,8 +7,9 @@ import pytest
 from data.errors import AppError
 from style.config import ColorMethod, Colors, Manner, Quality, StyleConfig, settings_of
 from style.presets.registry import PRESETS
-from ui import jobs, orders, preset_gallery, tasks
-from ui.jobs import JobState
+from ui.jobs import orders, store, tasks
+from ui.jobs.store import JobState
+from ui.page import preset_gallery
 
 PAINTER = """
 import json, pathlib, signal, sys, time
@@ -114,7 +115,7 @@ def test_the_empty_page_says_what_to_do_and_offers_what_is_at_hand_first(easel, 
 def test_painting_shows_progress_then_the_picture_beside_the_photograph(easel, picture, painter):
     painter(0.02)
     order(easel, picture)
-    (job,) = jobs.all_jobs()
+    (job,) = store.all_jobs()
     assert job.state is JobState.RUNNING
     assert job.id in easel.query_params["job"]
     until(easel, lambda: any("of 400" in (bar.proto.text or "") for bar in easel.get("progress")))
@@ -129,26 +130,26 @@ def test_a_second_press_starts_no_second_picture(easel, picture, painter):
     painter(0.05)
     order(easel, picture)
     press(easel, "Paint")
-    assert len(jobs.all_jobs()) == 1
+    assert len(store.all_jobs()) == 1
     easel.number_input(key="steps-balanced").set_value(100).run()
     press(easel, "Paint")  # another order
-    assert len(jobs.all_jobs()) == 2
-    for job in jobs.all_jobs():
-        jobs.cancel(job)
+    assert len(store.all_jobs()) == 2
+    for job in store.all_jobs():
+        store.cancel(job)
 
 
 def test_a_job_is_found_again_after_a_reload(easel, picture, painter, open_page, said):
     painter(0.05)
     order(easel, picture)
-    (job,) = jobs.all_jobs()
+    (job,) = store.all_jobs()
     again = open_page("stylize")
     assert any(button.key == f"open-{job.id}" for button in again.button)
     assert "painted" in said(again) or "Beginning" in said(again)
     again.query_params["job"] = job.id
     again.run()
     assert again.get("progress")
-    again.switch_page("ui/pages/people.py").run()
-    again.switch_page("ui/pages/stylize.py").run()
+    again.switch_page("ui/page/pages/people.py").run()
+    again.switch_page("ui/page/pages/stylize.py").run()
     assert again.get("progress")
     press(again, "Cancel")
     until(again, lambda: "Cancelled. This is what was painted so far." in said(again))
@@ -159,9 +160,9 @@ def test_discarding_leaves_nothing(easel, picture, painter):
     painter(0)
     order(easel, picture)
     until(easel, lambda: easel.get("download_button"))
-    assert jobs.all_jobs()
+    assert store.all_jobs()
     press(easel, "Discard it")  # asked once more before
-    assert not jobs.all_jobs()
+    assert not store.all_jobs()
     assert "job" not in easel.query_params
 
 
@@ -170,7 +171,7 @@ def test_of_two_pictures_both_stay_in_view_and_either_can_be_opened(easel, pictu
     order(easel, picture)
     easel.slider(key="strength").set_value(0.7).run()
     press(easel, "Paint")
-    second, first = jobs.all_jobs()
+    second, first = store.all_jobs()
     assert second.id in easel.query_params["job"]  # a string or a list of one
     until(easel, lambda: "% painted" in said(easel).replace("\\", ""))
     easel.button(key=f"open-{first.id}").click().run()
@@ -179,7 +180,7 @@ def test_of_two_pictures_both_stay_in_view_and_either_can_be_opened(easel, pictu
     press(easel, "Cancel")
     until(easel, lambda: "Cancelled. This is what was painted so far." in said(easel))
     assert any(button.key == f"open-{second.id}" for button in easel.button)
-    jobs.cancel(second)
+    store.cancel(second)
 
 
 def test_a_finished_picture_can_be_kept_and_let_go_again(easel, picture, painter, said):
@@ -187,12 +188,12 @@ def test_a_finished_picture_can_be_kept_and_let_go_again(easel, picture, painter
     order(easel, picture)
     until(easel, lambda: easel.get("download_button"))
     press(easel, "Keep")
-    assert [job.kept for job in jobs.all_jobs()] == [True]
+    assert [job.kept for job in store.all_jobs()] == [True]
     press(easel, "Close")
     assert "Finished\\, kept" in said(easel)
     press(easel, "Open")
     press(easel, "Kept")
-    assert [job.kept for job in jobs.all_jobs()] == [False]
+    assert [job.kept for job in store.all_jobs()] == [False]
 
 
 def test_choices_and_pictures_are_there_again_after_another_page(easel, picture, choose, asked_for):
@@ -202,8 +203,8 @@ def test_choices_and_pictures_are_there_again_after_another_page(easel, picture,
     easel.button_group(key="quality").set_value(Quality.FINE)
     easel.number_input(key="seed").set_value(9).run()
     for other in ("verify", "people"):
-        easel.switch_page(f"ui/pages/{other}.py").run()
-        easel.switch_page("ui/pages/stylize.py").run()
+        easel.switch_page(f"ui/page/pages/{other}.py").run()
+        easel.switch_page("ui/page/pages/stylize.py").run()
     assert not easel.exception
     press(easel, "Paint")
     ((styles, config, _),) = asked_for
@@ -227,7 +228,7 @@ def test_a_cancelled_job_that_could_not_finish_shows_its_last_preview(
     killed = PAINTER.replace("{pause}", "0.05").replace('picture.save(given["output"])', "")
     monkeypatch.setattr(orders, "likeness", lambda *_: [sys.executable, "-c", killed])
     order(easel, picture)
-    (job,) = jobs.all_jobs()
+    (job,) = store.all_jobs()
     until(easel, lambda: job.read(tasks.PREVIEW))
     press(easel, "Cancel")
     until(easel, lambda: "Cancelled. This is what was painted so far." in said(easel))
@@ -245,14 +246,14 @@ def test_a_picture_left_half_painted_is_gone_on_with(easel, picture, monkeypatch
     )
     monkeypatch.setattr(orders, "likeness", lambda *_: [sys.executable, "-c", half])
     order(easel, picture)
-    (job,) = jobs.all_jobs()
+    (job,) = store.all_jobs()
     until(easel, lambda: job.read(tasks.PREVIEW))
     press(easel, "Cancel")
     until(easel, lambda: "Cancelled. This is what was painted so far." in said(easel))
     press(easel, "Go on painting")
     until(easel, lambda: any("of 400" in (bar.proto.text or "") for bar in easel.get("progress")))
     until(easel, lambda: easel.get("download_button"))
-    assert [job.state for job in jobs.all_jobs()] == [JobState.DONE]
+    assert [job.state for job in store.all_jobs()] == [JobState.DONE]
     assert "Go on painting" not in [button.label for button in easel.button]
 
 
@@ -271,14 +272,14 @@ def test_what_the_picture_will_take_is_said_before(easel, picture, monkeypatch):
 def test_paint_without_pictures_is_refused(easel):
     press(easel, "Paint")
     assert len(easel.error) == 1
-    assert not jobs.all_jobs()
+    assert not store.all_jobs()
 
 
 def test_a_file_that_is_no_picture_is_refused_before_anything_starts(easel):
     easel.file_uploader[0].set_value(("c.png", b"not a picture", "image/png")).run()
     assert not easel.exception
     assert len(easel.error) == 1
-    assert not jobs.all_jobs()
+    assert not store.all_jobs()
 
 
 @pytest.mark.parametrize("identity", ["../../etc", "0" * 16, "<script>"])
@@ -307,7 +308,7 @@ def test_a_portrait_says_who_it_is(easel, picture, monkeypatch, said, similarity
     easel.toggle(key="keep").set_value(True).run()
     order(easel, picture)
     until(easel, lambda: easel.get("download_button"))
-    (job,) = jobs.all_jobs()
+    (job,) = store.all_jobs()
     assert job.state is JobState.DONE
     words = "same person, 0.62" if code == 0 else "not the same person any more"
     shown = easel.caption if code == 0 else easel.warning
@@ -419,7 +420,7 @@ def test_a_mask_of_other_proportions_is_refused_before_anything_starts(easel, pi
     easel.file_uploader(key="mask-1").set_value(mask).run()
     press(easel, "Paint")
     assert "The mask of region 1 has 64×32 px" in easel.error[0].value
-    assert not jobs.all_jobs()
+    assert not store.all_jobs()
 
 
 def test_a_mask_that_is_no_picture_is_refused_and_the_form_stays(easel, picture, choose):
@@ -458,8 +459,8 @@ def test_choices_that_outlived_another_page_outlive_a_reload_after_that(easel, c
     assert len(chosen) >= 12
     assert not chosen.items() & held(open_page("stylize")).items()  # none of them is as usual
     for other in ("verify", "people"):
-        easel.switch_page(f"ui/pages/{other}.py").run()
-        easel.switch_page("ui/pages/stylize.py").run()
+        easel.switch_page(f"ui/page/pages/{other}.py").run()
+        easel.switch_page("ui/page/pages/stylize.py").run()
     easel.run()
     assert held(easel) == chosen
     reloaded = open_page("stylize", easel.query_params)

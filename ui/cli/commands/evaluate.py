@@ -1,0 +1,318 @@
+"""`evaluate`: how good recognition is, on photographs whose people are known."""
+
+import inspect
+import re
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from data.errors import ArgumentError
+from data.lfw import Layout
+from ui.settings import Settings
+
+from .. import output
+from ..destinations import check_picture, kept
+from ..embedding_options import Way, other_network
+from ..evaluation_tables import (
+    Measured,
+    ResultT,
+    draw_identification,
+    draw_verification,
+    print_identification,
+    print_measured,
+    print_verification,
+)
+from ..options import MAX_SEED, UNCHANGED, JsonOption, PlotOption, command
+from . import evaluate_style, evaluate_tails
+
+if TYPE_CHECKING:
+    from recognition.evaluation.consultation import Consulted
+    from recognition.evaluation.embeddings import Finder
+    from recognition.evaluation.impostor_tail import ImpostorTail
+    from recognition.evaluation.verification import LfwResult
+
+
+app = typer.Typer()
+_group = typer.Typer(help="Measure how good recognition is, and how good painted pictures are.")
+app.add_typer(_group, name="evaluate")
+_group.add_typer(evaluate_style.app)
+_group.add_typer(evaluate_tails.app)
+
+WAY = tuple(inspect.signature(Way).parameters.values())
+
+CompareOption = Annotated[
+    str | None,
+    typer.Option(
+        "--compare",
+        metavar="NAME|FILE",
+        help="Another model, or other weights, to measure too, and the difference.",
+    ),
+]
+
+
+@command(
+    _group,
+    "lfw",
+    example="likeness evaluate lfw --images lfw --pairs pairs.txt --folds 1-8",
+    fields=WAY,
+    became=UNCHANGED,
+)
+def lfw(
+    settings: Settings,
+    images: Annotated[
+        Path, typer.Option("--images", metavar="DIR", help="Holds <Name>/<Name>_0001.jpg.")
+    ],
+    pairs: Annotated[
+        Path, typer.Option("--pairs", metavar="FILE", help="Pairs in LFW's own format.")
+    ],
+    folds: Annotated[
+        str | None, typer.Option("--folds", metavar="N", help="Folds to use: 9, 1-8 or 1,3,5.")
+    ] = None,
+    layout: Annotated[
+        Layout,
+        typer.Option(
+            "--layout",
+            help="What the photographs' numbers mean: lfw nothing; cfp, 1 to 10 frontal and 11 to "
+            "14 profile, which are told apart.",
+        ),
+    ] = Layout.LFW,
+    compare: CompareOption = None,
+    false_accept_cost: Annotated[
+        float,
+        typer.Option(
+            "--false-accept-cost",
+            metavar="W",
+            min=0,
+            max=1e6,
+            help="Of a false accept in the weighted error, where a false reject costs 1.",
+        ),
+    ] = 10.0,
+    plot: PlotOption = None,
+    as_json: JsonOption = False,
+    **fields: Any,
+) -> int:
+    """Verify the pairs of Labeled Faces in the Wild, of CFP, or of a list in their format.
+
+    Each fold is decided with the threshold that the other folds choose. Of several faces the one
+    nearest the photograph's centre counts; a pair with a face that was not found is an error. In
+    brackets are 95 % intervals, for other people than these.
+    """
+    from data.lfw import read_lfw_pairs
+    from recognition.evaluation.consultation import consult_lfw_folder
+    from recognition.evaluation.verification import check_cost, evaluate_lfw_folder
+
+    way = _checked(fields, plot, inputs=[pairs])
+    check_cost(false_accept_cost)
+    protocol = read_lfw_pairs(pairs)
+    numbers: Sequence[int] = range(1, len(protocol.folds) + 1)
+    if folds is not None:
+        numbers = _numbers(folds)
+        protocol = protocol.select(numbers)
+    tested = {name for name, _ in protocol.photographs()}
+
+    def alone(find: "Finder") -> "LfwResult":
+        with output.progress_bar("embedding") as progress:
+            return evaluate_lfw_folder(
+                protocol,
+                images,
+                find,
+                false_accept_cost=false_accept_cost,
+                layout=layout,
+                progress=progress,
+            )
+
+    def consulting(finders: "Sequence[Finder]") -> "Consulted[LfwResult]":
+        with output.progress_bar("embedding") as progress:
+            return consult_lfw_folder(
+                protocol,
+                images,
+                finders,
+                confusable=way.confusable,
+                false_accept_cost=false_accept_cost,
+                layout=layout,
+                progress=progress,
+            )
+
+    measured = _measure(settings, way, compare, tested, alone, consulting)
+    code = _show(measured, lambda result: print_verification(result, numbers), as_json=as_json)
+    return code | _drawn(plot, settings, lambda path: draw_verification(measured, path))
+
+
+@command(
+    _group,
+    "identify",
+    example="likeness evaluate identify --gallery enrolled --probes others",
+    fields=WAY,
+    became=UNCHANGED,
+)
+def identify(
+    settings: Settings,
+    gallery: Annotated[
+        Path | None,
+        typer.Option("--gallery", metavar="DIR", help="Who is enrolled: a folder for each person."),
+    ] = None,
+    probes: Annotated[
+        Path | None,
+        typer.Option("--probes", metavar="DIR", help="Who is searched for, strangers among them."),
+    ] = None,
+    people: Annotated[
+        Path | None,
+        typer.Option("--people", metavar="DIR", help="Everybody, to draw by lot who is enrolled."),
+    ] = None,
+    identities: Annotated[
+        Path | None,
+        typer.Option("--identities", metavar="FILE", help="Whom of --people to use, one a line."),
+    ] = None,
+    leave_out: Annotated[
+        Path | None,
+        typer.Option("--leave-out", metavar="FILE", help="Whom of them not to use, one a line."),
+    ] = None,
+    enrol: Annotated[
+        int | None,
+        typer.Option(
+            "--enrol",
+            metavar="N",
+            min=1,
+            max=1_000_000,
+            help="How many of --people are enrolled in each draw.",
+        ),
+    ] = None,
+    templates: Annotated[
+        int,
+        typer.Option(
+            "--templates",
+            metavar="M",
+            min=1,
+            max=1_000_000,
+            help="By how many photographs each of these.",
+        ),
+    ] = 1,
+    draws: Annotated[
+        int, typer.Option("--draws", metavar="N", min=1, max=100_000, help="How often to draw.")
+    ] = 200,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Of the draws.")
+    ] = 0,
+    compare: CompareOption = None,
+    plot: PlotOption = None,
+    as_json: JsonOption = False,
+    **fields: Any,
+) -> int:
+    """Search for people, and for strangers, among those enrolled.
+
+    Give --gallery and --probes; or --people, of whom half are drawn to be enrolled with their
+    first photograph, again and again, or --enrol of all of them. Where the weights say how alike
+    strangers are, the thresholds that `identify` would derive from it are tried as well.
+    """
+    from recognition.evaluation import consultation, identification
+    from recognition.evaluation.searches import people_to_draw_from, two_folders
+
+    way = _checked(fields, plot, inputs=[identities] if identities else [])
+    if people is not None and gallery is None and probes is None:
+        folders = [people_to_draw_from(people, identities, leave_out)]
+        lots: dict[str, Any] = {"listing": identities, "draws": draws, "seed": seed}
+        alone = partial(
+            identification.evaluate_people_folder,
+            people,
+            **lots,
+            leave_out=leave_out,
+            enrol=enrol,
+            templates=templates,
+            tail=_tail(settings, way),
+        )
+        consulting = partial(consultation.consult_people_folder, people, **lots)
+    elif people is None and gallery is not None and probes is not None and identities is None:
+        folders = two_folders(gallery, probes)
+        alone = partial(
+            identification.evaluate_two_folders, gallery, probes, tail=_tail(settings, way)
+        )
+        consulting = partial(consultation.consult_two_folders, gallery, probes)
+    else:
+        raise ArgumentError("give either --gallery and --probes, or --people")
+    tested = {person.name for folder in folders for person in folder}
+    with output.progress_bar("embedding") as progress:
+        measured = _measure(
+            settings,
+            way,
+            compare,
+            tested,
+            partial(alone, progress=progress),
+            partial(consulting, confusable=way.confusable, progress=progress),
+        )
+    code = _show(measured, print_identification, as_json=as_json)
+    return code | _drawn(plot, settings, lambda path: draw_identification(measured, path))
+
+
+def _tail(settings: Settings, way: Way) -> "ImpostorTail | None":
+    """What the weights say of strangers, where the photographs are embedded as it was measured."""
+    from recognition.tail_cards import find_tail
+
+    embedder = settings.face_embedder(mirror=way.mirror, crops=way.crops)
+    if not embedder.is_as_measured or way.ensemble or way.grey or way.whiten:
+        return None
+    return find_tail(embedder.weights_digest, embedder.tail, home=settings.home)
+
+
+def _numbers(text: str) -> list[int]:
+    """The numbers that `9`, `1-8` or `1,3,5` means."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        found = re.fullmatch(r"\s*(\d{1,4})\s*(?:-\s*(\d{1,4})\s*)?", part)
+        if not found:
+            raise ArgumentError(f"folds are {text!r}: give numbers such as 9, 1-8 or 1,3,5")
+        numbers += range(int(found[1]), int(found[2] or found[1]) + 1)
+    return numbers
+
+
+def _checked(fields: dict[str, Any], plot: Path | None, *, inputs: Sequence[Path]) -> Way:
+    """The way that the options ask for, refused before any work where it cannot be gone."""
+    way = Way(**fields)
+    way.check()
+    if plot is not None:
+        from data.plotting import PLOT_SUFFIXES
+
+        check_picture(plot, inputs=inputs, suffixes=PLOT_SUFFIXES)
+    return way
+
+
+def _measure(
+    settings: Settings,
+    way: Way,
+    compare: str | None,
+    tested: Collection[str],
+    alone: "Callable[[Finder], ResultT]",
+    consulting: "Callable[[Sequence[Finder]], Consulted[ResultT]]",
+) -> "Measured[ResultT]":
+    """Measure what the settings ask for, and the weights to compare it with."""
+    find, *specialists = way.finders(settings, tested=tested)
+    other = None  # found before the first ones are measured, so that a wrong path is told at once
+    if compare is not None:
+        other = way.finder(other_network(settings, compare), tested=tested)
+    consulted = consulting([find, *specialists]) if specialists else None
+    first = alone(find) if consulted is None else consulted.result
+    second = None if other is None else alone(other)
+    return Measured(first=first, consulted=consulted, second=second)
+
+
+def _drawn(plot: Path | None, settings: Settings, draw: "Callable[[Path], None]") -> int:
+    """Draw what was measured, if that is wanted; the exit code."""
+    misplaced = None if plot is None else kept(plot, settings.home, draw)[1]
+    if misplaced is not None:
+        output.print_error(misplaced)
+    return 0 if misplaced is None else 1
+
+
+def _show(
+    measured: "Measured[ResultT]", print_one: "Callable[[ResultT], None]", *, as_json: bool
+) -> int:
+    """Print everything that was measured; the exit code."""
+    if as_json:
+        output.print_json(measured.to_json())
+    else:
+        print_measured(measured, print_one)
+    for image in measured.first.unreadable:
+        output.print_failure(image.image, image.error)
+    return 1 if measured.first.unreadable else 0

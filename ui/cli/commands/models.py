@@ -1,0 +1,217 @@
+"""`models`: the networks there are, and their weights."""
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from data.errors import ArgumentError
+from ui.settings import Settings
+
+from ... import wording
+from .. import output
+from ..options import UNCHANGED, JsonLinesOption, JsonOption, command
+
+if TYPE_CHECKING:
+    from backbones.catalogue import BackboneDescription
+    from backbones.profile import LayerProfile, Profile
+    from backbones.spec import WeightsSource
+
+
+app = typer.Typer()
+_group = typer.Typer(help="See the networks, and fetch their weights.")
+app.add_typer(_group, name="models")
+
+_GRADIENT_SIDE = 112
+"""Of the images by which gradients are measured, px, unless another size is asked for."""
+
+
+@command(_group, "list", example="likeness models list --json", became=UNCHANGED)
+def list_models(settings: Settings, as_json: JsonOption = False) -> int:
+    """List the networks: parameters, taps, and where their weights are."""
+    from backbones.catalogue import describe
+    from backbones.registry import available
+
+    models = [describe(name, settings.home) for name in available()]
+    if as_json:
+        output.print_json([_as_json(model) for model in models])
+        return 0
+    columns = ("name", "parameters", "taps", "weights", "their licence", "summary")
+    output.print_table(columns, [_row(model) for model in models])
+    return 0
+
+
+@command(_group, "info", example="likeness models info resnet50 --input 112", became=UNCHANGED)
+def info(
+    settings: Settings,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="One of `likeness models list`.")],
+    input_size: Annotated[
+        str | None,
+        typer.Option(
+            "--input", metavar="SIDE", help="Side of the image, px, or HEIGHTxWIDTH; else its own."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Describe a network: costs, memory, and what each layer sees and learns from."""
+    from backbones.catalogue import describe
+    from backbones.profile import gradients_of, profile
+
+    model = describe(name, settings.home)
+    found = profile(name, _size(input_size))
+    # Those that average over the image are as quickly judged by a smaller one.
+    size = found.input_size
+    if found.spec.embedding_size is None and input_size is None:
+        size = (min(size[0], _GRADIENT_SIDE), min(size[1], _GRADIENT_SIDE))
+    gradients = gradients_of(name, size)
+    if as_json:
+        output.print_json(_info_as_json(model, found, gradients))
+        return 0
+    for line in _info_lines(model, found):
+        output.print_line(line)
+    columns = ("tap", "shape", "stride", "receptive field", "parameters", "MACs", "gradient")
+    output.print_table(columns, [_layer_row(layer, gradients) for layer in found.layers])
+    return 0
+
+
+@command(_group, "download", example="likeness models download inception_resnet_v1 --yes")
+def download(
+    settings: Settings,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="One of `likeness models list`.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Agree to size and licence unasked.")] = False,
+    json_lines: JsonLinesOption = False,
+) -> int:
+    """Fetch the weights that a publisher offers for a network, after asking."""
+    from backbones.registry import spec_of
+    from backbones.weights import download_weights
+
+    sources = spec_of(name).weights
+    if not sources:
+        raise ArgumentError(f"nobody offers weights for {name}: train some, or give --weights FILE")
+    _ask(name, sources[0], agreed=yes)
+    bar = output.progress_bar(f"fetching {name}", of_bytes=True, shown=not json_lines)
+    with bar as advance:
+        progress = output.progress_lines() if json_lines else advance
+        weights = download_weights(name, home=settings.home, progress=progress)
+    if sources[0].short_digest:
+        output.print_note(f"what came has the sha256 {weights.metadata['source_sha256']}")
+    if not json_lines:
+        output.print_line(f"{name}: {weights.path}")
+    return 0
+
+
+def _ask(name: str, source: "WeightsSource", *, agreed: bool) -> None:
+    """Say what would be fetched under which terms, and stop unless the user agrees."""
+    terms = output.one_line(
+        f"{name}: {wording.megabytes(source.size)} from {source.url}, trained on "
+        f"{source.trained_on}; licence: {source.licence}"
+    )
+    if source.short_digest:
+        terms = f"{terms}. {output.one_line(source.short_digest).rstrip('.')}"
+    if not agreed and not sys.stdin.isatty():
+        raise ArgumentError(f"{terms}: agree with --yes")
+    print(terms, file=sys.stderr)
+    if not agreed:
+        typer.confirm("Fetch it?", abort=True, err=True)
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """(H, W) from `112` or `112x96`.
+
+    Raises:
+        ArgumentError: It is neither.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"([1-9]\d{0,3})(?:[x×]([1-9]\d{0,3}))?", text.strip())
+    if not found:
+        raise ArgumentError(
+            f"--input {output.one_line(text)}: expected a side in pixels such as 112, or "
+            "HEIGHTxWIDTH such as 112x96"
+        )
+    return int(found[1]), int(found[2] or found[1])
+
+
+def _info_lines(model: "BackboneDescription", found: "Profile") -> Iterator[str]:
+    """What is said of a network as a whole, for people."""
+    spec, (height, width) = model.spec, found.input_size
+    place = str(model.weights.path) if model.weights else model.problem or "none at hand"
+    yield f"{spec.name}: {spec.summary}"
+    yield f"paper: {spec.paper}"
+    yield f"licence: {spec.licence}; weights: {_licence(model) or 'no terms stated'}"
+    yield f"weights: {place}"
+    yield f"input: {height}x{width}, faces aligned: {spec.alignment}"
+    yield f"embedding: {found.spec.dimension} numbers"
+    yield f"parameters: {found.parameters:,}"
+    yield f"multiply-accumulates: {found.multiply_accumulates:,}"
+    yield f"peak memory of feature maps: {wording.megabytes(found.peak_bytes)}"
+
+
+def _layer_row(layer: "LayerProfile", gradients: Mapping[str, float]) -> tuple[str, ...]:
+    """One tap for people."""
+    channels, height, width = layer.shape
+    field = "whole image" if layer.receptive_field is None else str(layer.receptive_field)
+    return (
+        layer.name,
+        f"{channels}x{height}x{width}",
+        str(layer.stride),
+        field,
+        f"{layer.parameters:,}",
+        f"{layer.multiply_accumulates:,}",
+        f"{gradients[layer.name]:.2e}",
+    )
+
+
+def _info_as_json(
+    model: "BackboneDescription", found: "Profile", gradients: Mapping[str, float]
+) -> dict[str, Any]:
+    """One network in depth, for a program."""
+    layers = [asdict(layer) | {"gradient_norm": gradients[layer.name]} for layer in found.layers]
+    return _as_json(model) | {
+        "input_size": found.input_size,
+        "multiply_accumulates": found.multiply_accumulates,
+        "peak_bytes": found.peak_bytes,
+        "layers": layers,
+    }
+
+
+def _as_json(model: "BackboneDescription") -> dict[str, Any]:
+    """One network for a program."""
+    spec = model.spec
+    return {
+        "name": spec.name,
+        "summary": spec.summary,
+        "parameters": model.parameters,
+        "input_size": spec.input_size,
+        "embedding_size": spec.dimension,
+        "alignment": spec.alignment,
+        "taps": [asdict(tap) | {"least": tap.least_side} for tap in spec.taps],
+        "content_taps": spec.content_taps,
+        "style_taps": spec.style_taps,
+        "weights": str(model.weights.path) if model.weights else None,
+        "problem": model.problem,
+        "expected_at": str(model.expected_at),
+        "downloads": [asdict(source) for source in spec.weights],
+        "paper": spec.paper,
+        "licence": spec.licence,
+        "weights_licence": _licence(model),
+    }
+
+
+def _row(model: "BackboneDescription") -> tuple[str, ...]:
+    """One network for people."""
+    spec = model.spec
+    offer = f"to download, {wording.megabytes(spec.weights[0].size)}" if spec.weights else "none"
+    place = str(model.weights.path) if model.weights else model.problem or offer
+    licence = _licence(model) or "not stated"
+    return spec.name, f"{model.parameters:,}", str(len(spec.taps)), place, licence, spec.summary
+
+
+def _licence(model: "BackboneDescription") -> str | None:
+    """The terms of the weights that are here, or else of those to download; None: not stated."""
+    if model.weights is not None:
+        return model.weights.metadata.get("licence")
+    return model.spec.weights[0].licence if model.spec.weights else None

@@ -1,0 +1,179 @@
+"""The options of `train` and `tune`, and the run that they ask for."""
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from data.errors import ArgumentError
+from recognition.learning.choices import (
+    LossName,
+    Metric,
+    OptimizerName,
+    Precision,
+    ScheduleName,
+)
+from ui.settings import Settings
+
+from ... import wording
+from ..destinations import check_folder
+from ..options import MAX_SEED, MOST_EPOCHS
+
+if TYPE_CHECKING:
+    from recognition.learning.config import TrainingConfig
+    from recognition.learning.reports import Progress
+
+
+RecipeArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="RECIPE", help="A TOML file of settings; options win over it."),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Folder with a folder for each person."),
+]
+EpochsOption = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, max=MOST_EPOCHS, help="How often to go through the data."),
+]
+SeedOption = Annotated[
+    int | None, typer.Option(metavar="N", min=0, max=MAX_SEED, help="Of everything random.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Any key of a recipe, such as optimizer.rate=0.01."
+    ),
+]
+CorruptOption = Annotated[
+    bool, typer.Option("--allow-corrupt", help="Go on where over a fifth cannot be read.")
+]
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="RUN", help="Folder of the run; an unfinished one goes on."),
+]
+LossOption = Annotated[LossName | None, typer.Option(help="What the embedding is trained for.")]
+TeacherOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Weights whose embeddings the distillation aims at."),
+]
+InitOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Weights to begin with, or the backbone's name; else random ones."
+    ),
+]
+CheckGradientOption = Annotated[
+    bool,
+    typer.Option(
+        "--check-gradient",
+        help="Compare the gradient of one batch with two-sided differences, and train nothing.",
+    ),
+]
+FreezeOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=0,
+        max=MOST_EPOCHS,
+        help="With --init: let one stage more learn every N epochs, the head first.",
+    ),
+]
+RateOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X", min=0, max=100, help="Largest learning rate; else the optimizer's own."
+    ),
+]
+OptimizerOption = Annotated[
+    OptimizerName | None, typer.Option(help="How a gradient becomes a step.")
+]
+ScheduleOption = Annotated[ScheduleName | None, typer.Option(help="How the learning rate changes.")]
+WarmupOption = Annotated[
+    float | None,
+    typer.Option(metavar="X", min=0, max=1, help="Share of the run in which the rate climbs."),
+]
+PrecisionOption = Annotated[Precision | None, typer.Option(help="Of the forward pass.")]
+MetricOption = Annotated[Metric | None, typer.Option(help="What is best, on people kept out.")]
+PatienceOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=1, max=MOST_EPOCHS, help="Epochs without a better metric to wait."
+    ),
+]
+
+
+def configured(
+    settings: Settings,
+    recipe: Path | None,
+    flags: Mapping[str, object],
+    keys: Sequence[str],
+    *,
+    allow_corrupt: bool,
+) -> "TrainingConfig":
+    """The run that recipe, environment and options ask for, its folder writable."""
+    if settings.weights is not None:
+        raise ArgumentError("--weights has no use here: --init FILE gives weights to begin with")
+    from recognition.learning.recipe import configure
+
+    config = configure(
+        recipe,
+        environment=os.environ,
+        settings=keys,
+        backbone=settings.model,
+        device=settings.device and str(settings.device),
+        **flags,
+    )
+    data = config.data
+    if allow_corrupt:
+        data = replace(data, allow_corrupt=True)
+    if settings.home is not None and data.cache is None:
+        data = replace(data, cache=settings.home.absolute() / "aligned")
+    check_folder(config.out)
+    return replace(config, data=data)
+
+
+def command_line(
+    name: str,
+    settings: Settings,
+    recipe: Path | None,
+    flags: Mapping[str, object],
+    keys: Sequence[str],
+) -> str:
+    """What the weights will say about their making: paths by their last name alone."""
+    from recognition.learning.recipe import PREFIX
+
+    words = [
+        f"{variable}={_last_name(text)}"
+        for variable, text in sorted(os.environ.items())
+        if variable.startswith(PREFIX) and text
+    ]
+    words += ["likeness", name, *([recipe.name] if recipe else [])]
+    shared = {"backbone": settings.model, "device": settings.device}
+    for option, value in {**flags, **shared}.items():
+        if value is not None:
+            words += [f"--{option}", value.name if isinstance(value, Path) else str(value)]
+    for setting in keys:
+        key, _, text = setting.partition("=")
+        words += ["--set", f"{key}={_last_name(text)}"]
+    return shlex.join(words)
+
+
+def _last_name(text: str) -> str:
+    """A value that may be a path, without the folders above it."""
+    bare = text.strip("\"'")
+    return Path(bare).name if Path(bare).is_absolute() or ".." in Path(bare).parts else text
+
+
+def note(now: "Progress") -> str:
+    """Speed and time left of the whole run, where they are known."""
+    parts = []
+    if now.images_per_second is not None:
+        parts.append(f"{now.images_per_second:.0f} photographs/s")
+    if now.seconds_left is not None:
+        parts.append(f"{wording.clock(now.seconds_left)} to the end")
+    return ", ".join(parts)

@@ -1,0 +1,20 @@
+"""The Streamlit page, and the server that only its owner reaches.
+
+server            Streamlit's application, told everything and told by nobody
+gate              access: printed address, cookie, Host, Origin, content policy
+limits            connections, uploaded bytes, searches a minute
+resources         what all sessions share: settings, service, list of networks
+preloading        imports that take seconds, in a thread
+session           what one session remembers between two runs
+unlocking         the passphrase of an encrypted gallery, asked for once
+components        refusals, pictures with face boxes, cards
+browser           what runs in the browser: HTML, CSS, JavaScript
+fields            pictures by upload or camera, thresholds
+style_fields      fields of a picture that is to be painted
+preset_gallery    presets as small pictures
+face_dialog       who a face is: enrol it, or take a wrong name from it
+person_dialog     one person: name, groups, merging, deleting
+enrolment_report  what became of the photographs of an enrolment
+corrections       undo, photographs and look-alikes on the People page
+pages             one file a page
+"""

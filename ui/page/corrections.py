@@ -1,0 +1,189 @@
+"""Parts of the People page that set right what was enrolled: undo, photographs, look-alikes."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from recognition.results import LookAlikes, Operation, PersonSummary, PhotographSummary
+from recognition.service import RecognitionService
+
+from .. import wording
+from ..audience import serves_others
+from . import components, fields, resources, session
+from .limits import MOST_A_MINUTE
+
+_PHOTOGRAPHS = 24  # at once
+_WIDTH = 96  # px of a face
+_ALIKE_WIDTH = 64  # px of a face that is like another one
+_PAIRS = 20  # at once
+
+
+def undo_bar(service: RecognitionService) -> None:
+    """What was done last, and a button that takes it back; nothing where nothing was."""
+    operations = service.people.operations()
+    if not operations:
+        return
+    with st.container(horizontal=True, border=True, vertical_alignment="center"):
+        st.markdown(f"Done last: {wording.literal(operations[0].what)}")
+        # By its number: what somebody did since in another window is not taken back unseen.
+        st.button(
+            "Undo",
+            icon=":material/undo:",
+            key=f"undo-{operations[0].number}",
+            on_click=components.action(partial(service.people.edit.undo, operations[0].number)),
+        )
+
+
+def photographs(service: RecognitionService, people: Sequence[PersonSummary]) -> None:
+    """Show somebody's photographs, and let some of them be given to another person."""
+    with st.expander("Photographs", icon=":material/photo_library:"):
+        who = fields.somebody("Whose", people, key="whose")
+        if who is None:
+            return
+        own = service.people.photographs(who)
+        with st.container(horizontal=True, gap="medium"):
+            for photograph in session.first_of(own, key="photographs", size=_PHOTOGRAPHS):
+                _photograph(service, who, photograph)
+        session.more_button(own, key="photographs", size=_PHOTOGRAPHS)
+        if not serves_others():
+            st.caption(
+                "“Closest” is the similarity to the most similar of the others: a low one may be "
+                "somebody else’s photograph, one of 0.99 is almost the same picture."
+            )
+        if len(own) > 1:
+            _hand_over(service, who, own, people)
+
+
+def _photograph(service: RecognitionService, who: int, photograph: PhotographSummary) -> None:
+    with st.container(width=_WIDTH, gap="xxsmall"):
+        if thumbnail := service.people.thumbnail(who, photograph.number):
+            st.image(thumbnail, alt=f"Photograph {photograph.number}", width=_WIDTH)
+        closest = None if serves_others() else photograph.cosine_similarity
+        number = f"No. {photograph.number}"
+        st.caption(number if closest is None else f"{number}, closest {wording.number(closest)}")
+        st.caption(wording.literal(wording.quality_words(photograph.quality)))
+
+
+def _hand_over(
+    service: RecognitionService,
+    who: int,
+    own: Sequence[PhotographSummary],
+    people: Sequence[PersonSummary],
+) -> None:
+    """Give chosen photographs to somebody enrolled, or to somebody new."""
+    chosen = st.multiselect(
+        "These numbers", [photograph.number for photograph in own], key=f"numbers-{who}"
+    )
+    left, right = st.columns(2)
+    with left:
+        to = fields.somebody("belong to", people, besides=who, key=f"to-{who}")
+    new = right.text_input("or to somebody new", key=f"new-{who}", placeholder="a new name")
+    st.button(
+        "Give them",
+        key=f"give-{who}",
+        disabled=not chosen or (to is None and not new.strip()),
+        on_click=components.action(
+            partial(service.people.edit.split, who, chosen, new)
+            if new.strip() or to is None
+            else partial(service.people.edit.move, who, chosen, to)
+        ),
+    )
+
+
+def look_alikes(service: RecognitionService, people: Sequence[PersonSummary]) -> None:
+    """On request, compare everybody with everybody, once, and show who is alike."""
+    with st.expander("Who looks alike?", icon=":material/group_search:"):
+        st.caption(
+            "People who look alike are easily mistaken. One person under two names is made one by "
+            "“Merge into”, under “Change”."
+        )
+        found: dict[str, Any] = st.session_state.setdefault("alike", {"of": None, "pairs": []})
+        if st.button("Compare everybody", key="compare-everybody"):
+            with components.refusals_shown():
+                _compare(service, people, found)
+        if found["of"] != _state(service, people):
+            return
+        pairs: list[LookAlikes] = found["pairs"]
+        if not pairs:
+            st.success(
+                "Nobody is so alike that it would not be by chance.", icon=":material/check:"
+            )
+        for pair in pairs[:_PAIRS]:
+            _pair(service, pair)
+        if len(pairs) > _PAIRS:
+            st.caption(f"{len(pairs) - _PAIRS} more: likeness people check lists all.")
+
+
+def _compare(
+    service: RecognitionService, people: Sequence[PersonSummary], found: dict[str, Any]
+) -> None:
+    """Compare everybody with everybody, and put down what was found.
+
+    Raises:
+        AppError: The service refuses, or too much was compared in the last minute.
+    """
+    found["of"] = None
+    # Everybody is searched for; of what may be compared in a minute that takes half at most.
+    resources.allow_search(min(len(people), MOST_A_MINUTE // 2))
+    with components.at_work("Comparing"):
+        found["pairs"] = _told(service.thresholds.look_alikes())
+    found["of"] = _state(service, people)
+    resources.note_search(
+        service, (who for one in found["pairs"] for who in (one.person_id, one.other_id))
+    )
+
+
+def _told(pairs: Sequence[LookAlikes]) -> list[LookAlikes]:
+    """Those who are alike, the most alike first; to others than the owner by name."""
+    if serves_others():
+        return sorted(pairs, key=lambda pair: (pair.person, pair.other))
+    return list(pairs)
+
+
+def _state(
+    service: RecognitionService, people: Sequence[PersonSummary]
+) -> tuple[tuple[PersonSummary, ...], tuple[Operation, ...]]:
+    """What a comparison of everybody holds for."""
+    return tuple(people), service.people.operations()[:1]
+
+
+def _pair(service: RecognitionService, pair: LookAlikes) -> None:
+    """Their two faces that are most alike, how alike, and a button that says that they are two."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        both = pair.person_id, pair.other_id
+        names = pair.person, pair.other
+        shown = (None, None) if serves_others() else pair.photographs
+        for who, name, photograph in zip(both, names, shown, strict=True):
+            if thumbnail := service.people.thumbnail(who, photograph):
+                st.image(thumbnail, alt=wording.shorten(name), width=_ALIKE_WIDTH)
+        with st.container(width="stretch", gap=None):
+            st.markdown(f"{wording.plain(pair.person)} and {wording.plain(pair.other)}")
+            st.caption(_how_alike(pair))
+        st.button(
+            "They are two people",
+            key="apart-{}-{}".format(*both),
+            on_click=components.action(partial(_tell_apart, service, pair)),
+        )
+
+
+def _how_alike(pair: LookAlikes) -> str:
+    """How alike two people are; to others than the owner the verdict alone."""
+    verdict = wording.verdict(pair)
+    if serves_others():
+        return wording.capital(f"{verdict}.")
+    return (
+        f"{wording.number(pair.cosine_similarity)}, {verdict}: "
+        f"{100 * pair.share:.0f} % of their pairs of photographs reach the threshold"
+    )
+
+
+def _tell_apart(service: RecognitionService, pair: LookAlikes) -> None:
+    """Remember that two people are two; the list of others who are alike stays open."""
+    service.people.edit.tell_apart(pair.person_id, pair.other_id)
+    found = st.session_state["alike"]
+    people, _ = found["of"]
+    found["of"] = _state(service, people)
+    both = pair.person_id, pair.other_id
+    found["pairs"] = [one for one in found["pairs"] if (one.person_id, one.other_id) != both]

@@ -1,0 +1,94 @@
+"""Loading what takes seconds in a thread of its own, while the page can be used.
+
+Libraries above all. Two sessions that begin to import torchvision at the same moment may each hold
+a module that the other waits for: Python then raises an exception in one of them. So no session
+imports anything of that size: it waits for the one thread that does.
+"""
+
+import atexit
+import gc
+import importlib
+import threading
+from collections.abc import Callable
+
+_LIBRARIES = (
+    "data.images",
+    "recognition.faces.pipeline",
+    "recognition.detection.mtcnn",
+    "recognition.faces.embedding",
+    "recognition.tail_cards",
+    "backbones.catalogue",
+    "style.presets.registry",
+    "ui.page.style_fields",
+    "ui.jobs.tasks",
+    "ui.portraits",
+)
+"""What brings torch, by the names of those of ours that do."""
+
+
+class Loading:
+    """Something that is being loaded.
+
+    Args:
+        load: Loads it, in a thread that is started here and ends with the process.
+    """
+
+    def __init__(self, load: Callable[[], object]) -> None:
+        self._load = load
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="loading", daemon=True)
+        self._thread.start()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until it is loaded, or for some time; whether it has come to its end."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def result(self) -> None:
+        """Wait until it is loaded.
+
+        Raises:
+            Exception: What the loading has raised.
+        """
+        self.wait()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            self._load()
+        except BaseException as error:
+            self._error = error
+
+
+_beginning = threading.Lock()
+_libraries: Loading | None = None
+
+
+def libraries(then: Callable[[], object] = lambda: None) -> Loading:
+    """The libraries that take seconds, whose import begins with the first call.
+
+    Args:
+        then: Called by the first call's thread after that; other callers do not wait for it.
+    """
+    global _libraries
+    with _beginning:
+        if _libraries is None:
+            imported = _libraries = Loading(_import)
+            Loading(lambda: (imported.wait(), then()))
+        return _libraries
+
+
+def _import() -> None:
+    for name in _LIBRARIES:
+        importlib.import_module(name)
+
+
+def freeze() -> None:
+    """Spare the collector what stays for good.
+
+    Streamlit collects after each run of a script, which takes 0.4 s with all the objects of torch.
+    """
+    gc.collect()
+    gc.freeze()
+    atexit.register(gc.unfreeze)  # libraries complain of what is left at the end
