@@ -28,7 +28,8 @@ SLOW_SERVICE = """
 import os, sys, time
 from recognition.photographs import Seen
 from recognition.results import Enrolled, Enrolment
-from ui import cli, resources
+from ui.cli import main
+from ui.page import resources
 
 class Service:
     def load(self):
@@ -47,7 +48,7 @@ class Service:
         return Enrolment(enrolled=(Enrolled(person=person, photographs=1),), skipped=())
 
 resources.recognition = Service
-sys.exit(cli.main(sys.argv[1:]))
+sys.exit(main.main(sys.argv[1:]))
 """
 
 

@@ -30,14 +30,16 @@ spec = importlib.util.spec_from_file_location("played", os.environ["PLAYED"])
 played = importlib.util.module_from_spec(spec)
 sys.modules["played"] = played
 spec.loader.exec_module(played)
-from ui import cli, orders, resources
+from ui.cli import main
+from ui.jobs import orders
+from ui.page import resources
 service = played.PlayedService(names=["Ann Example", "Bob Example"], faces=3, similarity=0.62)
 service.deleted = ["Cyd Example"]
 service.done = ["'Cyd Example' deleted"]
 service.groups = {"Ann Example": ("family",)}
 resources.recognition = lambda: service
 orders.likeness = lambda *_: [sys.executable, "-c", os.environ["PAINTER"]]
-sys.exit(cli.main(sys.argv[1:]))
+sys.exit(main.main(sys.argv[1:]))
 """
 PAINTER = """
 import json, shutil, sys, time

@@ -43,8 +43,8 @@ def looked_up(host, *rest, **options):
         with open(notes, "a") as file: file.write(f"{host}\\n")
     return lookup(host, *rest, **options)
 socket.getaddrinfo = looked_up
-from ui import cli
-sys.exit(cli.main(sys.argv[1:]))
+from ui.cli import main
+sys.exit(main.main(sys.argv[1:]))
 """
 
 
