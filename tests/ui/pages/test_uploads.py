@@ -49,7 +49,7 @@ def test_what_outlives_a_page_is_held_where_it_is_counted_and_nowhere_else(
         [(f"{number}.png", content, "image/png") for number, content in enumerate(contents)]
     ).run()
     for name in names:
-        page.switch_page(f"ui/pages/{name}.py").run()
+        page.switch_page(f"ui/page/pages/{name}.py").run()
         assert not page.exception
         assert kept(page) < 20_000  # two crops, and nothing as large as the pictures
         assert held(uploaded) == sum(map(len, contents))
@@ -65,14 +65,14 @@ def test_what_a_browser_takes_back_by_itself_is_gone_from_every_page(
     """A browser may ask for that at any time, so that it may upload again."""
     page = open_page("verify")
     page.file_uploader[0].upload("one.png", large(picture, "red"), "image/png").run()
-    page.switch_page("ui/pages/people.py").run()
+    page.switch_page("ui/page/pages/people.py").run()
     for _ in range(3):
         uploaded.remove_session_files(SESSION)
-        page.switch_page("ui/pages/verify.py").run()
+        page.switch_page("ui/page/pages/verify.py").run()
         assert not page.exception
         assert not [one for one in page.button if (one.key or "").startswith("take-away")]
         assert kept(page) < 20_000
-        page.switch_page("ui/pages/people.py").run()
+        page.switch_page("ui/page/pages/people.py").run()
 
 
 def test_one_picture_in_the_place_of_another_leaves_nothing_of_that(
@@ -80,8 +80,8 @@ def test_one_picture_in_the_place_of_another_leaves_nothing_of_that(
 ) -> None:
     page = open_page("stylize")
     page.file_uploader[0].upload("one.png", large(picture, "red"), "image/png").run()
-    page.switch_page("ui/pages/people.py").run()
-    page.switch_page("ui/pages/stylize.py").run()
+    page.switch_page("ui/page/pages/people.py").run()
+    page.switch_page("ui/page/pages/stylize.py").run()
     new = large(picture, "blue")
     page.file_uploader[0].upload("two.png", new, "image/png").run()
     assert held(uploaded) == len(new)
@@ -109,11 +109,11 @@ def test_a_session_remembers_so_many_values_and_those_used_last(home: Any) -> No
     def page() -> None:
         import streamlit as st
 
-        from ui import memory
+        from ui.page import session
 
         for number in range(500):
-            memory.remembered("often", 1, lambda: "often")
-            memory.remembered(f"slot {number}", number, lambda number=number: number)
+            session.remembered("often", 1, lambda: "often")
+            session.remembered(f"slot {number}", number, lambda number=number: number)
         st.text(str(len(st.session_state["memory"])))
         st.text("often" in st.session_state["memory"])
 

@@ -10,9 +10,9 @@ from streamlit.testing.v1 import AppTest
 
 from data.errors import GalleryError
 from recognition.results import Calibration, LookAlikes
-from ui import resources
 from ui.audience import BEHIND
-from ui.limits import MOST_A_MINUTE, Allowance
+from ui.page import resources
+from ui.page.limits import MOST_A_MINUTE, Allowance
 
 SIMILARITY, THRESHOLD = 0.6187, 0.2731
 OURS = (SIMILARITY, THRESHOLD, 0.281, 0.7049)
