@@ -1,5 +1,6 @@
 """Galleries backed up, exported, checked, and moved to another network."""
 
+import math
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -25,7 +26,7 @@ from .gallery.transfer.backup import Foreseen
 from .gallery.transfer.copies import Copied, copy_gallery
 from .gallery.transfer.replacement import Embedded, Succeeded, Succession, Waiting
 from .models import Choice, Engine, way_to_move
-from .results import Calibration, Use
+from .results import Calibration, Face, Use
 from .secrets import Ask, SecretFinder, Warn, secret_in_environment
 
 if TYPE_CHECKING:
@@ -372,11 +373,18 @@ class ReEmbedding:
         if model is None and weights is None:
             raise ArgumentError("name the network to move to: --model NAME, or --weights FILE")
         at_hand = {} if photographs is None else _by_digest(photographs)
-        choice = Choice(home=self._home, model=model, weights=weights, device=device)
+        before = self._succession.model
+        choice = Choice(
+            home=self._home,
+            model=model,
+            weights=weights,
+            device=device,
+            detector=before.detector.partition("/")[0],
+        )
         engine = Engine(choice, lambda: None)
-        new, before = engine.model, self._succession.model
+        new = engine.model
         self._succession.begin(new, "" if photographs is None else str(photographs.absolute()))
-        embedding = _Embedding(engine, at_hand)
+        embedding = _Embedding(engine, at_hand, finds_anew=new.detector != before.detector)
         total, rest = self._succession.counts()
         done = total - rest
         for waiting in self._succession.waiting(_AT_ONCE):
@@ -433,19 +441,22 @@ class _Embedding:
     Args:
         engine: With the new network.
         at_hand: Photographs by their SHA-256.
+        finds_anew: Whether the detector is another than the one whose landmarks were kept.
     """
 
-    def __init__(self, engine: Engine, at_hand: dict[str, Path]) -> None:
+    def __init__(self, engine: Engine, at_hand: dict[str, Path], *, finds_anew: bool) -> None:
         from .faces.pipeline import FacePipeline
 
         pipeline = engine.pipeline
         if not isinstance(pipeline, FacePipeline):
             raise ArgumentError("only a network of faces can embed what was kept")
         self._pipeline: FacePipeline = pipeline
-        self._engine, self._at_hand = engine, at_hand
+        self._engine, self._at_hand, self._finds_anew = engine, at_hand, finds_anew
 
     def expected(self, sides: Collection[int]) -> float | None:
         """The similarity to be expected of pictures of some sides, measured on other people's."""
+        if self._finds_anew:  # measured by the other detector's landmarks
+            return None
         wanted = [
             _MEASURED.get((side, alignment))
             for side in sides
@@ -492,6 +503,10 @@ class _Embedding:
                 image, face = read_picture(one.picture)
             except AppError:
                 continue
+            if self._finds_anew:
+                face = None if face is None else self._found_again(image, face)
+                if face is None:
+                    continue
             by_kind[image.width, face is None].append((one.template, image, face))
         found: dict[int, tuple[npt.NDArray[np.float32], int]] = {}
         for (side, is_bare), rows in by_kind.items():
@@ -502,6 +517,17 @@ class _Embedding:
                 continue
             found |= {row: (vector, side) for (row, *_), vector in zip(rows, vectors, strict=True)}
         return found
+
+    def _found_again(self, image: "Image", kept: Face) -> Face | None:
+        """The face of a kept picture as this detector sees it; None where it finds none there."""
+        [faces] = self._pipeline.detector.detect([image])
+
+        def distance(face: Face) -> float:
+            return math.dist(face.centre, kept.centre)
+
+        nearest = min(faces, key=distance, default=None)
+        reach = (kept.box[2] - kept.box[0]) / 2
+        return nearest if nearest is not None and distance(nearest) < reach else None
 
     def _vectors(
         self, images: "Sequence[Image]", faces: Sequence[object] | None

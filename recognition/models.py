@@ -55,6 +55,14 @@ class Pipeline(Protocol):
         """How many numbers an embedding has, D."""
 
     @property
+    def detector_id(self) -> str:
+        """Name and version of what finds faces; see `FaceDetector.identity`."""
+
+    @property
+    def alignment_id(self) -> str:
+        """Name and version of how faces are aligned; see `alignment_identity`."""
+
+    @property
     def threshold(self) -> float | None:
         """Cosine similarity from which on two faces are one person's; None: not known."""
 
@@ -161,6 +169,8 @@ class Engine:
             weights_digest=pipeline.weights_digest,
             dimension=pipeline.dimension,
             weights_path=None if self._weights_path is None else str(self._weights_path.absolute()),
+            detector=pipeline.detector_id,
+            alignment=pipeline.alignment_id,
         )
 
     @property
@@ -259,7 +269,10 @@ class Engine:
                 f"weights that were{place and ', instead of '}{place}"
             )
         self._weights_path = embedder.weights_path
-        return FacePipeline(self._face_detector(choice.detector), embedder)
+        detector = choice.detector
+        if detector is None and remembered is not None:
+            detector = remembered.detector.partition("/")[0]
+        return FacePipeline(self._face_detector(detector), embedder)
 
 
 def default_model(home: Path | None) -> str:

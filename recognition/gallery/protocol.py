@@ -29,7 +29,7 @@ from .storage.encryption import Keep
 from .storage.people import Who
 from .storage.records import Added, PersonRecord
 from .storage.snapshot import Roll
-from .templates import EmbeddingModel, Embeddings, Template
+from .templates import EmbeddingModel, Embeddings, Template, faces_of
 
 
 class Writer(Protocol):
@@ -64,12 +64,25 @@ class AnyGallery(ABC):
             adopt: Let a gallery without anybody take up the model.
 
         Raises:
-            GalleryError: The gallery holds another model's embeddings; the message names both.
+            GalleryError: The gallery holds embeddings of another model, or of faces that another
+                detector found or that were aligned otherwise; the message names both.
         """
-        if self.model == model or (adopt and self.adopt(model)):
+        own = self.model
+        if own.fits(model) or (adopt and self.adopt(model)):
             return
+        if own.is_same_network(model):
+
+            def told(one: EmbeddingModel) -> str:
+                return ", ".join(f"{what} {name}" for what, name in faces_of(one).items())
+
+            raise GalleryError(
+                f"the faces of the gallery {self} are of {told(own)}, and cannot be "
+                f"compared with those of {told(model)}: leave the choice of the detector to the "
+                "gallery, give another --home or --gallery, or embed everybody anew with "
+                f"`likeness gallery re-embed --model {own.model_id}`"
+            )
         raise GalleryError(
-            f"the gallery {self} was made with {self.model} and cannot be used with "
+            f"the gallery {self} was made with {own} and cannot be used with "
             f"{model}: leave the choice of model and weights to the gallery, give another --home "
             "or --gallery, or move it with `likeness gallery re-embed`"
         )

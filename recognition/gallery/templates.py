@@ -18,12 +18,18 @@ Ids = npt.NDArray[np.int64]
 SAME_FACE = 0.99
 """Cosine similarity from which on two faces of one photograph are one and the same."""
 
+FIRST_DETECTOR = "mtcnn/1"
+"""Name and version of what found the faces of galleries that do not say it: there was no other."""
+
+UNSAID_ALIGNMENT = ""
+"""The alignment of galleries that do not say it: what their weights ask for, as it was at first."""
+
 _NORM_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingModel:
-    """What made a gallery's embeddings; those of two models cannot be compared.
+    """What made a gallery's embeddings; those of two that do not fit cannot be compared.
 
     Attributes:
         model_id: The network's name.
@@ -31,15 +37,51 @@ class EmbeddingModel:
         dimension: How many numbers an embedding has, D.
         weights_path: Where the weights were last seen: a hint for finding them again, to be
             believed only when the digest agrees. Two models that differ in it alone are equal.
+        detector: Name and version of what found the faces, as `NAME/VERSION`.
+        alignment: The same of how they were aligned, several joined by `+`; `UNSAID_ALIGNMENT`
+            where nobody noted it.
     """
 
     model_id: str
     weights_digest: str
     dimension: int
     weights_path: str | None = field(default=None, compare=False)
+    detector: str = FIRST_DETECTOR
+    alignment: str = UNSAID_ALIGNMENT
 
     def __str__(self) -> str:
         return f"{self.model_id} (weights {self.weights_digest[:12]}, {self.dimension} numbers)"
+
+    @property
+    def is_first_of_its_weights(self) -> bool:
+        """Whether faces were found and aligned as they were before galleries said it."""
+        parts = self.alignment.split("+") if self.alignment else []
+        return self.detector == FIRST_DETECTOR and all(part.endswith("/1") for part in parts)
+
+    def is_same_network(self, other: "EmbeddingModel") -> bool:
+        """Whether another's embeddings come from the same weights of the same network."""
+        own, theirs = ((one.model_id, one.weights_digest, one.dimension) for one in (self, other))
+        return own == theirs
+
+    def fits(self, other: "EmbeddingModel") -> bool:
+        """Whether another's embeddings may be compared with these.
+
+        Weights ask for one alignment. So one that does not say its alignment fits whatever the same
+        weights ask for, as long as that is cut out as it was then.
+        """
+        if UNSAID_ALIGNMENT not in (self.alignment, other.alignment):
+            return self == other
+        return (
+            self.is_same_network(other)
+            and self.is_first_of_its_weights
+            and other.is_first_of_its_weights
+        )
+
+
+def faces_of(model: EmbeddingModel) -> dict[str, str]:
+    """What found the faces of a gallery and how they were aligned, as its facts tell it."""
+    alignment = model.alignment or "as its weights ask for"
+    return {"detector": model.detector, "alignment": alignment}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

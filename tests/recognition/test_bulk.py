@@ -38,6 +38,8 @@ class PixelPipeline:
 
     model_id = "pixels"
     weights_digest = "ab" * 32
+    detector_id = "mtcnn/1"
+    alignment_id = "five-point-112/1"
     dimension = 64
     threshold: float | None = 0.5
     tail: str | None = None

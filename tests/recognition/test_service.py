@@ -56,6 +56,8 @@ class StandInPipeline:
 
     model_id = "stand-in"
     weights_digest = "ab" * 32
+    detector_id = "mtcnn/1"
+    alignment_id = "five-point-112/1"
     dimension = D
     threshold: float | None = 0.5
     tail: str | None = step_tail(0.5).to_json()

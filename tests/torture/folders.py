@@ -30,6 +30,8 @@ class MadeUpFaces:
 
     model_id = "made-up"
     weights_digest = "ab" * 32
+    detector_id = "mtcnn/1"
+    alignment_id = "five-point-112/1"
     dimension = 32
     threshold = 0.5
     tail = None

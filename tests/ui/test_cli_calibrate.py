@@ -35,6 +35,8 @@ class SeededPipeline:
 
     model_id = "seeded"
     weights_digest = "c" * 64
+    detector_id = "mtcnn/1"
+    alignment_id = "five-point-112/1"
     dimension = D
     threshold = 0.95
     tail = step_tail(0.95).to_json()

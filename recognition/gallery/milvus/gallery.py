@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import fields
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +34,14 @@ from ..storage.people import Who, group_names, nobody_in
 from ..storage.records import BATCH, Added, Adding, PersonRecord, read_records
 from ..storage.schema import AUDIT_DAYS
 from ..storage.snapshot import Roll, Snapshot
-from ..templates import SAME_FACE, EmbeddingModel, Embeddings, Template, unit_vectors
+from ..templates import (
+    SAME_FACE,
+    EmbeddingModel,
+    Embeddings,
+    Template,
+    faces_of,
+    unit_vectors,
+)
 from .connection import (
     MOST_RESULTS,
     Collections,
@@ -339,9 +347,8 @@ class MilvusGallery(AnyGallery):
         """See `AnyGallery.model`."""
         [row] = self._collections.rows('kind == "gallery"')
         about = columns_of(row)
-        return EmbeddingModel(
-            about["model_id"], about["weights_digest"], about["dimension"], about["weights_path"]
-        )
+        known = {one.name for one in fields(EmbeddingModel)}
+        return EmbeddingModel(**{name: value for name, value in about.items() if name in known})
 
     @property
     def is_empty(self) -> bool:
@@ -427,7 +434,8 @@ class MilvusGallery(AnyGallery):
 
     def facts(self) -> dict[str, str | int]:
         """See `AnyGallery.facts`."""
-        return facts_in(self._collections) | {"erasure": self.lingers or ""}
+        about = facts_in(self._collections) | faces_of(self.model)
+        return about | {"erasure": self.lingers or ""}
 
     @property
     def _is_there(self) -> bool:

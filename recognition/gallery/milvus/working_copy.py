@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -273,10 +274,7 @@ def new_gallery(model: EmbeddingModel) -> StoredRow:
         "gallery_id": gallery_id,
         "origin_id": gallery_id,
         "created_at": clock.now().isoformat(timespec="seconds"),
-        "model_id": model.model_id,
-        "weights_digest": model.weights_digest,
-        "dimension": model.dimension,
-        "weights_path": model.weights_path,
+        **asdict(model),
     }
     return _stored("gallery", about)
 

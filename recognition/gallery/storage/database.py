@@ -290,14 +290,16 @@ class Database:
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_READONLY:
                 raise
+            version = self._version()
+            self._before(version)
             copy = in_memory(self._connection, ":memory:")
             self._connection.close()
-            self._connection = copy
+            self._connection, self._integrity = copy, Integrity(copy)
+            self._after(version)
             copy.execute("PRAGMA query_only = ON")
-            self._integrity = Integrity(copy)
 
     def _before(self, version: int) -> None:
-        """Within the transaction that brings it up: see that the rows are as they were written."""
+        """Before it is brought up: see that the rows are as they were written."""
         if version >= PROVED:
             self.lock.seal(self._connection)
             self._integrity.check(self.lock.key, is_proved=self.lock.is_proved)

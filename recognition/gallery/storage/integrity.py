@@ -13,7 +13,7 @@ from data.errors import AppError, GalleryError
 
 from ...results import Calibration, Use
 from ..names import kept_name
-from ..templates import from_blob
+from ..templates import faces_of, from_blob
 from .encryption import OPEN, derived, embedding_place, group_place, name_place
 from .snapshot import Snapshot
 
@@ -325,6 +325,7 @@ def facts_of(snapshot: Snapshot, folder: Path) -> dict[str, str | int]:
         "encrypted": "no" if snapshot.seal is OPEN else "yes",
         "created at": str(created_at),
         "schema": int(version),
+        **faces_of(snapshot.model),
         "crops": int(crops),
         "bytes": sum(path.stat().st_size for path in files),
     }

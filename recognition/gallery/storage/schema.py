@@ -4,7 +4,9 @@ What tells of a person is sealed (see `encryption`): as it is, or encrypted. It 
 mark: what is meant itself, or a keyed hash of it.
 """
 
-VERSION = 6
+from ..templates import FIRST_DETECTOR, UNSAID_ALIGNMENT
+
+VERSION = 7
 """Kept as `user_version`; a file with a larger one was written by a newer Likeness."""
 
 PROVED = 6
@@ -222,6 +224,10 @@ MIGRATIONS = {
         *_LASTING,
         _TRUST,
     ),
+    6: (
+        f"ALTER TABLE gallery ADD COLUMN detector TEXT NOT NULL DEFAULT '{FIRST_DETECTOR}'",
+        f"ALTER TABLE gallery ADD COLUMN alignment TEXT NOT NULL DEFAULT '{UNSAID_ALIGNMENT}'",
+    ),
 }
 """A version → the statements that make the next one of it."""
 
@@ -245,7 +251,10 @@ CREATE TABLE gallery (
     -- 1 from the moment someone is erased until no byte of them is left in any file.
     traces_remain INTEGER NOT NULL DEFAULT 0,
     -- Stays when a backup is restored, which `gallery_id` does not: whose ids these are.
-    origin_id TEXT NOT NULL DEFAULT ''
+    origin_id TEXT NOT NULL DEFAULT '',
+    -- What found the faces, and how they were aligned; see `EmbeddingModel`.
+    detector TEXT NOT NULL DEFAULT '{FIRST_DETECTOR}',
+    alignment TEXT NOT NULL DEFAULT '{UNSAID_ALIGNMENT}'
 ) STRICT;
 
 CREATE TABLE person (

@@ -54,6 +54,9 @@ from .people import (
 
 # One state of a gallery: every question that can be asked of it.
 
+MODEL_COLUMNS = ", ".join(one.name for one in fields(EmbeddingModel))
+"""What is kept of the model whose embeddings a gallery holds."""
+
 CALIBRATION_COLUMNS = tuple(one.name for one in fields(Calibration) if one.name != "doubt")
 """What is kept of a calibration."""
 
@@ -94,7 +97,7 @@ class Snapshot:
     def model(self) -> EmbeddingModel:
         """Whose embeddings these are."""
         if self._model is None:  # it stays the same within a transaction that looks
-            columns = self._gallery("model_id, weights_digest, dimension, weights_path")
+            columns = self._gallery(MODEL_COLUMNS)
             self._model = EmbeddingModel(*columns)
         return self._model
 

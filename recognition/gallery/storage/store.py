@@ -4,6 +4,7 @@ import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, astuple
 from pathlib import Path
 
 from data.errors import GalleryError
@@ -18,7 +19,7 @@ from .changes import Change, Editor, enrol, erase_people, overdue
 from .database import Database, create_database
 from .encryption import FindSecret, IsGiven, Keep, SealedConnection, WrappedKey, change_key
 from .people import Who, group_names, now, require_kept
-from .snapshot import CALIBRATION_COLUMNS, Snapshot
+from .snapshot import CALIBRATION_COLUMNS, MODEL_COLUMNS, Snapshot
 
 # Of which state an index on disk is, and whether that is one of the gallery's own past.
 #
@@ -97,10 +98,7 @@ class Store:
                 "gallery_id": gallery_id,
                 "origin_id": gallery_id,
                 "created_at": now(),
-                "model_id": model.model_id,
-                "weights_digest": model.weights_digest,
-                "dimension": model.dimension,
-                "weights_path": model.weights_path,
+                **asdict(model),
             },
         )
 
@@ -191,10 +189,10 @@ class Store:
         """
         with self._changing() as connection:
             adopted = connection.execute(
-                "UPDATE gallery SET model_id = ?, weights_digest = ?, dimension = ?,"
-                " weights_path = ? WHERE NOT EXISTS (SELECT 1 FROM template)"
+                f"UPDATE gallery SET ({MODEL_COLUMNS}) = (?, ?, ?, ?, ?, ?)"
+                " WHERE NOT EXISTS (SELECT 1 FROM template)"
                 " AND NOT EXISTS (SELECT 1 FROM exclusion)",
-                (model.model_id, model.weights_digest, model.dimension, model.weights_path),
+                astuple(model),
             )
             return adopted.rowcount > 0
 

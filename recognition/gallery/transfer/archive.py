@@ -26,7 +26,7 @@ from data.temporary import temporary_path
 
 from ...results import Calibration, Use
 from ..storage.integrity import is_sound
-from ..templates import EmbeddingModel
+from ..templates import FIRST_DETECTOR, UNSAID_ALIGNMENT, EmbeddingModel
 
 # The open format in which a gallery is handed on: a folder or a ZIP of four kinds of members.
 #
@@ -41,8 +41,9 @@ from ..templates import EmbeddingModel
 # Names are data and stand in people.jsonl alone; no member is called after anybody.
 
 FORMAT = "likeness-gallery"
-VERSION = 2
-"""A reader refuses a larger one. An export in which nobody is in a group is of version 1."""
+VERSION = 3
+"""A reader refuses a larger one. An export in which nobody is in a group is of version 1, one whose
+faces were found and aligned as at first of version 2."""
 
 MANIFEST, PEOPLE, EMBEDDINGS = "manifest.json", "people.jsonl", "embeddings.safetensors"
 
@@ -102,7 +103,7 @@ class Manifest:
             del one["doubt"]
         content = {
             "format": FORMAT,
-            "version": VERSION if self.groups else 1,
+            "version": self._version,
             "exported_at": exported_at,
             "model": model,
             "counts": {name: getattr(self, name) for name in (*_COUNTS, "groups")},
@@ -111,6 +112,13 @@ class Manifest:
             "members": {name: asdict(member) for name, member in self.members.items()},
         }
         return json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n"
+
+    @property
+    def _version(self) -> int:
+        """The oldest format that says all of this, so that an older Likeness reads what it can."""
+        if not self.model.is_first_of_its_weights:
+            return VERSION
+        return 2 if self.groups else 1
 
     @classmethod
     def from_json(cls, text: bytes) -> Self:
@@ -150,9 +158,16 @@ def _count(value: object) -> int:
 
 
 def _model(found: Mapping[str, Any]) -> EmbeddingModel:
-    model = EmbeddingModel(found["model_id"], found["weights_digest"], _count(found["dimension"]))
-    if not (isinstance(model.model_id, str) and isinstance(model.weights_digest, str)):
-        raise ValueError("the model has no name or no digest")
+    model = EmbeddingModel(
+        found["model_id"],
+        found["weights_digest"],
+        _count(found["dimension"]),
+        detector=found.get("detector", FIRST_DETECTOR),
+        alignment=found.get("alignment", UNSAID_ALIGNMENT),
+    )
+    texts = model.model_id, model.weights_digest, model.detector, model.alignment
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("the model has no name, no digest, no detector or no alignment")
     if not 1 <= model.dimension <= 65_536:
         raise ValueError(f"a dimension of {model.dimension}")
     return model

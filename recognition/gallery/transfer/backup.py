@@ -28,7 +28,7 @@ from ..storage.changes import Erased, erase_once_more, read_erased, remember_era
 from ..storage.database import Database, connect, create_database, in_memory, refuse_foreign_schema
 from ..storage.encryption import OPEN, FindSecret, Lock, Seal, seal_anew
 from ..storage.integrity import Integrity, faults_of
-from ..storage.schema import APPLICATION_ID, VERSION
+from ..storage.schema import APPLICATION_ID, PROVED, VERSION
 from ..storage.snapshot import Snapshot
 
 _CANNOT_BE_READ = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_SCHEMA)
@@ -290,19 +290,26 @@ def reading_backup(
                 connection.seal = _seal_of(connection, shown, find_secret)
                 yield Snapshot(connection), _uri(path)
                 return
+            if version >= PROVED:
+                _seal_of(connection, shown, find_secret)  # its rows are as they were written
             connection.execute("COMMIT")
             uri = f"file:{uuid.uuid4()}?mode=memory&cache=shared"
             with closing(in_memory(connection, uri)) as copy:
+                copy.seal = _seal_of(copy, shown, find_secret, is_proved=False)
                 yield Snapshot(copy), uri
     except sqlite3.Error as error:
         raise GalleryError(f"{shown} is damaged or no gallery's database ({error})") from error
 
 
-def _seal_of(connection: sqlite3.Connection, shown: str, find_secret: FindSecret) -> Seal:
+def _seal_of(
+    connection: sqlite3.Connection, shown: str, find_secret: FindSecret, *, is_proved: bool = True
+) -> Seal:
+    """How a backup is sealed; where its rows can have a proof, they are seen to be as written."""
     lock = Lock(find_secret)
     try:
         seal = lock.seal(connection)
-        Integrity(connection).check(lock.key, is_proved=lock.is_proved)
+        if is_proved:
+            Integrity(connection).check(lock.key, is_proved=lock.is_proved)
         return seal
     except LockedError as error:  # it may have been made before the passphrase was changed
         raise LockedError(f"{shown} (a backup keeps the passphrase of its day): {error}") from None

@@ -10,7 +10,7 @@ import sqlite3
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from ..storage.encryption import (
     embedding_place,
     photograph_place,
 )
-from ..storage.snapshot import Snapshot
+from ..storage.snapshot import MODEL_COLUMNS, Snapshot
 from ..storage.store import COMING, FORMER, Store, forget_coming, forget_former, has_former
 from ..templates import SAME_FACE, EmbeddingModel, from_blob, to_blob
 from . import backup
@@ -146,7 +146,7 @@ class Succession:
                 "`likeness gallery re-embed --confirm`, or --undo"
             )
         with self._reading() as snapshot:
-            if snapshot.model == model:
+            if snapshot.model.fits(model):
                 raise GalleryError(f"the gallery is one of {model} already: name another --model")
             made_for = json.dumps([snapshot.gallery_id, _told(model)])
         with self._coming() as coming:
@@ -341,15 +341,8 @@ def _exchange(
     connection.execute("DELETE FROM calibration")
     # Another gallery from now on: no process takes an index of before for its own.
     connection.execute(
-        "UPDATE gallery SET gallery_id = ?, model_id = ?, weights_digest = ?, dimension = ?,"
-        " weights_path = ?",
-        (
-            str(uuid.uuid4()),
-            model.model_id,
-            model.weights_digest,
-            model.dimension,
-            model.weights_path,
-        ),
+        f"UPDATE gallery SET (gallery_id, {MODEL_COLUMNS}) = (?, ?, ?, ?, ?, ?, ?)",
+        (str(uuid.uuid4()), *astuple(model)),
     )
     return Succeeded(
         moved=moved, left_out=len(kept) - moved, exclusions_left_out=exclusions_left_out

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from data.errors import ArgumentError
+from data.errors import ArgumentError, GalleryError
 from recognition.detection import detector as module
 from recognition.detection.detector import (
     DEFAULT_DETECTOR,
@@ -20,6 +20,7 @@ from recognition.detection.detector import (
     register_detector,
 )
 from recognition.faces.alignment import template
+from recognition.maintenance import ReEmbedding, Upkeep
 from recognition.results import Face
 from recognition.service import RecognitionService
 
@@ -119,6 +120,65 @@ def test_a_second_detector_enrols_and_identifies_by_its_name(
         answers = service.identify(pictures, threshold=0.99)
     named = [face.person for answer in answers for face in answer.faces]  # type: ignore[union-attr]
     assert named == ["Person 0", "Person 1", "Person 2"]
+
+
+def enrolled(home: Path, photographs: Path, detector: str) -> Path:
+    """Three people, by pictures of noise, enrolled with a detector."""
+    photographs.mkdir()
+    with RecognitionService(
+        home=home, model="mobilefacenet", device="cpu", detector=detector
+    ) as service:
+        for who in range(3):
+            noise(who).save(photographs / f"{who}.png")
+            done = service.enroll(f"Person {who}", photographs / f"{who}.png", any_quality=True)
+            assert done.skipped == ()
+    return home
+
+
+def named(service: RecognitionService) -> list[str | None]:
+    answers = service.identify([noise(who) for who in range(3)], threshold=0.99)
+    return [face.person for answer in answers for face in answer.faces]  # type: ignore[union-attr]
+
+
+def test_a_gallery_chooses_the_detector_that_it_was_made_with_and_refuses_others(
+    second: DetectorSpec, tmp_path: Path
+) -> None:
+    home = enrolled(tmp_path / "home", tmp_path / "photographs", second.name)
+    with RecognitionService(home=home, device="cpu") as service:
+        assert named(service) == ["Person 0", "Person 1", "Person 2"]
+        assert service.models.pipeline.detector_id == "in-the-middle/3"
+        assert service.models.model.alignment == "five-point-112/1"
+    facts = Upkeep(home).info().facts
+    assert (facts["detector"], facts["alignment"]) == ("in-the-middle/3", "five-point-112/1")
+    with RecognitionService(home=home, device="cpu", detector="mtcnn") as service:
+        for refused in (
+            lambda: service.identify(noise(0)),
+            lambda: service.enroll("Somebody", noise(9)),
+            lambda: service.thresholds.look_alikes(),
+        ):
+            with pytest.raises(GalleryError, match=r"in-the-middle/3, .* detector mtcnn/1, "):
+                refused()
+
+
+def test_a_later_version_of_the_detector_embeds_everybody_anew_from_photographs(
+    second: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = enrolled(tmp_path / "home", tmp_path / "photographs", second.name)
+    monkeypatch.setattr(InTheMiddle, "identity", "in-the-middle/4")
+    with (
+        RecognitionService(home=home, device="cpu") as service,
+        pytest.raises(GalleryError, match=r"in-the-middle/3, .* in-the-middle/4, .*re-embed"),
+    ):
+        service.identify(noise(0))
+    with pytest.raises(GalleryError, match="similarity of not known"):  # by kept pictures alone
+        ReEmbedding(home).move("mobilefacenet", device="cpu")
+    moved = ReEmbedding(home).move(
+        "mobilefacenet", device="cpu", photographs=tmp_path / "photographs"
+    )
+    assert (moved.moved, moved.from_photographs) == (3, 3)
+    with RecognitionService(home=home, device="cpu") as service:
+        assert named(service) == ["Person 0", "Person 1", "Person 2"]
+        assert service.models.model.detector == "in-the-middle/4"
 
 
 def test_the_service_refuses_an_unknown_detector(tmp_path: Path) -> None:

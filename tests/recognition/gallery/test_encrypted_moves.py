@@ -1,7 +1,9 @@
 """An encrypted gallery is backed up, restored, exported, imported and copied."""
 
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from data.errors import GalleryError, LockedError
 from recognition.gallery.gallery import DATABASE, Gallery
 from recognition.gallery.storage import encryption
 from recognition.gallery.storage.records import fingerprints
+from recognition.gallery.storage.schema import VERSION
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.gallery.transfer.backup import back_up, restore
 from recognition.gallery.transfer.copies import copy_gallery
@@ -135,3 +138,37 @@ def test_an_export_and_a_copy_hold_all_and_go_into_an_encrypted_gallery(
         ann, _ = imported.people()
         assert (ann.consent, ann.expires_on) == ("form 12", today().isoformat())
         assert [entry.action for entry in imported.audit()] == ["import", "import"]
+
+
+@pytest.mark.parametrize("version", range(5, VERSION))
+def test_an_encrypted_backup_of_an_older_version_is_brought_up_sealed_as_it_is(
+    version: int, tmp_path: Path, folder: Path, make_template: Callable[..., Template]
+) -> None:
+    older = tmp_path / "older.sqlite"
+    shutil.copy(Path(__file__).with_name("older") / f"schema-{version}-encrypted.sqlite", older)
+    before = older.read_bytes()
+    key = "f" * 64
+    with pytest.raises(LockedError):
+        restore(older, folder, lambda _: "e" * 64)
+    restore(older, folder, lambda _: key)
+    assert older.read_bytes() == before
+    with pytest.raises(LockedError):
+        Gallery.open(folder)
+    with Gallery.open(folder, find_secret=lambda _: key) as gallery:
+        assert gallery.is_encrypted
+        assert [person.name for person in gallery.people()] == ["Ann", "Bob"]
+        assert gallery.search(make_template(3).embedding[None], 1)[0][0].person == "Bob"
+        assert gallery.faults() == []
+    assert b"Bob" not in (folder / DATABASE).read_bytes()
+
+
+def test_an_altered_encrypted_backup_of_a_version_that_proves_its_rows_is_refused(
+    tmp_path: Path, folder: Path
+) -> None:
+    older = tmp_path / "older.sqlite"
+    shutil.copy(Path(__file__).with_name("older") / "schema-6-encrypted.sqlite", older)
+    with closing(sqlite3.connect(older)) as connection, connection:
+        connection.execute("UPDATE person SET expires_on = '2099-01-01'")
+    with pytest.raises(GalleryError, match="altered by somebody without its key"):
+        restore(older, folder, lambda _: "f" * 64)
+    assert not (folder / DATABASE).exists()

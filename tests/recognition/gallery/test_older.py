@@ -4,6 +4,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from data.errors import GalleryError
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.storage.schema import MIGRATIONS, VERSION
+from recognition.gallery.storage.schema import MIGRATIONS, PROVED, VERSION
 from recognition.gallery.storage.store import Store
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.results import Use
@@ -105,6 +106,23 @@ def test_it_is_brought_up_with_everybody_in_it(
             opened.edit.rename("Eve", "Ann")
 
 
+def test_its_faces_were_found_by_mtcnn_and_aligned_as_its_weights_asked_for(
+    older: int, folder: Path, model: EmbeddingModel
+) -> None:
+    with Gallery.open(folder) as opened:
+        assert (opened.model.detector, opened.model.alignment) == ("mtcnn/1", "")
+        facts = opened.facts()
+        assert (facts["detector"], facts["alignment"]) == ("mtcnn/1", "as its weights ask for")
+        opened.require(replace(model, alignment="five-point-112/1"))
+        for other in (
+            replace(model, alignment="five-point-112/2"),
+            replace(model, alignment="five-point-112/1", detector="mtcnn/2"),
+            replace(model, detector="other/1"),
+        ):
+            with pytest.raises(GalleryError, match="detector mtcnn/1, alignment as its weights"):
+                opened.require(other, adopt=True)
+
+
 def test_it_has_then_what_a_new_one_has(
     older: int, folder: Path, tmp_path: Path, model: EmbeddingModel
 ) -> None:
@@ -162,7 +180,7 @@ def test_an_encrypted_one_is_proved_at_its_first_opening_and_that_is_said_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     put_encrypted(version, folder)
-    for said in (1, 0):
+    for said in (int(version < PROVED), 0):
         caplog.clear()
         with Gallery.open(folder, find_secret=lambda _: KEY) as opened:
             assert people_of(opened) == {"Ann": 3, "Bob": 1}
@@ -173,6 +191,17 @@ def test_an_encrypted_one_is_proved_at_its_first_opening_and_that_is_said_once(
     with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection, connection:
         assert connection.execute("SELECT count(*) FROM proof").fetchone() == (1,)
         connection.execute("DELETE FROM proof")
+    with pytest.raises(GalleryError, match="altered by somebody without its key"):
+        Gallery.open(folder, find_secret=lambda _: KEY)
+
+
+def test_an_altered_encrypted_one_that_cannot_be_written_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_encrypted(PROVED, folder)
+    with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection, connection:
+        connection.execute("UPDATE person SET expires_on = '2099-01-01'")
+    monkeypatch.setattr("recognition.gallery.storage.database.os.access", lambda *_: False)
     with pytest.raises(GalleryError, match="altered by somebody without its key"):
         Gallery.open(folder, find_secret=lambda _: KEY)
 
