@@ -43,6 +43,7 @@ def remembered_as(path: Path, last_seen: Path | None = None) -> EmbeddingModel:
         weights_digest=sha256_of(path),
         dimension=16,
         weights_path=None if last_seen is None else str(last_seen),
+        alignment="five-point-112/1",
     )
 
 

@@ -39,6 +39,7 @@ def test_a_healthy_installation_passes_and_nothing_is_made(
         "detail": metadata.version("torch"),
     }
     assert checks["data folder"]["detail"].startswith(str(home))
+    assert checks["detectors"]["detail"].startswith("mtcnn/1 (MIT; ")
     assert "vgg19, " in checks["weights of others"]["detail"]
     assert checks["likeness"]["detail"] == metadata.version(NAME)
     assert "found no face, as expected" in checks["self test"]["detail"]

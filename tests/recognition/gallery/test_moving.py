@@ -208,7 +208,8 @@ def test_the_format_is_what_it_is_said_to_be(
     manifest = json.loads((tmp_path / "people" / "manifest.json").read_bytes())
     assert (manifest["format"], manifest["version"]) == ("likeness-gallery", 2)
     assert manifest["model"] == {
-        "model_id": "mobilefacenet", "weights_digest": "ab" * 32, "dimension": 16
+        "model_id": "mobilefacenet", "weights_digest": "ab" * 32, "dimension": 16,
+        "detector": "mtcnn/1", "alignment": "",
     }  # fmt: skip
     tensors = load_file(tmp_path / "people" / "embeddings.safetensors")
     assert {name: table.shape for name, table in tensors.items()} == {

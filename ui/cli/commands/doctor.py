@@ -81,6 +81,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield _try("torch and torchvision", _torchvision_operator)
     yield _try("device", partial(_device, settings))
     yield _try("data folder", partial(_data_folder, settings))
+    yield _try("detectors", _detectors)
     yield from _weights(settings)
     yield _try("self test", partial(_self_test, settings))
 
@@ -152,6 +153,15 @@ def _data_folder(settings: Settings) -> tuple[State, str]:
             else (State.FAILED, f"{home} cannot be written: change its mode, or give --home")
         )
     return State.OK, f"{home} (made when first needed)"
+
+
+def _detectors() -> tuple[State, str]:
+    """Which detectors there are; a gallery says which one found its faces."""
+    from recognition.detection.detector import detector_names, detector_spec
+
+    specs = map(detector_spec, detector_names())
+    told = (f"{one.identity} ({one.licence}; {one.source})" for one in specs)
+    return State.OK, ", ".join(told)
 
 
 def _weights(settings: Settings) -> Iterator[Check]:
