@@ -274,6 +274,21 @@ def test_on_a_telephone_the_menu_closes_and_nothing_is_wider_than_the_screen(vis
         assert cut == 0, title
 
 
+def test_on_a_telephone_a_page_that_is_loaded_again_begins_without_the_menu(visit: Any) -> None:
+    page, base = visit(viewport=NARROW)
+    menu, button = page.get_by_test_id("stSidebarNavLink").first, "stExpandSidebarButton"
+    for again in (page.reload, lambda: page.goto(f"{base}/verify"), page.reload):
+        page.get_by_test_id(button).click()
+        menu.wait_for()
+        again()
+        settled(page)
+        page.get_by_test_id(button).wait_for()
+        menu.wait_for(state="hidden")
+    page.set_viewport_size(WIDE)
+    page.reload()
+    settled(page)
+
+
 @pytest.mark.parametrize("viewport", [WIDE, NARROW])
 def test_no_two_names_on_a_picture_overlap_wherever_the_faces_are(
     visit: Any, viewport: Any
@@ -439,6 +454,9 @@ def test_uploads_and_choices_outlive_another_page_and_choices_a_reload(visit: An
     settled(page)
     page.locator("[class*=st-key-take-away]").get_by_role("button").wait_for()
     page.get_by_role("img", name="harbour.png").first.wait_for()
+    assert chosen() == ["mosaic"]
+    page.reload()  # once more, after another page was there
+    settled(page)
     assert chosen() == ["mosaic"]
 
 

@@ -81,3 +81,19 @@ print(sorted(after & {"torch", "torchvision", "facenet_pytorch", "faiss", "panda
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=280
     )
     assert told.stdout.strip() == "[]"
+
+
+def test_what_is_put_off_begins_by_itself_and_at_once_where_somebody_waits() -> None:
+    begun = threading.Event()
+    put_off = Loading(begun.set, after=600)
+    assert put_off.is_put_off
+    assert not put_off.has_ended
+    assert not begun.wait(0.2)
+    put_off.result()
+    assert begun.is_set()
+    assert put_off.has_ended
+    assert not put_off.is_put_off
+    soon = Loading(begun.set, after=0.05)
+    while not soon.has_ended:  # asking does not hasten it, and it comes
+        pass
+    assert not soon.is_put_off

@@ -247,7 +247,7 @@ def wait_for(loading: Loading, doing: str) -> None:
 def weights_missed(service: RecognitionService) -> None:
     """Where the network's weights are not at hand, say what to do; nobody waits for the answer."""
     loading = session.remembered("loading", id(service), lambda: resources.load_network(service))
-    if loading.wait(_AT_ONCE):
+    if not loading.is_put_off and loading.wait(_AT_ONCE):
         weights_at_hand(service)
     else:
         st.fragment(_look_again, run_every=_LATER)(loading)
@@ -255,7 +255,7 @@ def weights_missed(service: RecognitionService) -> None:
 
 def _look_again(loading: Loading) -> None:
     """Draw the page anew once something is loaded."""
-    if loading.wait(0):
+    if loading.has_ended:
         st.rerun()
 
 

@@ -31,17 +31,30 @@ class Loading:
 
     Args:
         load: Loads it, in a thread that is started here and ends with the process.
+        after: Seconds until it begins with that, unless somebody waits for it before.
     """
 
-    def __init__(self, load: Callable[[], object]) -> None:
-        self._load = load
+    def __init__(self, load: Callable[[], object], after: float = 0.0) -> None:
+        self._load, self._after = load, after
+        self._is_wanted = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="loading", daemon=True)
         self._thread.start()
 
     def wait(self, seconds: float | None = None) -> bool:
         """Wait until it is loaded, or for some time; whether it has come to its end."""
+        self._is_wanted.set()
         self._thread.join(seconds)
+        return self.has_ended
+
+    @property
+    def is_put_off(self) -> bool:
+        """Whether it has yet to begin, and nobody waits for it."""
+        return not self._is_wanted.is_set()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has come to its end; asking does not hasten it."""
         return not self._thread.is_alive()
 
     def result(self) -> None:
@@ -55,6 +68,8 @@ class Loading:
             raise self._error
 
     def _run(self) -> None:
+        self._is_wanted.wait(self._after)
+        self._is_wanted.set()
         try:
             self._load()
         except BaseException as error:
@@ -65,17 +80,18 @@ _beginning = threading.Lock()
 _libraries: Loading | None = None
 
 
-def libraries(then: Callable[[], object] = lambda: None) -> Loading:
+def libraries(then: Callable[[], object] = lambda: None, after: float = 0.0) -> Loading:
     """The libraries that take seconds, whose import begins with the first call.
 
     Args:
         then: Called by the first call's thread after that; other callers do not wait for it.
+        after: Seconds until the first call begins, unless somebody waits for them before.
     """
     global _libraries
     with _beginning:
         if _libraries is None:
-            imported = _libraries = Loading(_import)
-            Loading(lambda: (imported.wait(), then()))
+            imported = _libraries = Loading(_import, after)
+            Loading(lambda: (imported.wait(), then()), after)
         return _libraries
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 
 _A_DAY = 24 * 3600  # seconds
+_SETTLING = 1.5  # seconds that a page which opens has for itself: what imports, holds up the rest
 _RECHECKED = 60  # seconds after which weights that somebody put into a folder are noticed
 
 
@@ -156,6 +157,8 @@ def turn() -> Iterator[Callable[[], None]]:
     Yields:
         What long work calls between two photographs, so that nobody waits for the whole batch.
     """
+    if is_served():
+        load_libraries().result()  # no session imports them itself; see `preloading`
     turns = _turns()
     turns.begin()
     try:
@@ -220,7 +223,9 @@ def load_libraries() -> Loading:
 
     After them a server looks for weights, so that nobody has to wait for that either.
     """
-    return libraries(then=partial(_look_ahead, settings()) if is_served() else lambda: None)
+    if not is_served():
+        return libraries()
+    return libraries(then=partial(_look_ahead, settings()), after=_SETTLING)
 
 
 def load_network(service: "RecognitionService") -> Loading:
@@ -231,7 +236,8 @@ def load_network(service: "RecognitionService") -> Loading:
         with turn():
             service.models.load()
 
-    return Loading(load)
+    is_first = is_served() and not load_libraries().has_ended
+    return Loading(load, _SETTLING if is_first else 0.0)
 
 
 def _look_ahead(chosen: Settings) -> None:

@@ -14,6 +14,7 @@ import tomllib
 import webbrowser
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,10 @@ from ui.settings import Settings
 
 from ..audience import BEHIND
 from ..cli import output
+from .frontend import Frontend
 from .gate import Access, Gate, policy
 from .limits import Limits
+from .preloading import Loading
 
 if TYPE_CHECKING:
     from streamlit.starlette import App
@@ -74,8 +77,6 @@ def serve(settings: Settings, port: int, access: Access, *, lock_after: int, ope
         sys.stdout.flush()
         if access.token is not None:
             output.print_note("whoever has this address can use the page: keep it to yourself")
-        # Before anybody is let in: the first page needs it, and whoever opens it waits less.
-        importlib.import_module("recognition.service")
         _run(application, listening)
 
 
@@ -219,8 +220,14 @@ def _application(script: Path, access: Access, port: int) -> Gate:
 
     bootstrap.load_config_options(options(script, access, port))
     application = App(script)
-    index = Path(file_util.get_static_dir(), "index.html").read_text(encoding="utf-8")
-    limited = Limits(application, access.base, lambda: _held(application))
+    folder = Path(file_util.get_static_dir())
+    index = (folder / "index.html").read_text(encoding="utf-8")
+    importlib.import_module("uvicorn")
+    # Only now, for two threads that import the same would break each other; every page needs it,
+    # and while it is imported the browser fetches what it needs.
+    first = Loading(partial(importlib.import_module, "recognition.service"))
+    frontend = Frontend(application, access.base, folder, first.result)
+    limited = Limits(frontend, access.base, lambda: _held(application))
     global _guarded
     _guarded = True
     return Gate(limited, access, policy(access.origins, index))

@@ -1,0 +1,154 @@
+"""What of Streamlit runs in the browser, handed out from memory and asked for at once.
+
+A first visit fetches a hundred small files. Each of them costs several changes of thread where it
+is read from the disk, and those of a page's elements are asked for only when the page has been
+described: by then the server is busy. So the files stay in memory once they were read, and the page
+of HTML names those that every page of ours needs, which a browser then fetches with the others.
+"""
+
+import asyncio
+import json
+import mimetypes
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from .gate import Application, Message, Receive, Scope, Send
+
+ELEMENTS = (
+    "Html",
+    "BidiComponent",
+    "TextInput",
+    "FileUploader",
+    "ButtonGroup",
+    "Checkbox",
+    "Button",
+)
+"""The elements that pages are made of, by the names of their scripts."""
+
+_STATIC = "/static/"
+_LASTING = b"public, immutable, max-age=31536000"  # a file's name has a digest of its content
+
+
+class Frontend:
+    """An ASGI application around the page's, inside the gate.
+
+    Args:
+        application: The page.
+        base: The path below which it lies.
+        folder: Where Streamlit keeps what runs in the browser.
+        ready: Waits until what every session needs is loaded; none begins before.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        base: str,
+        folder: Path,
+        ready: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._application = application
+        self._base = base
+        self._ready = ready
+        self._files = {
+            path.relative_to(folder).as_posix(): path
+            for path in (folder / _STATIC.strip("/")).rglob("*")
+            if path.is_file()
+        }
+        self._read: dict[str, bytes] = {}
+        self._early = preloads(folder, ELEMENTS).encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer from memory what never changes, and let the page answer the rest."""
+        if scope["type"] == "websocket":
+            # A thread that imports holds what others import: they would break each other.
+            await asyncio.to_thread(self._ready)
+            await self._application(scope, receive, send)
+        elif scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
+            name = scope["path"].removeprefix(self._base).removeprefix("/")
+            if name in self._files:
+                await self._hand_out(name, scope["method"] == "HEAD", send)
+            else:
+                asks = scope["method"] == "GET"
+                await self._application(scope, receive, self._with_early(send) if asks else send)
+        else:
+            await self._application(scope, receive, send)
+
+    async def _hand_out(self, name: str, head: bool, send: Send) -> None:
+        """One file, whole: browsers ask for no part of a script."""
+        content = self._read.get(name)
+        if content is None:
+            content = self._read[name] = self._files[name].read_bytes()
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        start: Message = {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [
+                (b"content-type", kind.encode("ascii")),
+                (b"content-length", str(len(content)).encode("ascii")),
+                (b"cache-control", _LASTING),
+            ],
+        }
+        await send(start)
+        await send({"type": "http.response.body", "body": b"" if head else content})
+
+    def _with_early(self, send: Send) -> Send:
+        """What sends an answer, and in a page of HTML the names of scripts that it will need."""
+        early = b""
+
+        async def sending(message: Message) -> None:
+            nonlocal early
+            if message["type"] == "http.response.start":
+                headers = [(key.lower(), value) for key, value in message.get("headers", [])]
+                told = dict(headers)
+                length = told.get(b"content-length", b"")
+                is_page = told.get(b"content-type", b"").startswith(b"text/html")
+                if message["status"] == 200 and is_page and length.isdigit():
+                    early = self._early
+                    told[b"content-length"] = str(int(length) + len(early)).encode("ascii")
+                    message = {**message, "headers": list(told.items())}
+            elif message["type"] == "http.response.body" and early:
+                body: bytes = message.get("body", b"")
+                begin, end, rest = body.partition(b"</head>")
+                if end or not message.get("more_body", False):
+                    message = {**message, "body": begin + early + end + rest}
+                    early = b""
+            await send(message)
+
+        return sending
+
+
+def preloads(folder: Path, elements: Iterable[str]) -> str:
+    """The lines of HTML by which a browser fetches the scripts of some elements early.
+
+    Args:
+        folder: Where Streamlit keeps what runs in the browser, with a list of what imports what.
+        elements: Their names.
+    """
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        wanted = list(dict.fromkeys(_scripts(manifest, elements)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ""  # another release of Streamlit: the page then only comes later
+    return "".join(f'<link rel="modulepreload" crossorigin href="./{name}">' for name in wanted)
+
+
+def _scripts(manifest: Any, elements: Iterable[str]) -> Iterator[str]:
+    """The files of some elements, and of all that they import and the page itself does not."""
+    (entry,) = (key for key, one in manifest.items() if one.get("isEntry"))
+    known = set(_with_imports(manifest, [entry]))
+    chosen = set(elements)
+    begin = [key for key, one in manifest.items() if one.get("name") in chosen]
+    for key in _with_imports(manifest, begin):
+        if key not in known:
+            yield manifest[key]["file"]
+
+
+def _with_imports(manifest: Any, keys: Iterable[str]) -> Iterator[str]:
+    waiting, seen = list(keys), set()
+    while waiting:
+        key = waiting.pop(0)
+        if key not in seen:
+            seen.add(key)
+            yield key
+            waiting += manifest[key].get("imports", [])
