@@ -249,6 +249,76 @@ def test_a_page_on_another_port_learns_nothing_and_gets_nowhere(browser: Any, ad
         assert "Cookie" not in headers
 
 
+WORKER = """
+const noted = NOTED;
+addEventListener("install", () => skipWaiting());
+addEventListener("activate", (event) => event.waitUntil(clients.claim()));
+addEventListener("fetch", (event) => {
+  fetch(noted + "/?" + encodeURIComponent(event.request.url), {mode: "no-cors"});
+  event.respondWith(new Response("<title>trapped</title>", {headers: {"Content-Type": "text/html"}}));
+});
+"""
+REGISTERS = """<!DOCTYPE html><title>waiting</title><script>
+navigator.serviceWorker.register("/worker.js")
+  .then(() => navigator.serviceWorker.ready)
+  .then(() => { document.title = "registered"; }, (error) => { document.title = String(error); });
+</script>"""
+
+
+@contextmanager
+def trap(port: int, noted: str) -> Iterator[None]:
+    """Another account's server on the port that the page will have, with a worker for its origin."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            script = self.path == "/worker.js"
+            self.send_response(200)
+            self.send_header("Content-Type", "text/javascript" if script else "text/html")
+            self.end_headers()
+            self.wfile.write(
+                (WORKER.replace("NOTED", repr(noted)) if script else REGISTERS).encode()
+            )
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield
+        server.shutdown()
+
+
+def test_a_worker_that_another_account_has_put_into_the_browser_learns_no_address(
+    browser: Any, tmp_path: Path
+) -> None:
+    """While Likeness is stopped, any account may serve on its port, and stay in the browser."""
+    home, port = tmp_path / "home", free_port()
+    foreseen = [f"http://{name}:{port}" for name in ("127.0.0.1", "localhost", "app.localhost")]
+    with another_port("noted") as (noted, asked), browser.new_context() as context:
+        context.set_default_timeout(MINUTES)
+        page = context.new_page()
+        with trap(port, noted):
+            for origin in foreseen:
+                page.goto(origin)
+                page.wait_for_function("document.title !== 'waiting'")
+                assert page.title() == "registered"
+        drawn = set()
+        for _ in range(2):
+            with served(home, "-m", "ui.cli", port=port, LIKENESS_HOME=str(home)) as address:
+                origin, _, secret = address.partition("/open/")
+                drawn.add(origin)
+                for trapped in foreseen:  # the worker is there, whoever serves
+                    page.goto(f"{trapped}/open/a-secret")
+                    assert page.title() == "trapped"
+                page.goto(address)
+                settled(page)
+                assert page.locator("h1").inner_text() == "People"
+                assert secret not in "".join(asked)
+                assert origin.partition("//")[2] not in "".join(asked)
+        assert len(drawn) == 2
+        assert len([each for each in asked if "a-secret" in each]) >= 6
+
+
 def test_a_reload_and_a_second_tab_work_and_another_browser_does_not(
     browser: Any, address: str
 ) -> None:

@@ -218,5 +218,5 @@ def test_a_port_belongs_to_the_host() -> None:
     from ui.page.gate import Access
 
     access = Access.behind(f"https://{HOST}:8443", KEY)
-    assert access.hosts == {f"{HOST}:8443"}
-    assert replace(access, base="/x").address(min(access.origins)) == f"https://{HOST}:8443/x"
+    assert access.host == f"{HOST}:8443"
+    assert replace(access, base="/x").address == f"https://{HOST}:8443/x"

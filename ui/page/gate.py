@@ -1,13 +1,16 @@
 """What stands in front of every route of the page: nothing passes it that is not the owner's.
 
 The page listens on this machine alone, where every account and every web page in a browser can
-reach it. So each start draws two secrets. `likeness app` prints an address that holds the first.
-Whoever opens it gets the second as a cookie, and is sent to the page, all of whose routes lie below
-a path that is drawn as well:
+reach it. So each start draws two secrets, and a name of its own below `localhost`, which browsers
+look for on their own machine. `likeness app` prints an address that holds the name and the first
+secret. Whoever opens it gets the second as a cookie, and is sent to the page, all of whose routes
+lie below a path that is drawn as well:
 
 - Another account knows neither, and gets the same refusal for every path.
-- A page on another port of this host gets no cookie: browsers send cookies to all ports of a host,
-  but this one only to that path, which nobody else's page has or can learn.
+- What another account has put into the browser while it had the port, as a service worker that
+  reads every request of an origin, is of an origin known before, and so never this one.
+- A page on another port or name of this machine gets no cookie: it is for this name and this path,
+  which nobody else's page has or can learn.
 - A link, a Referer or a screenshot that tells the path opens nothing without the cookie.
 
 Behind a proxy that signs people in, the proxy's own key stands for both, and goes no further.
@@ -21,6 +24,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from html import escape
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,7 +43,11 @@ _COOKIE = b"likeness"
 _SECONDS_TO_DISCARD = 5
 _OPEN = "/open/"
 _HTML = (b"content-type", b"text/html; charset=utf-8")
+_NOTHING = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+"""The content policy of what strangers get, which does not even tell them the page's name."""
+
 _SAFE = frozenset({"GET", "HEAD"})
+_USUAL_PORTS = {"http": 80, "https": 443}
 _SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 _REFUSAL = "<!DOCTYPE html><title>Likeness</title><h1>Not this way</h1><p>{}</p>"
 _GO_ON = '<!DOCTYPE html><title>Likeness</title><meta http-equiv="refresh" content="0; url={}">'
@@ -50,22 +58,23 @@ class Access:
     """Who may use the page, and where it lies.
 
     Attributes:
-        origins: Scheme, host and port, each as a browser writes them, that the page has.
+        origin: Scheme, host and port, as a browser writes them.
         base: The path below which all of it lies, without a slash at its end; may be empty.
         key: What the printed address holds, or what the proxy shows.
         token: What the cookie holds; None behind a proxy.
     """
 
-    origins: frozenset[str]
+    origin: str
     base: str
     key: str = field(repr=False)
     token: str | None = field(repr=False)
 
     @classmethod
     def of_this_machine(cls, port: int) -> "Access":
-        """Fresh secrets for a page that this machine's browsers reach by themselves."""
+        """A fresh name and secrets for a page that this machine's browsers reach by themselves."""
+        host = f"{secrets.token_hex(16)}.localhost"
         return cls(
-            origins=frozenset(f"http://{host}:{port}" for host in ("127.0.0.1", "localhost")),
+            origin=f"http://{_shown(host, port, 'http')}",
             base=f"/{secrets.token_urlsafe(16)}",
             key=secrets.token_urlsafe(32),
             token=secrets.token_urlsafe(32),
@@ -80,7 +89,8 @@ class Access:
             key: What the proxy shows.
 
         Raises:
-            ArgumentError: It is no address of a page, or the key is short.
+            ArgumentError: It is no address of a page, or everybody on the way could read along; or
+                the key is short.
         """
         try:
             parts = urlsplit(address)
@@ -98,32 +108,50 @@ class Access:
             raise ArgumentError(
                 f"{address} is no address of a page: expected one as https://faces.example.org"
             )
+        if parts.scheme == "http" and not _is_this_machine(host):
+            raise ArgumentError(
+                f"{address} would go over the network in plain text: expected https:// (http:// is "
+                "for a proxy and browsers on this very machine)"
+            )
         if len(key) < 32:
             raise ArgumentError(
                 "the proxy's key is shorter than 32 characters: make one by `openssl rand -hex 32`"
             )
-        named = f"[{host}]" if ":" in host else host
-        usual = {"http": 80, "https": 443}[parts.scheme]
-        shown = named if port in (None, usual) else f"{named}:{port}"
-        return cls(origins=frozenset({f"{parts.scheme}://{shown}"}), base=base, key=key, token=None)
+        origin = f"{parts.scheme}://{_shown(host, port, parts.scheme)}"
+        return cls(origin=origin, base=base, key=key, token=None)
 
     @property
-    def hosts(self) -> frozenset[str]:
-        """What the Host header may be."""
-        return frozenset(origin.partition("://")[2] for origin in self.origins)
+    def host(self) -> str:
+        """What the Host header has to be."""
+        return self.origin.partition("://")[2]
 
-    def address(self, origin: str) -> str:
+    @property
+    def address(self) -> str:
         """What opens the page."""
         if self.token is None:
-            return f"{origin}{self.base}"
-        return f"{origin}{_OPEN}{self.key}"
+            return f"{self.origin}{self.base}"
+        return f"{self.origin}{_OPEN}{self.key}"
 
 
-def policy(origins: Iterable[str], index: str) -> str:
+def _shown(host: str, port: int | None, scheme: str) -> str:
+    """Host and port as browsers write them."""
+    named = f"[{host}]" if ":" in host else host
+    return named if port in (None, _USUAL_PORTS[scheme]) else f"{named}:{port}"
+
+
+def _is_this_machine(host: str) -> bool:
+    """Whether browsers look for a host on their own machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def policy(origin: str, index: str) -> str:
     """The content policy of the page: its own server and nothing else.
 
     Args:
-        origins: The page's own.
+        origin: The page's own.
         index: The HTML that Streamlit serves, whose one script between tags is let through.
     """
     import base64
@@ -133,7 +161,6 @@ def policy(origins: Iterable[str], index: str) -> str:
         f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
         for script in _SCRIPT.findall(index)
     ]
-    sockets = [origin.replace("http", "ws", 1) for origin in sorted(origins)]
     return "; ".join(
         (
             "default-src 'none'",
@@ -143,7 +170,7 @@ def policy(origins: Iterable[str], index: str) -> str:
             "img-src 'self' data: blob:",
             "media-src 'self' data: blob:",
             "font-src 'self' data:",
-            f"connect-src 'self' {' '.join(sockets)}",
+            f"connect-src 'self' {origin.replace('http', 'ws', 1)}",
             "worker-src 'self' blob:",
             "manifest-src 'self'",
             "base-uri 'none'",
@@ -165,8 +192,8 @@ class Gate:
     def __init__(self, application: Application, access: Access, content_policy: str) -> None:
         self._application = application
         self._access = access
+        self._policy = content_policy
         self._headers = [
-            (b"content-security-policy", content_policy.encode("ascii")),
             (b"x-frame-options", b"DENY"),
             (b"referrer-policy", b"no-referrer"),
             (b"x-content-type-options", b"nosniff"),
@@ -188,10 +215,12 @@ class Gate:
             else:
                 await self._application(self._passed_on(scope), receive, send)
             return
-        guarded = self._guarded(send, request)
         if refusal is None:
+            guarded = self._guarded(send, request, self._policy)
             await self._application(self._passed_on(scope), receive, guarded)
-        elif self._opens(request):
+            return
+        guarded = self._guarded(send, request, _NOTHING)
+        if self._opens(request):
             # A page that goes on by itself, not a redirect: to the browser the next request then
             # comes from this very site, and takes the cookie along.
             cookie = (
@@ -212,11 +241,11 @@ class Gate:
         access = self._access
         closed = "Open the address that `likeness app` has printed, all of it."
         origin = request.only(b"origin")
-        if request.only(b"host") not in access.hosts:
+        if request.only(b"host") != access.host:
             return closed
         if any(request.is_twice(name) for name in (b"origin", b"sec-fetch-site")):
             return closed
-        if origin is not None and origin not in {o for o in access.origins if request.is_at(o)}:
+        if origin not in (None, access.origin):
             return closed
         if origin is None and (request.is_socket or request.method not in _SAFE):
             return closed
@@ -234,7 +263,7 @@ class Gate:
         access = self._access
         return (
             access.token is not None
-            and request.only(b"host") in access.hosts
+            and request.only(b"host") == access.host
             and request.method == "GET"
             and request.only(b"sec-fetch-dest") in (None, "document")
             and request.path.startswith(_OPEN)
@@ -251,9 +280,10 @@ class Gate:
         ]
         return {**scope, "headers": headers}
 
-    def _guarded(self, send: Send, request: "_Request") -> Send:
+    def _guarded(self, send: Send, request: "_Request", content_policy: str) -> Send:
         """What sends an answer with the headers that each one gets."""
-        names = {name for name, _ in self._headers}
+        headers = [(b"content-security-policy", content_policy.encode("ascii")), *self._headers]
+        names = {name for name, _ in headers}
         lasting = request.path.startswith(f"{self._access.base}/static/")
 
         async def guarded(message: Message) -> None:
@@ -267,7 +297,7 @@ class Gate:
                 ]
                 # Faces are not left behind in the browser's cache on the disk.
                 stored = [] if lasting else [(b"cache-control", b"no-store")]
-                message = {**message, "headers": [*kept, *self._headers, *stored]}
+                message = {**message, "headers": [*kept, *headers, *stored]}
             await send(message)
 
         return guarded
@@ -298,10 +328,6 @@ class _Request:
         if len(values) != 1 or not values[0].isascii():
             return None
         return values[0].decode("ascii")
-
-    def is_at(self, origin: str) -> bool:
-        """Whether the Host header is that of an origin."""
-        return origin.partition("://")[2] == self.only(b"host")
 
     def is_below(self, base: str) -> bool:
         """Whether the path is the page's or below it."""

@@ -1,12 +1,13 @@
-"""How much the page's visitors may ask for: connections, uploaded bytes, searches."""
+"""How much the page's visitors may ask for: connections, uploaded bytes, searches, patience."""
 
+import asyncio
 import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-from .gate import Application, Receive, Scope, Send, answer
+from .gate import Application, Message, Receive, Scope, Send, answer
 
 MOST_CONNECTIONS = 64
 """Open pages at once; each has a session of its own."""
@@ -20,6 +21,19 @@ MOST_BYTES = 2_000_000_000
 MOST_A_MINUTE = 60
 """Photographs that are compared in a minute where others than the owner are served."""
 
+MOST_REQUESTS = 256
+"""Requests of those who were let in that are answered at once."""
+
+SECONDS_STILL = 10.0
+"""For which an upload may bring nothing."""
+
+SECONDS_TO_BEGIN, BYTES_A_SECOND = 30.0, 10_000
+"""An upload has so long, and for each second more it has to bring so much."""
+
+SECONDS_TO_SPEAK = 30.0
+"""In which a new page has to say what it shows."""
+
+_WITHOUT_SESSION = 2  # entries of a page's own protocol: its name, and a token
 _UPLOAD = re.compile(r"/_stcore/upload_file/([^/]+)/[^/]+")
 
 Held = Callable[[], Mapping[str, int]]
@@ -33,21 +47,29 @@ class Limits:
         application: The page.
         base: The path below which it lies.
         held: What sessions hold already.
+        let_in: Is told of each request that comes this far.
     """
 
-    def __init__(self, application: Application, base: str, held: Held) -> None:
+    def __init__(
+        self,
+        application: Application,
+        base: str,
+        held: Held,
+        let_in: Callable[[Scope], None] = lambda scope: None,
+    ) -> None:
         self._application = application
         self._base = base
         self._held = held
-        self._connections = 0
+        self._let_in = let_in
+        self._connections = self._requests = 0
         self._coming: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through where there is room for what it brings."""
         if scope["type"] == "websocket":
             await self._connect(scope, receive, send)
-        elif scope["type"] == "http" and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-            await self._take(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._ask(scope, receive, send)
         else:
             await self._application(scope, receive, send)
 
@@ -55,11 +77,39 @@ class Limits:
         if self._connections >= MOST_CONNECTIONS:
             await send({"type": "websocket.close", "code": 1013})
             return
+        # A page that comes back names its session, and need not say more.
+        comes_back = len(scope.get("subprotocols", ())) > _WITHOUT_SESSION
+        asked, silent = 0, False
+
+        async def word() -> Message:
+            nonlocal asked, silent
+            asked += 1
+            first = asked == 2 and not comes_back  # what comes before is that it has connected
+            message = await _within(SECONDS_TO_SPEAK, receive) if first else await receive()
+            silent = message is None
+            return message or {"type": "websocket.disconnect", "code": 1008}
+
         self._connections += 1
         try:
-            await self._application(scope, receive, send)
+            await self._application(scope, word, send)
+            if silent:
+                await send({"type": "websocket.close", "code": 1008})
         finally:
             self._connections -= 1
+
+    async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._requests >= MOST_REQUESTS:
+            await _refuse(scope, receive, send, 503, "too much is asked for at once")
+            return
+        self._let_in(scope)
+        self._requests += 1
+        try:
+            if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+                await self._application(scope, receive, send)
+            else:
+                await self._take(scope, receive, send)
+        finally:
+            self._requests -= 1
 
     async def _take(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An upload of a length that is known and for which there is room, or nothing to take."""
@@ -76,11 +126,68 @@ class Limits:
             why = "too many pictures at once: remove some, or reload the page"
             await _refuse(scope, receive, send, 413, why)
             return
+        upload, begun = _Upload(receive), False
+
+        async def answered(message: Message) -> None:
+            nonlocal begun
+            if begun or not upload.has_stalled:
+                begun = True
+                await send(message)
+
         self._coming[session] += length
         try:
-            await self._application(scope, receive, send)
+            await self._application(scope, upload.receive, answered)
+        except Exception:
+            if not upload.has_stalled:  # else it is about that
+                raise
         finally:
             self._coming[session] -= length
+            if not self._coming[session]:
+                del self._coming[session]
+        if upload.has_stalled and not begun:
+            await _refuse(scope, receive, send, 408, "the picture did not come: send it again")
+
+
+class _Upload:
+    """What an upload brings, as long as it brings enough.
+
+    Args:
+        receive: Where it comes from.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._bytes, self._waited, self._is_whole = 0, 0.0, False
+        self.has_stalled = False
+
+    async def receive(self) -> Message:
+        """What comes next; that its sender is gone once it has stalled."""
+        if self._is_whole:  # what comes then is that the sender is gone
+            return await self._receive()
+        left = SECONDS_TO_BEGIN + self._bytes / BYTES_A_SECOND - self._waited
+        begun = time.monotonic()
+        message = None
+        if not self.has_stalled:
+            message = await _within(min(SECONDS_STILL, left), self._receive)
+        self._waited += time.monotonic() - begun
+        if message is None:
+            self.has_stalled = True
+            return {"type": "http.disconnect"}
+        self._bytes += len(message.get("body", b""))
+        self._is_whole = not message.get("more_body", False)
+        return message
+
+
+async def _within(seconds: float, receive: Receive) -> Message | None:
+    """What comes within a time; None where nothing does."""
+    coming = asyncio.ensure_future(receive())
+    try:
+        # Twice half of it: what came while this process was at other work is there the second time.
+        for _ in range(2):
+            await asyncio.wait({coming}, timeout=max(seconds, 0.02) / 2)
+        return coming.result() if coming.done() else None
+    finally:
+        coming.cancel()
 
 
 class Allowance:

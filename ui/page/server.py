@@ -4,6 +4,7 @@ Nothing in the folder that it is started in, and no variable of Streamlit's, con
 in a folder of its own, sets every option that a settings file may have, and reads no secrets file.
 """
 
+import errno
 import importlib
 import importlib.util
 import os
@@ -13,11 +14,11 @@ import sys
 import tomllib
 import webbrowser
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from data.distribution import install_command
@@ -27,6 +28,7 @@ from ui.settings import Settings
 
 from ..audience import BEHIND
 from ..cli import output
+from .connections import HttpConnection, SocketConnection, Waiting
 from .frontend import Frontend
 from .gate import Access, Gate, policy
 from .limits import Limits
@@ -35,9 +37,8 @@ from .preloading import Loading
 if TYPE_CHECKING:
     from streamlit.starlette import App
 
-
-ADDRESS = "127.0.0.1"
-"""The only address that the page is served on; a proxy beside it may serve others."""
+ADDRESSES = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+"""The only addresses that the page is served on; a proxy beside it may serve others."""
 
 LOCK_AFTER = "LIKENESS_LOCK_AFTER"
 """What tells the page after how many minutes without a visitor an encrypted gallery is locked."""
@@ -49,7 +50,8 @@ _FOLDER, _DOOR = "page", "open.html"
 _UPLOAD = 50  # MB of a picture
 _MESSAGE, _WIDGETS = 100, 5  # MB from the server, and to it
 _SECONDS_TO_END = 5
-_MOST_AT_ONCE = 256  # connections of all kinds
+_MOST_AT_THE_DOOR = 64  # connections that are accepted at once
+_NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 def serve(settings: Settings, port: int, access: Access, *, lock_after: int, opens: bool) -> None:
@@ -70,14 +72,19 @@ def serve(settings: Settings, port: int, access: Access, *, lock_after: int, ope
     listening = _listen(port)
     folder = private_folder(data_home(settings.home) / _FOLDER)
     _settle(folder, told)
-    application = _application(script, access, port)
-    origin = min(access.origins)
-    with listening, _opened(folder, access.address(origin), opens):
-        output.print_line(access.address(origin))
+    waiting = Waiting()
+    application = _application(script, access, port, waiting)
+    with ExitStack() as held:
+        for each in listening:
+            held.enter_context(each)
+        held.enter_context(_opened(folder, access.address, opens))
+        output.print_line(access.address)
         sys.stdout.flush()
         if access.token is not None:
             output.print_note("whoever has this address can use the page: keep it to yourself")
-        _run(application, listening)
+            if sys.platform == "darwin":
+                output.print_note("if Safari does not find it: Firefox, Chrome and Edge do")
+        _run(application, listening, waiting)
 
 
 def require_gate() -> None:
@@ -100,16 +107,16 @@ def options(script: Path, access: Access, port: int) -> dict[str, Any]:
     from streamlit import config
 
     usual = {name: option.default_val for name, option in config._config_options_template.items()}
-    hosts = sorted({urlsplit(origin).hostname or "" for origin in access.origins})
+    host = urlsplit(access.origin).hostname or ""
     safe: dict[str, Any] = {
-        "server.address": ADDRESS,
+        "server.address": ADDRESSES[socket.AF_INET],
         "server.port": port,
         "server.baseUrlPath": access.base.strip("/"),
         "server.headless": True,
         "server.enableCORS": True,
         "server.enableXsrfProtection": True,
         "server.xsrfCookieSameSite": "strict",
-        "server.allowedHosts": hosts,
+        "server.allowedHosts": [host],
         "server.corsAllowedOrigins": [],
         "server.maxUploadSize": _UPLOAD,
         "server.maxMessageSize": _MESSAGE,
@@ -120,7 +127,7 @@ def options(script: Path, access: Access, port: int) -> dict[str, Any]:
         "server.enableAgentApi": False,
         "server.showEmailPrompt": False,
         "browser.gatherUsageStats": False,
-        "browser.serverAddress": ADDRESS,
+        "browser.serverAddress": host,
         "browser.serverPort": port,
         "client.showErrorDetails": "none",
         "client.showErrorLinks": "false",
@@ -174,7 +181,7 @@ def _environment(settings: Settings, access: Access, lock_after: int) -> dict[st
         "LIKENESS_KEY_FILE": _in_place(os.environ.get("LIKENESS_KEY_FILE")),
         "LIKENESS_DEVICE": settings.device,
         LOCK_AFTER: lock_after,
-        BEHIND: min(access.origins) if access.token is None else None,
+        BEHIND: access.origin if access.token is None else None,
     }
     return {name: str(value) for name, value in given.items() if value is not None}
 
@@ -197,22 +204,49 @@ def _settle(folder: Path, told: Mapping[str, str]) -> None:
     os.environ.update(told)
 
 
-def _listen(port: int) -> socket.socket:
-    """A socket that listens where no other program does."""
-    listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((ADDRESS, port))
-        listening.listen(128)
-    except OSError as error:
-        listening.close()
-        raise AppError(
-            f"port {port} cannot be used ({error.strerror}): choose another with --port"
-        ) from error
+def _listen(port: int) -> list[socket.socket]:
+    """Sockets at every address that a browser may try for a name of this machine.
+
+    It may try either for one that ends in `.localhost`. Whoever listened at the other would be told
+    the secret of the printed address.
+
+    Raises:
+        AppError: Another program listens at one of them.
+    """
+    listening: list[socket.socket] = []
+    for family, address in ADDRESSES.items():
+        try:
+            bound = _bound(family, address, port)
+        except OSError as error:
+            if family == socket.AF_INET6 and error.errno in _NO_SUCH_ADDRESS:
+                continue
+            for other in listening:
+                other.close()
+            raise AppError(
+                f"port {port} cannot be used ({error.strerror}): choose another with --port"
+            ) from error
+        listening.append(bound)
     return listening
 
 
-def _application(script: Path, access: Access, port: int) -> Gate:
+def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
+    listening = socket.socket(family)
+    try:
+        if os.name == "nt":  # where the other option would let anybody listen here, too
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind((address, port))
+        listening.listen(_MOST_AT_THE_DOOR)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _application(script: Path, access: Access, port: int, waiting: Waiting) -> Gate:
     """Streamlit's application behind the gate."""
     from streamlit import file_util
     from streamlit.starlette import App
@@ -227,10 +261,10 @@ def _application(script: Path, access: Access, port: int) -> Gate:
     # and while it is imported the browser fetches what it needs.
     first = Loading(partial(importlib.import_module, "recognition.service"))
     frontend = Frontend(application, access.base, folder, first.result)
-    limited = Limits(frontend, access.base, lambda: _held(application))
+    limited = Limits(frontend, access.base, lambda: _held(application), waiting.let_in)
     global _guarded
     _guarded = True
-    return Gate(limited, access, policy(access.origins, index))
+    return Gate(limited, access, policy(access.origin, index))
 
 
 def _held(application: "App") -> dict[str, int]:
@@ -262,7 +296,7 @@ def _opened(folder: Path, address: str, opens: bool) -> Iterator[None]:
         door.unlink(missing_ok=True)
 
 
-def _run(application: Gate, listening: socket.socket) -> None:
+def _run(application: Gate, listening: list[socket.socket], waiting: Waiting) -> None:
     """Serve until Ctrl-C or SIGTERM, either of which is the proper end."""
     import uvicorn
 
@@ -276,12 +310,13 @@ def _run(application: Gate, listening: socket.socket) -> None:
             server_header=False,
             date_header=False,
             proxy_headers=False,
-            ws="websockets-sansio",
+            http=cast(Any, partial(HttpConnection, waiting)),
+            ws=SocketConnection,
             ws_max_size=_WIDGETS * 1_000_000,
             ws_per_message_deflate=False,
-            limit_concurrency=_MOST_AT_ONCE,
+            backlog=_MOST_AT_THE_DOOR,
             timeout_graceful_shutdown=_SECONDS_TO_END,
         )
     )
     with suppress(KeyboardInterrupt):
-        server.run(sockets=[listening])
+        server.run(sockets=listening)
