@@ -255,7 +255,8 @@ addEventListener("install", () => skipWaiting());
 addEventListener("activate", (event) => event.waitUntil(clients.claim()));
 addEventListener("fetch", (event) => {
   fetch(noted + "/?" + encodeURIComponent(event.request.url), {mode: "no-cors"});
-  event.respondWith(new Response("<title>trapped</title>", {headers: {"Content-Type": "text/html"}}));
+  const headers = {"Content-Type": "text/html"};
+  event.respondWith(new Response("<title>trapped</title>", {headers}));
 });
 """
 REGISTERS = """<!DOCTYPE html><title>waiting</title><script>
@@ -267,7 +268,7 @@ navigator.serviceWorker.register("/worker.js")
 
 @contextmanager
 def trap(port: int, noted: str) -> Iterator[None]:
-    """Another account's server on the port that the page will have, with a worker for its origin."""
+    """Another account's server, with a worker, on the port that the page will have."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
