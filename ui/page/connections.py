@@ -26,7 +26,7 @@ SECONDS_TO_ASK = 10.0
 SECONDS_TO_TAKE = 60.0
 """In which the other side has to take some of what it was sent."""
 
-MOST_WAITING = 64
+MOST_WAITING = 256
 """Connections of those who have not been let in, or have asked for nothing more since."""
 
 _SHARE_OF_LOOKING = 0.1  # of this process's time

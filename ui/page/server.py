@@ -51,6 +51,7 @@ _UPLOAD = 50  # MB of a picture
 _MESSAGE, _WIDGETS = 100, 5  # MB from the server, and to it
 _SECONDS_TO_END = 5
 _MOST_AT_THE_DOOR = 64  # connections that are accepted at once
+_MOST_FILES = 4096  # that are open at once
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
@@ -296,10 +297,22 @@ def _opened(folder: Path, address: str, opens: bool) -> Iterator[None]:
         door.unlink(missing_ok=True)
 
 
+def _allow_files() -> None:
+    """Let this process have as many files open as there may be connections, and then some."""
+    with suppress(ImportError, OSError, ValueError):  # Windows has no such limit
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(_MOST_FILES, hard)
+        if soft != resource.RLIM_INFINITY and soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def _run(application: Gate, listening: list[socket.socket], waiting: Waiting) -> None:
     """Serve until Ctrl-C or SIGTERM, either of which is the proper end."""
     import uvicorn
 
+    _allow_files()
     # uvicorn hands the signal on once it has ended, which must not end this process half-way.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     server = uvicorn.Server(

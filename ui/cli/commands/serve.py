@@ -51,8 +51,8 @@ def serve(
 ) -> int:
     """Serve the page to this machine's browser until Ctrl-C.
 
-    It prints the address to open, with a secret that is another one at each start: no other account
-    of this machine, and no other page in the browser, gets in without it. Nothing of the folder
+    It prints the address to open, whose name and secret are others at each start: no other account
+    of this machine, and no other page in the browser, gets in without them. Nothing of the folder
     that it is started in is read.
     """
     from recognition.secrets import open_to_others, secret_in_file
