@@ -133,11 +133,13 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 @asynccontextmanager
-async def serving(application: Application, waiting: Waiting) -> Any:
+async def serving(
+    application: Application, waiting: Waiting, state: ServerState | None = None
+) -> Any:
     """The port of a server with these connections, and nothing else of uvicorn's server."""
     config = Config(application, ws=SocketConnection, log_level="critical", lifespan="off")
     config.load()
-    given = {"config": config, "server_state": ServerState(), "app_state": {}}
+    given = {"config": config, "server_state": state or ServerState(), "app_state": {}}
     loop = asyncio.get_running_loop()
     make = partial(HttpConnection, waiting, **given)
     server = await loop.create_server(make, "127.0.0.1", 0)
@@ -181,8 +183,9 @@ def get(path: str, *headers: str) -> bytes:
     return "\r\n".join([f"GET {path} HTTP/1.1", "Host: x", *headers, "", ""]).encode()
 
 
-UPGRADE = get("/", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
-              "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==")  # fmt: skip
+WEBSOCKET = ("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
+             "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==")  # fmt: skip
+UPGRADE = get("/", *WEBSOCKET)
 
 
 @pytest.fixture
@@ -299,3 +302,35 @@ def test_a_request_that_is_refused_still_waits_and_one_that_is_let_in_does_not()
                 await asyncio.sleep(0.1)
 
     asyncio.run(connect())
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        UPGRADE.replace(b"GET", b"POST"),
+        get("/", *WEBSOCKET, "Content-Length: 5"),
+        get("/", *WEBSOCKET, "Transfer-Encoding: chunked"),
+        get("/", *WEBSOCKET, *["X: y"] * 300),
+        get("/", *WEBSOCKET, f"X: {'y' * 20_000}"),
+        get(f"/{'y' * 20_000}", *WEBSOCKET),
+        get("/", *WEBSOCKET[:2]),
+        get("/", *WEBSOCKET[:2], "Sec-WebSocket-Version: 7"),
+        UPGRADE.replace(b"HTTP/1.1", b"HTTP/1.0").replace(b"GET", b"HEAD"),
+    ],
+)
+def test_what_is_no_proper_beginning_of_a_websocket_is_ended(asked: bytes) -> None:
+    """It was kept for ever, and the server could not end in order."""
+
+    async def connect() -> bytes:
+        state = ServerState()
+        async with (
+            serving(says, Waiting(), state) as port,
+            connected(port) as (reader, writer),
+        ):
+            writer.write(asked)
+            answer = await ends(reader)
+            await asyncio.sleep(0.05)
+            assert state.connections == set()
+            return answer
+
+    assert asyncio.run(connect()).startswith(b"HTTP/1.1 4")

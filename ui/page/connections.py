@@ -11,6 +11,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ MOST_WAITING = 256
 """Connections of those who have not been let in, or have asked for nothing more since."""
 
 _SHARE_OF_LOOKING = 0.1  # of this process's time
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 
 End = tuple[str, int]
@@ -268,6 +270,19 @@ class SocketConnection(WebSocketsSansIOProtocol):
         """It has become one."""
         super().connection_made(transport)
         self._untaken = Untaken(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """The whole head of the request first, then what is sent."""
+        if self.handshake_initiated:
+            super().data_received(data)
+            return
+        # What is no proper head would be kept for ever, by nobody, and fail again at the end.
+        with suppress(Exception):
+            super().data_received(data)
+        if not self.handshake_initiated:
+            self.handshake_complete = self.close_sent = True
+            self.transport.write(_BAD_REQUEST)
+            self.transport.close()
 
     def pause_writing(self) -> None:
         """The other side does not take everything at once."""
