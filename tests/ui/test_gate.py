@@ -450,7 +450,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SECONDS_TO_BEGIN", 0.5)
     monkeypatch.setattr(limits, "BYTES_A_SECOND", 1000)
     monkeypatch.setattr(limits, "SECONDS_TO_SPEAK", 0.3)
-    monkeypatch.setattr("ui.gate._SECONDS_TO_DISCARD", 0.05)
+    monkeypatch.setattr("ui.page.gate._SECONDS_TO_DISCARD", 0.05)
 
 
 @pytest.mark.usefixtures("hurry")
