@@ -36,7 +36,7 @@ from backbones.features import FeatureExtractor
 from backbones.weights import LoadedBackbone, load_backbone
 from data.files import sha256_of
 from data.images import load_image, save_image, to_image, to_tensor
-from style.config import Quality, StyleConfig, settings_of
+from style.config import PaintingQuality, StyleConfig, settings_of
 from style.evaluation.judge import Judge, Verdict
 from style.network import StyleNetwork
 from style.presets.registry import PREFIX, find_preset
@@ -257,7 +257,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", metavar="TEXT", default="", help="pairs whose names hold it")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    qualities = (Quality.BALANCED, Quality.BALANCED if options.baseline else Quality.FINE)
+    qualities = (
+        PaintingQuality.BALANCED,
+        PaintingQuality.BALANCED if options.baseline else PaintingQuality.FINE,
+    )
     for name, quality in zip(("base", "against"), qualities, strict=True):
         if getattr(options, name) is None:
             setattr(options, name, [(k, v) for k, v in settings_of(quality).items() if k != "size"])

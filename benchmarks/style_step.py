@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from backbones.features import FeatureExtractor
 from backbones.network import Backbone
 from backbones.registry import create
-from style.config import Precision, StyleConfig, StyleLossKind
+from style.config import PaintingPrecision, StyleConfig, StyleLossKind
 from style.network import StyleNetwork
 from style.stylize import stylize
 
@@ -111,7 +111,7 @@ def ours(
         yield progress.losses["total"]
 
 
-def compare(name: str, size: int, steps: int, precision: Precision) -> Comparison:
+def compare(name: str, size: int, steps: int, precision: PaintingPrecision) -> Comparison:
     """Both loops, turn by turn.
 
     Raises:
@@ -132,7 +132,7 @@ def compare(name: str, size: int, steps: int, precision: Precision) -> Compariso
         ),
     }
     first = [next(side) for side in sides.values()]  # targets are computed here: not timed
-    if not math.isclose(*first, rel_tol=1e-3 if precision is Precision.FLOAT32 else 2e-2):
+    if not math.isclose(*first, rel_tol=1e-3 if precision is PaintingPrecision.FLOAT32 else 2e-2):
         raise SystemExit(f"{name}: the losses differ, {first[0]} and {first[1]}")
     seconds: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(steps):
@@ -156,7 +156,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", type=int, default=512, help="longer side in pixels")
     parser.add_argument("--steps", type=int, default=15, help="timed steps of each side")
     parser.add_argument("--networks", nargs="+", default=NETWORKS, metavar="NAME")
-    parser.add_argument("--precision", type=Precision, default=Precision.AUTO, help="of ours")
+    parser.add_argument(
+        "--precision", type=PaintingPrecision, default=PaintingPrecision.AUTO, help="of ours"
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     rows = [

@@ -26,9 +26,9 @@ from backbones.features import FeatureExtractor
 from backbones.network import Backbone
 from backbones.weights import load_backbone
 from data.images import load_image, to_tensor
-from style.config import Precision, StyleConfig, StyleLossKind
+from style.config import PaintingPrecision, StyleConfig, StyleLossKind
 from style.network import StyleNetwork
-from style.objective import Objective
+from style.objective import StyleObjective
 from style.planning import Room
 from style.regions import Area
 from style.scales import fit, resize, size_of
@@ -37,7 +37,7 @@ from style.tiling import Cutter, TiledObjective
 
 NETWORK = "vgg19_quarter"
 PARTS = ("float32", "float64", "picture", "large")
-FLOAT32 = {"backbone": NETWORK, "precision": Precision.FLOAT32}
+FLOAT32 = {"backbone": NETWORK, "precision": PaintingPrecision.FLOAT32}
 
 
 def gradient(
@@ -62,7 +62,7 @@ def gradient(
         parts = (network, content, [Area(styles=(style,))], config)
         tiled = TiledObjective(*parts, tiling)(image)[1]
         leaf = image.clone().requires_grad_(True)
-        (whole,) = torch.autograd.grad(Objective(*parts)(leaf)["total"], leaf)
+        (whole,) = torch.autograd.grad(StyleObjective(*parts)(leaf)["total"], leaf)
         distances[str(kind)] = float((tiled - whole).norm() / whole.norm())
     return distances
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .errors import DatasetError
 from .files import printable, read_regular, sha256_of
-from .folders import Account, Left, beside_people, is_hidden, not_photographs
+from .folders import Account, LeftOut, beside_people, is_hidden, not_photographs
 from .formats import IMAGE_SUFFIXES
 from .images import find_images
 from .lfw import LfwProtocol, Pair, PhotographKey, photograph_path, read_lfw_pairs
@@ -109,7 +109,7 @@ def read_people(root: Path, *, minimum_photographs: int = 1, minimum_people: int
     return People(tuple(people), account, tuple(empty))
 
 
-def _left(root: Path, folders: Sequence[Path], everyone: Sequence[Identity]) -> Iterator[Left]:
+def _left(root: Path, folders: Sequence[Path], everyone: Sequence[Identity]) -> Iterator[LeftOut]:
     """What was not taken, beside the people's folders and in them."""
     yield from beside_people(root)
     for folder, identity in zip(folders, everyone, strict=True):

@@ -55,7 +55,7 @@ _SIDECARS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class LeftOut:
     """Something in a folder that was not taken.
 
     Attributes:
@@ -82,7 +82,7 @@ class Account:
     """
 
     root: Path
-    left: tuple[Left, ...]
+    left: tuple[LeftOut, ...]
 
     @property
     def matters(self) -> bool:
@@ -151,7 +151,7 @@ def sift(root: Path) -> Sifted:
     """
     root = Path(root)
     pictures: list[Path] = []
-    left: list[Left] = []
+    left: list[LeftOut] = []
     inside = os.path.realpath(root)
     seen = {_identity(root)}
     waiting = [(root, 0)]
@@ -161,21 +161,21 @@ def sift(root: Path) -> Sifted:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
-                left.append(Left(folder, TOO_DEEP))
+                left.append(LeftOut(folder, TOO_DEEP))
             else:
                 pictures.append(folder)
             continue
         for entry in entries:
             path = folder / entry.name
             if is_hidden(entry.name):
-                left.append(Left(path, HIDDEN))
+                left.append(LeftOut(path, HIDDEN))
             elif not _leads_to_folder(entry):
                 if path.suffix.lower() in IMAGE_SUFFIXES:
                     pictures.append(path)
                 else:
-                    left.append(Left(path, _kind_of(path)))
+                    left.append(LeftOut(path, _kind_of(path)))
             elif (why := _not_entered(path, inside, seen, depth + 1)) is not None:
-                left.append(Left(path, why))
+                left.append(LeftOut(path, why))
             else:
                 waiting.append((path, depth + 1))
     ordered = tuple(sorted(left, key=lambda one: one.path))
@@ -203,24 +203,24 @@ def sift_all(paths: Iterable[Path]) -> list[tuple[Path, Sifted]]:
     return found
 
 
-def not_photographs(folder: Path, taken: Sequence[Path]) -> list[Left]:
+def not_photographs(folder: Path, taken: Sequence[Path]) -> list[LeftOut]:
     """What was not taken from a person's folder, whose photographs are right in it."""
     sifted = sift(folder)
     known = set(taken)
-    deeper = [Left(path, DEEPER) for path in sifted.pictures if path not in known]
+    deeper = [LeftOut(path, DEEPER) for path in sifted.pictures if path not in known]
     return sorted([*sifted.account.left, *deeper], key=lambda one: one.path)
 
 
-def beside_people(root: Path) -> list[Left]:
+def beside_people(root: Path) -> list[LeftOut]:
     """What lies in a folder of people's folders and is no folder of somebody."""
     left = []
     for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
         path = Path(root) / entry.name
         if is_hidden(entry.name):
-            left.append(Left(path, HIDDEN))
+            left.append(LeftOut(path, HIDDEN))
         elif not _leads_to_folder(entry):
             is_picture = path.suffix.lower() in IMAGE_SUFFIXES
-            left.append(Left(path, LOOSE if is_picture else _kind_of(path)))
+            left.append(LeftOut(path, LOOSE if is_picture else _kind_of(path)))
     return left
 
 

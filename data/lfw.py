@@ -23,7 +23,7 @@ _FIRST_PROFILE = 11
 _MOST_BYTES = 100_000_000
 
 
-class View(StrEnum):
+class FacePose(StrEnum):
     """From where a face is seen."""
 
     FRONTAL = "frontal"
@@ -38,11 +38,11 @@ class Layout(StrEnum):
     CFP = "cfp"
     """From where the face is seen."""
 
-    def view(self, photograph: PhotographKey) -> View | None:
+    def view(self, photograph: PhotographKey) -> FacePose | None:
         """From where a photograph shows its face; None where its number does not tell."""
         if self is Layout.LFW:
             return None
-        return View.PROFILE if photograph[1] >= _FIRST_PROFILE else View.FRONTAL
+        return FacePose.PROFILE if photograph[1] >= _FIRST_PROFILE else FacePose.FRONTAL
 
 
 @dataclass(frozen=True, slots=True)

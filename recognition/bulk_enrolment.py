@@ -14,7 +14,7 @@ from PIL import Image
 from data.decoder_sandbox import decoding_apart
 
 from .enrolment import (
-    Terms,
+    EnrolmentTerms,
     enrolled,
     kept_photographs,
     known_already,
@@ -281,7 +281,7 @@ class Desk:
         self,
         gallery: Callable[[], AnyGallery],
         people: Mapping[str, Sequence[Path]],
-        terms: Terms,
+        terms: EnrolmentTerms,
         progress: ProgressCallback,
     ) -> None:
         self.people = people

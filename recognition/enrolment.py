@@ -130,7 +130,7 @@ def _shortcomings(template: Template) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class EnrolmentTerms:
     """On which terms photographs are enrolled.
 
     Attributes:
@@ -152,7 +152,7 @@ def enrol(
     gallery: Callable[[], AnyGallery],
     name: str,
     photographs: "Iterable[Seen[DetectedFace] | FailedImage]",
-    terms: Terms,
+    terms: EnrolmentTerms,
 ) -> Enrolment:
     """Enrol what can be of one person's photographs, in one transaction.
 
@@ -214,7 +214,7 @@ def kept_photographs(
     gallery: Callable[[], AnyGallery],
     name: str,
     photographs: Sequence[tuple[str, Template, tuple[str, ...]]],
-    terms: Terms,
+    terms: EnrolmentTerms,
 ) -> tuple[Kept, ...]:
     """Tell of a person's photographs that were enrolled.
 
@@ -302,7 +302,7 @@ def known_already(image: str, name: str, owner: str) -> Skipped:
 
 
 def template_or_reason(
-    photograph: "Seen[DetectedFace] | FailedImage", terms: Terms
+    photograph: "Seen[DetectedFace] | FailedImage", terms: EnrolmentTerms
 ) -> Template | str:
     """Make a template of the one face that is meant, or say why there is none."""
     chosen = face_meant(photograph, terms.face)

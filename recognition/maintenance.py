@@ -24,7 +24,7 @@ from .gallery.transfer import backup, exports, imports
 from .gallery.transfer.archive import Manifest
 from .gallery.transfer.backup import Foreseen
 from .gallery.transfer.copies import Copied, copy_gallery
-from .gallery.transfer.replacement import Embedded, Succeeded, Succession, Waiting
+from .gallery.transfer.replacement import NewEmbedding, Succeeded, Succession, Waiting
 from .models import Choice, Engine, way_to_move
 from .results import Calibration, Face, Use
 from .secrets import Ask, SecretFinder, Warn, secret_in_environment
@@ -465,7 +465,7 @@ class _Embedding:
         known = [value for value in wanted if value is not None]
         return min(known) if known and len(known) == len(wanted) else None
 
-    def embedded(self, waiting: Sequence[Waiting]) -> list[Embedded]:
+    def embedded(self, waiting: Sequence[Waiting]) -> list[NewEmbedding]:
         """Embed templates; those of which nothing usable was kept are left out."""
         by_picture = self._by_picture(waiting)
         found = []
@@ -476,7 +476,7 @@ class _Embedding:
             if chosen is None:
                 continue
             found.append(
-                Embedded(
+                NewEmbedding(
                     template=one.template,
                     person=one.person,
                     embedding=chosen,

@@ -10,7 +10,7 @@ from .gallery.names import alike, person_name, spelling
 from .gallery.protocol import AnyGallery
 from .gallery.storage.changes import Editor
 from .gallery.storage.people import Who, group_names
-from .results import Operation, PersonSummary, PhotographSummary, State, today
+from .results import Operation, PersonState, PersonSummary, PhotographSummary, today
 
 _MOST_SPELLED = 100_000
 
@@ -101,7 +101,7 @@ class EnrolledPeople:
         found = [one for one in self.summaries() if one.expires_on and one.expires_on <= last]
         return tuple(sorted(found, key=lambda person: person.expires_on or ""))
 
-    def one(self, who: Who, state: State = State.ENROLLED) -> PersonSummary:
+    def one(self, who: Who, state: PersonState = PersonState.ENROLLED) -> PersonSummary:
         """One person, who is to be changed: by their id from then on.
 
         Args:

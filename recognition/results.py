@@ -492,7 +492,7 @@ class LookAlikes:
     other_id: int
 
 
-class State(StrEnum):
+class PersonState(StrEnum):
     """How things stand with somebody who is meant."""
 
     ENROLLED = "enrolled"

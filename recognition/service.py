@@ -16,7 +16,7 @@ from .access import GalleryAccess
 from .bulk_enrolment import Desk, enrol_people
 from .calibration import probability_of
 from .enrolment import (
-    Terms,
+    EnrolmentTerms,
     Watch,
     check_face,
     enrol,
@@ -482,8 +482,8 @@ class RecognitionService:
         groups: Sequence[str],
         *,
         others: bool = True,
-    ) -> Terms:
-        return Terms(
+    ) -> EnrolmentTerms:
+        return EnrolmentTerms(
             face=face,
             any_quality=any_quality,
             watch=Watch(threshold=self.thresholds.odd_from, others=others),

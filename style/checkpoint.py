@@ -27,7 +27,7 @@ _FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Position:
+class PaintingPosition:
     """Where a painting stands after a step.
 
     Attributes:
@@ -55,7 +55,7 @@ class Saved:
         state: Of its painter, by name, on the CPU.
     """
 
-    position: Position
+    position: PaintingPosition
     state: Mapping[str, Tensor]
 
 
@@ -98,7 +98,7 @@ class Unfinished:
             if document["format"] != _FORMAT:
                 raise ValueError(document["format"])
             place = document["position"]
-            position = Position(**place | {"tiles": tuple(place["tiles"])})
+            position = PaintingPosition(**place | {"tiles": tuple(place["tiles"])})
             identity = document["identity"]
         except (WeightsError, LookupError, TypeError, ValueError) as error:
             raise ArgumentError(
@@ -123,7 +123,7 @@ class Unfinished:
         pause = max(self._every, 20 * self._took) if self._every > 0 else 0.0
         return time.monotonic() - self._written >= pause
 
-    def keep(self, position: Position, state: Mapping[str, Tensor]) -> None:
+    def keep(self, position: PaintingPosition, state: Mapping[str, Tensor]) -> None:
         """Write a state; a kill at any moment leaves the one before or this one.
 
         Raises:

@@ -12,7 +12,7 @@ from data.errors import ArgumentError
 # Named settings: how much time a picture may take.
 
 
-class Quality(StrEnum):
+class PaintingQuality(StrEnum):
     """How well a picture is painted, and how long that takes."""
 
     DRAFT = "draft"
@@ -21,16 +21,16 @@ class Quality(StrEnum):
     PRINT = "print"
 
 
-_CHANGES: Mapping[Quality, Mapping[str, int | float]] = {
-    Quality.DRAFT: {"size": 256, "steps": 100},
-    Quality.BALANCED: {},
-    Quality.FINE: {"size": 768, "steps": 800},
-    Quality.PRINT: {"size": 2048, "steps": 800},
+_CHANGES: Mapping[PaintingQuality, Mapping[str, int | float]] = {
+    PaintingQuality.DRAFT: {"size": 256, "steps": 100},
+    PaintingQuality.BALANCED: {},
+    PaintingQuality.FINE: {"size": 768, "steps": 800},
+    PaintingQuality.PRINT: {"size": 2048, "steps": 800},
 }
 """What each of them alters in the defaults of `StyleConfig`, which are the balanced ones."""
 
 
-def settings_of(quality: Quality) -> dict[str, int | float]:
+def settings_of(quality: PaintingQuality) -> dict[str, int | float]:
     """The fields of `StyleConfig` that a quality sets, among them always size and steps."""
     usual = StyleConfig()
     return {"size": usual.size, "steps": usual.steps, **_CHANGES[quality]}
@@ -62,7 +62,7 @@ class StyleLossKind(StrEnum):
     MOMENTS = "moments"
 
 
-class Precision(StrEnum):
+class PaintingPrecision(StrEnum):
     """In what the network computes; statistics and the picture itself are float32 always."""
 
     AUTO = "auto"
@@ -101,7 +101,7 @@ class ColorMethod(StrEnum):
     HISTOGRAM = "histogram"
 
 
-class Manner(StrEnum):
+class RegionManner(StrEnum):
     """What a region may take instead of a style picture of its own."""
 
     NONE = "none"
@@ -126,7 +126,7 @@ class Region(Generic[Pixels_co]):
     """
 
     mask: Pixels_co
-    style: Pixels_co | Manner
+    style: Pixels_co | RegionManner
     strength: float | None = None
 
     def __post_init__(self) -> None:
@@ -134,7 +134,7 @@ class Region(Generic[Pixels_co]):
         if self.strength is None:
             return
         _number("the strength of a region", self.strength, 0, 1)
-        if self.style is Manner.NONE:
+        if self.style is RegionManner.NONE:
             raise ArgumentError(
                 "a region without a style has no strength: leave it out, or give the region a style"
             )
@@ -209,7 +209,7 @@ class StyleConfig:
     content_taps: tuple[str, ...] = ()
     content_tap_weights: tuple[float, ...] = ()
     pooling: Pooling = Pooling.MAX
-    precision: Precision = Precision.AUTO
+    precision: PaintingPrecision = PaintingPrecision.AUTO
     optimizer: Optimizer = Optimizer.ADAM
     learning_rate: float = 0.05
     averaging: float = 0.9
@@ -259,7 +259,7 @@ _CHOICES: dict[str, type[StrEnum]] = {
     "color_method": ColorMethod,
     "style_loss": StyleLossKind,
     "pooling": Pooling,
-    "precision": Precision,
+    "precision": PaintingPrecision,
     "optimizer": Optimizer,
     "initial_image": InitialImage,
 }

@@ -39,7 +39,7 @@ _DEEP = 4  # convolutions on the coarsest maps
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Manner:
+class ChannelMoments:
     """What is taken of a style at one tap: moments of each channel.
 
     Attributes:
@@ -89,7 +89,7 @@ def _averaged(maps: Tensor, places: int) -> Tensor:
     return F.interpolate(coarse, maps.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def adapted(maps: Tensor, manner: Manner, strength: Tensor | float = 1.0) -> Tensor:
+def adapted(maps: Tensor, manner: ChannelMoments, strength: Tensor | float = 1.0) -> Tensor:
     """Give each channel of some maps the mean and the deviation of a manner.
 
     Args:
@@ -101,7 +101,7 @@ def adapted(maps: Tensor, manner: Manner, strength: Tensor | float = 1.0) -> Ten
     Returns:
         (B, C, H, W).
     """
-    own = Manner.of(maps)
+    own = ChannelMoments.of(maps)
     mean = own.mean + strength * (manner.mean - own.mean)
     deviation = own.deviation + strength * (manner.deviation - own.deviation)
     return (maps - own.mean) / own.deviation * deviation + mean
@@ -254,7 +254,7 @@ class Drafter:
         return {
             tap: adapted(
                 maps[tap],
-                Manner.mixed([Manner.of(look[tap]) for look in looks], area.mix),
+                ChannelMoments.mixed([ChannelMoments.of(look[tap]) for look in looks], area.mix),
                 strength,
             )
             for tap in TAPS

@@ -14,7 +14,7 @@ from backbones.network import Backbone
 from backbones.spec import BackboneSpec
 from data.errors import ArgumentError, StyleError
 
-from .config import Precision, StyleConfig
+from .config import PaintingPrecision, StyleConfig
 from .scales import size_of
 
 # What looks at the picture: a backbone cut off behind the last tap, as a painter needs it.
@@ -104,19 +104,19 @@ def _weighted(
     return dict(zip(taps, weights, strict=True))
 
 
-def _precision(precision: Precision, device: torch.device) -> torch.dtype:
+def _precision(precision: PaintingPrecision, device: torch.device) -> torch.dtype:
     """In what the network computes; automatically bfloat16 where the processor has it natively.
 
     Elsewhere it is emulated, and far slower than float32.
     """
-    if precision is Precision.AUTO:
+    if precision is PaintingPrecision.AUTO:
         native = (
             torch.cuda.get_device_capability(device) >= (8, 0)
             if device.type == "cuda"
             else torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
         )
-        precision = Precision.BFLOAT16 if native else Precision.FLOAT32
-    return torch.bfloat16 if precision is Precision.BFLOAT16 else torch.float32
+        precision = PaintingPrecision.BFLOAT16 if native else PaintingPrecision.FLOAT32
+    return torch.bfloat16 if precision is PaintingPrecision.BFLOAT16 else torch.float32
 
 
 # How far each tap of a network sees: measured, so that it holds for every network there is.
@@ -128,7 +128,7 @@ _SHORTEST, _LONGEST = 16, 512  # of a strip, in strides
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ReceptiveField:
     """What a tap sees: place `i` looks at the pixels from i·stride − before to i·stride + after.
 
     Attributes:
@@ -144,7 +144,7 @@ class View:
 
 def measure_views(
     extract: Callable[[Tensor], Mapping[str, Tensor]], stride: int, like: Tensor
-) -> dict[str, View]:
+) -> dict[str, ReceptiveField]:
     """The view of each tap, alike across and down.
 
     Args:
@@ -160,7 +160,7 @@ def measure_views(
         down = _views(extract, stride, like)
         across = _views(lambda strip: _turned(extract(strip.mT)), stride, like)
     return {
-        tap: View(
+        tap: ReceptiveField(
             view.stride,
             max(view.before, across[tap].before),
             max(view.after, across[tap].after),
@@ -188,7 +188,7 @@ def _turned(activations: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _views(
     extract: Callable[[Tensor], Mapping[str, Tensor]], stride: int, like: Tensor
-) -> dict[str, View]:
+) -> dict[str, ReceptiveField]:
     """The view of each tap downwards, on a strip that is made longer until it holds all of it."""
     strides = _strides(extract, stride, like)
     factor = _SHORTEST
@@ -209,11 +209,11 @@ def _views(
     )
 
 
-def _view(stride: int, edge: int, below: Tensor, above: Tensor) -> View:
+def _view(stride: int, edge: int, below: Tensor, above: Tensor) -> ReceptiveField:
     """From the rows that see the NaNs below an edge, px, and those that see the ones above it."""
     blind = int((~below).sum()) - 1  # the last row that sees nothing below the edge
     first = int(above.sum())  # the first one that sees nothing above it
-    return View(stride, before=first * stride - edge, after=edge - 1 - blind * stride)
+    return ReceptiveField(stride, before=first * stride - edge, after=edge - 1 - blind * stride)
 
 
 def _strides(

@@ -26,7 +26,7 @@ Shares = Mapping[str, Tensor | None]
 """By tap, how far each of its places belongs to an area, (1, 1, H', W'); None where all do."""
 
 
-class Objective:
+class StyleObjective:
     """Content, style and smoothness of a picture at one scale.
 
     Everything that does not change while the picture does is computed here, once.

@@ -18,7 +18,7 @@ from data.errors import ArgumentError
 from .config import Optimizer, StyleConfig
 from .memory import memory_at_hand, peak_of
 from .network import StyleNetwork
-from .objective import Objective
+from .objective import StyleObjective
 from .regions import Area
 from .tiling import Cutter
 
@@ -100,7 +100,7 @@ class ScalePlan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class ResourcePlan:
     """What a picture will take.
 
     Attributes:
@@ -193,7 +193,7 @@ def make_plan(
     cutter: Cutter,
     room: Room,
     device: torch.device,
-) -> Plan:
+) -> ResourcePlan:
     """Decide about tiles, and add up.
 
     Args:
@@ -208,7 +208,7 @@ def make_plan(
     """
     limit = room.limit(device)
     scales = tuple(_scale(size, steps, cost, cutter, room, limit) for size, steps in schedule)
-    plan = Plan(scales=scales, limit=limit)
+    plan = ResourcePlan(scales=scales, limit=limit)
     if room.tile is TileChoice.AUTO and plan.memory > limit:
         height, width = schedule[-1][0]
         most = int(max(width, height) * math.sqrt(limit / plan.memory))
@@ -255,7 +255,7 @@ def _trial(
     picture = torch.full((1, 3, side, side), 0.5, device=device)
     share = None if areas == 1 else torch.full((1, 1, side, side), 1 / areas, device=device)
     parts = [Area(styles=(picture,), share=share)] * areas
-    objective = Objective(network, picture, parts, config)
+    objective = StyleObjective(network, picture, parts, config)
 
     def evaluate() -> Tensor:
         leaf = picture.clone().requires_grad_(True)

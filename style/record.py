@@ -13,7 +13,7 @@ from data.errors import AppError, StyleError
 from data.files import printable, sha256_of
 from data.formats import IMAGE_SUFFIXES, Depth
 
-from .config import Manner, Region, StyleConfig
+from .config import Region, RegionManner, StyleConfig
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TOO_NEW = "it was painted by a newer version, with settings unknown here ({}): update likeness"
@@ -148,7 +148,7 @@ def _plain_region(region: Region[Source]) -> dict[str, object]:
     style = region.style
     told = {
         "mask": dataclasses.asdict(region.mask),
-        "style": style.value if isinstance(style, Manner) else dataclasses.asdict(style),
+        "style": style.value if isinstance(style, RegionManner) else dataclasses.asdict(style),
         "strength": region.strength,
     }
     return {name: value for name, value in told.items() if value is not None}
@@ -159,7 +159,7 @@ def _region(told: Mapping[str, Any]) -> Region[Source]:
     style = told["style"]
     return Region(
         mask=_source(told["mask"]),
-        style=Manner(style) if isinstance(style, str) else _source(style),
+        style=RegionManner(style) if isinstance(style, str) else _source(style),
         strength=told.get("strength"),
     )
 

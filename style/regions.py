@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from data.errors import ArgumentError
 
-from .config import Manner, Region
+from .config import Region, RegionManner
 from .scales import resize, size_of
 
 INVISIBLE = 0.5 / 255
@@ -108,9 +108,9 @@ def at_tap(share: Tensor, tap: Tensor) -> Tensor:
 def _area(region: Region[Tensor], main: Area, share: Tensor) -> Area:
     """What is painted in a region, and how strongly."""
     strength = main.strength if region.strength is None else region.strength
-    if region.style is Manner.MAIN:
+    if region.style is RegionManner.MAIN:
         return replace(main, strength=strength, share=share)
-    styles = () if isinstance(region.style, Manner) else (region.style,)
+    styles = () if isinstance(region.style, RegionManner) else (region.style,)
     return Area(styles=styles, strength=strength, share=share)
 
 

@@ -29,7 +29,7 @@ class Resemblance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class PaintingProgress:
     """The state after one step.
 
     Attributes:

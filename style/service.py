@@ -19,12 +19,12 @@ from data.sources import Source, check_source, content_of, image_of, is_decoded,
 
 from .checkpoint import Unfinished
 from .color import luminance
-from .config import InitialImage, Manner, Region, StyleConfig
+from .config import InitialImage, Region, RegionManner, StyleConfig
 from .draft import Draft, Drafter, draft
 from .network import StyleNetwork
-from .planning import Plan, Room
+from .planning import ResourcePlan, Room
 from .portraits import Care, Portrait, care_for
-from .results import Progress, Resemblance
+from .results import PaintingProgress, Resemblance
 from .scales import fit, resize, size_of
 from .stylize import plan_painting, stylize
 
@@ -36,7 +36,7 @@ class Paint(Protocol):
 
     def __call__(
         self, config: StyleConfig, care: Care, draft: Image | None
-    ) -> Generator[Progress, None, None]:
+    ) -> Generator[PaintingProgress, None, None]:
         """Check everything at once, and paint as the generator is asked for steps."""
 
 
@@ -63,7 +63,7 @@ class Terms:
 
 def sit(
     portrait: Portrait, config: StyleConfig, paint: Paint, terms: Terms | None = None
-) -> Generator[Progress, None, None]:
+) -> Generator[PaintingProgress, None, None]:
     """Paint a portrait until each face is judged to be the person's, or the sittings are over.
 
     A later sitting goes on from the picture as it is, in its full size, and holds the faces that
@@ -76,8 +76,8 @@ def sit(
         terms: How firmly.
 
     Returns:
-        A generator of one `Progress` a step. Its total grows with each sitting that is needed, and
-        the last one carries what was found of each face.
+        A generator of one `PaintingProgress` a step. Its total grows with each sitting that is
+        needed, and the last one carries what was found of each face.
 
     Raises:
         What `paint` raises, in the call or while painting.
@@ -109,8 +109,11 @@ class _Hold:
 
 
 def _sit(
-    config: StyleConfig, paint: Paint, hold: _Hold, painting: Generator[Progress, None, None]
-) -> Generator[Progress, None, None]:
+    config: StyleConfig,
+    paint: Paint,
+    hold: _Hold,
+    painting: Generator[PaintingProgress, None, None],
+) -> Generator[PaintingProgress, None, None]:
     """All sittings; `painting` is the first, which has been checked."""
     started = time.perf_counter()
     steps = max(1, round(config.steps * hold.terms.steps))
@@ -201,9 +204,9 @@ class StyleService:
         terms: Terms | None = None,
         preview_every: int = 0,
         room: Room | None = None,
-        planned: Callable[[Plan], None] | None = None,
+        planned: Callable[[ResourcePlan], None] | None = None,
         unfinished: Unfinished | None = None,
-    ) -> Generator[Progress, None, None]:
+    ) -> Generator[PaintingProgress, None, None]:
         """Paint `content` in the manner of `styles`; see `style.stylize.stylize`.
 
         Everything is read and checked before this returns; the painting is done while the
@@ -221,15 +224,15 @@ class StyleService:
             portrait: Finds the faces of the photograph, handed over in the size of the picture, for
                 a config that keeps identities; it may raise errors of its own.
             terms: How firmly faces are held then; None for what suits most pictures.
-            preview_every: Every how many steps a `Progress` carries an image; 0 for the last
-                only.
+            preview_every: Every how many steps a `PaintingProgress` carries an image; 0 for the
+                last only.
             room: What memory there is; None for most of what is at hand.
             planned: Told what the picture will take, before anything is painted.
             unfinished: Where a half-painted picture is kept, and gone on with; None keeps none.
                 Where identities are kept none is kept either.
 
         Returns:
-            A generator of one `Progress` a step; the last one carries the picture.
+            A generator of one `PaintingProgress` a step; the last one carries the picture.
 
         Raises:
             ArgumentError: A missing file, an unknown backbone, a picture too small for it, a mask
@@ -255,7 +258,7 @@ class StyleService:
 
         def sitting(
             config: StyleConfig, care: Care, draft: Image | None
-        ) -> Generator[Progress, None, None]:
+        ) -> Generator[PaintingProgress, None, None]:
             if draft is None:
                 return paint(config=config, care=care, planned=planned)
             return paint(config=config, care=care, initial=self._read(draft))
@@ -274,7 +277,7 @@ class StyleService:
         initial: Picture | None = None,
         weights: Path | None = None,
         room: Room | None = None,
-    ) -> Plan:
+    ) -> ResourcePlan:
         """What `stylize` would take with the same arguments; it raises the same errors."""
         pictures = self._pictures(content, styles, config, regions, initial)
         network = self._network(config, weights)
@@ -374,6 +377,8 @@ class StyleService:
             raise ArgumentError(f"a mask makes no sense: {error}") from error
         return Region(
             mask=luminance(mask.unsqueeze(0)),
-            style=region.style if isinstance(region.style, Manner) else self._read(region.style),
+            style=region.style
+            if isinstance(region.style, RegionManner)
+            else self._read(region.style),
             strength=region.strength,
         )

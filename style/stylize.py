@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from data.errors import ArgumentError
 from data.images import to_image
 
-from .checkpoint import Position, Saved, Unfinished, digest_of
+from .checkpoint import PaintingPosition, Saved, Unfinished, digest_of
 from .color import Palette, colours, recoloured
-from .config import ColorMethod, InitialImage, Manner, Region, StyleConfig
+from .config import ColorMethod, InitialImage, Region, RegionManner, StyleConfig
 from .network import StyleNetwork
 from .optimizers import Losses, Painter, painter
-from .planning import Plan, Room, make_plan, measure_cost
+from .planning import ResourcePlan, Room, make_plan, measure_cost
 from .portraits import Care, Penalised, gentler
 from .regions import Area, divide, photograph_stays
-from .results import Progress
+from .results import PaintingProgress
 from .scales import fit, paintable, resize, scales, share_steps, shrink, size_of
 from .tiling import Cutter, ElasticObjective
 
@@ -102,7 +102,7 @@ class Course:
     def __init__(
         self,
         schedule: Sequence[tuple[tuple[int, int], int]],
-        plan: Plan | None,
+        plan: ResourcePlan | None,
         unfinished: Unfinished | None,
         saved: Saved | None,
     ) -> None:
@@ -186,7 +186,7 @@ class Course:
         """Keep the picture as it is, unless it is finished: then it is the caller's to keep."""
         if self._unfinished is None or self.done == sum(self._steps):
             return
-        position = Position(
+        position = PaintingPosition(
             scale=self.scale,
             taken=self.taken,
             done=self.done,
@@ -205,7 +205,7 @@ class Course:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Easel:
+class PreparedPainting:
     """A picture that is about to be painted.
 
     Attributes:
@@ -275,7 +275,7 @@ def set_up(
     regions: Sequence[Region[Tensor]],
     initial: Tensor | None,
     care: Care | None = None,
-) -> Easel:
+) -> PreparedPainting:
     """Check everything, and put the pictures in order; see `style.stylize.stylize`."""
     regions = [_batched_region(region) for region in regions]
     _check_styles(styles, regions, config, network)
@@ -294,7 +294,7 @@ def set_up(
     palette = Palette(photograph, config)
     prepared = [_prepared(area, palette, size_of(photograph), config, network) for area in areas]
     draft = None if initial is None else palette.seen(_batched(initial))
-    return Easel(
+    return PreparedPainting(
         palette=palette,
         areas=prepared,
         start=initial_image(palette.content, prepared, schedule[0][0], config, draft),
@@ -313,7 +313,7 @@ def _batched(picture: Tensor) -> Tensor:
 
 def _batched_region(region: Region[Tensor]) -> Region[Tensor]:
     """The region with its pictures as (1, C, H, W)."""
-    style = region.style if isinstance(region.style, Manner) else _batched(region.style)
+    style = region.style if isinstance(region.style, RegionManner) else _batched(region.style)
     return replace(region, mask=_batched(region.mask), style=style)
 
 
@@ -333,7 +333,7 @@ def _check_styles(
         )
     named = {f"style picture {number}": style for number, style in enumerate(styles, start=1)}
     for number, region in enumerate(regions, start=1):
-        if not isinstance(region.style, Manner):
+        if not isinstance(region.style, RegionManner):
             named[f"the style picture of region {number}"] = region.style
     least = network.least_side
     for name, style in named.items():
@@ -383,13 +383,13 @@ def stylize(
     care: Care | None = None,
     preview_every: int = 0,
     room: Room | None = None,
-    planned: Callable[[Plan], None] | None = None,
+    planned: Callable[[ResourcePlan], None] | None = None,
     unfinished: Unfinished | None = None,
-) -> Generator[Progress, None, None]:
+) -> Generator[PaintingProgress, None, None]:
     """Paint `content` in the manner of `styles` (Gatys et al. 2016), coarse to fine (2017).
 
     The arguments are checked at once; the work is done as the generator is asked for steps.
-    Closing the generator cancels the run; the last `Progress` can still render its picture.
+    Closing the generator cancels the run; the last `PaintingProgress` can still render its picture.
     On one CPU, with one number of threads, the same seed gives the same picture, also where it
     was killed and gone on with.
 
@@ -403,14 +403,15 @@ def stylize(
         initial: What the picture starts from instead of what the config says, of any size: a
             draft, or a picture to go on with.
         care: What holds parts of the picture to the photograph, at the size of the picture.
-        preview_every: Every how many steps a `Progress` carries an image; 0 for the last only.
+        preview_every: Every how many steps a `PaintingProgress` carries an image; 0 for the last
+            only.
         room: What memory there is, for which a plan is made first; None begins without one, in
             one piece, and goes over to tiles where memory runs out.
         planned: Told the plan before anything is painted.
         unfinished: Where a half-painted picture is kept, and gone on with.
 
     Returns:
-        A generator of one `Progress` a step.
+        A generator of one `PaintingProgress` a step.
 
     Raises:
         ArgumentError: No style, a `style_mix` of another length, a picture too small or too
@@ -439,12 +440,12 @@ def plan_painting(
     regions: Sequence[Region[Tensor]] = (),
     initial: Tensor | None = None,
     room: Room,
-) -> Plan:
+) -> ResourcePlan:
     """What `stylize` would take with the same arguments; it raises the same errors."""
     return _plan(set_up(content, styles, config, network, regions, initial), room)
 
 
-def _plan(easel: Easel, room: Room) -> Plan:
+def _plan(easel: PreparedPainting, room: Room) -> ResourcePlan:
     """What the painting will take."""
     device = easel.start.device
     painted = sum(1 for area in easel.areas if area.styles)
@@ -453,12 +454,12 @@ def _plan(easel: Easel, room: Room) -> Plan:
 
 
 def _paint(
-    easel: Easel,
-    plan: Plan | None,
+    easel: PreparedPainting,
+    plan: ResourcePlan | None,
     preview_every: int,
     unfinished: Unfinished | None,
     saved: Saved | None,
-) -> Generator[Progress, None, None]:
+) -> Generator[PaintingProgress, None, None]:
     """Paint the scales, from the beginning or from where a saved painting stands."""
     config, palette = easel.config, easel.palette
     course = Course(easel.sizes, plan, unfinished, saved)
@@ -482,7 +483,7 @@ def _paint(
             course.step(objective, brush)
             done = course.done
             shows = done == config.steps or (preview_every > 0 and done % preview_every == 0)
-            progress = Progress(
+            progress = PaintingProgress(
                 step=done,
                 total=config.steps,
                 losses=losses,
@@ -512,7 +513,7 @@ def _given(
     given |= {f"style picture {number}": style for number, style in enumerate(styles, start=1)}
     for number, region in enumerate(regions, start=1):
         given[f"mask of region {number}"] = region.mask
-        if not isinstance(region.style, Manner):
+        if not isinstance(region.style, RegionManner):
             given[f"style picture of region {number}"] = region.style
     return given if initial is None else given | {"draft": initial}
 

@@ -14,13 +14,13 @@ from data.errors import ArgumentError, StyleError
 from .config import StyleConfig
 from .losses import Moments
 from .memory import is_out_of_memory
-from .network import StyleNetwork, View, measure_views
+from .network import ReceptiveField, StyleNetwork, measure_views
 from .objective import (
     AreaContent,
     AreaStyle,
     Balance,
-    Objective,
     Shares,
+    StyleObjective,
     moments_at_taps,
     shares_at_taps,
 )
@@ -110,7 +110,7 @@ class Overlap:
     stride: int
 
     @classmethod
-    def of(cls, views: Iterable[View], stride: int) -> "Overlap":
+    def of(cls, views: Iterable[ReceptiveField], stride: int) -> "Overlap":
         """What taps of these views need; `stride` is a multiple of each of theirs."""
         views = tuple(views)
         before = max(view.before for view in views)
@@ -186,7 +186,7 @@ class Tiling:
         side: Longest side of a tile with its overlap, px.
     """
 
-    views: Mapping[str, View]
+    views: Mapping[str, ReceptiveField]
     overlap: Overlap
     side: int
 
@@ -227,7 +227,7 @@ class Cutter:
         self._like = like.new_zeros(1)
 
     @cached_property
-    def _views(self) -> dict[str, View]:
+    def _views(self) -> dict[str, ReceptiveField]:
         return measure_views(self._network.extract, self._network.stride, self._like)
 
     @cached_property
@@ -249,7 +249,7 @@ class Cutter:
 
 
 class TiledObjective:
-    """As `Objective`, tile by tile; losses and gradient come together."""
+    """As `StyleObjective`, tile by tile; losses and gradient come together."""
 
     def __init__(
         self,
@@ -259,7 +259,7 @@ class TiledObjective:
         config: StyleConfig,
         tiling: Tiling,
     ) -> None:
-        """Look at the targets; the arguments are those of `Objective`."""
+        """Look at the targets; the arguments are those of `StyleObjective`."""
         self._network = network
         self._tiling = tiling
         self._tiles = tiling.cut(content)
@@ -275,7 +275,7 @@ class TiledObjective:
         self._balance = Balance.of(painted, config, content)
 
     def __call__(self, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """The losses of a picture (1, 3, H, W), as in `Objective`, and the gradient of "total"."""
+        """Losses of a picture (1, 3, H, W), as in `StyleObjective`, and the gradient of "total"."""
         shown = self.shown(image)
         styles, pulls = self._style(shown)
         gradient = torch.zeros_like(shown)
@@ -294,7 +294,7 @@ class TiledObjective:
         return self._balance.losses(contents, styles, variation), gradient
 
     def shown(self, image: Tensor) -> Tensor:
-        """As `Objective.shown`."""
+        """As `StyleObjective.shown`."""
         return image if self._stays is None else image.lerp(self._photograph, self._stays)
 
     def _style(self, shown: Tensor) -> tuple[Tensor, list[dict[str, "_Pull"]]]:
@@ -418,7 +418,7 @@ Evaluation = tuple[Mapping[str, Tensor], Tensor]
 
 
 class ElasticObjective:
-    """As `Objective`; where memory runs out, it begins anew with smaller tiles.
+    """As `StyleObjective`; where memory runs out, it begins anew with smaller tiles.
 
     Losses and gradient come at once, so that nothing outside sees a failed attempt, and a step is
     done whole or not at all.
@@ -441,7 +441,7 @@ class ElasticObjective:
         """Remember what to compare with; targets are looked at with the first picture.
 
         Args:
-            network: As of `Objective`, like the next three.
+            network: As of `StyleObjective`, like the next three.
             content: (1, 3, H, W).
             areas: What is painted where.
             config: Weights and kinds of the losses.
@@ -456,7 +456,7 @@ class ElasticObjective:
         self._evaluate: Callable[[Tensor], Evaluation] | None = None
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
-        """The losses of a picture (1, 3, H, W), as in `Objective`.
+        """The losses of a picture (1, 3, H, W), as in `StyleObjective`.
 
         Raises:
             StyleError: There is not memory enough even for the smallest tiles.
@@ -491,7 +491,7 @@ class ElasticObjective:
         if self.tile is not None:
             tiling = self._cutter.tiling(self.tile)
             return TiledObjective(network, content, areas, config, tiling)
-        objective = Objective(network, content, areas, config)
+        objective = StyleObjective(network, content, areas, config)
 
         def evaluate(image: Tensor) -> Evaluation:
             with torch.enable_grad():

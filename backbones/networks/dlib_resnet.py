@@ -31,7 +31,7 @@ _SMALLEST = 103
 """Sides below this leave the last block fewer cells than its filters are wide."""
 
 
-class Block(nn.Module):
+class DlibBlock(nn.Module):
     """Two convolutions, and the input added to what they give.
 
     Args:
@@ -84,11 +84,11 @@ class DlibResNet(Backbone):
         for name, (outputs, count) in _STAGES.items():
             stages[name] = [nn.MaxPool2d(3, 2)] if name == "stage1" else []
             for i in range(count):
-                block = Block(channels, outputs, down=i == 0 and name != "stage1")
+                block = DlibBlock(channels, outputs, down=i == 0 and name != "stage1")
                 self.blocks.append(block)
                 stages[name].append(block)
                 channels = outputs
-        last = Block(channels, channels, down=True)
+        last = DlibBlock(channels, channels, down=True)
         self.blocks.append(last)
         self.embed = nn.Linear(channels, spec.dimension, bias=False)
         self.chain(stages, head=[last, nn.AdaptiveAvgPool2d(1), nn.Flatten(), self.embed])

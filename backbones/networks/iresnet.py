@@ -27,7 +27,7 @@ _STEM = 32
 _UNITS_50 = (3, 4, 14, 3)
 
 
-class Unit(nn.Module):
+class ImprovedResidualUnit(nn.Module):
     """ArcFace's improved residual unit, its output weighted channel by channel."""
 
     def __init__(self, inputs: int, outputs: int, *, stride: int) -> None:
@@ -74,8 +74,8 @@ class IResNetSE(Backbone):
         self.stages = nn.ModuleDict()
         channels = _STEM
         for name, (outputs, count) in _STAGES.items():
-            units = [Unit(channels, outputs, stride=2)]
-            units += [Unit(outputs, outputs, stride=1) for _ in range(count - 1)]
+            units = [ImprovedResidualUnit(channels, outputs, stride=2)]
+            units += [ImprovedResidualUnit(outputs, outputs, stride=1) for _ in range(count - 1)]
             self.stages[name] = nn.Sequential(*units)
             channels = outputs
         self.head = nn.Sequential(

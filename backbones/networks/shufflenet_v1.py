@@ -19,7 +19,7 @@ _SQUEEZE = 4
 """A bottleneck has a quarter of its unit's channels."""
 
 
-class Unit(nn.Module):
+class ShuffleUnit(nn.Module):
     """The paper's figure 2 b; at stride 2 its figure 2 c, which concatenates instead of adding.
 
     Args:
@@ -60,7 +60,7 @@ class Unit(nn.Module):
         return cast(Tensor, self.rectify(torch.cat([self.shortcut(x), new], dim=1)))
 
 
-class ShuffleNet(Backbone):
+class ShuffleNetV1(Backbone):
     """The network."""
 
     def __init__(self, spec: BackboneSpec, groups: int) -> None:
@@ -79,8 +79,12 @@ class ShuffleNet(Backbone):
         self.stages = nn.ModuleDict()
         inputs = stem
         for (name, count), outputs in zip(_UNITS.items(), widths, strict=True):
-            first = Unit(inputs, outputs, groups=groups, stride=2, first_grouped=name != "stage2")
-            others = [Unit(outputs, outputs, groups=groups, stride=1) for _ in range(count - 1)]
+            first = ShuffleUnit(
+                inputs, outputs, groups=groups, stride=2, first_grouped=name != "stage2"
+            )
+            others = [
+                ShuffleUnit(outputs, outputs, groups=groups, stride=1) for _ in range(count - 1)
+            ]
             self.stages[name] = nn.Sequential(first, *others)
             inputs = outputs
         self.head = pooled_head(spec)
@@ -93,4 +97,4 @@ class ShuffleNet(Backbone):
 
 def build(spec: BackboneSpec) -> Backbone:
     """ShuffleNet v1 of width 1, with as many groups as its name says."""
-    return ShuffleNet(spec, int(spec.name.rpartition("_g")[2]))
+    return ShuffleNetV1(spec, int(spec.name.rpartition("_g")[2]))

@@ -11,7 +11,7 @@ from ..spec import BackboneSpec
 from .head import pooled_head
 
 
-class ShuffleNet(Backbone):
+class ShuffleNetV2(Backbone):
     """torchvision's layers by their names."""
 
     surplus = ("fc.*",)
@@ -42,4 +42,4 @@ class ShuffleNet(Backbone):
 
 def build(spec: BackboneSpec) -> Backbone:
     """ShuffleNet v2 of a width."""
-    return ShuffleNet(spec, get_model(spec.name, weights=None))
+    return ShuffleNetV2(spec, get_model(spec.name, weights=None))

@@ -17,7 +17,7 @@ _MIDDLE = 8
 """Blocks of the middle flow."""
 
 
-class Block(nn.Module):
+class SeparableBlock(nn.Module):
     """Separable convolutions, each rectified before, and the input added to what they give.
 
     Args:
@@ -64,11 +64,11 @@ class Xception(Backbone):
         )
         self.blocks = nn.ModuleList(
             [
-                Block(64, (128, 128), stride=2, rectified=False),
-                Block(128, (256, 256), stride=2),
-                Block(256, (728, 728), stride=2),
-                *(Block(728, (728, 728, 728)) for _ in range(_MIDDLE)),
-                Block(728, (728, 1024), stride=2),
+                SeparableBlock(64, (128, 128), stride=2, rectified=False),
+                SeparableBlock(128, (256, 256), stride=2),
+                SeparableBlock(256, (728, 728), stride=2),
+                *(SeparableBlock(728, (728, 728, 728)) for _ in range(_MIDDLE)),
+                SeparableBlock(728, (728, 1024), stride=2),
             ]
         )
         self.exit = nn.Sequential(

@@ -43,7 +43,7 @@ class _Pipeline(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Embedded:
+class PhotographEmbeddings:
     """The embeddings of some photographs.
 
     Attributes:
@@ -159,7 +159,7 @@ def embed_photographs(
     *,
     root: Path,
     progress: ProgressCallback | None = None,
-) -> Embedded:
+) -> PhotographEmbeddings:
     """Embed the one face that counts in each photograph, batch by batch.
 
     Args:
@@ -186,7 +186,7 @@ def embed_photographs(
         else:
             vectors.append(seen.faces[0] if seen.faces else None)
     check_corrupt(len(unreadable), len(paths), root=root)
-    return Embedded(tuple(vectors), tuple(unreadable))
+    return PhotographEmbeddings(tuple(vectors), tuple(unreadable))
 
 
 def embed_with_each(
@@ -195,7 +195,7 @@ def embed_with_each(
     *,
     root: Path,
     progress: ProgressCallback | None = None,
-) -> tuple[Embedded, Embedded]:
+) -> tuple[PhotographEmbeddings, PhotographEmbeddings]:
     """Embed photographs with the first finder, and with all finders averaged.
 
     Args:
@@ -220,4 +220,4 @@ def embed_with_each(
         by_finder.append(embed_photographs(paths, find, root=root, progress=advance))
     rows = zip(*(embedded.vectors for embedded in by_finder), strict=True)
     first = by_finder[0]
-    return first, Embedded(tuple(_joined(row) for row in rows), first.unreadable)
+    return first, PhotographEmbeddings(tuple(_joined(row) for row in rows), first.unreadable)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.errors import ArgumentError, DatasetError
-from data.lfw import Layout, LfwProtocol, PhotographKey, View, photograph_path
+from data.lfw import FacePose, Layout, LfwProtocol, PhotographKey, photograph_path
 
 from ..photographs import ProgressCallback
 from ..results import FailedImage
@@ -53,7 +53,7 @@ class ViewFigures:
         missed: Number of pairs of which a face was not found: they count as errors.
     """
 
-    views: tuple[View, View]
+    views: tuple[FacePose, FacePose]
     genuine: int
     impostor: int
     accuracy: float
@@ -76,7 +76,7 @@ class ViewFigures:
 class MissedView:
     """In how many photographs of one view no face was found, or could not be read."""
 
-    view: View
+    view: FacePose
     photographs: int
     missed: int
 
@@ -268,7 +268,7 @@ def view_by_view(
         )
     keys = protocol.photographs()
     photographs = []
-    for view in View:
+    for view in FacePose:
         own_keys = [key for key in keys if layout.view(key) is view]
         without = sum(embedding_of[key] is None for key in own_keys)
         photographs.append(MissedView(view=view, photographs=len(own_keys), missed=without))

@@ -20,9 +20,9 @@ from ..results import (
     Consent,
     Match,
     Operation,
+    PersonState,
     PersonSummary,
     PhotographSummary,
-    State,
     Use,
 )
 from .matching import Matching
@@ -190,7 +190,7 @@ class Gallery(AnyGallery):
             roll = snapshot.roll()
             return roll, snapshot.embeddings(roll.ids)
 
-    def person(self, who: Who, state: State = State.ENROLLED) -> PersonSummary:
+    def person(self, who: Who, state: PersonState = PersonState.ENROLLED) -> PersonSummary:
         """One person, who is to be changed; see `Snapshot.person`."""
         with self._lock, self._store.reading() as snapshot:
             return snapshot.person(who, state)
@@ -412,7 +412,7 @@ class Gallery(AnyGallery):
         with self._lock:
             self._erase_overdue()
             with self._store.reading() as snapshot:
-                person = snapshot.person(who, State.KEPT).person_id
+                person = snapshot.person(who, PersonState.KEPT).person_id
             self._store.erase(person)
             self.wipe_traces()
             erase_from_former(self._folder, person, self._find_secret)

@@ -18,9 +18,9 @@ from ..results import (
     Consent,
     Match,
     Operation,
+    PersonState,
     PersonSummary,
     PhotographSummary,
-    State,
     Use,
 )
 from .matching import Matching
@@ -124,7 +124,7 @@ class AnyGallery(ABC):
         return tuple(one for one in self.people() if one.name == name)
 
     @abstractmethod
-    def person(self, who: Who, state: State = State.ENROLLED) -> PersonSummary:
+    def person(self, who: Who, state: PersonState = PersonState.ENROLLED) -> PersonSummary:
         """One person, who is to be changed; see `Snapshot.person`."""
 
     @abstractmethod

@@ -11,7 +11,7 @@ from data.tensors import read_metadata
 from .config import TrainingConfig
 from .dataset import TrainingData
 from .reports import TrainingResult
-from .validation import FAR, Verification
+from .validation import FAR, ValidationFigures
 
 # What a run's weights say about their making.
 
@@ -131,6 +131,6 @@ def _threshold(says: Mapping[str, str]) -> str:
     return f"{float(says['threshold']):.3f}: {says['threshold_provenance']}"
 
 
-def _row(name: str, figures: Verification) -> str:
+def _row(name: str, figures: ValidationFigures) -> str:
     numbers = ["–" if value is None else f"{value:.4f}" for value in (figures.auc, figures.tar)]
     return f"| {name} | {figures.genuine:,} | {figures.impostor:,} | {' | '.join(numbers)} |"

@@ -29,7 +29,7 @@ from .choices import Metric
 from .config import TrainingConfig
 from .dataset import Photographs
 from .reports import EpochReport
-from .validation import FAR, Comparisons, embed
+from .validation import FAR, ValidationSimilarities, embed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -101,7 +101,11 @@ def curves(reports: Sequence[EpochReport], metric: Metric) -> Figure:
 
 
 def weights_figures(
-    backbone: Backbone, pairs: Mapping[str, Comparisons], held_out: Photographs, *, mirror: bool
+    backbone: Backbone,
+    pairs: Mapping[str, ValidationSimilarities],
+    held_out: Photographs,
+    *,
+    mirror: bool,
 ) -> dict[str, Figure]:
     """What shows how good some weights are, by file name.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from data.folders import Account
 
 from .dataset import Missed
-from .validation import Verification
+from .validation import ValidationFigures
 
 # What a run tells while it goes on, and at its end.
 
@@ -89,7 +89,7 @@ class TrainingResult:
     weights: Path
     best_epoch: int
     epochs: tuple[EpochReport, ...]
-    measured: Mapping[str, Verification]
+    measured: Mapping[str, ValidationFigures]
     verdict: str
     missed: tuple[Missed, ...]
     doubts: tuple[str, ...]
@@ -103,7 +103,9 @@ _FEWEST = 10
 """People of whom two photographs are compared: with fewer, an error is one person's story."""
 
 
-def verdict(training: Verification, validation: Verification, *, people: tuple[int, int]) -> str:
+def verdict(
+    training: ValidationFigures, validation: ValidationFigures, *, people: tuple[int, int]
+) -> str:
     """Say which of the two errors to act on, where the people are enough to tell.
 
     Args:
@@ -145,7 +147,7 @@ def _is_within_chance(bias: float, dev: float, people: tuple[int, int]) -> bool:
 
 
 def _errors(
-    training: Verification, validation: Verification
+    training: ValidationFigures, validation: ValidationFigures
 ) -> tuple[str, float | None, float | None]:
     """Both errors by the same measure: 1 − TAR at FAR 1 % where both sides support it."""
     if training.tar is not None and validation.tar is not None:

@@ -136,7 +136,7 @@ class StoppedError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class SearchJob:
     """One run among several.
 
     Attributes:
@@ -173,7 +173,7 @@ class Workers:
                 parallel, mp_context=context, initializer=_begin, initargs=(self._stop, threads)
             )
 
-    def submit(self, job: Job) -> Future[tuple[EpochReport, ...]]:
+    def submit(self, job: SearchJob) -> Future[tuple[EpochReport, ...]]:
         """Do a job, at once or as soon as a process is free; its result is its epochs."""
         if self._pool is not None:
             return self._pool.submit(_work, job)
@@ -206,7 +206,7 @@ def _begin(stop: Event, threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _work(job: Job) -> tuple[EpochReport, ...]:
+def _work(job: SearchJob) -> tuple[EpochReport, ...]:
     return _do(job, _stop_if_alone)
 
 
@@ -217,12 +217,12 @@ def _stop_if_alone(_: Progress) -> None:
         raise StoppedError
 
 
-def _do(job: Job, progress: ProgressCallback) -> tuple[EpochReport, ...]:
+def _do(job: SearchJob, progress: ProgressCallback) -> tuple[EpochReport, ...]:
     _lend_targets(job)
     return train(job.config, progress=progress, command=job.command, begin=job.begin).epochs
 
 
-def _lend_targets(job: Job) -> None:
+def _lend_targets(job: SearchJob) -> None:
     """Give a run the teacher's answers of another by a link: to ask again takes long."""
     own = job.config.out / TARGETS
     if job.config.teacher is None or own.exists():
@@ -447,9 +447,9 @@ class _Search:
         self._study.sampler = kind(seed=seed)
         return self._study.ask(self._space).number
 
-    def _job(self, number: int) -> Job:
+    def _job(self, number: int) -> SearchJob:
         earlier = tuple(self._run_folder(each) for each in range(number))
-        return Job(config=self._trial_config(number), command=self._command, targets=earlier)
+        return SearchJob(config=self._trial_config(number), command=self._command, targets=earlier)
 
     def _tell(self, number: int, future: Future[tuple[EpochReport, ...]]) -> Trial:
         """Keep what came of a trial; one that cannot be trained fails alone."""
@@ -635,7 +635,7 @@ def _round(
         optimizer = replace(config.optimizer, rate=rate)
         own = replace(config, out=out, optimizer=optimizer)
         targets = (begin, *folders.values()) if begin else tuple(folders.values())
-        job = Job(config=own, command=command, begin=begin, targets=targets)
+        job = SearchJob(config=own, command=command, begin=begin, targets=targets)
         futures[rate] = workers.submit(job)
     values: dict[float, float] = {}
     errors: dict[float, str] = {}

@@ -44,7 +44,7 @@ from .reports import EpochReport, Progress, TrainingResult, verdict
 from .run_folder import RunFolder, fingerprint
 from .validation import (
     MOST_PER_PERSON,
-    Verification,
+    ValidationFigures,
     check_metric,
     compare,
     compare_people,
@@ -371,7 +371,9 @@ class Trainer:
             network.load_state_dict(self._parts.average.averaged(self._parts.network))
         return network
 
-    def _metadata(self, network: Backbone, measured: Verification, epoch: int) -> dict[str, str]:
+    def _metadata(
+        self, network: Backbone, measured: ValidationFigures, epoch: int
+    ) -> dict[str, str]:
         """What the weights file says about itself."""
         return weights_metadata(
             replace(network.spec, alignment=alignment_for(self._config.backbone)),

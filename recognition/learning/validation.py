@@ -21,7 +21,7 @@ _BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
+class ValidationFigures:
     """Genuine against impostor pairs of some people.
 
     Attributes:
@@ -46,7 +46,7 @@ class Verification:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Comparisons:
+class ValidationSimilarities:
     """Cosine similarities of some people's photographs.
 
     Attributes:
@@ -58,13 +58,17 @@ class Comparisons:
     impostor: Scores
 
 
-def verify_people(backbone: Backbone, photographs: Photographs, *, mirror: bool) -> Verification:
+def verify_people(
+    backbone: Backbone, photographs: Photographs, *, mirror: bool
+) -> ValidationFigures:
     """The figures of every pair of photographs; see `compare_people`."""
     pairs = compare_people(backbone, photographs, mirror=mirror)
     return compare(pairs.genuine, pairs.impostor)
 
 
-def compare_people(backbone: Backbone, photographs: Photographs, *, mirror: bool) -> Comparisons:
+def compare_people(
+    backbone: Backbone, photographs: Photographs, *, mirror: bool
+) -> ValidationSimilarities:
     """Compare every pair of photographs.
 
     Args:
@@ -77,12 +81,12 @@ def compare_people(backbone: Backbone, photographs: Photographs, *, mirror: bool
     first, second = _pairs(photographs)
     scores = similarity[first, second].numpy()
     same = (photographs.labels[first] == photographs.labels[second]).numpy()
-    return Comparisons(scores[same], scores[~same])
+    return ValidationSimilarities(scores[same], scores[~same])
 
 
-def compare(genuine: Scores, impostor: Scores) -> Verification:
+def compare(genuine: Scores, impostor: Scores) -> ValidationFigures:
     """The figures of two sets of cosine similarities, (G,) and (I,)."""
-    return Verification(
+    return ValidationFigures(
         auc=auc(genuine, impostor),
         tar=tar_at_far(genuine, impostor, FAR),
         threshold=threshold_at_far(impostor, FAR),

@@ -26,7 +26,7 @@ from ..scales import fit, resize, shrink, size_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moments:
+class FeatureDistribution:
     """How the channels of a feature map are distributed, wherever in the picture.
 
     Attributes:
@@ -44,7 +44,7 @@ class Moments:
         return cls(mean=places.mean(dim=1), second=places @ places.T / places.shape[1])
 
     @classmethod
-    def mixed(cls, parts: "Sequence[Moments]", shares: Sequence[float]) -> Self:
+    def mixed(cls, parts: "Sequence[FeatureDistribution]", shares: Sequence[float]) -> Self:
         """Those of several pictures in one, as large as `shares`, of which only ratios matter."""
         weights = torch.tensor(shares, dtype=torch.float64) / sum(shares)
         return cls(
@@ -63,12 +63,12 @@ def sum_weighted(tensors: Sequence[Tensor], weights: Tensor) -> Tensor:
     return torch.einsum("n,n...->...", weights.to(tensors[0]), torch.stack(list(tensors)))
 
 
-def gram_distance(one: Moments, other: Moments) -> float:
+def gram_distance(one: FeatureDistribution, other: FeatureDistribution) -> float:
     """Squared Frobenius distance of the Gram matrices (Gatys et al. 2016, equation 4)."""
     return float((one.second - other.second).square().sum())
 
 
-def wasserstein_distance(one: Moments, other: Moments) -> float:
+def wasserstein_distance(one: FeatureDistribution, other: FeatureDistribution) -> float:
     """Squared 2-Wasserstein distance of the normal distributions of these moments.
 
     ‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₂^½ Σ₁ Σ₂^½)^½), Givens and Shortt 1984; at least 0.
@@ -268,7 +268,9 @@ class Case:
         self._content = {tap: seen[tap] for tap in judge.content_taps}
         self._alike = {tap: similarity_matrix(seen[tap], _PLACES) for tap in judge.content_taps}
         self._style = {
-            tap: Moments.mixed([Moments.of(look[tap]) for look in looks], mix)
+            tap: FeatureDistribution.mixed(
+                [FeatureDistribution.of(look[tap]) for look in looks], mix
+            )
             for tap in judge.style_taps
         }
         self._whole = [max(way, _NOWHERE) for way in self._way(seen)]
@@ -306,7 +308,7 @@ class Case:
         """
         grams, wassersteins = 0.0, 0.0
         for tap, target in self._style.items():
-            moments, spread = Moments.of(seen[tap]), target.covariance
+            moments, spread = FeatureDistribution.of(seen[tap]), target.covariance
             grams += gram_distance(moments, target) / _unit(spread.square().sum())
             wassersteins += wasserstein_distance(moments, target) / _unit(spread.trace())
         return grams, wassersteins

@@ -20,7 +20,7 @@ class Task(StrEnum):
     """The decoder that makes a picture of feature maps (`style.draft`)."""
 
 
-class Precision(StrEnum):
+class ConvolutionPrecision(StrEnum):
     """Of the convolutions; weights, losses and averages are float32 in any case."""
 
     FLOAT32 = "float32"
@@ -28,7 +28,7 @@ class Precision(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DataConfig:
+class StyleDataConfig:
     """Which pictures, and how they are cut.
 
     Attributes:
@@ -60,7 +60,7 @@ class DataConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OptimizerConfig:
+class StyleOptimizerConfig:
     """AdamW under a one-cycle schedule.
 
     Attributes:
@@ -83,7 +83,7 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingConfig:
+class StyleTrainingConfig:
     """A whole run.
 
     Attributes:
@@ -109,7 +109,7 @@ class TrainingConfig:
     """
 
     task: Task
-    data: DataConfig
+    data: StyleDataConfig
     out: Path
     backbone: str = "vgg_slim"
     teacher: str | None = None
@@ -119,9 +119,9 @@ class TrainingConfig:
     moments: float = 0.1
     steps: int = 10_000
     every: int = 500
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    optimizer: StyleOptimizerConfig = field(default_factory=StyleOptimizerConfig)
     averaging: float = 0.998
-    precision: Precision = Precision.FLOAT32
+    precision: ConvolutionPrecision = ConvolutionPrecision.FLOAT32
     seed: int = 0
     device: str = "auto"
 
@@ -141,7 +141,7 @@ class TrainingConfig:
             raise ArgumentError(f"{self.out} holds the photographs: give the run another folder")
 
 
-def configure(recipe: Path, **flags: object) -> TrainingConfig:
+def configure(recipe: Path, **flags: object) -> StyleTrainingConfig:
     """Read a recipe; flags win over it.
 
     Args:
@@ -157,4 +157,4 @@ def configure(recipe: Path, **flags: object) -> TrainingConfig:
         for name, value in flags.items()
         if value is not None
     }
-    return build(TrainingConfig, read_recipe(recipe) | given, recipe.parent)
+    return build(StyleTrainingConfig, read_recipe(recipe) | given, recipe.parent)

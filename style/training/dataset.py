@@ -22,7 +22,7 @@ from data.files import printable, private_folder
 from data.images import find_images, load_image, save_image
 
 from ..presets.registry import PRESETS
-from .config import DataConfig, TrainingConfig
+from .config import StyleDataConfig, StyleTrainingConfig
 
 _LONGEST = 640  # px, as which a photograph is kept in memory
 _DRAWN_SIZE = 384  # px a side of a drawn style picture
@@ -35,7 +35,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Photographs:
+class ContentPhotographs:
     """What was read.
 
     Attributes:
@@ -49,7 +49,9 @@ class Photographs:
     missed: tuple[tuple[Path, str], ...]
 
 
-def read_photographs(config: DataConfig, progress: Progress | None = None) -> Photographs:
+def read_photographs(
+    config: StyleDataConfig, progress: Progress | None = None
+) -> ContentPhotographs:
     """Read a folder of photographs.
 
     Args:
@@ -81,14 +83,14 @@ def read_photographs(config: DataConfig, progress: Progress | None = None) -> Ph
             f"{config.held_out} to be held out"
         )
     kept_out = {round(i * len(read) / config.held_out) for i in range(config.held_out)}
-    return Photographs(
+    return ContentPhotographs(
         training=tuple(read[i] for i in range(len(read)) if i not in kept_out),
         held_out=tuple(read[i] for i in sorted(kept_out)),
         missed=tuple(missed),
     )
 
 
-def _pixels(path: Path, config: DataConfig) -> Tensor:
+def _pixels(path: Path, config: StyleDataConfig) -> Tensor:
     """A photograph as (3, H, W) uint8, not larger than need be."""
     image = load_image(path)
     image.thumbnail((_LONGEST, _LONGEST), Image.Resampling.LANCZOS)
@@ -97,7 +99,7 @@ def _pixels(path: Path, config: DataConfig) -> Tensor:
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
-def drawn_styles(config: TrainingConfig) -> list[Tensor]:
+def drawn_styles(config: StyleTrainingConfig) -> list[Tensor]:
     """Pictures drawn by this application, each (3, H, W) uint8; kept in the run's folder.
 
     Args:
@@ -121,7 +123,9 @@ def generator(seed: int, *place: object) -> torch.Generator:
     return torch.Generator().manual_seed(zlib.crc32(text.encode()))
 
 
-def cut(photographs: tuple[Tensor, ...], config: DataConfig, source: torch.Generator) -> Tensor:
+def cut(
+    photographs: tuple[Tensor, ...], config: StyleDataConfig, source: torch.Generator
+) -> Tensor:
     """Squares from photographs drawn at random, of any size and place, half of them mirrored.
 
     Args:
@@ -142,7 +146,7 @@ def cut(photographs: tuple[Tensor, ...], config: DataConfig, source: torch.Gener
 
 
 def square(
-    photograph: Tensor, config: DataConfig, size: float, top: float, left: float, mirror: float
+    photograph: Tensor, config: StyleDataConfig, size: float, top: float, left: float, mirror: float
 ) -> Tensor:
     """One square (1, 3, crop, crop) in [0, 1]; the four numbers in [0, 1) say which."""
     _, height, width = photograph.shape
@@ -203,7 +207,7 @@ def _colour_strangely(pictures: Tensor, draws: Draws) -> None:
     pictures[chosen] = turned.view(len(chosen), *pictures.shape[1:]).clamp_(0, 1)
 
 
-def held_out_batches(photographs: Photographs, config: DataConfig) -> list[Tensor]:
+def held_out_batches(photographs: ContentPhotographs, config: StyleDataConfig) -> list[Tensor]:
     """The same squares for every run: the middle of each photograph that is kept out.
 
     Half of them are changed as training's are, since paintings are what counts.

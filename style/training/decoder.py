@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from backbones.features import FeatureExtractor
 from backbones.network import Backbone
 
-from ..draft import TAPS, DraftDecoder, Manner, adapted, softened
+from ..draft import TAPS, ChannelMoments, DraftDecoder, adapted, softened
 from ..losses import total_variation
-from .config import TrainingConfig
-from .dataset import Photographs, cut, generator, held_out_batches, recoloured
+from .config import StyleTrainingConfig
+from .dataset import ContentPhotographs, cut, generator, held_out_batches, recoloured
 from .distances import feature_distance, gram_matrices
 from .lessons import convolutions
 
@@ -32,8 +32,8 @@ class Drafting:
 
     def __init__(
         self,
-        config: TrainingConfig,
-        photographs: Photographs,
+        config: StyleTrainingConfig,
+        photographs: ContentPhotographs,
         drawn: Sequence[Tensor],
         encoder: Backbone,
         prose: Mapping[str, str],
@@ -113,7 +113,9 @@ class Drafting:
                 own = self._floats(self._encode(content))
                 wanted = self._floats(self._encode(styles))
             soft = softened({tap: own[tap] for tap in TAPS})
-            made_of = {tap: adapted(soft[tap], Manner.of(wanted[tap]), strength) for tap in TAPS}
+            made_of = {
+                tap: adapted(soft[tap], ChannelMoments.of(wanted[tap]), strength) for tap in TAPS
+            }
             painted = module(made_of)
             seen = self._encode(painted)
         seen = self._floats(seen)
@@ -137,7 +139,7 @@ class Drafting:
 
 def _plain(maps: Tensor) -> Tensor:
     """Maps without their channels' means and deviations: what is where, in whatever manner."""
-    own = Manner.of(maps)
+    own = ChannelMoments.of(maps)
     return (maps - own.mean) / own.deviation
 
 

@@ -12,8 +12,8 @@ from backbones.network import Backbone, Stage
 from backbones.registry import create
 from data.errors import ArgumentError
 
-from .config import TrainingConfig
-from .dataset import Photographs, cut, estrange, generator, held_out_batches
+from .config import StyleTrainingConfig
+from .dataset import ContentPhotographs, cut, estrange, generator, held_out_batches
 from .distances import feature_distance, gram_distance, gram_energy, gram_matrices
 from .lessons import convolutions
 
@@ -204,8 +204,8 @@ class Distillation:
 
     def __init__(
         self,
-        config: TrainingConfig,
-        photographs: Photographs,
+        config: StyleTrainingConfig,
+        photographs: ContentPhotographs,
         teacher: Backbone,
         prose: Mapping[str, str],
         device: torch.device,

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from .config import Precision, TrainingConfig
+from .config import ConvolutionPrecision, StyleTrainingConfig
 
 
 class Lesson(Protocol):
@@ -44,7 +44,7 @@ class Lesson(Protocol):
         """What is kept of a module: tensors by name, and the text fields of the file's header."""
 
 
-def convolutions(config: TrainingConfig, device: torch.device) -> AbstractContextManager[None]:
+def convolutions(config: StyleTrainingConfig, device: torch.device) -> AbstractContextManager[None]:
     """The block in which networks run in the precision that the config asks for."""
-    enabled = config.precision is Precision.BF16
+    enabled = config.precision is ConvolutionPrecision.BF16
     return torch.autocast(device.type, torch.bfloat16, enabled=enabled)

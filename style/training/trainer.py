@@ -21,8 +21,8 @@ from data.recipes import to_toml
 from data.tensors import read_metadata, read_tensors, write_tensors
 
 from ..draft import NAME, TAPS
-from .config import OptimizerConfig, Task, TrainingConfig
-from .dataset import Photographs, Progress, drawn_styles, read_photographs
+from .config import StyleOptimizerConfig, StyleTrainingConfig, Task
+from .dataset import ContentPhotographs, Progress, drawn_styles, read_photographs
 from .decoder import Drafting
 from .distillation import Distillation
 from .lessons import Lesson
@@ -60,7 +60,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingResult:
+class StyleTrainingResult:
     """What came of a run.
 
     Attributes:
@@ -89,7 +89,7 @@ STATE = "state.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class TrainingPosition:
     """Where a run stands between two steps.
 
     Attributes:
@@ -104,7 +104,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Parts:
+class TrainingState:
     """What changes from step to step."""
 
     module: nn.Module
@@ -112,7 +112,7 @@ class Parts:
     average: WeightAverage
 
 
-def save_state(folder: Path, parts: Parts, position: Position, digest: str) -> None:
+def save_state(folder: Path, parts: TrainingState, position: TrainingPosition, digest: str) -> None:
     """Write the state; a kill at any moment leaves the old one or the new one.
 
     Args:
@@ -133,7 +133,7 @@ def save_state(folder: Path, parts: Parts, position: Position, digest: str) -> N
     write_tensors(folder / STATE, tensors, {"state": text})
 
 
-def load_state(folder: Path, parts: Parts, digest: str) -> Position:
+def load_state(folder: Path, parts: TrainingState, digest: str) -> TrainingPosition:
     """Bring a run back to where its last checkpoint left it.
 
     Returns:
@@ -144,7 +144,7 @@ def load_state(folder: Path, parts: Parts, digest: str) -> Position:
         WeightsError: The file is damaged.
     """
     if not (folder / STATE).is_file():
-        return Position()
+        return TrainingPosition()
     file = read_tensors(folder / STATE)
     document = json.loads(file.metadata["state"])
     if document["config"] != digest:
@@ -157,7 +157,7 @@ def load_state(folder: Path, parts: Parts, digest: str) -> Position:
     parts.average.steps = document["average_steps"]
     for name, value in under("average.", file.tensors).items():
         parts.average.sums[name].copy_(value)
-    return Position(document["step"], document["best"], document["best_step"])
+    return TrainingPosition(document["step"], document["best"], document["best_step"])
 
 
 # The model card that a run writes about its best weights.
@@ -187,7 +187,9 @@ blurred, mixed or covered with noise, as in training.
 """
 
 
-def write_card(config: TrainingConfig, result: TrainingResult, reports: Sequence[Report]) -> None:
+def write_card(
+    config: StyleTrainingConfig, result: StyleTrainingResult, reports: Sequence[Report]
+) -> None:
     """Write `model-card.md` into the run's folder.
 
     Args:
@@ -223,7 +225,7 @@ _ORIGINS = ("teacher", "encoder")
 
 
 def lesson_of(
-    config: TrainingConfig, photographs: Photographs, device: torch.device, command: str
+    config: StyleTrainingConfig, photographs: ContentPhotographs, device: torch.device, command: str
 ) -> Lesson:
     """Put a lesson together.
 
@@ -246,7 +248,7 @@ def lesson_of(
 
 
 def _drafting(
-    config: TrainingConfig, photographs: Photographs, device: torch.device, command: str
+    config: StyleTrainingConfig, photographs: ContentPhotographs, device: torch.device, command: str
 ) -> Lesson:
     """The lesson of a decoder."""
     prose = _prose(config, photographs, command)
@@ -266,7 +268,9 @@ def _drafting(
     return Drafting(config, photographs, drawn, encoder.backbone, prose, device)
 
 
-def _prose(config: TrainingConfig, photographs: Photographs, command: str) -> dict[str, str]:
+def _prose(
+    config: StyleTrainingConfig, photographs: ContentPhotographs, command: str
+) -> dict[str, str]:
     """What the header of the weights says to readers."""
     count, folder = len(photographs.training), printable(config.data.photographs.name)
     return {
@@ -285,12 +289,12 @@ _OUTWARD = {"out", "device", "photographs", "teacher_weights", "encoder_weights"
 
 
 def train(
-    config: TrainingConfig,
+    config: StyleTrainingConfig,
     report: Callable[[Report], None] | None = None,
     *,
     progress: Progress | None = None,
     command: str = "",
-) -> TrainingResult:
+) -> StyleTrainingResult:
     """Train what the config names, or go on with a run that was interrupted.
 
     Args:
@@ -313,7 +317,7 @@ def train(
     write_atomic(config.out / "config.toml", to_toml(config).encode())
     run = _Run(config, lesson, _digest(config, photographs))
     position = run.go(report or (lambda _: None), progress or (lambda *_: None))
-    result = TrainingResult(
+    result = StyleTrainingResult(
         out=config.out,
         weights=config.out / "best.safetensors",
         best_step=position.best_step,
@@ -324,7 +328,7 @@ def train(
     return result
 
 
-def rate_factor(config: OptimizerConfig, step: int, steps: int) -> float:
+def rate_factor(config: StyleOptimizerConfig, step: int, steps: int) -> float:
     """The factor on the largest learning rate at a step: up in a line, down half a cosine wave.
 
     Args:
@@ -342,10 +346,10 @@ def rate_factor(config: OptimizerConfig, step: int, steps: int) -> float:
 class _Run:
     """Step after step."""
 
-    def __init__(self, config: TrainingConfig, lesson: Lesson, digest: str) -> None:
+    def __init__(self, config: StyleTrainingConfig, lesson: Lesson, digest: str) -> None:
         self._config, self._lesson, self._digest = config, lesson, digest
         self._parameters = [p for p in lesson.module.parameters() if p.requires_grad]
-        self._parts = Parts(
+        self._parts = TrainingState(
             lesson.module,
             torch.optim.AdamW(_groups(self._parameters, config.optimizer.weight_decay)),
             WeightAverage(lesson.module, config.averaging),
@@ -353,7 +357,7 @@ class _Run:
         self._metrics = config.out / "metrics.jsonl"
         self._rate = 0.0
 
-    def go(self, report: Callable[[Report], None], progress: Progress) -> Position:
+    def go(self, report: Callable[[Report], None], progress: Progress) -> TrainingPosition:
         """Take the steps that are left."""
         position = load_state(self._config.out, self._parts, self._digest)
         steps, every = self._config.steps, self._config.every
@@ -408,8 +412,13 @@ class _Run:
         return values
 
     def _complete(
-        self, before: Position, step: int, losses: dict[str, float], count: int, started: float
-    ) -> tuple[Position, Report]:
+        self,
+        before: TrainingPosition,
+        step: int,
+        losses: dict[str, float],
+        count: int,
+        started: float,
+    ) -> tuple[TrainingPosition, Report]:
         """Validate, then write weights, metrics and state, in this order: the state comes last."""
         stepped = time.perf_counter() - started
         module = deepcopy(self._parts.module).eval()
@@ -432,7 +441,7 @@ class _Run:
             best=best,
         )
         self._append(done, before.step)
-        position = Position(step, distance, step) if best else replace(before, step=step)
+        position = TrainingPosition(step, distance, step) if best else replace(before, step=step)
         save_state(self._config.out, self._parts, position, self._digest)
         return position, done
 
@@ -461,7 +470,7 @@ def _check_finite(values: dict[str, float], step: int) -> None:
             )
 
 
-def _digest(config: TrainingConfig, photographs: Photographs) -> str:
+def _digest(config: StyleTrainingConfig, photographs: ContentPhotographs) -> str:
     """Of what decides a run's result: settings that matter, and the photographs."""
     lines = to_toml(config).splitlines()
     settings = "\n".join(line for line in lines if line.partition(" = ")[0] not in _OUTWARD)

@@ -18,7 +18,7 @@ from PIL import Image
 from data import decoder_sandbox, images
 from data.errors import GalleryError
 from recognition import bulk_enrolment, photographs
-from recognition.enrolment import Terms, Watch
+from recognition.enrolment import EnrolmentTerms, Watch
 from recognition.faces.pipeline import DetectedFace
 from recognition.gallery.gallery import Gallery
 from recognition.results import Enrolled, Enrolment, Face
@@ -66,7 +66,7 @@ class PixelPipeline:
         return [DetectedFace(Face((0.0, 0.0, 9.0, 9.0), 0.9, LANDMARKS), unit, crop)]
 
 
-TERMS = Terms(face=None, any_quality=False, watch=Watch(threshold=None, others=False))
+TERMS = EnrolmentTerms(face=None, any_quality=False, watch=Watch(threshold=None, others=False))
 
 
 def _refuse() -> Gallery:

@@ -7,7 +7,7 @@ import pytest
 from corpus.pictures import face_crop
 from PIL import Image
 
-from recognition.enrolment import Terms, Watch, enrol, joined
+from recognition.enrolment import EnrolmentTerms, Watch, enrol, joined
 from recognition.gallery.templates import Template
 from recognition.photographs import Seen
 from recognition.results import Enrolled, Enrolment, Face, FailedImage, PersonSummary, Skipped
@@ -15,9 +15,11 @@ from recognition.results import Enrolled, Enrolment, Face, FailedImage, PersonSu
 LANDMARKS = ((38.0, 52.0), (74.0, 52.0), (56.0, 72.0), (42.0, 92.0), (71.0, 92.0))
 
 
-def terms(face: int | None = None, *, any_quality: bool = False) -> Terms:
+def terms(face: int | None = None, *, any_quality: bool = False) -> EnrolmentTerms:
     """Terms that look at nobody else."""
-    return Terms(face=face, any_quality=any_quality, watch=Watch(threshold=None, others=False))
+    return EnrolmentTerms(
+        face=face, any_quality=any_quality, watch=Watch(threshold=None, others=False)
+    )
 
 
 @dataclass(frozen=True)

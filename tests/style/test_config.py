@@ -6,7 +6,15 @@ import math
 import pytest
 
 from data.errors import ArgumentError
-from style.config import ColorMethod, Colors, InitialImage, Manner, Optimizer, Region, StyleConfig
+from style.config import (
+    ColorMethod,
+    Colors,
+    InitialImage,
+    Optimizer,
+    Region,
+    RegionManner,
+    StyleConfig,
+)
 
 
 @pytest.mark.parametrize(
@@ -76,10 +84,10 @@ def test_settings_survive_json_and_make_the_same_configuration() -> None:
 @pytest.mark.parametrize("strength", [math.nan, -0.1, 1.1, "much"])
 def test_a_region_refuses_a_strength_out_of_range(strength: float) -> None:
     with pytest.raises(ArgumentError, match="strength of a region"):
-        Region(mask=0, style=Manner.MAIN, strength=strength)
+        Region(mask=0, style=RegionManner.MAIN, strength=strength)
 
 
 def test_a_region_that_stays_takes_no_strength() -> None:
     with pytest.raises(ArgumentError, match="no strength"):
-        Region(mask=0, style=Manner.NONE, strength=0.5)
-    assert Region(mask=0, style=Manner.NONE).strength is None
+        Region(mask=0, style=RegionManner.NONE, strength=0.5)
+    assert Region(mask=0, style=RegionManner.NONE).strength is None

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from style.draft import TAPS, DraftDecoder, Manner, adapted, softened
+from style.draft import TAPS, ChannelMoments, DraftDecoder, adapted, softened
 
 CHANNELS = (4, 6, 8, 12)
 
@@ -37,7 +37,7 @@ def test_its_weights_stay_under_five_megabytes():
 
 def test_adapted_maps_have_the_means_and_deviations_of_the_style(maps):
     style = torch.randn(2, 12, 9, 7) * 3 + 1
-    found = adapted(maps[TAPS[3]], Manner.of(style))
+    found = adapted(maps[TAPS[3]], ChannelMoments.of(style))
     torch.testing.assert_close(found.mean(dim=(2, 3)), style.mean(dim=(2, 3)))
     expected = style.std(dim=(2, 3), correction=0)
     torch.testing.assert_close(found.std(dim=(2, 3), correction=0), expected, rtol=1e-4, atol=1e-4)
@@ -45,7 +45,7 @@ def test_adapted_maps_have_the_means_and_deviations_of_the_style(maps):
 
 def test_strength_moves_means_and_deviations_in_a_line(maps):
     own = maps[TAPS[3]]
-    manner = Manner.of(own.flip(1) * 2 + 1)
+    manner = ChannelMoments.of(own.flip(1) * 2 + 1)
     torch.testing.assert_close(adapted(own, manner, 0.0), own, rtol=1e-4, atol=1e-5)
     half = adapted(own, manner, torch.full((2, 1, 1, 1), 0.5))
     full = adapted(own, manner)
@@ -55,17 +55,17 @@ def test_strength_moves_means_and_deviations_in_a_line(maps):
 def test_a_channel_without_contrast_gets_the_mean_and_no_noise():
     plain = torch.full((1, 3, 8, 8), 0.7) + torch.rand(1, 3, 8, 8) * 1e-6
     style = torch.rand(1, 3, 8, 8)
-    found = adapted(plain, Manner.of(style))
+    found = adapted(plain, ChannelMoments.of(style))
     assert found.std() < 0.2
     torch.testing.assert_close(found.mean(dim=(2, 3)), style.mean(dim=(2, 3)))
 
 
 def test_manners_mix_by_their_moments():
     first, second = torch.rand(1, 5, 6, 6), torch.rand(1, 5, 6, 6) * 3
-    mixed = Manner.mixed([Manner.of(first), Manner.of(second)], [3, 1])
+    mixed = ChannelMoments.mixed([ChannelMoments.of(first), ChannelMoments.of(second)], [3, 1])
     together = torch.cat([first, first, first, second], dim=3)
-    torch.testing.assert_close(mixed.mean, Manner.of(together).mean)
-    torch.testing.assert_close(mixed.deviation, Manner.of(together).deviation)
+    torch.testing.assert_close(mixed.mean, ChannelMoments.of(together).mean)
+    torch.testing.assert_close(mixed.deviation, ChannelMoments.of(together).deviation)
 
 
 def test_only_the_finest_maps_are_softened_and_keep_their_means(maps):

@@ -6,7 +6,7 @@ from backbones.registry import create
 from backbones.weights import load_backbone
 from data.errors import ArgumentError, WeightsError
 from data.tensors import write_tensors
-from style.config import Colors, Manner, Region, StyleConfig
+from style.config import Colors, Region, RegionManner, StyleConfig
 from style.draft import ENCODER, NAME, TAPS, DraftDecoder, Drafter, draft
 
 CHANNELS = (16, 32, 64, 128)
@@ -61,7 +61,7 @@ def test_several_styles_are_mixed(drafter, picture):
 def test_where_the_photograph_is_to_stay_it_stays(drafter, picture):
     mask = torch.zeros(1, 1, 72, 96)
     mask[..., 48:] = 1
-    stays = Region(mask=mask, style=Manner.NONE)
+    stays = Region(mask=mask, style=RegionManner.NONE)
     photograph = picture(0)
     made = draft(photograph, [picture(1)], config(), drafter, regions=[stays]).picture
     assert torch.equal(made[..., 48:], photograph[..., 48:])

@@ -10,7 +10,7 @@ from torch import Tensor
 from data.errors import StyleError
 from style.config import StyleConfig
 from style.network import StyleNetwork
-from style.objective import Objective
+from style.objective import StyleObjective
 from style.regions import Area
 from style.tiling import Cutter, ElasticObjective
 
@@ -51,7 +51,7 @@ def test_tiles_become_smaller_until_they_fit(
     assert told[0].endswith("painting in tiles of 48 px")
 
     expected = picture(2).requires_grad_(True)
-    whole = Objective(network, *parts)(expected)
+    whole = StyleObjective(network, *parts)(expected)
     whole["total"].backward()
     for name, loss in whole.items():
         torch.testing.assert_close(losses[name], loss, rtol=1e-4, atol=0)

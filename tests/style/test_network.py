@@ -12,9 +12,9 @@ from backbones.registry import available, create, spec_of
 from backbones.spec import Pooling
 from backbones.weights import load_backbone
 from data.errors import ArgumentError
-from style.config import Precision, StyleConfig
+from style.config import PaintingPrecision, StyleConfig
 from style.network import StyleNetwork
-from style.objective import Objective
+from style.objective import StyleObjective
 from style.regions import Area
 
 
@@ -73,7 +73,7 @@ def test_a_plain_picture_looks_plain_to_every_tap_of_every_network(name: str) ->
     """There is no frame of zeros around the picture, nor around any map."""
     spec = spec_of(name)
     taps = tuple(tap.name for tap in spec.taps)
-    config = StyleConfig(precision=Precision.FLOAT32, content_taps=taps, style_taps=taps)
+    config = StyleConfig(precision=PaintingPrecision.FLOAT32, content_taps=taps, style_taps=taps)
     network = StyleNetwork.of(create(name, seed=0), config)
     side = 2 * network.least_side
     for tap, seen in network.extract(torch.full((1, 3, side, side + 8), 0.7)).items():
@@ -137,11 +137,11 @@ def test_in_bfloat16_losses_and_gradient_are_close_to_those_of_float32() -> None
     backbone = create("vgg19_quarter", seed=0)
     image = _picture(2).requires_grad_(True)
     losses, gradients = [], []
-    for precision in (Precision.FLOAT32, Precision.BFLOAT16):
+    for precision in (PaintingPrecision.FLOAT32, PaintingPrecision.BFLOAT16):
         config = StyleConfig(precision=precision)
         network = StyleNetwork.of(backbone, config)
         areas = [Area(styles=(_picture(3),))]
-        found = Objective(network, _picture(4), areas, config)(image)
+        found = StyleObjective(network, _picture(4), areas, config)(image)
         assert all(loss.dtype == torch.float32 for loss in found.values())
         losses.append(found["total"].item())
         gradients.append(torch.autograd.grad(found["total"], image)[0].flatten())

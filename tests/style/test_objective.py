@@ -13,7 +13,7 @@ from style.objective import (
     AreaContent,
     AreaStyle,
     Balance,
-    Objective,
+    StyleObjective,
     moments_at_taps,
     shares_at_taps,
 )
@@ -59,7 +59,7 @@ def _of_style(look: Tensor, seen: Tensor, kind: StyleLossKind) -> Tensor:
 def test_losses_are_weighted_means_over_taps_and_their_sum(kind: str, unit: float) -> None:
     content, style, image = _picture(0), _picture(1, 6, 6), _picture(2)
     config = StyleConfig(content_weight=2, style_weight=3, tv_weight=5, style_loss=kind)  # type: ignore[arg-type]
-    losses = Objective(NETWORK, content, _everywhere(style), config)(image)
+    losses = StyleObjective(NETWORK, content, _everywhere(style), config)(image)
 
     seen, wanted, look = _extract(image), _extract(content), _extract(style)
     of_content = sum(ContentLoss(wanted[tap])(seen[tap]) for tap in ("coarse", "fine")) / 2
@@ -90,7 +90,7 @@ def test_picture_and_moments_of_tiles_give_the_losses_of_the_whole() -> None:
         Area(styles=(_picture(33),), share=0.75 - 0.5 * _half()),
     ]
     config = StyleConfig()
-    expected = Objective(network, content, areas, config)(image)
+    expected = StyleObjective(network, content, areas, config)(image)
 
     seen, whole = network.extract(content), moments_at_taps(network, network.extract(content))
     tiles = [slice(0, 3), slice(3, 10)]
@@ -119,7 +119,7 @@ def test_picture_and_moments_of_tiles_give_the_losses_of_the_whole() -> None:
 
 def test_the_content_itself_has_no_content_loss_and_the_style_no_style_loss() -> None:
     content, style = _picture(3), _picture(4)
-    objective = Objective(NETWORK, content, _everywhere(style), StyleConfig())
+    objective = StyleObjective(NETWORK, content, _everywhere(style), StyleConfig())
     assert objective(content)["content"] == 0
     assert objective(style)["style"].item() == pytest.approx(0, abs=1e-9)
 
@@ -127,8 +127,10 @@ def test_the_content_itself_has_no_content_loss_and_the_style_no_style_loss() ->
 def test_the_mix_of_styles_is_that_of_the_area() -> None:
     content, first, second = _picture(5), _picture(6), _picture(7)
     config = StyleConfig()
-    nearly_first = Objective(NETWORK, content, _everywhere(first, second, mix=(1e6, 1e-6)), config)
-    equal = Objective(NETWORK, content, _everywhere(first, second), config)
+    nearly_first = StyleObjective(
+        NETWORK, content, _everywhere(first, second, mix=(1e6, 1e-6)), config
+    )
+    equal = StyleObjective(NETWORK, content, _everywhere(first, second), config)
     assert nearly_first(first)["style"].item() == pytest.approx(0, abs=1e-12)
     assert equal(first)["style"].item() > 1e-5
 
@@ -148,7 +150,7 @@ def test_targets_are_looked_at_once() -> None:
         stride=2,
     )
     areas = _everywhere(_picture(9), _picture(10))
-    objective = Objective(network, _picture(8), areas, StyleConfig())
+    objective = StyleObjective(network, _picture(8), areas, StyleConfig())
     assert looks == 3
     objective(_picture(11))
     objective(_picture(12))
@@ -158,7 +160,7 @@ def test_targets_are_looked_at_once() -> None:
 def test_gradients_reach_the_picture_and_no_weight() -> None:
     backbone = create("vgg19_quarter", seed=0)
     image = _picture(14, 32, 32).float().requires_grad_(True)
-    objective = Objective(
+    objective = StyleObjective(
         StyleNetwork.of(backbone),
         _picture(15, 32, 32).float(),
         _everywhere(_picture(16, 32, 32).float()),
@@ -177,7 +179,7 @@ def test_strength_is_the_share_of_the_style_in_the_sum_of_both(
     strength: float, of_content: float, of_style: float
 ) -> None:
     areas = _everywhere(_picture(18), strength=strength)
-    losses = Objective(NETWORK, _picture(17), areas, StyleConfig(tv_weight=0))(_picture(19))
+    losses = StyleObjective(NETWORK, _picture(17), areas, StyleConfig(tv_weight=0))(_picture(19))
     expected = of_content * losses["content"] / 60 + of_style * losses["style"]
     torch.testing.assert_close(losses["total"], expected)
 
@@ -189,8 +191,8 @@ def test_two_halves_in_one_way_are_nearly_the_whole() -> None:
         Area(styles=(style,), share=_half()),
         Area(styles=(style,), share=1 - _half()),
     ]
-    shared = Objective(NETWORK, content, halves, StyleConfig())(image)
-    whole = Objective(NETWORK, content, _everywhere(style), StyleConfig())(image)
+    shared = StyleObjective(NETWORK, content, halves, StyleConfig())(image)
+    whole = StyleObjective(NETWORK, content, _everywhere(style), StyleConfig())(image)
     torch.testing.assert_close(shared["content"], whole["content"], rtol=1e-4, atol=0)
     # The mean of squared distances is never below the squared distance of the mean.
     assert shared["style"] >= whole["style"]
@@ -209,13 +211,13 @@ def test_each_area_is_pulled_towards_its_own_style_at_its_own_strength() -> None
         Area(styles=(left,), share=_half(), strength=1.0),
         Area(styles=(right,), share=1 - _half(), strength=0.0),
     ]
-    objective = Objective(network, both, areas, StyleConfig(tv_weight=0))
+    objective = StyleObjective(network, both, areas, StyleConfig(tv_weight=0))
     assert objective(both)["total"] < 1e-20
     image = _picture(25).requires_grad_(True)
     objective(image)["total"].backward()
     assert image.grad is not None
     # On the left nothing but the style pulls, on the right nothing but the content.
-    of_style = Objective(network, both, [areas[0]], StyleConfig(tv_weight=0))
+    of_style = StyleObjective(network, both, [areas[0]], StyleConfig(tv_weight=0))
     alone = image.detach().clone().requires_grad_(True)
     of_style(alone)["style"].backward()
     assert alone.grad is not None
@@ -230,7 +232,7 @@ def test_where_the_photograph_stays_it_is_what_the_network_sees() -> None:
         Area(styles=(), share=_half()),
         Area(styles=(_picture(28),), share=1 - _half()),
     ]
-    objective = Objective(NETWORK, content, areas, StyleConfig())
+    objective = StyleObjective(NETWORK, content, areas, StyleConfig())
     shown = objective.shown(image)
     torch.testing.assert_close(shown[..., :5], content[..., :5])
     torch.testing.assert_close(shown[..., 5:], image[..., 5:])

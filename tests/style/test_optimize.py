@@ -12,7 +12,15 @@ from PIL.Image import Image
 from torch import Tensor
 
 from data.errors import ArgumentError, StyleError
-from style.config import ColorMethod, Colors, InitialImage, Manner, Optimizer, Region, StyleConfig
+from style.config import (
+    ColorMethod,
+    Colors,
+    InitialImage,
+    Optimizer,
+    Region,
+    RegionManner,
+    StyleConfig,
+)
 from style.network import StyleNetwork
 from style.optimizers import painter
 from style.regions import Area
@@ -239,7 +247,7 @@ def test_where_a_region_has_no_style_the_photograph_stays_pixel_by_pixel(
 ) -> None:
     mask = torch.zeros(1, 48, 64)
     mask[..., :32] = 1
-    regions = [Region(mask=mask, style=Manner.NONE)]
+    regions = [Region(mask=mask, style=RegionManner.NONE)]
     config = replace(SMALL, initial_image=InitialImage.NOISE)
     content = picture(0, 48, 64)
     first, again = (

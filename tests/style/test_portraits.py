@@ -13,7 +13,7 @@ from torch import Tensor
 from data.images import to_tensor
 from style.color import luminance
 from style.config import Colors, StyleConfig
-from style.objective import Objective, StyleNetwork
+from style.objective import StyleNetwork, StyleObjective
 from style.portraits import Landmarks, Penalised, Penalty, Portrait, care_for, face_mask, gentler
 from style.regions import Area, photograph_stays
 from style.results import Resemblance
@@ -143,7 +143,7 @@ def test_each_face_has_its_own_relief() -> None:
 def test_the_penalty_joins_the_total(network: StyleNetwork, picture: Callable[..., Tensor]) -> None:
     content, image = picture(1), picture(2)
     areas = [Area(styles=(picture(3),))]
-    objective = Objective(network, content, areas, StyleConfig())
+    objective = StyleObjective(network, content, areas, StyleConfig())
     penalty = Penalty(
         name="identity", weight=3.0, of=lambda seen: lambda it: (it - seen).abs().sum()
     )

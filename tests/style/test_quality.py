@@ -1,10 +1,10 @@
 import pytest
 
-from style.config import Quality, StyleConfig, settings_of
+from style.config import PaintingQuality, StyleConfig, settings_of
 
 
-@pytest.mark.parametrize("quality", Quality)
-def test_every_quality_makes_a_config(quality: Quality) -> None:
+@pytest.mark.parametrize("quality", PaintingQuality)
+def test_every_quality_makes_a_config(quality: PaintingQuality) -> None:
     settings = settings_of(quality)
     config = StyleConfig(**settings)  # type: ignore[arg-type]
     assert {"size", "steps"} <= set(settings)
@@ -12,9 +12,9 @@ def test_every_quality_makes_a_config(quality: Quality) -> None:
 
 
 def test_balanced_is_what_is_painted_without_a_word() -> None:
-    assert StyleConfig(**settings_of(Quality.BALANCED)) == StyleConfig()  # type: ignore[arg-type]
+    assert StyleConfig(**settings_of(PaintingQuality.BALANCED)) == StyleConfig()  # type: ignore[arg-type]
 
 
 def test_each_takes_more_than_the_one_before() -> None:
-    work = [settings_of(q)["size"] ** 2 * settings_of(q)["steps"] for q in Quality]
+    work = [settings_of(q)["size"] ** 2 * settings_of(q)["steps"] for q in PaintingQuality]
     assert work == sorted(set(work))

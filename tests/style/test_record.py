@@ -10,7 +10,7 @@ import pytest
 from data.errors import StyleError
 from data.files import sha256_of
 from data.formats import Depth
-from style.config import Colors, InitialImage, Manner, Region, StyleConfig
+from style.config import Colors, InitialImage, Region, RegionManner, StyleConfig
 from style.record import Record, Source
 
 SOURCE = Source(name="a.jpg", sha256="0" * 64, size=3)
@@ -23,8 +23,8 @@ WHOLE = Record(
     styles=(SOURCE, dataclasses.replace(SOURCE, name="Die Brücke.png")),
     regions=(
         Region(mask=SOURCE, style=SOURCE, strength=0.2),
-        Region(mask=SOURCE, style=Manner.NONE),
-        Region(mask=SOURCE, style=Manner.MAIN, strength=0.1),
+        Region(mask=SOURCE, style=RegionManner.NONE),
+        Region(mask=SOURCE, style=RegionManner.MAIN, strength=0.1),
     ),
     weights="1" * 64,
     depth=Depth.SIXTEEN,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from data.errors import ArgumentError
-from style.config import Manner, Region
+from style.config import Region, RegionManner
 from style.regions import Area, at_tap, divide, photograph_stays
 
 SIZE = (12, 16)
@@ -42,7 +42,7 @@ def test_the_shares_sum_to_one_everywhere(seed: int, count: int) -> None:
 
 
 def test_a_later_region_covers_an_earlier_one_and_the_main_area_has_the_rest() -> None:
-    low, high = _region(_mask(slice(0, 10))), _region(_mask(slice(8, 12), 0.5), Manner.NONE)
+    low, high = _region(_mask(slice(0, 10))), _region(_mask(slice(8, 12), 0.5), RegionManner.NONE)
     main, below, above = divide(MAIN, [low, high], SIZE, SIZE)
     columns = [area.share[0, 0, 0].tolist() for area in (main, below, above)]  # type: ignore[index]
     assert columns[0] == [0] * 10 + [0.5] * 2 + [1] * 4
@@ -54,7 +54,7 @@ def test_a_later_region_covers_an_earlier_one_and_the_main_area_has_the_rest() -
 
 def test_styles_and_strengths_are_the_regions_own_or_the_main_ones() -> None:
     left, middle = _mask(slice(0, 4)), _mask(slice(4, 8))
-    regions = [_region(left, OTHER), _region(middle, Manner.MAIN, 0.2)]
+    regions = [_region(left, OTHER), _region(middle, RegionManner.MAIN, 0.2)]
     main, own, gentler = divide(MAIN, regions, SIZE, SIZE)
     assert (main.styles, main.strength) == (MAIN.styles, 0.7)
     assert (own.styles, own.strength) == ((OTHER,), 0.7)
@@ -80,7 +80,7 @@ def test_masks_that_make_no_sense_are_refused_in_one_line() -> None:
         ([_region(whole), _region(torch.ones(1, 1, 12, 18))], r"region 2 has 18×12 px"),
         ([_region(black)], r"region 1: its mask is black"),
         ([_region(_mask(slice(3, 5))), _region(whole)], r"region 1.*later regions cover"),
-        ([_region(whole, Manner.NONE)], r"nothing is left to paint"),
+        ([_region(whole, RegionManner.NONE)], r"nothing is left to paint"),
     ):
         with pytest.raises(ArgumentError, match=message) as refusal:
             divide(MAIN, regions, SIZE, SIZE)

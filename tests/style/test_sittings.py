@@ -9,7 +9,7 @@ from PIL import Image
 
 from style.config import InitialImage, StyleConfig
 from style.portraits import Care, Portrait
-from style.results import Progress, Resemblance
+from style.results import PaintingProgress, Resemblance
 from style.service import Terms, sit
 
 CONFIG = StyleConfig(size=64, steps=10, keep_identity=True)
@@ -41,15 +41,15 @@ class _Studio:
 
     def paint(
         self, config: StyleConfig, care: Care, initial: Image.Image | None
-    ) -> Generator[Progress, None, None]:
+    ) -> Generator[PaintingProgress, None, None]:
         self.asked.append((config, care, initial))
         return self._steps(config)
 
-    def _steps(self, config: StyleConfig) -> Generator[Progress, None, None]:
+    def _steps(self, config: StyleConfig) -> Generator[PaintingProgress, None, None]:
         try:
             for step in range(1, config.steps + 1):
                 picture = Image.new("RGB", (64, 48))
-                yield Progress(
+                yield PaintingProgress(
                     step=step,
                     total=config.steps,
                     losses={"total": 1.0},
@@ -62,7 +62,7 @@ class _Studio:
             self.closed += 1
 
 
-def _sit(studio: _Studio, **terms: float) -> list[Progress]:
+def _sit(studio: _Studio, **terms: float) -> list[PaintingProgress]:
     return list(sit(studio.portrait, CONFIG, studio.paint, Terms(**terms)))  # type: ignore[arg-type]
 
 
@@ -126,7 +126,7 @@ def test_stopping_stops_the_painting_within() -> None:
 
 
 def test_what_painting_refuses_is_refused_at_once() -> None:
-    def refuse(*_: object) -> Generator[Progress, None, None]:
+    def refuse(*_: object) -> Generator[PaintingProgress, None, None]:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):

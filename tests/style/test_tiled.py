@@ -11,7 +11,7 @@ from backbones.features import FeatureExtractor
 from backbones.registry import create
 from style.config import StyleConfig, StyleLossKind
 from style.network import StyleNetwork, measure_views
-from style.objective import Objective
+from style.objective import StyleObjective
 from style.regions import Area
 from style.tiling import Overlap, TiledObjective, Tiling
 
@@ -68,7 +68,7 @@ def _rough(seed: int, height: int, width: int, dtype: torch.dtype = torch.float6
     return torch.rand(1, 3, height, width, generator=source, dtype=dtype)
 
 
-def _whole(objective: Objective, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+def _whole(objective: StyleObjective, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     image = image.clone().requires_grad_(True)
     losses = objective(image)
     (gradient,) = torch.autograd.grad(losses["total"], image)
@@ -85,7 +85,7 @@ def _assert_equal(
     strides: int = 2,
 ) -> None:
     image = (content + 0.2 * _rough(99, *content.shape[2:], dtype=content.dtype)).clamp(0, 1)
-    losses, gradient = _whole(Objective(network, content, areas, config), image)
+    losses, gradient = _whole(StyleObjective(network, content, areas, config), image)
     tiling = _tiling(network, content, strides)
     assert len(tiling.cut(content)) > 1
     tiled, pulled = TiledObjective(network, content, areas, config, tiling)(image)

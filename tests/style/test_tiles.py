@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from backbones.registry import create
 from data.errors import ArgumentError
-from style.config import Precision, StyleConfig
-from style.network import StyleNetwork, View, measure_views
+from style.config import PaintingPrecision, StyleConfig
+from style.network import ReceptiveField, StyleNetwork, measure_views
 from style.tiling import Overlap
 
 OVERLAP = Overlap(before=24, after=16, stride=8)
@@ -41,7 +41,10 @@ def test_tiles_are_aligned_and_no_larger_than_asked(length: int, side: int) -> N
 
 
 def test_a_place_of_a_tile_sees_nothing_beyond_its_crop() -> None:
-    views = [View(stride=1, before=3, after=2), View(stride=4, before=9, after=11)]
+    views = [
+        ReceptiveField(stride=1, before=3, after=2),
+        ReceptiveField(stride=4, before=9, after=11),
+    ]
     overlap = Overlap.of(views, 4)
     assert overlap == Overlap(before=12, after=8, stride=4)
     for span in overlap.spans(301, 64):
@@ -56,7 +59,9 @@ def test_a_place_of_a_tile_sees_nothing_beyond_its_crop() -> None:
 @pytest.mark.parametrize("size", [(213, 90), (65, 331)])
 @pytest.mark.parametrize("name", ["vgg19_quarter", "squeezenet1_0", "resnet18"])
 def test_put_together_tiles_are_the_map_of_the_whole(name: str, size: tuple[int, int]) -> None:
-    network = StyleNetwork.of(create(name, seed=0), StyleConfig(precision=Precision.FLOAT32))
+    network = StyleNetwork.of(
+        create(name, seed=0), StyleConfig(precision=PaintingPrecision.FLOAT32)
+    )
     views = measure_views(network.extract, network.stride, torch.zeros(1))
     overlap = Overlap.of(views.values(), network.stride)
     picture = torch.rand(1, 3, *size)

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from data.errors import ArgumentError
 from style.checkpoint import Unfinished
-from style.config import InitialImage, Manner, Optimizer, Region, StyleConfig
+from style.config import InitialImage, Optimizer, Region, RegionManner, StyleConfig
 from style.network import StyleNetwork
 from style.planning import Room
-from style.results import Progress
+from style.results import PaintingProgress
 from style.stylize import stylize
 
 Picture = Callable[..., Tensor]
@@ -34,7 +34,7 @@ def _paint(
     *,
     until: int | None = None,
     tile: int | None = None,
-) -> list[Progress]:
+) -> list[PaintingProgress]:
     """The steps of a painting up to one, after which it is cancelled."""
     mask = picture(5)[:, :1]
     painting = stylize(
@@ -42,7 +42,7 @@ def _paint(
         [picture(1)],
         config,
         network,
-        regions=[Region(mask=mask, style=Manner.MAIN, strength=0.8)],
+        regions=[Region(mask=mask, style=RegionManner.MAIN, strength=0.8)],
         unfinished=unfinished,
         room=None if tile is None else Room(tile=tile),
     )

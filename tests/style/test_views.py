@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from backbones.registry import create
 from data.errors import StyleError
-from style.config import Precision, StyleConfig
-from style.network import StyleNetwork, View, measure_views
+from style.config import PaintingPrecision, StyleConfig
+from style.network import ReceptiveField, StyleNetwork, measure_views
 
 LIKE = torch.zeros(1)
 
@@ -22,7 +22,7 @@ def test_a_chain_of_convolutions_is_measured_to_within_a_stride() -> None:
         return {"fine": first, "coarse": coarse(pool(first))}
 
     views = measure_views(extract, 4, LIKE)
-    assert views["fine"] == View(stride=1, before=1, after=3)
+    assert views["fine"] == ReceptiveField(stride=1, before=1, after=3)
     coarse_view = views["coarse"]
     assert coarse_view.stride == 4
     assert 5 <= coarse_view.before < 9
@@ -31,12 +31,16 @@ def test_a_chain_of_convolutions_is_measured_to_within_a_stride() -> None:
 
 def test_what_sees_farther_one_way_counts_both_ways() -> None:
     wide = nn.Conv2d(3, 2, (1, 9), padding=(0, 4))
-    assert measure_views(lambda image: {"wide": wide(image)}, 1, LIKE) == {"wide": View(1, 4, 4)}
+    assert measure_views(lambda image: {"wide": wide(image)}, 1, LIKE) == {
+        "wide": ReceptiveField(1, 4, 4)
+    }
 
 
 @pytest.mark.parametrize("name", ["vgg19_quarter", "squeezenet1_0"])
 def test_no_pixel_outside_of_a_view_has_a_gradient(name: str) -> None:
-    network = StyleNetwork.of(create(name, seed=0), StyleConfig(precision=Precision.FLOAT32))
+    network = StyleNetwork.of(
+        create(name, seed=0), StyleConfig(precision=PaintingPrecision.FLOAT32)
+    )
     image = torch.rand(1, 3, 40 * network.stride, 4 * network.stride, requires_grad=True)
     seen = network.extract(image)
     for tap, view in measure_views(network.extract, network.stride, LIKE).items():

@@ -427,9 +427,9 @@ def test_a_group_holds_as_soon_as_it_is_chosen(visit: Any) -> None:
 
 
 def test_uploads_and_choices_outlive_another_page_and_choices_a_reload(visit: Any) -> None:
-    from style.config import Quality, settings_of
+    from style.config import PaintingQuality, settings_of
 
-    fine = f"{settings_of(Quality.FINE)['size']:,} pixels"
+    fine = f"{settings_of(PaintingQuality.FINE)['size']:,} pixels"
     page, _base = visit("stylize")
     page.get_by_role("button", name="mosaic", exact=True).click()
     page.get_by_text("Fine", exact=True).click()

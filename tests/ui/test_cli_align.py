@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import recognition.learning.folder_alignment
-from data.folders import Account, Left
+from data.folders import Account, LeftOut
 from recognition.learning.folder_alignment import AlignmentConfig, AlignmentReport
 from recognition.results import FailedImage
 from ui.cli.main import main
@@ -21,7 +21,10 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[AlignmentConfig]:
 
     def align_folder(config: AlignmentConfig, progress: object) -> AlignmentReport:
         made.append(config)
-        left = (Left(config.source / "b.dng", ".dng"), Left(config.source / "@eaDir", "hidden"))
+        left = (
+            LeftOut(config.source / "b.dng", ".dng"),
+            LeftOut(config.source / "@eaDir", "hidden"),
+        )
         return AlignmentReport(
             2, 4, (FailedImage("Ann/3.jpg", "no face found"),), Account(config.source, left)
         )

@@ -22,15 +22,15 @@ from data.files import sha256_of
 from data.formats import PICTURE_SUFFIXES
 from data.images import read_settings, save_image
 from data.tensors import write_tensors
-from style.config import Quality, StyleConfig, settings_of
-from style.planning import Plan, Room, ScalePlan
+from style.config import PaintingQuality, StyleConfig, settings_of
+from style.planning import ResourcePlan, Room, ScalePlan
 from style.presets import registry
-from style.results import Progress, Resemblance
+from style.results import PaintingProgress, Resemblance
 from ui.cli.commands.stylize import _HELP
 from ui.cli.destinations import check_folder, check_picture
 from ui.cli.main import main
 
-PLAN = Plan(
+PLAN = ResourcePlan(
     scales=(
         ScalePlan(size=(60, 80), steps=9, tile=None, memory=3 * 10**8, seconds=5.0),
         ScalePlan(size=(600, 800), steps=1, tile=512, memory=21 * 10**8, seconds=75.0),
@@ -61,7 +61,7 @@ class FakeService:
 
     def stylize(
         self, content: Tensor, styles: list[Tensor], config: Any, **options: Any
-    ) -> Iterator[Progress]:
+    ) -> Iterator[PaintingProgress]:
         call = SimpleNamespace(content=content, styles=styles, config=config, **options)
         FakeService.calls.append(call)
         if call.planned:
@@ -76,11 +76,11 @@ class FakeService:
         )
         return torch.tensor([0.0, 0.5, 0.0]).view(1, 3, 1, 1).expand(1, 3, 8, 8)
 
-    def plan(self, content: Path, styles: list[Path], config: Any, **options: Any) -> Plan:
+    def plan(self, content: Path, styles: list[Path], config: Any, **options: Any) -> ResourcePlan:
         FakeService.calls.append(SimpleNamespace(config=config, **options))
         return PLAN
 
-    def _steps(self, call: SimpleNamespace) -> Iterator[Progress]:
+    def _steps(self, call: SimpleNamespace) -> Iterator[PaintingProgress]:
         red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 8, 8)
         picture = Image.new("RGB", (8, 8), "red")
         try:
@@ -88,7 +88,7 @@ class FakeService:
                 if step == FakeService.interrupt_at:
                     os.kill(os.getpid(), signal.SIGTERM)
                 shown = call.preview_every and step % call.preview_every == 0
-                yield Progress(
+                yield PaintingProgress(
                     step=step,
                     total=call.config.steps,
                     losses={"content": 0.5, "total": 1.5},
@@ -553,7 +553,7 @@ def test_a_cell_that_fails_stays_empty_and_the_rest_goes_on(
 ) -> None:
     whole = FakeService.stylize
 
-    def stylize(self: FakeService, *arguments: Any, **options: Any) -> Iterator[Progress]:
+    def stylize(self: FakeService, *arguments: Any, **options: Any) -> Iterator[PaintingProgress]:
         if arguments[2].seed in failing:
             raise StyleError("the content loss became nan")
         return whole(self, *arguments, **options)
@@ -745,7 +745,7 @@ def test_a_quality_sets_size_and_steps_and_options_beside_it_win(
         main([*command, "--steps", "300", "--quality", "draft"]) == 0
     )  # the usual number, asked for
     assert main([*command, "--quality", "balanced"]) == 0
-    draft = settings_of(Quality.DRAFT)
+    draft = settings_of(PaintingQuality.DRAFT)
     usual = StyleConfig()
     assert [(call.config.size, call.config.steps) for call in FakeService.calls] == [
         (draft["size"], draft["steps"]),

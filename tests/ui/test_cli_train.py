@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import recognition.learning.trainer
-from data.folders import Account, Left
+from data.folders import Account, LeftOut
 from recognition.learning.gradient_check import GradientCheck, TensorCheck
 from recognition.learning.reports import EpochReport, Progress
-from recognition.learning.validation import Verification
+from recognition.learning.validation import ValidationFigures
 from ui.cli.main import main
 
 
@@ -48,13 +48,15 @@ def runs(monkeypatch: pytest.MonkeyPatch, home: Path) -> list[SimpleNamespace]:
         return SimpleNamespace(
             out=config.out,
             epochs=(1, 2),
-            measured={"validation": Verification(0.9, None, None, 3, 4)},
+            measured={"validation": ValidationFigures(0.9, None, None, 3, 4)},
             verdict="Both errors are small.",
             weights=config.out / "best.safetensors",
             best_epoch=1,
             missed=(SimpleNamespace(path=Path("Ann/1.jpg"), reason="no face found"),),
             doubts=("Ann and ann are two people",),
-            accounts=(Account(config.data.folder, (Left(config.data.folder / "a.dng", ".dng"),)),)
+            accounts=(
+                Account(config.data.folder, (LeftOut(config.data.folder / "a.dng", ".dng"),)),
+            )
             if config.data.folder.name == "sloppy"
             else (),
         )

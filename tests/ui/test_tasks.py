@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from data.errors import AppError, ImageError
 from data.images import load_image, read_settings
-from style.config import Colors, Manner, Region, StyleConfig
+from style.config import Colors, Region, RegionManner, StyleConfig
 from style.presets.registry import PRESETS
 from ui.jobs import orders, reports, store, tasks
 from ui.jobs.store import Job, JobState
@@ -117,7 +117,7 @@ def test_a_stylisation_asks_for_what_was_chosen_and_for_nothing_else(
         backbone="vgg16", strength=0.7, style_mix=(2, 1), colors=Colors.CONTENT, steps=90
     )
     regions: list[Region[str | bytes]] = [
-        Region(mask=picture("white"), style=Manner.NONE),
+        Region(mask=picture("white"), style=RegionManner.NONE),
         Region(mask=picture("white"), style="preset:waves", strength=0.2),
         Region(mask=picture("white"), style=picture("blue")),
     ]
@@ -155,7 +155,7 @@ def test_a_bad_mask_is_refused_before_a_job_is_made(home: Path, mask: bytes | No
         file = io.BytesIO()
         Image.new("L", (96, 96), 255).save(file, "PNG")
         mask = file.getvalue()
-    region: Region[str | bytes] = Region(mask=mask, style=Manner.MAIN)
+    region: Region[str | bytes] = Region(mask=mask, style=RegionManner.MAIN)
     with pytest.raises(AppError, match="mask of region 1"):
         tasks.stylize(
             Settings(home=home), picture("red"), ["preset:mosaic"], StyleConfig(), [region]
@@ -207,7 +207,7 @@ ORDER = orders.StylizeOrder(
     styles=("preset:mosaic", "style-2.png"),
     config=StyleConfig(backbone="vgg16", strength=0.7, style_mix=(2, 1), steps=90, seed=3),
     regions=(
-        Region(mask="", style=Manner.NONE),
+        Region(mask="", style=RegionManner.NONE),
         Region(mask="", style="preset:waves", strength=0.2),
         Region(mask="", style="region-3.png"),
     ),

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from data.images import Picture
     from style.checkpoint import Unfinished
-    from style.planning import Plan, Room
-    from style.results import Progress
+    from style.planning import ResourcePlan, Room
+    from style.results import PaintingProgress
 
 
 # Long work on the command line is stopped by Ctrl-C, and keeps what is done.
@@ -58,7 +58,7 @@ def stop_signals() -> Iterator[Event]:
 # What a picture will take, as the command line tells it.
 
 
-def show_plan(plan: "Plan", *, as_json: bool) -> None:
+def show_plan(plan: "ResourcePlan", *, as_json: bool) -> None:
     """The whole plan on stdout."""
     if as_json:
         output.print_json(plan.as_json())
@@ -77,7 +77,7 @@ def show_plan(plan: "Plan", *, as_json: bool) -> None:
     output.print_line(_plan_in_words(plan))
 
 
-def tell_plan(plan: "Plan") -> None:
+def tell_plan(plan: "ResourcePlan") -> None:
     """One line on stderr, before the painting."""
     output.print_note(_plan_in_words(plan))
 
@@ -87,7 +87,7 @@ def time_left(seconds: float | None) -> str:
     return "" if seconds is None else f"about {wording.clock(seconds)} left"
 
 
-def _plan_in_words(plan: "Plan") -> str:
+def _plan_in_words(plan: "ResourcePlan") -> str:
     """Memory, time and tiles in one line."""
     memory, limit = wording.gigabytes(plan.memory), wording.gigabytes(plan.limit)
     line = f"takes about {wording.clock(plan.seconds)} and {memory} of memory, of {limit} at most"
@@ -186,7 +186,7 @@ class Easel:
         out: Path | None = None,
         title: str = "painting",
         told: Mapping[str, object] | None = None,
-    ) -> "Progress":
+    ) -> "PaintingProgress":
         """Paint until the last step, or until the user stops; the last step done.
 
         Args:
@@ -214,13 +214,13 @@ class Easel:
         )
         return _paint(painting, order, title=title, told=told or {})
 
-    def _tell_plan(self, plan: "Plan") -> None:
+    def _tell_plan(self, plan: "ResourcePlan") -> None:
         if self._order.json_lines:
             tell(self._order, {"plan": plan.as_json()})
         else:
             tell_plan(plan)
 
-    def plan(self) -> "Plan":
+    def plan(self) -> "ResourcePlan":
         """What painting the order's photograph will take.
 
         Raises:
@@ -285,7 +285,7 @@ class Easel:
         )
 
     def save(
-        self, picture: "Picture", content: Path, painted: "Progress | Tensor", out: Path
+        self, picture: "Picture", content: Path, painted: "PaintingProgress | Tensor", out: Path
     ) -> tuple[Path, str | None]:
         """Write what was painted of `picture`, as transparent as that, to `out`.
 
@@ -328,12 +328,12 @@ def _remembered(region: Region[Path]) -> Region[Source]:
 
 
 def _paint(
-    painting: "Generator[Progress, None, None]",
+    painting: "Generator[PaintingProgress, None, None]",
     order: Order,
     *,
     title: str,
     told: Mapping[str, object],
-) -> "Progress":
+) -> "PaintingProgress":
     """Go through the steps until the last one, or until the user stops; the last one done."""
     from data.images import save_image
 
@@ -362,7 +362,7 @@ def tell(order: Order, line: Mapping[str, object]) -> None:
         output.print_json(line, compact=True)
 
 
-def as_json(progress: "Progress", preview: Path | None) -> dict[str, object]:
+def as_json(progress: "PaintingProgress", preview: Path | None) -> dict[str, object]:
     """One step for a program; `preview` is there in the steps that renewed it."""
     line: dict[str, object] = {
         "step": progress.step,
@@ -554,7 +554,7 @@ def _paint_into(
     check_not_input(target, (path, *order.inputs))
     picture = load_picture(path, warn=output.warner(name))
     if order.draft:
-        painted: Progress | Tensor = easel.draft(picture.colours, order.config)
+        painted: PaintingProgress | Tensor = easel.draft(picture.colours, order.config)
     else:
         painted = easel.paint(picture.colours, order.config, title=name, told={"image": name})
         if painted.step < painted.total:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from data.errors import AppError, ArgumentError
-from style.config import Manner, Region, StyleConfig
+from style.config import Region, RegionManner, StyleConfig
 from ui.settings import Settings
 
 STYLIZE, DOWNLOAD = "stylize", "download"
@@ -72,7 +72,9 @@ class StylizeOrder:
 
     def __post_init__(self) -> None:
         """Check whatever becomes a word of the command."""
-        own = [region.style for region in self.regions if not isinstance(region.style, Manner)]
+        own = [
+            region.style for region in self.regions if not isinstance(region.style, RegionManner)
+        ]
         if len(self.styles) > _MOST or len(self.regions) > _MOST:
             raise ArgumentError(f"more than {_MOST} styles or regions: choose fewer")
         if wrong := [style for style in (*self.styles, *own) if not _STYLE.fullmatch(style)]:
@@ -207,8 +209,8 @@ def _check_network(name: object) -> None:
         raise ArgumentError(f"{name!r} is no network's name: see `likeness models list`")
 
 
-def _style(text: str) -> str | Manner:
-    return Manner(text) if text in tuple(Manner) else text
+def _style(text: str) -> str | RegionManner:
+    return RegionManner(text) if text in tuple(RegionManner) else text
 
 
 def _word(style: str, folder: Path) -> str:
@@ -218,7 +220,7 @@ def _word(style: str, folder: Path) -> str:
 
 def _region(region: Region[str], folder: Path, number: int) -> str:
     """The option that asks for a region."""
-    style = region.style if isinstance(region.style, Manner) else _word(region.style, folder)
+    style = region.style if isinstance(region.style, RegionManner) else _word(region.style, folder)
     strength = "" if region.strength is None else f":{region.strength}"
     return f"--region={folder / f'mask-{number}.png'}={style}{strength}"
 

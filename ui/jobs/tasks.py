@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from data.environment import NETWORK
-from style.config import Manner, Region, StyleConfig
+from style.config import Region, RegionManner, StyleConfig
 from ui.settings import Settings
 
 from ..cli.destinations import UNFINISHED
@@ -122,7 +122,7 @@ def _pictures(
     return pictures
 
 
-def _named(style: Given | Manner, stem: str) -> str | Manner:
+def _named(style: Given | RegionManner, stem: str) -> str | RegionManner:
     """A style as an order has it: as it is, or by the name of the picture that is made of it."""
     return f"{stem}.png" if isinstance(style, bytes) else style
 

@@ -10,7 +10,15 @@ from PIL import Image
 
 from data.errors import AppError
 from data.images import load_image
-from style.config import ColorMethod, Colors, Manner, Quality, Region, StyleConfig, settings_of
+from style.config import (
+    ColorMethod,
+    Colors,
+    PaintingQuality,
+    Region,
+    RegionManner,
+    StyleConfig,
+    settings_of,
+)
 
 from .. import wording
 from ..jobs.tasks import Given
@@ -28,10 +36,10 @@ _MOST_REGIONS = 4
 _SIZES = (256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
 _PREFIX = "preset:"
 _QUALITIES = {
-    Quality.DRAFT: "a first look",
-    Quality.BALANCED: "for the screen",
-    Quality.FINE: "larger and better, which takes longer",
-    Quality.PRINT: "for paper; takes long without a GPU",
+    PaintingQuality.DRAFT: "a first look",
+    PaintingQuality.BALANCED: "for the screen",
+    PaintingQuality.FINE: "larger and better, which takes longer",
+    PaintingQuality.PRINT: "for paper; takes long without a GPU",
 }
 _COLOURS = {Colors.STYLE: "The style's", Colors.CONTENT: "The photograph's"}
 _METHODS = {
@@ -132,23 +140,23 @@ def painting(chosen: Sequence[Style]) -> tuple["BackboneDescription", StyleConfi
     return network, config
 
 
-def _quality() -> Quality:
+def _quality() -> PaintingQuality:
     """How much time the picture may take."""
     chosen = st.segmented_control(
-        "Quality",
-        list(Quality),
-        default=Quality.BALANCED,
+        "PaintingQuality",
+        list(PaintingQuality),
+        default=PaintingQuality.BALANCED,
         key="quality",
         bind="query-params",
         format_func=str.capitalize,
         width="stretch",
     )
-    quality = chosen or Quality.BALANCED  # a second click on it takes it back
+    quality = chosen or PaintingQuality.BALANCED  # a second click on it takes it back
     st.caption(f"{settings_of(quality)['size']:,} pixels: {_QUALITIES[quality]}.")
     return quality
 
 
-def _advanced(quality: Quality) -> tuple["BackboneDescription", dict[str, object]]:
+def _advanced(quality: PaintingQuality) -> tuple["BackboneDescription", dict[str, object]]:
     """The network, and the settings that seldom matter by their names in `StyleConfig`."""
     usual = settings_of(quality)
     method = st.selectbox(
@@ -275,7 +283,7 @@ def _region(number: int, strength: float) -> Region[Given] | None:
     return Region(mask=given[0].content, style=_manner(manner, number), strength=own_strength)
 
 
-def _manner(chosen: str, number: int) -> Given | Manner:
+def _manner(chosen: str, number: int) -> Given | RegionManner:
     """What a region is painted in.
 
     Raises:
@@ -287,7 +295,7 @@ def _manner(chosen: str, number: int) -> Given | Manner:
             raise AppError(f"add the picture of region {number}, or choose another style for it")
         thumbnails(own)
         return own[0].content
-    return {_STAYS: Manner.NONE, _REST: Manner.MAIN}.get(chosen, _PREFIX + chosen)
+    return {_STAYS: RegionManner.NONE, _REST: RegionManner.MAIN}.get(chosen, _PREFIX + chosen)
 
 
 def _small(upload: Upload) -> tuple[Image.Image, list[str]]:

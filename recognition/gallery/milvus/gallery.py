@@ -19,9 +19,9 @@ from ...results import (
     Consent,
     Match,
     Operation,
+    PersonState,
     PersonSummary,
     PhotographSummary,
-    State,
     Use,
     today,
 )
@@ -370,7 +370,7 @@ class MilvusGallery(AnyGallery):
         groups = groups_by_person(self._collections.rows('kind == "membership"'))
         return summaries(rows, counts, groups)
 
-    def person(self, who: Who, state: State = State.ENROLLED) -> PersonSummary:
+    def person(self, who: Who, state: PersonState = PersonState.ENROLLED) -> PersonSummary:
         """See `AnyGallery.person`."""
         with self._asking(who) as snapshot:
             return snapshot.person(who, state)

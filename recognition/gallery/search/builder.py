@@ -19,7 +19,7 @@ from ..storage.store import Store
 from ..templates import Embeddings, Ids
 from .index import LOOKED_AT, TemplateIndex, threads
 from .index_file import IndexCache
-from .kinds import Kind, Plan, parts_of
+from .kinds import IndexPlan, Kind, parts_of
 
 # Which template is whose, followed from one state of a gallery to the next.
 #
@@ -124,7 +124,7 @@ class Stopped(Exception):  # noqa: N818  # not an error
 
 
 def train(
-    plan: Plan, sample: Embeddings, people: npt.NDArray[np.int64], check: Callable[[], None]
+    plan: IndexPlan, sample: Embeddings, people: npt.NDArray[np.int64], check: Callable[[], None]
 ) -> Any:
     """Make FAISS's index without any template in it.
 
@@ -215,7 +215,7 @@ def asked_for(roll: Roll) -> Ids:
     return np.sort(chosen)
 
 
-class Trial:
+class RecallTrial:
     """Searches for photographs of the gallery's own.
 
     Args:
@@ -285,7 +285,7 @@ _ROWS_AT_ONCE = 8_192
 def build(
     store: Store,
     cache: IndexCache,
-    plan_for: Callable[[int, int], Plan],
+    plan_for: Callable[[int, int], IndexPlan],
     check: Callable[[], None] = lambda: None,
     progress: Progress = lambda done, total: None,
 ) -> TemplateIndex:
@@ -317,7 +317,7 @@ def build(
             return kept, snapshot.embeddings(kept)
 
     index = TemplateIndex(dimension, _trained(plan, roll, read, check))
-    trial = Trial(roll, *read(asked_for(roll)))
+    trial = RecallTrial(roll, *read(asked_for(roll)))
     for start in range(0, len(roll.ids), _ROWS_AT_ONCE):
         ids, embeddings = read(roll.ids[start : start + _ROWS_AT_ONCE])
         index.add(ids, embeddings)
@@ -333,7 +333,10 @@ def build(
 
 
 def _trained(
-    plan: Plan, roll: Roll, read: Callable[[Ids], tuple[Ids, Embeddings]], check: Callable[[], None]
+    plan: IndexPlan,
+    roll: Roll,
+    read: Callable[[Ids], tuple[Ids, Embeddings]],
+    check: Callable[[], None],
 ) -> Any:
     """FAISS's index without templates, as planned; None for an exact one."""
     if plan.kind is Kind.FLAT:
@@ -364,7 +367,7 @@ class Builder:
         self,
         open_store: Callable[[], Store],
         cache: IndexCache,
-        plan_for: Callable[[int, int], Plan],
+        plan_for: Callable[[int, int], IndexPlan],
     ) -> None:
         self._open_store, self._cache, self._plan_for = open_store, cache, plan_for
         self._is_unwanted = threading.Event()

@@ -35,7 +35,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class IndexPlan:
     """An index that fits a gallery.
 
     Attributes:
@@ -57,7 +57,7 @@ class Plan:
         return self.kind is kind and 0.5 < lists / self.lists < 2
 
 
-def plan_of(wanted: Kind, templates: int, dimension: int) -> Plan:
+def plan_of(wanted: Kind, templates: int, dimension: int) -> IndexPlan:
     """The index for a gallery.
 
     Args:
@@ -67,19 +67,21 @@ def plan_of(wanted: Kind, templates: int, dimension: int) -> Plan:
     """
     lists = max(1, round(sqrt(templates)))
     if wanted is Kind.FLAT:
-        return Plan(Kind.FLAT, 0, "as chosen")
+        return IndexPlan(Kind.FLAT, 0, "as chosen")
     if wanted is Kind.AUTO and templates <= EXACT_UP_TO:
         keeps = templates > EXACT_UP_TO // 2  # who comes and goes at the limit makes no work
-        return Plan(Kind.FLAT, 0, f"at most {EXACT_UP_TO:,} photographs", keeps)
+        return IndexPlan(Kind.FLAT, 0, f"at most {EXACT_UP_TO:,} photographs", keeps)
     if templates < FEWEST_TRAINED:
         why = f"{wanted} is chosen, and takes {FEWEST_TRAINED:,} photographs"
-        return Plan(Kind.FLAT, 0, why)
+        return IndexPlan(Kind.FLAT, 0, why)
     why = f"more than {EXACT_UP_TO:,} photographs" if wanted is Kind.AUTO else "as chosen"
     if wanted is Kind.INT8:
-        return Plan(Kind.INT8, lists, why)
+        return IndexPlan(Kind.INT8, lists, why)
     if parts_of(dimension) is None:
-        return Plan(Kind.INT8, lists, f"{why}, and {dimension} numbers cannot be cut into parts")
-    return Plan(Kind.PQ, lists, why)
+        return IndexPlan(
+            Kind.INT8, lists, f"{why}, and {dimension} numbers cannot be cut into parts"
+        )
+    return IndexPlan(Kind.PQ, lists, why)
 
 
 def parts_of(dimension: int) -> int | None:
@@ -104,12 +106,12 @@ def can_be_about(found: object) -> bool:
     )
 
 
-def is_of_plan(plan: Plan, about: Mapping[str, Any]) -> bool:
+def is_of_plan(plan: IndexPlan, about: Mapping[str, Any]) -> bool:
     """Whether an index is near enough to a plan, by what is kept `about` it."""
     return bool(about) and plan.is_met(Kind(about["kind"]), about["planned"])
 
 
-def described(plan: Plan, about: Mapping[str, Any] | None) -> str:
+def described(plan: IndexPlan, about: Mapping[str, Any] | None) -> str:
     """Tell which index a gallery has, and why.
 
     Args:

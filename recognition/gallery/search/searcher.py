@@ -19,7 +19,7 @@ from . import kinds
 from .builder import NO_LINE, Builder, followed, is_past, latest_line
 from .index import Found, Nearest, TemplateIndex
 from .index_file import IndexCache
-from .kinds import Kind, Plan, described, is_of_plan, plan_of
+from .kinds import IndexPlan, Kind, described, is_of_plan, plan_of
 
 # What a search looks at: one state of the store, with its index.
 
@@ -281,8 +281,8 @@ class Views:
         self._line = NO_LINE  # the audit log's latest, when the view was new
         self._unwritten = 0  # templates that have come or gone since the file was written
         self._builder: Builder | None = None
-        self._lacking: tuple[str, Plan] | None = None
-        self._tried: tuple[str, Plan] | None = None
+        self._lacking: tuple[str, IndexPlan] | None = None
+        self._tried: tuple[str, IndexPlan] | None = None
 
     @contextmanager
     def current(self) -> Iterator[View]:
@@ -328,7 +328,7 @@ class Views:
         head = self._cache.head(snapshot)
         return described(self._plan(self.size(snapshot)[1], snapshot), head and head["about"])
 
-    def _plan(self, templates: int, snapshot: Snapshot) -> Plan:
+    def _plan(self, templates: int, snapshot: Snapshot) -> IndexPlan:
         return plan_of(self._wanted(), templates, snapshot.model.dimension)
 
     def _view_of(self, snapshot: Snapshot) -> View:
@@ -375,14 +375,14 @@ class Views:
             self._lacking = snapshot.gallery_id, plan
         return replace(view, index=index)
 
-    def _written(self, plan: Plan, snapshot: Snapshot) -> TemplateIndex | None:
+    def _written(self, plan: IndexPlan, snapshot: Snapshot) -> TemplateIndex | None:
         """The index that another process has made meanwhile, if it is as planned."""
         head = self._cache.head(snapshot)
         if head is None or not is_of_plan(plan, head["about"]):
             return None
         return self._cache.read(snapshot)
 
-    def _build(self, gallery: str, plan: Plan) -> None:
+    def _build(self, gallery: str, plan: IndexPlan) -> None:
         """Begin to make an index, unless one is being made, or the same has failed."""
         if self._builder is None and self._tried != (gallery, plan):
             self._tried = gallery, plan
@@ -424,11 +424,11 @@ def _expired(revision: str) -> list[str]:
     return revision.split("/")[3:]
 
 
-def _is_met(plan: Plan, index: TemplateIndex | None) -> bool:
+def _is_met(plan: IndexPlan, index: TemplateIndex | None) -> bool:
     return index is not None and plan.is_met(index.kind, index.lists_planned)
 
 
-def _is_too_much(index: TemplateIndex, plan: Plan, templates: int) -> bool:
+def _is_too_much(index: TemplateIndex, plan: IndexPlan, templates: int) -> bool:
     """Whether an exact index would take more memory than it is worth until there is a smaller."""
     is_wanted = plan.kind is Kind.FLAT or not index.is_exact
     return not is_wanted and templates > _OUTGROWN * kinds.EXACT_UP_TO

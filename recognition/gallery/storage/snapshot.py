@@ -18,10 +18,10 @@ from ...results import (
     Calibration,
     LookAlikes,
     Operation,
+    PersonState,
     PersonSummary,
     PhotographSummary,
     Quality,
-    State,
     Use,
 )
 from ..templates import EmbeddingModel, Embeddings, Ids, from_blob, unit_vectors
@@ -290,7 +290,7 @@ class Snapshot:
             if a in names and b in names
         )
 
-    def person(self, who: Who, state: State = State.ENROLLED) -> PersonSummary:
+    def person(self, who: Who, state: PersonState = PersonState.ENROLLED) -> PersonSummary:
         """One person, who is to be changed.
 
         Args:
@@ -302,9 +302,9 @@ class Snapshot:
             GalleryError: Nobody is.
         """
         require = {
-            State.ENROLLED: require_person,
-            State.DELETED: require_deleted,
-            State.KEPT: require_kept,
+            PersonState.ENROLLED: require_person,
+            PersonState.DELETED: require_deleted,
+            PersonState.KEPT: require_kept,
         }[state]
         return summary_of(self._connection, require(self._connection, who))
 

@@ -61,7 +61,7 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Embedded:
+class NewEmbedding:
     """What the new network gave for a template.
 
     Attributes:
@@ -172,7 +172,7 @@ class Succession:
                 ]
             yield [one for one in part if one is not None]
 
-    def put(self, embedded: Sequence[Embedded], model: EmbeddingModel) -> None:
+    def put(self, embedded: Sequence[NewEmbedding], model: EmbeddingModel) -> None:
         """Keep what the new network gave, so that it need not be asked again."""
         with self._reading() as snapshot, self._coming() as coming:
             for one in embedded:

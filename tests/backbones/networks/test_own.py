@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from backbones.networks.iresnet import Excitation
-from backbones.networks.shufflenet_v1 import Unit
+from backbones.networks.shufflenet_v1 import ShuffleUnit
 from backbones.networks.vit import Patches
-from backbones.networks.xception import Block
+from backbones.networks.xception import SeparableBlock
 from backbones.registry import create
 
 
@@ -18,7 +18,7 @@ def _random(*shape: int) -> torch.Tensor:
 @pytest.mark.parametrize("stride", [1, 2])
 def test_a_shufflenet_unit_is_its_papers_figure(stride: int) -> None:
     inputs, outputs, groups = (12, 24, 3) if stride == 2 else (24, 24, 3)
-    unit = Unit(inputs, outputs, groups=groups, stride=stride).eval()
+    unit = ShuffleUnit(inputs, outputs, groups=groups, stride=stride).eval()
     x = _random(2, inputs, 8, 9).relu()
     squeeze, _, _ = unit.squeeze
     depthwise, _, expand, _ = unit.expand
@@ -37,13 +37,13 @@ def test_a_shufflenet_unit_is_its_papers_figure(stride: int) -> None:
 
 def test_without_groups_in_the_first_layer_every_channel_is_seen() -> None:
     grouped, dense = (
-        Unit(24, 240, groups=3, stride=2, first_grouped=first) for first in (True, False)
+        ShuffleUnit(24, 240, groups=3, stride=2, first_grouped=first) for first in (True, False)
     )
     assert dense.squeeze[0].weight.numel() == 3 * grouped.squeeze[0].weight.numel()
 
 
 def test_an_xception_block_adds_its_input() -> None:
-    block = Block(8, (8, 8, 8)).eval()
+    block = SeparableBlock(8, (8, 8, 8)).eval()
     for module in block.body:
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.zeros_(module.weight)  # nothing is added

@@ -15,7 +15,7 @@ from data.errors import ArgumentError, GalleryError
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.storage.schema import AUDIT_DAYS
 from recognition.gallery.templates import EmbeddingModel, Template
-from recognition.results import AuditEntry, Consent, State, today
+from recognition.results import AuditEntry, Consent, PersonState, today
 
 SECRET = "f" * 64
 TOMORROW = today() + timedelta(days=1)
@@ -118,7 +118,7 @@ def test_whoever_s_has_ended_is_not_found_and_erased_a_day_later(
         two.edit.restore("Bob")
     clock.forward(hours=23)
     assert two.search(face, 1)[0][0].person == "Ann"
-    assert two.person(2, State.KEPT).name == "Bob"
+    assert two.person(2, PersonState.KEPT).name == "Bob"
     clock.forward(hours=1, minutes=1)
     assert two.search(face, 1)[0][0].person == "Ann"
     vector = make_template(2).embedding.tobytes()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from recognition.gallery.search.builder import train
 from recognition.gallery.search.index import TemplateIndex
-from recognition.gallery.search.kinds import Kind, Plan
+from recognition.gallery.search.kinds import IndexPlan, Kind
 
 D = 8
 
@@ -156,7 +156,7 @@ def trained(kind: Kind, ids: np.ndarray, dimension: int = 64) -> tuple[TemplateI
     """An index of unit vectors by chance, and they."""
     vectors = np.random.default_rng(0).normal(size=(len(ids), dimension))
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    plan = Plan(kind, 8, "for the test")
+    plan = IndexPlan(kind, 8, "for the test")
     index = TemplateIndex(dimension, train(plan, vectors, np.arange(len(ids)), lambda: None))
     index.add(ids, vectors)
     return index, vectors
@@ -225,7 +225,7 @@ def test_the_middle_of_no_list_is_one_person_s() -> None:
     sample = np.concatenate([crowd, hermit])
     sample = (sample / np.linalg.norm(sample, axis=1, keepdims=True)).astype(np.float32)
     people = np.concatenate([np.arange(200), np.full(40, 999)])
-    index = train(Plan(Kind.INT8, 20, ""), sample, people, lambda: None)
+    index = train(IndexPlan(Kind.INT8, 20, ""), sample, people, lambda: None)
     middles = index.quantizer.reconstruct_n(0, index.nlist)
     np.testing.assert_allclose(np.linalg.norm(middles, axis=1), 1, atol=1e-5)
     assert index.nlist < 20

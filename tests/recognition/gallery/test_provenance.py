@@ -15,7 +15,7 @@ from recognition.gallery.transfer.backup import back_up, restore
 from recognition.gallery.transfer.copies import copy_gallery
 from recognition.gallery.transfer.exports import export
 from recognition.gallery.transfer.imports import import_from
-from recognition.gallery.transfer.replacement import Embedded, Succession
+from recognition.gallery.transfer.replacement import NewEmbedding, Succession
 
 NETWORK = EmbeddingModel(model_id="mobilefacenet", weights_digest="ab" * 32, dimension=16)
 FIRST = replace(NETWORK, alignment="five-point-112/1")
@@ -164,7 +164,7 @@ def test_a_move_to_another_network_takes_up_the_other_s(
     succession.begin(OTHER)
     [[one]] = succession.waiting(8)
     embedding = make_template(2).embedding
-    fresh = Embedded(
+    fresh = NewEmbedding(
         template=one.template, person=one.person, embedding=embedding, fresh=True, similarity=None,
         side=None,
     )  # fmt: skip

@@ -10,7 +10,7 @@ from data.errors import GalleryError
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.storage.store import COMING, FORMER
 from recognition.gallery.templates import EmbeddingModel, Template
-from recognition.gallery.transfer.replacement import Embedded, Succession
+from recognition.gallery.transfer.replacement import NewEmbedding, Succession
 
 MakeTemplate = Callable[..., Template]
 NEW = EmbeddingModel(model_id="dlib_resnet", weights_digest="cd" * 32, dimension=24)
@@ -47,7 +47,7 @@ def embed_all(succession: Succession, model: EmbeddingModel = NEW, at_once: int 
         count += len(waiting)
         succession.put(
             [
-                Embedded(one.template, one.person, vector_of(one.template), False, None)
+                NewEmbedding(one.template, one.person, vector_of(one.template), False, None)
                 for one in waiting
                 if one.picture is not None
             ],
@@ -96,7 +96,10 @@ def test_it_is_gone_on_with_and_another_network_begins_anew(filled: Gallery, fol
     succession.begin(NEW)
     first = next(succession.waiting(3))
     succession.put(
-        [Embedded(one.template, one.person, vector_of(one.template), False, 0.5) for one in first],
+        [
+            NewEmbedding(one.template, one.person, vector_of(one.template), False, 0.5)
+            for one in first
+        ],
         NEW,
     )
     again = Succession(folder, find_secret)
@@ -114,7 +117,8 @@ def test_with_photographs_at_hand_what_pictures_gave_is_embedded_again(
     succession.begin(NEW)
     [first] = next(succession.waiting(1))
     succession.put(
-        [Embedded(first.template, first.person, vector_of(first.template), True, None, 160)], NEW
+        [NewEmbedding(first.template, first.person, vector_of(first.template), True, None, 160)],
+        NEW,
     )
     assert embed_all(succession) == 3
     succession.begin(NEW, "elsewhere")

@@ -8,7 +8,7 @@ import pytest
 from data.errors import AmbiguousError, ArgumentError, GalleryError
 from recognition.gallery.protocol import AnyGallery
 from recognition.gallery.templates import Template
-from recognition.results import State
+from recognition.results import PersonState
 
 MakeTemplate = Callable[..., Template]
 
@@ -68,12 +68,16 @@ def test_somebody_is_told_of_as_things_stand_with_them(
 ) -> None:
     first, _, third = namesakes
     assert gallery.person("Ann").person_id == third
-    assert gallery.person(first, State.DELETED).deleted_at is not None
-    assert gallery.person(first, State.KEPT).photographs == 1
-    for who, state in ((first, State.ENROLLED), (third, State.DELETED), (9, State.KEPT)):
+    assert gallery.person(first, PersonState.DELETED).deleted_at is not None
+    assert gallery.person(first, PersonState.KEPT).photographs == 1
+    for who, state in (
+        (first, PersonState.ENROLLED),
+        (third, PersonState.DELETED),
+        (9, PersonState.KEPT),
+    ):
         with pytest.raises(GalleryError):
             gallery.person(who, state)
-    for state in (State.DELETED, State.KEPT):
+    for state in (PersonState.DELETED, PersonState.KEPT):
         with pytest.raises(AmbiguousError):
             gallery.person("Ann", state)
     with pytest.raises(ArgumentError):

@@ -14,7 +14,15 @@ from recognition.learning.choices import LossName, SamplerName, ScheduleName
 from recognition.learning.config import LossConfig, ScheduleConfig, TrainingConfig
 from recognition.learning.recipe import configure
 from recognition.learning.reports import EpochReport, Progress
-from recognition.learning.search import Job, Trial, Workers, nurse, read_dimension, read_space, tune
+from recognition.learning.search import (
+    SearchJob,
+    Trial,
+    Workers,
+    nurse,
+    read_dimension,
+    read_space,
+    tune,
+)
 from recognition.learning.trainer import train
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -139,7 +147,7 @@ def test_the_sampler_that_learns_comes_closer(config: TrainingConfig, scored: No
 def scored(report: Callable[..., EpochReport], monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that are not run: their metric falls with the distance of the rate from 0.01."""
 
-    def submit(workers: Workers, job: Job) -> Future[tuple[EpochReport, ...]]:
+    def submit(workers: Workers, job: SearchJob) -> Future[tuple[EpochReport, ...]]:
         future: Future[tuple[EpochReport, ...]] = Future()
         value = 1 - abs(math.log10(job.config.optimizer.rate) + 2) / 4
         future.set_result((report(1, val_auc=value),))
@@ -242,7 +250,7 @@ def test_the_nurse_goes_on_with_the_best_and_after_an_interruption_with_the_same
 def test_a_rate_that_diverges_is_left_and_none_left_is_said(
     config: TrainingConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(workers: Workers, job: Job) -> object:
+    def fail(workers: Workers, job: SearchJob) -> object:
         if job.config.optimizer.rate > limit:
             future: object = submit(workers, replace(job, config=replace(job.config, device="x")))
         else:

@@ -1,11 +1,11 @@
 import pytest
 
 from recognition.learning.reports import verdict
-from recognition.learning.validation import Verification
+from recognition.learning.validation import ValidationFigures
 
 
-def measured(auc: float | None, tar: float | None) -> Verification:
-    return Verification(auc=auc, tar=tar, threshold=None, genuine=10, impostor=1000)
+def measured(auc: float | None, tar: float | None) -> ValidationFigures:
+    return ValidationFigures(auc=auc, tar=tar, threshold=None, genuine=10, impostor=1000)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from style.evaluation.judge import (
-    Moments,
+    FeatureDistribution,
     correlation,
     feature_distance,
     gram_distance,
@@ -23,11 +23,11 @@ def _activations(seed: int, *, channels: int = 3, height: int = 4, width: int = 
     return torch.randn(1, channels, height, width, generator=source, dtype=torch.float64)
 
 
-def _normal(mean: list[float], deviations: list[float]) -> Moments:
+def _normal(mean: list[float], deviations: list[float]) -> FeatureDistribution:
     """Independent channels of these means and deviations."""
     centre = torch.tensor(mean, dtype=torch.float64)
     covariance = torch.tensor(deviations, dtype=torch.float64).square().diag()
-    return Moments(mean=centre, second=covariance + torch.outer(centre, centre))
+    return FeatureDistribution(mean=centre, second=covariance + torch.outer(centre, centre))
 
 
 def test_wasserstein_distance_of_independent_channels_is_their_means_and_deviations() -> None:
@@ -38,7 +38,7 @@ def test_wasserstein_distance_of_independent_channels_is_their_means_and_deviati
 
 
 def test_distances_of_moments_from_themselves_are_nothing() -> None:
-    moments = Moments.of(_activations(0, channels=6))
+    moments = FeatureDistribution.of(_activations(0, channels=6))
     assert gram_distance(moments, moments) == 0
     assert wasserstein_distance(moments, moments) < 1e-12
 
@@ -46,7 +46,9 @@ def test_distances_of_moments_from_themselves_are_nothing() -> None:
 def test_wasserstein_distance_of_a_moved_map_is_the_move_alone() -> None:
     activations = _activations(1)
     move = torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64).view(1, 3, 1, 1)
-    distance = wasserstein_distance(Moments.of(activations + move), Moments.of(activations))
+    distance = wasserstein_distance(
+        FeatureDistribution.of(activations + move), FeatureDistribution.of(activations)
+    )
     assert distance == pytest.approx(1 + 4 + 0.25)
 
 
@@ -60,7 +62,9 @@ def test_gram_distance_equals_the_loops() -> None:
     expected = sum(
         (product(one, i, j) - product(other, i, j)) ** 2 for i in range(3) for j in range(3)
     )
-    assert gram_distance(Moments.of(one), Moments.of(other)) == pytest.approx(expected)
+    assert gram_distance(
+        FeatureDistribution.of(one), FeatureDistribution.of(other)
+    ) == pytest.approx(expected)
 
 
 @given(order=st.permutations(range(20)))
@@ -68,15 +72,21 @@ def test_gram_distance_equals_the_loops() -> None:
 def test_moments_do_not_know_where_anything_is(order: list[int]) -> None:
     activations = _activations(4)
     moved = activations.flatten(2)[..., order].reshape(activations.shape)
-    torch.testing.assert_close(Moments.of(moved).second, Moments.of(activations).second)
-    torch.testing.assert_close(Moments.of(moved).mean, Moments.of(activations).mean)
+    torch.testing.assert_close(
+        FeatureDistribution.of(moved).second, FeatureDistribution.of(activations).second
+    )
+    torch.testing.assert_close(
+        FeatureDistribution.of(moved).mean, FeatureDistribution.of(activations).mean
+    )
 
 
 def test_mixed_moments_are_those_of_all_places_together() -> None:
     one, other = _activations(5), _activations(6, width=15)  # 20 and 60 places
     both = torch.cat([one, other], dim=3)
-    mixed = Moments.mixed([Moments.of(one), Moments.of(other)], [1, 3])
-    torch.testing.assert_close(mixed.covariance, Moments.of(both).covariance)
+    mixed = FeatureDistribution.mixed(
+        [FeatureDistribution.of(one), FeatureDistribution.of(other)], [1, 3]
+    )
+    torch.testing.assert_close(mixed.covariance, FeatureDistribution.of(both).covariance)
 
 
 def test_feature_distance_is_one_at_the_mean_and_two_at_a_stranger() -> None:

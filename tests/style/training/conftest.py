@@ -9,7 +9,7 @@ from backbones.metadata import weights_metadata
 from backbones.registry import create
 from data.images import save_image, to_image
 from data.tensors import write_tensors
-from style.training.config import DataConfig, OptimizerConfig, Task, TrainingConfig
+from style.training.config import StyleDataConfig, StyleOptimizerConfig, StyleTrainingConfig, Task
 
 
 @pytest.fixture(scope="session")
@@ -46,9 +46,9 @@ def wide_teacher(tmp_path_factory):
 @pytest.fixture
 def config(photographs, wide_teacher, tmp_path):
     """Six steps of distillation."""
-    return TrainingConfig(
+    return StyleTrainingConfig(
         task=Task.NETWORK,
-        data=DataConfig(photographs=photographs, held_out=2, crop=64, batch=2),
+        data=StyleDataConfig(photographs=photographs, held_out=2, crop=64, batch=2),
         out=tmp_path / "run",
         teacher="vgg16",
         teacher_weights=wide_teacher,
@@ -74,7 +74,7 @@ def drafting(config):
 @pytest.fixture
 def quick():
     """A learning rate for few steps."""
-    return OptimizerConfig(rate=0.01, warmup=0.1)
+    return StyleOptimizerConfig(rate=0.01, warmup=0.1)
 
 
 @pytest.fixture(autouse=True)

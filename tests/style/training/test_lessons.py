@@ -7,7 +7,7 @@ import torch
 from backbones.weights import load_backbone
 from data.errors import ArgumentError, WeightsError
 from style.draft import DraftDecoder
-from style.training.config import DataConfig
+from style.training.config import StyleDataConfig
 from style.training.dataset import read_photographs
 from style.training.trainer import lesson_of
 
@@ -141,4 +141,4 @@ def test_missing_weights_of_a_teacher_are_told(config, home):
 
 def test_a_crop_that_no_map_survives_is_refused():
     with pytest.raises(ArgumentError, match="multiple of 16"):
-        DataConfig(photographs=".", crop=100)
+        StyleDataConfig(photographs=".", crop=100)

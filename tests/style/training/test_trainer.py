@@ -16,7 +16,12 @@ from backbones.weights import load_backbone
 from data.errors import ArgumentError, TrainingError
 from data.recipes import build, read_recipe, to_toml
 from data.tensors import read_metadata, read_tensors
-from style.training.config import OptimizerConfig, Precision, TrainingConfig, configure
+from style.training.config import (
+    ConvolutionPrecision,
+    StyleOptimizerConfig,
+    StyleTrainingConfig,
+    configure,
+)
 from style.training.trainer import rate_factor, train
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -57,13 +62,13 @@ def test_the_loss_falls(config, quick):
 
 
 def test_a_decoder_is_trained_by_the_same_call(drafting):
-    result = train(replace(drafting, precision=Precision.BF16))
+    result = train(replace(drafting, precision=ConvolutionPrecision.BF16))
     assert read_metadata(result.weights)["architecture"] == "draft_decoder"
     assert math.isfinite(result.distance)
 
 
 def test_bfloat16_touches_neither_weights_nor_losses(config):
-    result = train(replace(config, precision=Precision.BF16, steps=2))
+    result = train(replace(config, precision=ConvolutionPrecision.BF16, steps=2))
     tensors = read_tensors(result.weights).tensors
     assert all(tensor.dtype == torch.float32 for tensor in tensors.values())
 
@@ -152,7 +157,7 @@ def test_what_is_no_number_stops_the_run_and_leaves_the_weights(config):
 
 
 def test_the_rate_rises_in_a_line_and_falls_in_half_a_wave():
-    config = OptimizerConfig(warmup=0.2)
+    config = StyleOptimizerConfig(warmup=0.2)
     factors = [rate_factor(config, step, 50) for step in range(50)]
     assert factors[9] == 1
     assert all(a < b for a, b in pairwise(factors[:10]))
@@ -164,7 +169,7 @@ def test_the_rate_rises_in_a_line_and_falls_in_half_a_wave():
 def test_a_config_survives_being_written(config):
     path = config.out.parent / "again.toml"
     path.write_text(to_toml(config))
-    assert build(TrainingConfig, read_recipe(path), path.parent) == config
+    assert build(StyleTrainingConfig, read_recipe(path), path.parent) == config
 
 
 def test_flags_win_over_a_recipe(config):

@@ -5,7 +5,14 @@ import time
 import pytest
 
 from data.errors import AppError
-from style.config import ColorMethod, Colors, Manner, Quality, StyleConfig, settings_of
+from style.config import (
+    ColorMethod,
+    Colors,
+    PaintingQuality,
+    RegionManner,
+    StyleConfig,
+    settings_of,
+)
 from style.presets.registry import PRESETS
 from ui.jobs import orders, store, tasks
 from ui.jobs.store import JobState
@@ -200,7 +207,7 @@ def test_choices_and_pictures_are_there_again_after_another_page(easel, picture,
     choose("mosaic")
     photograph(easel, picture)
     easel.slider(key="strength").set_value(0.8)
-    easel.button_group(key="quality").set_value(Quality.FINE)
+    easel.button_group(key="quality").set_value(PaintingQuality.FINE)
     easel.number_input(key="seed").set_value(9).run()
     for other in ("verify", "people"):
         easel.switch_page(f"ui/page/pages/{other}.py").run()
@@ -209,7 +216,7 @@ def test_choices_and_pictures_are_there_again_after_another_page(easel, picture,
     press(easel, "Paint")
     ((styles, config, _),) = asked_for
     assert (styles, config.strength, config.seed) == (["preset:mosaic"], 0.8, 9)
-    assert config.size == settings_of(Quality.FINE)["size"]
+    assert config.size == settings_of(PaintingQuality.FINE)["size"]
     easel.file_uploader(key="content").set_value(("d.png", picture("blue"), "image/png")).run()
     assert not [button for button in easel.button if (button.key or "").startswith("take-away")]
 
@@ -341,7 +348,7 @@ def test_a_preset_is_enough_of_a_style(easel, picture, choose, asked_for):
     assert "Not today" in easel.error[0].value
 
 
-@pytest.mark.parametrize("quality", Quality)
+@pytest.mark.parametrize("quality", PaintingQuality)
 def test_a_quality_brings_its_size_and_steps(easel, picture, choose, asked_for, quality):
     choose("waves")
     photograph(easel, picture)
@@ -405,7 +412,7 @@ def test_regions_have_a_style_or_none_and_their_own_strength(easel, picture, cho
     press(easel, "Paint")
     ((_, _, regions),) = asked_for
     assert [region.style for region in regions] == [
-        Manner.NONE,
+        RegionManner.NONE,
         "preset:waves",
         picture("green"),
     ]
@@ -443,7 +450,7 @@ def test_choices_that_outlived_another_page_outlive_a_reload_after_that(easel, c
     """Every field of the form but uploads, which a browser does not hand over twice."""
     choose("mosaic", "waves")
     easel.slider(key="strength").set_value(0.8)
-    easel.button_group(key="quality").set_value(Quality.FINE)
+    easel.button_group(key="quality").set_value(PaintingQuality.FINE)
     easel.button_group(key="colours").set_value(Colors.CONTENT)
     easel.toggle(key="keep").set_value(True)
     easel.run()

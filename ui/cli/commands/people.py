@@ -8,7 +8,7 @@ import typer
 
 from data.errors import ArgumentError, GalleryError
 from recognition.gallery.names import person_name
-from recognition.results import State
+from recognition.results import PersonState
 from ui.settings import Settings
 
 from ... import wording
@@ -262,7 +262,7 @@ def restore(
 ) -> int:
     """Undo a deletion of the last 30 days."""
     with settings.recognition_service() as service:
-        person = service.people.one(name if number is None else number, State.DELETED)
+        person = service.people.one(name if number is None else number, PersonState.DELETED)
         if person.name != person_name(name):
             raise ArgumentError(f"the person with the id {number} is called '{person.name}'")
         service.people.edit.restore(person.person_id)

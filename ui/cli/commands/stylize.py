@@ -9,7 +9,7 @@ import typer
 
 from data.errors import ArgumentError
 from data.formats import Depth, holds
-from style.config import Manner, Quality, Region, StyleConfig, settings_of
+from style.config import PaintingQuality, Region, RegionManner, StyleConfig, settings_of
 from style.record import Record
 from ui.settings import Settings
 
@@ -113,7 +113,7 @@ def stylize(
         bool, typer.Option("--overwrite", help="In a folder, paint again what is there already.")
     ] = False,
     quality: Annotated[
-        Quality | None,
+        PaintingQuality | None,
         typer.Option(help="Size and steps, by one word; options beside it go before it."),
     ] = None,
     preview: Annotated[
@@ -275,11 +275,11 @@ def _region(text: str, home: Path | None) -> Region[Path]:
         strength = _strength(number, text)
     if not mask or not style:
         raise ArgumentError(f"{text!r} is no region: expected MASK=STYLE or MASK=STYLE:STRENGTH")
-    own = style not in set(Manner)
+    own = style not in set(RegionManner)
     for name in (mask, *([style] if own and not is_preset(style) else [])):
         if not Path(name).is_file():
             raise ArgumentError(f"there is no file {name} for the region {text!r}; check the path")
-    manner = style_file(style, home) if own else Manner(style)
+    manner = style_file(style, home) if own else RegionManner(style)
     return Region(mask=Path(mask), style=manner, strength=strength)
 
 
