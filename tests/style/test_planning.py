@@ -89,12 +89,12 @@ MEASURED = """
 import re, sys, torch
 from pathlib import Path
 from backbones.registry import create
-from style.config import Precision, StyleConfig
+from style.config import PaintingPrecision, StyleConfig
 from style.network import StyleNetwork
 from style.stylize import stylize
 from style.planning import Room
 size, tile = int(sys.argv[1]), sys.argv[2]
-config = StyleConfig(size=size, first_scale=size, steps=1, precision=Precision.FLOAT32)
+config = StyleConfig(size=size, first_scale=size, steps=1, precision=PaintingPrecision.FLOAT32)
 network = StyleNetwork.of(create("vgg19_quarter", seed=0), config)
 picture = torch.rand(1, 3, size, size)
 plans = []
