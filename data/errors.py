@@ -45,6 +45,10 @@ class LockedError(GalleryError):
     """An encrypted gallery whose key is missing or wrong; nothing has been changed."""
 
 
+class AlteredError(GalleryError):
+    """A gallery that holds what Likeness did not write; nothing of it is believed."""
+
+
 class StyleError(AppError):
     """A stylisation that cannot be done."""
 

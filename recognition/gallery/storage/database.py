@@ -11,7 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from data import clock
-from data.errors import GalleryError
+from data.errors import AlteredError, GalleryError
 from data.temporary import temporary_path
 
 from .encryption import FindSecret, IsGiven, Lock, SealedConnection
@@ -48,14 +48,14 @@ def refuse_foreign_schema(connection: sqlite3.Connection, shown: str) -> None:
     """Make sure that a file has no trigger, view or virtual table but a gallery's own.
 
     Raises:
-        GalleryError: It has; what they say would be run by whoever uses the file.
+        AlteredError: It has; what they say would be run by whoever uses the file.
     """
     odd = connection.execute(
         "SELECT sql FROM sqlite_schema WHERE type IN ('view', 'trigger')"
         " OR sql LIKE 'CREATE VIRTUAL%'"
     ).fetchall()
     if {" ".join(sql.split()) for (sql,) in odd} - _TRIGGERS:
-        raise GalleryError(
+        raise AlteredError(
             f"{shown} holds more than a gallery does, such as a trigger of somebody else's: "
             "restore a backup that you trust"
         )

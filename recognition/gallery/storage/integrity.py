@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from data.errors import AppError, GalleryError
+from data.errors import AlteredError, AppError
 
 from ...results import Calibration, Use
 from ..names import kept_name
@@ -24,13 +24,15 @@ from .snapshot import Snapshot
 # So that nobody without the key alters it, one value under the key is kept of all rows of all
 # tables: the sum of their keyed hashes, modulo 2^256, so that it is brought up to date by what
 # changes alone. Whoever opens the gallery adds all rows up and compares. What is encrypted proves
-# itself, and is left out.
+# itself, and is left out. How the tables are made, and which ids were given, is in that value as
+# well; that the indexes, by which rows are found, say what the rows say, is looked at each time.
 #
 # An older state of the whole file proves itself as well: against that a number would have to be
 # kept elsewhere.
 
 _ENCRYPTED = frozenset({"embedding", "picture"})
 _OWN = "proof"
+_ROWS_ALONE, _ROWS_AND_TABLES = "likeness rows 1", "likeness rows 2"
 _BITS = 256
 _FUNCTION = "likeness_tally"
 
@@ -63,10 +65,11 @@ class Integrity:
             writing: Whether the transaction may write: then what it writes is followed.
 
         Returns:
-            Whether it has a proof; one from before has none yet.
+            Whether it has a proof; one from before has none yet, or one of its rows alone.
 
         Raises:
-            GalleryError: A row was altered, added or taken away by somebody without the key.
+            AlteredError: A row was altered, added or taken away by somebody without the key; or a
+                table is made otherwise, or an index finds what no row says.
         """
         self._now = self._kept
         if not key:
@@ -82,12 +85,17 @@ class Integrity:
             self._follow()
         self._kept = self._now = self._added_up()
         stored = self._stored()
-        if stored is None and not is_proved:
+        is_earlier = stored is not None and hmac.compare_digest(stored, self._value(_ROWS_ALONE))
+        if (stored is None and not is_proved) or (is_earlier and self._indexes_agree()):
             self._state = None
             return False
-        if stored is None or not hmac.compare_digest(stored, self._value()):
+        if (
+            stored is None
+            or not hmac.compare_digest(stored, self._value())
+            or not self._indexes_agree()
+        ):
             self._forget()
-            raise GalleryError(
+            raise AlteredError(
                 "the gallery was altered by somebody without its key: `likeness gallery restore` "
                 "a backup, or look at `likeness gallery audit` of a copy that you trust"
             )
@@ -193,13 +201,26 @@ class Integrity:
         digest = hashlib.blake2b(text, digest_size=_BITS // 8, key=self._hash_key).digest()
         return int.from_bytes(digest, "big")
 
-    def _value(self) -> bytes:
-        """What proves the rows, and which ids were given so far."""
+    def _value(self, version: str = _ROWS_AND_TABLES) -> bytes:
+        """What proves the rows, which ids were given so far, and how the tables are made."""
         given = self._connection.execute(
             "SELECT name, seq FROM main.sqlite_sequence ORDER BY name"
         ).fetchall()
-        text = repr(("likeness rows 1", *self._now, given)).encode()
+        proved = [version, *self._now, given]
+        if version != _ROWS_ALONE:
+            proved += self._connection.execute(
+                "SELECT type, name, tbl_name, sql FROM main.sqlite_schema ORDER BY type, name"
+            ).fetchall()
+        text = repr(tuple(proved)).encode(errors="surrogatepass")
         return hashlib.blake2b(text, digest_size=_BITS // 8, key=self._hash_key).digest()
+
+    def _indexes_agree(self) -> bool:
+        """Whether whoever is found by an index is found by the rows as well."""
+        return all(
+            self._connection.execute(f"PRAGMA main.integrity_check('{table}')").fetchall()
+            == [("ok",)]
+            for table, _ in self._tables()
+        )
 
     def _stored(self) -> bytes | None:
         row = self._connection.execute(f"SELECT value FROM {_OWN}").fetchone()

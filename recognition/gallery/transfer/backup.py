@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from data import clock
-from data.errors import ArgumentError, GalleryError, LockedError, WriteError
+from data.errors import AlteredError, ArgumentError, GalleryError, LockedError, WriteError
 from data.files import atomic_output, printable, private_folder
 from data.temporary import temporary_path
 
@@ -404,6 +404,8 @@ def _keep_counting(connection: sqlite3.Connection) -> None:
 def _is_usable(database: Path, find_secret: FindSecret) -> bool:
     """Whether there is a gallery that can be written; one that is in use or newer is told of.
 
+    One that somebody else has altered is put aside, as a damaged one is.
+
     Raises:
         GalleryError: It is another program's, a newer Likeness's, in use, or cannot be opened.
     """
@@ -413,6 +415,8 @@ def _is_usable(database: Path, find_secret: FindSecret) -> bool:
         with closing(Database(database, find_secret)) as opened, opened.reading() as connection:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             return bool(verdict == "ok")
+    except AlteredError:
+        return False
     except GalleryError as error:
         code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
         if code in _CANNOT_BE_OPENED:

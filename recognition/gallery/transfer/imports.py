@@ -137,6 +137,7 @@ class Export:
 
     def __init__(self, members: Members) -> None:
         self._members = members
+        self._crops_read: set[str] = set()
         try:
             self.manifest = Manifest.from_json(members.manifest())
         except GalleryError as error:
@@ -173,6 +174,7 @@ class Export:
         Raises:
             GalleryError: A line, a vector or a crop is damaged.
         """
+        self._crops_read.clear()
         with self._members.stream(PEOPLE) as lines:
             number = 0
             while line := lines.readline(MOST_LINE):
@@ -234,6 +236,9 @@ class Export:
             raise ValueError("a crop with a name that none has")
         if type(length) is not int or not 0 < length <= MOST_CROP:
             raise ValueError(f"a crop of {length!r} bytes, at most {MOST_CROP:,} are read")
+        if name in self._crops_read:  # else a small file would fill a large gallery
+            raise ValueError(f"{name} is the crop of two faces")
+        self._crops_read.add(name)
         content = self._members.read(name, length)
         if len(content) != length or hashlib.sha256(content).hexdigest() != digest:
             raise ValueError(f"{name} has another SHA-256 than it should")

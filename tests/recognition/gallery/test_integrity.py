@@ -91,6 +91,110 @@ def test_what_decides_is_not_altered_without_the_key(folder: Path, what: str) ->
     assert (folder / "gallery.sqlite").read_bytes() == before
 
 
+def alter_schema(folder: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(folder / "gallery.sqlite", isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        for statement in statements:
+            connection.execute(statement)
+
+
+def find_others(folder: Path, index: str, table: str, columns: str, swapped: str) -> None:
+    """Let an index say of two rows what the rows do not say; its statement stays as it is."""
+    database = folder / "gallery.sqlite"
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute(f"CREATE TABLE strange AS SELECT * FROM {table} ORDER BY id")
+        connection.execute(
+            f"UPDATE strange SET {swapped} = (SELECT {swapped} FROM {table} AS other"
+            f" WHERE other.id = 3 - strange.rowid) WHERE rowid < 3"
+        )
+        (made,) = connection.execute(
+            "SELECT sql FROM sqlite_schema WHERE name = ?", (index,)
+        ).fetchone()
+        condition = made.partition("WHERE")[2] if made and "WHERE" in made else "TRUE"
+        connection.execute(f"CREATE INDEX strange_{index} ON strange ({columns}) WHERE {condition}")
+        roots = dict(connection.execute("SELECT name, rootpage FROM sqlite_schema"))
+        connection.execute("PRAGMA writable_schema = ON")
+        change = "UPDATE sqlite_schema SET rootpage = ? WHERE name = ?"
+        connection.execute(change, (roots[f"strange_{index}"], index))
+        connection.execute(change, (roots[index], f"strange_{index}"))
+    alter_schema(folder, "DELETE FROM sqlite_schema WHERE tbl_name = 'strange'")
+
+
+def changed_schema(before: str, after: str) -> Callable[[Path], None]:
+    return lambda folder: alter_schema(
+        folder, f"UPDATE sqlite_schema SET sql = replace(sql, '{before}', '{after}')"
+    )
+
+
+STRUCTURES: dict[str, Callable[[Path], None]] = {
+    "names lead to others": lambda folder: find_others(
+        folder, "person_mark", "person", "mark", "mark"
+    ),
+    "photographs lead to others": lambda folder: find_others(
+        folder, "template_photograph", "template", "photograph_mark", "photograph_mark"
+    ),
+    "no ends are found": lambda folder: find_others(
+        folder, "person_expiry", "person", "expires_on", "expires_on"
+    ),
+    "erasing leaves photographs": changed_schema(" ON DELETE CASCADE", ""),
+    "photographs are nobody's": changed_schema(" REFERENCES person ON DELETE CASCADE", ""),
+    "an index less": lambda folder: alter(folder, "DROP INDEX person_expiry"),
+    "an index more": lambda folder: alter(folder, "CREATE INDEX more ON person (enrolled_at)"),
+    "a table more": lambda folder: alter(folder, "CREATE TABLE more (x)"),
+    "another default": changed_schema("deleted_at TEXT", "deleted_at TEXT DEFAULT ''1''"),
+}
+
+
+@pytest.mark.parametrize("what", STRUCTURES)
+def test_how_the_file_is_made_decides_as_well_and_is_not_altered(folder: Path, what: str) -> None:
+    STRUCTURES[what](folder)
+    before = (folder / "gallery.sqlite").read_bytes()
+    with pytest.raises(GalleryError, match=ALTERED):
+        opened(folder)
+    assert (folder / "gallery.sqlite").read_bytes() == before
+
+
+def test_a_proof_of_the_rows_alone_is_taken_once(folder: Path) -> None:
+    """As galleries had it before the tables were proved."""
+    with opened(folder) as gallery:
+        connection = gallery._store._database._connection
+        integrity = gallery._store._database._integrity
+        earlier = integrity._value("likeness rows 1")
+        with gallery._store._database.reading():
+            assert earlier != integrity._stored()
+        connection.execute("UPDATE proof SET value = ?", (earlier,))
+    with opened(folder) as gallery:
+        assert [one.name for one in gallery.people()] == ["Ann", "Bob"]
+    alter(folder, "CREATE INDEX more ON person (enrolled_at)")
+    with pytest.raises(GalleryError, match=ALTERED):
+        opened(folder)
+    with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection, connection:
+        connection.execute("UPDATE proof SET value = ?", (earlier,))
+    with pytest.raises(GalleryError, match=ALTERED):  # not once more
+        opened(folder)
+
+
+TRIGGER = "CREATE TRIGGER strange AFTER INSERT ON person BEGIN SELECT 1; END"
+
+
+@pytest.mark.parametrize("statement", [ALTERATIONS["no end"], ALTERATIONS["no proof"], TRIGGER])
+def test_an_altered_one_is_put_aside_and_a_backup_takes_its_place(
+    folder: Path, tmp_path: Path, statement: str
+) -> None:
+    kept = tmp_path / "kept.sqlite"
+    with opened(folder) as gallery:
+        back_up(folder, kept, find_secret=lambda _: KEY)
+        gallery.erase("Dan")
+    alter(folder, statement)
+    aside = restore(kept, folder, find_secret=lambda _: KEY)
+    assert aside is not None
+    assert (aside / "gallery.sqlite").is_file()
+    with opened(folder) as gallery:
+        assert gallery.is_encrypted
+        assert [one.name for one in gallery.people()] == ["Ann", "Bob"]
+        assert gallery.people(deleted=True) == ()  # Dan is erased
+
+
 @pytest.mark.parametrize("what", ["no end", "a threshold", "a person less", "no proof"])
 def test_whoever_has_it_open_notices_as_well_and_a_backup_is_looked_through(
     folder: Path, tmp_path: Path, what: str

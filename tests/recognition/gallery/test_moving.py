@@ -722,6 +722,24 @@ def test_dates_that_cannot_be_are_refused(
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.parametrize("name", ["people", "people.zip"])
+def test_a_crop_is_one_face_s(full: AnyGallery, tmp_path: Path, name: str) -> None:
+    """Else a small file fills a large gallery: the same megabyte for each of many faces."""
+    folder = tmp_path / "people"
+    export(full, folder)
+    lines = [json.loads(line) for line in (folder / "people.jsonl").read_text().splitlines()]
+    crop = next(one["crop"] for line in lines for one in line["templates"] if one["crop"])
+    for line in lines:
+        for one in line["templates"]:
+            one["crop"] = crop
+    put_lines(folder, lines)
+    if name.endswith(".zip"):
+        shutil.make_archive(str(folder), "zip", folder)
+    with pytest.raises(GalleryError, match="the crop of two faces"):
+        import_from(tmp_path / name, into(tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
+
+
 @pytest.mark.parametrize("value", [10**400, -(10**400), 1e7, 1e308, "1", None, True, [1]])
 def test_a_quality_that_cannot_be_one_is_refused(
     full: AnyGallery, tmp_path: Path, value: object
