@@ -3,11 +3,11 @@
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from data.errors import GalleryError, LockedError
+from data.errors import AppError, GalleryError, LockedError
 from data.files import data_home, mode_for_others, network_file_system, printable
 
 from .gallery.gallery import Gallery, aside_in
@@ -54,6 +54,7 @@ class GalleryAccess:
         self._secret: str | None = None
         self._is_shut = False  # by `lock`, until `unlock`
         self._opened_by: str | None = None
+        self._judged: tuple[str, str | None] | None = None  # what has opened it, and why it is weak
         self._may_be_plain = False
         self._lock = threading.RLock()
         self._opened: AnyGallery | None = None
@@ -169,7 +170,15 @@ class GalleryAccess:
     def weak_secret(self) -> str | None:
         """Why what has opened the gallery is easy to guess, in a line; None where it is not."""
         with self._lock:
-            why = None if self._opened_by is None else weakness_of(self._opened_by)
+            opened_by = self._opened_by
+            if opened_by is None:
+                return None
+            if self._judged is None or self._judged[0] != opened_by:
+                names: list[str] = []
+                with suppress(AppError):  # whoever opens it hears of that
+                    names = [person.name for person in self.open_existing().people()]
+                self._judged = opened_by, weakness_of(opened_by, names)
+            why = self._judged[1]
         return None if why is None else f"the gallery's passphrase {why}; `likeness gallery rotate`"
 
     @property
@@ -223,7 +232,7 @@ class GalleryAccess:
             if not self.is_encrypted:
                 return False
             self.close()
-            self._secret = self._opened_by = None
+            self._secret = self._opened_by = self._judged = None
             self._is_shut = True
             return True
 

@@ -142,3 +142,37 @@ def test_time_locks_a_page_that_is_open(monkeypatch: pytest.MonkeyPatch) -> None
     idle._used_at -= 61
     assert idle.look()
     assert "The gallery is encrypted" in words(page.run())
+
+
+def test_an_open_gallery_warns_of_a_passphrase_that_its_own_names_give_away(home: Path) -> None:
+    secret = "Wrzesniewski Kapoor 1987"
+    model = EmbeddingModel(model_id="mobilefacenet", weights_digest="ab" * 32, dimension=16)
+    vector = np.eye(2, 16, dtype=np.float32)[1]
+    with Gallery.open(home / "gallery", find_secret=lambda _: PASSPHRASE) as gallery:
+        gallery.rotate(secret)  # hard to guess until somebody of that name is enrolled
+        gallery.require(model, adopt=True)
+        page = AppTest.from_file(_APP, default_timeout=60).run()
+        page.text_input[0].set_value(secret)
+        page.button[0].click().run()
+        assert not [one for one in page.warning if "easy to guess" in one.value]
+        press(page, "Lock the gallery")
+        photograph = Template(embedding=vector, photograph_sha256="f" * 64)
+        gallery.enrol("Wrzesniewski Kapoor", [photograph])
+    page.text_input[0].set_value(secret)
+    page.button[0].click().run()
+    assert not page.exception
+    (warning,) = [one.value for one in page.warning if "easy to guess" in one.value]
+    assert secret not in warning
+    assert "Kapoor" not in warning
+
+
+def test_nothing_that_was_found_out_stays_in_a_session_whose_gallery_is_locked() -> None:
+    page = AppTest.from_file(_APP, default_timeout=60).run()
+    page.text_input[0].set_value(PASSPHRASE)
+    page.button[0].click().run()
+    page.session_state["alike"] = {"of": None, "pairs": ["Ann and Bob"]}
+    page.session_state["each"] = {"looked-at": {"x": "Ann"}}
+    press(page, "Lock the gallery")
+    assert "The gallery is encrypted" in words(page)
+    for found in ("memory", "each", "alike", "desk"):
+        assert found not in page.session_state

@@ -70,7 +70,8 @@ def require_open(service: "RecognitionService") -> None:
     """Go on if the gallery can be read; otherwise show a form for its passphrase, and stop here."""
     if not service.gallery.is_locked:
         return
-    st.session_state.pop("memory", None)  # what was found out while it was open
+    for found in ("memory", "each", "alike", "desk"):  # what was found out while it was open
+        st.session_state.pop(found, None)
     st.title("The gallery is encrypted", anchor=False)
     st.caption(
         "What opens it is kept in this server's memory until it is locked, for everybody who can "
