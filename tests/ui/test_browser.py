@@ -95,7 +95,7 @@ def test_every_page_opens_without_an_exception_and_without_asking_strangers(
 
 def wait_for_line(path: Path) -> None:
     """Wait until something has been written into a file."""
-    for _ in range(600):
+    for _ in range(MINUTES // 50):
         if path.exists() and path.read_text():
             return
         time.sleep(0.05)

@@ -20,6 +20,7 @@ from PIL import Image
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(900)]
 
 PAGES = ("", "identify", "verify", "stylize", "models")
+TITLES = ("People", "Identify", "Verify", "Stylize", "Models")
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 
 # The page with the service of the pages' tests, some people in it, and a painter that needs no
@@ -131,6 +132,13 @@ def upload(page: Any, *files: dict[str, Any], place: int = 0) -> None:
     settled(page)
 
 
+def turn_to(page: Any, title: str) -> None:
+    """Go to another page by the menu, as a visitor does."""
+    page.get_by_role("link", name=title).first.click()
+    page.get_by_role("heading", name=title, level=1).wait_for()
+    settled(page)
+
+
 def job_of(address: str) -> str:
     """The picture that an address shows."""
     (job,) = parse_qs(urlsplit(address).query).get("job", [""])
@@ -152,11 +160,13 @@ def serious(page: Any) -> list[str]:
     """What axe-core finds that is serious or worse, in what is in sight of a page at rest."""
     from axe_playwright_python.sync_playwright import Axe
 
+    if not page.evaluate("Boolean(window.axe)"):  # it stays until the page is loaded anew
+        page.evaluate(Axe().axe_script)
     found: list[str] = []
-    for _ in range(3):  # what is being drawn anew fades for a moment, and has no contrast then
+    for pause in (300, 700, 1500):  # what is being drawn anew fades, and has no contrast then
         settled(page)
-        page.wait_for_timeout(700)
-        told = Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]}).response
+        page.wait_for_timeout(pause)
+        told = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa']})")
         found = [
             f"{one['id']}: {node['html'][:160]}"
             for one in told["violations"]
@@ -191,7 +201,7 @@ def act(page: Any, name: str) -> None:
 def test_axe_finds_nothing_serious_on_any_page_in_either_theme_before_and_after_an_action(
     visit: Any,
 ) -> None:
-    page, base = visit()
+    page, _base = visit()
     found, grounds = {}, {"light": set(), "dark": set()}
 
     def look(*place: str) -> None:
@@ -201,23 +211,23 @@ def test_axe_finds_nothing_serious_on_any_page_in_either_theme_before_and_after_
             found[(theme, *place)] = serious(page)
             seen.add(page.evaluate("getComputedStyle(document.querySelector('.stApp')).background"))
 
-    for name in PAGES:
-        page.goto(f"{base}/{name}")
-        settled(page)
+    for name, title in zip(PAGES, TITLES, strict=True):
+        turn_to(page, title)
         look(name, "before")
         act(page, name)
         settled(page)
         look(name, "after")
+        page.keyboard.press("Escape")
+        page.get_by_role("dialog").wait_for(state="detached")
     assert {place: lines for place, lines in found.items() if lines} == {}
     assert len(found) == 4 * len(PAGES)
     assert not grounds["light"] & grounds["dark"]  # it was looked at in both themes indeed
 
 
 def test_headings_go_down_one_level_at_a_time(visit: Any) -> None:
-    page, base = visit()
-    for name in PAGES:
-        page.goto(f"{base}/{name}")
-        settled(page)
+    page, _base = visit()
+    for title in TITLES:
+        turn_to(page, title)
         levels = page.locator("h1, h2, h3, h4").evaluate_all("all => all.map(h => +h.tagName[1])")
         assert levels[0] == 1
         assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
@@ -446,12 +456,8 @@ def test_uploads_and_choices_outlive_another_page_and_choices_a_reload(visit: An
     settled(page)
     assert chosen() == ["mosaic"]
     upload(page, picture("harbour.png"))
-    page.get_by_role("link", name="Verify").click()
-    page.get_by_role("heading", name="Verify", level=1).wait_for()
-    settled(page)
-    page.get_by_role("link", name="Stylize").click()
-    page.get_by_role("heading", name="Stylize", level=1).wait_for()
-    settled(page)
+    turn_to(page, "Verify")
+    turn_to(page, "Stylize")
     page.locator("[class*=st-key-take-away]").get_by_role("button").wait_for()
     page.get_by_role("img", name="harbour.png").first.wait_for()
     assert chosen() == ["mosaic"]
@@ -533,15 +539,14 @@ def test_on_a_telephone_what_is_asked_for_comes_into_sight_and_nothing_moves_by_
 
 
 def test_what_is_refused_is_a_sentence(visit: Any) -> None:
-    page, base = visit()
+    page, _base = visit()
     page.get_by_role("button", name="Enrol", exact=True).click()
     page.get_by_text("No name yet").wait_for()
-    page.goto(f"{base}/stylize")
-    settled(page)
+    turn_to(page, "Stylize")
     page.get_by_role("button", name="Paint", exact=True).click()
     page.get_by_test_id("stAlert").first.wait_for()
-    page.goto(f"{base}/verify")
-    settled(page)
+    turn_to(page, "Verify")
+    page.get_by_test_id("stAlert").first.wait_for(state="detached")
     broken = picture("c.png") | {"buffer": b"no picture"}
     upload(page, broken)
     page.get_by_test_id("stAlert").first.wait_for()
