@@ -271,12 +271,7 @@ def test_on_a_telephone_the_menu_closes_and_nothing_is_wider_than_the_screen(vis
         page.get_by_test_id("stSidebarNavLink").filter(has_text=title).click()
         page.get_by_role("heading", name=title, level=1).wait_for()
         settled(page)
-        page.wait_for_function(
-            """() => {
-                const menu = document.querySelector('[data-testid="stSidebar"]');
-                return !menu || menu.getBoundingClientRect().right <= 1;
-            }"""
-        )
+        until(page, MENU_IS_CLOSED)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, title
         cut = page.get_by_test_id("stFileUploaderDropzone").evaluate_all(
             "all => all.filter(one => one.scrollWidth > one.clientWidth + 1).length"
@@ -284,19 +279,20 @@ def test_on_a_telephone_the_menu_closes_and_nothing_is_wider_than_the_screen(vis
         assert cut == 0, title
 
 
+MENU_IS_CLOSED = """() => {
+  const menu = document.querySelector("[data-testid=stSidebar]");
+  return !menu || menu.getBoundingClientRect().right <= 1;
+}"""
+
+
 def test_on_a_telephone_a_page_that_is_loaded_again_begins_without_the_menu(visit: Any) -> None:
     page, base = visit(viewport=NARROW)
-    menu, button = page.get_by_test_id("stSidebarNavLink").first, "stExpandSidebarButton"
     for again in (page.reload, lambda: page.goto(f"{base}/verify"), page.reload):
-        page.get_by_test_id(button).click()
-        menu.wait_for()
+        page.get_by_test_id("stExpandSidebarButton").click()
+        until(page, f"!({MENU_IS_CLOSED})()")
         again()
         settled(page)
-        page.get_by_test_id(button).wait_for()
-        menu.wait_for(state="hidden")
-    page.set_viewport_size(WIDE)
-    page.reload()
-    settled(page)
+        until(page, MENU_IS_CLOSED)
 
 
 @pytest.mark.parametrize("viewport", [WIDE, NARROW])
