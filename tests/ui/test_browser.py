@@ -305,7 +305,7 @@ def test_a_worker_that_another_account_has_put_into_the_browser_learns_no_addres
                 assert page.title() == "registered"
         drawn = set()
         for _ in range(2):
-            with served(home, "-m", "ui.cli", port=port, LIKENESS_HOME=str(home)) as address:
+            with served(home, "-m", "ui.cli.main", port=port, LIKENESS_HOME=str(home)) as address:
                 origin, _, secret = address.partition("/open/")
                 drawn.add(origin)
                 for trapped in foreseen:  # the worker is there, whoever serves
