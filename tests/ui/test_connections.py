@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -135,11 +135,15 @@ Application = Callable[[Any, Any, Any], Awaitable[None]]
 @asynccontextmanager
 async def serving(
     application: Application, waiting: Waiting, state: ServerState | None = None
-) -> Any:
+) -> AsyncIterator[int]:
     """The port of a server with these connections, and nothing else of uvicorn's server."""
     config = Config(application, ws=SocketConnection, log_level="critical", lifespan="off")
     config.load()
-    given = {"config": config, "server_state": state or ServerState(), "app_state": {}}
+    given: dict[str, Any] = {
+        "config": config,
+        "server_state": state or ServerState(),
+        "app_state": {},
+    }
     loop = asyncio.get_running_loop()
     make = partial(HttpConnection, waiting, **given)
     server = await loop.create_server(make, "127.0.0.1", 0)
@@ -150,7 +154,9 @@ async def serving(
 
 
 @asynccontextmanager
-async def connected(port: int, **options: Any) -> Any:
+async def connected(
+    port: int, **options: Any
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A reader and a writer, both closed at the end."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, **options)
     try:

@@ -438,7 +438,8 @@ def brings(*pieces: tuple[float, int], then: bool = True) -> Any:
                 "body": bytes(length),
                 "more_body": bool(left) or not then,
             }
-        return await asyncio.sleep(60)
+        await asyncio.sleep(60)
+        return None
 
     return receive
 

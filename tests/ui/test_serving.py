@@ -145,9 +145,16 @@ def session(server: Server, base: str, cookie: str, page: str = "") -> Iterator[
 
     address = f"ws://{server.host}{base}/_stcore/stream"
     reached = socket.create_connection(("127.0.0.1", server.port))
-    with connect(address, sock=reached, additional_headers={"Cookie": cookie}, max_size=None,
-                 origin=server.origin, subprotocols=["streamlit"], max_queue=None, open_timeout=280,
-                 ) as stream:  # type: ignore[list-item,arg-type]  # fmt: skip
+    with connect(
+        address,
+        sock=reached,
+        additional_headers={"Cookie": cookie},
+        origin=server.origin,  # type: ignore[arg-type]
+        subprotocols=["streamlit"],  # type: ignore[list-item]
+        max_size=None,
+        max_queue=None,
+        open_timeout=280,
+    ) as stream:
         message = BackMsg()
         message.rerun_script.query_string = ""
         message.rerun_script.page_name = page

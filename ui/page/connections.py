@@ -196,7 +196,7 @@ class HttpConnection(H11Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._untaken: Untaken | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: Any) -> None:
         """It is there, and has asked for nothing yet."""
         super().connection_made(transport)
         self._untaken = Untaken(transport)

@@ -233,7 +233,7 @@ def _listen(port: int) -> list[socket.socket]:
 def _bound(family: socket.AddressFamily, address: str, port: int) -> socket.socket:
     listening = socket.socket(family)
     try:
-        if os.name == "nt":  # where the other option would let anybody listen here, too
+        if sys.platform == "win32":  # where the other option would let anybody listen here, too
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
         else:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
