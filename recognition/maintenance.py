@@ -25,7 +25,7 @@ from .gallery.transfer.archive import Manifest
 from .gallery.transfer.backup import Foreseen
 from .gallery.transfer.copies import Copied, copy_gallery
 from .gallery.transfer.replacement import NewEmbedding, Succeeded, Succession, Waiting
-from .models import Choice, Engine, way_to_move
+from .models import Choice, Engine, detector_of, way_to_move
 from .results import Calibration, Face, Use
 from .secrets import Ask, SecretFinder, Warn, secret_in_environment
 
@@ -379,7 +379,7 @@ class ReEmbedding:
             model=model,
             weights=weights,
             device=device,
-            detector=before.detector.partition("/")[0],
+            detector=detector_of(before),
         )
         engine = Engine(choice, lambda: None)
         new = engine.model

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from PIL import Image
 
 import data.assets
-from data.errors import WeightsError
+from data.errors import GalleryError, WeightsError
 from data.files import printable, sha256_of
 
 from .gallery.templates import EmbeddingModel
@@ -271,8 +271,22 @@ class Engine:
         self._weights_path = embedder.weights_path
         detector = choice.detector
         if detector is None and remembered is not None:
-            detector = remembered.detector.partition("/")[0]
+            detector = detector_of(remembered)
+            if detector is None:
+                raise GalleryError(
+                    f"the faces of the gallery were found by {printable(remembered.detector)}, and "
+                    "there is no such detector here: use the Likeness that made it, or embed "
+                    f"everybody anew with `likeness gallery re-embed --model {remembered.model_id}`"
+                )
         return FacePipeline(self._face_detector(detector), embedder)
+
+
+def detector_of(model: EmbeddingModel) -> str | None:
+    """The name of the detector that found a gallery's faces; None where there is none so called."""
+    from .detection.detector import detector_names
+
+    name, _, _ = model.detector.partition("/")
+    return name if name in detector_names() else None
 
 
 def default_model(home: Path | None) -> str:

@@ -181,6 +181,22 @@ def test_a_later_version_of_the_detector_embeds_everybody_anew_from_photographs(
         assert service.models.model.detector == "in-the-middle/4"
 
 
+def test_a_gallery_of_a_detector_that_is_gone_says_so_and_can_be_embedded_anew(
+    second: DetectorSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = enrolled(tmp_path / "home", tmp_path / "photographs", second.name)
+    left = {name: spec for name, spec in module._registered.items() if name != second.name}
+    monkeypatch.setattr(module, "_registered", left)
+    with (
+        RecognitionService(home=home, device="cpu") as service,
+        pytest.raises(GalleryError, match="found by in-the-middle/3, and there is no such"),
+    ):
+        service.identify(noise(0))
+    move = ReEmbedding(home).move
+    with pytest.raises(GalleryError, match="no picture that could be embedded"):  # no face in noise
+        move("mobilefacenet", device="cpu", photographs=tmp_path / "photographs")
+
+
 def test_the_service_refuses_an_unknown_detector(tmp_path: Path) -> None:
     with RecognitionService(
         home=tmp_path, model="mobilefacenet", device="cpu", detector="eye"
