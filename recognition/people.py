@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
-from data.errors import ArgumentError
+from data.decoder_sandbox import decode
+from data.errors import ArgumentError, ImageError
 
 from .access import GalleryAccess
 from .gallery.names import alike, person_name, spelling
@@ -13,6 +14,7 @@ from .gallery.storage.people import Who, group_names
 from .results import Operation, PersonState, PersonSummary, PhotographSummary, today
 
 _MOST_SPELLED = 100_000
+_MOST_SHOWN = 1_000_000  # pixels of a face's picture, which is 160 to a side as it is kept here
 
 
 class EnrolledPeople:
@@ -125,13 +127,20 @@ class EnrolledPeople:
         return gallery.lingers
 
     def thumbnail(self, person: Who, photograph: int | None = None) -> bytes | None:
-        """The aligned face of a person's photograph as a PNG; None if none was kept.
+        """The aligned face of a person's photograph, PNG or JPEG; None if no picture was kept.
 
         Args:
             person: Who, by their id or name.
             photograph: The photograph's number; None takes the first one.
         """
-        return self._access.open().crop(person, photograph)
+        kept = self._access.open().crop(person, photograph)
+        if kept is None:
+            return None
+        try:
+            decode(kept, formats=("PNG", "JPEG"), max_pixels=_MOST_SHOWN)
+        except ImageError:  # a stranger may have made it, in an export or a backup
+            return None
+        return kept
 
     def photographs(self, person: Who) -> tuple[PhotographSummary, ...]:
         """The photographs that somebody is enrolled by, in the order of their numbers.

@@ -1,5 +1,6 @@
 """Who is enrolled, and who of them is closest to a face: the store and its index as one thing."""
 
+import logging
 import tempfile
 import threading
 from collections.abc import Collection, Iterator, Sequence
@@ -33,7 +34,7 @@ from .search.index_file import IndexCache
 from .search.kinds import Kind, plan_of, read_kind, write_kind
 from .search.searcher import Views
 from .storage.audit import Action
-from .storage.changes import Change, photographs_known, write_erased
+from .storage.changes import Change, back_again, erased_in, photographs_known, write_erased
 from .storage.encryption import FindSecret, IsGiven, Keep, new_secret
 from .storage.integrity import facts_of, faults_of
 from .storage.people import Who
@@ -42,11 +43,13 @@ from .storage.snapshot import Roll, Snapshot
 from .storage.store import (
     Store,
     erase_from_former,
-    erase_overdue_from_former,
     forget_coming,
     has_former,
 )
 from .templates import EmbeddingModel, Embeddings, Ids, Template, unit_vectors
+
+_MOST_TOLD = 10
+_log = logging.getLogger(__name__)
 
 DATABASE = "gallery.sqlite"
 """The file that holds everything; all else in the folder can be made again."""
@@ -132,6 +135,7 @@ class Gallery(AnyGallery):
             # Those of a change that was killed on its way.
             with suppress(GalleryError):
                 gallery.wipe_traces()
+            gallery._tell_who_is_back()
             if model is not None:
                 gallery.require(model, adopt=create)
         except BaseException:
@@ -257,7 +261,20 @@ class Gallery(AnyGallery):
         with self._lock, suppress(GalleryError):
             if self._store.erase_overdue():
                 self.wipe_traces()
-                erase_overdue_from_former(self._folder, self._find_secret)
+
+    def _tell_who_is_back(self) -> None:
+        """Say so where the database is an older one, with people who were erased since."""
+        with self._lock, self._store.reading() as snapshot:
+            back = back_again(self._folder, snapshot.connection)
+        if back:
+            _log.warning(
+                "note: the gallery %s is an older one by now, and %s erased since, or photographs "
+                "of theirs (by person_id: %s): `likeness people erase --id` erases anew; next time "
+                "let `likeness gallery restore` put a backup in its place",
+                self._folder,
+                f"{len(back):,} {'person was' if len(back) == 1 else 'people were'}",
+                ", ".join(map(str, back[:_MOST_TOLD])) + (", …" if len(back) > _MOST_TOLD else ""),
+            )
 
     def wipe_traces(self) -> None:
         """Wipe what erased people left in the files, also after a kill in the middle of it.
@@ -273,12 +290,13 @@ class Gallery(AnyGallery):
             with self._store.unchanging() as snapshot:
                 self._cache.forget(snapshot)
                 write_erased(self._folder, snapshot.connection)
+                erased = erased_in(snapshot.connection)
         except OSError as error:
             raise GalleryError(
                 f"cannot remove the index in {self._folder} ({error}), so traces of what was "
                 "erased remain in it: remove it, or check its permissions and erase again"
             ) from error
-        self._store.wipe_traces()
+        self._store.wipe_traces(lambda: erase_from_former(self._folder, erased, self._find_secret))
 
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         """Everybody enrolled, by name; or those who were deleted and can be restored."""
@@ -415,7 +433,6 @@ class Gallery(AnyGallery):
                 person = snapshot.person(who, PersonState.KEPT).person_id
             self._store.erase(person)
             self.wipe_traces()
-            erase_from_former(self._folder, person, self._find_secret)
 
     @property
     def is_encrypted(self) -> bool:

@@ -21,11 +21,11 @@ _DIRECTION_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u206
 
 
 def spelling(name: str) -> str:
-    """What is left of a name without capitals, widths and repeated blanks.
+    """What is left of a name without capitals, widths, repeated blanks and what has no width.
 
     Two names of one spelling are easily taken for one another.
     """
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    return " ".join(unicodedata.normalize("NFKC", _visible(name)).casefold().split())
 
 
 def alike(names: Iterable[str], among: Iterable[str]) -> Iterator[tuple[str, str]]:

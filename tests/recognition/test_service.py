@@ -18,6 +18,7 @@ from backbones.pair_unit import PairUnit
 from data.errors import ArgumentError, DatasetError, GalleryError, ImageError, WeightsError
 from recognition.detection.detector import make_detector
 from recognition.faces.pipeline import DetectedFace
+from recognition.gallery.gallery import Gallery
 from recognition.identification import name_nobody
 from recognition.models import Engine
 from recognition.photographs import Seen
@@ -484,6 +485,28 @@ def test_the_thumbnail_is_the_aligned_face(service: RecognitionService) -> None:
         np.testing.assert_array_equal(np.asarray(thumbnail), crop_of(42))
     with pytest.raises(GalleryError, match="nobody called 'Bob'"):
         service.people.thumbnail("Bob")
+
+
+@pytest.mark.parametrize("kept", ["svg", "noise", "empty", "too large", "cut", "gif"])
+def test_a_kept_face_that_is_no_small_picture_is_not_shown(
+    service: RecognitionService, monkeypatch: pytest.MonkeyPatch, kept: str
+) -> None:
+    """It may come from a stranger's export, and go to whoever's browser asks for the page."""
+    service.enroll("Ann", [picture(42)])
+    content = service.people.thumbnail("Ann") or b""
+    large, gif = io.BytesIO(), io.BytesIO()
+    Image.new("L", (8000, 8000)).save(large, "PNG")
+    Image.new("L", (9, 9)).save(gif, "GIF")
+    strange = {
+        "svg": b"<svg onload='alert(1)'/>",
+        "noise": bytes(range(256)),
+        "empty": b"",
+        "too large": large.getvalue(),
+        "cut": content[: len(content) // 2],
+        "gif": gif.getvalue(),
+    }
+    monkeypatch.setattr(Gallery, "crop", lambda *_: strange[kept])
+    assert service.people.thumbnail("Ann") is None
 
 
 def test_hostile_names_make_no_files(

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from data import clock
 from data.clock import Reading
+from data.errors import GalleryError
 
 from ...results import AuditEntry
 from .schema import AUDIT_DAYS
@@ -61,17 +62,35 @@ def note(connection: sqlite3.Connection, action: Action, *people: int) -> None:
         "INSERT INTO audit (done_at, action, person_id, user_id) VALUES (?, ?, ?, ?)",
         [(_text(now), action, person, user) for person in people or (None,)],
     )
-    # A second to spare: the database has its own clock.
-    kept_since = _text(now - timedelta(days=AUDIT_DAYS, seconds=1))
+    if is_outdated(connection) and reading(connection).is_plausible:
+        forget_outdated(connection)
+
+
+def is_outdated(connection: sqlite3.Connection) -> bool:
+    """Whether the oldest line is past its time."""
     oldest = connection.execute("SELECT done_at FROM audit ORDER BY id LIMIT 1").fetchone()
-    if oldest is not None and oldest[0] < kept_since and reading(connection).is_plausible:
-        connection.execute("DELETE FROM audit WHERE done_at < ?", (kept_since,))
+    return oldest is not None and oldest[0] < _kept_since()
+
+
+def forget_outdated(connection: sqlite3.Connection) -> None:
+    """Remove lines that are past their time; the caller has asked whether the clock is right."""
+    connection.execute("DELETE FROM audit WHERE done_at < ?", (_kept_since(),))
+
+
+def _kept_since() -> str:
+    # A second to spare: the database has its own clock.
+    return _text(clock.now() - timedelta(days=AUDIT_DAYS, seconds=1))
 
 
 def reading(connection: sqlite3.Connection) -> Reading:
     """What the clock is worth, by what the log has seen of it."""
     rows = connection.execute("SELECT done_at FROM audit ORDER BY id DESC")
-    return clock.judged(clock.now(), (datetime.fromisoformat(row[0]) for row in rows))
+    try:
+        return clock.judged(clock.now(), (datetime.fromisoformat(row[0]) for row in rows))
+    except (ValueError, TypeError) as error:  # somebody else wrote it
+        raise GalleryError(
+            "a line of the audit log has no date: `likeness gallery restore` a backup"
+        ) from error
 
 
 def entries(connection: sqlite3.Connection) -> tuple[AuditEntry, ...]:

@@ -1,6 +1,7 @@
 """Enrolment, what is done by hand, erasure, and how each is undone."""
 
 import json
+import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ from .people import (
     require_person,
     restorable_since,
     set_agreement,
+    templates_of,
 )
 from .snapshot import QUALITY_COLUMNS, Snapshot, photographs_of
 
@@ -177,6 +179,26 @@ def undo(connection: SealedConnection, expected: int | None = None) -> str:
         "UPDATE person SET deleted_at = ? WHERE deleted_at < ?", (_now(), restorable_since())
     )
     return what
+
+
+def is_outdated(connection: sqlite3.Connection) -> bool:
+    """Whether something is written down, here or in the log, that is kept no longer."""
+    (operation,) = connection.execute("SELECT min(done_at) FROM operation").fetchone()
+    return (operation or "~") < restorable_since() or audit.is_outdated(connection)
+
+
+def forget_outdated(connection: sqlite3.Connection) -> bool:
+    """Forget, in a transaction, what was written down too long ago, if the clock is believed.
+
+    Returns:
+        Whether the clock is.
+    """
+    if not audit.reading(connection).is_plausible:
+        return False
+    connection.execute("DELETE FROM operation WHERE done_at < ?", (restorable_since(),))
+    audit.forget_outdated(connection)
+    connection.execute("UPDATE gallery SET traces_remain = 1")  # it may name somebody
+    return True
 
 
 def forget(connection: SealedConnection) -> None:
@@ -761,7 +783,7 @@ def erase_people(connection: SealedConnection, action: Action, people: Collectio
     if not people:
         return
     audit.note(connection, action, *sorted(people))
-    forget_faces(connection, Snapshot(connection).model, people)
+    forget_faces(connection, Snapshot(connection).model, templates_of(connection, people))
     each = [(person,) for person in people]
     origin = "(SELECT origin_id FROM gallery)"
     connection.executemany(
@@ -845,6 +867,7 @@ def erase_once_more(connection: SealedConnection) -> int:
     }
     erase_people(connection, Action.ERASE, people)
     if templates:
+        forget_faces(connection, Snapshot(connection).model, templates)
         connection.executemany("DELETE FROM template WHERE id = ?", [(one,) for one in templates])
         forget(connection)
         connection.execute("UPDATE gallery SET traces_remain = 1")
@@ -862,15 +885,46 @@ def remember_erased(connection: SealedConnection, erased: Iterable[Erased]) -> N
     connection.executemany("INSERT OR IGNORE INTO erased VALUES (?, ?, ?)", list(erased))
 
 
+def erased_in(connection: sqlite3.Connection) -> set[Erased]:
+    """Who was erased, by what a gallery remembers."""
+    return set(connection.execute("SELECT origin_id, kind, row FROM erased"))
+
+
 def write_erased(folder: Path, connection: SealedConnection) -> None:
     """Keep beside a gallery's database who was erased from it.
 
     Raises:
         OSError: It cannot be written.
     """
-    rows = connection.execute("SELECT origin_id, kind, row FROM erased").fetchall()
+    rows = sorted(erased_in(connection))
     if rows:
         write_atomic(folder / _FILE, json.dumps(rows).encode())
+
+
+def back_again(folder: Path, connection: sqlite3.Connection) -> list[int]:
+    """Who is in a gallery though it is kept beside it that they, or photographs, were erased.
+
+    Somebody has put an older file in the place of the database by hand.
+
+    Returns:
+        Their ids, ascending.
+    """
+    (count,) = connection.execute("SELECT count(*) FROM erased").fetchone()
+    with suppress(OSError):
+        # None is ever forgotten, so an older one knows fewer. Counted first: they may be very many.
+        if (folder / _FILE).read_bytes().count(b"[") - 1 <= count:
+            return []
+    lacking = read_erased(folder) - erased_in(connection)
+    (origin,) = connection.execute("SELECT origin_id FROM gallery").fetchone()
+    rows = [json.dumps([row for one, kind, row in lacking if (one, kind) == (origin, which)])
+            for which in ("person", "template")]  # fmt: skip
+    found = connection.execute(
+        "SELECT id FROM person WHERE id IN (SELECT value FROM json_each(?))"
+        " UNION SELECT person_id FROM template WHERE id IN (SELECT value FROM json_each(?))"
+        " ORDER BY 1",
+        rows,
+    )
+    return [int(row[0]) for row in found]
 
 
 def read_erased(folder: Path) -> set[Erased]:

@@ -6,7 +6,7 @@ import math
 import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from data.errors import AlteredError, AppError
@@ -264,9 +264,19 @@ def _is_share(value: object) -> bool:
     return _is_number(value) and 0 <= value <= 1  # type: ignore[operator]
 
 
+def _is_day(text: object) -> bool:
+    with suppress(ValueError):
+        return isinstance(text, str) and date.fromisoformat(text).isoformat() == text
+    return False
+
+
 def _is_moment(text: object) -> bool:
     with suppress(ValueError):
-        return isinstance(text, str) and datetime.fromisoformat(text).tzinfo is not None
+        return (
+            isinstance(text, str)
+            and len(text) <= 40
+            and datetime.fromisoformat(text).tzinfo is not None
+        )
     return False
 
 
@@ -309,6 +319,12 @@ def _bad_rows(snapshot: Snapshot) -> Iterator[str]:
                 yield f"the name '{names[row]}' is not kept in its one form"
         except AppError as error:
             yield str(error)
+    moments = "enrolled_at, deleted_at, consented_at"
+    for row, day, *noted in connection.execute(f"SELECT id, expires_on, {moments} FROM person"):
+        if not (day is None or _is_day(day)) or not all(
+            moment is None or _is_moment(moment) for moment in noted
+        ):
+            yield f"a date of person {row} cannot be one"
     for row, person, closed in connection.execute("SELECT id, person_id, name FROM membership"):
         try:
             group = seal.open_text(closed, group_place(row, person))

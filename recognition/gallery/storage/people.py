@@ -1,5 +1,6 @@
 """Rows of people: names, groups, consent, who is known not to be whom."""
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -263,6 +264,15 @@ def ids_of(rows: Iterable[tuple[int, int]]) -> npt.NDArray[np.int64]:
     )
 
 
+def templates_of(connection: SealedConnection, people: Iterable[int]) -> set[int]:
+    """The ids of some people's templates."""
+    rows = connection.execute(
+        "SELECT id FROM template WHERE person_id IN (SELECT value FROM json_each(?))",
+        (json.dumps(sorted(people)),),
+    )
+    return {int(row[0]) for row in rows}
+
+
 def hand_over(connection: SealedConnection, kind: Row, ids: Iterable[int], person: int) -> None:
     """Give templates or exclusions to a person, for whom they are sealed anew.
 
@@ -364,7 +374,7 @@ def exclusions_of(connection: SealedConnection, model: EmbeddingModel) -> dict[i
         GalleryError: One of them is damaged.
     """
     taken_back = {
-        row for row, person, owner in enrolled_exclusions(connection, model) if person == owner
+        row for row, person, owner, _ in enrolled_exclusions(connection, model) if person == owner
     }
     found: dict[int, list[Embeddings]] = {}
     for row, person, closed in connection.execute(
@@ -378,8 +388,8 @@ def exclusions_of(connection: SealedConnection, model: EmbeddingModel) -> dict[i
 
 def enrolled_exclusions(
     connection: SealedConnection, model: EmbeddingModel
-) -> Iterator[tuple[int, int, int]]:
-    """Exclusions whose face is enrolled: the row, whose face it is not, and as whose it is.
+) -> Iterator[tuple[int, int, int, int]]:
+    """Exclusions whose face is enrolled: the row, whose it is not, as whose it is, the template.
 
     Raises:
         GalleryError: One of them is damaged.
@@ -393,14 +403,14 @@ def enrolled_exclusions(
         face = _opened(connection, model, "exclusion", row[:3])
         enrolled = _opened(connection, model, "template", row[3:])
         if float(face[0] @ enrolled[0]) >= SAME_FACE:
-            yield row[0], row[1], row[4]
+            yield row[0], row[1], row[4], row[3]
 
 
 def forget_faces(
-    connection: SealedConnection, model: EmbeddingModel, people: Collection[int]
+    connection: SealedConnection, model: EmbeddingModel, templates: Collection[int]
 ) -> None:
-    """Remove what others' exclusions hold of the faces of people who are to be erased."""
-    gone = [row for row, _, owner in enrolled_exclusions(connection, model) if owner in people]
+    """Remove what others' exclusions hold of faces whose templates are to be erased."""
+    gone = [row for row, *_, one in enrolled_exclusions(connection, model) if one in templates]
     connection.executemany("DELETE FROM exclusion WHERE id = ?", [(row,) for row in gone])
 
 

@@ -16,7 +16,7 @@ from ..names import person_name
 from ..templates import EmbeddingModel, Template, from_blob
 from . import audit, changes
 from .audit import Action
-from .changes import Journal, enrolled_as, insert_template
+from .changes import CONSENT_ENDED, Journal, enrolled_as, insert_template
 from .encryption import (
     SealedConnection,
     consent_place,
@@ -87,7 +87,8 @@ class Added:
         new: How many photographs were put in.
         known: How many were there already.
         others: Of photographs that were left out because the same face of them is somebody else's
-            here: whose it was to be, and whose it is.
+            here: whose it was to be, and whose it is; or `CONSENT_ENDED`, because the consent of
+            whoever has the name here is over.
     """
 
     people: int = 0
@@ -234,6 +235,9 @@ def _add(
         person = _new(connection, name, record)
         entry.adds(Row.PERSON, person)
     elif record.deleted_at is None:
+        if agreement_of(connection, person).has_ended:
+            added.others = [(name, CONSENT_ENDED)] * len(record.templates)
+            return added
         _agree(connection, person, record, entry)
     for template in record.templates:
         owner = _owner(connection, person, name, template, model)

@@ -280,7 +280,9 @@ class Snapshot:
         Raises:
             GalleryError: A template or an exclusion is damaged.
         """
-        pairs = {(a, b) for _, a, b in enrolled_exclusions(self._connection, self.model) if a != b}
+        pairs = {
+            (a, b) for _, a, b, _ in enrolled_exclusions(self._connection, self.model) if a != b
+        }
         if not pairs:
             return frozenset()
         names = self.roll().names

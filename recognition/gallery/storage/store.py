@@ -2,8 +2,8 @@
 
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, astuple
 from pathlib import Path
 
@@ -15,7 +15,19 @@ from ..templates import EmbeddingModel, Template
 from . import audit
 from .audit import Action
 from .audit import note as note_action
-from .changes import Change, Editor, enrol, erase_people, overdue
+from .changes import (
+    Change,
+    Editor,
+    Erased,
+    enrol,
+    erase_once_more,
+    erase_people,
+    erased_in,
+    forget_outdated,
+    is_outdated,
+    overdue,
+    remember_erased,
+)
 from .database import Database, create_database
 from .encryption import FindSecret, IsGiven, Keep, SealedConnection, WrappedKey, change_key
 from .people import Who, group_names, now, require_kept
@@ -137,26 +149,33 @@ class Store:
     def erase_overdue(self) -> bool:
         """Remove those who were deleted too long ago, and those whose consent has ended.
 
-        They are hidden at once, and removed a day after that was first seen, if the clock can be
+        What was written down of operations and in the log goes as well after its time. People are
+        hidden at once, and removed a day after that was first seen, if the clock can be
         believed; see `erasing`. Traces remain until `wipe_traces`.
 
         Returns:
-            Whether somebody was removed; the file is not written where nothing is to be noted.
+            Whether something was removed; the file is not written where nothing is to be noted.
 
         Raises:
             GalleryError: The file cannot be written.
         """
         with self.reading() as snapshot:
-            if not snapshot.someone_is_overdue or not overdue(snapshot.connection).is_news:
+            connection = snapshot.connection
+            is_news = snapshot.someone_is_overdue and overdue(connection).is_news
+            if is_outdated(connection):
+                reading = audit.reading(connection)
+                is_news = is_news or reading.is_plausible or reading.begins
+            if not is_news:
                 return False
         with self._changing() as connection:
+            forgotten = is_outdated(connection) and forget_outdated(connection)
             found = overdue(connection)
             if found.clock_begins:
                 audit.note(connection, Action.CLOCK)
             if found.unseen:
                 audit.note(connection, Action.HIDE, *sorted(found.unseen))
             erase_people(connection, Action.EXPIRE, found.due)
-            return bool(found.due)
+            return bool(found.due) or forgotten
 
     @contextmanager
     def _changing(self) -> Iterator[SealedConnection]:
@@ -321,13 +340,17 @@ class Store:
         with self._changing() as connection:
             change_key(connection, lock.key, action, secret, expect, lock.let_be_plain)
 
-    def wipe_traces(self) -> None:
+    def wipe_traces(self, elsewhere: Callable[[], None] = lambda: None) -> None:
         """Leave no byte of what was erased or encrypted in the database's files.
+
+        Args:
+            elsewhere: Wipes what else holds some. Where that fails, the next call tries again.
 
         Raises:
             GalleryError: Another process is in the way; the next call tries again.
         """
         self._database.wipe_traces()
+        elsewhere()
         with self._database.writing() as connection:
             connection.execute("UPDATE gallery SET traces_remain = 0")
 
@@ -349,30 +372,42 @@ def has_former(folder: Path) -> bool:
     return (folder / FORMER).is_file()
 
 
-def erase_from_former(folder: Path, person: int, find_secret: FindSecret) -> None:
-    """Erase somebody from what a move to another network left behind.
+def erase_from_former(folder: Path, erased: Collection[Erased], find_secret: FindSecret) -> None:
+    """Erase, from what a move to another network leaves, whoever was erased from the gallery.
 
     Args:
         folder: The gallery's.
-        person: Their id.
+        erased: Who was, ever.
         find_secret: Asked for what opens it, if it is encrypted.
 
     Raises:
         GalleryError: It cannot be written.
     """
-    forget_coming(folder)
+    if _is_in_coming(folder, {row for _, kind, row in erased if kind == "template"}):
+        forget_coming(folder)
+    if not erased or not has_former(folder):
+        return
+    with closing(Store(folder / FORMER, find_secret)) as store:
+        with store.reading() as snapshot:
+            is_news = not set(erased) <= erased_in(snapshot.connection)
+        if is_news:
+            with store.adding() as connection:
+                remember_erased(connection, erased)
+                erase_once_more(connection)
+            store.wipe_traces()
 
-    def erase(store: Store) -> None:
-        with suppress(GalleryError):  # who was enrolled later is not in it
-            store.erase(person)
 
-    _change(folder, find_secret, erase)
-
-
-def erase_overdue_from_former(folder: Path, find_secret: FindSecret) -> None:
-    """Erase from it those whose time is over; see `erase_from_former`."""
-    forget_coming(folder)
-    _change(folder, find_secret, Store.erase_overdue)
+def _is_in_coming(folder: Path, templates: Collection[int]) -> bool:
+    """Whether one of some templates was embedded by a new network, or that cannot be told."""
+    path = folder / COMING
+    if not templates or not path.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as coming:
+            rows = coming.execute("SELECT template_id FROM embedding")
+            return any(row in templates for (row,) in rows)
+    except sqlite3.Error:
+        return True
 
 
 def forget_coming(folder: Path) -> None:
@@ -385,11 +420,3 @@ def forget_former(folder: Path) -> None:
     """Remove the gallery as it was before."""
     for beside in ("-journal", "-wal", "-shm", ""):
         (folder / f"{FORMER}{beside}").unlink(missing_ok=True)
-
-
-def _change(folder: Path, find_secret: FindSecret, change: Callable[[Store], object]) -> None:
-    if not has_former(folder):
-        return
-    with closing(Store(folder / FORMER, find_secret)) as store:
-        change(store)
-        store.wipe_traces()

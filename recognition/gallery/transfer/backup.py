@@ -24,10 +24,11 @@ from ..gallery import ASIDE, DATABASE, Gallery
 from ..search.index_file import IndexCache
 from ..storage import audit
 from ..storage.audit import Action
-from ..storage.changes import Erased, erase_once_more, read_erased, remember_erased
+from ..storage.changes import Erased, erase_once_more, erased_in, read_erased, remember_erased
 from ..storage.database import Database, connect, create_database, in_memory, refuse_foreign_schema
-from ..storage.encryption import OPEN, FindSecret, Lock, Seal, seal_anew
+from ..storage.encryption import OPEN, FindSecret, Lock, Seal, SealedConnection, seal_anew
 from ..storage.integrity import Integrity, faults_of
+from ..storage.people import Agreement, agreement_of, set_agreement
 from ..storage.schema import APPLICATION_ID, PROVED, VERSION
 from ..storage.snapshot import Snapshot
 
@@ -131,13 +132,14 @@ def foresee(source: Path, folder: Path, find_secret: FindSecret = lambda _: None
         there = _everybody(snapshot)
         origin = snapshot.origin_id
         sealed = snapshot.seal is not OPEN
+        terms = _terms(snapshot.connection)
         notes = [
             f"its threshold to {one.use} is {one.threshold:.3f}, measured on {printable(one.data)}"
             for one in map(snapshot.calibration, Use)
             if one is not None
         ]
     gone: tuple[str, ...] = ()
-    erased, usable = read_erased(folder), False
+    erased, usable = set[Erased](), False
     if database.exists() and database.stat().st_size:
         with (
             suppress(GalleryError),
@@ -146,12 +148,16 @@ def foresee(source: Path, folder: Path, find_secret: FindSecret = lambda _: None
         ):
             here = Snapshot(connection)
             same = here.origin_id == origin
+            if same:
+                notes += _differences(_terms(connection), terms)
             gone = tuple(
                 name
                 for person, name in sorted(_everybody(here).items(), key=lambda one: one[1])
                 if (person not in there if same else name not in there.values())
             )
-            erased |= set(connection.execute("SELECT origin_id, kind, row FROM erased"))
+            erased |= erased_in(connection)
+            if here.seal is OPEN:
+                erased |= read_erased(folder)
             usable = True
             if not same:
                 notes.append("it is another gallery's, and knows nobody who was erased here")
@@ -159,12 +165,41 @@ def foresee(source: Path, folder: Path, find_secret: FindSecret = lambda _: None
                 notes.append("the gallery stays encrypted, by its own key")
             elif sealed:
                 notes.append("the gallery will be encrypted, by the backup's key")
-        if not usable:
-            erased |= _erased_before(folder)
+    if not usable:
+        erased |= _erased_before(folder)
+    if not usable and database.exists():
+        notes.append("what somebody agreed to since it was made cannot be known")
     if not usable and not sealed:
         notes.append("the backup is not encrypted, and the gallery will not be either")
     again = sum((origin, "person", person) in erased for person in there)
     return Foreseen(gone=gone, erased_again=again, notes=tuple(notes))
+
+
+_Terms = tuple[str | None, str | None, str | None]
+
+
+def _terms(connection: sqlite3.Connection) -> dict[int, _Terms]:
+    """Of everybody kept, by id: when what they agreed to was noted, its end, their deletion."""
+    rows = connection.execute("SELECT id, consented_at, expires_on, deleted_at FROM person")
+    return {person: (noted_at, until, deleted_at) for person, noted_at, until, deleted_at in rows}
+
+
+def _differences(here: dict[int, _Terms], there: dict[int, _Terms]) -> list[str]:
+    """What a restoration does to what people agreed to, and to deletions, a line each."""
+    both = [(here[person], there[person]) for person in here.keys() & there.keys()]
+    stay = sum(now[:2] != then[:2] and _is_later(now[0], then[0]) for now, then in both)
+    back = sum(now[2] is not None and then[2] is None for now, then in both)
+    notes = []
+    if stay:
+        notes.append(f"what {stay:,} of them agreed to since stays as it is here")
+    if back:
+        notes.append(f"{back:,} of them are deleted here, and will be enrolled again")
+    return notes
+
+
+def _is_later(now: str | None, then: str | None) -> bool:
+    """Whether what is noted here of somebody's consent is not older than in a backup."""
+    return now is not None and now >= (then or "")
 
 
 def _everybody(snapshot: Snapshot) -> dict[int, str]:
@@ -211,6 +246,9 @@ def check(source: Path, find_secret: FindSecret = lambda _: None) -> None:
 def _restore(uri: str, folder: Path, find_secret: FindSecret) -> Path | None:
     if _is_usable(folder / DATABASE, find_secret):
         with closing(Database(folder / DATABASE, find_secret)) as database:
+            with database.writing() as connection:
+                if connection.seal is OPEN:  # an encrypted one believes what is under its key alone
+                    remember_erased(connection, read_erased(folder))
             _fill(database, uri, _seal_in(uri, find_secret))
         with suppress(GalleryError), Gallery.open(folder, find_secret=find_secret) as gallery:
             gallery.wipe_traces()
@@ -246,7 +284,7 @@ def _erased_before(folder: Path) -> set[Erased]:
     """Who was erased from a gallery that is damaged, as far as that can still be known."""
     found = read_erased(folder)
     with suppress(sqlite3.Error, OSError), closing(connect(_uri(folder / DATABASE))) as connection:
-        found |= set(connection.execute("SELECT origin_id, kind, row FROM erased"))
+        found |= erased_in(connection)
     return found
 
 
@@ -332,7 +370,8 @@ def _fill(database: Database, uri: str, sealed: Seal) -> None:
     """Put a backup's rows in the place of a gallery's, in one transaction.
 
     The gallery is another one from then on, so that nobody takes an index of before for its own.
-    Its audit log stays, and is told of this; so does the memory of who was erased, and its key.
+    Its audit log stays, and is told of this; so does the memory of who was erased, its key, and
+    what somebody agreed to later than the backup says.
 
     Args:
         database: The gallery's.
@@ -342,6 +381,7 @@ def _fill(database: Database, uri: str, sealed: Seal) -> None:
     with database.attached(uri, "backup"), database.writing() as connection:
         connection.execute("PRAGMA defer_foreign_keys = ON")
         own = connection.seal
+        agreed = _agreed_since(connection)
         stays = {"audit", "erased", "proof", *(() if own is OPEN else ("wrapped_key",))}
         tables = [table for table in _tables(connection, "main") if table not in stays]
         for table in tables:
@@ -361,6 +401,9 @@ def _fill(database: Database, uri: str, sealed: Seal) -> None:
             "UPDATE person SET deleted_at = ?1 WHERE deleted_at > ?1",
             (clock.now().isoformat(timespec="microseconds"),),
         )
+        for person, agreement in agreed.items():
+            if _is_later(agreement.noted_at, agreement_of(connection, person).noted_at):
+                set_agreement(connection, person, agreement)
         audit.note(connection, Action.ROLL_BACK)
         erase_once_more(connection)
         _keep_counting(connection)
@@ -369,6 +412,15 @@ def _fill(database: Database, uri: str, sealed: Seal) -> None:
             " traces_remain = 1",
             (str(uuid.uuid4()),),
         )
+
+
+def _agreed_since(connection: SealedConnection) -> dict[int, Agreement]:
+    """What those agreed to, in a gallery, whom a backup of the same origin that is attached has."""
+    rows = connection.execute(
+        "SELECT id FROM main.person JOIN backup.person USING (id) WHERE"
+        " (SELECT origin_id FROM main.gallery) = (SELECT origin_id FROM backup.gallery)"
+    ).fetchall()
+    return {person: agreement_of(connection, person) for (person,) in rows}
 
 
 def _tables(connection: sqlite3.Connection, where: str) -> list[str]:

@@ -13,8 +13,12 @@ from clocks import Clock
 
 from data.errors import ArgumentError, GalleryError
 from recognition.gallery.gallery import Gallery
+from recognition.gallery.storage.changes import CONSENT_ENDED
 from recognition.gallery.storage.schema import AUDIT_DAYS
 from recognition.gallery.templates import EmbeddingModel, Template
+from recognition.gallery.transfer.copies import copy_gallery
+from recognition.gallery.transfer.exports import export
+from recognition.gallery.transfer.imports import import_from
 from recognition.results import AuditEntry, Consent, PersonState, today
 
 SECRET = "f" * 64
@@ -36,6 +40,10 @@ def two(
         gallery.enrol("Ann", [make_template(1, crop=b"Ann's crop")])
         gallery.enrol("Bob", [make_template(2)], Consent(note="form 12", until=TOMORROW))
         yield gallery
+
+
+def find(_: str) -> str:
+    return SECRET
 
 
 def tamper(folder: Path, statement: str, *values: object) -> None:
@@ -309,3 +317,56 @@ def test_of_whom_no_consent_holds_no_more_is_enrolled_until_one_does(
         assert ended == noted == {0: CONSENT_ENDED}
         assert enrol(connection, "Bob", [make_template(31)], Consent(until=TOMORROW), ()) == {}
     assert [person.photographs for person in two.people() if person.name == "Bob"] == [2]
+
+
+@pytest.mark.parametrize("way", ["import", "copy"])
+def test_whoever_s_is_over_gets_nothing_by_an_import_and_that_is_said(
+    two: Gallery,
+    folder: Path,
+    tmp_path: Path,
+    clock: Clock,
+    make_template: Callable[..., Template],
+    way: str,
+) -> None:
+    """They would be told of as enrolled, and be erased a day later."""
+    other = tmp_path / "other"
+    with Gallery.open(other, model=two.model, create=True) as gallery:
+        gallery.enrol("Ann", [make_template(71), make_template(72)])
+        two.edit.consent("Ann", Consent(until=clock.read().date()))
+        clock.forward(days=2)
+        if way == "copy":
+            added = copy_gallery(gallery, two).added
+        else:
+            export(gallery, tmp_path / "people")
+            added = import_from(
+                tmp_path / "people", lambda _: Gallery.open(folder, find_secret=find)
+            )
+        assert (added.new, added.others) == (0, [("Ann", CONSENT_ENDED)] * 2)
+        assert names(two) == []
+        two.edit.consent("Ann", Consent(until=clock.read().date() + timedelta(days=9)))
+        assert copy_gallery(gallery, two).added.new == 2
+        assert two.person("Ann").expires_on is not None
+
+
+def test_what_was_written_down_goes_in_its_time_though_nobody_changes_anything(
+    two: Gallery, folder: Path, clock: Clock
+) -> None:
+    """The journal names whoever was renamed."""
+    two.edit.consent("Bob", Consent(for_ever=True))
+    two.edit.rename("Ann", "Zoe Unmistakable")
+    two.edit.rename("Zoe Unmistakable", "Eve")
+    lines = len(two.audit())
+    clock.forward(days=29)
+    two.tidy()
+    assert len(two.operations()) > 2
+    clock.forward(days=2)
+    two.tidy()
+    with closing(sqlite3.connect(folder / "gallery.sqlite")) as connection:
+        for table in ("operation", "reversal"):
+            assert connection.execute(f"SELECT * FROM {table}").fetchall() == []
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert not any(b"Unmistakable" in path.read_bytes() for path in files)
+    assert len(two.audit()) == lines
+    clock.forward(days=-400)  # which is no time to forget anything
+    two.tidy()
+    assert len(two.audit()) >= lines

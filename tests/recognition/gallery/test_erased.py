@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from recognition.gallery.gallery import Gallery
 from recognition.gallery.storage import database
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.gallery.transfer.backup import back_up, foresee, restore
+from recognition.results import Consent, today
 
 KEY = "f" * 64
 MakeTemplate = Callable[..., Template]
@@ -339,6 +342,87 @@ def test_an_erasure_writes_nothing_into_the_system_s_folder_for_temporary_files(
             watching.join()
     assert any("gallery.sqlite" in path for path in seen)
     assert {Path(path).parent for path in strange()} == ({folder} if is_large else set())
+
+
+@pytest.mark.parametrize("when", ["enrolled as another's", "moved to the erased"])
+def test_no_face_of_somebody_erased_comes_back_as_one_that_is_not_somebody_else_s(
+    kept: Path, folder: Path, make_template: MakeTemplate, when: str
+) -> None:
+    """A face that is not Dan's is kept of whoever was erased, until they are; a backup has it."""
+    ann = make_template(11)
+    with opened(folder) as gallery:
+        gallery.edit.exclude("Dan", ann)
+        back_up(folder, kept, overwrite=True, find_secret=find)
+        if when == "moved to the erased":
+            gallery.edit.move("Ann", [gallery.photographs("Ann")[1].number], "Bob")
+            gallery.erase("Bob")
+        else:
+            gallery.erase("Ann")
+    restore(kept, folder, find)
+    with opened(folder) as gallery:
+        assert "Dan" in [person.name for person in gallery.people()]
+        assert _rows(folder, "SELECT * FROM exclusion") == []
+    assert traces(folder, ann) == []
+
+
+@pytest.mark.parametrize("noted", ["later", "earlier", "later, then deleted"])
+def test_what_was_agreed_to_since_holds_after_a_restoration(
+    kept: Path, folder: Path, noted: str
+) -> None:
+    soon, late = today() + timedelta(days=3), today() + timedelta(days=300)
+    with opened(folder) as gallery:
+        gallery.edit.consent("Ann", Consent(note="form 1", until=late))
+        gallery.edit.consent("Bob", Consent(note="form 2", until=late))
+        back_up(folder, kept, overwrite=True, find_secret=find)
+        if noted == "earlier":
+            gallery.edit.undo()  # Bob's
+            gallery.edit.undo()
+        else:
+            gallery.edit.consent("Ann", Consent(note="withdrawn", until=soon))
+        if "deleted" in noted:
+            gallery.edit.delete("Ann")
+    told = " ".join(foresee(kept, folder, find).notes)
+    assert ("1 of them agreed to since stays" in told) == (noted != "earlier")
+    assert ("1 of them are deleted here" in told) == ("deleted" in noted)
+    restore(kept, folder, find)
+    with opened(folder) as gallery:
+        found = {one.name: (one.consent, one.expires_on) for one in gallery.people()}
+        assert found["Ann"] == (
+            ("form 1", late.isoformat()) if noted == "earlier" else ("withdrawn", soon.isoformat())
+        )
+        assert found["Bob"] == ("form 2", late.isoformat())
+        assert gallery.faults() == []
+
+
+def test_an_older_file_put_back_by_hand_is_told_of_and_a_restoration_mends_it(
+    kept: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(folder) as gallery:
+        encrypted = gallery.is_encrypted
+        [ann] = [one.person_id for one in gallery.people() if one.name == "Ann"]
+        gallery.erase("Ann")
+    with opened(folder):
+        assert not caplog.records
+    for path in folder.glob("gallery.sqlite*"):
+        path.unlink()
+    shutil.copy(kept, folder / "gallery.sqlite")
+    with opened(folder) as gallery:
+        assert len(gallery.people()) == 4
+    [record] = caplog.records
+    assert f"1 person was erased since, or photographs of theirs (by person_id: {ann})" in (
+        record.getMessage()
+    )
+    if encrypted:  # what lies beside it is not under its key, and decides nothing
+        assert foresee(kept, folder, find).erased_again == 0
+        with opened(folder) as gallery:
+            gallery.erase(ann)
+    else:
+        assert foresee(kept, folder, find).erased_again == 1
+        restore(kept, folder, find)
+    assert names(folder) == ["Bob", "Cyd", "Dan"]
+    caplog.clear()
+    with opened(folder):
+        assert not caplog.records
 
 
 def test_an_empty_name_erases_nobody(kept: Path, folder: Path) -> None:

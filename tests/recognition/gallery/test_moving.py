@@ -722,6 +722,18 @@ def test_dates_that_cannot_be_are_refused(
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.parametrize("column", ["enrolled_at", "deleted_at", "consented_at", "expires_on"])
+def test_a_backup_with_a_date_that_cannot_be_one_is_refused(
+    gallery: Gallery, folder: Path, tmp_path: Path, column: str, kept: Path
+) -> None:
+    for text in ("zzz", "", "20301301", "2030-02-30", "2030-01-01T00:00", "\x1b[31m", "9" * 400):
+        with closing(sqlite3.connect(kept)) as connection, connection:
+            connection.execute(f"UPDATE person SET {column} = ? WHERE id = 1", (text,))
+        with pytest.raises(GalleryError, match="a date of person 1 cannot be one"):
+            restore(kept, tmp_path / "place")
+    assert not (tmp_path / "place").exists()
+
+
 @pytest.mark.parametrize("name", ["people", "people.zip"])
 def test_a_crop_is_one_face_s(full: AnyGallery, tmp_path: Path, name: str) -> None:
     """Else a small file fills a large gallery: the same megabyte for each of many faces."""

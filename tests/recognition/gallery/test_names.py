@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import ArgumentError
-from recognition.gallery.names import LONGEST_NAME, person_name
+from recognition.gallery.names import LONGEST_NAME, alike, person_name
 
 
 @pytest.mark.parametrize(
@@ -114,3 +114,9 @@ def test_what_has_no_width_makes_no_other_name(nothing: str) -> None:
 def test_joiners_stay_where_they_join(name: str) -> None:
     assert person_name(name) == name
     assert person_name(f"\u200d{name}\u200c") == name
+
+
+@pytest.mark.parametrize("nothing", WITHOUT_WIDTH, ids=ascii)
+def test_names_from_before_that_differ_in_nothing_that_shows_are_told_of(nothing: str) -> None:
+    hidden = f"An{nothing}n"
+    assert list(alike(["Ann"], ["Ann", "Bob", hidden])) == [("Ann", hidden)]

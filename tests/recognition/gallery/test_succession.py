@@ -1,16 +1,23 @@
 """A gallery is moved to another network: all at once, undoable, and nobody erased comes back."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from data.errors import GalleryError
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.storage.store import COMING, FORMER
+from recognition.gallery.storage.store import COMING, FORMER, Store
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.gallery.transfer.replacement import NewEmbedding, Succession
+from recognition.results import Consent
+
+if TYPE_CHECKING:
+    from clocks import Clock
 
 MakeTemplate = Callable[..., Template]
 NEW = EmbeddingModel(model_id="dlib_resnet", weights_digest="cd" * 32, dimension=24)
@@ -186,6 +193,42 @@ def test_who_is_erased_before_the_move_is_confirmed_is_in_no_file(
         assert b"Bob" not in content, path
     succession.undo()
     assert {person.name for person in filled.people()} == {"Ann", "Cy"}
+
+
+@pytest.mark.parametrize("how", ["busy", "killed", "consent over"])
+def test_who_is_erased_before_it_is_confirmed_is_in_no_file_whatever_interrupts_that(
+    filled: Gallery,
+    folder: Path,
+    make_template: MakeTemplate,
+    clock: "Clock",
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+) -> None:
+    succession = Succession(folder, find_secret)
+    embed_all(succession)
+    succession.finish(NEW)
+    if how == "busy":
+        monkeypatch.setattr("recognition.gallery.storage.database.BUSY_SECONDS", 0.1)
+        with closing(sqlite3.connect(folder / "gallery.sqlite")) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM person").fetchall()
+            with pytest.raises(GalleryError, match="the next change wipes them"):
+                filled.erase("Ann")
+    elif how == "killed":
+        filled._store.erase(filled.person("Ann").person_id)
+    else:
+        filled.edit.consent("Ann", Consent(until=clock.read().date()))
+        for _ in range(2):
+            clock.forward(days=2)
+            filled.tidy()
+    with Gallery.open(folder, find_secret=find_secret):
+        pass
+    with closing(Store(folder / FORMER, find_secret)) as former, former.reading() as snapshot:
+        assert [one.name for one in snapshot.people()] == ["Bob", "Cy"]
+    wanted = make_template(1).embedding.tobytes(), make_template(2).photograph_sha256.encode()
+    for path in folder.rglob("*"):
+        if path.is_file():
+            assert not any(one in path.read_bytes() for one in wanted)
 
 
 def test_who_is_erased_while_it_goes_on_is_in_no_file(filled: Gallery, folder: Path) -> None:

@@ -370,7 +370,8 @@ def _print_added(what: str, added: "Added") -> None:
         f"{what} {count(added.people, 'person', 'people')}, {count(added.new, 'photograph')}{known}"
     )
     for name, owner in added.others[:MOST_NAMED]:
-        output.print_warning(f"a photograph of '{name}' is left out: its face is '{owner}' here")
+        why = f"its face is '{owner}' here" if owner else "their consent is over here"
+        output.print_warning(f"a photograph of '{name}' is left out: {why}")
     if len(added.others) > MOST_NAMED:
         output.print_warning(f"and {len(added.others) - MOST_NAMED:,} more")
 
