@@ -34,7 +34,7 @@ from recognition.learning.config import (
 )
 from recognition.learning.distributed import leads
 from recognition.learning.recipe import configure, to_toml
-from recognition.learning.reports import Progress
+from recognition.learning.reports import TrainingProgress
 from recognition.learning.trainer import train
 
 PHOTOGRAPHS = 4
@@ -43,7 +43,7 @@ PHOTOGRAPHS = 4
 
 def run(recipe: Path) -> None:
     """One process's part; the first one leaves the losses beside the recipe."""
-    steps: list[Progress] = []
+    steps: list[TrainingProgress] = []
     result = train(configure(recipe), progress=steps.append)
     if leads():
         losses = [step.loss for step in steps if step.loss is not None]

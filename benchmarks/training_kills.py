@@ -26,7 +26,7 @@ from PIL import Image
 
 from data.files import sha256_of
 from recognition.learning.recipe import configure
-from recognition.learning.reports import Progress
+from recognition.learning.reports import TrainingProgress
 from recognition.learning.trainer import train
 
 FILES = ("best.safetensors", "last.safetensors", "state.safetensors", "state.json")
@@ -64,7 +64,7 @@ def train_in_child(recipe: Path, run: Path, sender: Connection) -> None:
     """What each process does; it says when its first step is done."""
     torch.set_num_threads(1)
 
-    def tell(now: Progress) -> None:
+    def tell(now: TrainingProgress) -> None:
         if now.stage.startswith("epoch 1 ") and now.done == 1:
             sender.send(None)
 

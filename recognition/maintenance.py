@@ -24,7 +24,7 @@ from .gallery.transfer import backup, exports, imports
 from .gallery.transfer.archive import Manifest
 from .gallery.transfer.backup import Foreseen
 from .gallery.transfer.copies import Copied, copy_gallery
-from .gallery.transfer.replacement import NewEmbedding, Succeeded, Succession, Waiting
+from .gallery.transfer.replacement import NewEmbedding, Succeeded, Succession, WaitingTemplate
 from .models import Choice, Engine, detector_of, way_to_move
 from .results import Calibration, Face, Use
 from .secrets import Ask, SecretFinder, Warn, secret_in_environment
@@ -465,7 +465,7 @@ class _Embedding:
         known = [value for value in wanted if value is not None]
         return min(known) if known and len(known) == len(wanted) else None
 
-    def embedded(self, waiting: Sequence[Waiting]) -> list[NewEmbedding]:
+    def embedded(self, waiting: Sequence[WaitingTemplate]) -> list[NewEmbedding]:
         """Embed templates; those of which nothing usable was kept are left out."""
         by_picture = self._by_picture(waiting)
         found = []
@@ -490,7 +490,7 @@ class _Embedding:
         return found
 
     def _by_picture(
-        self, waiting: Sequence[Waiting]
+        self, waiting: Sequence[WaitingTemplate]
     ) -> "dict[int, tuple[npt.NDArray[np.float32], int]]":
         """What kept pictures give, by template, and their sides."""
         from .faces.pipeline import read_picture
@@ -550,7 +550,7 @@ class _Embedding:
         return self._pipeline.embedder.embed_aligned(aligned)
 
     def _by_photograph(
-        self, one: Waiting, kept: "npt.NDArray[np.float32] | None"
+        self, one: WaitingTemplate, kept: "npt.NDArray[np.float32] | None"
     ) -> "npt.NDArray[np.float32] | None":
         """What the photograph gives: of several faces the one that the kept picture is of."""
         from data.images import load_image

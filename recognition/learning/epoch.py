@@ -35,9 +35,9 @@ from .optimizers import (
     rate_factor,
     set_momentum,
 )
-from .reports import Progress
+from .reports import TrainingProgress
 
-ProgressCallback = Callable[[Progress], None]
+ProgressCallback = Callable[[TrainingProgress], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ class EpochLoop:
                 elapsed = time.perf_counter() - started
                 left = (self._config.epochs - epoch + 1) * steps - number
                 progress(
-                    Progress(
+                    TrainingProgress(
                         stage=f"epoch {epoch} of {self._config.epochs}",
                         done=number,
                         total=steps,

@@ -26,7 +26,7 @@ from .config import MixupConfig, TrainingConfig
 from .distillation import FeatureMaps, Lessons, Tapped, load_teacher, taps_of
 from .distributed import join_team
 from .epoch import ProgressCallback, build_network, build_parts
-from .reports import Progress
+from .reports import TrainingProgress
 from .run_folder import RunFolder
 from .trainer import read_data, teaching
 
@@ -142,7 +142,7 @@ def measure(
     ):
         known = torch.zeros_like(parameter) if gradient is None else gradient
         checks.append(_compare(name, parameter, known, loss, generator))
-        tell(Progress("gradient", number, len(named)))
+        tell(TrainingProgress("gradient", number, len(named)))
     return GradientCheck(
         float(value.detach()), min(_MOST_PHOTOGRAPHS, len(batch.labels)), tuple(checks)
     )

@@ -14,7 +14,7 @@ from .validation import ValidationFigures
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TrainingProgress:
     """How far one stage of a run is.
 
     Attributes:

@@ -27,7 +27,7 @@ from .choices import Metric, SamplerName
 from .config import TrainingConfig
 from .distillation import TARGETS
 from .recipe import changed, hint_of, parse
-from .reports import EpochReport, Progress
+from .reports import EpochReport, TrainingProgress
 from .trainer import read_data, train
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def read_space(texts: Iterable[str], config: TrainingConfig) -> tuple[Dimension,
 
 # Runs side by side: in this process one after the other, or in processes of their own.
 
-ProgressCallback = Callable[[Progress], None]
+ProgressCallback = Callable[[TrainingProgress], None]
 
 _stop: Event | None = None
 """Of a worker: set when the parent wants no more of it."""
@@ -210,7 +210,7 @@ def _work(job: SearchJob) -> tuple[EpochReport, ...]:
     return _do(job, _stop_if_alone)
 
 
-def _stop_if_alone(_: Progress) -> None:
+def _stop_if_alone(_: TrainingProgress) -> None:
     """A worker whose parent was killed would go on, and meet the next one in the same folder."""
     parent = multiprocessing.parent_process()
     if (parent is not None and not parent.is_alive()) or (_stop is not None and _stop.is_set()):

@@ -40,7 +40,7 @@ from .losses import PairClassifier
 from .model_card import describe, write_model_card
 from .pair_fit import fit_pair_unit
 from .plots import Logbook, check_tensorboard, weights_figures
-from .reports import EpochReport, Progress, TrainingResult, verdict
+from .reports import EpochReport, TrainingProgress, TrainingResult, verdict
 from .run_folder import RunFolder, fingerprint
 from .validation import (
     MOST_PER_PERSON,
@@ -76,7 +76,7 @@ def _aligned(
         config.data.cache or data_home() / "aligned",
         alignment=alignment,
         device=device.type,
-        progress=lambda done, total: tell(Progress("photographs", done, total)),
+        progress=lambda done, total: tell(TrainingProgress("photographs", done, total)),
     )
     return load_data(config.data, aligner, seed=config.seed)
 
@@ -178,7 +178,7 @@ def _targets(
         teacher,
         data.training.pixels,
         cache,
-        progress=lambda done, total: tell(Progress("teacher", done, total)),
+        progress=lambda done, total: tell(TrainingProgress("teacher", done, total)),
     )
 
 

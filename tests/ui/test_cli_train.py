@@ -11,7 +11,7 @@ import pytest
 import recognition.learning.trainer
 from data.folders import Account, LeftOut
 from recognition.learning.gradient_check import GradientCheck, TensorCheck
-from recognition.learning.reports import EpochReport, Progress
+from recognition.learning.reports import EpochReport, TrainingProgress
 from recognition.learning.validation import ValidationFigures
 from ui.cli.main import main
 
@@ -25,12 +25,12 @@ def runs(monkeypatch: pytest.MonkeyPatch, home: Path) -> list[SimpleNamespace]:
         config: Any,
         report: Callable[[EpochReport], None],
         *,
-        progress: Callable[[Progress], None],
+        progress: Callable[[TrainingProgress], None],
         command: str,
     ) -> SimpleNamespace:
         calls.append(SimpleNamespace(config=config, command=command))
         for step in range(1, 11):
-            progress(Progress("epoch 1 of 2", step, 10, 0.5, 120.0, 9.0))
+            progress(TrainingProgress("epoch 1 of 2", step, 10, 0.5, 120.0, 9.0))
         report(
             EpochReport(
                 epoch=1,

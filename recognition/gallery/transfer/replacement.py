@@ -44,7 +44,7 @@ CREATE TABLE IF NOT EXISTS embedding (
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Waiting:
+class WaitingTemplate:
     """A template that the new network has not embedded yet.
 
     Attributes:
@@ -157,7 +157,7 @@ class Succession:
                 coming.execute("DELETE FROM embedding WHERE NOT fresh")
             coming.execute("REPLACE INTO about VALUES (1, ?, ?)", (made_for, source))
 
-    def waiting(self, at_once: int) -> Iterator[list[Waiting]]:
+    def waiting(self, at_once: int) -> Iterator[list[WaitingTemplate]]:
         """The templates that are not embedded yet, some at a time."""
         with self._reading() as snapshot:
             rows = snapshot.connection.execute("SELECT id, person_id FROM template ORDER BY id")
@@ -289,7 +289,7 @@ def _told(model: EmbeddingModel) -> dict[str, object]:
     return told
 
 
-def _waiting(snapshot: Snapshot, template: int, person: int) -> Waiting | None:
+def _waiting(snapshot: Snapshot, template: int, person: int) -> WaitingTemplate | None:
     connection, seal = snapshot.connection, snapshot.seal
     row = connection.execute(
         "SELECT photograph_sha256, picture FROM template LEFT JOIN crop ON template_id = id"
@@ -300,7 +300,7 @@ def _waiting(snapshot: Snapshot, template: int, person: int) -> Waiting | None:
         return None
     digest = seal.open_text(row[0], photograph_place("template", template))
     picture = None if row[1] is None else seal.open(row[1], crop_place(template))
-    return Waiting(template, person, digest, picture)
+    return WaitingTemplate(template, person, digest, picture)
 
 
 def _exchange(

@@ -9,11 +9,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 import conftest
 
 from recognition.learning.recipe import configure
-from recognition.learning.reports import Progress
+from recognition.learning.reports import TrainingProgress
 from recognition.learning.trainer import train
 
 
-def tell(now: Progress) -> None:
+def tell(now: TrainingProgress) -> None:
     print(now.stage, now.done, flush=True)
 
 

@@ -27,7 +27,7 @@ from recognition.learning.config import (
     TrainingConfig,
 )
 from recognition.learning.distributed import Team, join_team, leads
-from recognition.learning.reports import EpochReport, Progress
+from recognition.learning.reports import EpochReport, TrainingProgress
 from recognition.learning.trainer import train
 
 SCRIPT = Path(__file__).parent / "distributed_run.py"
@@ -103,7 +103,7 @@ def two(runs: dict[str, TrainingConfig]) -> list[dict[str, dict[str, Any]]]:
 
 def one(config: TrainingConfig, out: Path) -> tuple[list[float], list[dict[str, float]]]:
     """The same by this process: each step's loss, each epoch's terms."""
-    steps: list[Progress] = []
+    steps: list[TrainingProgress] = []
     result = train(replace(config, out=out), progress=steps.append)
     losses = [now.loss for now in steps if now.loss is not None]
     return losses, [dict(report.losses) for report in result.epochs]

@@ -13,7 +13,7 @@ from recognition.learning import plots
 from recognition.learning.choices import Metric
 from recognition.learning.config import TrainingConfig
 from recognition.learning.plots import Logbook
-from recognition.learning.reports import EpochReport, Progress
+from recognition.learning.reports import EpochReport, TrainingProgress
 from recognition.learning.trainer import train
 
 Report = Callable[..., EpochReport]
@@ -37,7 +37,7 @@ def test_a_run_draws_its_plots_and_an_interruption_neither_doubles_nor_loses_a_s
 ) -> None:
     config = replace(config, tensorboard=True)
 
-    def stop(now: Progress) -> None:
+    def stop(now: TrainingProgress) -> None:
         if (now.stage, now.done) == ("epoch 3 of 3", 2):
             raise HaltError
 

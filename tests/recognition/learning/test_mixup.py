@@ -10,7 +10,7 @@ from data.errors import ArgumentError
 from recognition.learning.batches import Mixer, Mixture
 from recognition.learning.choices import LossName, MixupPlace
 from recognition.learning.config import LossConfig, MixupConfig, TrainingConfig
-from recognition.learning.reports import Progress
+from recognition.learning.reports import TrainingProgress
 from recognition.learning.trainer import train
 
 CPU = torch.device("cpu")
@@ -102,6 +102,6 @@ def test_dropout_and_a_mixture_at_the_same_place_both_happen(
     monkeypatch.setattr("recognition.learning.epoch.F.dropout", noted)
     mixup = MixupConfig(where=MixupPlace.HIDDEN)
     run = replace(config, losses=SOFTMAX, mixup=mixup, dropout=0.3, epochs=2)
-    steps: list[Progress] = []
+    steps: list[TrainingProgress] = []
     train(run, progress=lambda now: steps.append(now) if now.loss is not None else None)
     assert dropped.count(0.3) == len(steps)

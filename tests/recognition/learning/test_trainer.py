@@ -29,7 +29,7 @@ from recognition.learning.choices import (
 )
 from recognition.learning.config import BatchConfig, LossConfig, OptimizerConfig, TrainingConfig
 from recognition.learning.recipe import configure
-from recognition.learning.reports import EpochReport, Progress
+from recognition.learning.reports import EpochReport, TrainingProgress
 from recognition.learning.trainer import train
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -100,7 +100,9 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
     train(replace(config, out=tmp_path / "whole"))
     for epoch, step in [(1, 1), (2, 3), (3, 2)]:
 
-        def stop(now: Progress, at: tuple[str, int] = (f"epoch {epoch} of 3", step)) -> None:
+        def stop(
+            now: TrainingProgress, at: tuple[str, int] = (f"epoch {epoch} of 3", step)
+        ) -> None:
             if (now.stage, now.done) == at:
                 raise HaltError
 
@@ -207,7 +209,7 @@ def test_a_loss_that_is_no_number_stops_at_once_and_keeps_the_last_good_weights(
 ) -> None:
     train(replace(config, epochs=1))
     good = digests(config.out)
-    steps: list[Progress] = []
+    steps: list[TrainingProgress] = []
     # The settings differ in nothing that is recorded but the batch that turns bad.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
@@ -226,7 +228,7 @@ def test_a_loss_that_is_no_number_stops_at_once_and_keeps_the_last_good_weights(
 def test_weights_spoiled_by_the_last_step_of_an_epoch_are_not_saved(
     config: TrainingConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def spoil(now: Progress) -> None:
+    def spoil(now: TrainingProgress) -> None:
         if now.stage == "epoch 2 of 3" and now.done == now.total:
             spoiled.append(now.done)
 

@@ -13,7 +13,7 @@ from recognition.learning import search
 from recognition.learning.choices import LossName, SamplerName, ScheduleName
 from recognition.learning.config import LossConfig, ScheduleConfig, TrainingConfig
 from recognition.learning.recipe import configure
-from recognition.learning.reports import EpochReport, Progress
+from recognition.learning.reports import EpochReport, TrainingProgress
 from recognition.learning.search import (
     SearchJob,
     Trial,
@@ -81,7 +81,7 @@ def test_a_search_that_was_stopped_goes_on_and_draws_the_same(
     space = read_space(RATES, config)
     whole = tune(replace(config, out=tmp_path / "whole"), space, trials=4)
 
-    def stop(now: Progress) -> None:
+    def stop(now: TrainingProgress) -> None:
         steps.append(now.stage)
         if Counter(steps)["epoch 2 of 2"] == 6:  # in the second trial
             raise KeyboardInterrupt
@@ -227,7 +227,7 @@ def test_the_nurse_goes_on_with_the_best_and_after_an_interruption_with_the_same
 ) -> None:
     whole = nurse(replace(config, out=tmp_path / "whole"), every=1)
 
-    def stop(now: Progress) -> None:
+    def stop(now: TrainingProgress) -> None:
         steps.append(now.stage)
         if Counter(steps)["epoch 2 of 2"] == 6:
             raise KeyboardInterrupt

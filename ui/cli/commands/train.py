@@ -39,7 +39,7 @@ from .training_options import (
 
 if TYPE_CHECKING:
     from recognition.learning.config import TrainingConfig
-    from recognition.learning.reports import EpochReport, Progress, TrainingResult
+    from recognition.learning.reports import EpochReport, TrainingProgress, TrainingResult
 
 
 app = typer.Typer()
@@ -171,7 +171,7 @@ def _run(
     print_progress = _ProgressLines()
     with output.progress_bar("training") as advance:
 
-        def tell(now: "Progress") -> None:
+        def tell(now: "TrainingProgress") -> None:
             advance(now.done, now.total, now.stage, note(now))
             if json_lines:
                 print_progress(now)
@@ -191,7 +191,7 @@ class _ProgressLines:
     def __init__(self) -> None:
         self._printed = 0.0
 
-    def __call__(self, now: "Progress") -> None:
+    def __call__(self, now: "TrainingProgress") -> None:
         moment = time.monotonic()
         if now.done >= now.total or moment - self._printed >= SECONDS_BETWEEN_LINES:
             self._printed = moment

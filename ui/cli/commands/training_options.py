@@ -25,7 +25,7 @@ from ..options import MAX_SEED, MOST_EPOCHS
 
 if TYPE_CHECKING:
     from recognition.learning.config import TrainingConfig
-    from recognition.learning.reports import Progress
+    from recognition.learning.reports import TrainingProgress
 
 
 RecipeArgument = Annotated[
@@ -169,7 +169,7 @@ def _last_name(text: str) -> str:
     return Path(bare).name if Path(bare).is_absolute() or ".." in Path(bare).parts else text
 
 
-def note(now: "Progress") -> str:
+def note(now: "TrainingProgress") -> str:
     """Speed and time left of the whole run, where they are known."""
     parts = []
     if now.images_per_second is not None:

@@ -27,7 +27,7 @@ from .training_options import (
 
 if TYPE_CHECKING:
     from recognition.learning.config import TrainingConfig
-    from recognition.learning.reports import Progress
+    from recognition.learning.reports import TrainingProgress
     from recognition.learning.search import Candidate, NursingResult, Trial, TuningResult
 
 
@@ -178,7 +178,7 @@ def _nurse(
 
     with output.progress_bar("nursing") as advance:
 
-        def tell(now: "Progress") -> None:
+        def tell(now: "TrainingProgress") -> None:
             advance(now.done, now.total, now.stage, note(now))
 
         report = None if as_json else _print_candidate
