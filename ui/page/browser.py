@@ -366,7 +366,6 @@ export default function () {
   const narrow = matchMedia("(max-width: 768px)");
   const close = () =>
     document.querySelector("[data-testid=stSidebarCollapseButton] button")?.click();
-  if (narrow.matches) close();
   document.addEventListener("click", (event) => {
     if (narrow.matches && event.target.closest?.("[data-testid=stSidebarNavLink]"))
       setTimeout(close);

@@ -143,7 +143,7 @@ def painting(chosen: Sequence[Style]) -> tuple["BackboneDescription", StyleConfi
 def _quality() -> PaintingQuality:
     """How much time the picture may take."""
     chosen = st.segmented_control(
-        "PaintingQuality",
+        "Quality",
         list(PaintingQuality),
         default=PaintingQuality.BALANCED,
         key="quality",

@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 import time
 
@@ -472,3 +473,11 @@ def test_choices_that_outlived_another_page_outlive_a_reload_after_that(easel, c
     assert held(easel) == chosen
     reloaded = open_page("stylize", easel.query_params)
     assert held(reloaded) == chosen
+
+
+def test_no_field_is_called_as_a_class_of_the_program_is(easel):
+    kinds = (easel.slider, easel.select_slider, easel.number_input, easel.selectbox, easel.toggle)
+    fields = [field for kind in kinds for field in kind]
+    fields += [*easel.button_group, *easel.button, *easel.expander]
+    assert len(fields) > 12
+    assert [field.label for field in fields if re.search(r"[a-z][A-Z]", field.label or "")] == []
