@@ -11,6 +11,7 @@ from data.errors import ArgumentError, WeightsError
 from data.files import printable, private_folder, sha256_of
 from data.tensors import read_tensors, write_tensors
 
+from .compression.file import METADATA_KEY, Compression, compress, expand
 from .dlib_file import ARCHITECTURE, INSTALL, SUFFIX, read_file
 from .downloads import Report, fetch, read_published
 from .fitting import fit_tensors
@@ -25,11 +26,13 @@ __all__ = [
     "LoadedBackbone",
     "WeightsFile",
     "cached_weights",
+    "compress_weights",
     "download_weights",
     "find_weights",
     "initialise",
     "load_backbone",
     "none_at_hand",
+    "relative_change",
     "resolve_device",
     "weights_file",
 ]
@@ -199,6 +202,64 @@ def download_weights(
     return weights_file(kept, name)
 
 
+_MEASURED = ("threshold", "threshold_provenance", "impostor_tail")
+"""What a file says that was measured with the very numbers that it holds."""
+
+
+def compress_weights(file: WeightsFile, place: Path, compression: Compression) -> WeightsFile:
+    """Write weights once more, smaller; `load_backbone` reads them as it reads any.
+
+    Args:
+        file: The weights; not compressed ones.
+        place: The new file.
+        compression: How.
+
+    Returns:
+        The new file. It says of which it was made (`compressed_from`). A threshold and a tail of
+        similarities are left out: they were measured with other numbers.
+
+    Raises:
+        ArgumentError: It would take the place of the old one, or cannot be written.
+        WeightsError: The weights are compressed already, damaged, or not finite.
+    """
+    if place.resolve() == file.path.resolve():
+        raise ArgumentError(f"{printable(place)} is the weights themselves: name another file")
+    if METADATA_KEY in file.metadata:
+        raise WeightsError(
+            f"{printable(file.path)} is compressed already: name what it was made of"
+        )
+    parts, text = compress(_tensors_of(file.path), compression)
+    metadata = {key: said for key, said in file.metadata.items() if key not in _MEASURED}
+    metadata |= {
+        METADATA_KEY: text,
+        "compressed_from": file.sha256,
+        "compressed_by": ", ".join(sorted(compression.methods)),
+    }
+    try:
+        write_tensors(place, parts, metadata)
+    except OSError as error:
+        raise ArgumentError(
+            f"cannot write {printable(place)}: {error.strerror or error}"
+        ) from error
+    return weights_file(place, file.architecture)
+
+
+def relative_change(one: WeightsFile, other: WeightsFile) -> float:
+    """How far two files of one network lie apart: |a − b| / |a| over all of their numbers.
+
+    Raises:
+        WeightsError: One is damaged, or they hold other tensors.
+    """
+    before, after = _tensors_of(one.path), _tensors_of(other.path)
+    if {n: t.shape for n, t in before.items()} != {n: t.shape for n, t in after.items()}:
+        raise WeightsError(
+            f"{printable(other.path)} holds other tensors than {printable(one.path)}"
+        )
+    moved = sum(float((before[name] - after[name]).double().square().sum()) for name in before)
+    length = sum(float(tensor.double().square().sum()) for tensor in before.values())
+    return (moved / length) ** 0.5 if length else 0.0
+
+
 def resolve_device(device: str) -> torch.device:
     """Turn what a user asks for into a device.
 
@@ -235,7 +296,10 @@ def _wanted_file(name: str | None, weights: Path | None, home: Path | None) -> W
 
 def _tensors_of(path: Path) -> Mapping[str, Tensor]:
     """The tensors of a file of weights, by the names that the file gives them."""
-    return read_file(path) if path.suffix == SUFFIX else read_tensors(path).tensors
+    if path.suffix == SUFFIX:
+        return read_file(path)
+    file = read_tensors(path)
+    return expand(file.tensors, file.metadata, printable(path))
 
 
 def _without_pair(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

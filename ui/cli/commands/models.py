@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,11 +13,13 @@ from data.errors import ArgumentError
 from ui.settings import Settings
 
 from ... import wording
-from .. import output
+from .. import destinations, output
 from ..options import UNCHANGED, JsonLinesOption, JsonOption, command
 
 if TYPE_CHECKING:
     from backbones.catalogue import BackboneDescription
+    from backbones.compression.file import Method
+    from backbones.places import WeightsFile
     from backbones.profile import LayerProfile, Profile
     from backbones.spec import WeightsSource
 
@@ -101,6 +104,96 @@ def download(
     if not json_lines:
         output.print_line(f"{name}: {weights.path}")
     return 0
+
+
+@command(_group, "compress", example="likeness models compress dlib_resnet -o small.safetensors")
+def compress(
+    settings: Settings,
+    weights: Annotated[
+        str, typer.Argument(metavar="WEIGHTS", help="A file, or one of `likeness models list`.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The new file, safetensors.")
+    ],
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            metavar="METHODS",
+            help="Of prune, quantize and huffman, those to take, with commas between them.",
+        ),
+    ] = "quantize,huffman",
+    bits: Annotated[
+        int, typer.Option("--bits", help="For quantize: of each weight's index, 1 to 8.")
+    ] = 8,
+    sparsity: Annotated[
+        float, typer.Option("--sparsity", help="For prune: the part of the weights left out.")
+    ] = 0.5,
+    as_json: JsonOption = False,
+) -> int:
+    """Write weights in a smaller file, which every command reads as it reads any weights.
+
+    Deep Compression: the smallest weights are left out (prune), the others share a few values
+    (quantize), and what is written of them is as short as its frequency allows (huffman). What it
+    costs, measure by `likeness evaluate lfw --weights FILE`.
+    """
+    from backbones.compression.file import Compression
+    from backbones.weights import compress_weights, relative_change
+
+    wanted = Compression(methods=_methods(method), bits=bits, sparsity=sparsity)
+    file = _weights(weights, settings)
+    if out.suffix != ".safetensors":
+        raise ArgumentError(f"{out.name}: weights are .safetensors")
+    destinations.check_folder(out.parent)
+    written = compress_weights(file, out, wanted)
+    before, after = file.path.stat().st_size, out.stat().st_size
+    moved = relative_change(file, written)
+    if as_json:
+        output.print_json(
+            {
+                "weights": str(file.path),
+                "output": str(out),
+                "sha256": written.sha256,
+                "bytes_before": before,
+                "bytes": after,
+                "methods": sorted(wanted.methods),
+                "relative_change": moved,
+            }
+        )
+        return 0
+    output.print_line(
+        f"{out}: {wording.megabytes(after)}, {before / after:.1f} times smaller than "
+        f"{wording.megabytes(before)}; weights changed by {wording.percent(moved)}"
+    )
+    output.print_note(
+        "a threshold is measured with the very numbers: `likeness evaluate tails` measures these"
+    )
+    return 0
+
+
+def _methods(text: str) -> "frozenset[Method]":
+    """Out of `prune,quantize`."""
+    from backbones.compression.file import Method
+
+    words = [word.strip() for word in text.split(",")]
+    if unknown := [word for word in words if word not in set(Method)]:
+        raise ArgumentError(
+            f"--method {output.one_line(unknown[0])}: choose from {', '.join(Method)}"
+        )
+    return frozenset(map(Method, words))
+
+
+def _weights(text: str, settings: Settings) -> "WeightsFile":
+    """A file of weights, or those at hand of a network."""
+    from backbones.places import find_weights, weights_file
+    from backbones.registry import available
+    from backbones.weights import none_at_hand
+
+    if text not in available() or Path(text).is_file():
+        return weights_file(Path(text), settings.model)
+    if (found := find_weights(text, home=settings.home)) is None:
+        raise none_at_hand(text, settings.home)
+    return found
 
 
 def _ask(name: str, source: "WeightsSource", *, agreed: bool) -> None:

@@ -1,0 +1,10 @@
+"""Smaller files of weights: pruned, with shared values, in codes of varying length.
+
+S. Han, H. Mao, W. Dally: Deep Compression, 2016. A compressed file is an ordinary file of weights,
+which `backbones.weights` reads back into the very float32 that were measured when it was written.
+
+    file            tensors to what a compressed file holds, and back
+    shared_values   a tensor's numbers by a few values, found by k-means in one dimension
+    huffman         symbols in codes whose length follows their frequency
+    fine_tuning     shared values moved until the embeddings are the original's again
+"""
