@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from PIL import Image
 
-import data.assets
 from data.errors import GalleryError, WeightsError
 from data.files import printable, sha256_of
 
@@ -310,29 +309,24 @@ def way_to_move(model: EmbeddingModel) -> str | None:
     Args:
         model: Whose embeddings the gallery holds.
     """
-    if default_model(None) == PREFERRED_MODEL:
-        if model.model_id == PREFERRED_MODEL:  # whose file is one alone
-            return None
-        return (
-            f"it works as before; a new gallery gets {PREFERRED_MODEL}, to which "
-            f"`likeness gallery re-embed --model {PREFERRED_MODEL}` moves this one"
-        )
-    bundled = Path(str(data.assets.__file__)).with_name(f"{DEFAULT_MODEL}.safetensors")
-    is_default = model.model_id == DEFAULT_MODEL and (
-        not bundled.is_file() or sha256_of(bundled) == model.weights_digest
-    )
-    if is_default:
+    from backbones.weights import find_weights
+
+    name = default_model(None)
+    file = find_weights(name)
+    if model.model_id == name and (file is None or file.sha256 == model.weights_digest):
         return None
-    what = "by now other weights of " if model.model_id == DEFAULT_MODEL else ""
+    what = "by now other weights of " if model.model_id == name else ""
     return (
-        f"it works as before; a new gallery gets {what}{DEFAULT_MODEL}, to which "
-        f"`likeness gallery re-embed --model {DEFAULT_MODEL}` moves this one"
+        f"it works as before; a new gallery gets {what}{name}, to which "
+        f"`likeness gallery re-embed --model {name}` moves this one"
     )
 
 
 def _find_again(model: EmbeddingModel, home: Path) -> tuple[Path, ...]:
     """Find the very weights that a gallery was made with: where they last were, or at hand."""
-    from .faces.embedding import weights_of
+    from backbones.dlib_file import INSTALL
+
+    from .faces.embedding import network_names, weights_of
 
     last_seen = Path(model.weights_path) if model.weights_path else None
     if last_seen and last_seen.is_file() and sha256_of(last_seen) == model.weights_digest:
@@ -341,6 +335,8 @@ def _find_again(model: EmbeddingModel, home: Path) -> tuple[Path, ...]:
     if at_hand is not None:
         return at_hand
     place = f" (they were at {printable(last_seen)})" if last_seen else ""
+    if PREFERRED_MODEL in network_names(model.model_id):
+        place += f"; if they were dlib's own, `{INSTALL}` brings them"
     raise WeightsError(
         f"the gallery was made with {model}, and those weights are not at hand{place}: "
         "give them with --weights FILE, or move the gallery to another network with "

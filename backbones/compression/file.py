@@ -135,7 +135,7 @@ def expand(
         tensors = {name: _read(name, one, left) for name, one in kept.items()}
     except WeightsError as error:
         raise WeightsError(f"{origin}: {error}") from error
-    except (KeyError, TypeError, ValueError, IndexError, RuntimeError, OverflowError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise WeightsError(f"{origin}: a compressed tensor is cut off or damaged") from error
     return left | tensors
 

@@ -257,6 +257,7 @@ def test_a_gallery_of_another_network_is_told_how_to_move(
         assert older is not None
         assert "other weights" in older
     monkeypatch.setattr("recognition.models.default_model", lambda home: PREFERRED_MODEL)
+    # Where its weights are not at hand, a gallery of it is asked to move nowhere.
     assert way_to_move(EmbeddingModel(PREFERRED_MODEL, "00" * 32, 256)) is None
     for model_id in (DEFAULT_MODEL, "vgg19"):
         assert f"--model {PREFERRED_MODEL}" in str(

@@ -1,0 +1,232 @@
+"""Compressed files: read back exactly, used like any weights, refused where they are damaged."""
+
+import json
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from backbones.compression.file import METADATA_KEY, Compression, Method, compress, expand
+from backbones.dlib_file import SHA256, installed_file
+from backbones.metadata import weights_metadata
+from backbones.places import find_weights, weights_file
+from backbones.registry import create
+from backbones.weights import compress_weights, load_backbone, relative_change
+from data.errors import ArgumentError, WeightsError
+from data.tensors import read_tensors, write_tensors
+from ui.cli.main import main
+
+WAYS = [
+    frozenset(chosen)
+    for size in (1, 2, 3)
+    for chosen in combinations(Method, size)
+    if set(chosen) != {Method.HUFFMAN}
+]
+
+
+def some_tensors() -> dict[str, Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    tensors = {
+        "conv.weight": torch.randn(16, 8, 3, 3, generator=draw),
+        "odd.weight": torch.randn(7, 331, generator=draw) * torch.logspace(-3, 2, 7)[:, None],
+        "half.weight": torch.randn(40, 30, generator=draw).half(),
+        "one.weight": torch.full((32, 64), 0.25),
+        "zero.weight": torch.zeros(32, 64),
+        "conv.bias": torch.randn(16, generator=draw),
+        "small.weight": torch.randn(3, 3, generator=draw),
+        "count": torch.tensor(7),
+    }
+    tensors["odd.weight"][3] = 0  # a filter that was never used
+    return tensors
+
+
+@pytest.mark.parametrize("methods", WAYS, ids=lambda way: "+".join(sorted(way)))
+@pytest.mark.parametrize("bits", [1, 5, 8])
+def test_what_is_read_is_what_each_way_promises(methods: frozenset[Method], bits: int) -> None:
+    tensors = some_tensors()
+    compression = Compression(methods=methods, bits=bits, sparsity=0.7)
+    parts, text = compress(tensors, compression)
+    back = expand(parts, {METADATA_KEY: text}, "a file")
+    assert back.keys() == tensors.keys()
+    for name in ("conv.bias", "small.weight", "count"):
+        assert torch.equal(back[name], tensors[name])  # as it was
+    for name in ("conv.weight", "odd.weight", "half.weight", "one.weight", "zero.weight"):
+        whole, found = tensors[name].float(), back[name]
+        assert found.dtype == torch.float32
+        assert found.shape == whole.shape
+        size = whole.numel()
+        if Method.PRUNE in methods:
+            assert (found != 0).sum() <= size - round(size * 0.7)
+            kept = found != 0
+        else:
+            kept = torch.ones_like(found, dtype=torch.bool)
+        if Method.QUANTIZE in methods:
+            rows = (whole.double() ** 2).reshape(len(whole), -1).mean(1).sqrt()
+            rows[rows == 0] = 1
+            shared = (found.double().reshape(len(whole), -1) / rows[:, None]).reshape(-1)
+            values = np.unique(np.round(shared[kept.reshape(-1)].numpy(), 4))
+            assert len(values) <= 2**bits + 1
+        else:
+            assert torch.equal(found[kept], whole[kept])
+    again = expand(*map(dict, (parts, {METADATA_KEY: text})), "a file")
+    assert all(torch.equal(again[name], back[name]) for name in back)
+
+
+def test_more_bits_come_nearer_and_huffman_changes_nothing_but_the_size() -> None:
+    tensors = {"a.weight": torch.randn(64, 256, generator=torch.Generator().manual_seed(1))}
+
+    def tried(bits: int, *methods: Method) -> tuple[float, int, Tensor]:
+        parts, text = compress(tensors, Compression(methods=frozenset(methods), bits=bits))
+        back = expand(parts, {METADATA_KEY: text}, "a file")["a.weight"]
+        size = sum(part.numel() * part.element_size() for part in parts.values())
+        return float((back - tensors["a.weight"]).norm()), size, back
+
+    errors = [tried(bits, Method.QUANTIZE)[0] for bits in range(1, 9)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.02 * float(tensors["a.weight"].norm())
+    _, packed, plain = tried(6, Method.QUANTIZE)
+    _, shorter, coded = tried(6, Method.QUANTIZE, Method.HUFFMAN)
+    assert torch.equal(plain, coded)
+    assert shorter < packed
+    assert packed == pytest.approx(64 * 256 * 6 / 8, rel=0.1)
+
+
+def test_gaps_longer_than_a_symbol_are_filled() -> None:
+    weight = torch.zeros(4, 5000)
+    weight[0, 0], weight[0, 4999], weight[2, 255], weight[3, 4998] = 1.0, 2.0, -3.0, 4.0
+    compression = Compression(methods=frozenset({Method.PRUNE}), sparsity=1 - 4 / weight.numel())
+    parts, text = compress({"a": weight}, compression)
+    assert torch.equal(expand(parts, {METADATA_KEY: text}, "a file")["a"], weight)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    network = create("mobilefacenet", input_size=(32, 16), embedding_size=8, seed=3)
+    path = tmp_path / "net.safetensors"
+    metadata = weights_metadata(
+        network.spec, mirror=True, threshold=0.3, threshold_provenance="a test", licence="MIT"
+    ) | {"impostor_tail": "{}"}
+    write_tensors(path, network.state_dict(), metadata)
+    return path
+
+
+def test_a_compressed_file_is_used_like_any(weights: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.safetensors"
+    compression = Compression(methods=frozenset({Method.QUANTIZE, Method.HUFFMAN}), bits=8)
+    written = compress_weights(weights_file(weights, None), small, compression)
+    assert small.stat().st_size < 0.5 * weights.stat().st_size
+    before, after = (load_backbone(None, weights=path) for path in (weights, small))
+    assert (after.threshold, after.tail) == (None, None)  # measured with other numbers
+    assert (after.mirror, after.input_size) == (before.mirror, before.input_size)
+    assert written.metadata["compressed_from"] == before.weights.sha256
+    assert written.metadata["licence"] == "MIT"
+    images = torch.rand(3, 3, 32, 16, generator=torch.Generator().manual_seed(4))
+    one, other = before.backbone.embedding(images), after.backbone.embedding(images)
+    assert torch.cosine_similarity(one, other).min() > 0.99
+    assert 0 < relative_change(before.weights, written) < 0.03
+
+
+def test_nothing_is_compressed_twice_or_over_itself(weights: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.safetensors"
+    compression = Compression(methods=frozenset({Method.QUANTIZE}))
+    written = compress_weights(weights_file(weights, None), small, compression)
+    with pytest.raises(WeightsError, match="compressed already"):
+        compress_weights(written, tmp_path / "smaller.safetensors", compression)
+    with pytest.raises(ArgumentError, match="the weights themselves"):
+        compress_weights(weights_file(weights, None), weights, compression)
+    with pytest.raises(WeightsError, match="not finite"):
+        compress({"a": torch.full((40, 40), float("nan"))}, compression)
+
+
+def damage(text: str, parts: dict[str, Tensor]) -> list[tuple[str, dict[str, Tensor]]]:
+    """The same file, damaged or hostile in many ways."""
+    said = json.loads(text)
+
+    def told(**changes: Any) -> str:
+        return json.dumps(
+            said | {"tensors": {n: one | changes for n, one in said["tensors"].items()}}
+        )
+
+    texts = [
+        "", "[]", "{}", "null", '{"version": 2, "tensors": {}}', '{"version": 1, "tensors": []}',
+        '{"version": 1, "tensors": {"a": 3}}', told(shape=[]), told(shape=[2**39, 2**39]),
+        told(shape=[-1, 4]), told(shape=[True, 4]), told(shape="32"), told(numbers=10**30),
+        told(numbers=1), told(numbers=None), told(gaps=0), told(gaps="x"), told(gaps=2**39),
+    ]  # fmt: skip
+    without = [
+        {other: part for other, part in parts.items() if other != name}
+        for name in parts
+        if "/" in name
+    ]
+    typed = [{**parts, name: parts[name].double()} for name in parts if name.endswith("/codes")]
+    cut = [{**parts, name: parts[name][:1]} for name in parts if "/" in name]
+    return [(text, parts) for text in texts] + [(text, other) for other in without + typed + cut]
+
+
+@pytest.mark.parametrize("methods", WAYS, ids=lambda way: "+".join(sorted(way)))
+def test_what_is_damaged_is_refused_in_one_line(methods: frozenset[Method]) -> None:
+    tensors = {"conv.weight": torch.randn(16, 80, generator=torch.Generator().manual_seed(5))}
+    parts, text = compress(tensors, Compression(methods=methods))
+    for other, altered in damage(text, parts):
+        with pytest.raises(WeightsError, match=r"^net: ") as caught:
+            expand(altered, {METADATA_KEY: other}, "net")
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (["--method", "huffman"], "prune or quantize"),
+        (["--method", "zip"], "choose from prune, quantize, huffman"),
+        (["--method", ""], "it is empty"),
+        (["--bits", "0"], "expected 1 to 8"),
+        (["--bits", "9"], "expected 1 to 8"),
+        (["--sparsity", "1"], "below 1"),
+        (["--sparsity", "nan"], "finite"),
+        (["-o", "small.bin"], "are .safetensors"),
+    ],
+)
+def test_the_command_refuses_what_it_cannot_do(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], why: str
+) -> None:
+    out = ["-o", str(tmp_path / "small.safetensors")]
+    assert main(["models", "compress", str(weights), *out, *options]) == 2
+    assert why in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [weights]
+
+
+def test_the_command_says_what_came_of_it(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = tmp_path / "small.safetensors"
+    words = ["models", "compress", str(weights), "-o", str(small), "--bits", "5", "--json"]
+    assert main([*words, "--method", "prune,quantize,huffman", "--sparsity", "0.6"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["bytes"] == small.stat().st_size < told["bytes_before"] / 3
+    assert told["methods"] == ["huffman", "prune", "quantize"]
+    assert 0 < told["relative_change"] < 1
+    assert main(["models", "compress", str(weights), "-o", str(small)]) == 0
+    assert "times smaller" in capsys.readouterr().out
+    assert main(["models", "compress", "vgg19", "-o", str(small)]) == 1  # no weights at hand
+
+
+def test_dlibs_network_comes_along_and_is_nearly_the_published_one() -> None:
+    file = find_weights("dlib_resnet")
+    assert file is not None
+    assert file.path.stat().st_size <= 5_000_000
+    assert "CC0" in file.metadata["licence"]
+    assert file.path.with_suffix(".md").is_file()  # its model card
+    assert file.metadata["compressed_from"] == SHA256
+    original = installed_file()
+    assert original is not None
+    assert relative_change(weights_file(original, None), file) < 0.02
+    loaded = load_backbone("dlib_resnet")
+    theirs = load_backbone("dlib_resnet", weights=original)
+    images = torch.rand(4, 3, 150, 150, generator=torch.Generator().manual_seed(6))
+    one, other = theirs.backbone.embedding(images), loaded.backbone.embedding(images)
+    assert torch.cosine_similarity(one, other).min() > 0.999
+    assert read_tensors(file.path).tensors.keys() > {"stem.bias", "embed.weight/codes"}
