@@ -213,7 +213,8 @@ def _gaps(between: NDArray[np.int64]) -> NDArray[np.int64]:
 def _places(symbols: NDArray[np.int64]) -> NDArray[np.int64]:
     """Where the numbers stand that are no zeros."""
     numbers = symbols != _LONGEST_GAP
-    return (np.cumsum(symbols + numbers) - 1)[numbers]
+    places: NDArray[np.int64] = np.cumsum(symbols + numbers) - 1
+    return places[numbers]
 
 
 def _put(

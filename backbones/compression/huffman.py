@@ -57,7 +57,9 @@ def code_lengths(counts: NDArray[np.int64]) -> Bytes:
         return lengths
     # Package-merge: of coins of each width 2**-1 … 2**-LONGEST, one a symbol, the cheapest that
     # make up len(used) - 1; a symbol's code is as long as its coins are many.
-    coins = sorted((int(counts[symbol]), (int(symbol),)) for symbol in used)
+    coins: list[tuple[int, tuple[int, ...]]] = sorted(
+        (int(counts[symbol]), (int(symbol),)) for symbol in used
+    )
     packages = coins
     for _ in range(LONGEST - 1):
         paired = [

@@ -4,7 +4,7 @@ N. Ma, X. Zhang, H.-T. Zheng, J. Sun: ShuffleNet V2: Practical Guidelines for Ef
 Architecture Design, 2018.
 """
 
-from torchvision.models import ShuffleNetV2, get_model
+from torchvision import models
 
 from ..network import Backbone
 from ..spec import BackboneSpec
@@ -16,7 +16,7 @@ class ShuffleNetV2(Backbone):
 
     surplus = ("fc.*",)
 
-    def __init__(self, spec: BackboneSpec, network: ShuffleNetV2) -> None:
+    def __init__(self, spec: BackboneSpec, network: models.ShuffleNetV2) -> None:
         """Take a network apart.
 
         Args:
@@ -42,4 +42,4 @@ class ShuffleNetV2(Backbone):
 
 def build(spec: BackboneSpec) -> Backbone:
     """ShuffleNet v2 of a width."""
-    return ShuffleNetV2(spec, get_model(spec.name, weights=None))
+    return ShuffleNetV2(spec, models.get_model(spec.name, weights=None))
