@@ -271,6 +271,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("backbones.weights.download_weights", begin)
     monkeypatch.setattr("ui.cli.commands.doctor.examine", begin)
     monkeypatch.setattr("ui.cli.commands.models._ask", lambda *_, **__: None)
+    monkeypatch.setattr("ui.cli.commands.models._weights", begin)
     monkeypatch.setattr("ui.page.server.serve", begin)
     monkeypatch.setattr(Milvus, "open", begin)
     monkeypatch.setattr("recognition.thresholds.Thresholds.calibrate", begin)

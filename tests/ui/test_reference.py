@@ -45,6 +45,7 @@ def test_all_commands_are_there() -> None:
         "gallery restore",
         "gallery rotate",
         "identify",
+        "models compress",
         "models download",
         "models info",
         "models list",
