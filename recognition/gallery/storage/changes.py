@@ -766,7 +766,9 @@ def insert_template(
 # and nobody is lost.
 
 Erased = tuple[str, str, int]
-"""A gallery's origin, `person` or `template`, and an id of a row that was erased from it."""
+"""A gallery's origin, a kind of `_KINDS`, and an id of a row that was erased from it."""
+
+_KINDS = (Row.PERSON, Row.TEMPLATE, Row.EXCLUSION)
 
 _FILE = "erased.json"
 _LONGEST_FILE = 100_000_000  # bytes; a template's id takes ten
@@ -783,18 +785,28 @@ def erase_people(connection: SealedConnection, action: Action, people: Collectio
     if not people:
         return
     audit.note(connection, action, *sorted(people))
-    forget_faces(connection, Snapshot(connection).model, templates_of(connection, people))
+    _forget_faces(connection, templates_of(connection, people))
     each = [(person,) for person in people]
     origin = "(SELECT origin_id FROM gallery)"
-    connection.executemany(
-        f"INSERT OR IGNORE INTO erased SELECT {origin}, 'template', id FROM template"
-        " WHERE person_id = ?",
-        each,
-    )
+    for kind in (Row.TEMPLATE, Row.EXCLUSION):
+        connection.executemany(
+            f"INSERT OR IGNORE INTO erased SELECT {origin}, '{kind}', id FROM {kind}"
+            " WHERE person_id = ?",
+            each,
+        )
     connection.executemany(f"INSERT OR IGNORE INTO erased VALUES ({origin}, 'person', ?)", each)
     connection.executemany("DELETE FROM person WHERE id = ?", each)
     forget(connection)
     connection.execute("UPDATE gallery SET traces_remain = 1")
+
+
+def _forget_faces(connection: SealedConnection, templates: Collection[int]) -> None:
+    """Forget, for good, others' exclusions that hold faces whose templates are to be erased."""
+    gone = forget_faces(connection, Snapshot(connection).model, templates)
+    connection.executemany(
+        "INSERT OR IGNORE INTO erased SELECT origin_id, 'exclusion', ? FROM gallery",
+        [(row,) for row in gone],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -867,8 +879,13 @@ def erase_once_more(connection: SealedConnection) -> int:
     }
     erase_people(connection, Action.ERASE, people)
     if templates:
-        forget_faces(connection, Snapshot(connection).model, templates)
+        _forget_faces(connection, templates)
         connection.executemany("DELETE FROM template WHERE id = ?", [(one,) for one in templates])
+        forget(connection)
+        connection.execute("UPDATE gallery SET traces_remain = 1")
+    exclusions = [(row[0],) for row in connection.execute(_BACK.format("exclusion"))]
+    if exclusions:
+        connection.executemany("DELETE FROM exclusion WHERE id = ?", exclusions)
         forget(connection)
         connection.execute("UPDATE gallery SET traces_remain = 1")
     return len(people)
@@ -935,6 +952,6 @@ def read_erased(folder: Path) -> set[Erased]:
         if path.is_symlink() or path.stat().st_size > _LONGEST_FILE:
             return found
         for origin, kind, row in json.loads(path.read_bytes()):
-            if isinstance(origin, str) and kind in ("person", "template") and type(row) is int:
+            if isinstance(origin, str) and kind in _KINDS and type(row) is int:
                 found.add((origin, kind, row))
     return found

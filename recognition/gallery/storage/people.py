@@ -408,10 +408,11 @@ def enrolled_exclusions(
 
 def forget_faces(
     connection: SealedConnection, model: EmbeddingModel, templates: Collection[int]
-) -> None:
-    """Remove what others' exclusions hold of faces whose templates are to be erased."""
+) -> list[int]:
+    """Remove what others' exclusions hold of faces whose templates are to be erased; their ids."""
     gone = [row for row, *_, one in enrolled_exclusions(connection, model) if one in templates]
     connection.executemany("DELETE FROM exclusion WHERE id = ?", [(row,) for row in gone])
+    return gone
 
 
 def _opened(

@@ -154,11 +154,11 @@ BEGIN SELECT RAISE(ABORT, 'a line of the audit log is kept for {AUDIT_DAYS} days
 """
 
 _ERASED = """
--- Who was erased, and by which templates, in ids: never trimmed, so that no older backup brings
--- them back. The ids are those of galleries of one origin; see `erasing`.
+-- Who was erased, with which templates and exclusions, in ids: never trimmed, so that no older
+-- backup brings them back. The ids are those of galleries of one origin; see `erasing`.
 CREATE TABLE erased (
     origin_id TEXT NOT NULL,
-    kind TEXT NOT NULL CHECK (kind IN ('person', 'template')),
+    kind TEXT NOT NULL CHECK (kind IN ('person', 'template', 'exclusion')),
     row INTEGER NOT NULL,
     PRIMARY KEY (origin_id, kind, row)
 ) STRICT, WITHOUT ROWID
@@ -212,6 +212,13 @@ _REVERSAL_OF_GROUPS = (
     _REVERSAL_INDEX,
 )
 
+_ERASED_EXCLUSIONS = (
+    "ALTER TABLE erased RENAME TO older_erased",
+    _ERASED,
+    "INSERT INTO erased SELECT * FROM older_erased",
+    "DROP TABLE older_erased",
+)
+
 MIGRATIONS = {
     1: (_CALIBRATION,),
     2: (_QUALITY, _OLDER_EXCLUSION, _OPERATION, _REVERSAL, _REVERSAL_INDEX),
@@ -227,6 +234,7 @@ MIGRATIONS = {
     6: (
         f"ALTER TABLE gallery ADD COLUMN detector TEXT NOT NULL DEFAULT '{FIRST_DETECTOR}'",
         f"ALTER TABLE gallery ADD COLUMN alignment TEXT NOT NULL DEFAULT '{UNSAID_ALIGNMENT}'",
+        *_ERASED_EXCLUSIONS,
     ),
 }
 """A version → the statements that make the next one of it."""

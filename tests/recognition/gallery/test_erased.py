@@ -344,12 +344,12 @@ def test_an_erasure_writes_nothing_into_the_system_s_folder_for_temporary_files(
     assert {Path(path).parent for path in strange()} == ({folder} if is_large else set())
 
 
-@pytest.mark.parametrize("when", ["enrolled as another's", "moved to the erased"])
+@pytest.mark.parametrize("when", ["enrolled as another's", "moved to the erased", "only later"])
 def test_no_face_of_somebody_erased_comes_back_as_one_that_is_not_somebody_else_s(
     kept: Path, folder: Path, make_template: MakeTemplate, when: str
 ) -> None:
     """A face that is not Dan's is kept of whoever was erased, until they are; a backup has it."""
-    ann = make_template(11)
+    ann = make_template(31 if when == "only later" else 11)
     with opened(folder) as gallery:
         gallery.edit.exclude("Dan", ann)
         back_up(folder, kept, overwrite=True, find_secret=find)
@@ -357,6 +357,7 @@ def test_no_face_of_somebody_erased_comes_back_as_one_that_is_not_somebody_else_
             gallery.edit.move("Ann", [gallery.photographs("Ann")[1].number], "Bob")
             gallery.erase("Bob")
         else:
+            gallery.enrol("Ann", [make_template(31)])
             gallery.erase("Ann")
     restore(kept, folder, find)
     with opened(folder) as gallery:
