@@ -280,8 +280,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"{pair:<32} style {base:.3f} → {against:.3f}  {against / base - 1:+.1%}")
         took, takes = result["seconds"]
         told = f"{result['judge']}: nearer to the style on {result['nearer']} of "
-        told += f"{len(result['pairs'])} at a mean content distance of {result['content']:.3f} "
-        told += f"(strength {result['strength']:.2f}); CPU {took:.1f} → {takes:.1f} s a picture"
+        told += f"{len(result['pairs'])}, mean {np.mean(result['style']):.3f} → "
+        told += f"{np.mean(result['style_against']):.3f} at a mean content distance of "
+        told += f"{result['content']:.3f} (strength {result['strength']:.2f}); "
+        told += f"CPU {took:.1f} → {takes:.1f} s a picture"
         if options.baseline:
             told += f", an eighth allowed: {'held' if takes <= took / RATIO else 'not held'}"
         print(told)

@@ -1,3 +1,5 @@
+from itertools import permutations
+
 import pytest
 
 from style.config import PaintingQuality, StyleConfig, settings_of
@@ -18,3 +20,11 @@ def test_balanced_is_what_is_painted_without_a_word() -> None:
 def test_each_takes_more_than_the_one_before() -> None:
     work = [settings_of(q)["size"] ** 2 * settings_of(q)["steps"] for q in PaintingQuality]
     assert work == sorted(set(work))
+
+
+@pytest.mark.parametrize(("one", "other"), list(permutations(PaintingQuality, 2)))
+def test_a_quality_undoes_what_another_one_had_set(
+    one: PaintingQuality, other: PaintingQuality
+) -> None:
+    both = {**settings_of(one), **settings_of(other)}
+    assert StyleConfig(**both) == StyleConfig(**settings_of(other))  # type: ignore[arg-type]
