@@ -149,9 +149,9 @@ class Upkeep:
     def restore(self, source: Path) -> Path | None:
         """Make the gallery what a backup says; see `backup.restore`."""
         folder = folder_of(self._place, "a backup")
-        aside = backup.restore(source, folder.path, folder.find_secret)
         secret = secret_in_environment()
-        if secret is not None:  # a plain backup, in a place where there was no gallery
+        aside = backup.restore(source, folder.path, folder.find_secret, secret)
+        if secret is not None:  # a plain backup, in the place of a plain gallery
             with Folder(folder.path, folder.find_secret).open() as gallery:
                 if not gallery.is_encrypted:
                     gallery.encrypt(secret, whatever_was_put_aside=True)

@@ -26,11 +26,20 @@ from ..storage import audit
 from ..storage.audit import Action
 from ..storage.changes import Erased, erase_once_more, erased_in, read_erased, remember_erased
 from ..storage.database import Database, connect, create_database, in_memory, refuse_foreign_schema
-from ..storage.encryption import OPEN, FindSecret, Lock, Seal, SealedConnection, seal_anew
+from ..storage.encryption import (
+    OPEN,
+    FindSecret,
+    Lock,
+    Seal,
+    SealedConnection,
+    new_secret,
+    seal_anew,
+)
 from ..storage.integrity import Integrity, faults_of
 from ..storage.people import Agreement, agreement_of, set_agreement
 from ..storage.schema import APPLICATION_ID, PROVED, VERSION
 from ..storage.snapshot import Snapshot
+from ..storage.store import Store
 
 _CANNOT_BE_READ = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_SCHEMA)
 _CANNOT_BE_OPENED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
@@ -210,7 +219,12 @@ def _everybody(snapshot: Snapshot) -> dict[int, str]:
     }
 
 
-def restore(source: Path, folder: Path, find_secret: FindSecret = lambda _: None) -> Path | None:
+def restore(
+    source: Path,
+    folder: Path,
+    find_secret: FindSecret = lambda _: None,
+    secret: str | None = None,
+) -> Path | None:
     """Make a gallery what a backup says, all of it or nothing; whoever uses it sees it at once.
 
     Whoever was erased here since the backup was made goes once more. A gallery that is encrypted
@@ -221,12 +235,14 @@ def restore(source: Path, folder: Path, find_secret: FindSecret = lambda _: None
         folder: The gallery's; it may hold none, or one that is damaged.
         find_secret: Asked for what opens the backup, if that is encrypted, and the gallery's own
             database if that is.
+        secret: By which a gallery is encrypted that takes no usable one's place, if the backup is
+            plain: before it is in its place, so that no kill leaves it there in plain.
 
     Returns:
         Where a damaged gallery was put aside; None where there was none.
 
     Raises:
-        ArgumentError: There is no such file.
+        ArgumentError: There is no such file, or the secret for a plain backup is easy to guess.
         GalleryError: It is no backup, is damaged, or is a newer Likeness's; or the gallery cannot
             be written.
         LockedError: One of them is encrypted, and the secret is missing or wrong.
@@ -234,7 +250,7 @@ def restore(source: Path, folder: Path, find_secret: FindSecret = lambda _: None
     find_secret = cache(find_secret)
     with reading_backup(source, find_secret) as (snapshot, uri):
         _refuse_faults(snapshot, f"the backup {printable(source)}")
-        return _restore(uri, folder, find_secret)
+        return _restore(uri, folder, find_secret, secret)
 
 
 def check(source: Path, find_secret: FindSecret = lambda _: None) -> None:
@@ -243,7 +259,7 @@ def check(source: Path, find_secret: FindSecret = lambda _: None) -> None:
         _refuse_faults(snapshot, f"the backup {printable(source)}")
 
 
-def _restore(uri: str, folder: Path, find_secret: FindSecret) -> Path | None:
+def _restore(uri: str, folder: Path, find_secret: FindSecret, secret: str | None) -> Path | None:
     if _is_usable(folder / DATABASE, find_secret):
         with closing(Database(folder / DATABASE, find_secret)) as database:
             with database.writing() as connection:
@@ -265,6 +281,8 @@ def _restore(uri: str, folder: Path, find_secret: FindSecret) -> Path | None:
                 with database.writing() as connection:
                     remember_erased(connection, _erased_before(folder))
                 _fill(database, uri, _seal_in(uri, find_secret))
+                if secret is not None:
+                    _encrypt(Store.over(database), secret)
                 database.wipe_traces()  # so that the file is whole without its log
             aside = _put_aside(folder)
             staged.replace(folder / DATABASE)
@@ -272,6 +290,14 @@ def _restore(uri: str, folder: Path, find_secret: FindSecret) -> Path | None:
     except OSError as error:
         raise GalleryError(f"cannot restore to {folder}: {error.strerror or error}") from error
     return aside
+
+
+def _encrypt(store: Store, secret: str) -> None:
+    """Encrypt what is not encrypted yet."""
+    if not store.is_encrypted:
+        with store.reading() as snapshot:
+            names = [person.name for person in snapshot.people()]
+        store.change_key(Action.ENCRYPT, new_secret(secret, names))
 
 
 def _seal_in(uri: str, find_secret: FindSecret) -> Seal:

@@ -19,6 +19,7 @@ from data.errors import ArgumentError, GalleryError
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.storage import database
 from recognition.gallery.templates import EmbeddingModel, Template
+from recognition.gallery.transfer import backup as backups
 from recognition.gallery.transfer.backup import back_up, foresee, restore
 from recognition.results import Consent, today
 
@@ -182,6 +183,41 @@ def test_nobody_is_erased_and_nothing_encrypted_beside_what_was_put_aside(
         if not encrypted:
             gallery.encrypt(KEY)
     assert names(folder) == ["Bob", "Cyd", "Dan"]
+
+
+@pytest.mark.parametrize("before", ["nothing", "damaged"])
+def test_where_a_key_is_given_a_plain_backup_is_encrypted_before_it_is_in_its_place(
+    folder: Path,
+    tmp_path: Path,
+    model: EmbeddingModel,
+    make_template: MakeTemplate,
+    monkeypatch: pytest.MonkeyPatch,
+    before: str,
+) -> None:
+    """Else a kill right afterwards leaves it there in plain."""
+    plain, place = tmp_path / "plain.sqlite", tmp_path / "place"
+    with Gallery.open(folder, model=model, create=True) as gallery:
+        gallery.enrol("Ann Angler", [make_template(1)])
+    back_up(folder, plain)
+    if before == "damaged":
+        place.mkdir()
+        damage(place)
+    with pytest.raises(ArgumentError, match="easy to guess"):
+        restore(plain, place, find, "Ann Angler 1")
+    seen: list[bytes] = []
+    put_aside = backups._put_aside
+
+    def look(folder: Path) -> Path | None:
+        seen.extend(path.read_bytes() for path in folder.rglob("*.sqlite*") if path.is_file())
+        return put_aside(folder)
+
+    monkeypatch.setattr(backups, "_put_aside", look)
+    restore(plain, place, find, KEY)
+    assert seen
+    assert not any(b"Ann Angler" in content for content in seen)
+    with opened(place) as gallery:
+        assert gallery.is_encrypted
+        assert [one.name for one in gallery.people()] == ["Ann Angler"]
 
 
 def test_encryption_does_not_go_by_a_restoration(
