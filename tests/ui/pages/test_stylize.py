@@ -481,3 +481,27 @@ def test_no_field_is_called_as_a_class_of_the_program_is(easel):
     fields += [*easel.button_group, *easel.button, *easel.expander]
     assert len(fields) > 12
     assert [field.label for field in fields if re.search(r"[a-z][A-Z]", field.label or "")] == []
+
+
+HOSTILE_LINES = [
+    b'{"step": 0, "total": 0, "elapsed": 0}\n',
+    b'{"step": "1", "total": [2], "elapsed": null}\n{"plan": {"seconds": "soon"}}\n',
+    b'{"step": 1, "total": 2, "elapsed": 1, "faces": {"a": 1}}\n',
+    b'{"step": 1, "total": 2, "elapsed": 1, "faces": [[], {"threshold": NaN}]}\n',
+    b"[" * 5000 + b"\n",
+]
+
+
+@pytest.mark.parametrize("lines", HOSTILE_LINES)
+def test_a_job_whose_files_are_damaged_is_shown_and_can_be_discarded(easel, said, lines):
+    record = {"kind": "stylize", "title": "t", "created": time.time(), "order": {}}
+    files = {"job.json": record, "ended.json": {"exit_code": 0, "ended": time.time()}}
+    content = {name: json.dumps(value).encode() for name, value in files.items()}
+    folder = store.prepare({**content, "progress.jsonl": lines, "picture.png": b"no picture"})
+    easel.query_params["job"] = folder.name
+    easel.run()
+    assert not easel.exception
+    assert "could not be read" in said(easel)
+    assert "cannot be read any more" in said(easel)
+    press(easel, "Discard it")
+    assert not store.all_jobs()
