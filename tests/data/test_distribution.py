@@ -13,7 +13,8 @@ from data import distribution
 from data.distribution import NAME, install_command
 
 ROOT = Path(__file__).parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+PROJECT = SETTINGS["project"]
 PACKAGES = ("app.py", "backbones", "data", "recognition", "style", "ui")
 SKIPPED = {".git", "build", "dist", "var", "runs", "__pycache__"}
 
@@ -126,6 +127,16 @@ def test_every_extra_that_is_recommended_exists() -> None:
         for extra in some.split(",")
     }
     assert {"heic", "keyring", "milvus", "tensorboard", "tune"} <= named <= extras
+
+
+def test_every_package_is_listed() -> None:
+    """A wheel has those that are listed and no others; in a checkout nobody would notice."""
+    there = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for place in PACKAGES
+        for path in (ROOT / place).rglob("__init__.py")
+    }
+    assert set(SETTINGS["tool"]["setuptools"]["packages"]) == there
 
 
 def test_the_package_is_not_called_like_the_command() -> None:
