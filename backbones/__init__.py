@@ -1,5 +1,26 @@
 """Image → named feature maps and one embedding; knows no identity and no loss.
 
+    spec         what a network says about itself: taps, input, weights
+    registry     every network by its name
+    shelf/       the specs, one module a family; no torch
+    networks/    the networks, one module a family
+    blocks/      what they may be built with in place of their usual layers
+    network      the one interface of all of them
+    features     feature maps by tap, from a network cut off behind the last one
+    weights      trained weights into networks; compressed; on which device
+    places       where files of weights lie, and which is taken
+    metadata     what a file of weights says about itself
+    fitting      whether tensors are the weights of a network
+    downloads    a publisher's file, fetched and checked
+    dlib_file    the same of dlib's format, read without dlib
+    compression/ smaller files of weights
+    pair_unit    what verifies a pair of embeddings, kept with its network
+    averaging    a moving average of weights
+    stepping     the state of an optimiser as named tensors
+    profile      what a network costs and sees, layer by layer
+    catalogue    every network, whether or not its weights are here
+    reference    writes docs/backbones.md
+
 The letters that shapes are written with, here and in every room above:
 
     B   batch: how many images (or faces) are handled at once

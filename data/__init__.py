@@ -4,16 +4,20 @@ errors            the errors that a user may meet
 files             where the data folder is, whole writes or none, digests
 temporary         temporary files: hidden, of one prefix, swept
 folders           what is taken from a folder of photographs, with an account of the rest
-formats           the formats that are read and written, and Pillow's pixel modes
+formats           the formats that are read and written
 decoding          a stranger's bytes → upright RGB, every limit checked first
 decoder_sandbox   the same in processes of their own, whose memory and time are bounded
 decoder_worker    such a process
+modes             any of Pillow's pixel modes as 8-bit RGB
 pixels            a picture's pixels, with all of their bits and their transparency
+transparency      what is seen of a picture on white
 images            pictures in and out: decoding, tensors, saving
 sources           pictures as callers from Python hand them in
 picture_metadata  what a picture's file says of how it was made
 augmentation      training batches changed at random: place, colour, wear; seeded
-datasets          folders of people, LFW's protocol, splits, samplers
+datasets          folders of people, and how they are split
+lfw               LFW's list of pairs, and where its photographs lie
+samplers          batches of so many people with so many photographs each
 recipes           TOML into checked dataclasses and back
 tensors           safetensors files, and no pickle
 plotting          figures of matplotlib

@@ -6,5 +6,4 @@ which `backbones.weights` reads back into the very float32 that were measured wh
     file            tensors to what a compressed file holds, and back
     shared_values   a tensor's numbers by a few values, found by k-means in one dimension
     huffman         symbols in codes whose length follows their frequency
-    fine_tuning     shared values moved until the embeddings are the original's again
 """

@@ -1,5 +1,6 @@
 """How good recognition is, honestly: what the pairs cannot support is None, not a guess.
 
+choices           the names that an evaluation may be told
 metrics           figures of genuine and impostor comparisons, also weighted
 intervals         how far a figure can be trusted: bootstrapped by identity
 embeddings        photographs on disk → one embedding each, for every protocol

@@ -1,12 +1,14 @@
 """Photographs of people → a better embedding.
 
 config            what a run is told, checked before anything is read or written
+choices           the names that it may be told: losses, mining, optimisers, schedules, samplers
 recipe            recipes in TOML, joined with the environment and flags
 folder_alignment  a folder of photographs → a folder of aligned faces
 dataset           the photographs of a run, aligned, in memory, and whether they are alike
 batches           which photographs, how they are changed and mixed, decoded ahead
 losses            the terms of the objective
 distillation      a small network taught by larger ones
+auxiliary         losses half-way through a deep network
 optimizers        step rules, learning rates, and which layers learn when
 fast_layers       layers with a faster backward pass on the CPU
 epoch             the inner loop: batch by batch through one epoch

@@ -3,6 +3,6 @@
 orders      what a job is asked to do, typed and checked
 tasks       the jobs that the page starts
 store       submit, watch, cancel, keep, and find again after a reload
-progress    what a job says of itself, read line by line
+reports     what a job says of itself, read line by line
 supervisor  the process between the page and a job
 """

@@ -2,7 +2,9 @@
 
 server            Streamlit's application, told everything and told by nobody
 gate              access: printed address, cookie, Host, Origin, content policy
-limits            connections, uploaded bytes, searches a minute
+connections       how long a connection may ask for nothing, or take nothing
+limits            open pages, uploaded bytes, searches a minute
+frontend          what of Streamlit runs in the browser, from memory
 resources         what all sessions share: settings, service, list of networks
 preloading        imports that take seconds, in a thread
 session           what one session remembers between two runs
