@@ -33,8 +33,7 @@ DEFAULT_MODEL = "mobilefacenet"
 PREFERRED_MODEL = "dlib_resnet"
 """The network of a gallery that does not exist yet, where none is named and this one is at hand.
 
-Its file is a package's: where that is missing, or another than the one known here, the network that
-comes along takes its place.
+Where its file is missing or damaged, the smaller network that comes along takes its place.
 """
 
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from backbones.pair_unit import PairUnit
 
     from .calibration import Calibrated
-    from .evaluation.impostor_tail import ImpostorTail, Searched
 
 
 # Which threshold is in force, and how many strangers it lets pass.
@@ -303,9 +302,7 @@ class Thresholds:
         )
         return decide(grounds, threshold=threshold, rate=rate)
 
-    def _searched(self, matching: Matching, among: "Collection[int] | None") -> "Searched":
-        from .evaluation.impostor_tail import Searched
-
+    def _searched(self, matching: Matching, among: "Collection[int] | None") -> Searched:
         if not self._access.is_there or (gallery := self._access.open()).is_empty:
             raise nobody_enrolled(self._access.place)
         return Searched(gallery.photographs_a_person(among), matching)

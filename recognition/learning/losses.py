@@ -91,7 +91,7 @@ class Objective(nn.Module):
         super().__init__()
         self.terms = nn.ModuleDict(terms)
         self._weights = weights
-        self.auxiliary = nn.ModuleDict()  # by tap; `steps.build_parts` puts them there
+        self.auxiliary = nn.ModuleDict()  # by tap; `epoch.build_parts` puts them there
 
     def forward(
         self,

@@ -296,7 +296,7 @@ class Easel:
             out: Where to.
 
         Returns:
-            See `outputs.kept`.
+            See `destinations.kept`.
         """
         from torch import Tensor
 

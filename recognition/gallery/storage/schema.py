@@ -77,7 +77,7 @@ CREATE TABLE exclusion (
 """
 
 _OPERATION = """
--- What has been done to the people by hand, the latest last; see `journal`. `what` is sealed.
+-- What has been done to the people by hand, the latest last; see `changes`. `what` is sealed.
 CREATE TABLE operation (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     what TEXT NOT NULL,
@@ -116,7 +116,7 @@ _MEMBERSHIP_INDEX = "CREATE INDEX membership_mark ON membership (mark)"
 _GROUPS = (_MEMBERSHIP, _MEMBERSHIP_INDEX)
 
 _WRAPPED_KEY = """
--- The key of an encrypted gallery, encrypted itself; no row in one that is not. See `keys`.
+-- The key of an encrypted gallery, encrypted itself; no row in one that is not. See `encryption`.
 CREATE TABLE wrapped_key (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
     key_id TEXT NOT NULL,
@@ -155,7 +155,7 @@ BEGIN SELECT RAISE(ABORT, 'a line of the audit log is kept for {AUDIT_DAYS} days
 
 _ERASED = """
 -- Who was erased, with which templates and exclusions, in ids: never trimmed, so that no older
--- backup brings them back. The ids are those of galleries of one origin; see `erasing`.
+-- backup brings them back. The ids are those of galleries of one origin; see `changes`.
 CREATE TABLE erased (
     origin_id TEXT NOT NULL,
     kind TEXT NOT NULL CHECK (kind IN ('person', 'template', 'exclusion')),

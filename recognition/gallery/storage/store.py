@@ -151,7 +151,7 @@ class Store:
 
         What was written down of operations and in the log goes as well after its time. People are
         hidden at once, and removed a day after that was first seen, if the clock can be
-        believed; see `erasing`. Traces remain until `wipe_traces`.
+        believed; see `changes`. Traces remain until `wipe_traces`.
 
         Returns:
             Whether something was removed; the file is not written where nothing is to be noted.

@@ -247,8 +247,6 @@ def doctor(settings: Settings, as_json: JsonOption = False) -> int:
 
     Versions, device, data folder, weights, and the whole way of one image.
     """
-    pass  # DROPPED
-
     checks = list(examine(settings))
     if as_json:
         output.print_json([asdict(check) for check in checks])
