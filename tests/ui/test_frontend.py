@@ -1,10 +1,11 @@
 """What runs in the browser: from memory, whole, and named early."""
 
 import asyncio
+import gzip
 import json
 import re
 import threading
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,11 @@ class Page:
 
 
 def ask(
-    page: Page, path: str, method: str = "GET", base: str = "/base"
+    page: Any,
+    path: str,
+    method: str = "GET",
+    base: str = "/base",
+    asks: Sequence[tuple[bytes, bytes]] = (),
 ) -> tuple[dict[bytes, bytes], bytes]:
     """The headers and the body of an answer, whose length must be the one that is told."""
     sent: list[dict[str, Any]] = []
@@ -45,7 +50,7 @@ def ask(
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(dict(message))
 
-    scope = {"type": "http", "method": method, "path": path, "headers": []}
+    scope = {"type": "http", "method": method, "path": path, "headers": [*asks]}
     asyncio.run(Frontend(page, base, STATIC)(scope, None, send))  # type: ignore[arg-type]
     start, *bodies = sent
     content = b"".join(one.get("body", b"") for one in bodies)
@@ -107,6 +112,43 @@ def test_other_answers_are_left_alone() -> None:
         assert ask(page, "/base/")[1] == PAGE
     headers, _ = ask(Page(), "/base/", "HEAD")
     assert int(headers[b"content-length"]) == len(PAGE)
+
+
+async def packing(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+    """A page that is packed where the browser takes that, as Streamlit's are but the first."""
+    packs = b"accept-encoding" in dict(scope["headers"])
+    body = gzip.compress(PAGE) if packs else PAGE
+    headers = [
+        (b"content-type", b"text/html"),
+        (b"content-length", str(len(body)).encode()),
+        (b"set-cookie", b"a=1"),
+        (b"set-cookie", b"b=2"),
+        *([(b"content-encoding", b"gzip")] if packs else []),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def test_a_packed_page_is_left_alone_and_a_browser_is_sent_none() -> None:
+    takes = (b"accept-encoding", b"gzip, br")
+    headers, content = ask(packing, "/base/verify", asks=[takes])
+    assert headers[b"content-encoding"] == b"gzip"
+    assert gzip.decompress(content) == PAGE
+    headers, content = ask(packing, "/base/verify", asks=[takes, (b"sec-fetch-dest", b"document")])
+    assert b"content-encoding" not in headers
+    assert b"modulepreload" in content
+
+
+def test_an_answer_keeps_all_of_its_headers() -> None:
+    sent: list[Any] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/base/", "headers": []}
+    asyncio.run(Frontend(packing, "/base", STATIC)(scope, None, send))  # type: ignore[arg-type]
+    cookies = [value for name, value in sent[0]["headers"] if name == b"set-cookie"]
+    assert cookies == [b"a=1", b"b=2"]
 
 
 def test_another_release_of_streamlit_costs_nothing_but_time(tmp_path: Path) -> None:

@@ -70,7 +70,8 @@ class Frontend:
                 await self._hand_out(name, scope["method"] == "HEAD", send)
             else:
                 asks = scope["method"] == "GET"
-                await self._application(scope, receive, self._with_early(send) if asks else send)
+                sending = self._with_early(send) if asks else send
+                await self._application(_unpacked(scope), receive, sending)
         else:
             await self._application(scope, receive, send)
 
@@ -103,10 +104,12 @@ class Frontend:
                 told = dict(headers)
                 length = told.get(b"content-length", b"")
                 is_page = told.get(b"content-type", b"").startswith(b"text/html")
-                if message["status"] == 200 and is_page and length.isdigit():
+                is_plain = b"content-encoding" not in told
+                if message["status"] == 200 and is_page and is_plain and length.isdigit():
                     early = self._early
-                    told[b"content-length"] = str(int(length) + len(early)).encode("ascii")
-                    message = {**message, "headers": list(told.items())}
+                    longer = str(int(length) + len(early)).encode("ascii")
+                    others = [one for one in headers if one[0] != b"content-length"]
+                    message = {**message, "headers": [*others, (b"content-length", longer)]}
             elif message["type"] == "http.response.body" and early:
                 body: bytes = message.get("body", b"")
                 begin, end, rest = body.partition(b"</head>")
@@ -116,6 +119,14 @@ class Frontend:
             await send(message)
 
         return sending
+
+
+def _unpacked(scope: Scope) -> Scope:
+    """A request for a page of HTML asks for it as it is: nothing can be put into a packed one."""
+    if (b"sec-fetch-dest", b"document") not in scope["headers"]:
+        return scope
+    headers = [one for one in scope["headers"] if one[0] != b"accept-encoding"]
+    return {**scope, "headers": headers}
 
 
 def preloads(folder: Path, elements: Iterable[str]) -> str:
