@@ -24,7 +24,9 @@ from data.errors import WeightsError
 PREFIX = "pair."
 """Of the names of its tensors."""
 
-_LIMITS = "pair_limits"
+LIMITS = "pair_limits"
+"""Of its metadata: the field that says from which value on a pair counts."""
+
 _LEAST = 1e-12
 
 
@@ -80,7 +82,7 @@ class PairUnit:
     def metadata(self) -> dict[str, str]:
         """What its metadata says of it."""
         text = "; ".join(f"{rate!r} {value!r}" for rate, value in sorted(self.limits.items()))
-        return {_LIMITS: text}
+        return {LIMITS: text}
 
 
 def read_pair_unit(
@@ -110,7 +112,7 @@ def read_pair_unit(
     return PairUnit(
         slopes=kept[f"{PREFIX}weight"].double().numpy(),
         offset=float(kept[f"{PREFIX}bias"]),
-        limits=_limits(metadata.get(_LIMITS, ""), origin),
+        limits=_limits(metadata.get(LIMITS, ""), origin),
     )
 
 
@@ -123,7 +125,7 @@ def _limits(text: str, origin: str) -> dict[float, float]:
             rate = value = math.nan
         if not (0 < rate < 1 and math.isfinite(value)):
             raise WeightsError(
-                f"{origin}: its {_LIMITS} is {text[:80]!r}, expected a rate and a value, as in "
+                f"{origin}: its {LIMITS} is {text[:80]!r}, expected a rate and a value, as in "
                 "0.01 2.31"
             )
         found[rate] = value

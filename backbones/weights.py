@@ -17,7 +17,7 @@ from .downloads import Report, fetch, read_published
 from .fitting import fit_tensors
 from .metadata import parse_metadata, weights_metadata
 from .network import Backbone
-from .pair_unit import PREFIX, PairUnit, read_pair_unit
+from .pair_unit import LIMITS, PREFIX, PairUnit, read_pair_unit
 from .places import WeightsFile, cached_weights, find_weights, weights_file
 from .registry import build, spec_of
 from .spec import Alignment, BackboneSpec
@@ -202,7 +202,7 @@ def download_weights(
     return weights_file(kept, name)
 
 
-_MEASURED = ("threshold", "threshold_provenance", "impostor_tail")
+_MEASURED = ("threshold", "threshold_provenance", "impostor_tail", LIMITS)
 """What a file says that was measured with the very numbers that it holds."""
 
 
@@ -215,8 +215,8 @@ def compress_weights(file: WeightsFile, place: Path, compression: Compression) -
         compression: How.
 
     Returns:
-        The new file. It says of which it was made (`compressed_from`). A threshold and a tail of
-        similarities are left out: they were measured with other numbers.
+        The new file. It says of which it was made (`compressed_from`). A threshold, a tail of
+        similarities and a pair unit's limits are left out: they were measured with other numbers.
 
     Raises:
         ArgumentError: It would take the place of the old one, or cannot be written.

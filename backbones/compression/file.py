@@ -153,11 +153,12 @@ def _write(name: str, tensor: Tensor, compression: Compression, parts: dict[str,
     flat = (rows / scale).reshape(-1)
     gaps: int | None = None
     if Method.PRUNE in compression.methods:
-        present = np.sort(
-            np.argsort(np.abs(flat), kind="stable")[round(len(flat) * compression.sparsity) :]
-        )
+        left_out = min(round(len(flat) * compression.sparsity), len(flat) - 1)  # one stays
+        present = np.sort(np.argsort(np.abs(flat), kind="stable")[left_out:])
         between = np.diff(present, prepend=-1) - 1
-        symbols = _gaps(between)
+        # Zeros at the end are written as well: by what is written a reader bounds what it makes.
+        behind = np.full((len(flat) - 1 - present[-1]) // _LONGEST_GAP, _LONGEST_GAP, np.int64)
+        symbols = np.concatenate([_gaps(between), behind])
         gaps = len(symbols)
         _put(parts, f"{name}/gaps", symbols, _LONGEST_GAP + 1, coded=coded)
         flat = flat[present]

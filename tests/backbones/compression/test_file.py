@@ -103,13 +103,30 @@ def test_gaps_longer_than_a_symbol_are_filled() -> None:
     assert torch.equal(expand(parts, {METADATA_KEY: text}, "a file")["a"], weight)
 
 
+@pytest.mark.parametrize("methods", [{Method.PRUNE}, {Method.PRUNE, Method.QUANTIZE}])
+def test_of_each_tensor_one_number_stays_whatever_is_pruned(methods: set[Method]) -> None:
+    weight = torch.randn(32, 32, generator=torch.Generator().manual_seed(2))
+    compression = Compression(methods=frozenset(methods), sparsity=0.9999)
+    parts, text = compress({"a": weight}, compression)
+    back = expand(parts, {METADATA_KEY: text}, "a file")["a"]
+    assert int((back != 0).sum()) == 1
+
+
+def test_zeros_at_the_end_are_written_too() -> None:
+    weight = torch.zeros(4, 5000)
+    weight[0, 7] = 1.0
+    compression = Compression(methods=frozenset({Method.PRUNE}), sparsity=0.99999)
+    parts, text = compress({"a": weight}, compression)
+    assert torch.equal(expand(parts, {METADATA_KEY: text}, "a file")["a"], weight)
+
+
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     network = create("mobilefacenet", input_size=(32, 16), embedding_size=8, seed=3)
     path = tmp_path / "net.safetensors"
     metadata = weights_metadata(
         network.spec, mirror=True, threshold=0.3, threshold_provenance="a test", licence="MIT"
-    ) | {"impostor_tail": "{}"}
+    ) | {"impostor_tail": "{}", "pair_limits": "0.01 2.31"}
     write_tensors(path, network.state_dict(), metadata)
     return path
 
@@ -121,6 +138,7 @@ def test_a_compressed_file_is_used_like_any(weights: Path, tmp_path: Path) -> No
     assert small.stat().st_size < 0.5 * weights.stat().st_size
     before, after = (load_backbone(None, weights=path) for path in (weights, small))
     assert (after.threshold, after.tail) == (None, None)  # measured with other numbers
+    assert "pair_limits" not in written.metadata
     assert (after.mirror, after.input_size) == (before.mirror, before.input_size)
     assert written.metadata["compressed_from"] == before.weights.sha256
     assert written.metadata["licence"] == "MIT"
