@@ -1,5 +1,6 @@
 """The page of an encrypted gallery asks for its passphrase, once for the server."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,11 +9,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import ui
-from data.errors import LockedError
+from data.errors import GalleryError, LockedError
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.storage import encryption
 from recognition.gallery.templates import EmbeddingModel, Template
-from ui.page import resources
+from ui.page import resources, unlocking
 from ui.page.unlocking import IdleLock
 
 _APP = Path(str(ui.__file__)).parent.parent / "app.py"
@@ -131,6 +132,22 @@ def test_it_is_locked_when_nobody_has_used_it_for_the_time_that_was_asked_for() 
     assert locked == [178.0]
     never = IdleLock(lambda: locked.append(0.0), 0, lambda: 1e9)
     assert not never.look()
+
+
+def test_a_gallery_that_cannot_be_locked_now_is_locked_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(unlocking, "_LOOKED_AT", 0.001)
+    asked, locked = [], threading.Event()
+
+    def lock() -> None:
+        asked.append(True)
+        if len(asked) == 1:
+            raise GalleryError("it is in use")
+        locked.set()
+
+    IdleLock(lock, 1, iter(range(0, 10**9, 2)).__next__).start()
+    assert locked.wait(60)
 
 
 def test_time_locks_a_page_that_is_open(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ by itself when nobody has used the page for a while.
 
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 
 _EVERY = 20.0  # seconds between two looks of an open page at whether it has been locked
+_LOOKED_AT = 5.0  # and of the server at whether it is time to lock it
 
 
 class IdleLock:
@@ -62,8 +64,9 @@ class IdleLock:
 
     def _watch(self) -> None:
         while True:
-            time.sleep(min(self._seconds, 5.0))
-            self.look()
+            time.sleep(min(self._seconds, _LOOKED_AT))
+            with suppress(AppError):  # a gallery that is in use is locked a little later
+                self.look()
 
 
 def require_open(service: "RecognitionService") -> None:
