@@ -268,7 +268,8 @@ def cancel(job: Job) -> None:
     """
     with _held(job.folder) as held:
         if held:
-            (job.folder / _CANCELLED).touch(mode=0o600)
+            with suppress(OSError):  # on a full disk it is stopped all the same
+                (job.folder / _CANCELLED).touch(mode=0o600)
             _end(job.folder)
 
 

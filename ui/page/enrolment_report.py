@@ -162,12 +162,19 @@ def _note(
 
 
 def _settle(
-    service: RecognitionService, receipt: Receipt, left: Left, *, any_quality: bool = False
+    service: RecognitionService,
+    receipt: Receipt,
+    left: Left,
+    *,
+    face: int | None = None,
+    any_quality: bool = False,
 ) -> None:
     """Enrol a photograph that was left out, now that it is said how."""
     resources.allow_search(1)
     name = receipt.person.name if receipt.person else receipt.name
-    enrolment = service.enroll(name, [left.seen], face=left.face, any_quality=any_quality)
+    meant = face or left.face
+    enrolment = service.enroll(name, [left.seen], face=meant, any_quality=any_quality)
+    left.face = meant  # only now: whoever was refused may say it once more
     receipt.left = [other for other in receipt.left if other is not left]
     _note(service, receipt, [left], enrolment)
     if left not in receipt.left:
@@ -266,9 +273,8 @@ def _left_out(service: RecognitionService, receipt: Receipt, left: Left, name: s
             pick="Enrol this face",
         )
         if place is not None:
-            left.face = place + 1
             with components.at_work("Enrolling"):
-                _settle(service, receipt, left)
+                _settle(service, receipt, left, face=place + 1)
             st.rerun()
         return
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):

@@ -388,6 +388,27 @@ def test_whose_face_is_meant_is_clicked_where_it_is_asked(
     assert "Left out" not in said(page)
 
 
+def test_a_face_may_be_clicked_again_where_the_first_click_was_refused(
+    open_page, service, picture, said, clicked
+):
+    service.skipped, service.faces = {1: "3 faces in it: choose one of them"}, 3
+    page = open_page("people")
+    fill(page, "Ann", [("a.png", picture(), "image/png")])
+    page.run()
+    button(page, "Enrol").click().run()
+    service.skipped, service.refusal = {}, ArgumentError("more than 60 photographs in a minute")
+    clicked("_faces", 1)
+    page.run()
+    assert [error.value for error in page.error if "in a minute" in error.value]
+    assert "shows 3 faces" in said(page.run())
+    service.refusal = None
+    clicked("_faces", 2)
+    page.run()
+    assert not page.exception
+    assert service.enrolments[-1][2] == 3
+    assert "1 photograph enrolled" in said(page)
+
+
 def test_a_poor_face_is_enrolled_all_the_same_where_it_is_said(open_page, service, picture, said):
     service.skipped, service.quality = {2: "the face is blurred: --any-quality"}, BLURRED
     page = open_page("people")
