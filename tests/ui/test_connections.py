@@ -252,6 +252,29 @@ def test_an_answer_may_take_its_time_and_a_connection_may_ask_again() -> None:
 
 
 @pytest.mark.usefixtures("soon")
+def test_a_websocket_that_was_asked_for_before_the_last_answer_is_left_alone() -> None:
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "websocket":
+            await says(scope, receive, send)
+            return
+        await receive()
+        await send({"type": "websocket.accept"})
+        await asyncio.sleep(1)
+        await send({"type": "websocket.send", "bytes": b"late"})
+
+    async def connect() -> bytes:
+        waiting = Waiting()
+        async with serving(late, waiting) as port, connected(port) as (reader, writer):
+            writer.write(get("/") + UPGRADE)
+            async with asyncio.timeout(20):
+                answer = await reader.readuntil(b"late")
+            assert waiting._ends == {}
+            return answer
+
+    assert b" 101 " in asyncio.run(connect())
+
+
+@pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("asked", [get("/long"), UPGRADE])
 def test_a_connection_ends_whose_other_side_takes_nothing(asked: bytes) -> None:
     """40 MB are more than the system holds for it."""

@@ -195,6 +195,7 @@ class HttpConnection(H11Protocol):
         self._waiting = waiting
         self._deadline: asyncio.TimerHandle | None = None
         self._untaken: Untaken | None = None
+        self._has_become_a_socket = False
 
     def connection_made(self, transport: Any) -> None:
         """It is there, and has asked for nothing yet."""
@@ -210,13 +211,14 @@ class HttpConnection(H11Protocol):
 
     def handle_websocket_upgrade(self, event: Any) -> None:
         """It becomes a WebSocket, which is refused at once or has limits of its own."""
+        self._has_become_a_socket = True
         self._end()
         super().handle_websocket_upgrade(event)
 
     def on_response_complete(self) -> None:
-        """It has its answer, and may ask again."""
+        """It has its answer, and may ask again unless it has become a WebSocket."""
         super().on_response_complete()
-        if not self._asks and not self.transport.is_closing():
+        if not (self._asks or self._has_become_a_socket or self.transport.is_closing()):
             self._wait()
 
     def pause_writing(self) -> None:
