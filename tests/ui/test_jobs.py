@@ -514,6 +514,19 @@ def test_tidying_removes_what_ended_long_ago_and_nothing_else(
     ended(running)
 
 
+def test_a_picture_that_is_kept_stays_though_its_record_is_damaged(
+    home: Path, seen_for_days: Path
+) -> None:
+    kept, left = (ended(start(store.prepare({}), program="")) for _ in range(2))
+    store.keep(kept)
+    for job in (kept, left):
+        age(job.folder, store.KEPT_DAYS + 1)
+        (job.folder / "job.json").write_text("[")
+    store.tidy()
+    assert store.unreadable() == [kept.id]
+    assert not left.folder.exists()
+
+
 @pytest.mark.parametrize("ahead", [timedelta(days=5000), timedelta(days=-5000)])
 def test_a_clock_that_is_wrong_tidies_nothing(
     home: Path, seen_for_days: Path, monkeypatch: pytest.MonkeyPatch, ahead: timedelta

@@ -310,9 +310,9 @@ def tidy(home: Path | None = None) -> None:
         return
     for name in over:
         sweep(folder / name)
-        job = find(name, home=home)
-        if job is None or not (job.kept or job.state is JobState.RUNNING):
-            shutil.rmtree(folder / name, ignore_errors=True)
+        with _held(folder / name) as held:  # by the files themselves: a record may be damaged
+            if not (held or (folder / name / _KEPT).exists()):
+                shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _kept_since(folder: Path) -> float:
