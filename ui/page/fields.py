@@ -104,6 +104,17 @@ def uploads(
     return [upload for upload in taken[:MOST_UPLOADS] if _is_what_it_says(upload)]
 
 
+def is_filled(key: str) -> bool:
+    """Whether something is on a field, also of what was there when its page was left.
+
+    Args:
+        key: The field's, which is shown later in this run.
+    """
+    slot = _slots().get(key, {"before": [], "now": []})
+    earlier = [*slot["before"], *(slot["now"] if session.page_was_entered() else [])]
+    return bool(st.session_state.get(key)) or any(upload.is_there for upload in earlier)
+
+
 def forget(key: str, *, but: Iterable[Upload] = ()) -> None:
     """Forget what was handed over in a field that is not shown any more.
 

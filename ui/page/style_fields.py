@@ -247,7 +247,7 @@ def regions(strength: float) -> list[Region[Given]]:
     Args:
         strength: What a region's own strength begins with.
     """
-    filled = [n for n in range(1, _MOST_REGIONS + 1) if st.session_state.get(f"mask-{n}")]
+    filled = [n for n in range(1, _MOST_REGIONS + 1) if fields.is_filled(f"mask-{n}")]
     rows = min(_MOST_REGIONS, max(filled, default=0) + 1)
     found = []
     title = f"Regions · {len(filled)}" if filled else "Regions"
@@ -274,11 +274,22 @@ def _region(number: int, strength: float) -> Region[Given] | None:
         return None
     thumbnails(given)
     options = [_STAYS, _REST, _OWN, *preset_gallery.names()]
-    manner = st.selectbox(f"Style of region {number}", options, key=f"manner-{number}")
+    begun = session.begins_with(f"manner-{number}", _STAYS)
+    manner = st.selectbox(
+        f"Style of region {number}",
+        options,
+        index=options.index(begun) if begun in options else 0,
+        key=f"manner-{number}",
+    )
     own_strength = None
     if manner != _STAYS:
         own_strength = st.slider(
-            f"Strength in region {number}", 0.0, 1.0, strength, 0.05, key=f"strength-{number}"
+            f"Strength in region {number}",
+            0.0,
+            1.0,
+            session.begins_with(f"strength-{number}", strength),
+            0.05,
+            key=f"strength-{number}",
         )
     return Region(mask=given[0].content, style=_manner(manner, number), strength=own_strength)
 

@@ -421,6 +421,26 @@ def test_regions_have_a_style_or_none_and_their_own_strength(easel, picture, cho
     assert [it.key for it in easel.file_uploader if it.key.startswith("mask")][-1] == "mask-4"
 
 
+def test_regions_are_there_again_after_another_page(easel, picture, choose, asked_for):
+    choose("mosaic")
+    photograph(easel, picture)
+    for number in (1, 2):
+        mask = (f"{number}.png", picture("white"), "image/png")
+        easel.file_uploader(key=f"mask-{number}").set_value(mask).run()
+    easel.selectbox(key="manner-2").set_value("waves").run()
+    easel.slider(key="strength-2").set_value(0.25).run()
+    for other in ("verify", "people"):
+        easel.switch_page(f"ui/page/pages/{other}.py").run()
+        easel.switch_page("ui/page/pages/stylize.py").run()
+    assert not easel.exception
+    masks = [it.key for it in easel.file_uploader if it.key.startswith("mask")]
+    assert masks == ["mask-1", "mask-2", "mask-3"]
+    press(easel, "Paint")
+    ((_, _, regions),) = asked_for
+    assert [region.style for region in regions] == [RegionManner.NONE, "preset:waves"]
+    assert [region.strength for region in regions] == [None, 0.25]
+
+
 def test_a_mask_of_other_proportions_is_refused_before_anything_starts(easel, picture, choose):
     choose("mosaic")
     photograph(easel, picture)
