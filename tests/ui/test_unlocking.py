@@ -189,7 +189,8 @@ def test_nothing_that_was_found_out_stays_in_a_session_whose_gallery_is_locked()
     page.button[0].click().run()
     page.session_state["alike"] = {"of": None, "pairs": ["Ann and Bob"]}
     page.session_state["each"] = {"looked-at": {"x": "Ann"}}
+    page.session_state["person-wanted"] = None
     press(page, "Lock the gallery")
     assert "The gallery is encrypted" in words(page)
-    for found in ("memory", "each", "alike", "desk"):
+    for found in ("memory", "each", "alike", "desk", "person-wanted"):
         assert found not in page.session_state

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _EVERY = 20.0  # seconds between two looks of an open page at whether it has been locked
 _LOOKED_AT = 5.0  # and of the server at whether it is time to lock it
+_FOUND_OUT = ("memory", "each", "alike", "desk", "person-wanted")
+"""What a session has of a gallery that was open: it is forgotten once that is locked."""
 
 
 class IdleLock:
@@ -73,7 +75,7 @@ def require_open(service: "RecognitionService") -> None:
     """Go on if the gallery can be read; otherwise show a form for its passphrase, and stop here."""
     if not service.gallery.is_locked:
         return
-    for found in ("memory", "each", "alike", "desk"):  # what was found out while it was open
+    for found in _FOUND_OUT:
         st.session_state.pop(found, None)
     st.title("The gallery is encrypted", anchor=False)
     st.caption(
