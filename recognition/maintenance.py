@@ -160,7 +160,7 @@ class Upkeep:
     def foresee(self, source: Path) -> Foreseen:
         """What a restoration would take away; see `backup.foresee`."""
         folder = folder_of(self._place, "a backup")
-        return backup.foresee(source, folder.path, folder.find_secret)
+        return backup.foresee(source, folder.path, folder.find_secret, secret_in_environment())
 
     def export(self, target: Path, progress: Progress = lambda done, total: None) -> Manifest:
         """Write everything to the open format; see `exports.export`."""

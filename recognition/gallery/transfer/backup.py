@@ -122,13 +122,19 @@ class Foreseen:
     notes: tuple[str, ...]
 
 
-def foresee(source: Path, folder: Path, find_secret: FindSecret = lambda _: None) -> Foreseen:
+def foresee(
+    source: Path,
+    folder: Path,
+    find_secret: FindSecret = lambda _: None,
+    secret: str | None = None,
+) -> Foreseen:
     """Tell what a restoration would take away; nothing is changed.
 
     Args:
         source: The backup.
         folder: The gallery's.
         find_secret: As for `restore`.
+        secret: What is given to encrypt a plain backup by.
 
     Raises:
         ArgumentError: There is no such file.
@@ -174,14 +180,23 @@ def foresee(source: Path, folder: Path, find_secret: FindSecret = lambda _: None
                 notes.append("the gallery stays encrypted, by its own key")
             elif sealed:
                 notes.append("the gallery will be encrypted, by the backup's key")
+            elif secret is not None:
+                notes.append(_BY_THE_KEY_GIVEN)
     if not usable:
         erased |= _erased_before(folder)
     if not usable and database.exists():
         notes.append("what somebody agreed to since it was made cannot be known")
     if not usable and not sealed:
-        notes.append("the backup is not encrypted, and the gallery will not be either")
+        notes.append(
+            "the backup is not encrypted, and the gallery will not be either"
+            if secret is None
+            else _BY_THE_KEY_GIVEN
+        )
     again = sum((origin, "person", person) in erased for person in there)
     return Foreseen(gone=gone, erased_again=again, notes=tuple(notes))
+
+
+_BY_THE_KEY_GIVEN = "the gallery will be encrypted, by the key that is given"
 
 
 _Terms = tuple[str | None, str | None, str | None]

@@ -202,6 +202,9 @@ def test_where_a_key_is_given_a_plain_backup_is_encrypted_before_it_is_in_its_pl
     if before == "damaged":
         place.mkdir()
         damage(place)
+    told = "the gallery will be encrypted, by the key that is given"
+    assert told in foresee(plain, place, find, KEY).notes
+    assert any("will not be either" in note for note in foresee(plain, place, find).notes)
     with pytest.raises(ArgumentError, match="easy to guess"):
         restore(plain, place, find, "Ann Angler 1")
     seen: list[bytes] = []
