@@ -302,16 +302,17 @@ def default_model(home: Path | None) -> str:
     return DEFAULT_MODEL if found is None else PREFERRED_MODEL
 
 
-def way_to_move(model: EmbeddingModel) -> str | None:
+def way_to_move(model: EmbeddingModel, home: Path | None = None) -> str | None:
     """How a gallery comes to the network that a new one gets; None where it has it already.
 
     Args:
         model: Whose embeddings the gallery holds.
+        home: The application's data folder; None takes the user's.
     """
     from backbones.weights import find_weights
 
-    name = default_model(None)
-    file = find_weights(name)
+    name = default_model(home)
+    file = find_weights(name, home=home)
     if model.model_id == name and (file is None or file.sha256 == model.weights_digest):
         return None
     what = "by now other weights of " if model.model_id == name else ""
