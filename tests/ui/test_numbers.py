@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ class Number:
         """A command line with that value, and something for every other argument."""
         words = list(self.path)
         for other in self.arguments:
-            words += ["1"] if "int" in str(other.type_descriptor.annotation) else ["/dev/null"]
+            kind = str(other.type_descriptor.annotation)
+            words += ["1"] if re.search(r"\bint\b", kind) else ["/dev/null"]
         if self.parameter.param_type_name == "argument":
             return [*words[:-1], "--", value]
         return [*words, f"{self.parameter.opts[0]}={value}"]
@@ -64,8 +66,8 @@ def numbers() -> Iterator[Number]:
     for path, command in COMMANDS.items():
         for parameter in command.params:
             kind = str(parameter.type_descriptor.annotation)
-            if "int" in kind or "float" in kind:
-                yield Number(path, parameter, "int" in kind)
+            if found := re.search(r"\b(int|float)\b", kind):
+                yield Number(path, parameter, found[1] == "int")
 
 
 NUMBERS = list(numbers())

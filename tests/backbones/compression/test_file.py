@@ -201,10 +201,10 @@ def test_what_is_damaged_is_refused_in_one_line(methods: frozenset[Method]) -> N
         (["--method", "huffman"], "prune or quantize"),
         (["--method", "zip"], "choose from prune, quantize, huffman"),
         (["--method", ""], "it is empty"),
-        (["--bits", "0"], "expected 1 to 8"),
-        (["--bits", "9"], "expected 1 to 8"),
+        (["--bits", "0"], "greater than or equal to 1"),
+        (["--bits", "9"], "less than or equal to 8"),
         (["--sparsity", "1"], "below 1"),
-        (["--sparsity", "nan"], "finite"),
+        (["--sparsity", "nan"], "less than or equal to 1"),
         (["-o", "small.bin"], "are .safetensors"),
     ],
 )

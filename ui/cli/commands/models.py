@@ -124,10 +124,13 @@ def compress(
         ),
     ] = "quantize,huffman",
     bits: Annotated[
-        int, typer.Option("--bits", help="For quantize: of each weight's index, 1 to 8.")
+        int, typer.Option("--bits", min=1, max=8, help="For quantize: of each weight's index.")
     ] = 8,
     sparsity: Annotated[
-        float, typer.Option("--sparsity", help="For prune: the part of the weights left out.")
+        float,
+        typer.Option(
+            "--sparsity", min=0, max=1, help="For prune: the part of the weights left out."
+        ),
     ] = 0.5,
     as_json: JsonOption = False,
 ) -> int:
