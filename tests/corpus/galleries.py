@@ -7,10 +7,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import numpy.typing as npt
@@ -83,9 +82,7 @@ def _enrol(folder: Path, of: EmbeddingModel, people: tuple[str, ...]) -> None:
             gallery.enrol(name, [Template(vector, f"{len(name) + ord(name[0]):064x}")])
     _settle(folder / DATABASE, "".join(people))
     shutil.rmtree(folder / "index", ignore_errors=True)
-    # By a clock that would not have to be written down as a new one.
-    shown = datetime.fromisoformat(_WHEN)
-    with mock.patch("data.clock._read", return_value=shown), Gallery.open(folder) as gallery:
+    with Gallery.open(folder) as gallery:
         gallery.search(embedding_of(people[0], of.dimension)[None], 1)
 
 
@@ -97,6 +94,7 @@ def _settle(path: Path, mark: str) -> None:
         connection.execute(
             "UPDATE gallery SET gallery_id = ?, mark = ?, origin_id = ?", (mark,) * 3
         )
+        connection.execute("DELETE FROM audit")
         tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
         for (table,) in tables.fetchall():
             for _, column, *_ in connection.execute(f"PRAGMA table_info({table})").fetchall():
@@ -104,6 +102,13 @@ def _settle(path: Path, mark: str) -> None:
                     connection.execute(
                         f"UPDATE {table} SET {column} = ? WHERE {column} IS NOT NULL", (_WHEN,)
                     )
+        # The clock was last seen as this day began: whoever opens it today has nothing to note
+        # of the clock, and nothing to remove by it.
+        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        connection.execute(
+            "INSERT INTO audit (done_at, action, user_id) VALUES (?, 'clock', 0)",
+            (today.isoformat(timespec="microseconds"),),
+        )
         for trigger in TRIGGERS:
             connection.execute(trigger)
         connection.execute("VACUUM")
