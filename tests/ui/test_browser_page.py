@@ -233,8 +233,16 @@ def test_headings_go_down_one_level_at_a_time(visit: Any) -> None:
         assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
 
 
+_OURS = "rule => rule.selectorText?.includes('summary') && rule.cssText.includes('currentcolor')"
+"""The rule that draws the edge; the page's style comes with its elements, after the heading."""
+
+
 def test_whoever_goes_by_keyboard_sees_an_edge_wherever_they_are(visit: Any) -> None:
     page, _base = visit("stylize")
+    until(
+        page,
+        "[...document.styleSheets].some(s => [...s.cssRules].some(OURS))".replace("OURS", _OURS),
+    )
     seen = set()
     for _ in range(45):
         page.keyboard.press("Tab")
@@ -266,6 +274,7 @@ def test_whoever_goes_by_keyboard_sees_an_edge_wherever_they_are(visit: Any) -> 
 
 def test_on_a_telephone_the_menu_closes_and_nothing_is_wider_than_the_screen(visit: Any) -> None:
     page, _base = visit(viewport=NARROW)
+    until(page, MENU_IS_WATCHED)
     for title in ("Identify", "Verify", "Stylize", "Models", "People"):
         page.get_by_test_id("stExpandSidebarButton").click()
         page.get_by_test_id("stSidebarNavLink").filter(has_text=title).click()
@@ -279,6 +288,9 @@ def test_on_a_telephone_the_menu_closes_and_nothing_is_wider_than_the_screen(vis
         assert cut == 0, title
 
 
+MENU_IS_WATCHED = "'menuWatched' in document.documentElement.dataset"
+"""Our script for it comes as an element of the page, perhaps after the heading."""
+
 MENU_IS_CLOSED = """() => {
   const menu = document.querySelector("[data-testid=stSidebar]");
   return !menu || menu.getBoundingClientRect().right <= 1;
@@ -288,6 +300,7 @@ MENU_IS_CLOSED = """() => {
 def test_on_a_telephone_a_page_that_is_loaded_again_begins_without_the_menu(visit: Any) -> None:
     page, base = visit(viewport=NARROW)
     for again in (page.reload, lambda: page.goto(f"{base}/verify"), page.reload):
+        until(page, MENU_IS_WATCHED)
         page.get_by_test_id("stExpandSidebarButton").click()
         until(page, f"!({MENU_IS_CLOSED})()")
         again()

@@ -375,6 +375,7 @@ export default function () {
     for (const name of Object.keys(localStorage))
       if (name.startsWith("stSidebarCollapsed-")) localStorage.removeItem(name);
   });
+  document.documentElement.dataset.menuWatched = "";
 }
 """
 
