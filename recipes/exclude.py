@@ -35,7 +35,7 @@ CELEBA: Landmarks = ((34.7, 55.6), (53.8, 55.7), (44.0, 67.7), (36.5, 76.2), (52
 """Where the five points lie in every photograph of `celeba-unlabelled-89x109.tar`."""
 
 
-class Seen:
+class EmbeddedFolder:
     """Photographs as the teacher sees them.
 
     Attributes:
@@ -64,7 +64,7 @@ class Seen:
         }
 
 
-def look(folder: Path, teacher: LoadedBackbone, cache: Path) -> Seen:
+def look(folder: Path, teacher: LoadedBackbone, cache: Path) -> EmbeddedFolder:
     """Align and embed a folder's photographs, of its people a few each."""
     aligner, embedder = Aligner(cache), FaceEmbedder(teacher, mirror=False)
     landmarks = CELEBA if folder.name == "celeba" else None
@@ -77,7 +77,7 @@ def look(folder: Path, teacher: LoadedBackbone, cache: Path) -> Seen:
         paths += [path for path in part if path not in gone]
         vectors.append(torch.from_numpy(embedder.embed(pixels.float() / 255)))
         print(f"{folder.name}: {start + len(part)} of {len(everything)}", flush=True)
-    return Seen(folder, paths, torch.cat(vectors))
+    return EmbeddedFolder(folder, paths, torch.cat(vectors))
 
 
 def _some_of_each(folder: Path, paths: Sequence[Path]) -> list[Path]:
@@ -90,13 +90,13 @@ def _some_of_each(folder: Path, paths: Sequence[Path]) -> list[Path]:
     return kept
 
 
-def near_people(seen: Seen, people: set[str], kept_out: Tensor) -> list[str]:
+def near_people(seen: EmbeddedFolder, people: set[str], kept_out: Tensor) -> list[str]:
     """Those of some people whose mean embedding is near one of these (M, D)."""
     means = seen.means(people)
     return [name for name, mean in means.items() if float((kept_out @ mean).max()) > COSINE]
 
 
-def near_photographs(seen: Seen, kept_out: Tensor) -> list[str]:
+def near_photographs(seen: EmbeddedFolder, kept_out: Tensor) -> list[str]:
     """The photographs near any of these (M, D)."""
     chunks = torch.split(seen.vectors, 1024)
     nearest = torch.cat([(chunk @ kept_out.T).amax(1) for chunk in chunks])
