@@ -139,6 +139,27 @@ def test_every_package_is_listed() -> None:
     assert set(SETTINGS["tool"]["setuptools"]["packages"]) == there
 
 
+def test_every_file_that_is_no_module_is_listed_too() -> None:
+    """A wheel has what a pattern of its package names: pictures, weights, scripts, styles."""
+    folders = [
+        ROOT.joinpath(*name.split(".")) for name in SETTINGS["tool"]["setuptools"]["packages"]
+    ]
+    listed = {
+        path
+        for package, patterns in SETTINGS["tool"]["setuptools"]["package-data"].items()
+        for pattern in patterns
+        for path in ROOT.joinpath(*package.split(".")).glob(pattern)
+    }
+    there = {
+        path
+        for folder in folders
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".py" and "__pycache__" not in path.parts
+    }
+    assert len(there) > 40
+    assert sorted(there - listed) == []
+
+
 def test_the_package_is_not_called_like_the_command() -> None:
     assert PROJECT["name"] == NAME != "likeness"
     assert PROJECT["scripts"] == {"likeness": "ui.cli.start:run"}

@@ -316,8 +316,9 @@ def test_no_two_names_on_a_picture_overlap_wherever_the_faces_are(
     page, _ = visit("identify", viewport=viewport)
     upload(page, picture(size=(600, 400)))
     page.get_by_text("There is no liveness test").wait_for()
-    from ui.page import browser as pieces
-    from ui.page import components
+    from ui.page import browser, components
+
+    faces = browser.piece("faces", "elements")
 
     draw = random.Random(5)
     shown = components.data_url(Image.new("RGB", (600, 400), "grey"))
@@ -351,7 +352,7 @@ def test_no_two_names_on_a_picture_overlap_wherever_the_faces_are(
               place.remove();
               return [frame, ...labels];
             }""",
-            [pieces.FACES_JS, pieces.FACES_CSS, pieces.FACES_HTML, data],
+            [faces.js, faces.css, faces.html, data],
         )
         frame, *labels = rectangles
         assert len(labels) >= min(amount, 5)

@@ -32,24 +32,12 @@ _LONGEST_SIDE = 1280  # px of a picture that is sent to be looked at
 _FACE_SIDE = 144  # px of a face on a card
 _AT_ONCE, _EVERY, _LATER = 0.2, 0.1, 1.5  # seconds of waiting for what is being loaded
 
-_faces = st.components.v2.component(
-    "likeness.faces", html=browser.FACES_HTML, css=browser.FACES_CSS, js=browser.FACES_JS
-)
-_matches = st.components.v2.component(
-    "likeness.matches", html=browser.MATCHES_HTML, css=browser.MATCHES_CSS, js=browser.MATCHES_JS
-)
-_verdict = st.components.v2.component(
-    "likeness.verdict", html=browser.VERDICT_HTML, css=browser.VERDICT_CSS, js=browser.VERDICT_JS
-)
-_compare = st.components.v2.component(
-    "likeness.compare", html=browser.COMPARE_HTML, css=browser.COMPARE_CSS, js=browser.COMPARE_JS
-)
-
-
-_arrival = st.components.v2.component(
-    "likeness.arrival", html=browser.ARRIVAL_HTML, js=browser.ARRIVAL_JS
-)
-_menu = st.components.v2.component("likeness.menu", html=browser.MENU_HTML, js=browser.MENU_JS)
+_faces = browser.component("faces", "elements")
+_matches = browser.component("matches", "elements", "scale")
+_verdict = browser.component("verdict", "elements", "scale")
+_compare = browser.component("compare")
+_arrival = browser.component("arrival")
+_menu = browser.component("menu")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +109,7 @@ def frame() -> None:
     """What every page has: its style, the sign, and a menu that closes."""
     known = "JPEG, PNG, WebP" + (", HEIC" if "heic" in fields.PICTURE_KINDS else "")
     kinds = f"{known} and other pictures, up to 50 MB each"
-    st.html(browser.PAGE_CSS % {"kinds": kinds})
+    st.html(browser.page_style(kinds))
     st.logo(browser.WORDMARK, size="large")
     with st.container(key="menu"):
         _menu(key="menu-closes")

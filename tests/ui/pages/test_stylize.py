@@ -129,7 +129,7 @@ def test_painting_shows_progress_then_the_picture_beside_the_photograph(easel, p
     until(easel, lambda: any("of 400" in (bar.proto.text or "") for bar in easel.get("progress")))
     until(easel, lambda: easel.get("download_button"))
     gallery, shown = drawn(easel)
-    assert gallery.component_name == "likeness.gallery"
+    assert gallery.component_name == "likeness.styles"
     assert shown.component_name == "likeness.compare"
     assert json.loads(shown.json)["size"] == [64, 64]
 
@@ -242,7 +242,7 @@ def test_a_cancelled_job_that_could_not_finish_shows_its_last_preview(
     until(easel, lambda: "Cancelled. This is what was painted so far." in said(easel))
     assert not job.read(tasks.PICTURE)
     gallery, shown = drawn(easel)
-    assert gallery.component_name == "likeness.gallery"
+    assert gallery.component_name == "likeness.styles"
     assert shown.component_name == "likeness.compare"
     (download,) = easel.get("download_button")
     assert download.proto.url.endswith(".jpg")
