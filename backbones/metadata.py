@@ -11,8 +11,10 @@
 - `normalisation`: `RGB, (x - 127.5) / 128` on bytes, or, on 0 … 1,
   `RGB, mean 0.485 0.456 0.406, std 0.229 0.224 0.225`.
 - `norm`: a value of `Norm`, `group`: what the network has in the place of batch norm.
-- `attention`, `activation`, `head_pooling`: values of `Attention`, `Activation`, `HeadPooling`,
-  where the network has others than those it was published with.
+- `attention`, `activation`, `head_pooling`, `conv`: values of `Attention`, `Activation`,
+  `HeadPooling`, `Convolution`, where the network has others than those it was published with.
+- `stn`: `yes` where a spatial transformer comes first; `width` and `resolution`: multipliers, where
+  they are not 1; `cardinality`: a count, where it is not the network's own.
 - `threshold`: the cosine similarity from which on two faces are one person's, `0.267`.
 - `threshold_provenance`: what the threshold was measured on.
 - `impostor_tail`: how alike the network finds people whom it never saw, as JSON, which
@@ -33,11 +35,15 @@ from typing import TypeVar
 from data.errors import WeightsError
 
 from .registry import available
+from .shelf import widened
 from .spec import (
+    LEAST_WIDTH,
+    MOST_WIDTH,
     Activation,
     Alignment,
     Attention,
     BackboneSpec,
+    Convolution,
     HeadPooling,
     Norm,
     Normalisation,
@@ -67,6 +73,11 @@ class WeightsMetadata:
         attention: What stands behind each stage.
         activation: What stands in the place of the network's own activations.
         head_pooling: What stands in the place of its last average.
+        conv: What stands in the place of its dense convolutions.
+        stn: Whether a spatial transformer comes first.
+        width: How many times as wide as registered.
+        resolution: The share of each side that images are scaled to inside.
+        cardinality: Groups of its bottlenecks.
         threshold: Cosine similarity from which on two faces count as one person's, -1 … 1.
         threshold_provenance: What the threshold was measured on.
     """
@@ -81,6 +92,11 @@ class WeightsMetadata:
     attention: Attention | None = None
     activation: Activation | None = None
     head_pooling: HeadPooling | None = None
+    conv: Convolution | None = None
+    stn: bool = False
+    width: float = 1.0
+    resolution: float = 1.0
+    cardinality: int | None = None
     threshold: float | None = None
     threshold_provenance: str | None = None
 
@@ -92,7 +108,12 @@ class WeightsMetadata:
 
         Returns:
             The same with whatever the weights file says otherwise.
+
+        Raises:
+            ArgumentError: It says what there is not, such as another width of a network of one.
         """
+        if self.width != 1:
+            spec = widened(spec, self.width)
         return replace(
             spec,
             input_size=self.input_size or spec.input_size,
@@ -103,6 +124,10 @@ class WeightsMetadata:
             attention=self.attention or spec.attention,
             activation=self.activation or spec.activation,
             head_pooling=self.head_pooling or spec.head_pooling,
+            conv=self.conv or spec.conv,
+            stn=self.stn or spec.stn,
+            resolution=self.resolution,
+            cardinality=self.cardinality or spec.cardinality,
         )
 
 
@@ -119,20 +144,23 @@ def parse_metadata(metadata: Mapping[str, str]) -> WeightsMetadata:
         WeightsError: A known key holds a text that cannot be understood.
     """
     embedding = metadata.get("embedding", "")
-    mirror = metadata.get("mirror")
-    if mirror not in (None, "yes", "no"):
-        raise _not_understood("mirror", mirror, "yes or no")
+    mirror = _yes(metadata, "mirror")
     return WeightsMetadata(
         architecture=_architecture(metadata),
         input_size=_input_size(metadata.get("input_size")),
         embedding_size=_embedding_size(embedding),
-        mirror="mirror" in embedding if mirror is None else mirror == "yes",
+        mirror="mirror" in embedding if mirror is None else mirror,
         alignment=_alignment(metadata.get("alignment")),
         normalisation=_normalisation(metadata.get("normalisation")),
         norm=_choice(metadata, "norm", Norm),
         attention=_choice(metadata, "attention", Attention),
         activation=_choice(metadata, "activation", Activation),
         head_pooling=_choice(metadata, "head_pooling", HeadPooling),
+        conv=_choice(metadata, "conv", Convolution),
+        stn=_yes(metadata, "stn") or False,
+        width=_multiplier(metadata, "width", LEAST_WIDTH, MOST_WIDTH),
+        resolution=_multiplier(metadata, "resolution", 1e-3, 1),
+        cardinality=_cardinality(metadata.get("cardinality")),
         threshold=_threshold(metadata.get("threshold")),
         threshold_provenance=metadata.get("threshold_provenance"),
     )
@@ -176,6 +204,16 @@ def weights_metadata(
         fields["activation"] = spec.activation.value
     if spec.head_pooling is not HeadPooling.OWN:
         fields["head_pooling"] = spec.head_pooling.value
+    if spec.conv is not Convolution.STANDARD:
+        fields["conv"] = spec.conv.value
+    if spec.stn:
+        fields["stn"] = "yes"
+    if spec.width != 1:
+        fields["width"] = repr(spec.width)
+    if spec.resolution != 1:
+        fields["resolution"] = repr(spec.resolution)
+    if spec.cardinality is not None:
+        fields["cardinality"] = str(spec.cardinality)
     if spec.embedding_size is not None:
         fields["embedding"] = str(spec.embedding_size)
     if threshold is not None:
@@ -244,6 +282,30 @@ def _choice(metadata: Mapping[str, str], key: str, kind: type[_Choice]) -> _Choi
     if text not in set(kind):
         raise _not_understood(key, text, " or ".join(kind))
     return kind(text)
+
+
+def _yes(metadata: Mapping[str, str], key: str) -> bool | None:
+    text = metadata.get(key)
+    if text not in (None, "yes", "no"):
+        raise _not_understood(key, text, "yes or no")
+    return None if text is None else text == "yes"
+
+
+def _multiplier(metadata: Mapping[str, str], key: str, low: float, high: float) -> float:
+    if (text := metadata.get(key)) is None:
+        return 1.0
+    found = re.fullmatch(_NUMBER, text)
+    if not found or not low <= float(text) <= high:
+        raise _not_understood(key, text, f"a number, {low:g} to {high:g}")
+    return float(text)
+
+
+def _cardinality(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not re.fullmatch(r"[1-9]\d?", text):
+        raise _not_understood("cardinality", text, "how many groups, such as 32")
+    return int(text)
 
 
 def _describe_normalisation(normalisation: Normalisation) -> str:

@@ -1,19 +1,23 @@
 """The one interface of all networks: feature maps by tap, and one embedding."""
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from data.errors import ArgumentError
 
 from .blocks.activation import exchange_activations
-from .blocks.attention import make_attention
+from .blocks.attention import COMPARES_PLACES, MOST_PLACES, make_attention
+from .blocks.convolutions import exchange_convolutions
 from .blocks.normalisation import exchange_norms
 from .blocks.pooling import exchange_head_pooling
-from .spec import Activation, Attention, BackboneSpec, Normalisation
+from .blocks.spatial_transformer import SpatialTransformer
+from .spec import Activation, Attention, BackboneSpec, HeadPooling, Normalisation, Tap
 
 Stage = tuple[str, tuple[nn.Module, ...]]
 """A tap's name and the layers that lead to it from the tap before."""
@@ -82,6 +86,7 @@ class Backbone(nn.Module):
         # Tuples, not module lists: the layers are registered already, by their published names.
         self._stages: tuple[Stage, ...] = ()
         self._head: tuple[nn.Module, ...] = ()
+        self._frozen = 0
 
     def chain(self, stages: Mapping[str, Sequence[nn.Module]], head: Sequence[nn.Module]) -> None:
         """Say in which order the layers run, and exchange what the spec wants otherwise.
@@ -91,8 +96,8 @@ class Backbone(nn.Module):
             head: The layers from the last tap to the embedding (B, D).
 
         Raises:
-            ArgumentError: The spec wants another norm, activation or pooling, and there is none to
-                exchange.
+            ArgumentError: The spec wants another norm, convolution, activation or pooling, and
+                there is none to exchange; or a resolution that the network does not take.
             ValueError: The stages are not the spec's taps in their order.
         """
         declared = [tap.name for tap in self.spec.taps]
@@ -103,27 +108,82 @@ class Backbone(nn.Module):
                 f"{self.spec.name} has rectifiers inside its layers that cannot be exchanged: "
                 f"leave activation at {Activation.OWN}"
             )
+        self._check_resolution(stages, head)
+        new = exchange_convolutions(self, self.spec.conv, head=head)
         chained = [layer for layers in (*stages.values(), head) for layer in layers]
-        new = exchange_norms(self, self.spec.norm, head=head)
         new |= exchange_activations(self, self.spec.activation, chained)
-        last = self.spec.taps[-1].channels
-        new |= exchange_head_pooling(self, self.spec.head_pooling, head, last)
-        if self.spec.attention is not Attention.NONE:
-            self.attention = nn.ModuleDict(
-                {
-                    tap.name: make_attention(self.spec.attention, tap.channels)
-                    for tap in self.spec.taps[1:]
-                }
-            )
-            stages = {
-                name: [*layers, *([self.attention[name]] if name in self.attention else [])]
-                for name, layers in stages.items()
-            }
+        new |= exchange_head_pooling(
+            self,
+            self.spec.head_pooling,
+            head,
+            self.spec.taps[-1].channels,
+            lambda: self._last_map(stages),
+        )
+        attention = self._attention()
+        new |= exchange_norms(self, self.spec.norm, head=head)
+        if self.spec.stn:
+            self.stn = SpatialTransformer()
         self._stages = tuple(
-            (name, tuple(new.get(layer, layer) for layer in layers))
+            (
+                name,
+                (
+                    *(new.get(layer, layer) for layer in layers),
+                    *([attention[name]] if name in attention else []),
+                ),
+            )
             for name, layers in stages.items()
         )
         self._head = tuple(new.get(layer, layer) for layer in head)
+
+    def _attention(self) -> Mapping[str, nn.Module]:
+        """The attention that the spec wants, by the tap whose stage it stands behind."""
+        kind = self.spec.attention
+        if kind is Attention.NONE:
+            return {}
+
+        def has_room(tap: Tap) -> bool:
+            height, width = (-(-side // tap.stride) for side in self.spec.seen_size)
+            return kind not in COMPARES_PLACES or height * width <= MOST_PLACES
+
+        taps = [tap for tap in self.spec.taps[1:] if has_room(tap)]
+        if not taps:
+            raise ArgumentError(
+                f"{self.spec.name} has no map of at most {MOST_PLACES} places, beyond which "
+                f"{kind} compares too many: give smaller images, or another attention"
+            )
+        self.attention = nn.ModuleDict(
+            {tap.name: make_attention(kind, tap.channels) for tap in taps}
+        )
+        return {tap.name: self.attention[tap.name] for tap in taps}
+
+    def _check_resolution(
+        self, stages: Mapping[str, Sequence[nn.Module]], head: Sequence[nn.Module]
+    ) -> None:
+        """Whether the network takes its images scaled down, where the spec wants it."""
+        if self.spec.resolution == 1:
+            return
+        if not any(
+            isinstance(it, nn.AdaptiveAvgPool2d) for layer in head for it in layer.modules()
+        ):
+            raise ArgumentError(
+                f"{self.spec.name} has a layer that fits one size of image: leave resolution at 1"
+            )
+        height, width = self.spec.seen_size
+        try:
+            self._last_map(stages)
+        except RuntimeError as error:  # a window that is larger than what is left of the image
+            raise ArgumentError(
+                f"{self.spec.name} takes no images of {height}x{width} pixels, which are left at "
+                f"resolution {self.spec.resolution:g}: give a larger one"
+            ) from error
+
+    def _last_map(self, stages: Mapping[str, Sequence[nn.Module]]) -> tuple[int, int]:
+        """(H, W) of the last tap's map of one image, from shapes alone."""
+        layers = [layer for stage in stages.values() for layer in stage]
+        shapes = copy.deepcopy(nn.Sequential(*layers)).to("meta").eval()
+        with torch.no_grad():
+            found = shapes(torch.empty(1, 3, *self.spec.seen_size, device="meta"))
+        return found.shape[-2], found.shape[-1]
 
     def initialise_convolutions(self) -> None:
         """Draw the convolutions' weights by He et al. 2015, which suits rectified layers."""
@@ -186,8 +246,66 @@ class Backbone(nn.Module):
         wanted = [self.spec.tap(tap) for tap in taps]
         return max(wanted, key=self.spec.taps.index).name
 
+    def freeze(self, up_to: str | None) -> None:
+        """Keep the first stages as they are, statistics of norms too, and let the others learn.
+
+        Args:
+            up_to: The last tap whose stage is kept; None: everything learns.
+
+        Raises:
+            ArgumentError: There is no tap of that name.
+        """
+        names = [name for name, _ in self._stages]
+        self._frozen = 0 if up_to is None else names.index(self.spec.tap(up_to).name) + 1
+        for number, (_, layers) in enumerate(self._stages):
+            for layer in layers:
+                layer.requires_grad_(number >= self._frozen)
+        if self.spec.stn:  # before the first stage
+            self.stn.requires_grad_(not self._frozen)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "Backbone":
+        """Set training mode, but for stages that `freeze` keeps as they are."""
+        super().train(mode)
+        for _, layers in self._stages[: self._frozen]:
+            for layer in layers:
+                layer.eval()
+        return self
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        """All parameters, each once: `stn` where there is one, those up to each tap, and `head`.
+
+        An optimiser may so give deeper stages a rate of their own.
+        """
+        groups = {"stn": list(self.stn.parameters())} if self.spec.stn else {}
+        seen = {id(parameter) for group in groups.values() for parameter in group}
+        for name, layers in (*self._stages, ("head", (self,))):
+            groups[name] = []
+            for parameter in (each for layer in layers for each in layer.parameters()):
+                if id(parameter) not in seen:
+                    seen.add(id(parameter))
+                    groups[name].append(parameter)
+        return groups
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """What the first layer sees of images to embed: normalised, aligned and scaled.
+
+        Args:
+            images: (B, 3, H, W) RGB float32, 0 … 1.
+        """
+        x: Tensor = self.normalise(images)
+        if self.spec.stn:
+            x = self.stn(x)
+        if self.spec.resolution < 1:
+            size = [self.spec.scaled(side) for side in x.shape[-2:]]
+            x = F.interpolate(x, size, mode="bilinear", antialias=True)
+        return x
+
     def features(self, images: Tensor, taps: Sequence[str]) -> dict[str, Tensor]:
         """Feature maps by tap; nothing behind the last of them is computed.
+
+        The picture is seen as it is: a spatial transformer and a resolution below 1 are of
+        `embedding` alone.
 
         Args:
             images: (B, 3, H, W) RGB float32, 0 … 1, of any size the network's strides allow.
@@ -251,12 +369,14 @@ class Backbone(nn.Module):
             ValueError: The images are not of the size that the network was trained for.
         """
         size = tuple(images.shape[-2:])
-        if self.spec.embedding_size is not None and size != self.spec.input_size:
+        fixed = self.spec.embedding_size is not None
+        fixed = fixed or self.spec.head_pooling is HeadPooling.GLOBAL_DEPTHWISE
+        if fixed and size != self.spec.input_size:
             raise ValueError(f"{self.spec.name} embeds {self.spec.input_size} pixels, got {size}")
         last = self.spec.taps[-1].name
         wanted = [self.spec.tap(tap).name for tap in taps]
         stages = self.stages_through(last)
-        found = run_stages(self.normalise(images), stages, (*wanted, last), alterations)
+        found = run_stages(self.prepare(images), stages, (*wanted, last), alterations)
         return self.head_of(found[last]), {tap: found[tap] for tap in wanted}
 
     def head_of(self, features: Tensor) -> Tensor:

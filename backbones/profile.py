@@ -108,7 +108,7 @@ def _layers(network: Backbone, watch: "_Watch") -> tuple[LayerProfile, ...]:
     """Pass one image through a network that is watched, head and all."""
     spec = network.spec
     x = watch.begin(torch.empty(1, 3, *spec.input_size, device="meta"))
-    x = network.normalise(x)
+    x = network.prepare(x)
     layers: list[LayerProfile] = []
     before = watch.multiply_accumulates
     for name, modules in network.stages_through(spec.taps[-1].name):

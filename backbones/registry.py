@@ -8,18 +8,29 @@ import functools
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data.errors import ArgumentError
 
 from . import shelf
-from .spec import Activation, Attention, BackboneSpec, HeadPooling, Norm, WeightInit
+from .spec import (
+    Activation,
+    Attention,
+    BackboneSpec,
+    Convolution,
+    HeadPooling,
+    Norm,
+    WeightInit,
+)
 
 if TYPE_CHECKING:
     from .network import Backbone
 
 Builder = Callable[[BackboneSpec], "Backbone"]
 """Builds a network, with random weights, as the spec says."""
+
+_SPLIT = ("resnext50_32x4d",)
+"""Networks that are built in any cardinality."""
 
 _registered: dict[str, tuple[BackboneSpec, Builder]] = {}
 
@@ -77,6 +88,11 @@ def create(
     attention: Attention | None = None,
     activation: Activation | None = None,
     head_pooling: HeadPooling | None = None,
+    conv: Convolution | None = None,
+    stn: bool | None = None,
+    width: float | None = None,
+    resolution: float | None = None,
+    cardinality: int | None = None,
     weight_init: WeightInit = WeightInit.OWN,
 ) -> "Backbone":
     """Build a network with random weights, in eval mode.
@@ -91,6 +107,11 @@ def create(
         attention: What stands behind each stage; None takes the network's own.
         activation: What stands in the place of its activations; None takes the network's own.
         head_pooling: What stands in the place of its last average; None takes the network's own.
+        conv: What stands in the place of its dense convolutions; None takes the network's own.
+        stn: Whether a spatial transformer aligns the images to embed.
+        width: α: how many times as wide as registered; None: as registered.
+        resolution: ρ: the share of each side that images to embed are scaled to.
+        cardinality: Groups of a ResNeXt; None: as registered.
         weight_init: What the weights are drawn from.
 
     Returns:
@@ -98,23 +119,26 @@ def create(
 
     Raises:
         ArgumentError: There is no network of that name, or it cannot be built in that size or
-            with that norm, activation or pooling.
+            with one of those options.
     """
     import torch
 
-    spec = spec_of(name)
-    if embedding_size is not None:
-        spec = replace(spec, embedding_size=embedding_size)
-    if input_size is not None:
-        spec = replace(spec, input_size=input_size)
-    if norm is not None:
-        spec = replace(spec, norm=norm)
-    if attention is not None:
-        spec = replace(spec, attention=attention)
-    if activation is not None:
-        spec = replace(spec, activation=activation)
-    if head_pooling is not None:
-        spec = replace(spec, head_pooling=head_pooling)
+    changes = {
+        "embedding_size": embedding_size,
+        "input_size": input_size,
+        "norm": norm,
+        "attention": attention,
+        "activation": activation,
+        "head_pooling": head_pooling,
+        "conv": conv,
+        "stn": stn,
+        "resolution": resolution,
+        "cardinality": cardinality,
+    }
+    wanted: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
+    spec = replace(spec_of(name), **wanted)
+    if width is not None and width != spec.width:
+        spec = shelf.widened(spec, width)
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
@@ -123,6 +147,8 @@ def create(
             from .blocks.initialisation import initialise_weights
 
             initialise_weights(network, weight_init)
+            if network.spec.stn:
+                network.stn.begin_as_identity()
         return network
 
 
@@ -131,15 +157,20 @@ def build(spec: BackboneSpec) -> "Backbone":
 
     Args:
         spec: Its name says which network; sizes, alignment, normalisation and norm may differ from
-            the registered spec's.
+            the registered spec's, and so may what its options exchange.
 
     Returns:
         The network with random weights, in eval mode.
 
     Raises:
         ArgumentError: There is no network of that name, or it cannot be built in that size or
-            with that norm.
+            with one of its options.
     """
+    if spec.cardinality is not None and spec.name not in _SPLIT:
+        raise ArgumentError(
+            f"{spec.name} has no groups to count: leave cardinality out, or take "
+            f"{' or '.join(_SPLIT)}"
+        )
     return _entry(spec.name)[1](spec).eval()
 
 

@@ -29,6 +29,7 @@ class Norm(StrEnum):
     GROUP = "group"
     LAYER = "layer"
     INSTANCE = "instance"
+    SWITCHABLE = "switchable"
 
 
 class Attention(StrEnum):
@@ -36,9 +37,24 @@ class Attention(StrEnum):
 
     NONE = "none"
     SE = "se"
+    SK = "sk"
     ECA = "eca"
     CBAM = "cbam"
+    DANET = "danet"
     NON_LOCAL = "non_local"
+    SELF = "self"
+
+
+class Convolution(StrEnum):
+    """What stands in the place of dense convolutions; `blocks.convolutions` tells them apart.
+
+    standard: as the network was published.
+    """
+
+    STANDARD = "standard"
+    GROUPED = "grouped"
+    SEPARABLE = "depthwise_separable"
+    DILATED = "dilated"
 
 
 class Activation(StrEnum):
@@ -58,6 +74,7 @@ class HeadPooling(StrEnum):
     OWN = "own"
     AVERAGE = "average"
     GENERALISED_MEAN = "generalised_mean"
+    GLOBAL_DEPTHWISE = "global_depthwise"
     ATTENTION = "attention"
 
 
@@ -178,6 +195,10 @@ class WeightsSource:
             raise ValueError(f"size must be above 0, not {self.size}")
 
 
+LEAST_WIDTH, MOST_WIDTH = 0.1, 4.0
+"""Between these, a width multiplier makes a network that is worth training."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackboneSpec:
     """Everything there is to know about a network before it is built.
@@ -199,6 +220,11 @@ class BackboneSpec:
         attention: What stands behind each stage but the first.
         activation: What stands in the place of its own activations.
         head_pooling: What stands in the place of the average behind the last stage.
+        conv: What stands in the place of its dense convolutions.
+        stn: Whether a spatial transformer turns and cuts images first, as training teaches it.
+        width: α of MobileNet: how many times as many channels each layer has as registered.
+        resolution: ρ of MobileNet: the share of each side that images are scaled to inside.
+        cardinality: Groups of a ResNeXt's bottlenecks; None: as registered.
         paper: Who described it, and where: authors, title, year.
         parameters: How many trained numbers the registered network has; None: nobody has counted.
         auxiliary_taps: Those behind which training has a second and third loss.
@@ -220,6 +246,11 @@ class BackboneSpec:
     attention: Attention = Attention.NONE
     activation: Activation = Activation.OWN
     head_pooling: HeadPooling = HeadPooling.OWN
+    conv: Convolution = Convolution.STANDARD
+    stn: bool = False
+    width: float = 1.0
+    resolution: float = 1.0
+    cardinality: int | None = None
     paper: str = ""
     parameters: int | None = None
     auxiliary_taps: tuple[str, ...] = ()
@@ -230,6 +261,7 @@ class BackboneSpec:
         Raises:
             ValueError: A tap's name is there twice, a content or style tap is none of the taps,
                 the style weights are not one a tap or do not sum to 1, or a size is not above 0.
+            ArgumentError: Width or resolution lies outside of what networks take.
         """
         names = [tap.name for tap in self.taps]
         if not names or len(set(names)) != len(names):
@@ -249,6 +281,22 @@ class BackboneSpec:
             self.embedding_size is not None and self.embedding_size <= 0
         ):
             raise ValueError(f"{self.name}: sizes must be above 0")
+        if not LEAST_WIDTH <= self.width <= MOST_WIDTH:
+            raise ArgumentError(
+                f"width is {self.width:g}: give at least {LEAST_WIDTH:g} and at most {MOST_WIDTH:g}"
+            )
+        if not 0 < self.resolution <= 1:
+            raise ArgumentError(f"resolution is {self.resolution:g}: give above 0 and at most 1")
+
+    @property
+    def seen_size(self) -> tuple[int, int]:
+        """(H, W) in pixels that the first layer sees of the images to embed."""
+        height, width = self.input_size
+        return self.scaled(height), self.scaled(width)
+
+    def scaled(self, side: int) -> int:
+        """A side in pixels, once scaled by the resolution multiplier."""
+        return max(1, round(self.resolution * side))
 
     @property
     def dimension(self) -> int:

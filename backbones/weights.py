@@ -94,7 +94,12 @@ def load_backbone(
     place = resolve_device(device) if isinstance(device, str) else device
     file = _wanted_file(name, weights, home)
     says = parse_metadata(file.metadata)
-    backbone = _blank(says.adapt(spec_of(file.architecture)), file.path)
+    spec = spec_of(file.architecture)
+    try:
+        spec = says.adapt(spec)
+    except ArgumentError as error:  # the file's options, not the user's
+        raise WeightsError(f"{printable(file.path)}: {error}") from error
+    backbone = _blank(spec, file.path)
     kept = _tensors_of(file.path)
     pair = read_pair_unit(
         kept,

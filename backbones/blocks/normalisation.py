@@ -6,16 +6,18 @@
 | layer | C·H·W | each image (Ba et al. 2016) |
 | instance | H·W | each image and channel (Ulyanov et al. 2016) |
 | group | C/G·H·W | each image and group of channels (Wu, He 2018) |
+| switchable | a learned mix of batch, layer and instance | each channel (Luo et al. 2019) |
 
-All but the first see one image at a time: training and use are the same computation, and neither
-the size of a batch nor its division among processes changes anything. Layer and instance norm are
-group norm with one group and with as many as channels.
+Layer, instance and group norm see one image at a time: training and use are the same computation,
+and neither the size of a batch nor its division among processes changes anything. Layer and
+instance norm are group norm with one group and with as many as channels.
 """
 
 import math
 from collections.abc import Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from data.errors import ArgumentError
 
@@ -51,11 +53,71 @@ def exchange_norms(
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
                 kind = Norm.LAYER if child in in_head else norm
-                exchanged[child] = _group_norm(child, kind)
+                exchanged[child] = (
+                    SwitchableNorm(child.num_features, eps=child.eps)
+                    if kind is Norm.SWITCHABLE
+                    else _group_norm(child, kind)
+                )
                 setattr(parent, name, exchanged[child])
     if not exchanged:
         raise ArgumentError(f"the network has no norms to exchange: leave norm at {Norm.BATCH}")
     return exchanged
+
+
+class SwitchableNorm(nn.Module):
+    """Mean and variance are mixtures of those over an instance, a layer and the batch.
+
+    P. Luo, J. Ren, Z. Peng, R. Zhang, J. Li: Differentiable Learning-to-Normalize via Switchable
+    Normalization, 2019. The shares are softmaxes of three trained numbers for the means, and of
+    three for the variances, that all channels have in common; at first each is a third. In use the
+    batch's part is a running average, as in batch norm.
+
+    Args:
+        channels: C.
+        eps: Is added to the variance.
+        momentum: Of the running averages: the share of the newest batch.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__()
+        self.eps, self.momentum = eps, momentum
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.mean_shares = nn.Parameter(torch.zeros(3))
+        self.variance_shares = nn.Parameter(torch.zeros(3))
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → the same shape."""
+        mean = x.mean(dim=(2, 3))  # (B, C), of each instance
+        square = x.square().mean(dim=(2, 3))
+        layer_mean = mean.mean(dim=1, keepdim=True)  # (B, 1)
+        means = [mean, layer_mean.expand_as(mean)]
+        # All three variances follow from the instances' means and mean squares (section 3.1).
+        variances = [
+            square - mean.square(),
+            (square.mean(dim=1, keepdim=True) - layer_mean.square()).expand_as(mean),
+        ]
+        batch_mean, batch_var = self.running_mean, self.running_var
+        if self.training:
+            batch_mean = mean.mean(dim=0)  # (C,)
+            batch_var = square.mean(dim=0) - batch_mean.square()
+            with torch.no_grad():
+                self.running_mean.lerp_(batch_mean.to(self.running_mean.dtype), self.momentum)
+                self.running_var.lerp_(batch_var.to(self.running_var.dtype), self.momentum)
+        means.append(batch_mean.expand_as(mean))
+        variances.append(batch_var.expand_as(mean))
+        shares = torch.softmax(self.mean_shares, dim=0)
+        mixed = (torch.stack(means, dim=2) * shares).sum(dim=2)  # (B, C)
+        shares = torch.softmax(self.variance_shares, dim=0)
+        spread = (torch.stack(variances, dim=2) * shares).sum(dim=2).clamp_min(0)
+        scale = self.weight * (spread + self.eps).rsqrt()
+        shift = self.bias - mixed * scale
+        return x * scale[:, :, None, None] + shift[:, :, None, None]
 
 
 def _group_norm(batch: nn.BatchNorm1d | nn.BatchNorm2d, norm: Norm) -> nn.GroupNorm:

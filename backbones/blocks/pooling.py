@@ -6,7 +6,7 @@ every cell of a window instead of to one, which makes painted pictures smoother 
 style-transfer-pytorch: later layers, trained on maxima, then see what they are used to.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -95,8 +95,31 @@ class AttentionPooling(nn.Module):
         return (places * weights[:, None]).sum(dim=2)[:, :, None, None]
 
 
+class GlobalDepthwise(nn.Conv2d):
+    """One learned weight a channel and place, as MobileFaceNet has it (Chen et al. 2018).
+
+    The weights are alike at first: the average.
+
+    Args:
+        channels: C of the feature map.
+        size: (H, W) of the feature map.
+    """
+
+    def __init__(self, channels: int, size: tuple[int, int]) -> None:
+        super().__init__(channels, channels, size, groups=channels, bias=False)
+
+    def reset_parameters(self) -> None:
+        """Make it the average."""
+        height, width = self.kernel_size
+        nn.init.constant_(self.weight, 1 / (height * width))
+
+
 def exchange_head_pooling(
-    network: nn.Module, pooling: HeadPooling, head: Sequence[nn.Module], channels: int
+    network: nn.Module,
+    pooling: HeadPooling,
+    head: Sequence[nn.Module],
+    channels: int,
+    last_map: Callable[[], tuple[int, int]],
 ) -> dict[nn.Module, nn.Module]:
     """Put another pooling in the place of a head's average over the image.
 
@@ -105,6 +128,7 @@ def exchange_head_pooling(
         pooling: The kind that it gets.
         head: The layers behind the last tap.
         channels: C of the last tap.
+        last_map: Finds (H, W) of the last tap's feature map; called where it is needed.
 
     Returns:
         What was exchanged, and for what, among the layers of the head themselves.
@@ -120,6 +144,8 @@ def exchange_head_pooling(
             return GeneralisedMean()
         if pooling is HeadPooling.ATTENTION:
             return AttentionPooling(channels)
+        if pooling is HeadPooling.GLOBAL_DEPTHWISE:
+            return GlobalDepthwise(channels, last_map())
         return nn.AdaptiveAvgPool2d(1)
 
     exchanged: dict[nn.Module, nn.Module] = {}

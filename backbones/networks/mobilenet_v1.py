@@ -2,13 +2,14 @@
 
 A. Howard et al.: MobileNets: Efficient Convolutional Neural Networks for Mobile Vision
 Applications, 2017. The paper's width multiplier α scales every layer's channels; its resolution
-multiplier ρ is the size of the image, and every size is taken.
+multiplier ρ scales the image, and every size is taken.
 """
 
 from torch import nn
 
 from ..blocks.convolutions import separable
 from ..network import Backbone
+from ..shelf.mobilenet_v1 import channels_of
 from ..spec import BackboneSpec
 from .sequential import SequentialBackbone
 
@@ -29,12 +30,11 @@ _ENDS = (0, 1, 3, 5, 11, 13)
 
 
 def build(spec: BackboneSpec) -> Backbone:
-    """MobileNet v1, as wide as its spec's first tap says."""
-    width = spec.taps[0].channels / _STEM
-    inputs = spec.taps[0].channels
+    """MobileNet v1, as wide as its name and its spec say."""
+    inputs = channels_of(spec.name, spec.width, _STEM)
     layers = [nn.Sequential(nn.Conv2d(3, inputs, 3, 2, 1, bias=False), *_rectified(inputs))]
     for channels, stride in _ROWS:
-        outputs = round(width * channels)
+        outputs = channels_of(spec.name, spec.width, channels)
         convolution = separable(
             inputs, outputs, stride=stride, between=lambda own: nn.Sequential(*_rectified(own))
         )

@@ -15,5 +15,6 @@ _ENDS = (0, 1, 3, 6, 13, 17, 18)
 
 
 def build(spec: BackboneSpec) -> Backbone:
-    """MobileNet v2 of width 1."""
-    return SequentialBackbone(spec, models.mobilenet_v2(weights=None).features, _ENDS)
+    """MobileNet v2, as wide as its spec says."""
+    layers = models.mobilenet_v2(weights=None, width_mult=spec.width).features
+    return SequentialBackbone(spec, layers, _ENDS)

@@ -4,11 +4,20 @@ K. He, X. Zhang, S. Ren, J. Sun: Deep Residual Learning for Image Recognition, 2
 torchvision's stride in the 3×3 convolution of a bottleneck.
 """
 
+import math
+
 from torchvision import models
+from torchvision.models.resnet import Bottleneck
+
+from data.errors import ArgumentError
 
 from ..network import Backbone
 from ..spec import BackboneSpec
 from .head import pooled_head
+
+_MOST_GROUPS = 64
+_DEPTHS_50 = (3, 4, 6, 3)
+"""Bottlenecks of each layer, of those of fifty."""
 
 
 class ResNet(Backbone):
@@ -41,5 +50,33 @@ class ResNet(Backbone):
 
 
 def build(spec: BackboneSpec) -> Backbone:
-    """A residual network."""
-    return ResNet(spec, models.get_model(spec.name, weights=None))
+    """A residual network.
+
+    Raises:
+        ArgumentError: It is wanted with another cardinality than 1 … 64.
+    """
+    if spec.cardinality is None:
+        return ResNet(spec, models.get_model(spec.name, weights=None))
+    width = width_per_group(spec.cardinality)
+    layers = models.ResNet(
+        Bottleneck, list(_DEPTHS_50), groups=spec.cardinality, width_per_group=width
+    )
+    return ResNet(spec, layers)
+
+
+def width_per_group(cardinality: int) -> int:
+    """Channels a group by which a ResNeXt bottleneck costs what ResNet-50's does.
+
+    That is d in C · (256 d + 3·3·d·d + 256 d) = 256·64 + 3·3·64·64 + 64·256 (section 3.3 and
+    table 2 of Xie et al. 2017: 1×64, 2×40, 4×24, 8×14, 32×4).
+
+    Args:
+        cardinality: C, 1 … 64.
+
+    Raises:
+        ArgumentError: It is another number.
+    """
+    if not 1 <= cardinality <= _MOST_GROUPS:
+        raise ArgumentError(f"cardinality is {cardinality}: give 1 to {_MOST_GROUPS}")
+    each = (256 * 64 + 9 * 64 * 64 + 64 * 256) / cardinality
+    return round((math.sqrt(512**2 + 4 * 9 * each) - 512) / (2 * 9))

@@ -6,7 +6,7 @@ from .imagenet import classifier, imagenet_weights
 SPECS = (
     classifier(
         "inception_v3",
-        "Inception v3: factorised convolutions, made for images of 299 pixels",
+        "Inception v3: factorised convolutions, for 299 pixels; an auxiliary head in training",
         (
             Tap("conv2b", 64, 2, least=9),
             Tap("conv4a", 192, 4, least=23),
@@ -28,5 +28,6 @@ SPECS = (
         ),
         normalisation=HALF,
         side=299,
+        auxiliary=("mixed6e",),
     ),
 )

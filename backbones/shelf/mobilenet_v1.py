@@ -3,22 +3,46 @@
 from ..spec import BackboneSpec, Tap
 from .imagenet import OWN, classifier
 
+WIDTHS = {
+    "mobilenet_v1": 1.0,
+    "mobilenet_v1_x0_75": 0.75,
+    "mobilenet_v1_x0_5": 0.5,
+    "mobilenet_v1_x0_25": 0.25,
+}
+"""α of each registered member."""
 
-def _mobilenet(suffix: str, width: float, parameters: int) -> BackboneSpec:
+
+def channels_of(name: str, width: float, channels: int) -> int:
+    """Channels of a layer.
+
+    Args:
+        name: Of a member.
+        width: How many times as wide as registered.
+        channels: At α = 1.
+    """
+    return max(1, round(WIDTHS[name] * width * channels))
+
+
+def taps_of(name: str, width: float) -> tuple[Tap, ...]:
+    """The taps of a member, so many times as wide."""
+    return tuple(
+        Tap(tap, channels_of(name, width, channels), stride)
+        for tap, channels, stride in (
+            ("conv1", 32, 2),
+            ("separable1", 64, 2),
+            ("separable3", 128, 4),
+            ("separable5", 256, 8),
+            ("separable11", 512, 16),
+            ("separable13", 1024, 32),
+        )
+    )
+
+
+def _mobilenet(name: str, parameters: int) -> BackboneSpec:
     return classifier(
-        f"mobilenet_v1{suffix}",
-        f"MobileNet v1 of width {width:g}: depthwise separable convolutions",
-        tuple(
-            Tap(name, round(width * channels), stride)
-            for name, channels, stride in (
-                ("conv1", 32, 2),
-                ("separable1", 64, 2),
-                ("separable3", 128, 4),
-                ("separable5", 256, 8),
-                ("separable11", 512, 16),
-                ("separable13", 1024, 32),
-            )
-        ),
+        name,
+        f"MobileNet v1 of width {WIDTHS[name]:g}: depthwise separable convolutions",
+        taps_of(name, 1.0),
         content="separable5",
         style=("separable1", "separable3", "separable5", "separable11"),
         paper=(
@@ -31,8 +55,8 @@ def _mobilenet(suffix: str, width: float, parameters: int) -> BackboneSpec:
 
 
 SPECS = (
-    _mobilenet("", 1.0, 3_206_976),
-    _mobilenet("_x0_75", 0.75, 1_816_560),
-    _mobilenet("_x0_5", 0.5, 818_592),
-    _mobilenet("_x0_25", 0.25, 213_072),
+    _mobilenet("mobilenet_v1", 3_206_976),
+    _mobilenet("mobilenet_v1_x0_75", 1_816_560),
+    _mobilenet("mobilenet_v1_x0_5", 818_592),
+    _mobilenet("mobilenet_v1_x0_25", 213_072),
 )

@@ -3,7 +3,16 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from backbones.spec import Activation, Attention, HeadPooling, Norm, WeightInit
+from backbones.spec import (
+    LEAST_WIDTH,
+    MOST_WIDTH,
+    Activation,
+    Attention,
+    Convolution,
+    HeadPooling,
+    Norm,
+    WeightInit,
+)
 from data.augmentation import Augmentation
 from data.errors import ArgumentError
 from data.recipes import check_count, check_range
@@ -340,6 +349,11 @@ class TrainingConfig:
         attention: What stands behind each of its stages.
         activation: What stands in the place of its own activations.
         head_pooling: How its last feature map becomes one vector.
+        conv: What stands in the place of its dense convolutions.
+        stn: Whether a spatial transformer before it learns how faces are best aligned.
+        width: α of MobileNet: how many times as wide as registered.
+        resolution: ρ of MobileNet: the share of each side that crops are scaled to inside.
+        cardinality: Groups of a ResNeXt's bottlenecks; None: its own.
         weight_init: What its weights are drawn from, where none are there to begin with.
         teacher: A weights file whose embeddings the distillation losses aim at, or the name of a
             network whose weights are at hand.
@@ -377,6 +391,11 @@ class TrainingConfig:
     attention: Attention = Attention.NONE
     activation: Activation = Activation.OWN
     head_pooling: HeadPooling = HeadPooling.OWN
+    conv: Convolution = Convolution.STANDARD
+    stn: bool = False
+    width: float = 1.0
+    resolution: float = 1.0
+    cardinality: int | None = None
     weight_init: WeightInit = WeightInit.OWN
     teacher: Path | None = None
     targets: Targets = Targets.PHOTOGRAPHS
@@ -406,6 +425,8 @@ class TrainingConfig:
         check_count("seed", self.seed, 0, 2**31 - 1)
         check_range("averaging", self.averaging, 0, 0.999999)
         check_range("dropout", self.dropout, 0, 0.99)
+        check_range("width", self.width, LEAST_WIDTH, MOST_WIDTH)
+        check_range("resolution", self.resolution, 0, 1, above_low=True)
         check_count("freeze", self.freeze, 0, MOST_EPOCHS)
         if self.freeze and self.init is None:
             raise ArgumentError("freeze keeps what is learnt, and nothing is: give weights to init")

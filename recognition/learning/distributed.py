@@ -28,6 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from backbones.blocks.normalisation import SwitchableNorm
 from backbones.weights import resolve_device
 from data.errors import ArgumentError, TrainingError
 
@@ -225,7 +226,7 @@ def _running_statistics(network: nn.Module) -> list[Tensor]:
     return [
         statistic
         for module in network.modules()
-        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.training
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | SwitchableNorm) and module.training
         for statistic in (module.running_mean, module.running_var)
         if statistic is not None
     ]

@@ -119,6 +119,11 @@ def build_network(config: TrainingConfig, device: torch.device) -> Backbone:
         attention=config.attention,
         activation=config.activation,
         head_pooling=config.head_pooling,
+        conv=config.conv,
+        stn=config.stn,
+        width=config.width,
+        resolution=config.resolution,
+        cardinality=config.cardinality,
         weight_init=config.weight_init,
     )
     begin(network, initial_weights(config))

@@ -189,9 +189,5 @@ def freeze_stages(network: Backbone, epoch: int, *, every: int) -> int:
     """
     taps = [tap.name for tap in network.spec.taps]
     frozen = max(0, len(taps) - (epoch - 1) // every) if every else 0
-    for number, (_, layers) in enumerate(network.stages_through(taps[-1])):
-        for layer in layers:
-            layer.requires_grad_(number >= frozen)
-            if number < frozen:
-                layer.eval()
+    network.freeze(up_to=taps[frozen - 1] if frozen else None)
     return frozen

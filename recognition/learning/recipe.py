@@ -195,6 +195,7 @@ FLAGS = {
     "optimizer": "optimizer.name",
     "schedule": "schedule.name",
     "warmup": "schedule.warmup",
+    "pool": "head_pooling",
 }
 """Flags that are named otherwise than their keys; `loss` stands for a sum of that one alone."""
 

@@ -8,7 +8,7 @@ from torch import nn
 from backbones.network import Backbone, Normalise
 from backbones.registry import available, create, spec_of
 from backbones.shelf import lightest
-from backbones.spec import IMAGENET
+from backbones.spec import IMAGENET, Norm
 from data.errors import ArgumentError
 
 RandomNetwork = Callable[[str], Backbone]
@@ -161,3 +161,59 @@ def test_stages_that_are_not_the_declared_taps_are_refused() -> None:
     network = Backbone(spec_of("resnet18"))
     with pytest.raises(ValueError, match="declares taps"):
         network.chain({"conv1": [nn.Identity()]}, head=[])
+
+
+@pytest.mark.parametrize("name", lightest())
+def test_parameter_groups_hold_every_parameter_once(name: str) -> None:
+    with torch.device("meta"):
+        network = create(name)
+    groups = network.parameter_groups()
+    assert list(groups) == [*(tap.name for tap in network.spec.taps), "head"]
+    held = [id(parameter) for group in groups.values() for parameter in group]
+    assert len(held) == len(set(held))
+    assert set(held) == {id(parameter) for parameter in network.parameters()}
+
+
+@pytest.mark.parametrize(("name", "size"), [("resnet18", 32), ("mobilefacenet", 32)])
+def test_frozen_stages_stay_as_they_are_and_the_others_learn(name: str, size: int) -> None:
+    network = create(
+        name, input_size=(size, size), embedding_size=4, stn=True, norm=Norm.BATCH, seed=0
+    )
+    names = [tap.name for tap in network.spec.taps]
+    network.freeze(up_to=names[1])
+    network.train()
+    groups = network.parameter_groups()
+    before = copy.deepcopy(network.state_dict())
+    network(_images(2, size, size)).square().sum().backward()
+    torch.optim.SGD([p for p in network.parameters() if p.requires_grad], 0.1).step()
+    learnt = {name for name, group in groups.items() if any(p.requires_grad for p in group)}
+    assert learnt == {*names[2:], "head"}
+    changed = {key for key, value in network.state_dict().items() if not value.equal(before[key])}
+    frozen = {id(p) for name in names[:2] for p in groups[name]}
+    for key, parameter in network.named_parameters():
+        assert (id(parameter) in frozen) <= (key not in changed), key
+    assert any("running_mean" in key for key in changed)  # of those that learn
+    first = next(key for key in before if "running_mean" in key)
+    assert first not in changed  # statistics of a frozen norm are kept too
+    network.freeze(up_to=None)
+    assert all(p.requires_grad for p in network.parameters())
+    assert all(module.training for module in network.modules())
+    with pytest.raises(ArgumentError, match="choose from"):
+        network.freeze(up_to="nowhere")
+
+
+@pytest.mark.parametrize("name", available())
+def test_every_member_has_a_finite_gradient_at_its_first_layer(name: str) -> None:
+    spec = spec_of(name)
+    # No larger than need be: a multiple of 16, two cells or more, and what dlib's last block takes.
+    side = max(-(-spec.taps[-1].least_side // 16) * 16, 112 if name == "dlib_resnet" else 32)
+    network = create(name, seed=0, input_size=(side, side)).train()
+    size = network.spec.input_size
+    embedding = network(_images(2, *size))
+    assert embedding.shape == (2, spec.dimension)
+    assert torch.isfinite(embedding).all()
+    embedding.square().mean().backward()
+    first = next(parameter for parameter in network.parameters() if parameter.requires_grad)
+    assert first.grad is not None
+    assert torch.isfinite(first.grad).all()
+    assert first.grad.abs().sum() > 0

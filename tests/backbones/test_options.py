@@ -10,9 +10,17 @@ from torch import nn
 
 from backbones.metadata import parse_metadata, weights_metadata
 from backbones.network import Backbone
+from backbones.networks.resnet import width_per_group
 from backbones.registry import build, create, spec_of
 from backbones.shelf import lightest
-from backbones.spec import Activation, Attention, HeadPooling, WeightInit
+from backbones.spec import (
+    Activation,
+    Attention,
+    Convolution,
+    HeadPooling,
+    Norm,
+    WeightInit,
+)
 from backbones.weights import initialise, load_backbone
 from data.errors import ArgumentError, WeightsError
 from data.tensors import write_tensors
@@ -58,16 +66,17 @@ def test_every_network_takes_each_option_or_says_why_not(name: str) -> None:
 def test_every_number_that_is_added_learns(attention: Attention, pooling: HeadPooling) -> None:
     network = create("squeezenet1_1", attention=attention, head_pooling=pooling, seed=0).train()
     images = torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(0))
-    for module in network.modules():
-        if type(module).__name__ == "NonLocal":
-            module.gain.data.fill_(0.5)  # at 0 nothing behind it learns yet
-        if type(module).__name__ == "AttentionPooling":
-            module.query.data.fill_(0.1)
+    for name, parameter in network.named_parameters():
+        if name.endswith("gain"):
+            parameter.data.fill_(0.05)  # at 0 nothing behind it learns yet
+        if name.endswith(".query"):
+            parameter.data.fill_(0.1)
     network(images).square().sum().backward()
     for name, parameter in network.named_parameters():
         if "attention." in name or "head_pooling" in name or "head.0" in name:
             assert parameter.grad is not None, name
-            if "key.bias" not in name:  # alike for all places, so softmax does not see it
+            # Alike for all places, so softmax does not see it; of `queries` it is a third.
+            if "key.bias" not in name:
                 assert parameter.grad.abs().sum() > 0, name
 
 
@@ -134,3 +143,135 @@ def test_weights_have_the_spread_of_their_kind(kind: WeightInit, spread: Any) ->
                 assert float(layer.weight.detach().abs().max()) <= inputs**-0.5
     again = create("vgg_slim", weight_init=kind, seed=0)
     assert torch.equal(next(again.parameters()), next(network.parameters()))
+
+
+ODD = {
+    "conv": Convolution.DILATED,
+    "stn": True,
+    "resolution": 0.75,
+    "head_pooling": HeadPooling.GLOBAL_DEPTHWISE,
+    "norm": Norm.SWITCHABLE,
+    "attention": Attention.SELF,
+    "input_size": (96, 80),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("resnet18", ODD),
+        ("mobilenet_v1", {"width": 0.6, "resolution": 0.5}),
+        ("mobilenet_v1_x0_5", {"width": 1.3, "stn": True}),
+        ("mobilenet_v2", {"width": 0.35, "attention": Attention.SK}),
+        ("resnext50_32x4d", {"cardinality": 8, "conv": Convolution.DILATED}),
+        ("lenet5", {"resolution": 32 / 112, "input_size": (112, 112)}),
+    ],
+)
+def test_a_weights_file_alone_rebuilds_every_option(
+    name: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    network = create(name, **options, seed=0).requires_grad_(False)
+    if network.spec.stn:
+        network.stn.places.bias.copy_(torch.tensor([0.9, 0.1, 0, 0, 1, 0.1]))
+    path = tmp_path / "own.safetensors"
+    write_tensors(path, network.state_dict(), weights_metadata(network.spec))
+    loaded = load_backbone(None, weights=path).backbone
+    assert loaded.spec == network.spec
+    size = network.spec.input_size
+    images = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(loaded(images), network(images), rtol=1e-3, atol=1e-3)
+    assert parse_metadata(weights_metadata(network.spec)).adapt(spec_of(name)) == network.spec
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"width": "much"}, "width is 'much', expected a number, 0.1 to 4"),
+        ({"resolution": "0"}, "resolution is '0', expected"),
+        ({"resolution": "1e400"}, "resolution is '1e400', expected"),
+        ({"cardinality": "-3"}, "cardinality is '-3', expected how many groups"),
+        ({"stn": "perhaps"}, "stn is 'perhaps', expected yes or no"),
+        ({"conv": "deep"}, "conv is 'deep', expected standard or grouped or"),
+    ],
+)
+def test_options_that_are_not_understood_are_named(fields: dict[str, str], said: str) -> None:
+    with pytest.raises(WeightsError, match=said):
+        parse_metadata(fields)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("resnet18", {"width": 0.5}, "comes in one width: leave width at 1"),
+        ("resnet18", {"cardinality": 4}, "has no groups to count: leave cardinality out"),
+        ("resnext50_32x4d", {"cardinality": 65}, "cardinality is 65: give 1 to 64"),
+        ("mobilenet_v1", {"width": 9.0}, "width is 9: give at least 0.1 and at most 4"),
+        ("mobilenet_v1", {"resolution": 0.0}, "resolution is 0: give above 0 and at most 1"),
+        ("mobilefacenet", {"resolution": 0.5}, "fits one size of image: leave resolution at 1"),
+        ("lenet5", {"resolution": 0.1}, "takes no images of 3x3 pixels"),
+        ("squeezenet1_1", {"norm": Norm.SWITCHABLE}, "leave norm at batch"),
+        ("mobilefacenet", {"head_pooling": HeadPooling.GLOBAL_DEPTHWISE}, "leave head_pooling"),
+        (
+            "lenet5_modern",
+            {"attention": Attention.NON_LOCAL, "input_size": (512, 512)},
+            "has no map of at most 1024 places",
+        ),
+    ],
+)
+def test_an_option_that_does_not_fit_is_refused_in_one_line(
+    name: str, options: dict[str, Any], said: str
+) -> None:
+    with torch.device("meta"), pytest.raises(ArgumentError, match=said) as caught:
+        create(name, **options)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cardinality", "width"), [(1, 64), (2, 40), (4, 24), (8, 14), (16, 8), (32, 4)]
+)
+def test_every_cardinality_costs_what_resnet_50_does(cardinality: int, width: int) -> None:
+    """Table 2 of Xie et al. 2017, and a width between for 16."""
+    assert width_per_group(cardinality) == width
+    with torch.device("meta"):
+        split, plain = create("resnext50_32x4d", cardinality=cardinality), create("resnet50")
+    counts = [sum(p.numel() for p in network.parameters()) for network in (split, plain)]
+    assert counts[0] == pytest.approx(counts[1], rel=0.05)
+    if cardinality in (1, 32):
+        with torch.device("meta"):
+            same = create("resnet50" if cardinality == 1 else "resnext50_32x4d")
+        assert counts[0] == sum(p.numel() for p in same.parameters())
+
+
+def test_a_registered_width_is_the_same_as_the_option() -> None:
+    for name, width in (("mobilenet_v1_x0_5", 0.5), ("mobilenet_v1_x0_25", 0.25)):
+        with torch.device("meta"):
+            named, asked = create(name), create("mobilenet_v1", width=width)
+        assert named.spec.taps == asked.spec.taps
+        shapes = [{k: v.shape for k, v in each.state_dict().items()} for each in (named, asked)]
+        assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("width", [0.35, 0.5, 0.75, 1.0, 1.4])
+@pytest.mark.parametrize("name", ["mobilenet_v1", "mobilenet_v2"])
+def test_taps_of_every_width_are_what_the_network_gives(name: str, width: float) -> None:
+    with torch.device("meta"):
+        network = create(name, width=width).to("meta")
+    found = network.features(
+        torch.empty(1, 3, 64, 64, device="meta"), [tap.name for tap in network.spec.taps]
+    )
+    assert [each.shape[1] for each in found.values()] == [t.channels for t in network.spec.taps]
+    published = {0.5: 1_968_680, 1.4: 6_108_776}  # of v2, with its classifier
+    if name == "mobilenet_v2" and width in published:
+        classifier = (network.spec.taps[-1].channels + 1) * 1000
+        assert sum(p.numel() for p in network.parameters()) + classifier == published[width]
+
+
+def test_a_resolution_is_the_image_scaled_before() -> None:
+    small = create("mobilenet_v1_x0_25", resolution=0.5, seed=0).requires_grad_(False)
+    plain = create("mobilenet_v1_x0_25", seed=0).requires_grad_(False)
+    images = torch.rand(1, 3, 96, 64, generator=torch.Generator().manual_seed(0))
+    scaled = torch.nn.functional.interpolate(images, (48, 32), mode="bilinear", antialias=True)
+    torch.testing.assert_close(small(images), plain(scaled), rtol=1e-4, atol=1e-5)
+    taps = ["separable3"]
+    same = [network.features(images, taps)["separable3"] for network in (small, plain)]
+    assert torch.equal(*same)  # a picture that is painted is seen as it is

@@ -7,12 +7,15 @@ import torch
 
 from backbones.blocks.attention import (
     ChannelThenPlace,
+    DualAttention,
     EfficientChannel,
     NonLocal,
+    SelectiveKernel,
+    SelfAttention,
     SqueezeExcite,
     make_attention,
 )
-from backbones.blocks.pooling import AttentionPooling, GeneralisedMean
+from backbones.blocks.pooling import AttentionPooling, GeneralisedMean, GlobalDepthwise
 from backbones.spec import Attention
 
 KINDS = [kind for kind in Attention if kind is not Attention.NONE]
@@ -117,6 +120,80 @@ def test_a_non_local_layer_begins_as_nothing_and_mixes_places_by_likeness() -> N
         torch.testing.assert_close(found[0].flatten(1)[:, i], expected)
 
 
+def _softmax(numbers: list[float]) -> list[float]:
+    powers = [math.exp(number - max(numbers)) for number in numbers]
+    return [power / sum(powers) for power in powers]
+
+
+def test_a_selective_kernel_weighs_a_narrow_view_against_a_wide_one() -> None:
+    layer, x = SelectiveKernel(4).eval().requires_grad_(False), _random(2, 4, 5, 6)
+    views = []
+    for wide, (convolution, _, _) in enumerate(layer.views, start=1):  # type: ignore[misc]
+        view = torch.zeros_like(x)
+        for c in range(4):  # as many groups as channels
+            for row in range(5):
+                for column in range(6):
+                    for i in range(3):
+                        for j in range(3):
+                            y, z = row + (i - 1) * wide, column + (j - 1) * wide
+                            if 0 <= y < 5 and 0 <= z < 6:
+                                view[:, c, row, column] += (
+                                    convolution.weight[c, 0, i, j] * x[:, c, y, z]
+                                )
+        views.append((view / (1 + 1e-5) ** 0.5).relu())
+    found = layer(x)
+    for b in range(2):
+        means = (views[0][b] + views[1][b]).mean(dim=(1, 2))
+        hidden = (layer.fuse[0].weight @ means + layer.fuse[0].bias).relu()
+        logits = layer.select.weight @ hidden + layer.select.bias
+        for c in range(4):
+            narrow, wide_share = _softmax([float(logits[c]), float(logits[4 + c])])
+            expected = narrow * views[0][b, c] + wide_share * views[1][b, c]
+            torch.testing.assert_close(found[b, c], expected)
+
+
+def test_dual_attention_adds_places_and_channels_by_their_likeness() -> None:
+    layer, x = DualAttention(8).requires_grad_(False), _random(1, 8, 2, 3)
+    assert torch.equal(layer(x), x)
+    layer.place_gain.fill_(0.6)
+    layer.channel_gain.fill_(-0.4)
+    places = x[0].flatten(1)  # (C, H*W)
+
+    def linear(convolution: torch.nn.Conv2d, v: torch.Tensor) -> torch.Tensor:
+        return convolution.weight[:, :, 0, 0] @ v + convolution.bias  # type: ignore[operator]
+
+    expected = places.clone()
+    for i in range(6):
+        query = linear(layer.query, places[:, i])
+        shares = _softmax([float(query @ linear(layer.key, places[:, j])) for j in range(6)])
+        for j, share in enumerate(shares):
+            expected[:, i] += 0.6 * share * linear(layer.value, places[:, j])
+    for c in range(8):
+        shares = _softmax([float(places[c] @ places[other]) for other in range(8)])
+        for other, share in enumerate(shares):
+            expected[c] -= 0.4 * share * places[other]
+    torch.testing.assert_close(layer(x)[0].flatten(1), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_self_attention_has_heads_that_see_their_own_channels() -> None:
+    layer, x = SelfAttention(16).requires_grad_(False), _random(1, 16, 2, 2)
+    assert torch.equal(layer(x), x)
+    layer.gain.fill_(1.5)
+    normal = (x[0] - x.mean()) / (x.var(correction=0) + 1e-5).sqrt()
+    places = normal.flatten(1)
+    all_three = layer.queries.weight[:, :, 0, 0] @ places + layer.queries.bias[:, None]
+    seen = torch.zeros(16, 4)
+    for head in range(8):
+        own = slice(2 * head, 2 * head + 2)
+        query, key, value = (all_three[16 * k : 16 * (k + 1)][own] for k in range(3))
+        for i in range(4):
+            logits = [float(query[:, i] @ key[:, j]) / 2**0.5 for j in range(4)]
+            for j, share in enumerate(_softmax(logits)):
+                seen[own, i] += share * value[:, j]
+    out = layer.out.weight[:, :, 0, 0] @ seen + layer.out.bias[:, None]
+    torch.testing.assert_close(layer(x)[0].flatten(1), x[0].flatten(1) + 1.5 * out)
+
+
 def test_a_generalised_mean_lies_between_average_and_maximum() -> None:
     layer, x = GeneralisedMean(), _random(2, 3, 4, 5).abs() + 0.1
     for power in (1.0, 3.0, 40.0):
@@ -144,3 +221,16 @@ def test_attention_pooling_begins_as_the_average_and_follows_its_query() -> None
         ]
         weighted = [w / sum(powers) * place for w, place in zip(powers, places, strict=True)]
         torch.testing.assert_close(found[b, :, 0, 0], torch.stack(weighted).sum(dim=0))
+
+
+def test_a_global_depthwise_pooling_weighs_each_channel_and_place() -> None:
+    layer, x = GlobalDepthwise(3, (2, 4)).requires_grad_(False), _random(2, 3, 2, 4)
+    torch.testing.assert_close(layer(x), x.mean(dim=(2, 3), keepdim=True))
+    layer.weight.copy_(_random(3, 1, 2, 4, seed=1))
+    found = layer(x)
+    for b in range(2):
+        for c in range(3):
+            total = sum(
+                float(layer.weight[c, 0, i, j] * x[b, c, i, j]) for i in range(2) for j in range(4)
+            )
+            assert float(found[b, c, 0, 0]) == pytest.approx(total, abs=1e-5)

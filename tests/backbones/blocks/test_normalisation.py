@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from backbones.blocks.normalisation import exchange_norms
+from backbones.blocks.normalisation import SwitchableNorm, exchange_norms
 from backbones.metadata import parse_metadata, weights_metadata
 from backbones.registry import create, spec_of
 from backbones.spec import Norm
@@ -110,5 +110,49 @@ def test_what_a_file_says_of_norms_must_be_understood() -> None:
     spec = replace(spec_of("mobilefacenet"), norm=Norm.LAYER)
     assert parse_metadata(weights_metadata(spec)).norm is Norm.LAYER
     assert "norm" not in weights_metadata(spec_of("mobilefacenet"))
-    with pytest.raises(WeightsError, match="norm is 'switchable', expected batch or group or"):
-        parse_metadata({"norm": "switchable"})
+    with pytest.raises(WeightsError, match="norm is 'spectral', expected batch or group or"):
+        parse_metadata({"norm": "spectral"})
+
+
+def test_switchable_norm_mixes_the_statistics_of_three_norms() -> None:
+    layer = SwitchableNorm(3)
+    for parameter in layer.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(2, 3, 4, 5, generator=torch.Generator().manual_seed(0)) * 2 + 1
+    found = layer(x).detach()
+    means = [x.mean((2, 3)), x.mean((1, 2, 3))[:, None], x.mean((0, 2, 3))[None]]
+    variances = [
+        x.var((2, 3), correction=0),
+        x.var((1, 2, 3), correction=0)[:, None],
+        x.var((0, 2, 3), correction=0)[None],
+    ]
+    first, second = (
+        torch.softmax(shares.detach(), 0) for shares in (layer.mean_shares, layer.variance_shares)
+    )
+    for b in range(2):
+        for c in range(3):
+            mean, variance = (
+                sum(
+                    float(share) * float(each.expand(2, 3)[b, c])
+                    for share, each in zip(shares, kinds, strict=True)
+                )
+                for shares, kinds in ((first, means), (second, variances))
+            )
+            normal = (x[b, c] - mean) / (variance + 1e-5) ** 0.5
+            expected = normal * layer.weight[c].detach() + layer.bias[c].detach()
+            torch.testing.assert_close(found[b, c], expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(layer.running_mean, 0.1 * means[2][0])
+    torch.testing.assert_close(layer.running_var, 0.9 + 0.1 * variances[2][0])
+
+
+def test_switchable_norm_in_use_does_not_look_at_the_batch() -> None:
+    network = create(
+        "resnet18", norm=Norm.SWITCHABLE, embedding_size=8, input_size=(64, 64), seed=0
+    )
+    images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        network.train()(images)
+        together = network.eval()(images)
+        alone = torch.cat([network(image[None]) for image in images])
+    assert sum(isinstance(module, SwitchableNorm) for module in network.modules()) == 20
+    torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-4)

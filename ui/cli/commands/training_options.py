@@ -9,6 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from backbones.spec import (
+    LEAST_WIDTH,
+    MOST_WIDTH,
+    Activation,
+    Attention,
+    Convolution,
+    HeadPooling,
+    Norm,
+    WeightInit,
+)
 from data.errors import ArgumentError
 from recognition.learning.choices import (
     LossName,
@@ -106,6 +116,56 @@ PatienceOption = Annotated[
     ),
 ]
 
+AttentionOption = Annotated[
+    Attention | None, typer.Option(help="What stands behind each stage of the network.")
+]
+NormOption = Annotated[
+    Norm | None, typer.Option(help="What its layers normalise over, in the place of batch norm.")
+]
+ConvOption = Annotated[
+    Convolution | None, typer.Option("--conv", help="In the place of its dense convolutions.")
+]
+PoolOption = Annotated[
+    HeadPooling | None,
+    typer.Option("--pool", help="How its last feature map becomes one vector."),
+]
+ActivationOption = Annotated[
+    Activation | None, typer.Option(help="In the place of its own activations.")
+]
+WeightInitOption = Annotated[
+    WeightInit | None, typer.Option(help="What random weights are drawn from.")
+]
+DropoutOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X", min=0, max=0.99, help="Share of the last map's numbers that are left out."
+    ),
+]
+StnOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--stn", help="A spatial transformer before it learns how faces are best aligned."
+    ),
+]
+WidthOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X",
+        min=LEAST_WIDTH,
+        max=MOST_WIDTH,
+        help="MobileNet's α: how many times as wide as it is.",
+    ),
+]
+ResolutionOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X", min=0.01, max=1, help="MobileNet's ρ: share of each side that it looks at."
+    ),
+]
+CardinalityOption = Annotated[
+    int | None, typer.Option(metavar="N", min=1, max=64, help="ResNeXt's groups; else 32.")
+]
+
 
 def configured(
     settings: Settings,
@@ -156,6 +216,10 @@ def command_line(
     shared = {"backbone": settings.model, "device": settings.device}
     for option, value in {**flags, **shared}.items():
         if value is not None:
+            option = option.replace("_", "-")
+            if value is True:
+                words.append(f"--{option}")
+                continue
             words += [f"--{option}", value.name if isinstance(value, Path) else str(value)]
     for setting in keys:
         key, _, text = setting.partition("=")
