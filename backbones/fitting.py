@@ -50,17 +50,22 @@ def fit_tensors(
 
 def _difference(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str | None:
     """What keeps one set of tensors from taking another's place; None where nothing does."""
+    found = []
     if missing := sorted(wanted.keys() - given.keys()):
-        return f"{missing[0]} is missing" + _and_more(missing)
+        found.append(f"{missing[0]} is missing" + _and_more(missing))
     if unknown := sorted(given.keys() - wanted.keys()):
-        return f"{printable(unknown[0])} is unknown" + _and_more(unknown)
-    for key, tensor in given.items():
-        shape, expected = tuple(tensor.shape), tuple(wanted[key].shape)
-        if shape != expected:
-            return f"{key} has the shape {shape}, expected {expected}"
-        if tensor.is_floating_point() != wanted[key].is_floating_point():
-            return f"{key} is {tensor.dtype}, expected {wanted[key].dtype}"
-    return None
+        found.append(f"{printable(unknown[0])} is unknown" + _and_more(unknown))
+    shared = [key for key in given if key in wanted]
+    if reshaped := [key for key in shared if given[key].shape != wanted[key].shape]:
+        shape, expected = (tuple(each[reshaped[0]].shape) for each in (given, wanted))
+        found.append(
+            f"{reshaped[0]} has the shape {shape}, expected {expected}" + _and_more(reshaped)
+        )
+    for key in shared:
+        if given[key].is_floating_point() != wanted[key].is_floating_point():
+            found.append(f"{key} is {given[key].dtype}, expected {wanted[key].dtype}")
+            break
+    return "; ".join(found) or None
 
 
 def _and_more(keys: list[str]) -> str:

@@ -11,6 +11,8 @@ from data.errors import ArgumentError, WeightsError
 from data.files import printable, private_folder, sha256_of
 from data.tensors import read_tensors, write_tensors
 
+from .binary_weights import METADATA_KEY as BITS
+from .binary_weights import unpack_filters
 from .compression.file import METADATA_KEY, Compression, compress, expand
 from .dlib_file import ARCHITECTURE, INSTALL, SUFFIX, read_file
 from .downloads import Report, fetch, read_published
@@ -234,7 +236,8 @@ def compress_weights(file: WeightsFile, place: Path, compression: Compression) -
             f"{printable(file.path)} is compressed already: name what it was made of"
         )
     parts, text = compress(_tensors_of(file.path), compression)
-    metadata = {key: said for key, said in file.metadata.items() if key not in _MEASURED}
+    left_out = (*_MEASURED, BITS)
+    metadata = {key: said for key, said in file.metadata.items() if key not in left_out}
     metadata |= {
         METADATA_KEY: text,
         "compressed_from": file.sha256,
@@ -304,7 +307,8 @@ def _tensors_of(path: Path) -> Mapping[str, Tensor]:
     if path.suffix == SUFFIX:
         return read_file(path)
     file = read_tensors(path)
-    return expand(file.tensors, file.metadata, printable(path))
+    tensors = expand(file.tensors, file.metadata, printable(path))
+    return unpack_filters(tensors, file.metadata, printable(path))
 
 
 def _without_pair(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

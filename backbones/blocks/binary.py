@@ -37,6 +37,16 @@ def sign(x: Tensor) -> Tensor:
     return result
 
 
+def scales_of(weight: Tensor) -> Tensor:
+    """α of each filter, (C, …) → (C, 1, …): the mean size of its numbers."""
+    sizes, others = weight.abs(), tuple(range(1, weight.ndim))
+    mean = sizes.mean(dim=others, keepdim=True)
+    # Of weights that came from bits all are α or -α, and a mean of them might not be α: sums are
+    # rounded. The largest one's slope is that of the mean where all are as large.
+    most = sizes.amax(dim=others, keepdim=True)
+    return torch.where(sizes.amin(dim=others, keepdim=True) == most, most, mean)
+
+
 class BinaryConv2d(nn.Conv2d):
     """A convolution of α sign(W); its own weights W are what training changes.
 
@@ -56,7 +66,7 @@ class BinaryConv2d(nn.Conv2d):
 
     def scales(self) -> Tensor:
         """α: (C, 1, 1, 1), the mean size of each filter's weights."""
-        return self.weight.abs().mean(dim=(1, 2, 3), keepdim=True)
+        return scales_of(self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, H, W) → (B, outputs, H/stride, W/stride)."""
@@ -89,7 +99,7 @@ def pack(weight: Tensor) -> tuple[Tensor, Tensor]:
     bits = (weight >= 0).flatten().to(torch.uint8)
     bits = F.pad(bits, (0, -len(bits) % 8)).view(-1, 8)
     places = 2 ** torch.arange(8, dtype=torch.uint8)
-    return (bits * places).sum(dim=1, dtype=torch.uint8), weight.abs().flatten(1).mean(dim=1)
+    return (bits * places).sum(dim=1, dtype=torch.uint8), scales_of(weight).flatten()
 
 
 def unpack(bits: Tensor, scales: Tensor, shape: torch.Size) -> Tensor:

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from backbones.binary_weights import pack_filters
 from backbones.metadata import weights_metadata
 from backbones.network import Backbone
 from backbones.pair_unit import PairUnit
@@ -339,6 +340,7 @@ class Trainer:
         state = network.state_dict()
         if (unit := self._pair_unit(network)) is not None:
             state, metadata = state | unit.tensors(), metadata | unit.metadata()
+        state, metadata = pack_filters(network, state, metadata)
         self._run.write_weights(state, metadata, best=best)
         done = EpochReport(
             epoch=epoch,
