@@ -4,6 +4,7 @@ import streamlit as st
 
 from ui.page import components, resources, server, session
 from ui.page.browser import MARK
+from ui.page.navigation import PAGES
 
 st.set_page_config(page_title="Likeness", page_icon=MARK, layout="wide")
 components.frame()
@@ -11,11 +12,13 @@ server.require_gate()
 resources.decode_apart()
 resources.tidy_daily()
 pages = [
-    st.Page("ui/page/pages/people.py", title="People", icon=":material/group:", default=True),
-    st.Page("ui/page/pages/identify.py", title="Identify", icon=":material/person_search:"),
-    st.Page("ui/page/pages/verify.py", title="Verify", icon=":material/compare:"),
-    st.Page("ui/page/pages/stylize.py", title="Stylize", icon=":material/palette:"),
-    st.Page("ui/page/pages/models.py", title="Models", icon=":material/memory:"),
+    st.Page(
+        f"ui/page/pages/{entry.name}.py",
+        title=entry.title,
+        icon=f":material/{entry.icon}:",
+        default=entry is PAGES[0],
+    )
+    for entry in PAGES
 ]
 page = st.navigation(pages, position="top")
 session.note_page(page.title)

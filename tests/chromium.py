@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -96,7 +97,62 @@ def opened(browser: Any, address: str, **context: Any) -> tuple[Any, str]:
     return page, page.url.rstrip("/")
 
 
+_AT_REST = """() => {
+  const ended = document.querySelector("[data-test-script-state=notRunning]");
+  const loading = document.querySelector("[data-testid=stSkeleton]");
+  return ended && !loading ? document.querySelectorAll("*").length : 0;
+}"""
+"""How many elements there are once the script has ended and each has its own script; 0 before."""
+
+_SAME_FOR, _LOOKED_EVERY = 3, 60  # times, ms
+
+
 def settled(page: Any) -> None:
-    """Wait until the page's script has come to its end."""
+    """Wait until the page's script has come to its end, and what it has described is drawn.
+
+    Streamlit fetches the script of an element when the first of its kind is described: the page's
+    own script may have ended long before.
+    """
     page.wait_for_selector("h1", timeout=MINUTES)
-    page.wait_for_selector("[data-test-script-state=notRunning]", timeout=MINUTES)
+    deadline = time.monotonic() + MINUTES / 1000
+    before, same = 0, 0
+    while same < _SAME_FOR:
+        assert time.monotonic() < deadline, "the page has not come to rest"
+        now = page.evaluate(_AT_REST)
+        same = same + 1 if now and now == before else 0
+        before = now
+        page.wait_for_timeout(_LOOKED_EVERY)
+
+
+_RUNS = """() => {
+  if (window.runsSeen === undefined) {
+    const state = () =>
+      document.querySelector("[data-test-script-state]")?.dataset.testScriptState ?? "";
+    let before = state();
+    window.runsSeen = 0;
+    new MutationObserver(() => {
+      if (state() !== before && state() === "running") window.runsSeen += 1;
+      before = state();
+    }).observe(document, { subtree: true, attributes: true });
+  }
+  return window.runsSeen;
+}"""
+"""How many runs of its script a page has begun since this was asked first."""
+
+_A_RUN_BEGINS = 10  # s after an upload within which the script runs, which may be too short to see
+
+
+def upload(page: Any, *files: dict[str, Any], place: int = 0) -> None:
+    """Hand pictures over, and wait until the page's script has seen them.
+
+    Their names are there at once, before the server has any of them.
+    """
+    runs = page.evaluate(_RUNS)
+    with page.expect_response(lambda answer: "upload_file" in answer.url, timeout=MINUTES):
+        page.locator("input[type=file]").nth(place).set_input_files(list(files))
+    for file in files:
+        page.get_by_text(file["name"]).first.wait_for()
+    deadline = time.monotonic() + _A_RUN_BEGINS
+    while page.evaluate(_RUNS) == runs and time.monotonic() < deadline:
+        page.wait_for_timeout(_LOOKED_EVERY)
+    settled(page)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium import MINUTES, free_port, launched, opened, served, settled
+from chromium import MINUTES, free_port, launched, opened, served, settled, upload
 from PIL import Image
 from proxy import SIGNED_IN, proxied
 
@@ -109,11 +109,7 @@ def test_a_double_click_enrols_once(browser: Any, home: Path, tmp_path: Path) ->
     with served(home, "-c", SLOW_SERVICE, NOTES=str(notes)) as address:
         page, _ = opened(browser, address)
         page.get_by_label("Name").first.fill("Ann")
-        page.locator("input[type=file]").set_input_files(
-            {"name": "a.png", "mimeType": "image/png", "buffer": photograph.getvalue()}
-        )
-        page.get_by_text("a.png").wait_for()
-        settled(page)
+        upload(page, {"name": "a.png", "mimeType": "image/png", "buffer": photograph.getvalue()})
         button = page.get_by_role("button", name="Enrol", exact=True)
         button.dblclick()
         wait_for_line(notes)
@@ -382,8 +378,8 @@ def test_a_browser_gets_in_by_a_proxy_that_signs_people_in_and_not_without(
             settled(page)
             page.get_by_role("link", name="Verify").click()
             page.get_by_role("heading", name="Verify", level=1).wait_for()
-            page.locator("input[type=file]").first.set_input_files(
-                {"name": "a.png", "mimeType": "image/png", "buffer": photograph.getvalue()}
+            upload(
+                page, {"name": "a.png", "mimeType": "image/png", "buffer": photograph.getvalue()}
             )
             page.locator("figure img").first.wait_for()  # it came through, and is shown
             settled(page)

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from chromium import MINUTES, launched, served, settled
+from chromium import MINUTES, launched, served, settled, upload
 from PIL import Image
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(900)]
@@ -122,14 +122,6 @@ def picture(name: str = "a.png", size: tuple[int, int] = (64, 64), seed: int = 0
     file = io.BytesIO()
     Image.effect_noise(size, 20 + seed).convert("RGB").save(file, "PNG")
     return {"name": name, "mimeType": "image/png", "buffer": file.getvalue()}
-
-
-def upload(page: Any, *files: dict[str, Any], place: int = 0) -> None:
-    """Hand pictures over, and wait until the page has what it needs of them."""
-    page.locator("input[type=file]").nth(place).set_input_files(list(files))
-    for file in files:
-        page.get_by_text(file["name"]).first.wait_for()
-    settled(page)
 
 
 def turn_to(page: Any, title: str) -> None:

@@ -6,13 +6,14 @@ import json
 import re
 import threading
 from collections.abc import MutableMapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from streamlit import file_util
 
-from ui.page.frontend import ELEMENTS, Frontend, preloads
+from ui.page.frontend import ELEMENTS, Frontend, first_paint, preloads
 
 STATIC = Path(file_util.get_static_dir())
 PAGE = b"<!DOCTYPE html><html><head><title>x</title></head><body>y</body></html>"
@@ -105,6 +106,37 @@ def test_a_page_of_html_names_the_scripts_that_it_will_need(tmp_path: Path) -> N
         content = ask(Page(*pieces), "/base/")[1]
         assert content.count(b"modulepreload") == len(named)
         assert re.sub(rb"<link [^>]*>", b"", content) == b"".join(pieces)
+
+
+THEME = {"theme.light.backgroundColor": "#fedcba", "theme.dark.textColor": "#abcdef"}
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [("", "People"), ("identify", "Identify"), ("models/", "Models"), ("<script>", "People")],
+)
+@pytest.mark.parametrize("at", [30, 1200, 10**6])
+def test_before_any_script_runs_the_page_shows_its_sign_and_its_title(
+    path: str, title: str, at: int
+) -> None:
+    index = (STATIC / "index.html").read_bytes()
+    sent: list[Any] = []
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": f"/base/{path}", "headers": []}
+    page = Frontend(
+        Page(index[:at], index[at:]), "/base", STATIC, shown_first=partial(first_paint, THEME)
+    )
+    asyncio.run(page(scope, None, send))  # type: ignore[arg-type]
+    content = b"".join(one.get("body", b"") for one in sent).decode()
+    assert int(dict(sent[0]["headers"])[b"content-length"]) == len(content.encode())
+    assert len(sent) == 2
+    shown = content.split('<div id="root">')[1].split("</div>")[0]
+    assert f"<p>{title}</p>" in shown
+    assert all(part in shown for part in ("<svg", "#fedcba", "#abcdef"))
+    assert not re.search(r"[A-Z]{4}_[A-Z]+|WORDMARK|TITLE|<script|<h1", shown)
 
 
 def test_other_answers_are_left_alone() -> None:

@@ -4,16 +4,20 @@ A first visit fetches a hundred small files. Each of them costs several changes 
 is read from the disk, and those of a page's elements are asked for only when the page has been
 described: by then the server is busy. So the files stay in memory once they were read, and the page
 of HTML names those that every page of ours needs, which a browser then fetches with the others.
+
+Until they are there, a browser has nothing to show but what the page of HTML itself says: the sign
+and the title of the page that is asked for, at the places where they will stay.
 """
 
 import asyncio
 import json
 import mimetypes
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from .gate import Application, Message, Receive, Scope, Send
+from .navigation import title_of
 
 ELEMENTS = (
     "Html",
@@ -27,6 +31,8 @@ ELEMENTS = (
 """The elements that pages are made of, by the names of their scripts."""
 
 _STATIC = "/static/"
+_EMPTY = b'<div id="root"></div>'
+"""Where the page will be; whatever is there before is replaced by it."""
 _LASTING = b"public, immutable, max-age=31536000"  # a file's name has a digest of its content
 
 
@@ -38,6 +44,7 @@ class Frontend:
         base: The path below which it lies.
         folder: Where Streamlit keeps what runs in the browser.
         ready: Waits until what every session needs is loaded; none begins before.
+        shown_first: The HTML that is shown until the page itself is there, by its path.
     """
 
     def __init__(
@@ -46,10 +53,12 @@ class Frontend:
         base: str,
         folder: Path,
         ready: Callable[[], object] = lambda: None,
+        shown_first: Callable[[str], str] = lambda path: "",
     ) -> None:
         self._application = application
         self._base = base
         self._ready = ready
+        self._shown_first = shown_first
         self._files = {
             path.relative_to(folder).as_posix(): path
             for path in (folder / _STATIC.strip("/")).rglob("*")
@@ -70,7 +79,7 @@ class Frontend:
                 await self._hand_out(name, scope["method"] == "HEAD", send)
             else:
                 asks = scope["method"] == "GET"
-                sending = self._with_early(send) if asks else send
+                sending = self._with_more(name, send) if asks else send
                 await self._application(_unpacked(scope), receive, sending)
         else:
             await self._application(scope, receive, send)
@@ -93,32 +102,37 @@ class Frontend:
         await send(start)
         await send({"type": "http.response.body", "body": b"" if head else content})
 
-    def _with_early(self, send: Send) -> Send:
-        """What sends an answer, and in a page of HTML the names of scripts that it will need."""
-        early = b""
+    def _with_more(self, path: str, send: Send) -> Send:
+        """What sends an answer; a page of HTML with what it lacks, and so once it is whole."""
+        held: Message = {}
+        content = b""
 
         async def sending(message: Message) -> None:
-            nonlocal early
+            nonlocal held, content
             if message["type"] == "http.response.start":
-                headers = [(key.lower(), value) for key, value in message.get("headers", [])]
-                told = dict(headers)
-                length = told.get(b"content-length", b"")
-                is_page = told.get(b"content-type", b"").startswith(b"text/html")
-                is_plain = b"content-encoding" not in told
-                if message["status"] == 200 and is_page and is_plain and length.isdigit():
-                    early = self._early
-                    longer = str(int(length) + len(early)).encode("ascii")
-                    others = [one for one in headers if one[0] != b"content-length"]
-                    message = {**message, "headers": [*others, (b"content-length", longer)]}
-            elif message["type"] == "http.response.body" and early:
-                body: bytes = message.get("body", b"")
-                begin, end, rest = body.partition(b"</head>")
-                if end or not message.get("more_body", False):
-                    message = {**message, "body": begin + early + end + rest}
-                    early = b""
+                headers = {key.lower(): value for key, value in message.get("headers", [])}
+                is_page = headers.get(b"content-type", b"").startswith(b"text/html")
+                if message["status"] == 200 and is_page and b"content-encoding" not in headers:
+                    held = message
+                    return
+            elif message["type"] == "http.response.body" and held:
+                content += message.get("body", b"")
+                if message.get("more_body", False):
+                    return
+                whole = self._completed(path, content)
+                length = (b"content-length", str(len(whole)).encode("ascii"))
+                others = [one for one in held["headers"] if one[0].lower() != length[0]]
+                await send({**held, "headers": [*others, length]})
+                message, held = {"type": "http.response.body", "body": whole}, {}
             await send(message)
 
         return sending
+
+    def _completed(self, path: str, page: bytes) -> bytes:
+        """A page of HTML that names scripts early, and has something to show before they run."""
+        begin, end, rest = page.partition(b"</head>")
+        named = begin + self._early + end + rest
+        return named.replace(_EMPTY, _EMPTY[:-6] + self._shown_first(path).encode() + _EMPTY[-6:])
 
 
 def _unpacked(scope: Scope) -> Scope:
@@ -127,6 +141,28 @@ def _unpacked(scope: Scope) -> Scope:
         return scope
     headers = [one for one in scope["headers"] if one[0] != b"accept-encoding"]
     return {**scope, "headers": headers}
+
+
+def first_paint(theme: Mapping[str, object], path: str) -> str:
+    """The HTML that a browser shows while it fetches the page's scripts.
+
+    Args:
+        theme: Streamlit's options of the page's looks, by their names.
+        path: The page, below the application's own path.
+    """
+    static = Path(__file__).parent / "static"
+    shown = (static / "first_paint.html").read_text(encoding="utf-8")
+    parts = {
+        "LIGHT_GROUND": theme.get("theme.light.backgroundColor", "#fff"),
+        "LIGHT_LETTERS": theme.get("theme.light.textColor", "#000"),
+        "DARK_GROUND": theme.get("theme.dark.backgroundColor", "#000"),
+        "DARK_LETTERS": theme.get("theme.dark.textColor", "#fff"),
+        "WORDMARK": (static / "wordmark.svg").read_text(encoding="utf-8"),
+        "TITLE": title_of(path),
+    }
+    for name, value in parts.items():
+        shown = shown.replace(name, str(value))
+    return shown
 
 
 def preloads(folder: Path, elements: Iterable[str]) -> str:

@@ -9,7 +9,8 @@ import atexit
 import gc
 import importlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 _LIBRARIES = (
     "data.images",
@@ -24,6 +25,19 @@ _LIBRARIES = (
     "ui.portraits",
 )
 """What brings torch, by the names of those of ours that do."""
+
+
+_PAGE = (
+    "recognition.service",
+    "streamlit.material_icon_names",
+    "ui.page.resources",
+    "ui.page.components",
+    "ui.page.corrections",
+    "ui.page.enrolment_report",
+    "ui.page.face_dialog",
+    "ui.page.person_dialog",
+)
+"""What the first page needs before it shows anything, none of which brings torch."""
 
 
 class Loading:
@@ -80,6 +94,11 @@ _beginning = threading.Lock()
 _libraries: Loading | None = None
 
 
+def first_page() -> None:
+    """Import what the first page needs."""
+    _import(_PAGE)
+
+
 def libraries(then: Callable[[], object] = lambda: None, after: float = 0.0) -> Loading:
     """The libraries that take seconds, whose import begins with the first call.
 
@@ -90,13 +109,13 @@ def libraries(then: Callable[[], object] = lambda: None, after: float = 0.0) -> 
     global _libraries
     with _beginning:
         if _libraries is None:
-            imported = _libraries = Loading(_import, after)
+            imported = _libraries = Loading(partial(_import, _LIBRARIES), after)
             Loading(lambda: (imported.wait(), then()), after)
         return _libraries
 
 
-def _import() -> None:
-    for name in _LIBRARIES:
+def _import(names: Iterable[str]) -> None:
+    for name in names:
         importlib.import_module(name)
 
 

@@ -29,10 +29,10 @@ from ui.settings import Settings
 from ..audience import BEHIND
 from ..cli import output
 from .connections import HttpConnection, SocketConnection, Waiting
-from .frontend import Frontend
+from .frontend import Frontend, first_paint
 from .gate import Access, Gate, policy
 from .limits import Limits
-from .preloading import Loading
+from .preloading import Loading, first_page
 
 if TYPE_CHECKING:
     from streamlit.starlette import App
@@ -260,8 +260,10 @@ def _application(script: Path, access: Access, port: int, waiting: Waiting) -> G
     importlib.import_module("uvicorn")
     # Only now, for two threads that import the same would break each other; every page needs it,
     # and while it is imported the browser fetches what it needs.
-    first = Loading(partial(importlib.import_module, "recognition.service"))
-    frontend = Frontend(application, access.base, folder, first.result)
+    first = Loading(first_page)
+    frontend = Frontend(
+        application, access.base, folder, first.result, partial(first_paint, _theme(script))
+    )
     limited = Limits(frontend, access.base, lambda: _held(application), waiting.let_in)
     global _guarded
     _guarded = True

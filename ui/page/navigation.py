@@ -1,0 +1,30 @@
+"""The pages of the menu, in their order: for the router, and for what is shown before it runs."""
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """A page of the menu.
+
+    `name` is its script in `ui/page/pages` and its address, `title` its heading and its place in
+    the menu, `icon` a Material symbol. The first one is the page that opens.
+    """
+
+    name: str
+    title: str
+    icon: str
+
+
+PAGES = (
+    Entry("people", "People", "group"),
+    Entry("identify", "Identify", "person_search"),
+    Entry("verify", "Verify", "compare"),
+    Entry("stylize", "Stylize", "palette"),
+    Entry("models", "Models", "memory"),
+)
+
+
+def title_of(path: str) -> str:
+    """The title of the page at a path below the application's own; of the first one otherwise."""
+    titles = {entry.name: entry.title for entry in PAGES}
+    return titles.get(path.strip("/"), PAGES[0].title)
