@@ -1,7 +1,7 @@
 """Trained weights into networks: load them, fetch them, say where they run."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,7 +13,16 @@ from data.tensors import read_tensors, write_tensors
 
 from .binary_weights import METADATA_KEY as BITS
 from .binary_weights import unpack_filters
-from .compression.file import METADATA_KEY, Compression, compress, expand
+from .compression.file import (
+    METADATA_KEY,
+    Compression,
+    Method,
+    expand,
+    represent,
+    write_forms,
+)
+from .compression.forms import Form
+from .compression.tuning import Lessons, tune
 from .dlib_file import ARCHITECTURE, INSTALL, SUFFIX, read_file
 from .downloads import Report, fetch, read_published
 from .fitting import fit_tensors
@@ -25,6 +34,7 @@ from .registry import build, spec_of
 from .spec import Alignment, BackboneSpec
 
 __all__ = [
+    "CompressedFile",
     "LoadedBackbone",
     "WeightsFile",
     "cached_weights",
@@ -213,20 +223,48 @@ _MEASURED = ("threshold", "threshold_provenance", "impostor_tail", LIMITS)
 """What a file says that was measured with the very numbers that it holds."""
 
 
-def compress_weights(file: WeightsFile, place: Path, compression: Compression) -> WeightsFile:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompressedFile:
+    """Weights that have been written smaller.
+
+    Attributes:
+        file: The new file.
+        untrained: Median cosine of what it would have answered without training to what the
+            original answers; None where nothing was trained.
+        trained: The same of what it answers.
+    """
+
+    file: WeightsFile
+    untrained: float | None = None
+    trained: float | None = None
+
+
+def compress_weights(
+    file: WeightsFile,
+    place: Path,
+    compression: Compression,
+    lessons: Lessons | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> CompressedFile:
     """Write weights once more, smaller; `load_backbone` reads them as it reads any.
 
     Args:
         file: The weights; not compressed ones.
         place: The new file.
         compression: How.
+        lessons: What its numbers are trained by, with the original as teacher; None: they are not.
+            Where it prunes and quantizes, both stages are trained, each as long.
+        progress: Told how many steps of how many are done.
 
     Returns:
         The new file. It says of which it was made (`compressed_from`). A threshold, a tail of
         similarities and a pair unit's limits are left out: they were measured with other numbers.
 
     Raises:
-        ArgumentError: It would take the place of the old one, or cannot be written.
+        ArgumentError: It would take the place of the old one, cannot be written, or no tensor
+            becomes smaller.
+        TrainingError: Training came to numbers that are not finite.
         WeightsError: The weights are compressed already, damaged, or not finite.
     """
     if place.resolve() == file.path.resolve():
@@ -235,21 +273,70 @@ def compress_weights(file: WeightsFile, place: Path, compression: Compression) -
         raise WeightsError(
             f"{printable(file.path)} is compressed already: name what it was made of"
         )
-    parts, text = compress(_tensors_of(file.path), compression)
+    tensors: Mapping[str, Tensor] = _tensors_of(file.path)
+    forms = represent(tensors, _first_stage(compression) if lessons else compression)
+    untrained = trained = None
+    if lessons is not None:
+        tensors, forms, untrained, trained = _trained(
+            file, tensors, forms, compression, lessons, progress
+        )
+    parts, text = write_forms(tensors, forms, compression)
     left_out = (*_MEASURED, BITS)
     metadata = {key: said for key, said in file.metadata.items() if key not in left_out}
     metadata |= {
         METADATA_KEY: text,
         "compressed_from": file.sha256,
         "compressed_by": ", ".join(sorted(compression.methods)),
+        "compression_settings": compression.settings(),
     }
+    if lessons is not None:
+        metadata["compression_training"] = lessons.summary()
     try:
         write_tensors(place, parts, metadata)
     except OSError as error:
         raise ArgumentError(
             f"cannot write {printable(place)}: {error.strerror or error}"
         ) from error
-    return weights_file(place, file.architecture)
+    return CompressedFile(
+        file=weights_file(place, file.architecture), untrained=untrained, trained=trained
+    )
+
+
+def _first_stage(compression: Compression) -> Compression:
+    """What is trained first: pruned weights, before they share values."""
+    if compression.methods >= {Method.PRUNE, Method.QUANTIZE}:
+        return replace(compression, methods=frozenset({Method.PRUNE}))
+    return compression
+
+
+def _trained(
+    file: WeightsFile,
+    tensors: Mapping[str, Tensor],
+    forms: Mapping[str, Form],
+    compression: Compression,
+    lessons: Lessons,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[dict[str, Tensor], dict[str, Form], float, float]:
+    """Tensors and forms after training, and how near both ends of it come to the original."""
+    loaded = load_backbone(file.architecture, weights=file.path)
+    spec = loaded.backbone.spec
+    fresh = _blank(spec, file.path)
+    trained = frozenset(n for n, part in fresh.named_parameters() if part.requires_grad)
+    stages = 1 if _first_stage(compression) == compression else 2
+
+    def told(stage: int) -> Callable[[int, int], None] | None:
+        if progress is None:
+            return None
+        return lambda done, total: progress(stage * total + done, stages * total)
+
+    tuned = tune(loaded.backbone, tensors, forms, lessons, trained=trained, progress=told(0))
+    untrained = tuned.before
+    if stages == 2:
+        pruned = tuned.tensors | {name: form.tensor() for name, form in tuned.forms.items()}
+        # Of what training left, the zeros are the smallest again: the same places share values.
+        forms = represent(pruned, compression)
+        tuned = tune(loaded.backbone, pruned, forms, lessons, trained=trained, progress=told(1))
+    return tuned.tensors, tuned.forms, untrained, tuned.after
 
 
 def relative_change(one: WeightsFile, other: WeightsFile) -> float:

@@ -4,8 +4,10 @@ A tensor that is worth it (weights of at least two axes and `SMALLEST` numbers) 
 whose names follow its own: `name/codes`, the index of each number's shared value; `name/values`,
 these; `name/scale`, what the numbers of each output are multiplied by; where it is sparse,
 `name/gaps`, how many zeros stand before each number that is none. Codes and gaps are streams of
-bits (`huffman`), with the lengths of the codes and the blocks' beginnings beside them. What each
-tensor is, its shape above all, stands in the header's field `compression`, as JSON.
+bits (`huffman`), with the lengths of the codes and the blocks' beginnings beside them. Other forms
+(`forms`) have other parts: `name/left` and `name/right`; `name/codebook`, `name/codes` and
+`name/scale`; `name/buckets`. What each tensor is, its shape above all, stands in the header's field
+`compression`, as JSON.
 """
 
 import json
@@ -22,7 +24,11 @@ from torch import Tensor
 
 from data.errors import ArgumentError, WeightsError
 
-from .huffman import Stream, code_lengths, decode, encode, fixed_lengths
+from .forms import Form, HashedForm, LowRankForm, ProductForm, ValueForm
+from .hashing import hashed_form, hashed_places
+from .huffman import LONGEST, Stream, code_lengths, decode, encode, fixed_lengths
+from .low_rank import low_rank_form
+from .product import default_length, product_form
 from .shared_values import share
 
 METADATA_KEY = "compression"
@@ -34,14 +40,27 @@ SMALLEST = 1024
 MOST_BITS = 8
 _LONGEST_GAP = 255  # stands for so many zeros and no number behind them
 _VERSION = 1
+_VERSION_WITH_FORMS = 2
+"""Of a file with other forms than values, which older readers do not know."""
+MOST_CENTROIDS = 1 << LONGEST
+_MOST_NUMBERS = 1 << 28
+"""In all tensors that a header describes: a few bytes could stand for any size."""
 
 
 class Method(StrEnum):
-    """One of the ways by which a file becomes smaller; each may be taken with the others."""
+    """One of the ways by which a file becomes smaller; `Compression` says which go together."""
 
     PRUNE = "prune"
     QUANTIZE = "quantize"
     HUFFMAN = "huffman"
+    SVD = "svd"
+    PQ = "pq"
+    HASH = "hash"
+
+
+_VALUES = frozenset({Method.PRUNE, Method.QUANTIZE})
+_CODED = _VALUES | {Method.PQ}
+"""What writes codes, which may be Huffman's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,31 +69,85 @@ class Compression:
 
     Attributes:
         methods: What is done. `prune` leaves out the smallest weights of each tensor, `quantize`
-            lets weights share 2**bits values a tensor, `huffman` writes indices and gaps by their
-            frequency.
+            lets weights share 2**bits values a tensor; both may be taken together. `svd` makes each
+            tensor a product of two narrow matrices, `pq` replaces runs of weights by vectors of a
+            codebook, `hash` lets weights share numbers by a hash of their places; each is taken
+            alone. `huffman` writes indices and gaps by their frequency.
         bits: Of an index into the shared values, 1 … 8.
         sparsity: The part of each tensor that is pruned, 0 … 1 exclusive.
+        energy: The part of a tensor's sum of squares that `svd` keeps at least, above 0 … 1.
+        rank: Of the products of `svd`, in the place of `energy`; None: energy says it.
+        centroids: Vectors in a codebook of `pq`, 1 … 4096.
+        length: Weights that a vector of `pq` stands for; None: a filter's plane, or 4.
+        ratio: Numbers of `hash` for each weight, above 0 … 1.
+        seed: Of the hash, and of the vectors that `pq` begins with, 0 … 2**31 - 1.
 
     Raises:
-        ArgumentError: A number is out of its range, or there is nothing to do.
+        ArgumentError: A number is out of its range, there is nothing to do, or the methods do not
+            go together.
     """
 
     methods: frozenset[Method]
     bits: int = 6
     sparsity: float = 0.5
+    energy: float = 0.9
+    rank: int | None = None
+    centroids: int = 256
+    length: int | None = None
+    ratio: float = 0.25
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.methods & {Method.PRUNE, Method.QUANTIZE}:
-            raise ArgumentError("nothing to compress by: name prune or quantize among the methods")
+        ways = sorted(self.methods - {Method.HUFFMAN})
+        if not ways:
+            raise ArgumentError(
+                f"nothing to compress by: name {', '.join(_but_huffman())} among the methods"
+            )
+        if len(ways) > 1 and not self.methods <= _VALUES | {Method.HUFFMAN}:
+            raise ArgumentError(
+                f"{' and '.join(ways)} do not go together: prune and quantize do, the others stand "
+                "alone"
+            )
+        if Method.HUFFMAN in self.methods and not self.methods & _CODED:
+            raise ArgumentError(f"{ways[0]} writes no codes that huffman could shorten: leave it")
         if not 1 <= self.bits <= MOST_BITS:
             raise ArgumentError(f"bits is {self.bits}; expected 1 to {MOST_BITS}")
         if not 0 < self.sparsity < 1:
             raise ArgumentError(f"sparsity is {self.sparsity}; expected above 0 and below 1")
+        for name, part in (("energy", self.energy), ("ratio", self.ratio)):
+            if not 0 < part <= 1:
+                raise ArgumentError(f"{name} is {part}; expected above 0 and at most 1")
+        counts = {"rank": (self.rank, 2**31), "length": (self.length, 4096)}
+        counts["centroids"] = (self.centroids, MOST_CENTROIDS)
+        for name, (count, most) in counts.items():
+            if count is not None and not 1 <= count <= most:
+                raise ArgumentError(f"{name} is {count}; expected 1 to {most}")
+        if not 0 <= self.seed < 2**31:
+            raise ArgumentError(f"seed is {self.seed}; expected 0 to {2**31 - 1}")
+
+    def settings(self) -> str:
+        """The numbers that its methods go by, for a file's header."""
+        by_rank = "energy" if self.rank is None else "rank"
+        told = {
+            Method.PRUNE: ("sparsity",),
+            Method.QUANTIZE: ("bits",),
+            Method.SVD: (by_rank,),
+            Method.PQ: ("centroids", *([] if self.length is None else ["length"]), "seed"),
+            Method.HASH: ("ratio", "seed"),
+        }
+        names = [
+            name for method in Method if method in self.methods for name in told.get(method, ())
+        ]
+        return ", ".join(f"{name} {getattr(self, name)}" for name in names)
+
+
+def _but_huffman() -> list[str]:
+    return [method for method in Method if method is not Method.HUFFMAN]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kept:
-    """How one tensor is kept."""
+    """How one tensor is kept by values at places."""
 
     shape: tuple[int, ...]
     numbers: int  # those that are written
@@ -100,18 +173,117 @@ def compress(
         The parts by name, and the text of the header's field.
 
     Raises:
+        ArgumentError: No tensor becomes smaller that way.
         WeightsError: A tensor holds a number that is not finite.
     """
-    parts: dict[str, Tensor] = {}
-    kept: dict[str, _Kept] = {}
+    return write_forms(tensors, represent(tensors, compression), compression)
+
+
+def represent(tensors: Mapping[str, Tensor], compression: Compression) -> dict[str, Form]:
+    """The forms that tensors take.
+
+    Args:
+        tensors: By name, on the CPU.
+        compression: How.
+
+    Returns:
+        By name; tensors that stay as they are, because they are small or would not become smaller,
+        have none.
+
+    Raises:
+        ArgumentError: No tensor becomes smaller that way.
+        WeightsError: A tensor holds a number that is not finite.
+    """
+    forms: dict[str, Form] = {}
+    worthwhile = 0
     for name, tensor in tensors.items():
         if is_compressible(tensor):
-            kept[name] = _write(name, tensor, compression, parts)
-        else:
-            parts[name] = tensor
-    described = {name: asdict(one) for name, one in kept.items()}
-    text = json.dumps({"version": _VERSION, "tensors": described}, separators=(",", ":"))
-    return parts, text
+            worthwhile += 1
+            if not bool(torch.isfinite(tensor).all()):
+                raise WeightsError(f"{name} holds numbers that are not finite; nothing was written")
+            if (form := _form(tensor.float(), compression)) is not None:
+                forms[name] = form
+    if worthwhile and not forms:
+        raise ArgumentError(
+            f"{', '.join(sorted(compression.methods))} makes no tensor smaller with these numbers: "
+            "ask for less, such as a lower energy, rank, ratio or number of centroids"
+        )
+    return forms
+
+
+def _form(tensor: Tensor, compression: Compression) -> Form | None:
+    """What one tensor becomes; None: it would not become smaller."""
+    methods, size = compression.methods, tensor.numel()
+    rows, columns = len(tensor), size // len(tensor)
+    if Method.SVD in methods:
+        energy = compression.energy if compression.rank is None else None
+        most = (size - 1) // (rows + columns)
+        if compression.rank is not None and compression.rank > most:
+            return None
+        found = low_rank_form(tensor, energy=energy, rank=compression.rank)
+        return found if found.left.shape[1] <= most else None
+    if Method.PQ in methods:
+        length = compression.length or default_length(tuple(tensor.shape))
+        runs = rows * -(-columns // length)
+        bits = max(1, (min(compression.centroids, runs) - 1).bit_length())
+        if 4 * (min(compression.centroids, runs) * length + rows) + runs * bits / 8 >= 4 * size:
+            return None
+        return product_form(
+            tensor, centroids=compression.centroids, length=length, seed=compression.seed
+        )
+    if Method.HASH in methods:
+        buckets = max(1, round(size * compression.ratio))
+        if buckets >= size:
+            return None
+        return hashed_form(tensor, buckets=buckets, seed=compression.seed)
+    return _value_form(tensor, compression)
+
+
+def _value_form(tensor: Tensor, compression: Compression) -> ValueForm:
+    numbers = tensor.numpy().astype(np.float64)
+    rows = numbers.reshape(len(numbers), -1)
+    scale = np.sqrt((rows**2).mean(1, keepdims=True)).astype(np.float32).astype(np.float64)
+    scale[scale == 0] = 1.0
+    flat = (rows / scale).reshape(-1)
+    present = np.arange(len(flat))
+    places: Tensor | None = None
+    if Method.PRUNE in compression.methods:
+        left_out = min(round(len(flat) * compression.sparsity), len(flat) - 1)  # one stays
+        present = np.sort(np.argsort(np.abs(flat), kind="stable")[left_out:])
+        places = torch.from_numpy(present)
+    shape = tuple(tensor.shape)
+    if Method.QUANTIZE not in compression.methods:
+        raw = numbers.reshape(-1)[present].astype(np.float32)
+        return ValueForm(shape=shape, values=torch.from_numpy(raw), places=places)
+    values, codes = share(flat[present], 2**compression.bits)
+    return ValueForm(
+        shape=shape,
+        values=torch.from_numpy(values.astype(np.float32)),
+        places=places,
+        codes=torch.from_numpy(codes),
+        scale=torch.from_numpy(scale[:, 0].astype(np.float32)),
+    )
+
+
+def write_forms(
+    tensors: Mapping[str, Tensor], forms: Mapping[str, Form], compression: Compression
+) -> tuple[dict[str, Tensor], str]:
+    """Make the parts of a file that keeps some tensors in other forms.
+
+    Args:
+        tensors: By name, on the CPU; those without a form are written as they are.
+        forms: By name.
+        compression: Whether codes are Huffman's.
+
+    Returns:
+        The parts by name, and the text of the header's field.
+    """
+    coded = Method.HUFFMAN in compression.methods
+    parts = {name: tensor for name, tensor in tensors.items() if name not in forms}
+    described = {name: _write(name, form, parts, coded=coded) for name, form in forms.items()}
+    other = any("form" in one for one in described.values())
+    said = {"version": _VERSION_WITH_FORMS if other else _VERSION, "tensors": described}
+    return parts, json.dumps(said, separators=(",", ":"))
 
 
 def expand(
@@ -131,8 +303,8 @@ def expand(
         return dict(parts)
     left = dict(parts)
     try:
-        kept = _understood(text)
-        tensors = {name: _read(name, one, left) for name, one in kept.items()}
+        said = _understood(text)
+        tensors = {name: _read(name, one, left).tensor() for name, one in said.items()}
     except WeightsError as error:
         raise WeightsError(f"{origin}: {error}") from error
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -140,41 +312,89 @@ def expand(
     return left | tensors
 
 
-def _write(name: str, tensor: Tensor, compression: Compression, parts: dict[str, Tensor]) -> _Kept:
-    """Put one tensor's parts among the others."""
-    numbers = tensor.detach().cpu().float().numpy().astype(np.float64)
-    if not np.isfinite(numbers).all():
-        raise WeightsError(f"{name} holds numbers that are not finite; nothing was written")
-    coded = Method.HUFFMAN in compression.methods
-    shared = Method.QUANTIZE in compression.methods
-    rows = numbers.reshape(len(numbers), -1)
-    scale = np.sqrt((rows**2).mean(1, keepdims=True)).astype(np.float32).astype(np.float64)
-    scale[scale == 0] = 1.0
-    flat = (rows / scale).reshape(-1)
+def _write(name: str, form: Form, parts: dict[str, Tensor], *, coded: bool) -> dict[str, Any]:
+    """Put one tensor's parts among the others, and describe them."""
+    shape = list(form.shape)
+    if isinstance(form, LowRankForm):
+        parts[f"{name}/left"], parts[f"{name}/right"] = form.numbers
+        return {"form": "low_rank", "shape": shape}
+    if isinstance(form, HashedForm):
+        parts[f"{name}/buckets"] = form.buckets
+        numbers = len(form.buckets)
+        return {"form": "hashed", "shape": shape, "numbers": numbers, "seed": form.seed}
+    if isinstance(form, ProductForm):
+        parts[f"{name}/codebook"], parts[f"{name}/scale"] = form.codebook, form.scale
+        _put(parts, f"{name}/codes", form.codes.numpy(), len(form.codebook), coded=coded)
+        return {"form": "product", "shape": shape, "numbers": len(form.codes)}
+    assert isinstance(form, ValueForm)
     gaps: int | None = None
-    if Method.PRUNE in compression.methods:
-        left_out = min(round(len(flat) * compression.sparsity), len(flat) - 1)  # one stays
-        present = np.sort(np.argsort(np.abs(flat), kind="stable")[left_out:])
+    size = math.prod(form.shape)
+    if form.places is not None:
+        present = form.places.numpy()
         between = np.diff(present, prepend=-1) - 1
         # Zeros at the end are written as well: by what is written a reader bounds what it makes.
-        behind = np.full((len(flat) - 1 - present[-1]) // _LONGEST_GAP, _LONGEST_GAP, np.int64)
+        behind = np.full((size - 1 - present[-1]) // _LONGEST_GAP, _LONGEST_GAP, np.int64)
         symbols = np.concatenate([_gaps(between), behind])
         gaps = len(symbols)
         _put(parts, f"{name}/gaps", symbols, _LONGEST_GAP + 1, coded=coded)
-        flat = flat[present]
-    if shared:
-        values, codes = share(flat, 2**compression.bits)
-        parts[f"{name}/values"] = torch.from_numpy(values.astype(np.float32))
-        parts[f"{name}/scale"] = torch.from_numpy(scale[:, 0].astype(np.float32))
-        _put(parts, f"{name}/codes", codes, len(values), coded=coded)
-    else:
-        raw = numbers.reshape(-1)[present]
-        parts[f"{name}/values"] = torch.from_numpy(raw.astype(np.float32))
-    return _Kept(shape=tuple(tensor.shape), numbers=len(flat), gaps=gaps, shared=shared)
+    parts[f"{name}/values"] = form.values
+    numbers = len(form.values)
+    if form.codes is not None and form.scale is not None:
+        numbers = len(form.codes)
+        parts[f"{name}/scale"] = form.scale
+        _put(parts, f"{name}/codes", form.codes.numpy(), len(form.values), coded=coded)
+    kept = _Kept(shape=form.shape, numbers=numbers, gaps=gaps, shared=form.codes is not None)
+    return asdict(kept)
 
 
-def _read(name: str, kept: _Kept, left: dict[str, Tensor]) -> Tensor:
-    """One tensor out of its parts, which are taken away."""
+def _read(name: str, said: Mapping[str, Any], left: dict[str, Tensor]) -> Form:
+    """One tensor's form out of its parts, which are taken away."""
+    match said.get("form"):
+        case None:
+            return _read_values(name, _kept(said), left)
+        case "low_rank":
+            return _read_low_rank(name, _shape(said), left)
+        case "product":
+            return _read_product(name, _shape(said), said["numbers"], left)
+        case "hashed":
+            return _read_hashed(name, _shape(said), said, left)
+    raise WeightsError("it is compressed in a way that this version does not know: upgrade")
+
+
+def _read_low_rank(name: str, shape: tuple[int, ...], left: dict[str, Tensor]) -> LowRankForm:
+    one, other = left.pop(f"{name}/left").float(), left.pop(f"{name}/right").float()
+    rank = one.shape[1]
+    if tuple(one.shape) != (shape[0], rank) or tuple(other.shape) != (rank, math.prod(shape[1:])):
+        raise WeightsError("a compressed tensor is not of its size")
+    return LowRankForm(shape=shape, left=one, right=other)
+
+
+def _read_product(
+    name: str, shape: tuple[int, ...], numbers: int, left: dict[str, Tensor]
+) -> ProductForm:
+    codebook, scale = left.pop(f"{name}/codebook").float(), left.pop(f"{name}/scale").float()
+    runs = -(-math.prod(shape[1:]) // codebook.shape[1])
+    if codebook.ndim != 2 or tuple(scale.shape) != shape[:1] or numbers != shape[0] * runs:
+        raise WeightsError("a compressed tensor is not of its size")
+    codes = torch.from_numpy(_take(left, f"{name}/codes", numbers))
+    if len(codes) and int(codes.max()) >= len(codebook):
+        raise WeightsError("a compressed tensor's codes are damaged")
+    return ProductForm(shape=shape, codebook=codebook, codes=codes, scale=scale)
+
+
+def _read_hashed(
+    name: str, shape: tuple[int, ...], said: Mapping[str, Any], left: dict[str, Tensor]
+) -> HashedForm:
+    buckets, seed = left.pop(f"{name}/buckets").float(), said["seed"]
+    if type(seed) is not int or not 0 <= seed < 2**31:
+        raise WeightsError("a compressed tensor's hash is damaged")
+    if not 0 < said["numbers"] < math.prod(shape) or tuple(buckets.shape) != (said["numbers"],):
+        raise WeightsError("a compressed tensor is not of its size")
+    places, signs = hashed_places(math.prod(shape), len(buckets), seed)
+    return HashedForm(shape=shape, buckets=buckets, seed=seed, places=places, signs=signs)
+
+
+def _read_values(name: str, kept: _Kept, left: dict[str, Tensor]) -> ValueForm:
     size = math.prod(kept.shape)
     places: NDArray[np.int64] | None = None
     if kept.gaps is not None:
@@ -185,23 +405,22 @@ def _read(name: str, kept: _Kept, left: dict[str, Tensor]) -> Tensor:
             raise WeightsError("a compressed tensor's gaps are damaged")
     elif kept.numbers != size:
         raise WeightsError("a compressed tensor is not of its size")
-    values = left.pop(f"{name}/values").numpy().astype(np.float32)
+    values = left.pop(f"{name}/values").float()
+    codes, scale = None, None
     if kept.shared:
-        written = values[_take(left, f"{name}/codes", kept.numbers)]
-    elif len(values) == kept.numbers:
-        written = values
-    else:
-        raise WeightsError("a compressed tensor is not of its size")
-    flat = written
-    if places is not None:
-        flat = np.zeros(size, np.float32)
-        flat[places] = written
-    if kept.shared:
-        scale = left.pop(f"{name}/scale").numpy().astype(np.float32)
-        if scale.shape != kept.shape[:1]:
+        codes = torch.from_numpy(_take(left, f"{name}/codes", kept.numbers))
+        scale = left.pop(f"{name}/scale").float()
+        if tuple(scale.shape) != kept.shape[:1]:
             raise WeightsError("a compressed tensor is not of its size")
-        flat = (flat.reshape(kept.shape[0], -1) * scale[:, None]).reshape(-1)
-    return torch.from_numpy(flat.reshape(kept.shape).copy())
+    elif len(values) != kept.numbers:
+        raise WeightsError("a compressed tensor is not of its size")
+    return ValueForm(
+        shape=kept.shape,
+        values=values,
+        places=None if places is None else torch.from_numpy(places),
+        codes=codes,
+        scale=scale,
+    )
 
 
 def _gaps(between: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -238,19 +457,32 @@ def _take(left: dict[str, Tensor], name: str, count: int) -> NDArray[np.int64]:
     return decode(Stream(bits, lengths, starts, count))
 
 
-def _understood(text: str) -> dict[str, _Kept]:
-    """What the header says of each tensor, checked by type and range."""
+def _understood(text: str) -> dict[str, Mapping[str, Any]]:
+    """What the header says of each tensor; of all of them together, no more than fits in memory."""
     said = json.loads(text)
-    if said["version"] != _VERSION:
+    if said["version"] not in (_VERSION, _VERSION_WITH_FORMS):
         raise WeightsError("it is compressed in a way that this version does not know: upgrade")
-    return {str(name): _kept(one) for name, one in said["tensors"].items()}
+    tensors = {str(name): dict(one) for name, one in said["tensors"].items()}
+    if sum(math.prod(_shape(one)) for one in tensors.values()) > _MOST_NUMBERS:
+        raise WeightsError("its compressed tensors are larger than any network here")
+    return tensors
+
+
+def _shape(said: Mapping[str, Any]) -> tuple[int, ...]:
+    shape = tuple(said["shape"])
+    if len(shape) < 2 or not all(type(side) is int and 0 < side < 2**40 for side in shape):
+        raise WeightsError("a compressed tensor's shape is damaged")
+    return shape
 
 
 def _kept(said: Mapping[str, Any]) -> _Kept:
-    shape = tuple(said["shape"])
-    counts = [*shape, said["numbers"], *([] if said["gaps"] is None else [said["gaps"]])]
-    if len(shape) < 2 or not all(type(one) is int and 0 <= one < 2**40 for one in counts):
+    """The description of values at places, checked by type and range."""
+    counts = [said["numbers"], *([] if said["gaps"] is None else [said["gaps"]])]
+    if not all(type(one) is int and 0 <= one < 2**40 for one in counts):
         raise WeightsError("a compressed tensor's shape is damaged")
     return _Kept(
-        shape=shape, numbers=said["numbers"], gaps=said["gaps"], shared=said["shared"] is True
+        shape=_shape(said),
+        numbers=said["numbers"],
+        gaps=said["gaps"],
+        shared=said["shared"] is True,
     )

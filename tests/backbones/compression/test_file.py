@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from backbones.compression.file import METADATA_KEY, Compression, Method, compress, expand
@@ -17,15 +18,23 @@ from backbones.places import find_weights, weights_file
 from backbones.registry import create
 from backbones.weights import compress_weights, load_backbone, relative_change
 from data.errors import ArgumentError, WeightsError
-from data.tensors import read_tensors, write_tensors
+from data.tensors import read_metadata, read_tensors, write_tensors
 from ui.cli.main import main
 
 WAYS = [
     frozenset(chosen)
     for size in (1, 2, 3)
-    for chosen in combinations(Method, size)
+    for chosen in combinations((Method.PRUNE, Method.QUANTIZE, Method.HUFFMAN), size)
     if set(chosen) != {Method.HUFFMAN}
 ]
+OTHER_WAYS = [
+    frozenset(chosen)
+    for chosen in ({Method.SVD}, {Method.PQ}, {Method.PQ, Method.HUFFMAN}, {Method.HASH})
+]
+
+
+def way(methods: frozenset[Method]) -> str:
+    return "+".join(sorted(methods))
 
 
 def some_tensors() -> dict[str, Tensor]:
@@ -44,7 +53,7 @@ def some_tensors() -> dict[str, Tensor]:
     return tensors
 
 
-@pytest.mark.parametrize("methods", WAYS, ids=lambda way: "+".join(sorted(way)))
+@pytest.mark.parametrize("methods", WAYS, ids=way)
 @pytest.mark.parametrize("bits", [1, 5, 8])
 def test_what_is_read_is_what_each_way_promises(methods: frozenset[Method], bits: int) -> None:
     tensors = some_tensors()
@@ -134,7 +143,7 @@ def weights(tmp_path: Path) -> Path:
 def test_a_compressed_file_is_used_like_any(weights: Path, tmp_path: Path) -> None:
     small = tmp_path / "small.safetensors"
     compression = Compression(methods=frozenset({Method.QUANTIZE, Method.HUFFMAN}), bits=8)
-    written = compress_weights(weights_file(weights, None), small, compression)
+    written = compress_weights(weights_file(weights, None), small, compression).file
     assert small.stat().st_size < 0.5 * weights.stat().st_size
     before, after = (load_backbone(None, weights=path) for path in (weights, small))
     assert (after.threshold, after.tail) == (None, None)  # measured with other numbers
@@ -142,6 +151,7 @@ def test_a_compressed_file_is_used_like_any(weights: Path, tmp_path: Path) -> No
     assert (after.mirror, after.input_size) == (before.mirror, before.input_size)
     assert written.metadata["compressed_from"] == before.weights.sha256
     assert written.metadata["licence"] == "MIT"
+    assert written.metadata["compression_settings"] == "bits 8"
     images = torch.rand(3, 3, 32, 16, generator=torch.Generator().manual_seed(4))
     one, other = before.backbone.embedding(images), after.backbone.embedding(images)
     assert torch.cosine_similarity(one, other).min() > 0.99
@@ -151,7 +161,7 @@ def test_a_compressed_file_is_used_like_any(weights: Path, tmp_path: Path) -> No
 def test_nothing_is_compressed_twice_or_over_itself(weights: Path, tmp_path: Path) -> None:
     small = tmp_path / "small.safetensors"
     compression = Compression(methods=frozenset({Method.QUANTIZE}))
-    written = compress_weights(weights_file(weights, None), small, compression)
+    written = compress_weights(weights_file(weights, None), small, compression).file
     with pytest.raises(WeightsError, match="compressed already"):
         compress_weights(written, tmp_path / "smaller.safetensors", compression)
     with pytest.raises(ArgumentError, match="the weights themselves"):
@@ -164,17 +174,24 @@ def damage(text: str, parts: dict[str, Tensor]) -> list[tuple[str, dict[str, Ten
     """The same file, damaged or hostile in many ways."""
     said = json.loads(text)
 
-    def told(**changes: Any) -> str:
-        return json.dumps(
-            said | {"tensors": {n: one | changes for n, one in said["tensors"].items()}}
-        )
-
     texts = [
-        "", "[]", "{}", "null", '{"version": 2, "tensors": {}}', '{"version": 1, "tensors": []}',
-        '{"version": 1, "tensors": {"a": 3}}', told(shape=[]), told(shape=[2**39, 2**39]),
-        told(shape=[-1, 4]), told(shape=[True, 4]), told(shape="32"), told(numbers=10**30),
-        told(numbers=1), told(numbers=None), told(gaps=0), told(gaps="x"), told(gaps=2**39),
+        "", "[]", "{}", "null", '{"version": 3, "tensors": {}}', '{"version": 1, "tensors": []}',
+        '{"version": 1, "tensors": {"a": 3}}',
     ]  # fmt: skip
+    wrong: dict[str, list[Any]] = {
+        "shape": [[], [2**39, 2**39], [-1, 4], [True, 4], "32", [0, 80]],
+        "numbers": [10**30, 1, None, -1, 2.5],
+        "gaps": [0, "x", 2**39],
+        "seed": [-1, 2**31, "0", None, True],
+        "form": ["knots", 3, []],
+    }
+    for key, values in wrong.items():
+        for name, one in said["tensors"].items():
+            texts += [
+                json.dumps(said | {"tensors": {name: one | {key: value}}})
+                for value in values
+                if key in one
+            ]
     without = [
         {other: part for other, part in parts.items() if other != name}
         for name in parts
@@ -185,7 +202,7 @@ def damage(text: str, parts: dict[str, Tensor]) -> list[tuple[str, dict[str, Ten
     return [(text, parts) for text in texts] + [(text, other) for other in without + typed + cut]
 
 
-@pytest.mark.parametrize("methods", WAYS, ids=lambda way: "+".join(sorted(way)))
+@pytest.mark.parametrize("methods", WAYS + OTHER_WAYS, ids=way)
 def test_what_is_damaged_is_refused_in_one_line(methods: frozenset[Method]) -> None:
     tensors = {"conv.weight": torch.randn(16, 80, generator=torch.Generator().manual_seed(5))}
     parts, text = compress(tensors, Compression(methods=methods))
@@ -198,8 +215,19 @@ def test_what_is_damaged_is_refused_in_one_line(methods: frozenset[Method]) -> N
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (["--method", "huffman"], "prune or quantize"),
-        (["--method", "zip"], "choose from prune, quantize, huffman"),
+        (["--method", "huffman"], "name prune, quantize, svd"),
+        (["--method", "zip"], "choose from prune, quantize, huffman, svd, pq, hash"),
+        (["--method", "svd,pq"], "do not go together"),
+        (["--method", "quantize,hash"], "do not go together"),
+        (["--method", "svd,huffman"], "no codes that huffman could shorten"),
+        (["--method", "svd", "--energy", "0"], "energy is 0.0; expected above 0"),
+        (["--method", "svd", "--energy", "1"], "makes no tensor smaller"),
+        (["--method", "svd", "--rank", "4000"], "makes no tensor smaller"),
+        (["--method", "svd", "--rank", "0"], "greater than or equal to 1"),
+        (["--method", "pq", "--centroids", "5000"], "less than or equal to 4096"),
+        (["--method", "pq", "--length", "0"], "greater than or equal to 1"),
+        (["--method", "hash", "--ratio", "1"], "makes no tensor smaller"),
+        (["--method", "hash", "--ratio", "nan"], "ratio"),
         (["--method", ""], "it is empty"),
         (["--bits", "0"], "greater than or equal to 1"),
         (["--bits", "9"], "less than or equal to 8"),
@@ -248,3 +276,26 @@ def test_dlibs_network_comes_along_and_is_nearly_the_published_one() -> None:
     one, other = theirs.backbone.embedding(images), loaded.backbone.embedding(images)
     assert torch.cosine_similarity(one, other).min() > 0.999
     assert read_tensors(file.path).tensors.keys() > {"stem.bias", "embed.weight/codes"}
+
+
+def test_the_command_trains_by_photographs_without_names(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    faces, draw = tmp_path / "faces", np.random.default_rng(0)
+    faces.mkdir()
+    for number in range(24):
+        coarse = draw.integers(0, 256, (7, 7, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((112, 112)).save(faces / f"{number}.png")
+    (faces / "text.png").write_text("no picture")
+    small = tmp_path / "small.safetensors"
+    words = ["models", "compress", str(weights), "-o", str(small), "--method", "prune"]
+    words += ["--photographs", str(faces), "--steps", "3", "--batch-size", "4"]
+    assert main([*words, "--json"]) == 0
+    told = json.loads((answer := capsys.readouterr()).out)
+    assert told["cosine_untrained"] <= told["cosine"] <= 1
+    assert "1 photographs are not used" in answer.err
+    assert "3 steps a stage of 4 out of 24" in read_metadata(small)["compression_training"]
+    for number in range(5, 24):
+        (faces / f"{number}.png").unlink()
+    assert main(words) == 2
+    assert "5 usable photographs are too few" in capsys.readouterr().err

@@ -14,9 +14,11 @@ from ui.settings import Settings
 
 from ... import wording
 from .. import destinations, output
-from ..options import UNCHANGED, JsonLinesOption, JsonOption, command
+from ..options import MAX_SEED, UNCHANGED, JsonLinesOption, JsonOption, command
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from backbones.catalogue import BackboneDescription
     from backbones.compression.file import Method
     from backbones.places import WeightsFile
@@ -28,6 +30,7 @@ app = typer.Typer()
 _group = typer.Typer(help="See the networks, and fetch their weights.")
 app.add_typer(_group, name="models")
 
+_MOST_STEPS = 1_000_000
 _GRADIENT_SIDE = 112
 """Of the images by which gradients are measured, px, unless another size is asked for."""
 
@@ -120,7 +123,8 @@ def compress(
         typer.Option(
             "--method",
             metavar="METHODS",
-            help="Of prune, quantize and huffman, those to take, with commas between them.",
+            help="With commas between them: prune, quantize or both, or one of svd, pq and hash; "
+            "huffman beside prune, quantize or pq.",
         ),
     ] = "quantize,huffman",
     bits: Annotated[
@@ -132,46 +136,135 @@ def compress(
             "--sparsity", min=0, max=1, help="For prune: the part of the weights left out."
         ),
     ] = 0.5,
+    energy: Annotated[
+        float,
+        typer.Option(
+            "--energy", min=0, max=1, help="For svd: the part of the sum of squares that is kept."
+        ),
+    ] = 0.9,
+    rank: Annotated[
+        int | None,
+        typer.Option("--rank", min=1, max=2**31 - 1, help="For svd: of the matrices, not energy."),
+    ] = None,
+    centroids: Annotated[
+        int, typer.Option("--centroids", min=1, max=4096, help="For pq: vectors in a codebook.")
+    ] = 256,
+    length: Annotated[
+        int | None,
+        typer.Option(
+            "--length",
+            min=1,
+            max=4096,
+            help="For pq: weights that a vector stands for; else a filter's plane, or 4.",
+        ),
+    ] = None,
+    ratio: Annotated[
+        float,
+        typer.Option("--ratio", min=0, max=1, help="For hash: numbers for each weight."),
+    ] = 0.25,
+    photographs: Annotated[
+        Path | None,
+        typer.Option(
+            "--photographs",
+            metavar="DIR",
+            help="Train what is left by these, without names; the original is the teacher.",
+        ),
+    ] = None,
+    steps: Annotated[
+        int, typer.Option("--steps", min=1, max=_MOST_STEPS, help="Of training, a stage.")
+    ] = 200,
+    batch: Annotated[
+        int, typer.Option("--batch-size", min=1, max=4096, help="Photographs a step.")
+    ] = 32,
+    rate: Annotated[
+        float,
+        typer.Option("--rate", min=0, max=1, help="Of the first step, of the numbers' own size."),
+    ] = 1e-3,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, max=MAX_SEED, help="For training, pq and hash.")
+    ] = 0,
     as_json: JsonOption = False,
 ) -> int:
     """Write weights in a smaller file, which every command reads as it reads any weights.
 
     Deep Compression: the smallest weights are left out (prune), the others share a few values
-    (quantize), and what is written of them is as short as its frequency allows (huffman). What it
-    costs, measure by `likeness evaluate lfw --weights FILE`.
+    (quantize), and what is written of them is as short as its frequency allows (huffman). Or
+    tensors become products of narrow matrices (svd), runs of weights the vectors of a codebook
+    (pq), or weights share numbers by a hash of their places (hash). What it costs, measure by
+    `likeness evaluate lfw --weights FILE`.
     """
     from backbones.compression.file import Compression
+    from backbones.compression.tuning import Lessons
     from backbones.weights import compress_weights, relative_change
 
-    wanted = Compression(methods=_methods(method), bits=bits, sparsity=sparsity)
+    wanted = Compression(
+        methods=_methods(method),
+        bits=bits,
+        sparsity=sparsity,
+        energy=energy,
+        rank=rank,
+        centroids=centroids,
+        length=length,
+        ratio=ratio,
+        seed=seed,
+    )
     file = _weights(weights, settings)
     if out.suffix != ".safetensors":
         raise ArgumentError(f"{out.name}: weights are .safetensors")
     destinations.check_folder(out.parent)
-    written = compress_weights(file, out, wanted)
+    lessons = None
+    if photographs is not None:
+        pictures = _pictures(file, photographs, settings, quiet=as_json)
+        lessons = Lessons(pictures=pictures, steps=steps, batch=batch, rate=rate, seed=seed)
+    with output.progress_bar("training", shown=lessons is not None) as advance:
+        written = compress_weights(file, out, wanted, lessons, progress=advance)
     before, after = file.path.stat().st_size, out.stat().st_size
-    moved = relative_change(file, written)
+    moved = relative_change(file, written.file)
     if as_json:
-        output.print_json(
-            {
-                "weights": str(file.path),
-                "output": str(out),
-                "sha256": written.sha256,
-                "bytes_before": before,
-                "bytes": after,
-                "methods": sorted(wanted.methods),
-                "relative_change": moved,
-            }
-        )
+        told = {
+            "weights": str(file.path),
+            "output": str(out),
+            "sha256": written.file.sha256,
+            "bytes_before": before,
+            "bytes": after,
+            "methods": sorted(wanted.methods),
+            "relative_change": moved,
+        }
+        if lessons is not None:
+            told |= {"cosine_untrained": written.untrained, "cosine": written.trained}
+        output.print_json(told)
         return 0
     output.print_line(
         f"{out}: {wording.megabytes(after)}, {before / after:.1f} times smaller than "
         f"{wording.megabytes(before)}; weights changed by {wording.percent(moved)}"
     )
+    if written.trained is not None:
+        output.print_line(
+            f"median cosine to the original's answers, of photographs that taught nothing: "
+            f"{written.untrained:.4f} before training, {written.trained:.4f} after it"
+        )
     output.print_note(
         "a threshold is measured with the very numbers: `likeness evaluate tails` measures these"
     )
     return 0
+
+
+def _pictures(file: "WeightsFile", folder: Path, settings: Settings, *, quiet: bool) -> "Tensor":
+    """What a network is taught by, out of a folder."""
+    from backbones.weights import load_backbone
+    from data.files import data_home
+    from data.images import find_images
+    from recognition.learning.pictures import pictures_for
+
+    spec = load_backbone(file.architecture, weights=file.path).backbone.spec
+    paths = find_images([folder])
+    with output.progress_bar("reading photographs", shown=not quiet) as advance:
+        cache = data_home(settings.home) / "aligned"
+        pictures, missed = pictures_for(spec, paths, cache, progress=advance)
+    if missed:
+        why = output.one_line(missed[0].reason)
+        output.print_note(f"{len(missed)} photographs are not used; the first: {why}")
+    return pictures
 
 
 def _methods(text: str) -> "frozenset[Method]":
