@@ -176,7 +176,7 @@ class DualAttention(nn.Module):
         by_place = value @ likeness.transpose(1, 2)  # (B, C, H*W)
         flat = x.flatten(2)
         kinship = torch.softmax(flat @ flat.transpose(1, 2), dim=2)  # (B, C, C)
-        seen = self.place_gain * by_place + self.channel_gain * (kinship @ flat)
+        seen: Tensor = self.place_gain * by_place + self.channel_gain * (kinship @ flat)
         return x + seen.view_as(x)
 
 

@@ -462,7 +462,9 @@ def _understood(text: str) -> dict[str, Mapping[str, Any]]:
     said = json.loads(text)
     if said["version"] not in (_VERSION, _VERSION_WITH_FORMS):
         raise WeightsError("it is compressed in a way that this version does not know: upgrade")
-    tensors = {str(name): dict(one) for name, one in said["tensors"].items()}
+    tensors: dict[str, Mapping[str, Any]] = {
+        str(name): dict(one) for name, one in said["tensors"].items()
+    }
     if sum(math.prod(_shape(one)) for one in tensors.values()) > _MOST_NUMBERS:
         raise WeightsError("its compressed tensors are larger than any network here")
     return tensors

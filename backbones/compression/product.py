@@ -88,7 +88,7 @@ def _nearest(vectors: Tensor, means: Tensor) -> Tensor:
     """(n,) int64, the index of the nearest mean; the first of those equally near."""
     lengths = means.square().sum(1)
     parts = [
-        (lengths - 2 * part @ means.T).argmin(1) for part in vectors.split(_CHUNK)
+        (lengths - 2 * part @ means.T).argmin(1) for part in torch.split(vectors, _CHUNK)
     ]  # ‖v‖² is the same for all means
     codes = torch.cat(parts)
     # Rounding may prefer a neighbour to a mean that is the vector itself.

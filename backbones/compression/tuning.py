@@ -214,7 +214,7 @@ def _judge(
 ) -> tuple[float, float]:
     """The mean loss, and the median cosine of a picture's two answers (averaged over taps)."""
     losses, cosines = [], []
-    for part in pictures.split(batch):
+    for part in torch.split(pictures, batch):
         images = _floats(part)
         wanted = teacher(images)
         given = torch.func.functional_call(pupil, replaced, (images,))

@@ -70,7 +70,7 @@ def _scaled(faces: Tensor, height: int) -> Tensor:
         return faces
     parts = [
         F.interpolate(part.float(), (height, height), mode="bilinear", antialias=True)
-        for part in faces.split(256)
+        for part in torch.split(faces, 256)
     ]
     return torch.cat(parts) if parts else faces.new_zeros((0, 3, height, height))
 
