@@ -142,6 +142,23 @@ register_detector(
 )
 
 
+def _make_one_stage(device: torch.device | str) -> FaceDetector:
+    from .one_stage import OneStageDetector, bundled_weights, load_network
+
+    return OneStageDetector(load_network(bundled_weights()), device)
+
+
+register_detector(
+    DetectorSpec(
+        name="one_stage",
+        version=1,
+        licence="MIT",
+        source="trained by `likeness train-detector recipes/detector.toml`",
+        make=_make_one_stage,
+    )
+)
+
+
 # Which of several faces is meant: people compare the largest, protocols the one in the middle.
 
 

@@ -18,6 +18,7 @@ from backbones.weights import resolve_device
 from data.errors import ArgumentError, ImageError
 
 from ..results import Face
+from .detections import Detections, faces_of, turned_back
 from .detector import (
     detector_spec,
     moved,
@@ -177,25 +178,6 @@ CANDIDATES_PER_IMAGE = 2048
 
 _REFINED_PER_PASS = 512
 _PLACED_PER_PASS = 128
-
-
-@dataclass(frozen=True, slots=True)
-class Detections:
-    """The faces of one image: boxes (F, 4), scores (F,), landmarks (F, 5, 2), on the processor."""
-
-    boxes: Tensor
-    scores: Tensor
-    landmarks: Tensor
-
-    @classmethod
-    def none(cls) -> "Detections":
-        """No face at all."""
-        return cls(torch.zeros(0, 4), torch.zeros(0), torch.zeros(0, 5, 2))
-
-    @property
-    def best_score(self) -> float:
-        """The score of the surest face; 0 where there is none."""
-        return max(self.scores.tolist(), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,7 +442,7 @@ class MtcnnDetector:
         for i, detections in zip(unsure, turned, strict=True):
             found[i] = max(found[i], detections, key=lambda each: each.best_score)
         return [
-            _faces(found[i], image.width / pixels[i].shape[1], image.height / pixels[i].shape[0])
+            faces_of(found[i], image.width / pixels[i].shape[1], image.height / pixels[i].shape[0])
             for i, image in enumerate(images)
         ]
 
@@ -493,7 +475,7 @@ class MtcnnDetector:
             turned = self._search([image.rot90(quarters) for image in images])
             for i, (image, found) in enumerate(zip(images, turned, strict=True)):
                 if found.best_score > max(best[i].best_score, _SURE_TURNED):
-                    best[i] = _turned_back(found, quarters, image.shape[1], image.shape[0])
+                    best[i] = turned_back(found, quarters, image.shape[1], image.shape[0])
         return best
 
     def _padded(self, images: Sequence[Tensor]) -> Tensor:
@@ -521,31 +503,3 @@ def _batches(sizes: Sequence[Sequence[int]]) -> Iterator[list[int]]:
         count = max(1, _PIXELS_PER_PASS // (height * width))
         for start in range(0, len(members), count):
             yield members[start : start + count]
-
-
-def _turned_back(found: Detections, quarters: int, width: int, height: int) -> Detections:
-    """Map the faces of an image W×H, turned by quarters against the clock, back to how it was."""
-    corners = _points_turned_back(found.boxes.view(-1, 2, 2), quarters, width, height)
-    boxes = torch.cat([corners.amin(1), corners.amax(1)], 1)
-    landmarks = _points_turned_back(found.landmarks, quarters, width, height)
-    return Detections(boxes, found.scores, landmarks)
-
-
-def _points_turned_back(points: Tensor, quarters: int, width: int, height: int) -> Tensor:
-    x, y = points.unbind(-1)
-    turned = {1: (width - y, x), 2: (width - x, height - y), 3: (y, height - x)}
-    return torch.stack(turned[quarters], -1)
-
-
-def _faces(found: Detections, x_scale: float, y_scale: float) -> list[Face]:
-    """Make results of what was found, in pixels of the image as it was given, largest first."""
-    scale = torch.tensor([x_scale, y_scale])
-    boxes, points = found.boxes * scale.repeat(2), found.landmarks * scale
-    faces = []
-    for (x1, y1, x2, y2), score, five in zip(
-        boxes.tolist(), found.scores.tolist(), points.tolist(), strict=True
-    ):
-        left_eye, right_eye, nose, left_mouth, right_mouth = ((x, y) for x, y in five)
-        landmarks = (left_eye, right_eye, nose, left_mouth, right_mouth)
-        faces.append(Face((x1, y1, x2, y2), score, landmarks))
-    return sorted(faces, key=lambda face: face.area, reverse=True)

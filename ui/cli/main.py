@@ -35,13 +35,14 @@ from .commands import (
     styles,
     stylize,
     train,
+    train_detector,
     train_style_net,
     tune,
 )
 from .options import remember_settings
 
 LONG_WORK = frozenset(
-    {"align", "enroll", "evaluate", "stylize", "train", "train-style-net", "tune"}
+    {"align", "enroll", "evaluate", "stylize", "train", "train-detector", "train-style-net", "tune"}
 )
 """Commands that may take minutes: they run at a low priority."""
 
@@ -65,6 +66,7 @@ def _application() -> typer.Typer:
         evaluate,
         align,
         train,
+        train_detector,
         train_style_net,
         tune,
         stylize,

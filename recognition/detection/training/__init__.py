@@ -1,0 +1,1 @@
+"""Training of the one-stage detector: mosaics, the teacher, the run."""

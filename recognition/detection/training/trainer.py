@@ -1,0 +1,350 @@
+"""One run: mosaics, steps, validation, checkpoints; `train` is the one call."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from backbones.averaging import WeightAverage
+from backbones.stepping import flatten, restore, under
+from backbones.weights import resolve_device
+from data.errors import TrainingError
+from data.files import private_folder, sha256_of, write_atomic
+from data.images import load_image
+from data.recipes import to_toml
+from data.tensors import read_tensors, write_tensors
+
+from ..annotations import BoxedPhotograph, read_boxed
+from ..matching import PrecisionCurve, match, precision_curve
+from ..one_stage import ARCHITECTURE, OneStageDetector, metadata_of
+from ..one_stage_network import OneStageNetwork, flattened
+from .config import DetectorTrainingConfig
+from .mosaics import Mosaics, Progress
+from .objective import changed, losses
+from .teacher import Yunet
+
+STATE = "state.safetensors"
+OVERLAP = 0.4
+"""Intersection over union from which on a found box is right: masks hide where a face ends."""
+
+_RATE_BEGIN, _RATE_END = 0.04, 1e-3  # of the largest learning rate
+_OUTWARD = {"out", "device", "teacher", "photographs", "annotations", "only", "excluded", "every"}
+_OUTWARD |= {"steps"}
+"""Settings that say where something is, how often it is looked at, or when it ends: until the rate
+falls, a run does not depend on its length."""
+_LEAST_SCORE = 0.05  # of the boxes that the curve of validation is made of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorReport:
+    """What was found at one checkpoint.
+
+    Attributes:
+        step: Steps done.
+        steps: Length of the run.
+        losses: Means since the checkpoint before, by name.
+        average_precision: On the validation photographs, at an overlap of 0.4.
+        recall: There, at a precision of 0.82.
+        rate: The last learning rate.
+        seconds: Since the checkpoint before.
+        mosaics_per_second: In the steps alone.
+        best: Whether these weights are the best so far.
+    """
+
+    step: int
+    steps: int
+    losses: Mapping[str, float]
+    average_precision: float
+    recall: float
+    rate: float
+    seconds: float
+    mosaics_per_second: float
+    best: bool
+
+    def as_json(self) -> dict[str, object]:
+        """The report as plain JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorTrainingResult:
+    """What came of a run.
+
+    Attributes:
+        out: Its folder.
+        weights: The best weights.
+        best_step: After which step.
+        average_precision: Theirs on the validation photographs.
+    """
+
+    out: Path
+    weights: Path
+    best_step: int
+    average_precision: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Position:
+    """Where a run stands between two steps; `best` is an average precision, None at first."""
+
+    step: int = 0
+    best: float | None = None
+    best_step: int = 0
+
+
+def train(
+    config: DetectorTrainingConfig,
+    report: Callable[[DetectorReport], None] | None = None,
+    *,
+    progress: Progress | None = None,
+    command: str = "",
+) -> DetectorTrainingResult:
+    """Train the one-stage detector, or go on with a run that was interrupted.
+
+    Args:
+        config: All settings.
+        report: Told about each checkpoint.
+        progress: Told how many steps of how many are done.
+        command: What the weights' header gives as the command that made them.
+
+    Raises:
+        ArgumentError: A folder, a list or a device is missing, or the run's folder not writable.
+        DatasetError: Photographs or annotations cannot be used.
+        WeightsError: The teacher's weights are damaged.
+        TrainingError: A loss is no finite number, the last checkpoint is untouched; or the folder
+            holds a run with other settings.
+    """
+    device = resolve_device(config.device)
+    teacher = Yunet(config.teacher)
+    validation = _validation(config)
+    private_folder(config.out)
+    write_atomic(config.out / "config.toml", to_toml(config).encode())
+    mosaics = Mosaics(config, teacher)
+    run = _Run(config, mosaics, validation, device, command)
+    position = run.go(report or (lambda _: None), progress or (lambda *_: None))
+    return DetectorTrainingResult(
+        out=config.out,
+        weights=config.out / "best.safetensors",
+        best_step=position.best_step,
+        average_precision=position.best or 0.0,
+    )
+
+
+def rate_factor(step: int, steps: int, warmup: int, cooldown: float) -> float:
+    """The factor on the largest learning rate: up in a line, level, down half a cosine wave.
+
+    Args:
+        step: Steps done so far, 0 … steps - 1.
+        steps: Length of the run.
+        warmup: Steps in which it rises.
+        cooldown: Share of the steps, the last ones, in which it falls.
+    """
+    if step < warmup:
+        return _RATE_BEGIN + (1 - _RATE_BEGIN) * (step + 1) / warmup
+    falling = round(cooldown * steps)
+    along = max(0, step - (steps - falling)) / max(1, falling)
+    return _RATE_END + (1 - _RATE_END) * 0.5 * (1 + math.cos(math.pi * along))
+
+
+def _validation(config: DetectorTrainingConfig) -> list[BoxedPhotograph]:
+    source = config.validation
+    assert source.annotations is not None  # the config has looked
+    boxed = read_boxed(source.photographs, source.annotations)[source.skip :]
+    return boxed[: source.count] if source.count else boxed
+
+
+def curve_of(detector: OneStageDetector, photographs: list[BoxedPhotograph]) -> PrecisionCurve:
+    """Precision over recall of a detector on boxed photographs, one at a time."""
+    matches, faces = [], 0
+    for photograph in photographs:
+        [found] = detector.detect([load_image(photograph.path)])
+        boxes, scores = [face.box for face in found], [face.detection_score for face in found]
+        matches.append(match(boxes, scores, photograph.boxes, photograph.difficult, OVERLAP))
+        faces += len(photograph.boxes) - sum(photograph.difficult)
+    return precision_curve(matches, faces)
+
+
+class _Run:
+    """Step after step.
+
+    What is drawn at random follows from the seed and the step's number, so no generator has a
+    state to keep, and a run that goes on ends with the same bytes.
+    """
+
+    def __init__(
+        self,
+        config: DetectorTrainingConfig,
+        mosaics: Mosaics,
+        validation: list[BoxedPhotograph],
+        device: torch.device,
+        command: str,
+    ) -> None:
+        self._config, self._mosaics, self._validation = config, mosaics, validation
+        self._device, self._command = device, command
+        self._digest = _digest(config, mosaics)
+        torch.manual_seed(config.seed)
+        self._network = OneStageNetwork().to(device, memory_format=torch.channels_last)
+        parameters = list(self._network.parameters())
+        self._optimizer = torch.optim.AdamW(
+            [
+                {"params": [p for p in parameters if p.ndim > 1]},
+                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+            ],
+            lr=config.rate,
+            weight_decay=config.weight_decay,
+        )
+        self._average = WeightAverage(self._network, config.averaging)
+        self._metrics = config.out / "metrics.jsonl"
+
+    def go(self, report: Callable[[DetectorReport], None], progress: Progress) -> _Position:
+        position = self._load()
+        steps, every = self._config.steps, self._config.every
+        while position.step < steps:
+            until = min(steps, (position.step // every + 1) * every)
+            started = time.perf_counter()
+            sums: dict[str, float] = {}
+            for step in range(position.step, until):
+                for name, value in self._step(step).items():
+                    sums[name] = sums.get(name, 0.0) + value
+                progress(step + 1, steps)
+            means = {name: value / (until - position.step) for name, value in sums.items()}
+            position, done = self._complete(position, until, means, started)
+            report(done)
+        return position
+
+    def _step(self, step: int) -> dict[str, float]:
+        config, network = self._config, self._network.train()
+        for group in self._optimizer.param_groups:
+            group["lr"] = config.rate * rate_factor(
+                step, config.steps, config.warmup, config.cooldown
+            )
+        pictures, told = self._batch(step)
+        parts = losses(flattened(network(pictures.to(self._device))), told.to(self._device))
+        total = (
+            parts["score"]
+            + config.box_weight * parts["box"]
+            + config.landmark_weight * parts["landmarks"]
+        )
+        values = {name: float(loss.detach()) for name, loss in parts.items()}
+        values["total"] = float(total.detach())
+        _check_finite(values, step)
+        self._optimizer.zero_grad()
+        total.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip)
+        _check_finite({"gradient": float(norm)}, step)
+        self._optimizer.step()
+        self._average.update(network)
+        return values
+
+    def _batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The mosaics of a step: each is seen once in every round, in another order."""
+        count, batch = len(self._mosaics), self._config.batch
+        numbers = []
+        for place in range(step * batch, (step + 1) * batch):
+            order = self._order(place // count)
+            numbers.append(order[place % count])
+        source = torch.Generator().manual_seed((self._config.seed << 32) + step)
+        pictures, told = self._mosaics.batch(numbers)
+        return changed(pictures, told, source)
+
+    def _order(self, round_: int) -> list[int]:
+        if getattr(self, "_ordered", None) is None or self._ordered[0] != round_:
+            source = torch.Generator().manual_seed((self._config.seed << 32) + (1 << 31) + round_)
+            order = torch.randperm(len(self._mosaics), generator=source).tolist()
+            self._ordered: tuple[int, list[int]] = (round_, order)
+        return self._ordered[1]
+
+    def _complete(
+        self, before: _Position, step: int, means: dict[str, float], started: float
+    ) -> tuple[_Position, DetectorReport]:
+        """Validate, then write weights, metrics and state, in this order: the state comes last."""
+        stepped = time.perf_counter() - started
+        network = deepcopy(self._network).eval()
+        network.load_state_dict(self._average.averaged(self._network))
+        tensors = {name: value.clone() for name, value in network.state_dict().items()}
+        detector = OneStageDetector(
+            network.fold(), self._device, minimum_score=_LEAST_SCORE, turned=False
+        )
+        curve = curve_of(detector, self._validation)
+        precision, recall = curve.average_precision, curve.at_precision(0.82)
+        best = before.best is None or precision > before.best
+        metadata = metadata_of(self._config.seed, self._command) | {
+            "step": str(step),
+            "steps": str(self._config.steps),
+        }
+        for name in ("last", *(["best"] if best else [])):
+            write_tensors(self._config.out / f"{name}.safetensors", tensors, metadata)
+        done = DetectorReport(
+            step=step,
+            steps=self._config.steps,
+            losses=means,
+            average_precision=precision,
+            recall=0.0 if recall is None else recall[0],
+            rate=self._optimizer.param_groups[0]["lr"],
+            seconds=time.perf_counter() - started,
+            mosaics_per_second=(step - before.step) * self._config.batch / stepped,
+            best=best,
+        )
+        self._append(done, before.step)
+        position = _Position(step, precision, step) if best else replace(before, step=step)
+        self._save(position)
+        return position, done
+
+    def _append(self, done: DetectorReport, before: int) -> None:
+        """Add a line of metrics, after those of the checkpoints up to the one before."""
+        lines = self._metrics.read_text("utf-8").splitlines() if self._metrics.is_file() else []
+        kept = [line for line in lines if before and json.loads(line)["step"] <= before]
+        kept.append(json.dumps(done.as_json(), sort_keys=True))
+        write_atomic(self._metrics, "".join(f"{line}\n" for line in kept).encode())
+
+    def _save(self, position: _Position) -> None:
+        tensors, numbers = flatten(self._optimizer)
+        tensors |= {f"network.{name}": v for name, v in self._network.state_dict().items()}
+        tensors |= {f"average.{name}": value for name, value in self._average.sums.items()}
+        document = asdict(position) | {
+            "config": self._digest,
+            "average_steps": self._average.steps,
+            "optimizer": numbers,
+        }
+        text = json.dumps(document, indent=1, sort_keys=True)
+        write_tensors(self._config.out / STATE, tensors, {"state": text})
+
+    def _load(self) -> _Position:
+        path = self._config.out / STATE
+        if not path.is_file():
+            return _Position()
+        file = read_tensors(path)
+        document = json.loads(file.metadata["state"])
+        if document["config"] != self._digest:
+            raise TrainingError(
+                f"{self._config.out} holds a run with other settings or photographs: give another "
+                "folder for this run, or repeat that one's settings to go on with it"
+            )
+        self._network.load_state_dict(under("network.", file.tensors))
+        restore(self._optimizer, file.tensors, document["optimizer"])
+        self._average.steps = document["average_steps"]
+        for name, value in under("average.", file.tensors).items():
+            self._average.sums[name].copy_(value)
+        return _Position(document["step"], document["best"], document["best_step"])
+
+
+def _check_finite(values: Mapping[str, float], step: int) -> None:
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the {name} became {value} in step {step + 1}: lower the learning rate; the "
+                "weights of the last checkpoint are kept"
+            )
+
+
+def _digest(config: DetectorTrainingConfig, mosaics: Mosaics) -> str:
+    """Of what decides a run's result: settings that matter, and the mosaics."""
+    lines = to_toml(config).splitlines()
+    settings = [line for line in lines if line.partition(" = ")[0] not in _OUTWARD]
+    return sha256_of("\n".join([ARCHITECTURE, *settings, mosaics.digest]).encode())
