@@ -83,6 +83,8 @@ class Choice:
         device: `auto`, `cpu` or `cuda`.
         detector: What finds faces, by its name in `detection.detector`; None leaves it to the
             gallery, or else to the default.
+        minimum_face: Side in pixels of the smallest face that is looked for; None: its own.
+        minimum_score: From which score on a box is a face; None: its own.
     """
 
     home: Path
@@ -90,6 +92,8 @@ class Choice:
     weights: Path | None = None
     device: str = "auto"
     detector: str | None = None
+    minimum_face: float | None = None
+    minimum_score: float | None = None
 
 
 class Engine:
@@ -235,12 +239,18 @@ class Engine:
         return self._face_detector(self._choice.detector).detect(images)
 
     def _face_detector(self, name: str | None) -> "FaceDetector":
-        from .detection.detector import DEFAULT_DETECTOR, make_detector
+        from .detection.detector import DEFAULT_DETECTOR, DetectorOptions, make_detector
 
+        choice = self._choice
+        options = DetectorOptions(
+            minimum_face=choice.minimum_face,
+            minimum_score=choice.minimum_score,
+            home=choice.home,
+        )
         with self._lock:
             name = name or DEFAULT_DETECTOR
             if name not in self._detectors:
-                self._detectors[name] = make_detector(self._choice.device, name)
+                self._detectors[name] = make_detector(choice.device, name, options)
             return self._detectors[name]
 
     def _load(self) -> Pipeline:

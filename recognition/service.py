@@ -76,6 +76,8 @@ class RecognitionService:
         weights: A file of weights; None looks in the known places.
         device: `auto`, `cpu` or `cuda`.
         detector: What finds faces, by its name; None takes the gallery's, or the default one.
+        minimum_face: Side in pixels of the smallest face that is looked for; None: the detector's.
+        minimum_score: From which score on a box is a face, 0 … 1; None: the detector's.
         pipeline: Takes the place of detector and network.
         ask: See `GalleryAccess`.
         warn: The same.
@@ -96,13 +98,21 @@ class RecognitionService:
         weights: Path | None = None,
         device: str = "auto",
         detector: str | None = None,
+        minimum_face: float | None = None,
+        minimum_score: float | None = None,
         pipeline: Pipeline | None = None,
         ask: Ask = lambda: None,
         warn: Warn = lambda _: None,
     ) -> None:
         self.gallery = GalleryAccess(home, gallery, ask, warn)
         choice = Choice(
-            home=self.gallery.home, model=model, weights=weights, device=device, detector=detector
+            home=self.gallery.home,
+            model=model,
+            weights=weights,
+            device=device,
+            detector=detector,
+            minimum_face=minimum_face,
+            minimum_score=minimum_score,
         )
         self.models = Engine(choice, self.gallery.remembered_model, pipeline)
         self.people = EnrolledPeople(self.gallery)

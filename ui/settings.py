@@ -23,6 +23,25 @@ class Device(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """How faces are found in photographs.
+
+    Attributes:
+        detector: By its name; None takes the gallery's, or the default one.
+        min_face: Side in pixels of the smallest face that is looked for; None: the detector's own.
+        min_score: From which score on a box is a face; None: the detector's own.
+    """
+
+    detector: str | None = None
+    min_face: float | None = None
+    min_score: float | None = None
+
+
+AS_USUAL = Finding()
+"""As the gallery and the detector have it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What the shared options ask for.
 
@@ -50,12 +69,15 @@ class Settings:
         """Where networks run."""
         return self.device or Device.AUTO
 
-    def recognition_service(self, *, on_terminal: bool = True) -> "RecognitionService":
+    def recognition_service(
+        self, *, on_terminal: bool = True, finding: Finding = AS_USUAL
+    ) -> "RecognitionService":
         """The recognition service with these settings; this imports torch.
 
         Args:
             on_terminal: Whether the passphrase of an encrypted gallery is asked for there, and said
                 to be weak there if it is; the page does both by itself.
+            finding: How faces are found.
         """
         share_processors()
         from recognition.service import RecognitionService
@@ -66,6 +88,9 @@ class Settings:
             model=self.model,
             weights=self.weights,
             device=self.chosen_device,
+            detector=finding.detector,
+            minimum_face=finding.min_face,
+            minimum_score=finding.min_score,
             ask=passphrase.ask if on_terminal else lambda: None,
             warn=output.print_warning if on_terminal else lambda _: None,
         )

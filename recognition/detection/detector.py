@@ -6,6 +6,7 @@ non-maximum suppression.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -47,7 +48,41 @@ class FaceDetector(Protocol):
 # The registry. A further detector is a file of its own, which holds a `FaceDetector`, and one entry
 # at the end of this section.
 
-DetectorFactory = Callable[[torch.device | str], FaceDetector]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorOptions:
+    """What may be asked of any detector; None leaves its own setting.
+
+    Which faces are found depends on them, and not what a face's identity is worth: they are no part
+    of `DetectorSpec.identity`.
+
+    Attributes:
+        minimum_face: Side of the smallest face that is looked for, in pixels of the photograph.
+        minimum_score: From which score on a box is a face, between 0 and 1.
+        weights: Other weights than those at hand, of a detector that can be trained here.
+        home: The data folder, where weights may be; None takes the user's.
+    """
+
+    minimum_face: float | None = None
+    minimum_score: float | None = None
+    weights: Path | None = None
+    home: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.minimum_face is not None and not 1 <= self.minimum_face <= 1e6:
+            raise ArgumentError(
+                f"the smallest face is {self.minimum_face:g} pixels: give 1 or more"
+            )
+        if self.minimum_score is not None and not 0 < self.minimum_score < 1:
+            raise ArgumentError(
+                f"the least score is {self.minimum_score:g}: give one between 0 and 1"
+            )
+
+
+OWN_SETTINGS = DetectorOptions()
+"""Nothing is asked for."""
+
+DetectorFactory = Callable[[torch.device | str, DetectorOptions], FaceDetector]
 """Makes a detector that runs on a device: `auto`, `cpu`, `cuda`, or torch's own."""
 
 
@@ -60,6 +95,7 @@ class DetectorSpec:
         version: Raised whenever it finds other boxes or landmarks than before.
         licence: Of its weights and code.
         source: Where the weights come from, and the paper.
+        minimum_score: From which score on a box is a face, where nothing else is asked for.
         make: Makes one; imports what it needs when it is called.
     """
 
@@ -67,6 +103,7 @@ class DetectorSpec:
     version: int
     licence: str
     source: str
+    minimum_score: float
     make: DetectorFactory
 
     @property
@@ -112,23 +149,40 @@ def detector_spec(name: str) -> DetectorSpec:
         raise ArgumentError(f"no detector is called {name!r}: take one of {known}") from None
 
 
-def make_detector(device: torch.device | str = "cpu", name: str = DEFAULT_DETECTOR) -> FaceDetector:
-    """Make a detector with its own settings; every detector of the application is made here.
+def make_detector(
+    device: torch.device | str = "cpu",
+    name: str = DEFAULT_DETECTOR,
+    options: DetectorOptions = OWN_SETTINGS,
+) -> FaceDetector:
+    """Make a detector; every detector of the application is made here.
 
     Args:
         device: Where it runs: `auto`, `cpu`, `cuda` or a device.
         name: Which one, of `detector_names()`.
+        options: What it shall do otherwise than by its own settings.
 
     Raises:
-        ArgumentError: There is no such detector or device.
+        ArgumentError: There is no such detector or device, or it cannot do what is asked.
+        WeightsError: Its weights are not at hand, or damaged.
     """
-    return detector_spec(name).make(device)
+    return detector_spec(name).make(device, options)
 
 
-def _make_mtcnn(device: torch.device | str) -> FaceDetector:
-    from .mtcnn import MtcnnDetector
+_MTCNN_SCORE, _ONE_STAGE_SCORE = 0.9, 0.5
 
-    return MtcnnDetector(device)
+
+def _make_mtcnn(device: torch.device | str, options: DetectorOptions) -> FaceDetector:
+    from .mtcnn import SMALLEST, THRESHOLDS, MtcnnDetector
+
+    if options.weights is not None:
+        raise ArgumentError("mtcnn has no weights but its own: leave the weights away")
+    if options.minimum_face is not None and options.minimum_face < SMALLEST:
+        raise ArgumentError(
+            f"mtcnn finds faces of {SMALLEST} pixels and more, not of {options.minimum_face:g}"
+        )
+    score = _MTCNN_SCORE if options.minimum_score is None else options.minimum_score
+    smallest = {} if options.minimum_face is None else {"minimum_face": options.minimum_face}
+    return MtcnnDetector(device, thresholds=(*THRESHOLDS, score), **smallest)
 
 
 register_detector(
@@ -137,15 +191,23 @@ register_detector(
         version=1,
         licence="MIT",
         source="facenet-pytorch's wheel; Zhang et al. 2016",
+        minimum_score=_MTCNN_SCORE,
         make=_make_mtcnn,
     )
 )
 
 
-def _make_one_stage(device: torch.device | str) -> FaceDetector:
-    from .one_stage import OneStageDetector, bundled_weights, load_network
+def _make_one_stage(device: torch.device | str, options: DetectorOptions) -> FaceDetector:
+    from .one_stage import LEAST_FACE, OneStageDetector, identity_of, load_network, weights_at_hand
 
-    return OneStageDetector(load_network(bundled_weights()), device)
+    weights = options.weights or weights_at_hand(options.home)
+    return OneStageDetector(
+        load_network(weights),
+        device,
+        identity=identity_of(weights),
+        minimum_face=LEAST_FACE if options.minimum_face is None else options.minimum_face,
+        minimum_score=_ONE_STAGE_SCORE if options.minimum_score is None else options.minimum_score,
+    )
 
 
 register_detector(
@@ -154,6 +216,7 @@ register_detector(
         version=1,
         licence="MIT",
         source="trained by `likeness train-detector recipes/detector.toml`",
+        minimum_score=_ONE_STAGE_SCORE,
         make=_make_one_stage,
     )
 )

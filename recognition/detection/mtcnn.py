@@ -388,6 +388,13 @@ _SURE_TURNED = 0.95
 """Below this score no face is taken from a turned photograph; a real one there scores higher."""
 
 
+SMALLEST = 12
+"""Side in pixels of the smallest face that can be looked for: P-Net's window."""
+
+THRESHOLDS = (0.6, 0.7)
+"""Of P-Net and R-Net; that of O-Net is the least score of a face."""
+
+
 class MtcnnDetector:
     """A `FaceDetector` by MTCNN (Zhang et al. 2016); its weights come with facenet-pytorch.
 
@@ -415,11 +422,11 @@ class MtcnnDetector:
         device: torch.device | str = "cpu",
         *,
         minimum_face: float = 20,
-        thresholds: tuple[float, float, float] = (0.6, 0.7, 0.9),
+        thresholds: tuple[float, float, float] = (*THRESHOLDS, 0.9),
         searched_pixels: int = 1_600_000,
     ) -> None:
-        if not minimum_face >= 12:
-            raise ArgumentError(f"minimum face is {minimum_face} pixels; take 12 or more")
+        if not minimum_face >= SMALLEST:
+            raise ArgumentError(f"minimum face is {minimum_face} pixels; take {SMALLEST} or more")
         if not all(0 < threshold < 1 for threshold in thresholds):
             raise ArgumentError(f"thresholds {thresholds} must lie between 0 and 1")
         if searched_pixels < minimum_face**2:

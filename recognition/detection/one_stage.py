@@ -10,10 +10,10 @@ from PIL import Image
 from torch import Tensor
 from torchvision.ops import box_iou, nms
 
-import data.assets
+from backbones.places import bundled_or_own, is_bundled
 from backbones.weights import resolve_device
 from data.errors import ArgumentError, ImageError, WeightsError
-from data.files import printable
+from data.files import printable, sha256_of
 from data.tensors import read_tensors
 
 from ..results import Face
@@ -30,7 +30,6 @@ from .one_stage_network import (
 )
 
 ARCHITECTURE = "one_stage"
-WEIGHTS = "one_stage.safetensors"
 
 LEAST_FACE = 10
 """Side in pixels from which on the network finds most faces in what it looks at."""
@@ -62,6 +61,16 @@ def metadata_of(seed: int, command: str) -> dict[str, str]:
         "seed": str(seed),
         "command": command,
     }
+
+
+def identity_of(weights: Path) -> str:
+    """What a gallery remembers of these weights: the version, or the file's own digest.
+
+    Args:
+        weights: The file; only those that come along have the detector's version.
+    """
+    spec = detector_spec(ARCHITECTURE)
+    return spec.identity if is_bundled(weights) else f"{spec.name}/{sha256_of(weights)[:12]}"
 
 
 def load_network(path: Path) -> OneStageNetwork:
@@ -97,9 +106,24 @@ def _check(tensors: Mapping[str, Tensor], network: OneStageNetwork, shown: str) 
             raise WeightsError(f"{shown} is damaged: {name} holds NaN or infinity")
 
 
-def bundled_weights() -> Path:
-    """The file that comes with the application."""
-    return Path(str(data.assets.__file__)).parent / WEIGHTS
+def weights_at_hand(home: Path | None = None) -> Path:
+    """The detector's weights, looked for as those of any network are.
+
+    Args:
+        home: The application's data folder; None takes the user's.
+
+    Raises:
+        ArgumentError: `LIKENESS_WEIGHTS` is no folder.
+        WeightsError: There are none.
+    """
+    found = bundled_or_own(ARCHITECTURE, home)
+    if found is None:
+        raise WeightsError(
+            "no weights of the one-stage detector are at hand: train some with `likeness "
+            "train-detector recipes/detector.toml`, and put its best.safetensors into the data "
+            f"folder as weights/{ARCHITECTURE}.safetensors"
+        )
+    return found
 
 
 class OneStageDetector:
@@ -115,6 +139,7 @@ class OneStageDetector:
 
     Args:
         network: Folded, with weights.
+        identity: See `FaceDetector.identity`.
         device: Where it runs.
         minimum_face: Side of the smallest face that is wanted, in pixels of the photograph; smaller
             ones are left out.
@@ -131,6 +156,7 @@ class OneStageDetector:
         network: OneStageNetwork,
         device: torch.device | str = "cpu",
         *,
+        identity: str = "one_stage/none",
         minimum_face: float = LEAST_FACE,
         minimum_score: float = 0.5,
         searched_pixels: int = 1_600_000,
@@ -144,6 +170,7 @@ class OneStageDetector:
             raise ArgumentError(f"{searched_pixels} searched pixels hold no face; take more")
         self._device = resolve_device(device) if isinstance(device, str) else device
         self._network = network.to(self._device, memory_format=torch.channels_last)
+        self._identity = identity
         self._minimum_face, self._minimum_score = minimum_face, minimum_score
         self._searched_pixels = searched_pixels
         self._turns = (1, 2, 3) if turned else ()
@@ -151,7 +178,7 @@ class OneStageDetector:
     @property
     def identity(self) -> str:
         """See `FaceDetector.identity`."""
-        return detector_spec("one_stage").identity
+        return self._identity
 
     def detect(self, images: Sequence[Image.Image]) -> list[list[Face]]:
         """See `FaceDetector.detect`."""

@@ -61,7 +61,9 @@ class ColourPipeline:
 def stand_in(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every command uses the colour pipeline and the test's own data folder."""
     monkeypatch.setattr(
-        Settings, "recognition_service", lambda _: RecognitionService(pipeline=ColourPipeline())
+        Settings,
+        "recognition_service",
+        lambda *_, **__: RecognitionService(pipeline=ColourPipeline()),
     )
 
 

@@ -249,7 +249,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         Settings,
         "recognition_service",
-        lambda _: RecognitionService(pipeline=FACES.ColourPipeline(), ask=passphrase.ask),
+        lambda *_, **__: RecognitionService(pipeline=FACES.ColourPipeline(), ask=passphrase.ask),
     )
     monkeypatch.setattr(passphrase, "_is_on_terminal", lambda: True)
     monkeypatch.setattr(
@@ -376,6 +376,7 @@ def test_a_recipe_is_one_as_it_is_written(
     recipe = world / "deep" / "recipe.toml"
     recipe.write_text(RECIPES[name])
     command = "train" if "epochs" in RECIPES[name] else "train-style-net"
+    command = "train-detector" if "[mosaics]" in RECIPES[name] else command
     main([command, str(recipe)])
     assert capsys.readouterr().err == "error: the work has begun\n"
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from data.errors import ArgumentError, GalleryError
+from data.errors import ArgumentError, GalleryError, WeightsError
 from recognition.detection import detector as module
 from recognition.detection.detector import (
     DEFAULT_DETECTOR,
@@ -50,7 +50,8 @@ def second(monkeypatch: pytest.MonkeyPatch) -> DetectorSpec:
         version=3,
         licence="none",
         source="this test",
-        make=lambda device: InTheMiddle(),
+        minimum_score=0.5,
+        make=lambda device, options: InTheMiddle(),
     )
     register_detector(spec)
     return spec
@@ -64,12 +65,17 @@ def noise(seed: int) -> Image.Image:
 
 @pytest.mark.parametrize("name", detector_names())
 def test_each_detector_says_what_it_is_and_gives_largest_first(
-    name: str, astronaut: Image.Image
+    name: str, astronaut: Image.Image, home: Path
 ) -> None:
     spec = detector_spec(name)
     assert spec.name == name
     assert spec.licence
     assert spec.source
+    assert 0 < spec.minimum_score < 1
+    if name == "one_stage":
+        with pytest.raises(WeightsError, match="train-detector"):
+            make_detector("cpu", name)
+        return
     made: FaceDetector = make_detector("cpu", name)
     assert made.identity == spec.identity == f"{name}/{spec.version}"
     [faces] = made.detect([astronaut])
@@ -100,9 +106,11 @@ def test_a_name_is_given_once_and_fits_into_an_identity(second: DetectorSpec) ->
     for name in (second.name, "", "a/b"):
         with pytest.raises(ValueError, match="detector"):
             register_detector(
-                DetectorSpec(name=name, version=1, licence="", source="", make=second.make)
+                DetectorSpec(
+                    name=name, version=1, licence="", source="", minimum_score=0.5, make=second.make
+                )
             )
-    assert detector_names() == ("in-the-middle", "mtcnn")
+    assert detector_names() == ("in-the-middle", "mtcnn", "one_stage")
 
 
 def test_a_second_detector_enrols_and_identifies_by_its_name(

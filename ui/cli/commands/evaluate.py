@@ -26,7 +26,7 @@ from ..evaluation_tables import (
     print_verification,
 )
 from ..options import MAX_SEED, UNCHANGED, JsonOption, PlotOption, command
-from . import evaluate_style, evaluate_tails
+from . import evaluate_detect, evaluate_style, evaluate_tails
 
 if TYPE_CHECKING:
     from recognition.evaluation.consultation import Consulted
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 _group = typer.Typer(help="Measure how good recognition is, and how good painted pictures are.")
 app.add_typer(_group, name="evaluate")
+_group.add_typer(evaluate_detect.app)
 _group.add_typer(evaluate_style.app)
 _group.add_typer(evaluate_tails.app)
 

@@ -17,7 +17,7 @@ from recognition.results import (
     Match,
     Verification,
 )
-from ui.settings import Settings
+from ui.settings import Finding, Settings
 
 from ... import wording
 from ...wording import decided, likely, quality_words
@@ -39,6 +39,34 @@ ThresholdOption = Annotated[
         max=1,
         help="Cosine similarity from which on two faces are one person's, instead of the one that "
         "follows from how many strangers may pass.",
+    ),
+]
+DetectorOption = Annotated[
+    str | None,
+    typer.Option(
+        "--detector",
+        metavar="NAME",
+        help="What finds the faces: mtcnn or one_stage; else what found those of the gallery.",
+    ),
+]
+MinFaceOption = Annotated[
+    float | None,
+    typer.Option(
+        "--min-face",
+        metavar="PX",
+        min=1,
+        max=1_000_000,
+        help="The smallest face that is looked for, in pixels of the photograph.",
+    ),
+]
+MinScoreOption = Annotated[
+    float | None,
+    typer.Option(
+        "--min-score",
+        metavar="S",
+        min=0,
+        max=1,
+        help="From which score on a box is a face, between 0 and 1; else as the detector has it.",
     ),
 ]
 
@@ -82,6 +110,9 @@ def identify(
             "--group", metavar="GROUP", help="Name only who is in this group; may be repeated."
         ),
     ] = None,
+    detector: DetectorOption = None,
+    min_face: MinFaceOption = None,
+    min_score: MinScoreOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Say who is in a photograph, among the people enrolled.
@@ -92,7 +123,11 @@ def identify(
     (`calibrate`), or by what the weights say of people whom they never saw.
     """
     paths, empty, accounts = pictures_of(images)
-    with settings.recognition_service() as service, output.progress_bar("identifying") as progress:
+    finding = Finding(detector=detector, min_face=min_face, min_score=min_score)
+    with (
+        settings.recognition_service(finding=finding) as service,
+        output.progress_bar("identifying") as progress,
+    ):
         found = service.identify(
             paths,
             top_k=top_k,
@@ -220,10 +255,21 @@ def _verdict(result: Verification) -> str:
 
 
 @command(app, "detect", example="likeness detect party.jpg --json", became=UNCHANGED)
-def detect(settings: Settings, images: ImagesArgument, as_json: JsonOption = False) -> int:
+def detect(
+    settings: Settings,
+    images: ImagesArgument,
+    detector: DetectorOption = None,
+    min_face: MinFaceOption = None,
+    min_score: MinScoreOption = None,
+    as_json: JsonOption = False,
+) -> int:
     """Find the faces in photographs: boxes, landmarks, scores."""
     paths, empty, accounts = pictures_of(images)
-    with settings.recognition_service() as service, output.progress_bar("detecting") as progress:
+    finding = Finding(detector=detector, min_face=min_face, min_score=min_score)
+    with (
+        settings.recognition_service(finding=finding) as service,
+        output.progress_bar("detecting") as progress,
+    ):
         results = [*service.detect(paths, progress=progress), *empty]
     print_oddities(results)
     if as_json:
