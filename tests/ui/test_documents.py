@@ -206,6 +206,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in (*weights.split(), "teacher.safetensors", "pretrained.safetensors"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"x")
+    for place, content in (("crowds", "a.jpg"), ("crowds-boxed", "a.xml")):
+        (folder / place).mkdir()
+        (folder / place / content).write_text("<annotation/>")
     (folder / "styles").mkdir()
     shutil.copy(folder / "starry_night.jpg", folder / "styles")
     manifest = [
@@ -276,6 +279,8 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Milvus, "open", begin)
     monkeypatch.setattr("recognition.thresholds.Thresholds.calibrate", begin)
     monkeypatch.setattr("ui.cli.commands.evaluate_style._judged", begin)
+    monkeypatch.setattr("recognition.detection.detector.make_detector", begin)
+    monkeypatch.setattr("recognition.detection.training.trainer.train", begin)
     monkeypatch.setattr("ui.cli.embedding_options.Way.finders", begin)
     monkeypatch.setattr("ui.cli.embedding_options.Way.finder", begin)
     monkeypatch.setattr(Settings, "face_embedder", begin)
