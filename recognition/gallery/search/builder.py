@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from data.errors import AppError, GalleryError
 
-from ..storage.encryption import name_place
 from ..storage.people import ENROLLED
 from ..storage.snapshot import Roll, Snapshot
 from ..storage.store import Store
@@ -101,11 +100,12 @@ def _rows(snapshot: Snapshot, column: str, values: Ids) -> Ids:
 
 
 def _names(snapshot: Snapshot, people: Ids) -> dict[int, str]:
-    found = snapshot.connection.execute(
-        f"SELECT id, name FROM person WHERE id IN (SELECT value FROM json_each(?)) AND {ENROLLED}",
+    found = snapshot.connection.read(
+        ("id", "person.name"),
+        f"FROM person WHERE id IN (SELECT value FROM json_each(?)) AND {ENROLLED}",
         (json.dumps(np.unique(people).tolist()),),
     )
-    return {row: snapshot.seal.open_text(name, name_place(row)) for row, name in found}
+    return dict(found)
 
 
 # What a large index is trained on, and how: lists of neighbours, and how a template is coded.

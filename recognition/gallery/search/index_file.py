@@ -182,7 +182,7 @@ class IndexCache:
         private_folder(self._folder)
         with atomic_output(self._path) as temporary, temporary.open("wb") as file:
             file.write(head + b"\n")
-            writer = BlockWriter(file, head, snapshot.seal)
+            writer = BlockWriter(file, head, snapshot.connection.seal)
             index.write(writer.write)
             writer.end()
         # Not before: an index that is not noted is good for this one state, and then made again.
@@ -203,7 +203,7 @@ class IndexCache:
                 head = _valid_head(line, snapshot)
                 if head is None:
                     return None
-                reader = BlockReader(file, line[:-1], snapshot.seal)
+                reader = BlockReader(file, line[:-1], snapshot.connection.seal)
                 index = TemplateIndex.read(reader.read, snapshot.model.dimension)
                 if index is None or reader.has_more or not reader.is_whole:
                     return None

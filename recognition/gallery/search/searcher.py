@@ -11,7 +11,6 @@ from data.errors import AppError
 
 from ...results import Match
 from ..matching import Matching
-from ..storage.encryption import OPEN
 from ..storage.snapshot import Roll, Snapshot
 from ..storage.store import Store
 from ..templates import SAME_FACE, Embeddings, Ids
@@ -301,7 +300,7 @@ class Views:
             elif has_ended:
                 self._view = self._indexed(self._view, made, snapshot)
             index = self._view.index
-            is_trusted = index is not None and index.is_exact and snapshot.seal is OPEN
+            is_trusted = index is not None and index.is_exact and not snapshot.is_encrypted
             yield replace(self._view, snapshot=None if is_trusted else snapshot)
         if is_first:
             self._keep()

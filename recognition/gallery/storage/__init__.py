@@ -1,9 +1,10 @@
 """The truth of a gallery: people and their templates in SQLite.
 
 schema       the tables, and how a database of an older version becomes one of this
-encryption   keys, and what is sealed in which column
+encryption   keys, and the ciphers
 passphrases  how hard a passphrase is to guess
 database     one connection: transactions, and SQLite's errors in one line
+rows         which columns are sealed, and the door through which rows are read and written
 audit        who did what when, in ids
 people       rows of people: names, groups, consent, who is known not to be whom
 snapshot     one state of the truth: every question

@@ -19,7 +19,6 @@ from ..names import person_name
 from ..templates import EmbeddingModel, Template, is_same_face, unit_vectors
 from . import audit
 from .audit import Action
-from .encryption import SealedConnection, crop_place, name_place, operation_place
 from .people import (
     OVERDUE,
     Row,
@@ -46,6 +45,7 @@ from .people import (
     set_agreement,
     templates_of,
 )
+from .rows import SealedConnection
 from .snapshot import QUALITY_COLUMNS, Snapshot, photographs_of
 
 # What has been done to the people by hand, and how it is undone: kept with them, in one file.
@@ -99,11 +99,7 @@ class Journal:
     ) -> None:
         self._connection = connection
         self._operation = next_id(connection, "operation")
-        closed = connection.seal.close_text(what, operation_place(self._operation))
-        connection.execute(
-            "INSERT INTO operation (id, what, done_at) VALUES (?, ?, ?)",
-            (self._operation, closed, _now()),
-        )
+        connection.insert("operation", {"id": self._operation, "what": what, "done_at": _now()})
         if audited:
             audit.note(connection, action, *people)
         connection.execute(
@@ -152,17 +148,18 @@ def undo(connection: SealedConnection, expected: int | None = None) -> str:
     Raises:
         GalleryError: Nothing can be undone, or another operation is the latest by now.
     """
-    latest = connection.execute(
-        "SELECT id, what FROM operation WHERE done_at >= ? ORDER BY id DESC", (restorable_since(),)
-    ).fetchone()
+    latest = connection.read_one(
+        ("id", "operation.what"),
+        "FROM operation WHERE done_at >= ? ORDER BY id DESC LIMIT 1",
+        (restorable_since(),),
+    )
     if latest is None:
         raise GalleryError("nothing to undo: no change since the last erasure, or in 30 days")
-    operation, closed = latest
+    operation, what = latest
     if expected not in (None, operation):
         raise GalleryError(
             "something else was done since: look at `likeness people history` once more"
         )
-    what = connection.seal.open_text(closed, operation_place(operation))
     rows = connection.execute(
         "SELECT kind, row, before FROM reversal WHERE operation_id = ? ORDER BY id DESC",
         (operation,),
@@ -178,7 +175,7 @@ def undo(connection: SealedConnection, expected: int | None = None) -> str:
     connection.execute(
         "UPDATE person SET deleted_at = ? WHERE deleted_at < ?", (_now(), restorable_since())
     )
-    return what
+    return str(what)
 
 
 def is_outdated(connection: sqlite3.Connection) -> bool:
@@ -266,7 +263,6 @@ class Change:
 
     def __init__(self, connection: SealedConnection, fetcher: Fetcher | None = None) -> None:
         self.connection = connection
-        self.seal = connection.seal
         self.fetcher = fetcher
 
     def fetch(self, *whom: Who) -> None:
@@ -381,10 +377,7 @@ class Editor:
             change.refuse_taken(new)
             entry = change.journal(Action.RENAME, f"'{old}' renamed '{new}'", person)
             entry.changes(Row.PERSON, [person])
-            change.connection.execute(
-                "UPDATE person SET name = ?, mark = ? WHERE id = ?",
-                (change.seal.close_text(new, name_place(person)), change.seal.mark(new), person),
-            )
+            change.connection.update(Row.PERSON, person, {"name": new})
 
     def delete(self, who: Who) -> None:
         """Hide a person; `restore` undoes it for `RESTORABLE_DAYS` days, then they are erased.
@@ -701,12 +694,11 @@ def enrolled_as(
 ) -> str | None:
     """Whose a template's photograph is already: this person's, or another's with the same face."""
     for person, embedding in faces_in(connection, Row.TEMPLATE, template.photograph_sha256, model):
-        closed, deleted_at = connection.execute(
-            "SELECT name, deleted_at FROM person WHERE id = ?", (person,)
-        ).fetchone()
-        owner = connection.seal.open_text(closed, name_place(person))
+        [(owner, deleted_at)] = connection.read(
+            ("person.name", "deleted_at"), "FROM person WHERE id = ?", (person,)
+        )
         if deleted_at is None and (owner == name or is_same_face(embedding, template)):
-            return owner
+            return str(owner)
     return None
 
 
@@ -739,16 +731,10 @@ def insert_template(
     """Add a template, with what belongs to it, to a person's; its id."""
     identifier = add_face(connection, Row.TEMPLATE, person, template, model)
     if template.crop is not None:
-        closed = connection.seal.close(template.crop, crop_place(identifier))
-        connection.execute("INSERT INTO crop VALUES (?, ?)", (identifier, closed))
+        connection.insert("crop", {"template_id": identifier, "picture": template.crop})
     if template.quality is not None:
-        columns = ", ".join(QUALITY_COLUMNS)
-        places = ", ".join("?" * len(QUALITY_COLUMNS))
-        values = [getattr(template.quality, name) for name in QUALITY_COLUMNS]
-        connection.execute(
-            f"INSERT INTO quality (template_id, {columns}) VALUES (?, {places})",
-            (identifier, *values),
-        )
+        quality = {name: getattr(template.quality, name) for name in QUALITY_COLUMNS}
+        connection.insert("quality", {"template_id": identifier, **quality})
     return identifier
 
 

@@ -14,8 +14,9 @@ from data import clock
 from data.errors import AlteredError, GalleryError
 from data.temporary import temporary_path
 
-from .encryption import FindSecret, IsGiven, Lock, SealedConnection
+from .encryption import FindSecret, IsGiven, Lock
 from .integrity import Integrity
+from .rows import SealedConnection
 from .schema import APPLICATION_ID, MIGRATIONS, PROVED, TABLES, TRIGGERS, VERSION
 
 # A gallery's database is made, opened, and brought up to this version.

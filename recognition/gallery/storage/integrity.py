@@ -14,7 +14,8 @@ from data.errors import AlteredError, AppError
 from ...results import Calibration, Use
 from ..names import kept_name
 from ..templates import faces_of, from_blob
-from .encryption import OPEN, derived, embedding_place, group_place, name_place
+from .encryption import derived
+from .rows import SEALED
 from .snapshot import Snapshot
 
 # That the rows of an encrypted gallery are those which Likeness wrote: altered, added, taken
@@ -30,7 +31,7 @@ from .snapshot import Snapshot
 # An older state of the whole file proves itself as well: against that a number would have to be
 # kept elsewhere.
 
-_ENCRYPTED = frozenset({"embedding", "picture"})
+_ENCRYPTED = frozenset(column for (_, column), how in SEALED.items() if how.kind is bytes)
 _OWN = "proof"
 _ROWS_ALONE, _ROWS_AND_TABLES = "likeness rows 1", "likeness rows 2"
 _BITS = 256
@@ -310,13 +311,14 @@ def _faults(snapshot: Snapshot) -> Iterator[str]:
 
 
 def _bad_rows(snapshot: Snapshot) -> Iterator[str]:
-    connection, seal, model = snapshot.connection, snapshot.seal, snapshot.model
+    connection, model = snapshot.connection, snapshot.model
     names: dict[int, str] = {}
-    for row, closed in connection.execute("SELECT id, name FROM person ORDER BY id"):
+    for _, opened in connection.tried(("id", "person.name"), "FROM person ORDER BY id"):
         try:
-            names[row] = seal.open_text(closed, name_place(row))
-            if kept_name(names[row]) != names[row]:
-                yield f"the name '{names[row]}' is not kept in its one form"
+            row, name = opened()
+            names[row] = name
+            if kept_name(name) != name:
+                yield f"the name '{name}' is not kept in its one form"
         except AppError as error:
             yield str(error)
     moments = "enrolled_at, deleted_at, consented_at"
@@ -325,9 +327,9 @@ def _bad_rows(snapshot: Snapshot) -> Iterator[str]:
             moment is None or _is_moment(moment) for moment in noted
         ):
             yield f"a date of person {row} cannot be one"
-    for row, person, closed in connection.execute("SELECT id, person_id, name FROM membership"):
+    for _, opened in connection.tried(("membership.name",), "FROM membership"):
         try:
-            group = seal.open_text(closed, group_place(row, person))
+            (group,) = opened()
             if kept_name(group) != group:
                 yield f"the name of the group '{group}' is not kept in its one form"
         except AppError as error:
@@ -337,15 +339,16 @@ def _bad_rows(snapshot: Snapshot) -> Iterator[str]:
         if calibration is not None and not is_sound(calibration):
             yield f"the threshold for {use} cannot be one: `likeness calibrate` again"
     for table in ("template", "exclusion"):
-        rows = connection.execute(f"SELECT id, person_id, embedding FROM {table} ORDER BY id")
+        rows = connection.tried(
+            ("id", "person_id", f"{table}.embedding"), f"FROM {table} ORDER BY id"
+        )
         seen: set[int] = set()
-        for number, person, closed in rows:
+        for (number, person, _), opened in rows:
             if number in seen:
                 yield f"there are two of {table} {number}"
             seen.add(number)
             try:
-                place = embedding_place(table, number, person, model.weights_digest)
-                from_blob(seal.open(closed, place), model.dimension)
+                from_blob(opened()[2], model.dimension)
             except AppError as error:
                 yield f"{table} {number} of '{names.get(person, person)}' is damaged: {error}"
 
@@ -359,7 +362,7 @@ def facts_of(snapshot: Snapshot, folder: Path) -> dict[str, str | int]:
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {
         "kind": "SQLite and FAISS",
-        "encrypted": "no" if snapshot.seal is OPEN else "yes",
+        "encrypted": "yes" if snapshot.is_encrypted else "no",
         "created at": str(created_at),
         "schema": int(version),
         **faces_of(snapshot.model),

@@ -17,14 +17,7 @@ from data.errors import AmbiguousError, GalleryError
 from ...results import LONGEST_NOTE, Consent, today
 from ..names import person_name
 from ..templates import SAME_FACE, EmbeddingModel, Embeddings, Template, from_blob, to_blob
-from .encryption import (
-    SealedConnection,
-    consent_place,
-    embedding_place,
-    group_place,
-    name_place,
-    photograph_place,
-)
+from .rows import SealedConnection
 
 # Who is meant: people by their ids or their names, and how long they are kept.
 
@@ -62,7 +55,7 @@ def person_id(connection: SealedConnection, name: str) -> int | None:
     """The id of the person who is enrolled under a name."""
     row = connection.execute(
         "SELECT id FROM person WHERE mark = ? AND deleted_at IS NULL",
-        (connection.seal.mark(name),),
+        (connection.mark(name),),
     ).fetchone()
     return None if row is None else int(row[0])
 
@@ -140,8 +133,8 @@ def require_kept(connection: SealedConnection, who: Who) -> int:
 
 def name_of(connection: SealedConnection, person: int) -> str:
     """What somebody is called, of whom a row is there."""
-    (closed,) = connection.execute("SELECT name FROM person WHERE id = ?", (person,)).fetchone()
-    return connection.seal.open_text(closed, name_place(person))
+    [(name,)] = connection.read(("person.name",), "FROM person WHERE id = ?", (person,))
+    return str(name)
 
 
 def gone(person: int) -> GalleryError:
@@ -153,7 +146,7 @@ def gone(person: int) -> GalleryError:
 
 
 def _mark(connection: SealedConnection, name: str) -> str:
-    return connection.seal.mark(person_name(name))
+    return connection.mark(person_name(name))
 
 
 def _several(what: str, found: list[tuple[int]]) -> AmbiguousError:
@@ -186,23 +179,21 @@ def add_person(
 ) -> int:
     """Add somebody whose name is free, or who is deleted; their id."""
     person = next_id(connection, Row.PERSON)
-    closed = connection.seal.close_text(name, name_place(person))
-    connection.execute(
-        "INSERT INTO person (id, name, mark, enrolled_at, deleted_at) VALUES (?, ?, ?, ?, ?)",
-        (person, closed, connection.seal.mark(name), enrolled_at, deleted_at),
+    connection.insert(
+        Row.PERSON,
+        {"id": person, "name": name, "enrolled_at": enrolled_at, "deleted_at": deleted_at},
     )
     return person
 
 
 def note_consent(connection: SealedConnection, person: int, consent: Consent) -> None:
     """Note what somebody agreed to; what the consent leaves open stays as it was noted."""
+    noted: dict[str, str | None] = {"consented_at": now()}
     if consent.note is not None:
-        closed = connection.seal.close_text(consent.note, consent_place(person))
-        connection.execute("UPDATE person SET consent = ? WHERE id = ?", (closed, person))
+        noted["consent"] = consent.note
     if consent.until is not None or consent.for_ever:
-        day = None if consent.until is None else consent.until.isoformat()
-        connection.execute("UPDATE person SET expires_on = ? WHERE id = ?", (day, person))
-    connection.execute("UPDATE person SET consented_at = ? WHERE id = ?", (now(), person))
+        noted["expires_on"] = None if consent.until is None else consent.until.isoformat()
+    connection.update(Row.PERSON, person, noted)
 
 
 def add_face(
@@ -213,18 +204,15 @@ def add_face(
     Raises:
         GalleryError: The embedding is not a unit vector of the model's dimension.
     """
-    seal, row = connection.seal, next_id(connection, kind)
-    blob = to_blob(face.embedding, model.dimension)
-    connection.execute(
-        f"INSERT INTO {kind} (id, person_id, photograph_mark, photograph_sha256, embedding)"
-        " VALUES (?, ?, ?, ?, ?)",
-        (
-            row,
-            person,
-            seal.mark(face.photograph_sha256),
-            seal.close_text(face.photograph_sha256, photograph_place(kind, row)),
-            seal.close(blob, embedding_place(kind, row, person, model.weights_digest)),
-        ),
+    row = next_id(connection, kind)
+    connection.insert(
+        kind,
+        {
+            "id": row,
+            "person_id": person,
+            "photograph_sha256": face.photograph_sha256,
+            "embedding": to_blob(face.embedding, model.dimension),
+        },
     )
     return row
 
@@ -237,16 +225,12 @@ def faces_in(
     Raises:
         GalleryError: One of them is damaged.
     """
-    seal = connection.seal
-    rows = connection.execute(
-        f"SELECT id, person_id, embedding FROM {kind} WHERE photograph_mark = ? ORDER BY id",
-        (seal.mark(photograph_sha256),),
-    ).fetchall()
-    found = []
-    for row, person, closed in rows:
-        blob = seal.open(closed, embedding_place(kind, row, person, model.weights_digest))
-        found.append((person, from_blob(blob, model.dimension)))
-    return found
+    rows = connection.read(
+        ("person_id", f"{kind}.embedding"),
+        f"FROM {kind} WHERE photograph_mark = ? ORDER BY id",
+        (connection.mark(photograph_sha256),),
+    )
+    return [(person, from_blob(blob, model.dimension)) for person, blob in rows]
 
 
 def ids_of(rows: Iterable[tuple[int, int]]) -> npt.NDArray[np.int64]:
@@ -279,17 +263,8 @@ def hand_over(connection: SealedConnection, kind: Row, ids: Iterable[int], perso
     Raises:
         GalleryError: One of them was tampered with.
     """
-    seal = connection.seal
-    (digest,) = connection.execute("SELECT weights_digest FROM gallery").fetchone()
     for row in ids:
-        owner, closed = connection.execute(
-            f"SELECT person_id, embedding FROM {kind} WHERE id = ?", (row,)
-        ).fetchone()
-        content = seal.open(closed, embedding_place(kind, row, owner, digest))
-        anew = seal.close(content, embedding_place(kind, row, person, digest))
-        connection.execute(
-            f"UPDATE {kind} SET person_id = ?, embedding = ? WHERE id = ?", (person, anew, row)
-        )
+        connection.update(kind, row, {"person_id": person})
 
 
 def now() -> str:
@@ -325,20 +300,22 @@ class Agreement:
 
 def agreement_of(connection: SealedConnection, person: int) -> Agreement:
     """What somebody agreed to, of whom a row is there."""
-    closed, noted_at, until = connection.execute(
-        "SELECT consent, consented_at, expires_on FROM person WHERE id = ?", (person,)
-    ).fetchone()
-    note = closed and connection.seal.open_text(closed, consent_place(person))
-    return Agreement(note, noted_at, until)
+    [terms] = connection.read(
+        ("person.consent", "consented_at", "expires_on"), "FROM person WHERE id = ?", (person,)
+    )
+    return Agreement(*terms)
 
 
 def set_agreement(connection: SealedConnection, person: int, agreement: Agreement) -> None:
     """Put an agreement in the place of what was noted of somebody."""
-    note = agreement.note
-    closed = note and connection.seal.close_text(note, consent_place(person))
-    connection.execute(
-        "UPDATE person SET consent = ?, consented_at = ?, expires_on = ? WHERE id = ?",
-        (closed, agreement.noted_at, agreement.until, person),
+    connection.update(
+        Row.PERSON,
+        person,
+        {
+            "consent": agreement.note,
+            "consented_at": agreement.noted_at,
+            "expires_on": agreement.until,
+        },
     )
 
 
@@ -377,12 +354,11 @@ def exclusions_of(connection: SealedConnection, model: EmbeddingModel) -> dict[i
         row for row, person, owner, _ in enrolled_exclusions(connection, model) if person == owner
     }
     found: dict[int, list[Embeddings]] = {}
-    for row, person, closed in connection.execute(
-        "SELECT id, person_id, embedding FROM exclusion ORDER BY id"
+    for row, person, blob in connection.read(
+        ("id", "person_id", "exclusion.embedding"), "FROM exclusion ORDER BY id"
     ):
         if row not in taken_back:
-            vector = _opened(connection, model, "exclusion", (row, person, closed))
-            found.setdefault(person, []).append(vector)
+            found.setdefault(person, []).append(from_blob(blob, model.dimension))
     return {person: np.concatenate(vectors) for person, vectors in found.items()}
 
 
@@ -394,16 +370,21 @@ def enrolled_exclusions(
     Raises:
         GalleryError: One of them is damaged.
     """
-    rows = connection.execute(
-        "SELECT exclusion.id, exclusion.person_id, exclusion.embedding,"
-        " template.id, template.person_id, template.embedding"
-        " FROM exclusion JOIN template USING (photograph_mark) ORDER BY exclusion.id, template.id"
-    ).fetchall()
-    for row in rows:
-        face = _opened(connection, model, "exclusion", row[:3])
-        enrolled = _opened(connection, model, "template", row[3:])
-        if float(face[0] @ enrolled[0]) >= SAME_FACE:
-            yield row[0], row[1], row[4], row[3]
+    rows = connection.read(
+        (
+            "exclusion.id",
+            "exclusion.person_id",
+            "template.person_id",
+            "template.id",
+            "exclusion.embedding",
+            "template.embedding",
+        ),
+        "FROM exclusion JOIN template USING (photograph_mark) ORDER BY exclusion.id, template.id",
+    )
+    for row, person, owner, template, *blobs in list(rows):
+        face, enrolled = (from_blob(blob, model.dimension)[0] for blob in blobs)
+        if float(face @ enrolled) >= SAME_FACE:
+            yield row, person, owner, template
 
 
 def forget_faces(
@@ -413,14 +394,6 @@ def forget_faces(
     gone = [row for row, *_, one in enrolled_exclusions(connection, model) if one in templates]
     connection.executemany("DELETE FROM exclusion WHERE id = ?", [(row,) for row in gone])
     return gone
-
-
-def _opened(
-    connection: SealedConnection, model: EmbeddingModel, table: str, row: tuple[int, int, bytes]
-) -> Embeddings:
-    number, person, closed = row
-    place = embedding_place(table, number, person, model.weights_digest)
-    return from_blob(connection.seal.open(closed, place), model.dimension)
 
 
 # Who is in which group; a group is there as long as somebody is in it.
@@ -437,15 +410,10 @@ def group_names(groups: Sequence[str]) -> tuple[str, ...]:
 
 def join(connection: SealedConnection, person: int, group: str) -> int | None:
     """Put somebody into a group; the new row's id, None where they are in it already."""
-    mark = connection.seal.mark(group)
-    known = connection.execute(
-        "SELECT 1 FROM membership WHERE person_id = ? AND mark = ?", (person, mark)
-    ).fetchone()
-    if known:
+    if memberships(connection, person, group):
         return None
     row = next_id(connection, Row.MEMBERSHIP)
-    closed = connection.seal.close_text(group, group_place(row, person))
-    connection.execute("INSERT INTO membership VALUES (?, ?, ?, ?)", (row, person, closed, mark))
+    connection.insert(Row.MEMBERSHIP, {"id": row, "person_id": person, "name": group})
     return row
 
 
@@ -453,7 +421,7 @@ def memberships(connection: SealedConnection, person: int, group: str) -> list[i
     """The row that says that somebody is in a group, if there is one."""
     rows = connection.execute(
         "SELECT id FROM membership WHERE person_id = ? AND mark = ?",
-        (person, connection.seal.mark(group)),
+        (person, connection.mark(group)),
     )
     return [int(row[0]) for row in rows]
 
@@ -469,9 +437,8 @@ def groups_of(
     """
     found: dict[int, list[str]] = {}
     whose, values = ("", ()) if person is None else (" WHERE person_id = ?", (person,))
-    rows = connection.execute(f"SELECT id, person_id, name FROM membership{whose}", values)
-    for row, owner, closed in rows:
-        name = connection.seal.open_text(closed, group_place(row, owner))
+    columns = ("membership.person_id", "membership.name")
+    for owner, name in connection.read(columns, f"FROM membership{whose}", values):
         found.setdefault(owner, []).append(name)
     return {owner: tuple(sorted(names)) for owner, names in found.items()}
 
@@ -488,7 +455,7 @@ def members(connection: SealedConnection, groups: Sequence[str]) -> frozenset[in
         rows = connection.execute(
             "SELECT person.id FROM membership JOIN person ON person.id = person_id"
             f" WHERE membership.mark = ? AND {ENROLLED}",
-            (connection.seal.mark(group),),
+            (connection.mark(group),),
         ).fetchall()
         if not rows:
             raise nobody_in(group)

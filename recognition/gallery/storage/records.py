@@ -17,14 +17,6 @@ from ..templates import EmbeddingModel, Template, from_blob
 from . import audit, changes
 from .audit import Action
 from .changes import CONSENT_ENDED, Journal, enrolled_as, insert_template
-from .encryption import (
-    SealedConnection,
-    consent_place,
-    crop_place,
-    embedding_place,
-    name_place,
-    photograph_place,
-)
 from .people import (
     ENROLLED,
     RESTORABLE,
@@ -42,6 +34,7 @@ from .people import (
     restorable_since,
     set_agreement,
 )
+from .rows import SealedConnection
 from .snapshot import QUALITY_COLUMNS, Snapshot
 
 MOST_ROWS = 100_000
@@ -110,16 +103,23 @@ def read_records(snapshot: Snapshot) -> Iterator[PersonRecord]:
     Raises:
         GalleryError: A template is damaged.
     """
-    connection, seal = snapshot.connection, snapshot.seal
-    rows = connection.execute(
-        "SELECT id, name, enrolled_at, deleted_at, consent, consented_at, expires_on FROM person"
-        f" WHERE {ENROLLED} OR {RESTORABLE}",
+    connection = snapshot.connection
+    rows = connection.read(
+        (
+            "person.name",
+            "id",
+            "enrolled_at",
+            "deleted_at",
+            "person.consent",
+            "consented_at",
+            "expires_on",
+        ),
+        f"FROM person WHERE {ENROLLED} OR {RESTORABLE}",
         (restorable_since(),),
     )
     groups = groups_of(connection)
-    named = [(seal.open_text(name, name_place(row)), row, *rest) for row, name, *rest in rows]
     for name, row, enrolled_at, deleted_at, consent, consented_at, expires_on in sorted(
-        named, key=lambda one: (one[0], one[3] or "", one[1])
+        rows, key=lambda one: (one[0], one[3] or "", one[1])
     ):
         try:
             yield PersonRecord(
@@ -128,7 +128,7 @@ def read_records(snapshot: Snapshot) -> Iterator[PersonRecord]:
                 deleted_at=deleted_at,
                 templates=tuple(_templates(snapshot, row)),
                 exclusions=tuple(_exclusions(snapshot, row)),
-                consent=consent and seal.open_text(consent, consent_place(row)),
+                consent=consent,
                 consented_at=consented_at,
                 expires_on=expires_on,
                 groups=groups.get(row, ()),
@@ -138,20 +138,18 @@ def read_records(snapshot: Snapshot) -> Iterator[PersonRecord]:
 
 
 def _templates(snapshot: Snapshot, person: int) -> Iterator[Template]:
-    seal, model = snapshot.seal, snapshot.model
-    rows = snapshot.connection.execute(
-        f"SELECT id, photograph_sha256, embedding, picture, {', '.join(QUALITY_COLUMNS)}"
-        " FROM template LEFT JOIN crop ON crop.template_id = template.id"
+    rows = snapshot.connection.read(
+        ("template.photograph_sha256", "template.embedding", "crop.picture", *QUALITY_COLUMNS),
+        "FROM template LEFT JOIN crop ON crop.template_id = template.id"
         " LEFT JOIN quality ON quality.template_id = template.id"
         " WHERE person_id = ? ORDER BY template.id",
         (person,),
     )
-    for row, digest, closed, picture, *values in rows:
-        place = embedding_place(Row.TEMPLATE, row, person, model.weights_digest)
+    for digest, blob, picture, *values in rows:
         yield Template(
-            embedding=from_blob(seal.open(closed, place), model.dimension)[0],
-            photograph_sha256=seal.open_text(digest, photograph_place(Row.TEMPLATE, row)),
-            crop=None if picture is None else seal.open(picture, crop_place(row)),
+            embedding=from_blob(blob, snapshot.model.dimension)[0],
+            photograph_sha256=digest,
+            crop=picture,
             quality=None
             if values[0] is None
             else Quality(**dict(zip(QUALITY_COLUMNS, values, strict=True))),
@@ -159,16 +157,14 @@ def _templates(snapshot: Snapshot, person: int) -> Iterator[Template]:
 
 
 def _exclusions(snapshot: Snapshot, person: int) -> Iterator[Template]:
-    seal, model = snapshot.seal, snapshot.model
-    rows = snapshot.connection.execute(
-        "SELECT id, photograph_sha256, embedding FROM exclusion WHERE person_id = ? ORDER BY id",
+    rows = snapshot.connection.read(
+        ("exclusion.photograph_sha256", "exclusion.embedding"),
+        "FROM exclusion WHERE person_id = ? ORDER BY id",
         (person,),
     )
-    for row, digest, closed in rows:
-        place = embedding_place(Row.EXCLUSION, row, person, model.weights_digest)
+    for digest, blob in rows:
         yield Template(
-            embedding=from_blob(seal.open(closed, place), model.dimension)[0],
-            photograph_sha256=seal.open_text(digest, photograph_place(Row.EXCLUSION, row)),
+            embedding=from_blob(blob, snapshot.model.dimension)[0], photograph_sha256=digest
         )
 
 
@@ -274,10 +270,8 @@ def _agree(connection: SealedConnection, person: int, record: PersonRecord, entr
 def _new(connection: SealedConnection, name: str, record: PersonRecord) -> int:
     """Add a person without their faces; their id."""
     person = add_person(connection, name, record.enrolled_at, record.deleted_at)
-    consent = record.consent and connection.seal.close_text(record.consent, consent_place(person))
-    connection.execute(
-        "UPDATE person SET consent = ?, consented_at = ?, expires_on = ? WHERE id = ?",
-        (consent, record.consented_at, record.expires_on, person),
+    set_agreement(
+        connection, person, Agreement(record.consent, record.consented_at, record.expires_on)
     )
     return person
 
@@ -287,7 +281,7 @@ def _find(connection: SealedConnection, name: str, deleted_at: str | None) -> in
         return person_id(connection, name)
     row = connection.execute(
         "SELECT id FROM person WHERE mark = ? AND deleted_at = ?",
-        (connection.seal.mark(name), deleted_at),
+        (connection.mark(name), deleted_at),
     ).fetchone()
     return None if row is None else int(row[0])
 
@@ -298,7 +292,7 @@ def _owner(
     """Whose a photograph is here already; somebody deleted is asked for themselves alone."""
     own = connection.execute(
         "SELECT 1 FROM template WHERE person_id = ? AND photograph_mark = ?",
-        (person, connection.seal.mark(template.photograph_sha256)),
+        (person, connection.mark(template.photograph_sha256)),
     ).fetchone()
     if own:
         return name

@@ -26,16 +26,6 @@ from ...results import (
 )
 from ..templates import EmbeddingModel, Embeddings, Ids, from_blob, unit_vectors
 from . import audit
-from .encryption import (
-    OPEN,
-    SealedConnection,
-    consent_place,
-    crop_place,
-    embedding_place,
-    name_place,
-    operation_place,
-    photograph_place,
-)
 from .people import (
     ENROLLED,
     OVERDUE,
@@ -46,11 +36,13 @@ from .people import (
     groups_of,
     ids_of,
     members,
+    name_of,
     require_deleted,
     require_kept,
     require_person,
     restorable_since,
 )
+from .rows import SealedConnection
 
 # One state of a gallery: every question that can be asked of it.
 
@@ -86,12 +78,16 @@ class Snapshot:
     def __init__(self, connection: SealedConnection) -> None:
         self._connection = connection
         self._model: EmbeddingModel | None = None
-        self.seal = connection.seal
 
     @property
     def connection(self) -> SealedConnection:
         """The transaction that it looks through."""
         return self._connection
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether the gallery is encrypted at rest."""
+        return self._connection.is_encrypted
 
     @property
     def model(self) -> EmbeddingModel:
@@ -133,21 +129,16 @@ class Snapshot:
         Raises:
             GalleryError: One of them is damaged; the message names the person.
         """
-        model = self.model
-        dimension, digest = model.dimension, model.weights_digest
-        rows = self._connection.execute(
-            "SELECT id, person_id, embedding FROM template"
-            " WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
-            (json.dumps(ids.tolist()),),
-        ).fetchall()
-        owners = [person for _, person, _ in rows]
-        if self.seal is OPEN:  # nothing to be opened, and a search is not to wait for it
-            blobs = [blob for *_, blob in rows]
-        else:
-            blobs = [
-                self.seal.open(closed, embedding_place("template", row, person, digest))
-                for row, person, closed in rows
-            ]
+        dimension = self.model.dimension
+        rows = list(
+            self._connection.read(
+                ("person_id", "template.embedding"),
+                "FROM template WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+                (json.dumps(ids.tolist()),),
+            )
+        )
+        owners = [person for person, _ in rows]
+        blobs = [blob for _, blob in rows]
         if all(len(blob) == 4 * dimension for blob in blobs):
             table = np.frombuffer(b"".join(blobs), dtype="<f4")
             with suppress(GalleryError):
@@ -160,10 +151,7 @@ class Snapshot:
             try:
                 from_blob(blob, dimension)
             except GalleryError as error:
-                (closed,) = self._connection.execute(
-                    "SELECT name FROM person WHERE id = ?", (person,)
-                ).fetchone()
-                name = self.seal.open_text(closed, name_place(person))
+                name = name_of(self._connection, person)
                 return GalleryError(
                     f"a template of '{name}' is damaged ({error}): erase '{name}' and enrol "
                     "again, or restore the gallery from a backup"
@@ -253,14 +241,12 @@ class Snapshot:
 
     def operations(self) -> tuple[Operation, ...]:
         """What can be undone, the latest first."""
-        rows = self._connection.execute(
-            "SELECT id, what, done_at FROM operation WHERE done_at >= ? ORDER BY id DESC",
+        rows = self._connection.read(
+            ("operation.what", "done_at", "id"),
+            "FROM operation WHERE done_at >= ? ORDER BY id DESC",
             (restorable_since(),),
         )
-        return tuple(
-            Operation(self.seal.open_text(what, operation_place(number)), done_at, number)
-            for number, what, done_at in rows
-        )
+        return tuple(Operation(*row) for row in rows)
 
     def audit(self) -> tuple[AuditEntry, ...]:
         """Who did what, the latest first; see `audit`."""
@@ -337,12 +323,13 @@ class Snapshot:
             who: The person.
             photograph: Its number; None takes the first one whose face was kept.
         """
-        row = self._connection.execute(
-            "SELECT template_id, picture FROM crop JOIN template ON template.id = template_id"
+        row = self._connection.read_one(
+            ("crop.picture",),
+            "FROM crop JOIN template ON template.id = template_id"
             " WHERE person_id = ? AND ifnull(template_id = ?, TRUE) ORDER BY template_id",
             (require_person(self._connection, who), photograph),
-        ).fetchone()
-        return None if row is None else self.seal.open(row[1], crop_place(row[0]))
+        )
+        return None if row is None else bytes(row[0])
 
     def roll(self) -> Roll:
         """Which template is whose, of everybody who is enrolled and not deleted.
@@ -355,9 +342,8 @@ class Snapshot:
             f" WHERE {ENROLLED} ORDER BY template.id"
         )
         table = ids_of(rows)
-        people = self._connection.execute(f"SELECT id, name FROM person WHERE {ENROLLED}")
-        names = {person: self.seal.open_text(name, name_place(person)) for person, name in people}
-        return Roll(ids=table[:, 0].copy(), people=table[:, 1].copy(), names=names)
+        names = self._connection.read(("id", "person.name"), f"FROM person WHERE {ENROLLED}")
+        return Roll(ids=table[:, 0].copy(), people=table[:, 1].copy(), names=dict(names))
 
 
 # What is told of people and of their photographs, a line each.
@@ -380,7 +366,7 @@ def list_people(
     values = [restorable_since()] if deleted else []
     if name is not None:
         condition += " AND person.mark = ?"
-        values.append(connection.seal.mark(name))
+        values.append(connection.mark(name))
     return _summaries(connection, condition, values, groups_of(connection))
 
 
@@ -396,20 +382,27 @@ def _summaries(
     values: Sequence[str | int],
     groups: Mapping[int, tuple[str, ...]],
 ) -> tuple[PersonSummary, ...]:
-    seal = connection.seal
-    rows = connection.execute(
-        "SELECT person.id, name, count(template.id), enrolled_at, deleted_at, consent,"
-        " consented_at, expires_on FROM person"
-        " LEFT JOIN template ON template.person_id = person.id"
+    rows = connection.read(
+        (
+            "person.id",
+            "person.name",
+            "count(template.id)",
+            "enrolled_at",
+            "deleted_at",
+            "person.consent",
+            "consented_at",
+            "expires_on",
+        ),
+        "FROM person LEFT JOIN template ON template.person_id = person.id"
         f" WHERE {condition} GROUP BY person.id",
         values,
     )
     found = [
         PersonSummary(
-            name=seal.open_text(name, name_place(person)),
+            name=name,
             photographs=photographs,
             enrolled_at=enrolled_at,
-            consent=consent and seal.open_text(consent, consent_place(person)),
+            consent=consent,
             consented_at=consented_at,
             expires_on=expires_on,
             person_id=person,
@@ -432,13 +425,12 @@ def _summaries(
 
 def photographs_of(connection: SealedConnection, person: int) -> list[tuple[int, str]]:
     """The number of each of a person's photographs, ascending, and its SHA-256."""
-    rows = connection.execute(
-        "SELECT id, photograph_sha256 FROM template WHERE person_id = ? ORDER BY id", (person,)
+    rows = connection.read(
+        ("id", "template.photograph_sha256"),
+        "FROM template WHERE person_id = ? ORDER BY id",
+        (person,),
     )
-    return [
-        (number, connection.seal.open_text(digest, photograph_place("template", number)))
-        for number, digest in rows
-    ]
+    return [(number, digest) for number, digest in rows]
 
 
 def list_photographs(

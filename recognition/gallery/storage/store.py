@@ -29,8 +29,9 @@ from .changes import (
     remember_erased,
 )
 from .database import Database, create_database
-from .encryption import FindSecret, IsGiven, Keep, SealedConnection, WrappedKey, change_key
+from .encryption import FindSecret, IsGiven, Keep, WrappedKey
 from .people import Who, group_names, now, require_kept
+from .rows import SealedConnection, change_key
 from .snapshot import CALIBRATION_COLUMNS, MODEL_COLUMNS, Snapshot
 
 # Of which state an index on disk is, and whether that is one of the gallery's own past.
@@ -315,8 +316,8 @@ class Store:
     @property
     def is_encrypted(self) -> bool:
         """Whether it is encrypted at rest."""
-        with self._database.reading():
-            return bool(self._database.lock.key)
+        with self._database.reading() as connection:
+            return connection.is_encrypted
 
     def change_key(self, action: Action, secret: str | None, keep: Keep | None = None) -> None:
         """Encrypt, decrypt, or change how it is encrypted. Traces remain until `wipe_traces`.

@@ -27,16 +27,14 @@ from ..storage.audit import Action
 from ..storage.changes import Erased, erase_once_more, erased_in, read_erased, remember_erased
 from ..storage.database import Database, connect, create_database, in_memory, refuse_foreign_schema
 from ..storage.encryption import (
-    OPEN,
     FindSecret,
     Lock,
     Seal,
-    SealedConnection,
     new_secret,
-    seal_anew,
 )
 from ..storage.integrity import Integrity, faults_of
 from ..storage.people import Agreement, agreement_of, set_agreement
+from ..storage.rows import SealedConnection, seal_anew
 from ..storage.schema import APPLICATION_ID, PROVED, VERSION
 from ..storage.snapshot import Snapshot
 from ..storage.store import Store
@@ -146,7 +144,7 @@ def foresee(
     with reading_backup(source, find_secret) as (snapshot, _):
         there = _everybody(snapshot)
         origin = snapshot.origin_id
-        sealed = snapshot.seal is not OPEN
+        sealed = snapshot.is_encrypted
         terms = _terms(snapshot.connection)
         notes = [
             f"its threshold to {one.use} is {one.threshold:.3f}, measured on {printable(one.data)}"
@@ -171,12 +169,12 @@ def foresee(
                 if (person not in there if same else name not in there.values())
             )
             erased |= erased_in(connection)
-            if here.seal is OPEN:
+            if not here.is_encrypted:
                 erased |= read_erased(folder)
             usable = True
             if not same:
                 notes.append("it is another gallery's, and knows nobody who was erased here")
-            if here.seal is not OPEN:
+            if here.is_encrypted:
                 notes.append("the gallery stays encrypted, by its own key")
             elif sealed:
                 notes.append("the gallery will be encrypted, by the backup's key")
@@ -278,7 +276,7 @@ def _restore(uri: str, folder: Path, find_secret: FindSecret, secret: str | None
     if _is_usable(folder / DATABASE, find_secret):
         with closing(Database(folder / DATABASE, find_secret)) as database:
             with database.writing() as connection:
-                if connection.seal is OPEN:  # an encrypted one believes what is under its key alone
+                if not connection.is_encrypted:  # it believes what is under its key alone
                     remember_erased(connection, read_erased(folder))
             _fill(database, uri, _seal_in(uri, find_secret))
         with suppress(GalleryError), Gallery.open(folder, find_secret=find_secret) as gallery:
@@ -421,9 +419,9 @@ def _fill(database: Database, uri: str, sealed: Seal) -> None:
     """
     with database.attached(uri, "backup"), database.writing() as connection:
         connection.execute("PRAGMA defer_foreign_keys = ON")
-        own = connection.seal
+        own, is_encrypted = connection.seal, connection.is_encrypted
         agreed = _agreed_since(connection)
-        stays = {"audit", "erased", "proof", *(() if own is OPEN else ("wrapped_key",))}
+        stays = {"audit", "erased", "proof", *(("wrapped_key",) if is_encrypted else ())}
         tables = [table for table in _tables(connection, "main") if table not in stays]
         for table in tables:
             connection.execute(f"DELETE FROM main.{table}")
@@ -434,7 +432,7 @@ def _fill(database: Database, uri: str, sealed: Seal) -> None:
             )
         connection.execute("INSERT OR IGNORE INTO main.erased SELECT * FROM backup.erased")
         connection.seal = sealed
-        if own is not OPEN:
+        if is_encrypted:
             seal_anew(connection, own)
             connection.seal = own
         # A deletion of a time to come would never be over.

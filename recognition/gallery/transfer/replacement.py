@@ -21,16 +21,12 @@ from data.errors import GalleryError
 from ..gallery import DATABASE
 from ..storage import audit
 from ..storage.audit import Action
-from ..storage.encryption import (
-    FindSecret,
-    SealedConnection,
-    crop_place,
-    embedding_place,
-    photograph_place,
-)
+from ..storage.encryption import FindSecret
+from ..storage.people import Row, enrolled_exclusions
+from ..storage.rows import SealedConnection
 from ..storage.snapshot import MODEL_COLUMNS, Snapshot
 from ..storage.store import COMING, FORMER, Store, forget_coming, forget_former, has_former
-from ..templates import SAME_FACE, EmbeddingModel, from_blob, to_blob
+from ..templates import EmbeddingModel, from_blob, to_blob
 from . import backup
 
 _TABLES = """
@@ -41,6 +37,9 @@ CREATE TABLE IF NOT EXISTS embedding (
     fresh INTEGER NOT NULL, similarity REAL, side INTEGER
 ) STRICT;
 """
+
+_IN_ITS_ROW = (Row.TEMPLATE, "embedding")
+"""Where what is gathered will be, and for which it is sealed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,8 +175,13 @@ class Succession:
         """Keep what the new network gave, so that it need not be asked again."""
         with self._reading() as snapshot, self._coming() as coming:
             for one in embedded:
-                place = embedding_place("template", one.template, one.person, model.weights_digest)
-                sealed = snapshot.seal.close(to_blob(one.embedding, model.dimension), place)
+                sealed = snapshot.connection.closed(
+                    *_IN_ITS_ROW,
+                    to_blob(one.embedding, model.dimension),
+                    one.template,
+                    one.person,
+                    model.weights_digest,
+                )
                 coming.execute(
                     "REPLACE INTO embedding VALUES (?, ?, ?, ?, ?, ?)",
                     (one.template, one.person, sealed, one.fresh, one.similarity, one.side),
@@ -290,89 +294,63 @@ def _told(model: EmbeddingModel) -> dict[str, object]:
 
 
 def _waiting(snapshot: Snapshot, template: int, person: int) -> WaitingTemplate | None:
-    connection, seal = snapshot.connection, snapshot.seal
-    row = connection.execute(
-        "SELECT photograph_sha256, picture FROM template LEFT JOIN crop ON template_id = id"
-        " WHERE id = ? AND person_id = ?",
+    row = snapshot.connection.read_one(
+        ("template.photograph_sha256", "crop.picture"),
+        "FROM template LEFT JOIN crop ON template_id = id WHERE id = ? AND person_id = ?",
         (template, person),
-    ).fetchone()
-    if row is None:  # gone meanwhile
-        return None
-    digest = seal.open_text(row[0], photograph_place("template", template))
-    picture = None if row[1] is None else seal.open(row[1], crop_place(template))
-    return WaitingTemplate(template, person, digest, picture)
+    )
+    # None: it is gone meanwhile.
+    return None if row is None else WaitingTemplate(template, person, *row)
 
 
 def _exchange(
     connection: SealedConnection, model: EmbeddingModel, given: dict[tuple[int, int], bytes]
 ) -> Succeeded:
     """Exchange embeddings in a transaction. What cannot be exchanged goes."""
-    old = Snapshot(connection).model
-    same_face = _exclusions_enrolled(connection, old)
-    kept = connection.execute("SELECT id, person_id FROM template").fetchall()
-    moved = 0
-    for template, person in kept:
-        sealed = given.get((template, person))
-        if sealed is None:
-            connection.execute("DELETE FROM template WHERE id = ?", (template,))
-            continue
-        place = embedding_place("template", template, person, model.weights_digest)
-        from_blob(connection.seal.open(sealed, place), model.dimension)
-        connection.execute("UPDATE template SET embedding = ? WHERE id = ?", (sealed, template))
-        moved += 1
-    exclusions_left_out = 0
-    for exclusion, person in connection.execute("SELECT id, person_id FROM exclusion").fetchall():
-        shown = same_face.get(exclusion)
-        sealed = None if shown is None else given.get(shown)
-        if shown is None or sealed is None:
-            connection.execute("DELETE FROM exclusion WHERE id = ?", (exclusion,))
-            exclusions_left_out += 1
-            continue
-        content = connection.seal.open(
-            sealed, embedding_place("template", *shown, model.weights_digest)
+    same_face = {
+        exclusion: (template, owner)
+        for exclusion, _, owner, template in enrolled_exclusions(
+            connection, Snapshot(connection).model
         )
-        place = embedding_place("exclusion", exclusion, person, model.weights_digest)
-        connection.execute(
-            "UPDATE exclusion SET embedding = ? WHERE id = ?",
-            (connection.seal.close(content, place), exclusion),
-        )
-    # What was done before tells of rows as they were; thresholds are of the old similarities.
-    connection.execute("DELETE FROM operation")
-    connection.execute("DELETE FROM calibration")
-    # Another gallery from now on: no process takes an index of before for its own.
+    }
+    # Another gallery from now on: no process takes an index of before for its own. What is written
+    # below is bound to the new model.
     connection.execute(
         f"UPDATE gallery SET (gallery_id, {MODEL_COLUMNS}) = (?, ?, ?, ?, ?, ?, ?)",
         (str(uuid.uuid4()), *astuple(model)),
     )
+
+    def embedding_of(template: int, person: int) -> bytes | None:
+        sealed = given.get((template, person))
+        if sealed is None:
+            return None
+        row = (template, person, model.weights_digest)
+        content = connection.opened(*_IN_ITS_ROW, sealed, *row)
+        from_blob(content, model.dimension)
+        return content
+
+    kept = connection.execute("SELECT id, person_id FROM template").fetchall()
+    moved = 0
+    for template, person in kept:
+        content = embedding_of(template, person)
+        if content is None:
+            connection.execute("DELETE FROM template WHERE id = ?", (template,))
+            continue
+        connection.update(Row.TEMPLATE, template, {"person_id": person, "embedding": content})
+        moved += 1
+    exclusions_left_out = 0
+    for exclusion, person in connection.execute("SELECT id, person_id FROM exclusion").fetchall():
+        # Nothing is kept of an excluded face but its embedding, unless it is enrolled as another's.
+        shown = same_face.get(exclusion)
+        content = None if shown is None else embedding_of(*shown)
+        if content is None:
+            connection.execute("DELETE FROM exclusion WHERE id = ?", (exclusion,))
+            exclusions_left_out += 1
+            continue
+        connection.update(Row.EXCLUSION, exclusion, {"person_id": person, "embedding": content})
+    # What was done before tells of rows as they were; thresholds are of the old similarities.
+    connection.execute("DELETE FROM operation")
+    connection.execute("DELETE FROM calibration")
     return Succeeded(
         moved=moved, left_out=len(kept) - moved, exclusions_left_out=exclusions_left_out
     )
-
-
-def _exclusions_enrolled(
-    connection: SealedConnection, model: EmbeddingModel
-) -> dict[int, tuple[int, int]]:
-    """An exclusion's id → the template, and its person, that is the same face of the photograph.
-
-    Nothing is kept of an excluded face but its embedding, unless it is enrolled as another's.
-    """
-    seal, found = connection.seal, {}
-    rows = connection.execute(
-        "SELECT exclusion.id, exclusion.person_id, exclusion.embedding, template.id,"
-        " template.person_id, template.embedding FROM exclusion"
-        " JOIN template USING (photograph_mark)"
-    ).fetchall()
-    for exclusion, person, closed, template, owner, of_owner in rows:
-        vectors = [
-            from_blob(
-                seal.open(blob, embedding_place(table, row, whose, model.weights_digest)),
-                model.dimension,
-            )
-            for table, row, whose, blob in (
-                ("exclusion", exclusion, person, closed),
-                ("template", template, owner, of_owner),
-            )
-        ]
-        if float(vectors[0][0] @ vectors[1][0]) >= SAME_FACE:
-            found[int(exclusion)] = (int(template), int(owner))
-    return found

@@ -20,7 +20,6 @@ from recognition.gallery.storage.encryption import (
     KeyedSeal,
     SecretKind,
     WrappedKey,
-    name_place,
     new_secret,
     unwrap,
     wrap,
@@ -321,27 +320,27 @@ def test_a_row_of_another_gallery_is_refused(
 ) -> None:
     """Even of one whose key is the same."""
     mine, other = KeyedSeal(b"k" * 32, "mine"), KeyedSeal(b"k" * 32, "other")
-    closed = mine.close(b"Ann", name_place(1))
-    assert mine.open(closed, name_place(1)) == b"Ann"
-    for seal, place in ((other, name_place(1)), (mine, name_place(2))):
+    closed = mine.close(b"Ann", ("person", "name", 1))
+    assert mine.open(closed, ("person", "name", 1)) == b"Ann"
+    for seal, place in ((other, ("person", "name", 1)), (mine, ("person", "name", 2))):
         with pytest.raises(GalleryError, match="cannot be decrypted"):
             seal.open(closed, place)
 
 
 @given(st.binary(max_size=200), st.text(max_size=50), st.integers(0, 10**9))
 def test_what_is_closed_opens_and_nothing_near_it_does(content: bytes, text: str, row: int) -> None:
-    seal = KeyedSeal(b"k" * 32, "gallery")
-    closed = seal.close(content, name_place(row))
-    assert seal.open(closed, name_place(row)) == content
-    assert seal.open_text(seal.close_text(text, name_place(row)), name_place(row)) == text
-    assert seal.close(content, name_place(row)) != closed
+    seal, place = KeyedSeal(b"k" * 32, "gallery"), ("person", "name", row)
+    closed = seal.close(content, place)
+    assert seal.open(closed, place) == content
+    assert seal.open_text(seal.close_text(text, place), place) == text
+    assert seal.close(content, place) != closed
     assert seal.mark(text) == seal.mark(text)
     assert len(seal.mark(text)) == 64
     altered = bytearray(closed)
     altered[row % len(closed)] ^= 1 << row % 8
     for wrong in (bytes(altered), closed[:-1], closed + b"\0", b"", content):
         with pytest.raises(GalleryError):
-            seal.open(wrong, name_place(row))
+            seal.open(wrong, place)
 
 
 @pytest.mark.parametrize("secret", [SECRET, "0123456789abcdef" * 4, "A\u030angstro\u0308m it is"])
