@@ -5,8 +5,9 @@ import tempfile
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -29,10 +30,8 @@ from ..results import (
 from .matching import Matching
 from .names import person_name
 from .protocol import AnyGallery, Writer, nobody_enrolled
-from .search.builder import Progress, build
 from .search.index_file import IndexCache
 from .search.kinds import Kind, plan_of, read_kind, write_kind
-from .search.searcher import Views
 from .storage.audit import Action
 from .storage.changes import Change, back_again, erased_in, photographs_known, write_erased
 from .storage.encryption import FindSecret, IsGiven, Keep, new_secret
@@ -47,6 +46,10 @@ from .storage.store import (
     has_former,
 )
 from .templates import EmbeddingModel, Embeddings, Ids, Template, unit_vectors
+
+if TYPE_CHECKING:
+    from .search.builder import Progress
+    from .search.searcher import Views
 
 _MOST_TOLD = 10
 _log = logging.getLogger(__name__)
@@ -88,7 +91,6 @@ class Gallery(AnyGallery):
         self._lock = threading.RLock()
         self._store = self._open_store()
         self._cache = IndexCache(folder / "index")
-        self._views = Views(self._store, self._cache, self._open_store, lambda: self.index_kind)
         self._different: tuple[str, Ids, Ids] | None = None  # of which state, people, photographs
 
     @classmethod
@@ -245,6 +247,13 @@ class Gallery(AnyGallery):
 
     # Searching, its index, and what an erasure leaves.
 
+    @cached_property
+    def _views(self) -> "Views":
+        # FAISS takes a third of a second, which who lists or renames people need not wait for.
+        from .search.searcher import Views
+
+        return Views(self._store, self._cache, self._open_store, lambda: self.index_kind)
+
     def _find_secret(self, key_id: str) -> str | None:
         if key_id not in self._secrets:  # nobody is asked twice
             self._secrets[key_id] = self._ask(key_id)
@@ -347,7 +356,7 @@ class Gallery(AnyGallery):
         return read_kind(self._folder)
 
     def make_index(
-        self, kind: Kind | None = None, progress: Progress = lambda done, total: None
+        self, kind: Kind | None = None, progress: "Progress" = lambda done, total: None
     ) -> str:
         """Make the index that fits the gallery now.
 
@@ -363,6 +372,8 @@ class Gallery(AnyGallery):
         Raises:
             GalleryError: A template is damaged, or the index cannot be written.
         """
+        from .search.builder import build
+
         try:
             if kind is None:
                 kind = self.index_kind
@@ -561,5 +572,6 @@ class Gallery(AnyGallery):
     def close(self) -> None:
         """Keep the index for the next process and close the database."""
         with self._lock:
-            self._views.close()
+            if "_views" in self.__dict__:  # something was searched
+                self._views.close()
             self._store.close()

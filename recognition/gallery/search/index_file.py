@@ -5,7 +5,7 @@ import json
 from contextlib import suppress
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data.errors import GalleryError
 from data.files import atomic_output, private_folder
@@ -13,8 +13,10 @@ from data.files import atomic_output, private_folder
 from ..storage.encryption import Seal
 from ..storage.snapshot import Snapshot
 from ..storage.store import gallery_and_marks, note_indexed
-from .index import TemplateIndex
 from .kinds import can_be_about
+
+if TYPE_CHECKING:
+    from .index import TemplateIndex
 
 # A file in blocks, each of which is checked before anybody reads it.
 #
@@ -158,7 +160,7 @@ class IndexCache:
         """Whether there is an index file, of whatever worth."""
         return self._path.exists()
 
-    def write(self, index: TemplateIndex, snapshot: Snapshot) -> None:
+    def write(self, index: "TemplateIndex", snapshot: Snapshot) -> None:
         """Keep an index for the next process.
 
         Args:
@@ -188,7 +190,7 @@ class IndexCache:
         # Not before: an index that is not noted is good for this one state, and then made again.
         note_indexed(snapshot.connection)
 
-    def read(self, snapshot: Snapshot) -> TemplateIndex | None:
+    def read(self, snapshot: Snapshot) -> "TemplateIndex | None":
         """Read the index back, if it is that of a state in the store's own past.
 
         Args:
@@ -197,6 +199,8 @@ class IndexCache:
         Returns:
             The index; None where there is none, or where it is damaged or another's.
         """
+        from .index import TemplateIndex  # loads FAISS
+
         try:
             with self._path.open("rb") as file:
                 line = file.readline(_LONGEST_HEAD)

@@ -535,3 +535,19 @@ def test_the_photographs_of_an_encrypted_gallery_are_known_to_whoever_opens_it(
     gallery.encrypt("tidal quartz nomad lantern")
     with Gallery.open(folder, find_secret=lambda _: "tidal quartz nomad lantern") as opened:
         assert opened.photographs_known("Ann") == {make_template(0).photograph_sha256}
+
+
+def test_whoever_only_lists_or_edits_people_does_not_wait_for_the_search_library(
+    folder: Path, model: EmbeddingModel, make_template: Callable[..., Template]
+) -> None:
+    with Gallery.open(folder, model=model, create=True) as gallery:
+        gallery.enrol("Ann", [make_template(1)])
+        gallery.search(make_template(1).embedding[None], 1)  # and there is an index on disk
+    code = (
+        "import sys; from pathlib import Path; from recognition.gallery.gallery import Gallery\n"
+        "with Gallery.open(Path(sys.argv[1])) as gallery:\n"
+        "    gallery.edit.rename('Ann', 'Anne'); assert gallery.people()[0].name == 'Anne'\n"
+        "    gallery.edit.delete('Anne'); gallery.edit.undo(); gallery.erase('Anne')\n"
+        "assert 'faiss' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, folder], check=True)

@@ -1,11 +1,13 @@
 """Galleries that earlier versions made, as they made them; `older/` holds a file of each."""
 
+import gzip
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import astuple, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -250,3 +252,89 @@ def test_a_later_version_sees_that_nothing_was_altered_before_it_brings_a_galler
         connection.execute("UPDATE person SET later = 'x'")
     with pytest.raises(GalleryError, match="altered by somebody without its key"):
         Gallery.open(folder, find_secret=lambda _: KEY)
+
+
+# Galleries in which every feature was used, by the versions that made them; `full/` holds each, as
+# it was and encrypted, and what that very version told of it.
+FULL = Path(__file__).with_name("full")
+
+
+def told(gallery: Gallery) -> dict[str, object]:
+    """Everything that a gallery keeps, to the last bit."""
+    roll, _ = gallery.templates()
+    with gallery.records() as records:
+        people = [
+            {
+                "name": one.name,
+                "enrolled_at": one.enrolled_at,
+                "deleted_at": one.deleted_at,
+                "consent": one.consent,
+                "consented_at": one.consented_at,
+                "expires_on": one.expires_on,
+                "groups": list(one.groups),
+                "templates": [
+                    [
+                        face.photograph_sha256,
+                        face.embedding.tobytes().hex(),
+                        face.crop and face.crop.hex(),
+                        face.quality and list(astuple(face.quality))[:5],
+                    ]
+                    for face in one.templates
+                ],
+                "exclusions": [
+                    [face.photograph_sha256, face.embedding.tobytes().hex()]
+                    for face in one.exclusions
+                ],
+            }
+            for one in records
+        ]
+    thresholds = [gallery.calibration(use) for use in Use]
+    return {
+        "records": people,
+        "people": [[one.name, one.photographs, list(one.groups)] for one in gallery.people()],
+        "deleted": [one.name for one in gallery.people(deleted=True)],
+        "roll": [
+            roll.ids.tolist(),
+            roll.people.tolist(),
+            {str(person): name for person, name in roll.names.items()},
+        ],
+        "operations": [[one.what, one.done_at] for one in gallery.operations()],
+        "audit": [[one.done_at, one.action, one.person_id] for one in gallery.audit()],
+        "apart": sorted(map(list, gallery.told_apart())),
+        "thresholds": [
+            one and [one.threshold, one.rate, one.data, one.people] for one in thresholds
+        ],
+    }
+
+
+@pytest.mark.parametrize("is_encrypted", [False, True], ids=["plain", "encrypted"])
+@pytest.mark.parametrize("version", [5, 7])
+def test_one_with_every_feature_used_tells_what_the_version_did_that_made_it(
+    version: int,
+    is_encrypted: bool,
+    folder: Path,
+    make_template: Callable[..., Template],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = json.loads((FULL / f"schema-{version}.json").read_text())
+    moment = datetime.fromisoformat(expected["made_at"]) + timedelta(hours=1)
+    monkeypatch.setattr("data.clock._read", lambda: moment)
+    folder.mkdir(parents=True)
+    kept = FULL / f"schema-{version}{'-encrypted' * is_encrypted}.sqlite.gz"
+    (folder / "gallery.sqlite").write_bytes(gzip.decompress(kept.read_bytes()))
+    with Gallery.open(folder, find_secret=lambda _: KEY) as opened:
+        assert opened.is_encrypted == is_encrypted
+        assert opened.faults() == []
+        assert opened.model.weights_digest == "ab" * 32
+        before = told(opened)
+        audit = before.pop("audit")
+        assert audit == (expected["encrypted"] if is_encrypted else expected["told"]["audit"])
+        assert before == {name: of for name, of in expected["told"].items() if name != "audit"}
+        [[best]] = opened.search(make_template(6).embedding[None], 1)
+        assert best.person == "Daniel"
+        # What that version wrote down can be undone by this one, down to the first enrolment
+        # since somebody was erased.
+        while opened.operations():
+            opened.edit.undo()
+        assert sorted(people_of(opened)) == ["Ann Ångström", "Bob", "Cydney", "Dan"]
+        assert opened.faults() == []

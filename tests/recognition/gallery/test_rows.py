@@ -3,19 +3,22 @@
 import os
 import re
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import recognition.gallery
 from data.errors import GalleryError
 from recognition.gallery.gallery import Gallery
+from recognition.gallery.storage import database as database_module
 from recognition.gallery.storage.audit import Action
-from recognition.gallery.storage.database import Database, create_database
+from recognition.gallery.storage.database import Database, connect, create_database
 from recognition.gallery.storage.encryption import OPEN, KeyedSeal
 from recognition.gallery.storage.people import Row
 from recognition.gallery.storage.rows import (
@@ -225,3 +228,94 @@ def test_no_other_module_closes_or_opens_what_is_sealed() -> None:
         if cipher.search(path.read_text())
     }
     assert knowing == {"storage/encryption.py", "storage/rows.py", "search/index_file.py"}
+
+
+# Who moves rows as they are in the file, and may therefore do without the door.
+AS_THEY_ARE = {
+    ("changes", "person"),  # the journal copies the columns of a row, and puts them back
+    ("changes", "membership"),
+    ("integrity", "person"),  # the sum of all rows' hashes
+    ("integrity", "membership"),
+    ("integrity", "operation"),
+    ("integrity", "template"),
+    ("integrity", "exclusion"),
+}
+
+
+def test_no_statement_but_the_doors_reads_or_writes_a_sealed_column(
+    folder: Path,
+    model: EmbeddingModel,
+    make_template: Callable[..., Template],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SQLite itself tells which columns a statement touches."""
+    found: set[tuple[str, str]] = set()
+    module = ""
+
+    class Watched(SealedConnection):
+        def execute(self, *given: Any) -> sqlite3.Cursor:
+            return self._noted(super().execute, given)
+
+        def executemany(self, *given: Any) -> sqlite3.Cursor:
+            return self._noted(super().executemany, given)
+
+        def _noted(self, run: Callable[..., sqlite3.Cursor], given: Any) -> sqlite3.Cursor:
+            nonlocal module
+            if given[0] == "VACUUM":
+                self.set_authorizer(None)
+            module = sys._getframe(2).f_globals["__name__"].rpartition(".")[2]
+            try:
+                return run(*given)
+            finally:
+                self.set_authorizer(note)
+
+    def note(
+        action: int, table: str | None, column: str | None, _: str | None, trigger: str | None
+    ) -> int:
+        by = "integrity" if trigger else module
+        touched = (table, column) if action != sqlite3.SQLITE_INSERT else (table,)
+        if action in (sqlite3.SQLITE_READ, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_INSERT) and (
+            touched in SEALED or touched in {(one,) for one, _ in SEALED}
+        ):
+            found.add((by, str(table)))
+        return sqlite3.SQLITE_OK
+
+    def watched(uri: str, wait: float = 0) -> SealedConnection:
+        with monkeypatch.context() as patch:
+            patch.setattr(database_module, "SealedConnection", Watched)
+            opened = connect(uri, wait)
+        opened.set_authorizer(note)
+        return opened
+
+    monkeypatch.setattr(database_module, "connect", watched)
+    with Gallery.open(folder, model=model, create=True, find_secret=lambda _: KEY) as gallery:
+        for number, name in enumerate((NAME, "Bob", "Cyd")):
+            faces = [make_template(10 * number + one, crop=CROP) for one in range(3)]
+            gallery.enrol(name, faces, Consent(note=NOTE), [GROUP])
+        gallery.encrypt(KEY)
+        gallery.edit.exclude(NAME, make_template(9))
+        gallery.edit.tell_apart(NAME, "Bob")
+        gallery.edit.rename("Bob", "Robert")
+        gallery.edit.split(NAME, [1], "Dan")
+        gallery.edit.move(NAME, [2], "Dan")
+        gallery.edit.merge("Cyd", "Dan")
+        gallery.edit.group([NAME], add=["staff"], remove=[GROUP])
+        gallery.edit.delete("Dan")
+        gallery.edit.restore("Dan")
+        gallery.search(make_template(1).embedding[None], 2)
+        assert gallery.faults() == []
+        assert gallery.operations()
+        assert gallery.told_apart()
+        assert gallery.photographs("Dan")
+        assert gallery.crop("Dan") == CROP
+        with gallery.records() as records:
+            kept = list(records)
+        with gallery.adding() as add:
+            add([replace(one, name=f"{one.name} II") for one in kept])
+        gallery.rotate("d" * 64, data_key=True)
+        for _ in range(5):
+            gallery.edit.undo()
+        gallery.erase(NAME)
+    others = {one for one in found if one[0] != "rows"}
+    assert others == AS_THEY_ARE
+    assert {table for module, table in found if module == "rows"} == {one for one, _ in SEALED}
