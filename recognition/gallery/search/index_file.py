@@ -11,8 +11,7 @@ from data.errors import GalleryError
 from data.files import atomic_output, private_folder
 
 from ..storage.encryption import Seal
-from ..storage.snapshot import Snapshot
-from ..storage.store import gallery_and_marks, note_indexed
+from ..storage.snapshot import Snapshot, lineage, note_indexed
 from .kinds import can_be_about
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ def _name(head: bytes, number: int, *, is_last: bool) -> str:
 # The file is a line of JSON (`format`, `gallery`, `mark`, `dimension`, `count`, `about`) and then
 # FAISS's own bytes in blocks. FAISS is given none of them unchecked: one flipped
 # bit in such a file loads without complaint and names other people. Of which states an index is
-# good, `storage.store` tells: what came and went since is followed from the store, so that the
+# good, `storage.snapshot` tells: what came and went since is followed from the store, so that the
 # file is not written anew for every addition.
 
 _FORMAT = "likeness-index-2"
@@ -170,12 +169,12 @@ class IndexCache:
         Raises:
             OSError: It cannot be written.
         """
-        gallery, (mark, *_) = gallery_and_marks(snapshot.connection)
+        own = lineage(snapshot.connection)
         head = json.dumps(
             {
                 "format": _FORMAT,
-                "gallery": gallery,
-                "mark": mark,
+                "gallery": own.gallery,
+                "mark": own.mark,
                 "dimension": index.dimension,
                 "count": len(index),
                 "about": index.about,
@@ -260,15 +259,15 @@ def _valid_head(line: bytes, snapshot: Snapshot) -> dict[str, Any] | None:
         head = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    gallery, marks = gallery_and_marks(snapshot.connection)
-    expected = {"format": _FORMAT, "gallery": gallery, "dimension": snapshot.model.dimension}
+    own = lineage(snapshot.connection)
+    expected = {"format": _FORMAT, "gallery": own.gallery, "dimension": snapshot.model.dimension}
     if (
         not isinstance(head, dict)
         or not line.endswith(b"\n")
         or head.keys() != {*expected, "mark", "count", "about"}
         or not can_be_about(head["about"])
         or any(head[name] != value for name, value in expected.items())
-        or head["mark"] not in marks
+        or head["mark"] not in own.marks
     ):
         return None
     return head

@@ -11,7 +11,7 @@ from data.errors import AppError
 
 from ...results import Match
 from ..matching import Matching
-from ..storage.snapshot import Roll, Snapshot
+from ..storage.snapshot import Revision, Roll, Snapshot
 from ..storage.store import Store
 from ..templates import SAME_FACE, Embeddings, Ids
 from . import kinds
@@ -43,7 +43,7 @@ class View:
         snapshot: The state itself, while it is open; None where the index is exact, and trusted.
     """
 
-    revision: str
+    revision: Revision
     roll: Roll
     index: TemplateIndex | None
     excluded: Mapping[int, Embeddings] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class View:
     @property
     def gallery(self) -> str:
         """Names the gallery, in whichever state."""
-        return self.revision.partition("/")[0]
+        return self.revision.gallery
 
     @property
     def dimension(self) -> int:
@@ -341,7 +341,7 @@ class Views:
             and is_past(snapshot, self._line)
         ):
             index = earlier.index
-            if _expired(revision) == _expired(earlier.revision):
+            if revision.expired == earlier.revision.expired:
                 roll = followed(earlier.roll, snapshot, self._line)
         if index is None:
             index, self._unwritten = self._cache.read(snapshot), 0
@@ -416,11 +416,6 @@ class Views:
             if snapshot.revision == view.revision:
                 self._cache.write(view.index, snapshot)
                 self._unwritten = 0
-
-
-def _expired(revision: str) -> list[str]:
-    """What of a revision tells whose consent has ended, which leaves no line in the audit log."""
-    return revision.split("/")[3:]
 
 
 def _is_met(plan: IndexPlan, index: TemplateIndex | None) -> bool:

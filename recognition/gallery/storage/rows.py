@@ -216,10 +216,12 @@ class SealedConnection(sqlite3.Connection):
         Raises:
             GalleryError: Something was altered, is another row's or another gallery's.
         """
-        if self.seal is OPEN:
-            plan = _plan(columns)
+        plan, seal = _plan(columns), self.seal
+        if seal is OPEN or not plan.sealed:  # as it is; a search is not to wait for more
             return self.execute(f"SELECT {plan.wanted} {source}", values)
-        return (opened() for _, opened in self.tried(columns, source, values))
+        digest = self._digest if plan.by_model else ""
+        rows = self.execute(f"SELECT {plan.wanted}{plan.more} {source}", values)
+        return (plan.opened(row, seal, digest) for row in rows)
 
     def read_one(
         self, columns: tuple[str, ...], source: str, values: Values = ()

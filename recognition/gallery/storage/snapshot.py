@@ -1,12 +1,14 @@
 """One state of the truth: every question."""
 
 import json
+import secrets
+import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +45,76 @@ from .people import (
     restorable_since,
 )
 from .rows import SealedConnection
+
+# Of which state an index on disk is, and whether that is one of the gallery's own past.
+#
+# A template's id is never given twice and its embedding never changes, so an index of an earlier
+# state needs only what has come and gone since. But a file may also be of a future that never
+# was: somebody put an older copy of the database back by hand, and ids were given again. So each
+# state has a mark, drawn at random, and the database remembers the mark of the state whose index
+# was last written: in the column `mark`, behind its own, as `NOW/INDEXED`. Copies of the database
+# take it with them. An index of either state is this gallery's own; one of any other state is
+# not.
+
+
+class Lineage(NamedTuple):
+    """Which gallery's states these are.
+
+    Attributes:
+        gallery: The gallery's id.
+        mark: That of the present state.
+        indexed: That of the state whose index was last written; None where none was.
+    """
+
+    gallery: str
+    mark: str
+    indexed: str | None
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Those of all states of which an index is this gallery's own."""
+        return (self.mark,) if self.indexed is None else (self.mark, self.indexed)
+
+
+def lineage(connection: sqlite3.Connection) -> Lineage:
+    """What the database says of its states."""
+    gallery, marks = connection.execute("SELECT gallery_id, mark FROM gallery").fetchone()
+    mark, separator, indexed = marks.partition("/")
+    return Lineage(gallery, mark, indexed if separator else None)
+
+
+def begin_state(connection: sqlite3.Connection) -> None:
+    """Tell the state that a transaction makes from all others."""
+    mark = secrets.token_hex(16)
+    marks = lineage(connection)._replace(mark=mark).marks
+    connection.execute("UPDATE gallery SET changes = changes + 1, mark = ?", ("/".join(marks),))
+
+
+def note_indexed(connection: sqlite3.Connection) -> None:
+    """Remember, in a transaction, that the index on disk is of the present state.
+
+    Nothing else is changed by that: the state keeps its mark.
+    """
+    mark = lineage(connection).mark
+    connection.execute("UPDATE gallery SET mark = ?", (f"{mark}/{mark}",))
+
+
+class Revision(NamedTuple):
+    """Names a state of a gallery: no other gallery and no other state has the same.
+
+    Attributes:
+        gallery: The gallery's id.
+        changes: How many there have been.
+        mark: The state's.
+        expired: The last day of the consent that ended last, which changes nothing in the
+            database and leaves no line in the audit log; empty where none has.
+    """
+
+    gallery: str
+    changes: int
+    mark: str
+    expired: str
+
 
 # One state of a gallery: every question that can be asked of it.
 
@@ -159,15 +231,15 @@ class Snapshot:
         return GalleryError("the templates cannot be read: restore the gallery from a backup")
 
     @property
-    def revision(self) -> str:
-        """Names this state of this gallery: no other gallery and no other state has the same."""
-        gallery, changes, marks = self._gallery("gallery_id, changes, mark")
-        mark, _, _ = marks.partition("/")  # see `store`
+    def revision(self) -> Revision:
+        """Which state this is."""
+        (changes,) = self._gallery("changes")
+        gallery, mark, _ = lineage(self._connection)
         # Whoever's consent ends is gone with the day, and nothing is changed.
         (expired,) = self._connection.execute(
             "SELECT ifnull(max(expires_on), '') FROM person WHERE expires_on < today()"
         ).fetchone()
-        return f"{gallery}/{changes}/{mark}{expired and '/'}{expired}"
+        return Revision(gallery, changes, mark, expired)
 
     @property
     def gallery_id(self) -> str:

@@ -5,6 +5,7 @@ not do: whoever has the old one open would go on writing its log, which SQLite f
 """
 
 import os
+import secrets
 import sqlite3
 import stat
 import uuid
@@ -447,9 +448,8 @@ def _fill(database: Database, uri: str, sealed: Seal) -> None:
         erase_once_more(connection)
         _keep_counting(connection)
         connection.execute(
-            "UPDATE gallery SET gallery_id = ?, changes = changes + 1, mark = hex(randomblob(16)),"
-            " traces_remain = 1",
-            (str(uuid.uuid4()),),
+            "UPDATE gallery SET gallery_id = ?, changes = changes + 1, mark = ?, traces_remain = 1",
+            (str(uuid.uuid4()), secrets.token_hex(16)),
         )
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from recognition.gallery.matching import Matching
 from recognition.gallery.search.index import TemplateIndex
 from recognition.gallery.search.searcher import View, combined
-from recognition.gallery.storage.snapshot import Roll
+from recognition.gallery.storage.snapshot import Revision, Roll
 
 D = 4
 
@@ -25,7 +25,11 @@ def view_of(owners: list[str], vectors: np.ndarray) -> View:
     index = TemplateIndex(D)
     index.follow(ids, lambda wanted: vectors[(wanted - 5) // 7])
     people = np.array([person_of[name] for name in owners], dtype=np.int64)
-    return View(revision="", roll=Roll(ids=ids, people=people, names=names), index=index)
+    return View(
+        revision=Revision("", 0, "", ""),
+        roll=Roll(ids=ids, people=people, names=names),
+        index=index,
+    )
 
 
 def slow_best_people(
