@@ -30,6 +30,20 @@ class Way:
     grey: Annotated[
         bool, typer.Option("--grey", help="Take the colours out of the photographs first.")
     ] = False
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            "--detector", metavar="NAME", help="What finds the faces: mtcnn, or one_stage."
+        ),
+    ] = None
+    compare_detector: Annotated[
+        str | None,
+        typer.Option(
+            "--compare-detector",
+            metavar="NAME",
+            help="Another detector to measure too, and the difference.",
+        ),
+    ] = None
     mirror: Annotated[
         bool | None,
         typer.Option(
@@ -115,6 +129,8 @@ class Way:
         from recognition.evaluation.whitening import check_dimension
 
         check_confusable(self.confusable)
+        if self.aligned and (self.detector or self.compare_detector):
+            raise ArgumentError("nothing is looked for with --aligned: leave the detector away")
         if (self.whiten is None) != (self.whiten_on is None):
             raise ArgumentError("give --whiten and --whiten-on together")
         if self.whiten is not None:
@@ -169,7 +185,7 @@ class Way:
 
 def plain_finder(way: Way, settings: Settings) -> "Finder":
     """What finds and embeds, before any whitening."""
-    from recognition.detection.detector import make_detector
+    from recognition.detection.detector import DEFAULT_DETECTOR, DetectorOptions, make_detector
     from recognition.evaluation.embeddings import already_aligned, in_grey, in_the_middle
     from recognition.faces.pipeline import FacePipeline
 
@@ -177,7 +193,10 @@ def plain_finder(way: Way, settings: Settings) -> "Finder":
     if way.aligned:
         find = already_aligned(embedder, settings.chosen_device)
     else:
-        find = in_the_middle(FacePipeline(make_detector(settings.chosen_device), embedder))
+        options = DetectorOptions(home=settings.home)
+        name = way.detector or DEFAULT_DETECTOR
+        detector = make_detector(settings.chosen_device, name, options)
+        find = in_the_middle(FacePipeline(detector, embedder))
     return in_grey(find) if way.grey else find
 
 

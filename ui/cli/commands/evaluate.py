@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -290,12 +291,15 @@ def _measure(
     """Measure what the settings ask for, and the weights to compare it with."""
     find, *specialists = way.finders(settings, tested=tested)
     other = None  # found before the first ones are measured, so that a wrong path is told at once
-    if compare is not None:
-        other = way.finder(other_network(settings, compare), tested=tested)
+    if compare is not None or way.compare_detector is not None:
+        chosen = settings if compare is None else other_network(settings, compare)
+        second = replace(way, detector=way.compare_detector or way.detector)
+        other = second.finder(chosen, tested=tested)
     consulted = consulting([find, *specialists]) if specialists else None
     first = alone(find) if consulted is None else consulted.result
-    second = None if other is None else alone(other)
-    return Measured(first=first, consulted=consulted, second=second)
+    return Measured(
+        first=first, consulted=consulted, second=None if other is None else alone(other)
+    )
 
 
 def _drawn(plot: Path | None, settings: Settings, draw: "Callable[[Path], None]") -> int:
