@@ -23,6 +23,7 @@ import torch.utils.benchmark
 
 from backbones.spec import Norm
 from data.augmentation import training_augmentation
+from data.config import to_toml
 from data.datasets import read_identities
 from recognition.learning.choices import LossName, OptimizerName
 from recognition.learning.config import (
@@ -31,9 +32,9 @@ from recognition.learning.config import (
     LossConfig,
     OptimizerConfig,
     TrainingConfig,
+    configure,
 )
 from recognition.learning.distributed import leads
-from recognition.learning.recipe import configure, to_toml
 from recognition.learning.reports import TrainingProgress
 from recognition.learning.trainer import train
 

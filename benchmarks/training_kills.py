@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 
 from data.files import sha256_of
-from recognition.learning.recipe import configure
+from recognition.learning.config import configure
 from recognition.learning.reports import TrainingProgress
 from recognition.learning.trainer import train
 

@@ -18,7 +18,7 @@ augmentation      training batches changed at random: place, colour, wear; seede
 datasets          folders of people, and how they are split
 lfw               LFW's list of pairs, and where its photographs lie
 samplers          batches of so many people with so many photographs each
-recipes           TOML into checked dataclasses and back
+config            configurations: checked values, TOML, environment, `--set`
 tensors           safetensors files, and no pickle
 plotting          figures of matplotlib
 clock             what time it is, and whether that can be believed

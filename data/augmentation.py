@@ -6,12 +6,16 @@ import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
+
+from .config import Configuration, Within
+from .errors import ArgumentError
 
 # The random numbers behind one augmented batch: one stream for each kind of change.
 
@@ -326,25 +330,11 @@ def _as_jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
 # process's global generator; this draws for each image, from a generator of its own. The order is
 # a camera's: a face somewhere, something before it, the light, the lens, the sensor, the file.
 
-_SHARES = (
-    "mirror",
-    "crop",
-    "brightness",
-    "contrast",
-    "saturation",
-    "grey",
-    "pca_colour",
-    "blur",
-    "low_resolution",
-    "lowest_resolution",
-    "jpeg",
-    "occlusion",
-    "occlusion_area",
-)
+_Share = Annotated[float, Within(0, 1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Augmentation:
+class Augmentation(Configuration):
     """How far training images may stray; the defaults suit aligned faces.
 
     What is zero does not happen, and what happens draws the same random numbers whatever else does.
@@ -370,44 +360,27 @@ class Augmentation:
         occlusion_area: Most of the image that the rectangle covers, 0 … 1.
     """
 
-    mirror: float = 0.5
-    rotation: float = 8.0
-    crop: float = 0.1
-    warp: float = 0.02
-    brightness: float = 0.2
-    contrast: float = 0.2
-    saturation: float = 0.2
-    grey: float = 0.02
-    pca_colour: float = 0.1
-    blur: float = 0.1
-    blur_sigma: float = 1.5
-    low_resolution: float = 0.1
-    lowest_resolution: float = 0.3
-    jpeg: float = 0.1
-    jpeg_quality: int = 30
-    occlusion: float = 0.1
-    occlusion_area: float = 0.15
+    mirror: _Share = 0.5
+    rotation: Annotated[float, Within(0, 180)] = 8.0
+    crop: _Share = 0.1
+    warp: Annotated[float, Within(0, MOST_WARP)] = 0.02
+    brightness: _Share = 0.2
+    contrast: _Share = 0.2
+    saturation: _Share = 0.2
+    grey: _Share = 0.02
+    pca_colour: _Share = 0.1
+    blur: _Share = 0.1
+    blur_sigma: Annotated[float, Within(0, 16)] = 1.5
+    low_resolution: _Share = 0.1
+    lowest_resolution: Annotated[float, Within(0, 1, above=True)] = 0.3
+    jpeg: _Share = 0.1
+    jpeg_quality: Annotated[int, Within(1, BEST_JPEG)] = 30
+    occlusion: _Share = 0.1
+    occlusion_area: _Share = 0.15
 
-    def __post_init__(self) -> None:
-        """Check every range.
-
-        Raises:
-            ValueError: A value is outside its range.
-        """
-        most = dict.fromkeys(_SHARES, 1.0) | {
-            "rotation": 180.0,
-            "warp": MOST_WARP,
-            "blur_sigma": 16.0,
-            "jpeg_quality": BEST_JPEG,
-        }
-        for name, high in most.items():
-            value, low = getattr(self, name), 1 if name == "jpeg_quality" else 0
-            if not low <= value <= high:
-                raise ValueError(f"expected {name} within {low} … {high:g}, got {value}")
+    def _check(self) -> None:
         if self.crop == 1:
-            raise ValueError("expected crop below 1, got 1: nothing would be left")
-        if self.lowest_resolution == 0:
-            raise ValueError("expected lowest_resolution above 0, got 0: nothing would be left")
+            raise ArgumentError("augment.crop is 1, which leaves nothing: expected less")
 
 
 def training_augmentation(

@@ -4,9 +4,10 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 from backbones.spec import Pooling
+from data.config import Configuration, Flag, Within
 from data.errors import ArgumentError
 
 # Named settings: how much time a picture may take.
@@ -41,9 +42,10 @@ def settings_of(quality: PaintingQuality) -> dict[str, int | float]:
 MIN_SIZE, MAX_SIZE = 64, 16_384  # px; beyond it the optimiser alone takes more than 40 GB
 MAX_STEPS = 100_000
 MAX_SEED = 2**63 - 1
-MAX_WEIGHT = 1e6
+MAX_WEIGHT = 1_000_000
 
-_Choice = TypeVar("_Choice", bound=StrEnum)
+_Weight = Annotated[float, Within(0, MAX_WEIGHT)]
+_PositiveWeight = Annotated[float, Within(0, MAX_WEIGHT, above=True)]
 Pixels_co = TypeVar("Pixels_co", covariant=True)
 """A picture as a `Region` holds it: a path, a file's bytes, an image, or a tensor."""
 
@@ -133,7 +135,7 @@ class Region(Generic[Pixels_co]):
         """Check the strength."""
         if self.strength is None:
             return
-        _number("the strength of a region", self.strength, 0, 1)
+        Within(0, 1).check("the strength of a region", self.strength)
         if self.style is RegionManner.NONE:
             raise ArgumentError(
                 "a region without a style has no strength: leave it out, or give the region a style"
@@ -141,7 +143,7 @@ class Region(Generic[Pixels_co]):
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class StyleConfig:
+class StyleConfig(Configuration):
     """The settings of one picture.
 
     The losses are relative to their own targets (see `style.losses`), so the same weights serve
@@ -192,98 +194,39 @@ class StyleConfig:
         ArgumentError: A value is out of its range, or not a number where one is expected.
     """
 
-    size: int = 512
-    steps: int = 300
+    size: Annotated[int, Within(MIN_SIZE, MAX_SIZE)] = 512
+    steps: Annotated[int, Within(1, MAX_STEPS)] = 300
     backbone: str = "vgg_slim"
-    strength: float = 0.5
-    content_weight: float = 1.0
-    style_weight: float = 1.0
-    tv_weight: float = 1.0
-    style_scale: float = 1.0
-    style_mix: tuple[float, ...] = ()
+    strength: Annotated[float, Within(0, 1)] = 0.5
+    content_weight: _Weight = 1.0
+    style_weight: _PositiveWeight = 1.0
+    tv_weight: _Weight = 1.0
+    style_scale: Annotated[float, Within(0.1, 4)] = 1.0
+    style_mix: tuple[_PositiveWeight, ...] = ()
     colors: Colors = Colors.STYLE
     color_method: ColorMethod = ColorMethod.LUMINANCE
     style_loss: StyleLossKind = StyleLossKind.MOMENTS
     style_taps: tuple[str, ...] = ()
-    style_tap_weights: tuple[float, ...] = ()
+    style_tap_weights: tuple[_PositiveWeight, ...] = ()
     content_taps: tuple[str, ...] = ()
-    content_tap_weights: tuple[float, ...] = ()
+    content_tap_weights: tuple[_PositiveWeight, ...] = ()
     pooling: Pooling = Pooling.MAX
     precision: PaintingPrecision = PaintingPrecision.AUTO
     optimizer: Optimizer = Optimizer.ADAM
-    learning_rate: float = 0.05
-    averaging: float = 0.9
+    learning_rate: Annotated[float, Within(0, 1, above=True)] = 0.05
+    averaging: Annotated[float, Within(0, 0.9999)] = 0.9
     initial_image: InitialImage = InitialImage.CONTENT
-    first_scale: int = 128
-    scale_factor: float = math.sqrt(2)
-    keep_identity: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Check every value; choices may be given by their names."""
-        _whole("size", self.size, MIN_SIZE, MAX_SIZE)
-        _whole("steps", self.steps, 1, MAX_STEPS)
-        _whole("seed", self.seed, 0, MAX_SEED)
-        _whole("first_scale", self.first_scale, 32, MAX_SIZE)
-        _number("strength", self.strength, 0, 1)
-        _number("content_weight", self.content_weight, 0, MAX_WEIGHT)
-        _number("style_weight", self.style_weight, 0, MAX_WEIGHT, above=True)
-        _number("tv_weight", self.tv_weight, 0, MAX_WEIGHT)
-        _number("style_scale", self.style_scale, 0.1, 4)
-        _number("learning_rate", self.learning_rate, 0, 1, above=True)
-        _number("averaging", self.averaging, 0, 0.9999)
-        _number("scale_factor", self.scale_factor, 1.1, 4)
-        if not isinstance(self.keep_identity, bool):
-            raise ArgumentError(f"keep_identity is true or false, not {self.keep_identity!r}")
-        for name in ("style_mix", "style_tap_weights", "content_tap_weights"):
-            weights = getattr(self, name)
-            for weight in weights:
-                _number(f"each weight of {name}", weight, 0, MAX_WEIGHT, above=True)
-            object.__setattr__(self, name, tuple(float(weight) for weight in weights))
-        for name in ("style_taps", "content_taps"):
-            object.__setattr__(self, name, tuple(str(tap) for tap in getattr(self, name)))
-        for name, choices in _CHOICES.items():
-            object.__setattr__(self, name, _choice(name, choices, getattr(self, name)))
+    first_scale: Annotated[int, Within(32, MAX_SIZE)] = 128
+    scale_factor: Annotated[float, Within(1.1, 4)] = math.sqrt(2)
+    keep_identity: Flag = False
+    seed: Annotated[int, Within(0, MAX_SEED)] = 0
 
     def settings(self) -> dict[str, object]:
         """Every value as plain JSON (numbers, text, lists), to be written into the picture."""
-        values = dataclasses.asdict(self)
-        values |= {name: list(value) for name, value in values.items() if isinstance(value, tuple)}
-        for name in _CHOICES:
-            values[name] = getattr(self, name).value
-        return values
-
-
-_CHOICES: dict[str, type[StrEnum]] = {
-    "colors": Colors,
-    "color_method": ColorMethod,
-    "style_loss": StyleLossKind,
-    "pooling": Pooling,
-    "precision": PaintingPrecision,
-    "optimizer": Optimizer,
-    "initial_image": InitialImage,
-}
-
-
-def _whole(name: str, value: object, low: int, high: int) -> None:
-    """Refuse anything but a whole number in [low, high]."""
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise ArgumentError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
-
-
-def _number(name: str, value: object, low: float, high: float, *, above: bool = False) -> None:
-    """Refuse anything but a finite number in [low, high], or in (low, high] if `above`."""
-    numeric = isinstance(value, int | float) and not isinstance(value, bool)
-    # A NaN fails every comparison, and an infinite value the upper one.
-    if not numeric or not (low < value <= high if above else low <= value <= high):  # type: ignore[operator]
-        begin = f"above {low:g}" if above else f"from {low:g}"
-        raise ArgumentError(f"{name} must be a number {begin} to {high:g}, not {value!r}")
-
-
-def _choice(name: str, choices: type[_Choice], value: str) -> _Choice:
-    """The member of `choices` that `value` is or names."""
-    try:
-        return choices(value)
-    except ValueError:
-        known = ", ".join(choices)
-        raise ArgumentError(f"{name} must be one of {known}, not {value!r}") from None
+        told = dataclasses.asdict(self)
+        for name, value in told.items():
+            if isinstance(value, tuple):
+                told[name] = list(value)
+            elif isinstance(value, StrEnum):
+                told[name] = value.value
+        return told

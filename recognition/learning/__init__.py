@@ -2,7 +2,6 @@
 
 config            what a run is told, checked before anything is read or written
 choices           the names that it may be told: losses, mining, optimisers, schedules, samplers
-recipe            recipes in TOML, joined with the environment and flags
 folder_alignment  a folder of photographs → a folder of aligned faces
 dataset           the photographs of a run, aligned, in memory, and whether they are alike
 batches           which photographs, how they are changed and mixed, decoded ahead

@@ -1,7 +1,9 @@
 """What a run is told, checked before anything is read or written."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 from backbones.spec import (
     LEAST_WIDTH,
@@ -14,8 +16,8 @@ from backbones.spec import (
     WeightInit,
 )
 from data.augmentation import Augmentation
+from data.config import Configuration, File, Flag, Within, joined, read
 from data.errors import ArgumentError
-from data.recipes import check_count, check_range
 
 from .choices import (
     LossName,
@@ -34,11 +36,14 @@ from .choices import (
 MOST_EPOCHS = 100_000
 _PEOPLE = 16
 
-Point = tuple[float, float]
+_Share = Annotated[float, Within(0, 1_000_000)]
+_Weight = Annotated[float, Within(0, 1_000_000, above=True)]
+_Pixels = Annotated[float, Within(-1_000_000, 1_000_000)]
+Point = tuple[_Pixels, _Pixels]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceConfig:
+class SourceConfig(Configuration):
     """A further folder of photographs to train on, beside `data.folder`.
 
     Attributes:
@@ -51,13 +56,13 @@ class SourceConfig:
             alike; None: each is searched for its face.
     """
 
-    folder: Path
-    named: bool = True
-    identities: Path | None = None
-    excluded: tuple[Path, ...] = ()
+    folder: File
+    named: Flag = True
+    identities: File | None = None
+    excluded: tuple[File, ...] = ()
     landmarks: tuple[Point, Point, Point, Point, Point] | None = None
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         if self.identities is not None and not self.named:
             raise ArgumentError(
                 f"the people of {self.identities.name} cannot be found in {self.folder.name}, "
@@ -66,7 +71,7 @@ class SourceConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DataConfig:
+class DataConfig(Configuration):
     """Which photographs, and which people are kept out.
 
     Attributes:
@@ -89,23 +94,21 @@ class DataConfig:
         allow_corrupt: Go on where more than a fifth of the photographs cannot be read.
     """
 
-    folder: Path
-    identities: Path | None = None
-    excluded: tuple[Path, ...] = ()
+    folder: File
+    identities: File | None = None
+    excluded: tuple[File, ...] = ()
     more: tuple[SourceConfig, ...] = ()
-    unlabelled: Path | None = None
+    unlabelled: File | None = None
     unlabelled_landmarks: tuple[Point, Point, Point, Point, Point] | None = None
-    split: tuple[float, float, float] = (6.0, 2.0, 2.0)
-    validation: Path | None = None
-    validation_identities: Path | None = None
-    test: Path | None = None
-    originals: Path | None = None
-    cache: Path | None = None
-    allow_corrupt: bool = False
+    split: tuple[_Share, _Share, _Share] = (6.0, 2.0, 2.0)
+    validation: File | None = None
+    validation_identities: File | None = None
+    test: File | None = None
+    originals: File | None = None
+    cache: File | None = None
+    allow_corrupt: Flag = False
 
-    def __post_init__(self) -> None:
-        for share in self.split:
-            check_range("a share of data.split", share, 0, 1e6)
+    def _check(self) -> None:
         if self.split[0] == 0 or (self.split[1] == 0 and self.validation is None):
             raise ArgumentError("data.split needs shares above 0 for training and validation")
         folders = [f for f in (self.folder, self.validation, self.test) if f is not None]
@@ -124,7 +127,7 @@ class DataConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchConfig:
+class BatchConfig(Configuration):
     """What one step sees.
 
     Attributes:
@@ -137,16 +140,11 @@ class BatchConfig:
     """
 
     sampling: Sampling = Sampling.PEOPLE
-    people: int | None = None
-    photographs: int = 4
-    steps: int | None = None
+    people: Annotated[int, Within(1, 100_000)] | None = None
+    photographs: Annotated[int, Within(1, 1000)] = 4
+    steps: Annotated[int, Within(1, 1_000_000)] | None = None
 
-    def __post_init__(self) -> None:
-        if self.people is not None:
-            check_count("batch.people", self.people, 1, 100_000)
-        check_count("batch.photographs", self.photographs, 1, 1_000)
-        if self.steps is not None:
-            check_count("batch.steps", self.steps, 1, 1_000_000)
+    def _check(self) -> None:
         if self.people == self.photographs == 1:
             raise ArgumentError("a batch of 1 photograph cannot be normalised: give 2 or more")
 
@@ -162,7 +160,7 @@ class BatchConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TeacherConfig:
+class TeacherConfig(Configuration):
     """One of several networks that teach.
 
     Attributes:
@@ -171,16 +169,13 @@ class TeacherConfig:
         weight: What its similarities count for beside those of the others.
     """
 
-    weights: Path
+    weights: File
     targets: Targets = Targets.PHOTOGRAPHS
-    weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_range(f"the weight of {self.weights.name}", self.weight, 0, 1e6, above_low=True)
+    weight: _Weight = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LossConfig:
+class LossConfig(Configuration):
     """One term of the objective.
 
     Attributes:
@@ -196,24 +191,16 @@ class LossConfig:
     """
 
     name: LossName
-    weight: float = 1.0
-    margin: float | None = None
-    scale: float | None = None
+    weight: _Weight = 1.0
+    margin: Annotated[float, Within(0, 180)] | None = None
+    scale: Annotated[float, Within(0, 10_000, above=True)] | None = None
     mining: Mining = Mining.SEMI_HARD
     taps: tuple[str, ...] = ()
-    temperature: float = 4.0
-
-    def __post_init__(self) -> None:
-        check_range(f"the weight of {self.name}", self.weight, 0, 1e6, above_low=True)
-        if self.margin is not None:
-            check_range(f"the margin of {self.name}", self.margin, 0, 180)
-        if self.scale is not None:
-            check_range(f"the scale of {self.name}", self.scale, 0, 1e4, above_low=True)
-        check_range(f"the temperature of {self.name}", self.temperature, 0, 1e3, above_low=True)
+    temperature: Annotated[float, Within(0, 1000, above=True)] = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MixupConfig:
+class MixupConfig(Configuration):
     """Photographs mixed in pairs, and what they should be with them.
 
     Attributes:
@@ -222,10 +209,7 @@ class MixupConfig:
     """
 
     where: MixupPlace = MixupPlace.NONE
-    alpha: float = 0.2
-
-    def __post_init__(self) -> None:
-        check_range("mixup.alpha", self.alpha, 0, 100, above_low=True)
+    alpha: Annotated[float, Within(0, 100, above=True)] = 0.2
 
 
 DEFAULT_RATES = {
@@ -244,7 +228,7 @@ and the rate is a factor on it; the others move each number by about the rate.""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OptimizerConfig:
+class OptimizerConfig(Configuration):
     """How a gradient becomes a step.
 
     Attributes:
@@ -257,18 +241,10 @@ class OptimizerConfig:
     """
 
     name: OptimizerName = OptimizerName.ADAMW
-    rate: float | None = None
-    weight_decay: float = 0.05
-    momentum: float = 0.9
-    clip: float | None = 5.0
-
-    def __post_init__(self) -> None:
-        if self.rate is not None:
-            check_range("optimizer.rate", self.rate, 0, 100, above_low=True)
-        check_range("optimizer.weight_decay", self.weight_decay, 0, 10)
-        check_range("optimizer.momentum", self.momentum, 0, 0.9999)
-        if self.clip is not None:
-            check_range("optimizer.clip", self.clip, 0, 1e9, above_low=True)
+    rate: Annotated[float, Within(0, 100, above=True)] | None = None
+    weight_decay: Annotated[float, Within(0, 10)] = 0.05
+    momentum: Annotated[float, Within(0, 0.9999)] = 0.9
+    clip: Annotated[float, Within(0, 10**9, above=True)] | None = 5.0
 
     @property
     def peak_rate(self) -> float:
@@ -287,7 +263,7 @@ nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleConfig:
+class ScheduleConfig(Configuration):
     """How the learning rate changes, as a factor on `optimizer.rate`.
 
     Attributes:
@@ -300,16 +276,13 @@ class ScheduleConfig:
     """
 
     name: ScheduleName = ScheduleName.ONE_CYCLE
-    warmup: float = 0.2
-    decay: float | None = None
-    every: int = 10
+    warmup: Annotated[float, Within(0, 0.9)] = 0.2
+    decay: Annotated[float, Within(0, 1000)] | None = None
+    every: Annotated[int, Within(1, MOST_EPOCHS)] = 10
 
-    def __post_init__(self) -> None:
-        check_range("schedule.warmup", self.warmup, 0, 0.9)
-        check_range("schedule.decay", self.factor, 0, 1e3)
+    def _check(self) -> None:
         if self.name in {ScheduleName.EXPONENTIAL, ScheduleName.STEP}:
-            check_range("schedule.decay", self.factor, 0, 1, above_low=True)
-        check_count("schedule.every", self.every, 1, MOST_EPOCHS)
+            Within(0, 1, above=True).check("schedule.decay", self.factor)
 
     @property
     def factor(self) -> float:
@@ -317,23 +290,8 @@ class ScheduleConfig:
         return DEFAULT_DECAYS.get(self.name, 0.0) if self.decay is None else self.decay
 
 
-# What a training run is told, checked before anything is read or written.
-
-__all__ = [
-    "BatchConfig",
-    "DataConfig",
-    "LossConfig",
-    "MixupConfig",
-    "OptimizerConfig",
-    "ScheduleConfig",
-    "SourceConfig",
-    "TeacherConfig",
-    "TrainingConfig",
-]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingConfig:
+class TrainingConfig(Configuration):
     """A whole run.
 
     Attributes:
@@ -382,56 +340,46 @@ class TrainingConfig:
     """
 
     data: DataConfig
-    out: Path
+    out: File
     backbone: str = "mobilefacenet"
-    embedding_size: int = 128
-    init: Path | None = None
-    freeze: int = 0
+    embedding_size: Annotated[int, Within(2, 65_536)] = 128
+    init: File | None = None
+    freeze: Annotated[int, Within(0, MOST_EPOCHS)] = 0
     norm: Norm = Norm.BATCH
     attention: Attention = Attention.NONE
     activation: Activation = Activation.OWN
     head_pooling: HeadPooling = HeadPooling.OWN
     conv: Convolution = Convolution.STANDARD
-    stn: bool = False
-    width: float = 1.0
-    resolution: float = 1.0
-    cardinality: int | None = None
+    stn: Flag = False
+    width: Annotated[float, Within(LEAST_WIDTH, MOST_WIDTH)] = 1.0
+    resolution: Annotated[float, Within(0, 1, above=True)] = 1.0
+    cardinality: Annotated[int, Within(1, 1024)] | None = None
     weight_init: WeightInit = WeightInit.OWN
-    teacher: Path | None = None
+    teacher: File | None = None
     targets: Targets = Targets.PHOTOGRAPHS
     teachers: tuple[TeacherConfig, ...] = ()
     losses: tuple[LossConfig, ...] = (LossConfig(name=LossName.TRIPLET),)
-    batch: BatchConfig = field(default_factory=BatchConfig)
+    batch: BatchConfig = BatchConfig()
     augment: Augmentation = field(default_factory=Augmentation)
-    mixup: MixupConfig = field(default_factory=MixupConfig)
-    dropout: float = 0.0
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
-    epochs: int = 20
-    averaging: float = 0.0
+    mixup: MixupConfig = MixupConfig()
+    dropout: Annotated[float, Within(0, 0.99)] = 0.0
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    epochs: Annotated[int, Within(1, MOST_EPOCHS)] = 20
+    averaging: Annotated[float, Within(0, 0.999999)] = 0.0
     metric: Metric = Metric.AUC
-    patience: int | None = None
+    patience: Annotated[int, Within(1, MOST_EPOCHS)] | None = None
     precision: Precision = Precision.FLOAT32
-    channels_last: bool = True
-    compile: bool = False
-    mirror: bool = True
-    seed: int = 0
+    channels_last: Flag = True
+    compile: Flag = False
+    mirror: Flag = True
+    seed: Annotated[int, Within(0, 2**31 - 1)] = 0
     device: str = "auto"
-    tensorboard: bool = False
+    tensorboard: Flag = False
 
-    def __post_init__(self) -> None:
-        check_count("epochs", self.epochs, 1, MOST_EPOCHS)
-        check_count("embedding_size", self.embedding_size, 2, 65_536)
-        check_count("seed", self.seed, 0, 2**31 - 1)
-        check_range("averaging", self.averaging, 0, 0.999999)
-        check_range("dropout", self.dropout, 0, 0.99)
-        check_range("width", self.width, LEAST_WIDTH, MOST_WIDTH)
-        check_range("resolution", self.resolution, 0, 1, above_low=True)
-        check_count("freeze", self.freeze, 0, MOST_EPOCHS)
+    def _check(self) -> None:
         if self.freeze and self.init is None:
             raise ArgumentError("freeze keeps what is learnt, and nothing is: give weights to init")
-        if self.patience is not None:
-            check_count("patience", self.patience, 1, MOST_EPOCHS)
         if self.out == self.data.folder:
             raise ArgumentError(f"{self.out} holds the photographs: give the run another folder")
         self._check_losses()
@@ -506,3 +454,56 @@ class TrainingConfig:
                 f"the loss {positive[0]} compares people: a batch needs 2 of them or more, and 2 "
                 "photographs of each"
             )
+
+
+# Recipes of a training.
+
+PREFIX = "LIKENESS_TRAIN_"
+"""What the name of an environment variable that is a setting begins with."""
+
+FLAGS = {
+    "data": "data.folder",
+    "rate": "optimizer.rate",
+    "optimizer": "optimizer.name",
+    "schedule": "schedule.name",
+    "warmup": "schedule.warmup",
+    "pool": "head_pooling",
+}
+"""Flags that are named otherwise than their keys."""
+
+
+def configure(
+    recipe: Path | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    settings: Iterable[str] = (),
+    loss: LossName | str | None = None,
+    **flags: object,
+) -> TrainingConfig:
+    """Join a recipe with the environment and the flags of a command, each winning over the last.
+
+    Args:
+        recipe: A TOML file; None: the defaults.
+        environment: Variables, of which those that begin with `LIKENESS_TRAIN_` are settings.
+        settings: `KEY=VALUE` as of `--set`: they win over all else.
+        loss: Instead of the recipe's losses, this one alone.
+        flags: Top-level keys of the recipe, and those in `FLAGS`; None stands for a flag that was
+            not given. Paths among them are relative to the working directory.
+
+    Raises:
+        ArgumentError: A file that is missing or no TOML, an unknown key, a value out of range.
+    """
+    given = {FLAGS.get(name, name): value for name, value in flags.items()}
+    table = joined(
+        TrainingConfig,
+        recipe,
+        prefix=PREFIX,
+        environment=environment,
+        flags={"losses": None if loss is None else [{"name": loss}], **given},
+        settings=settings,
+    )
+    if not isinstance(table.get("data"), dict) or "folder" not in table["data"]:
+        raise ArgumentError("no photographs to train on: give --data FOLDER or a recipe with data")
+    if "out" not in table:
+        raise ArgumentError("no folder for the run: give --out RUN")
+    return read(TrainingConfig, table, recipe.parent if recipe is not None else Path())

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from torch import Tensor
 
+from data.config import to_toml
 from data.errors import ArgumentError, TrainingError
 from data.files import private_folder, sha256_of, write_atomic
-from data.recipes import to_toml
 from data.tensors import write_tensors
 
 from .checkpoint import STATE, copy_state

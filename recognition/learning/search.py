@@ -17,16 +17,15 @@ import numpy as np
 import torch
 
 from backbones.weights import resolve_device
+from data.config import changed, kind_of, parse, to_toml
 from data.distribution import install_command
 from data.errors import AppError, ArgumentError, TrainingError
 from data.files import private_folder, sha256_of, write_atomic
-from data.recipes import to_toml
 
 from .batches import build_sampler
 from .choices import Metric, SamplerName
 from .config import TrainingConfig
 from .distillation import TARGETS
-from .recipe import changed, hint_of, parse
 from .reports import EpochReport, TrainingProgress
 from .trainer import read_data, train
 
@@ -77,9 +76,11 @@ def read_dimension(text: str) -> Dimension:
         raise ArgumentError(f"{source}: write it as KEY=LOW..HIGH, KEY=LOW..HIGH:log or KEY=A,B")
     if path.split(".")[0] in _FIXED:
         raise ArgumentError(f"{source}: {path} is the same in every trial")
-    kind = hint_of(path, source=source)
+    kind = kind_of(TrainingConfig, path, source=source)
     if ".." not in values:
-        choices = tuple(parse(path, each.strip(), source=source) for each in values.split(","))
+        choices = tuple(
+            parse(TrainingConfig, path, each.strip(), source=source) for each in values.split(",")
+        )
         if len(set(map(str, choices))) < 2:
             raise ArgumentError(f"{source}: give two choices or more, or a range LOW..HIGH")
         return Dimension(path=path, choices=choices)

@@ -1,12 +1,14 @@
 """What a run is told, checked before anything is read or written."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
 from backbones.registry import spec_of
+from data.config import Configuration, File, Within, joined, read
 from data.errors import ArgumentError
-from data.recipes import build, check_count, check_range, read_recipe
 
 _MOST_STEPS = 10_000_000
 
@@ -28,7 +30,7 @@ class ConvolutionPrecision(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StyleDataConfig:
+class StyleDataConfig(Configuration):
     """Which pictures, and how they are cut.
 
     Attributes:
@@ -42,25 +44,20 @@ class StyleDataConfig:
             enlarged. The largest is as wide as the photograph's shorter side.
     """
 
-    photographs: Path
-    held_out: int = 50
-    crop: int = 128
-    batch: int = 16
-    drawn: int = 0
-    least: float = 0.75
+    photographs: File
+    held_out: Annotated[int, Within(1, 1_000_000)] = 50
+    crop: Annotated[int, Within(64, 1024)] = 128
+    batch: Annotated[int, Within(1, 1024)] = 16
+    drawn: Annotated[int, Within(0, 1000)] = 0
+    least: Annotated[float, Within(0.1, 1)] = 0.75
 
-    def __post_init__(self) -> None:
-        check_count("data.held_out", self.held_out, 1, 1_000_000)
-        check_count("data.crop", self.crop, 64, 1024)
-        check_count("data.batch", self.batch, 1, 1024)
-        check_count("data.drawn", self.drawn, 0, 1000)
-        check_range("data.least", self.least, 0.1, 1)
+    def _check(self) -> None:
         if self.crop % 16:
             raise ArgumentError(f"data.crop is {self.crop}: give a multiple of 16")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StyleOptimizerConfig:
+class StyleOptimizerConfig(Configuration):
     """AdamW under a one-cycle schedule.
 
     Attributes:
@@ -70,20 +67,14 @@ class StyleOptimizerConfig:
         clip: Largest norm of the gradient.
     """
 
-    rate: float = 2e-3
-    warmup: float = 0.05
-    weight_decay: float = 0.0
-    clip: float = 5.0
-
-    def __post_init__(self) -> None:
-        check_range("optimizer.rate", self.rate, 0, 1, above_low=True)
-        check_range("optimizer.warmup", self.warmup, 0, 0.9)
-        check_range("optimizer.weight_decay", self.weight_decay, 0, 1)
-        check_range("optimizer.clip", self.clip, 0, 1e6, above_low=True)
+    rate: Annotated[float, Within(0, 1, above=True)] = 2e-3
+    warmup: Annotated[float, Within(0, 0.9)] = 0.05
+    weight_decay: Annotated[float, Within(0, 1)] = 0.0
+    clip: Annotated[float, Within(0, 1_000_000, above=True)] = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StyleTrainingConfig:
+class StyleTrainingConfig(Configuration):
     """A whole run.
 
     Attributes:
@@ -110,28 +101,22 @@ class StyleTrainingConfig:
 
     task: Task
     data: StyleDataConfig
-    out: Path
+    out: File
     backbone: str = "vgg_slim"
     teacher: str | None = None
-    teacher_weights: Path | None = None
-    encoder_weights: Path | None = None
-    forced: float = 0.0
-    moments: float = 0.1
-    steps: int = 10_000
-    every: int = 500
-    optimizer: StyleOptimizerConfig = field(default_factory=StyleOptimizerConfig)
-    averaging: float = 0.998
+    teacher_weights: File | None = None
+    encoder_weights: File | None = None
+    forced: Annotated[float, Within(0, 1)] = 0.0
+    moments: Annotated[float, Within(0, 1000)] = 0.1
+    steps: Annotated[int, Within(1, _MOST_STEPS)] = 10_000
+    every: Annotated[int, Within(1, _MOST_STEPS)] = 500
+    optimizer: StyleOptimizerConfig = StyleOptimizerConfig()
+    averaging: Annotated[float, Within(0, 0.999999)] = 0.998
     precision: ConvolutionPrecision = ConvolutionPrecision.FLOAT32
-    seed: int = 0
+    seed: Annotated[int, Within(0, 2**31 - 1)] = 0
     device: str = "auto"
 
-    def __post_init__(self) -> None:
-        check_range("forced", self.forced, 0, 1)
-        check_range("moments", self.moments, 0, 1e3)
-        check_count("steps", self.steps, 1, _MOST_STEPS)
-        check_count("every", self.every, 1, _MOST_STEPS)
-        check_range("averaging", self.averaging, 0, 0.999999)
-        check_count("seed", self.seed, 0, 2**31 - 1)
+    def _check(self) -> None:
         spec_of(self.backbone)
         if self.task is Task.NETWORK and self.teacher is None:
             raise ArgumentError("a network learns from a teacher: name one, such as vgg19")
@@ -141,20 +126,35 @@ class StyleTrainingConfig:
             raise ArgumentError(f"{self.out} holds the photographs: give the run another folder")
 
 
-def configure(recipe: Path, **flags: object) -> StyleTrainingConfig:
-    """Read a recipe; flags win over it.
+PREFIX = "LIKENESS_STYLE_TRAIN_"
+"""What the name of an environment variable that is a setting begins with."""
+
+
+def configure(
+    recipe: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    settings: Iterable[str] = (),
+    **flags: object,
+) -> StyleTrainingConfig:
+    """Join a recipe with the environment and the flags of a command, each winning over the last.
 
     Args:
         recipe: A TOML file; paths in it are relative to its folder.
+        environment: Variables, of which those that begin with `LIKENESS_STYLE_TRAIN_` are settings.
+        settings: `KEY=VALUE` as of `--set`: they win over all else.
         flags: Top-level keys; None stands for a flag that was not given. Paths among them are
             relative to the working directory.
 
     Raises:
         ArgumentError: A file that is missing or no TOML, an unknown key, a value out of range.
     """
-    given = {
-        name: value.absolute() if isinstance(value, Path) else value
-        for name, value in flags.items()
-        if value is not None
-    }
-    return build(StyleTrainingConfig, read_recipe(recipe) | given, recipe.parent)
+    table = joined(
+        StyleTrainingConfig,
+        recipe,
+        prefix=PREFIX,
+        environment=environment,
+        flags=flags,
+        settings=settings,
+    )
+    return read(StyleTrainingConfig, table, recipe.parent)

@@ -15,9 +15,9 @@ from torch.optim import Optimizer
 from backbones.averaging import WeightAverage
 from backbones.stepping import flatten, restore, under
 from backbones.weights import load_backbone, resolve_device
+from data.config import to_toml
 from data.errors import ArgumentError, TrainingError
 from data.files import printable, private_folder, sha256_of, write_atomic
-from data.recipes import to_toml
 from data.tensors import read_metadata, read_tensors, write_tensors
 
 from ..draft import NAME, TAPS

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from data.augmentation import Augmentation, training_augmentation
+from data.errors import ArgumentError
 
 _NOTHING = {
     field.name: 0.0
@@ -192,5 +193,5 @@ def test_the_global_generator_is_left_alone(images: Tensor):
     ],
 )
 def test_strengths_out_of_range_are_refused(changes: dict[str, float]):
-    with pytest.raises(ValueError, match="expected"):
+    with pytest.raises(ArgumentError, match="expected"):
         Augmentation(**changes)

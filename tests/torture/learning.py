@@ -19,8 +19,8 @@ from trial import Outcome
 
 from data.errors import TrainingError
 from data.files import sha256_of
+from recognition.learning.config import configure
 from recognition.learning.epoch import EpochLoop
-from recognition.learning.recipe import configure
 from recognition.learning.trainer import train
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "training_kills.py"

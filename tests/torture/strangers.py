@@ -26,7 +26,7 @@ from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.gallery.transfer.backup import restore
 from recognition.gallery.transfer.exports import export
 from recognition.gallery.transfer.imports import import_from
-from recognition.learning.recipe import configure
+from recognition.learning.config import configure
 from recognition.service import RecognitionService
 
 HERE = Path(__file__).parent

@@ -22,9 +22,8 @@ from backbones.network import Backbone
 from data.errors import AppError
 from data.files import sha256_of
 from recognition.learning.batches import Batch, Mixture
-from recognition.learning.config import TrainingConfig
+from recognition.learning.config import TrainingConfig, configure
 from recognition.learning.epoch import EpochLoop
-from recognition.learning.recipe import configure
 from recognition.learning.trainer import train
 
 

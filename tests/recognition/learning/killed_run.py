@@ -8,7 +8,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 import conftest
 
-from recognition.learning.recipe import configure
+from recognition.learning.config import configure
 from recognition.learning.reports import TrainingProgress
 from recognition.learning.trainer import train
 

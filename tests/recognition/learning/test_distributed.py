@@ -15,8 +15,8 @@ from backbones.metadata import weights_metadata
 from backbones.registry import create
 from backbones.spec import Norm
 from backbones.weights import load_backbone
+from data.config import to_toml
 from data.errors import ArgumentError
-from data.recipes import to_toml
 from data.tensors import read_metadata, write_tensors
 from recognition.learning.choices import LossName, OptimizerName, Sampling
 from recognition.learning.config import (

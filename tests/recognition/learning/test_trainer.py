@@ -14,9 +14,9 @@ from backbones.metadata import weights_metadata
 from backbones.registry import create
 from backbones.spec import Alignment
 from backbones.weights import load_backbone
+from data.config import to_toml
 from data.errors import AppError, ArgumentError, DatasetError, TrainingError
 from data.files import sha256_of
-from data.recipes import to_toml
 from data.tensors import read_metadata, read_tensors, write_tensors
 from recognition.faces.embedding import FaceEmbedder
 from recognition.learning.choices import (
@@ -27,8 +27,13 @@ from recognition.learning.choices import (
     Sampling,
     Targets,
 )
-from recognition.learning.config import BatchConfig, LossConfig, OptimizerConfig, TrainingConfig
-from recognition.learning.recipe import configure
+from recognition.learning.config import (
+    BatchConfig,
+    LossConfig,
+    OptimizerConfig,
+    TrainingConfig,
+    configure,
+)
 from recognition.learning.reports import EpochReport, TrainingProgress
 from recognition.learning.trainer import train
 

@@ -11,8 +11,7 @@ from data.errors import ArgumentError, TrainingError
 from data.files import sha256_of
 from recognition.learning import search
 from recognition.learning.choices import LossName, SamplerName, ScheduleName
-from recognition.learning.config import LossConfig, ScheduleConfig, TrainingConfig
-from recognition.learning.recipe import configure
+from recognition.learning.config import LossConfig, ScheduleConfig, TrainingConfig, configure
 from recognition.learning.reports import EpochReport, TrainingProgress
 from recognition.learning.search import (
     SearchJob,
@@ -58,7 +57,7 @@ def test_a_range_a_logarithm_and_choices_are_read() -> None:
         ("optimizer.rate=1..1000", "at most 100"),
         ("out=a,b", "the same in every trial"),
         ("data.folder=a,b", "the same in every trial"),
-        ("losses.arcface.margin=1..2", "no loss of that name"),
+        ("losses.arcface.margin=1..2", "there is no arcface"),
     ],
 )
 def test_a_search_that_cannot_be_is_refused(config: TrainingConfig, text: str, words: str) -> None:

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from backbones.weights import load_backbone
+from data.config import read, read_recipe, to_toml
 from data.errors import ArgumentError, TrainingError
-from data.recipes import build, read_recipe, to_toml
 from data.tensors import read_metadata, read_tensors
 from style.training.config import (
     ConvolutionPrecision,
@@ -169,7 +169,7 @@ def test_the_rate_rises_in_a_line_and_falls_in_half_a_wave():
 def test_a_config_survives_being_written(config):
     path = config.out.parent / "again.toml"
     path.write_text(to_toml(config))
-    assert build(StyleTrainingConfig, read_recipe(path), path.parent) == config
+    assert read(StyleTrainingConfig, read_recipe(path), path.parent) == config
 
 
 def test_flags_win_over_a_recipe(config):

@@ -1,5 +1,7 @@
 """`train-style-net`: photographs make a network for style, or a decoder of drafts."""
 
+import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +11,7 @@ from ui.settings import Settings
 
 from .. import output
 from ..options import GOES_ON, MAX_SEED, JsonLinesOption, JsonOption, command
+from .training_options import SetOption, given, variables
 
 if TYPE_CHECKING:
     from style.training.trainer import Report
@@ -40,21 +43,34 @@ def train_style_net(
     seed: Annotated[
         int | None, typer.Option(metavar="N", min=0, max=MAX_SEED, help="Instead of the recipe's.")
     ] = None,
+    setting: SetOption = None,
     as_json: JsonOption = False,
     json_lines: JsonLinesOption = False,
 ) -> int:
     """Train the small network for style, or the decoder of drafts, on photographs.
 
     An interrupted run goes on where its last checkpoint left it. Its folder gets metrics.jsonl,
-    best.safetensors, last.safetensors and a model card.
+    best.safetensors, last.safetensors and a model card. A recipe gives way to the environment
+    (LIKENESS_STYLE_TRAIN_STEPS=3, LIKENESS_STYLE_TRAIN_OPTIMIZER__RATE=0.01), and that to the
+    options.
     """
-    from style.training.config import configure
+    from style.training.config import PREFIX, configure
     from style.training.trainer import train
 
-    config = configure(recipe, out=out, steps=steps, seed=seed, device=settings.device)
-    words = ["likeness train-style-net", str(recipe)]
-    words += [f"--steps {steps}"] if steps is not None else []
-    words += [f"--seed {seed}"] if seed is not None else []
+    keys = setting or []
+    config = configure(
+        recipe,
+        environment=os.environ,
+        settings=keys,
+        out=out,
+        steps=steps,
+        seed=seed,
+        device=settings.device and str(settings.device),
+    )
+    words = [*variables(PREFIX), "likeness", "train-style-net", str(recipe)]
+    words += ["--steps", str(steps)] if steps is not None else []
+    words += ["--seed", str(seed)] if seed is not None else []
+    words += given(keys)
     with output.progress_bar("training") as advance:
 
         def report(now: "Report") -> None:
@@ -63,7 +79,7 @@ def train_style_net(
             elif not as_json:
                 _print(now)
 
-        result = train(config, report, progress=advance, command=" ".join(words))
+        result = train(config, report, progress=advance, command=shlex.join(words))
     for path, reason in result.missed:
         output.print_warning(f"not used: {path}: {reason}")
     found = {

@@ -178,7 +178,7 @@ def configured(
     """The run that recipe, environment and options ask for, its folder writable."""
     if settings.weights is not None:
         raise ArgumentError("--weights has no use here: --init FILE gives weights to begin with")
-    from recognition.learning.recipe import configure
+    from recognition.learning.config import configure
 
     config = configure(
         recipe,
@@ -205,14 +205,9 @@ def command_line(
     keys: Sequence[str],
 ) -> str:
     """What the weights will say about their making: paths by their last name alone."""
-    from recognition.learning.recipe import PREFIX
+    from recognition.learning.config import PREFIX
 
-    words = [
-        f"{variable}={_last_name(text)}"
-        for variable, text in sorted(os.environ.items())
-        if variable.startswith(PREFIX) and text
-    ]
-    words += ["likeness", name, *([recipe.name] if recipe else [])]
+    words = [*variables(PREFIX), "likeness", name, *([recipe.name] if recipe else [])]
     shared = {"backbone": settings.model, "device": settings.device}
     for option, value in {**flags, **shared}.items():
         if value is not None:
@@ -221,10 +216,25 @@ def command_line(
                 words.append(f"--{option}")
                 continue
             words += [f"--{option}", value.name if isinstance(value, Path) else str(value)]
+    return shlex.join([*words, *given(keys)])
+
+
+def variables(prefix: str) -> list[str]:
+    """The settings in the environment, as words of a command line."""
+    return [
+        f"{variable}={_last_name(text)}"
+        for variable, text in sorted(os.environ.items())
+        if variable.startswith(prefix) and text
+    ]
+
+
+def given(keys: Sequence[str]) -> list[str]:
+    """What `--set` was given, as words of a command line."""
+    words = []
     for setting in keys:
         key, _, text = setting.partition("=")
         words += ["--set", f"{key}={_last_name(text)}"]
-    return shlex.join(words)
+    return words
 
 
 def _last_name(text: str) -> str:
