@@ -16,8 +16,7 @@
     dlib_file    the same of dlib's format, read without dlib
     compression/ smaller files of weights
     pair_unit    what verifies a pair of embeddings, kept with its network
-    averaging    a moving average of weights
-    stepping     the state of an optimiser as named tensors
+    training/    what every training stands on: checkpoint, schedule, run folder, processes
     profile      what a network costs and sees, layer by layer
     catalogue    every network, whether or not its weights are here
     reference    writes docs/backbones.md

@@ -22,19 +22,19 @@ import torch
 import torch.utils.benchmark
 
 from backbones.spec import Norm
+from backbones.training.distributed import leads
+from backbones.training.optimizers import OptimizerConfig, OptimizerName
 from data.augmentation import training_augmentation
 from data.config import to_toml
 from data.datasets import read_identities
-from recognition.learning.choices import LossName, OptimizerName
+from recognition.learning.choices import LossName
 from recognition.learning.config import (
     BatchConfig,
     DataConfig,
     LossConfig,
-    OptimizerConfig,
     TrainingConfig,
     configure,
 )
-from recognition.learning.distributed import leads
 from recognition.learning.reports import TrainingProgress
 from recognition.learning.trainer import train
 

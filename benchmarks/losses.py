@@ -15,19 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from backbones.training.optimizers import OptimizerConfig
 from backbones.weights import load_backbone
 from data.augmentation import Augmentation
 from data.files import data_home, write_atomic
 from data.lfw import LfwProtocol, photograph_path, read_lfw_pairs
 from recognition.evaluation.verification import LfwResult, evaluate_lfw
 from recognition.learning.choices import LossName, Mining, Precision
-from recognition.learning.config import (
-    BatchConfig,
-    DataConfig,
-    LossConfig,
-    OptimizerConfig,
-    TrainingConfig,
-)
+from recognition.learning.config import BatchConfig, DataConfig, LossConfig, TrainingConfig
 from recognition.learning.dataset import Aligner, alignment_for
 from recognition.learning.trainer import train
 from recognition.learning.validation import embed

@@ -1,20 +1,17 @@
 """Photographs of people → a better embedding.
 
 config            what a run is told, checked before anything is read or written
-choices           the names that it may be told: losses, mining, optimisers, schedules, samplers
+choices           the names that it may be told: losses, mining, samplers, precision
 folder_alignment  a folder of photographs → a folder of aligned faces
 dataset           the photographs of a run, aligned, in memory, and whether they are alike
 batches           which photographs, how they are changed and mixed, decoded ahead
 losses            the terms of the objective
 distillation      a small network taught by larger ones
 auxiliary         losses half-way through a deep network
-optimizers        step rules, learning rates, and which layers learn when
+transfer          weights to begin with, and which layers learn when
 fast_layers       layers with a faster backward pass on the CPU
 epoch             the inner loop: batch by batch through one epoch
 trainer           one run, from a checked config to weights that know their threshold
-distributed       one run in several processes
-checkpoint        all that a run needs to go on, in one file
-run_folder        a run's folder: config, metrics, weights
 validation        how good the embedding is on people it was not trained on
 pair_fit          the pair unit, fitted after the run
 reports           what a run tells, and where its error is: bias or variance

@@ -1,4 +1,4 @@
-"""The names a run may be told: losses, mining, optimisers, schedules, samplers, precision."""
+"""The names a run may be told: losses, mining, samplers, precision."""
 
 from enum import StrEnum
 
@@ -60,30 +60,6 @@ class Mining(StrEnum):
     ALL = "all"
     HARD = "hard"
     SEMI_HARD = "semi-hard"
-
-
-class OptimizerName(StrEnum):
-    """How a gradient becomes a step."""
-
-    SGD = "sgd"
-    MOMENTUM = "momentum"
-    NESTEROV = "nesterov"
-    ADAGRAD = "adagrad"
-    ADADELTA = "adadelta"
-    RMSPROP = "rmsprop"
-    ADAM = "adam"
-    ADAMW = "adamw"
-
-
-class ScheduleName(StrEnum):
-    """How the learning rate changes over the run."""
-
-    CONSTANT = "constant"
-    INVERSE = "inverse"
-    EXPONENTIAL = "exponential"
-    STEP = "step"
-    COSINE = "cosine"
-    ONE_CYCLE = "one-cycle"
 
 
 class Targets(StrEnum):

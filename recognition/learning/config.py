@@ -15,6 +15,8 @@ from backbones.spec import (
     Norm,
     WeightInit,
 )
+from backbones.training.optimizers import OptimizerConfig
+from backbones.training.schedule import ScheduleConfig
 from data.augmentation import Augmentation
 from data.config import Configuration, File, Flag, Within, joined, read
 from data.errors import ArgumentError
@@ -24,10 +26,8 @@ from .choices import (
     Metric,
     Mining,
     MixupPlace,
-    OptimizerName,
     Precision,
     Sampling,
-    ScheduleName,
     Targets,
 )
 
@@ -212,84 +212,6 @@ class MixupConfig(Configuration):
     alpha: Annotated[float, Within(0, 100, above=True)] = 0.2
 
 
-DEFAULT_RATES = {
-    OptimizerName.SGD: 0.1,
-    OptimizerName.MOMENTUM: 0.02,
-    OptimizerName.NESTEROV: 0.02,
-    OptimizerName.ADAGRAD: 0.01,
-    OptimizerName.ADADELTA: 1.0,
-    OptimizerName.RMSPROP: 1e-3,
-    OptimizerName.ADAM: 1e-3,
-    OptimizerName.ADAMW: 1e-3,
-}
-"""The largest learning rate by rule. A step of SGD is the gradient times the rate; with momentum
-0.9 ten such steps add up; AdaGrad's steps shrink from the rate on; AdaDelta finds its own length,
-and the rate is a factor on it; the others move each number by about the rate."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptimizerConfig(Configuration):
-    """How a gradient becomes a step.
-
-    Attributes:
-        name: The rule.
-        rate: The largest learning rate of the run; the schedule scales it. None: `DEFAULT_RATES`,
-            for what is small for one rule does not move another.
-        weight_decay: Applied to weight matrices alone, never to biases and norms.
-        momentum: Of SGD with momentum, and Nesterov.
-        clip: Largest norm of the whole gradient; None: as it is.
-    """
-
-    name: OptimizerName = OptimizerName.ADAMW
-    rate: Annotated[float, Within(0, 100, above=True)] | None = None
-    weight_decay: Annotated[float, Within(0, 10)] = 0.05
-    momentum: Annotated[float, Within(0, 0.9999)] = 0.9
-    clip: Annotated[float, Within(0, 10**9, above=True)] | None = 5.0
-
-    @property
-    def peak_rate(self) -> float:
-        """The largest learning rate of the run, by the rule's default where none is given."""
-        return DEFAULT_RATES[self.name] if self.rate is None else self.rate
-
-
-DEFAULT_DECAYS = {
-    ScheduleName.INVERSE: 0.1,
-    ScheduleName.EXPONENTIAL: 0.9,
-    ScheduleName.STEP: 0.3,
-}
-"""How fast a curve falls: by each, a run of 20 epochs ends at a tenth to a third of its rate.
-Halved in each epoch, a rate would be a thousandth after ten, and the other ten would teach
-nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleConfig(Configuration):
-    """How the learning rate changes, as a factor on `optimizer.rate`.
-
-    Attributes:
-        name: The curve.
-        warmup: The share of the run in which the rate climbs from 4 % of its value (one-cycle:
-            the rising part of the cycle).
-        decay: k of 1/(1 + k·epoch); the factor per epoch of `exponential`, and per drop of `step`.
-            None: `DEFAULT_DECAYS`.
-        every: Epochs between two drops of `step`.
-    """
-
-    name: ScheduleName = ScheduleName.ONE_CYCLE
-    warmup: Annotated[float, Within(0, 0.9)] = 0.2
-    decay: Annotated[float, Within(0, 1000)] | None = None
-    every: Annotated[int, Within(1, MOST_EPOCHS)] = 10
-
-    def _check(self) -> None:
-        if self.name in {ScheduleName.EXPONENTIAL, ScheduleName.STEP}:
-            Within(0, 1, above=True).check("schedule.decay", self.factor)
-
-    @property
-    def factor(self) -> float:
-        """`decay`, or the curve's default."""
-        return DEFAULT_DECAYS.get(self.name, 0.0) if self.decay is None else self.decay
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig(Configuration):
     """A whole run.
@@ -363,8 +285,8 @@ class TrainingConfig(Configuration):
     augment: Augmentation = field(default_factory=Augmentation)
     mixup: MixupConfig = MixupConfig()
     dropout: Annotated[float, Within(0, 0.99)] = 0.0
-    optimizer: OptimizerConfig = OptimizerConfig()
-    schedule: ScheduleConfig = ScheduleConfig()
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     epochs: Annotated[int, Within(1, MOST_EPOCHS)] = 20
     averaging: Annotated[float, Within(0, 0.999999)] = 0.0
     metric: Metric = Metric.AUC

@@ -9,35 +9,46 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.optim import Optimizer
 
-from backbones.averaging import WeightAverage
 from backbones.network import Alteration, Backbone
 from backbones.registry import create
+from backbones.training.averaging import WeightAverage
+from backbones.training.checkpoint import TrainingState
+from backbones.training.distributed import Team
+from backbones.training.optimizers import build_optimizer, set_momentum
+from backbones.training.schedule import momentum_at, rate_factor
 from data.errors import ArgumentError, TrainingError
 
 from ..faces.alignment import crop_size
 from .auxiliary import AuxiliaryHead
 from .batches import Batch, BatchStream, Mixer, Mixture, epoch_seed
-from .checkpoint import Parts
 from .choices import LossName, MixupPlace, Precision
 from .config import TrainingConfig
 from .dataset import alignment_for
 from .distillation import FeatureMaps, Lessons, Tapped, Watching, check_taps, taps_of
-from .distributed import Team
 from .fast_layers import compiled, quicken
-from .losses import build_objective
-from .optimizers import (
-    begin,
-    build_optimizer,
-    freeze_stages,
-    initial_weights,
-    momentum_at,
-    rate_factor,
-    set_momentum,
-)
+from .losses import Objective, build_objective
 from .reports import TrainingProgress
+from .transfer import begin, freeze_stages, initial_weights
 
 ProgressCallback = Callable[[TrainingProgress], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parts:
+    """What changes from step to step."""
+
+    network: Backbone
+    objective: Objective
+    optimizer: Optimizer
+    average: WeightAverage | None
+
+    @property
+    def state(self) -> TrainingState:
+        """The same as a checkpoint keeps it."""
+        modules = {"network": self.network, "objective": self.objective}
+        return TrainingState(modules, self.optimizer, self.average)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +284,7 @@ class EpochLoop:
             raise _diverged(f"the loss is {losses['total']} in {where}")
         self._parts.optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
-        self._team.sum_gradients(self._parts)
+        self._team.sum_gradients(self._parts.network, self._parts.objective)
         if self._config.optimizer.clip is not None:
             torch.nn.utils.clip_grad_norm_(self._trained, self._config.optimizer.clip)
         self._parts.optimizer.step()

@@ -17,18 +17,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones.network import Backbone
+from backbones.training.distributed import join_team
 from data.augmentation import Augmentation
 
 from .batches import Batch, BatchStream, build_sampler
-from .checkpoint import Parts
 from .choices import MixupPlace, Precision
 from .config import MixupConfig, TrainingConfig
 from .distillation import FeatureMaps, Lessons, Tapped, load_teacher, taps_of
-from .distributed import join_team
-from .epoch import ProgressCallback, build_network, build_parts
+from .epoch import Parts, ProgressCallback, build_network, build_parts
 from .reports import TrainingProgress
-from .run_folder import RunFolder
-from .trainer import read_data, teaching
+from .trainer import read_data, run_folder, teaching
 
 TOLERANCE = 1e-5
 """Relative error up to which a gradient counts as right: rounding alone gives 1e-10 to 1e-7, a kink
@@ -101,7 +99,7 @@ def check_gradient(
     network = build_network(config, device)
     data = read_data(config, device, tell)
     sampler = build_sampler(data.training, config)
-    lessons = teaching(config, teachers, data, RunFolder(config), tell)
+    lessons = teaching(config, teachers, data, run_folder(config), tell)
     parts = build_parts(config, network, lessons, people=len(data.training.people))
     stream = BatchStream(data.training, sampler, lessons.targets, config, device)
     batch = next(iter(stream.epoch(1)))

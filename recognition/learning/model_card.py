@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from data.files import sha256_of, write_atomic
+from backbones.training.model_card import write_model_card
 from data.tensors import read_metadata
 
 from .config import TrainingConfig
@@ -88,28 +88,26 @@ photographs binds the use of these weights.
 """
 
 
-def write_model_card(config: TrainingConfig, result: TrainingResult) -> None:
+def write_card(config: TrainingConfig, result: TrainingResult) -> None:
     """Write `model-card.md` into the run's folder.
 
     Args:
         config: Of the run.
         result: With the weights on disk, whose header holds what the card says.
     """
-    says = read_metadata(result.weights)
-    text = _TEMPLATE.format(
+    write_model_card(
+        config.out,
+        result.weights,
+        _TEMPLATE,
+        header=_FROM_HEADER,
         name=config.out.name,
-        file=result.weights.name,
-        size=result.weights.stat().st_size / 1e6,
-        digest=sha256_of(result.weights),
-        **{key: says.get(key, "not recorded") for key in _FROM_HEADER},
-        threshold=_threshold(says),
+        threshold=_threshold(read_metadata(result.weights)),
         epochs=len(result.epochs),
         best_epoch=result.best_epoch,
         far=FAR,
         figures="\n".join(_row(name, figures) for name, figures in result.measured.items()),
         verdict=result.verdict,
     )
-    write_atomic(config.out / "model-card.md", text.encode())
 
 
 _FROM_HEADER = (

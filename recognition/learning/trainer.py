@@ -16,14 +16,16 @@ from backbones.metadata import weights_metadata
 from backbones.network import Backbone
 from backbones.pair_unit import PairUnit
 from backbones.spec import Alignment
+from backbones.training.checkpoint import Position
+from backbones.training.distributed import Team, join_team
+from backbones.training.run_folder import RunFolder, fingerprint
 from backbones.weights import LoadedBackbone, load_backbone
 from data.errors import ArgumentError, DatasetError
-from data.files import data_home
+from data.files import data_home, sha256_of
 
 from .batches import BatchStream, build_sampler
-from .checkpoint import Parts, Position, load_state, save_state
-from .choices import LossName, Targets
-from .config import TrainingConfig
+from .choices import LossName, Sampling, Targets
+from .config import BatchConfig, TrainingConfig
 from .dataset import Aligner, TrainingData, alignment_for, load_data
 from .distillation import (
     TARGETS,
@@ -35,14 +37,13 @@ from .distillation import (
     taps_of,
     teacher_targets,
 )
-from .distributed import Team, join_team
-from .epoch import EpochLoop, EpochLosses, ProgressCallback, build_network, build_parts
+from .epoch import EpochLoop, EpochLosses, Parts, ProgressCallback, build_network, build_parts
 from .losses import PairClassifier
-from .model_card import describe, write_model_card
+from .model_card import describe, write_card
 from .pair_fit import fit_pair_unit
 from .plots import Logbook, check_tensorboard, weights_figures
 from .reports import EpochReport, TrainingProgress, TrainingResult, verdict
-from .run_folder import RunFolder, fingerprint
+from .transfer import initial_weights
 from .validation import (
     MOST_PER_PERSON,
     ValidationFigures,
@@ -86,7 +87,7 @@ def teaching(
     config: TrainingConfig,
     teachers: Sequence[LoadedBackbone],
     data: TrainingData,
-    run: RunFolder,
+    run: RunFolder[EpochReport],
     tell: ProgressCallback,
 ) -> Lessons:
     """Let the networks that teach answer beforehand, or prepare to watch every view.
@@ -240,8 +241,10 @@ def train(
     with team.one_by_one():
         data = read_data(config, device, tell)
     sampler = build_sampler(data.training, config)
-    team.check_batch(config.batch, people=len(data.training.people), photographs=len(data.training))
-    run = RunFolder(config)  # nothing is written before everything has been checked
+    check_batch(
+        team, config.batch, people=len(data.training.people), photographs=len(data.training)
+    )
+    run = run_folder(config)  # nothing is written before everything has been checked
     with team.one_by_one():
         lessons = teaching(config, teachers, data, run, tell)
     parts = build_parts(config, network, lessons, people=len(data.training.people))
@@ -251,7 +254,7 @@ def train(
         for told, teacher in zip(config.taught_by, teachers, strict=True)
         if told.targets is Targets.VIEWS
     ]
-    digest = fingerprint(
+    digest = digest_of(
         config, data.training.pixels, data.training.labels, lessons.targets, teachers=watching
     )
     if begin is not None:
@@ -269,6 +272,55 @@ def train(
     return trainer.fit(report or (lambda _: None), tell)
 
 
+def run_folder(config: TrainingConfig) -> RunFolder[EpochReport]:
+    """The folder of a run, which is made.
+
+    Raises:
+        ArgumentError: It cannot be made.
+    """
+    return RunFolder(config.out, EpochReport, unit="epoch")
+
+
+def check_batch(team: Team, batch: BatchConfig, *, people: int, photographs: int) -> None:
+    """Refuse a batch that cannot be dealt out evenly to the processes of a run.
+
+    Args:
+        team: The processes.
+        batch: What a step sees, all processes together.
+        people: In training.
+        photographs: In training.
+
+    Raises:
+        ArgumentError: Its people (or photographs, where it is not drawn by person) are no
+            multiple of the processes, or a process is left with one photograph.
+    """
+    if batch.sampling is Sampling.PEOPLE:
+        count = batch.people_of(people)
+        team.check_batch(count, "people", each=batch.photographs, key="batch.people")
+    else:
+        team.check_batch(batch.size_of(photographs), "photographs", key="batch.people")
+
+
+_OUTWARD = {"out", "device", "folder", "cache", "identities", "unlabelled", "teacher", "init"}
+_OUTWARD |= {"validation", "test", "tensorboard", "excluded", "validation_identities"}
+_OUTWARD |= {"originals", "weights"}
+"""Settings that only say where something is, or what is shown."""
+
+
+def digest_of(config: TrainingConfig, *tensors: Tensor | None, teachers: Sequence[str] = ()) -> str:
+    """Digest of what decides a run's result.
+
+    Args:
+        config: The settings.
+        *tensors: Photographs, names, and what teachers answered beforehand.
+        teachers: Digests of the weights of those who watch.
+    """
+    contents = [b"" if tensor is None else tensor.numpy().tobytes() for tensor in tensors]
+    if (weights := initial_weights(config)) is not None:
+        contents.append(sha256_of(weights).encode())
+    return fingerprint(config, _OUTWARD, [*contents, *(each.encode() for each in teachers)])
+
+
 class Trainer:
     """Epoch after epoch: steps, validation, checkpoint."""
 
@@ -278,7 +330,7 @@ class Trainer:
         data: TrainingData,
         parts: Parts,
         loop: EpochLoop,
-        run: RunFolder,
+        run: RunFolder[EpochReport],
         team: Team,
         *,
         prose: dict[str, str],
@@ -298,16 +350,17 @@ class Trainer:
         """
         self._config, self._data, self._parts, self._loop = config, data, parts, loop
         self._run, self._team, self._prose, self._digest = run, team, prose, digest
+        self._checkpoint = run.checkpoint(digest)
         self._held_out = data.validation.some_of_each(MOST_PER_PERSON)
 
     def fit(self, report: EpochCallback, progress: ProgressCallback) -> TrainingResult:
         """Run the epochs that are left."""
-        position = load_state(self._run.path, self._parts, self._digest)
+        position = self._checkpoint.load(self._parts.state)
         self._team.check_alike(self._digest, position)
         with self._logbook(position) as logbook:
-            while position.epoch < self._config.epochs and not self._is_idle(position):
+            while position.done < self._config.epochs and not self._is_idle(position):
                 started = time.perf_counter()
-                losses = self._loop.run(position.epoch + 1, progress)
+                losses = self._loop.run(position.done + 1, progress)
                 if logbook is not None:
                     position, done = self._complete(position, losses, started)
                     logbook.add(done)
@@ -319,13 +372,19 @@ class Trainer:
         """What the first process writes, besides weights and state; None for the others."""
         if not self._team.first:
             return nullcontext()
-        self._run.write_config(self._config)
-        return Logbook(self._config, self._run.reports(position.epoch))
+        optimizer, schedule = self._config.optimizer, self._config.schedule
+        spelled = replace(
+            self._config,
+            optimizer=replace(optimizer, rate=optimizer.peak_rate),
+            schedule=replace(schedule, decay=schedule.factor or None),
+        )
+        self._run.write_config(spelled)
+        return Logbook(self._config, self._run.reports(position.done))
 
     def _is_idle(self, position: Position) -> bool:
         """Whether the metric has not risen for as long as the run would wait."""
         patience = self._config.patience
-        return patience is not None and position.epoch - position.best_epoch >= patience
+        return patience is not None and position.done - position.best_at >= patience
 
     def _complete(
         self, before: Position, losses: EpochLosses, started: float
@@ -333,7 +392,7 @@ class Trainer:
         """Validate, then write weights, metrics and state, in this order: the state comes last."""
         network = self._averaged()
         measured = verify_people(network, self._held_out, mirror=self._config.mirror)
-        epoch, value = before.epoch + 1, measured.value(self._config.metric)
+        epoch, value = before.done + 1, measured.value(self._config.metric)
         # Without a figure, later is better.
         best = before.best is None or value is None or value > before.best
         metadata = self._metadata(network, measured, epoch)
@@ -354,9 +413,9 @@ class Trainer:
             images_per_second=losses.images / losses.seconds,
             best=best,
         )
-        self._run.append(done)
-        position = Position(epoch, value, epoch) if best else replace(before, epoch=epoch)
-        save_state(self._run.path, self._parts, position, self._digest)
+        self._run.append(done, after=before.done)
+        position = Position(epoch, value, epoch) if best else replace(before, done=epoch)
+        self._checkpoint.save(self._parts.state, position)
         return position, done
 
     def _pair_unit(self, network: Backbone) -> PairUnit | None:
@@ -409,8 +468,8 @@ class Trainer:
         result = TrainingResult(
             out=self._run.path,
             weights=self._run.best,
-            best_epoch=position.best_epoch,
-            epochs=tuple(self._run.reports(position.epoch)),
+            best_epoch=position.best_at,
+            epochs=tuple(self._run.reports(position.done)),
             measured=measured,
             verdict=verdict(
                 measured["training"],
@@ -424,5 +483,5 @@ class Trainer:
         if logbook is not None:
             held_out, mirror = self._data.validation, self._config.mirror
             logbook.finish(weights_figures(backbone, pairs, held_out, mirror=mirror))
-            write_model_card(self._config, result)
+            write_card(self._config, result)
         return result

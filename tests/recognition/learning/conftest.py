@@ -12,7 +12,8 @@ from torch import nn
 from backbones.network import Backbone
 from backbones.registry import available, register
 from backbones.spec import SIGNED, Alignment, BackboneSpec, Tap
-from recognition.learning.config import BatchConfig, DataConfig, OptimizerConfig, TrainingConfig
+from backbones.training.optimizers import OptimizerConfig
+from recognition.learning.config import BatchConfig, DataConfig, TrainingConfig
 from recognition.learning.reports import EpochReport
 
 SPEC = BackboneSpec(

@@ -4,16 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from backbones.training.optimizers import OptimizerConfig
+from backbones.training.schedule import ScheduleConfig, ScheduleName
 from data.errors import ArgumentError
-from recognition.learning.choices import LossName, Sampling, ScheduleName
-from recognition.learning.config import (
-    BatchConfig,
-    DataConfig,
-    LossConfig,
-    OptimizerConfig,
-    ScheduleConfig,
-    TrainingConfig,
-)
+from recognition.learning.choices import LossName, Sampling
+from recognition.learning.config import BatchConfig, DataConfig, LossConfig, TrainingConfig
 
 DATA = DataConfig(folder=Path("photographs"))
 

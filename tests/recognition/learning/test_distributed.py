@@ -14,21 +14,16 @@ import torch
 from backbones.metadata import weights_metadata
 from backbones.registry import create
 from backbones.spec import Norm
+from backbones.training.distributed import Team, join_team, leads
+from backbones.training.optimizers import OptimizerConfig, OptimizerName
 from backbones.weights import load_backbone
 from data.config import to_toml
 from data.errors import ArgumentError
 from data.tensors import read_metadata, write_tensors
-from recognition.learning.choices import LossName, OptimizerName, Sampling
-from recognition.learning.config import (
-    BatchConfig,
-    DataConfig,
-    LossConfig,
-    OptimizerConfig,
-    TrainingConfig,
-)
-from recognition.learning.distributed import Team, join_team, leads
+from recognition.learning.choices import LossName, Sampling
+from recognition.learning.config import BatchConfig, DataConfig, LossConfig, TrainingConfig
 from recognition.learning.reports import EpochReport, TrainingProgress
-from recognition.learning.trainer import train
+from recognition.learning.trainer import check_batch, train
 
 SCRIPT = Path(__file__).parent / "distributed_run.py"
 
@@ -248,6 +243,6 @@ def test_an_environment_that_is_not_whole_is_refused(monkeypatch: pytest.MonkeyP
     ],
 )
 def test_batches_must_be_dealt_out_evenly(batch: BatchConfig, size: int, message: str) -> None:
-    Team().check_batch(batch, people=7, photographs=20)
+    check_batch(Team(), batch, people=7, photographs=20)
     with pytest.raises(ArgumentError, match=message):
-        Team(0, size).check_batch(batch, people=7, photographs=20)
+        check_batch(Team(0, size), batch, people=7, photographs=20)

@@ -12,16 +12,11 @@ from backbones.metadata import weights_metadata
 from backbones.network import Backbone
 from backbones.registry import available, create, register, spec_of
 from backbones.spec import BackboneSpec
+from backbones.training.optimizers import OptimizerConfig, OptimizerName
 from data.tensors import write_tensors
 from recognition.learning import fast_layers
-from recognition.learning.choices import LossName, MixupPlace, OptimizerName, Precision, Targets
-from recognition.learning.config import (
-    LossConfig,
-    MixupConfig,
-    OptimizerConfig,
-    TeacherConfig,
-    TrainingConfig,
-)
+from recognition.learning.choices import LossName, MixupPlace, Precision, Targets
+from recognition.learning.config import LossConfig, MixupConfig, TeacherConfig, TrainingConfig
 from recognition.learning.gradient_check import TOLERANCE, check_gradient
 
 

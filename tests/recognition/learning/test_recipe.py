@@ -3,15 +3,15 @@ from pathlib import Path
 
 import pytest
 
+from backbones.training.optimizers import OptimizerConfig, OptimizerName
 from data.augmentation import Augmentation
 from data.config import changed, to_toml
 from data.errors import ArgumentError
-from recognition.learning.choices import LossName, Mining, OptimizerName, Sampling
+from recognition.learning.choices import LossName, Mining, Sampling
 from recognition.learning.config import (
     BatchConfig,
     DataConfig,
     LossConfig,
-    OptimizerConfig,
     TrainingConfig,
     configure,
 )

@@ -13,27 +13,15 @@ import torch
 from backbones.metadata import weights_metadata
 from backbones.registry import create
 from backbones.spec import Alignment
+from backbones.training.optimizers import OptimizerConfig, OptimizerName
 from backbones.weights import load_backbone
 from data.config import to_toml
 from data.errors import AppError, ArgumentError, DatasetError, TrainingError
 from data.files import sha256_of
 from data.tensors import read_metadata, read_tensors, write_tensors
 from recognition.faces.embedding import FaceEmbedder
-from recognition.learning.choices import (
-    LossName,
-    Metric,
-    OptimizerName,
-    Precision,
-    Sampling,
-    Targets,
-)
-from recognition.learning.config import (
-    BatchConfig,
-    LossConfig,
-    OptimizerConfig,
-    TrainingConfig,
-    configure,
-)
+from recognition.learning.choices import LossName, Metric, Precision, Sampling, Targets
+from recognition.learning.config import BatchConfig, LossConfig, TrainingConfig, configure
 from recognition.learning.reports import EpochReport, TrainingProgress
 from recognition.learning.trainer import train
 
@@ -218,7 +206,7 @@ def test_a_loss_that_is_no_number_stops_at_once_and_keeps_the_last_good_weights(
     # The settings differ in nothing that is recorded but the batch that turns bad.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "recognition.learning.trainer.fingerprint", lambda *_, **__: _fingerprint(config)
+            "recognition.learning.trainer.digest_of", lambda *_, **__: _fingerprint(config)
         )
         patch.setattr(
             "recognition.learning.epoch.EpochLoop._autocast",

@@ -10,8 +10,8 @@ from backbones.weights import initialise
 from data.errors import ArgumentError, WeightsError
 from data.tensors import read_metadata, read_tensors, write_tensors
 from recognition.learning.config import TrainingConfig
-from recognition.learning.optimizers import freeze_stages, initial_weights
 from recognition.learning.trainer import train
+from recognition.learning.transfer import freeze_stages, initial_weights
 
 
 @pytest.fixture

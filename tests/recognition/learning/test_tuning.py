@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from backbones.training.schedule import ScheduleConfig, ScheduleName
 from data.errors import ArgumentError, TrainingError
 from data.files import sha256_of
 from recognition.learning import search
-from recognition.learning.choices import LossName, SamplerName, ScheduleName
-from recognition.learning.config import LossConfig, ScheduleConfig, TrainingConfig, configure
+from recognition.learning.choices import LossName, SamplerName
+from recognition.learning.config import LossConfig, TrainingConfig, configure
 from recognition.learning.reports import EpochReport, TrainingProgress
 from recognition.learning.search import (
     SearchJob,

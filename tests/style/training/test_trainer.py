@@ -22,7 +22,7 @@ from style.training.config import (
     StyleTrainingConfig,
     configure,
 )
-from style.training.trainer import rate_factor, train
+from style.training.trainer import rate_at, train
 
 ROOT = Path(__file__).resolve().parents[3]
 WRITTEN = {
@@ -31,6 +31,7 @@ WRITTEN = {
     "last.safetensors",
     "metrics.jsonl",
     "model-card.md",
+    "state.json",
     "state.safetensors",
 }
 
@@ -158,7 +159,7 @@ def test_what_is_no_number_stops_the_run_and_leaves_the_weights(config):
 
 def test_the_rate_rises_in_a_line_and_falls_in_half_a_wave():
     config = StyleOptimizerConfig(warmup=0.2)
-    factors = [rate_factor(config, step, 50) for step in range(50)]
+    factors = [rate_at(config, step, 50) / config.rate for step in range(50)]
     assert factors[9] == 1
     assert all(a < b for a, b in pairwise(factors[:10]))
     assert all(a > b for a, b in pairwise(factors[10:]))

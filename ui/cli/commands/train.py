@@ -107,7 +107,7 @@ def train(
     kept out, to choose the best and to set its threshold. A recipe gives way to the environment
     (LIKENESS_TRAIN_EPOCHS=3, LIKENESS_TRAIN_OPTIMIZER__RATE=0.01), and that to the options.
     """
-    from recognition.learning.distributed import leads
+    from backbones.training.distributed import leads
 
     flags = {
         "data": data,
@@ -196,7 +196,7 @@ def _run(
         lines: Whether each epoch has a line for people on stdout.
         json_lines: Whether progress and epochs have lines of JSON there.
     """
-    from recognition.learning.distributed import leads
+    from backbones.training.distributed import leads
     from recognition.learning.trainer import train as run
 
     if not leads():

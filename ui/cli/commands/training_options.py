@@ -19,14 +19,10 @@ from backbones.spec import (
     Norm,
     WeightInit,
 )
+from backbones.training.optimizers import OptimizerName
+from backbones.training.schedule import ScheduleName
 from data.errors import ArgumentError
-from recognition.learning.choices import (
-    LossName,
-    Metric,
-    OptimizerName,
-    Precision,
-    ScheduleName,
-)
+from recognition.learning.choices import LossName, Metric, Precision
 from ui.settings import Settings
 
 from ... import wording

@@ -28,13 +28,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones.blocks.normalisation import SwitchableNorm
-from backbones.weights import resolve_device
 from data.errors import ArgumentError, TrainingError
 
-from .checkpoint import Parts, Position
-from .choices import Sampling
-from .config import BatchConfig
+from ..blocks.normalisation import SwitchableNorm
+from ..weights import resolve_device
+from .checkpoint import Position
 
 _PATIENCE = timedelta(days=1)
 """How long a process waits for another: the first one may align photographs for hours, and one
@@ -58,27 +56,25 @@ class Team:
         """Whether this process writes, validates and reports."""
         return self.rank == 0
 
-    def check_batch(self, batch: BatchConfig, *, people: int, photographs: int) -> None:
+    def check_batch(self, count: int, what: str, *, each: int = 1, key: str) -> None:
         """Refuse a batch that cannot be dealt out evenly.
 
         Args:
-            batch: What a step sees, all processes together.
-            people: In training.
-            photographs: In training.
+            count: How many people, or photographs, a step sees, all processes together.
+            what: What they are called.
+            each: Photographs of one of them.
+            key: Of the recipe, that changes it.
 
         Raises:
-            ArgumentError: Its people (or photographs, where it is not drawn by person) are no
-                multiple of the processes, or a process is left with one photograph.
+            ArgumentError: They are no multiple of the processes, or a process is left with one
+                photograph.
         """
-        by_person = batch.sampling is Sampling.PEOPLE
-        count = batch.people_of(people) if by_person else batch.size_of(photographs)
-        what = "people" if by_person else "photographs"
         if count % self.size:
             raise ArgumentError(
                 f"a batch of {count} {what} cannot be dealt out to {self.size} processes: set "
-                "batch.people so that it is a multiple of them"
+                f"{key} so that it is a multiple of them"
             )
-        if self.size > 1 and count * (batch.photographs if by_person else 1) == self.size:
+        if self.size > 1 and count * each == self.size:
             raise ArgumentError(
                 f"{self.size} processes leave each 1 photograph of a batch, which cannot be "
                 "normalised: take fewer processes or a larger batch"
@@ -95,14 +91,19 @@ class Team:
         joined: Tensor = _Gather.apply(rows, self)
         return joined
 
-    def sum_gradients(self, parts: Parts) -> None:
-        """Make gradients and running statistics those of the whole batch; after `backward`."""
+    def sum_gradients(self, network: nn.Module, objective: nn.Module) -> None:
+        """Make gradients and running statistics those of the whole batch; after `backward`.
+
+        Args:
+            network: Of which every process has seen its own rows.
+            objective: What is learnt beside it, from all rows, in every process alike.
+        """
         if self.size == 1:
             return
-        shared = [p.grad for p in parts.network.parameters() if p.grad is not None]
+        shared = [p.grad for p in network.parameters() if p.grad is not None]
         # These are the same everywhere (on a GPU but for rounding): their mean, not their sum.
-        alike = [p.grad for p in parts.objective.parameters() if p.grad is not None]
-        alike += _running_statistics(parts.network)
+        alike = [p.grad for p in objective.parameters() if p.grad is not None]
+        alike += _running_statistics(network)
         flat = torch.cat([t.detach().flatten() for t in shared + alike])
         start = sum(t.numel() for t in shared)
         flat[start:] /= self.size
@@ -136,12 +137,12 @@ class Team:
         if self.size == 1:
             return position
         best = math.nan if position.best is None else position.best
-        numbers = torch.tensor([position.epoch, best, position.best_epoch], dtype=torch.float64)
+        numbers = torch.tensor([position.done, best, position.best_at], dtype=torch.float64)
         if not self.first:
             numbers.zero_()
         self._all_reduce(numbers)
-        epoch, best, best_epoch = numbers.tolist()
-        return Position(int(epoch), None if math.isnan(best) else best, int(best_epoch))
+        done, best, best_at = numbers.tolist()
+        return Position(int(done), None if math.isnan(best) else best, int(best_at))
 
     def check_alike(self, *facts: object) -> None:
         """Make sure that all processes begin from the same.
@@ -274,5 +275,5 @@ def _others_may_end() -> Iterator[None]:
     except RuntimeError as error:
         raise TrainingError(
             "another process of this run has ended: mend what it says, then start the run again, "
-            "which goes on after its last whole epoch"
+            "which goes on after its last checkpoint"
         ) from error

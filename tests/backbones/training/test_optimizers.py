@@ -2,9 +2,12 @@ import pytest
 import torch
 from torch import nn
 
-from recognition.learning.choices import OptimizerName
-from recognition.learning.config import OptimizerConfig
-from recognition.learning.optimizers import build_optimizer, set_momentum
+from backbones.training.optimizers import (
+    OptimizerConfig,
+    OptimizerName,
+    build_optimizer,
+    set_momentum,
+)
 
 
 @pytest.mark.parametrize("name", list(OptimizerName))

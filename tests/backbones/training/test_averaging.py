@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from backbones.averaging import WeightAverage
+from backbones.training.averaging import WeightAverage
 
 
 def test_the_first_average_is_the_weights_themselves() -> None:

@@ -4,9 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recognition.learning.choices import ScheduleName
-from recognition.learning.config import ScheduleConfig
-from recognition.learning.optimizers import momentum_at, rate_factor
+from backbones.training.schedule import ScheduleConfig, ScheduleName, momentum_at, rate_factor
 
 EPOCHS, STEPS = 10, 20
 
