@@ -23,9 +23,15 @@ from data.config import (
     to_toml,
 )
 from data.errors import ArgumentError
+from recognition.detection.training import config as detector
+from recognition.detection.training.config import DetectorTrainingConfig
+from recognition.learning import config as recogniser
 from recognition.learning.config import TrainingConfig
 from style.config import StyleConfig
+from style.training import config as style
 from style.training.config import StyleTrainingConfig
+
+RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
 REQUIRED: dict[type, dict[str, Any]] = {
     StyleConfig: {},
@@ -36,6 +42,12 @@ REQUIRED: dict[type, dict[str, Any]] = {
         "teacher": "vgg19",
         "data": {"photographs": "d"},
         "out": "r",
+    },
+    DetectorTrainingConfig: {
+        "out": "r",
+        "teacher": "t",
+        "sources": [{"photographs": "d"}],
+        "validation": {"photographs": "v", "annotations": "a"},
     },
 }
 
@@ -163,6 +175,19 @@ def test_single_settings_reach_every_table(tmp_path: Path) -> None:
 
 
 # Every configuration that there is.
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.name)
+def test_the_recipes_that_come_with_the_application_are_read_and_repeat_themselves(
+    path: Path, tmp_path: Path
+) -> None:
+    kinds: dict[str, Any] = {"style": style.configure, "detector": detector.configure}
+    configure = kinds.get(path.stem.split("-")[0], recogniser.configure)
+    config = configure(path)
+    written = tmp_path / path.name
+    written.write_text(to_toml(config))
+    assert configure(written) == config
+    assert configure(path, settings=["seed=12345"]).seed == 12345
 
 
 def everything(kind: type, above: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -1,16 +1,20 @@
 """What a run is told, checked before anything is read or written."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from data.config import Configuration, File, Flag, Within, joined, read
 from data.errors import ArgumentError
-from data.recipes import build, check_count, check_range, read_recipe
 
 _MOST_STEPS = 10_000_000
 
+_Share = Annotated[float, Within(0, 1)]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceConfig:
+class SourceConfig(Configuration):
     """A folder of photographs that mosaics are made of.
 
     Attributes:
@@ -26,23 +30,18 @@ class SourceConfig:
         count: So many are taken at most; 0: all.
     """
 
-    photographs: Path
-    share: float = 1.0
-    scene: bool = False
-    annotations: Path | None = None
-    only: tuple[Path, ...] = ()
-    excluded: tuple[Path, ...] = ()
-    skip: int = 0
-    count: int = 0
-
-    def __post_init__(self) -> None:
-        check_range("sources.share", self.share, 0, 1e6)
-        check_count("sources.skip", self.skip, 0, 10_000_000)
-        check_count("sources.count", self.count, 0, 10_000_000)
+    photographs: File
+    share: Annotated[float, Within(0, 1_000_000)] = 1.0
+    scene: Flag = False
+    annotations: File | None = None
+    only: tuple[File, ...] = ()
+    excluded: tuple[File, ...] = ()
+    skip: Annotated[int, Within(0, 10_000_000)] = 0
+    count: Annotated[int, Within(0, 10_000_000)] = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MosaicConfig:
+class MosaicConfig(Configuration):
     """What the network sees.
 
     Attributes:
@@ -57,27 +56,22 @@ class MosaicConfig:
             boxes are not looked at.
     """
 
-    count: int = 6000
-    side: int = 288
-    masked: float = 0.25
-    darkened: float = 0.2
-    blurred: float = 0.2
-    noisy: float = 0.2
-    turned: float = 35.0
-    label: float = 0.8
+    count: Annotated[int, Within(1, 10_000_000)] = 6000
+    side: Annotated[int, Within(64, 2048)] = 288
+    masked: _Share = 0.25
+    darkened: _Share = 0.2
+    blurred: _Share = 0.2
+    noisy: _Share = 0.2
+    turned: Annotated[float, Within(0, 180)] = 35.0
+    label: _Share = 0.8
 
-    def __post_init__(self) -> None:
-        check_count("mosaics.count", self.count, 1, 10_000_000)
-        check_count("mosaics.side", self.side, 64, 2048)
+    def _check(self) -> None:
         if self.side % 32:
             raise ArgumentError(f"mosaics.side is {self.side}: give a multiple of 32")
-        for name in ("masked", "darkened", "blurred", "noisy", "label"):
-            check_range(f"mosaics.{name}", getattr(self, name), 0, 1)
-        check_range("mosaics.turned", self.turned, 0, 180)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DetectorTrainingConfig:
+class DetectorTrainingConfig(Configuration):
     """A whole run.
 
     Attributes:
@@ -102,58 +96,62 @@ class DetectorTrainingConfig:
         device: auto, cpu or cuda.
     """
 
-    out: Path
-    teacher: Path
+    out: File
+    teacher: File
     sources: tuple[SourceConfig, ...]
     validation: SourceConfig
-    mosaics: MosaicConfig = field(default_factory=MosaicConfig)
-    steps: int = 8000
-    batch: int = 8
-    every: int = 250
-    rate: float = 3e-3
-    warmup: int = 100
-    cooldown: float = 0.4
-    weight_decay: float = 1e-4
-    clip: float = 10.0
-    averaging: float = 0.998
-    box_weight: float = 1.0
-    landmark_weight: float = 3.0
-    seed: int = 0
+    mosaics: MosaicConfig = MosaicConfig()
+    steps: Annotated[int, Within(1, _MOST_STEPS)] = 8000
+    batch: Annotated[int, Within(1, 4096)] = 8
+    every: Annotated[int, Within(1, _MOST_STEPS)] = 250
+    rate: Annotated[float, Within(0, 1, above=True)] = 3e-3
+    warmup: Annotated[int, Within(0, _MOST_STEPS)] = 100
+    cooldown: _Share = 0.4
+    weight_decay: _Share = 1e-4
+    clip: Annotated[float, Within(0, 1_000_000, above=True)] = 10.0
+    averaging: Annotated[float, Within(0, 0.999999)] = 0.998
+    box_weight: Annotated[float, Within(0, 1000)] = 1.0
+    landmark_weight: Annotated[float, Within(0, 1000)] = 3.0
+    seed: Annotated[int, Within(0, 2**31 - 1)] = 0
     device: str = "auto"
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         if not sum(source.share for source in self.sources) > 0:
             raise ArgumentError("no source has a share above 0: expected at least one [[sources]]")
         if self.validation.annotations is None:
             raise ArgumentError("validation lacks the key 'annotations': boxed faces are needed")
-        check_count("steps", self.steps, 1, _MOST_STEPS)
-        check_count("batch", self.batch, 1, 4096)
-        check_count("every", self.every, 1, _MOST_STEPS)
-        check_range("rate", self.rate, 0, 1, above_low=True)
-        check_count("warmup", self.warmup, 0, _MOST_STEPS)
-        check_range("cooldown", self.cooldown, 0, 1)
-        check_range("weight_decay", self.weight_decay, 0, 1)
-        check_range("clip", self.clip, 0, 1e6, above_low=True)
-        check_range("averaging", self.averaging, 0, 0.999999)
-        check_range("box_weight", self.box_weight, 0, 1e3)
-        check_range("landmark_weight", self.landmark_weight, 0, 1e3)
-        check_count("seed", self.seed, 0, 2**31 - 1)
 
 
-def configure(recipe: Path, **flags: object) -> DetectorTrainingConfig:
-    """Read a recipe; flags win over it.
+PREFIX = "LIKENESS_DETECTOR_TRAIN_"
+"""What the name of an environment variable that is a setting begins with."""
+
+
+def configure(
+    recipe: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    settings: Iterable[str] = (),
+    **flags: object,
+) -> DetectorTrainingConfig:
+    """Join a recipe with the environment and the flags of a command, each winning over the last.
 
     Args:
         recipe: A TOML file; paths in it are relative to its folder.
+        environment: Variables, of which those that begin with `LIKENESS_DETECTOR_TRAIN_` are
+            settings.
+        settings: `KEY=VALUE` as of `--set`: they win over all else.
         flags: Top-level keys; None stands for a flag that was not given. Paths among them are
             relative to the working directory.
 
     Raises:
         ArgumentError: A file that is missing or no TOML, an unknown key, a value out of range.
     """
-    given = {
-        name: value.absolute() if isinstance(value, Path) else value
-        for name, value in flags.items()
-        if value is not None
-    }
-    return build(DetectorTrainingConfig, read_recipe(recipe) | given, recipe.parent)
+    table = joined(
+        DetectorTrainingConfig,
+        recipe,
+        prefix=PREFIX,
+        environment=environment,
+        flags=flags,
+        settings=settings,
+    )
+    return read(DetectorTrainingConfig, table, recipe.parent)

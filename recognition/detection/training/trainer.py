@@ -1,6 +1,5 @@
 """One run: mosaics, steps, validation, checkpoints; `train` is the one call."""
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -11,14 +10,15 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from backbones.averaging import WeightAverage
-from backbones.stepping import flatten, restore, under
+from backbones.training.averaging import WeightAverage
+from backbones.training.checkpoint import Position, TrainingState
+from backbones.training.optimizers import parameter_groups
+from backbones.training.run_folder import RunFolder
 from backbones.weights import resolve_device
+from data.config import to_toml
 from data.errors import TrainingError
-from data.files import private_folder, sha256_of, write_atomic
+from data.files import sha256_of
 from data.images import load_image
-from data.recipes import to_toml
-from data.tensors import read_tensors, write_tensors
 
 from ..annotations import BoxedPhotograph, read_boxed
 from ..matching import PrecisionCurve, match, precision_curve
@@ -29,7 +29,6 @@ from .mosaics import Mosaics, Progress
 from .objective import changed, losses
 from .teacher import Yunet
 
-STATE = "state.safetensors"
 OVERLAP = 0.4
 """Intersection over union from which on a found box is right: masks hide where a face ends."""
 
@@ -89,15 +88,6 @@ class DetectorTrainingResult:
     average_precision: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Position:
-    """Where a run stands between two steps; `best` is an average precision, None at first."""
-
-    step: int = 0
-    best: float | None = None
-    best_step: int = 0
-
-
 def train(
     config: DetectorTrainingConfig,
     report: Callable[[DetectorReport], None] | None = None,
@@ -123,15 +113,15 @@ def train(
     device = resolve_device(config.device)
     teacher = Yunet(config.teacher)
     validation = _validation(config)
-    private_folder(config.out)
-    write_atomic(config.out / "config.toml", to_toml(config).encode())
+    folder = RunFolder(config.out, DetectorReport, unit="step")
+    folder.write_config(config)
     mosaics = Mosaics(config, teacher)
-    run = _Run(config, mosaics, validation, device, command)
+    run = _Run(config, folder, mosaics, validation, device, command)
     position = run.go(report or (lambda _: None), progress or (lambda *_: None))
     return DetectorTrainingResult(
         out=config.out,
-        weights=config.out / "best.safetensors",
-        best_step=position.best_step,
+        weights=folder.best,
+        best_step=position.best_at,
         average_precision=position.best or 0.0,
     )
 
@@ -180,40 +170,35 @@ class _Run:
     def __init__(
         self,
         config: DetectorTrainingConfig,
+        folder: RunFolder[DetectorReport],
         mosaics: Mosaics,
         validation: list[BoxedPhotograph],
         device: torch.device,
         command: str,
     ) -> None:
         self._config, self._mosaics, self._validation = config, mosaics, validation
-        self._device, self._command = device, command
-        self._digest = _digest(config, mosaics)
+        self._folder, self._device, self._command = folder, device, command
         torch.manual_seed(config.seed)
         self._network = OneStageNetwork().to(device, memory_format=torch.channels_last)
-        parameters = list(self._network.parameters())
         self._optimizer = torch.optim.AdamW(
-            [
-                {"params": [p for p in parameters if p.ndim > 1]},
-                {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-            ],
-            lr=config.rate,
-            weight_decay=config.weight_decay,
+            parameter_groups([self._network], config.weight_decay), lr=config.rate
         )
         self._average = WeightAverage(self._network, config.averaging)
-        self._metrics = config.out / "metrics.jsonl"
+        self._state = TrainingState({"network": self._network}, self._optimizer, self._average)
+        self._checkpoint = folder.checkpoint(_digest(config, mosaics))
 
-    def go(self, report: Callable[[DetectorReport], None], progress: Progress) -> _Position:
-        position = self._load()
+    def go(self, report: Callable[[DetectorReport], None], progress: Progress) -> Position:
+        position = self._checkpoint.load(self._state)
         steps, every = self._config.steps, self._config.every
-        while position.step < steps:
-            until = min(steps, (position.step // every + 1) * every)
+        while position.done < steps:
+            until = min(steps, (position.done // every + 1) * every)
             started = time.perf_counter()
             sums: dict[str, float] = {}
-            for step in range(position.step, until):
+            for step in range(position.done, until):
                 for name, value in self._step(step).items():
                     sums[name] = sums.get(name, 0.0) + value
                 progress(step + 1, steps)
-            means = {name: value / (until - position.step) for name, value in sums.items()}
+            means = {name: value / (until - position.done) for name, value in sums.items()}
             position, done = self._complete(position, until, means, started)
             report(done)
         return position
@@ -261,8 +246,8 @@ class _Run:
         return self._ordered[1]
 
     def _complete(
-        self, before: _Position, step: int, means: dict[str, float], started: float
-    ) -> tuple[_Position, DetectorReport]:
+        self, before: Position, step: int, means: dict[str, float], started: float
+    ) -> tuple[Position, DetectorReport]:
         """Validate, then write weights, metrics and state, in this order: the state comes last."""
         stepped = time.perf_counter() - started
         network = deepcopy(self._network).eval()
@@ -278,8 +263,7 @@ class _Run:
             "step": str(step),
             "steps": str(self._config.steps),
         }
-        for name in ("last", *(["best"] if best else [])):
-            write_tensors(self._config.out / f"{name}.safetensors", tensors, metadata)
+        self._folder.write_weights(tensors, metadata, best=best)
         done = DetectorReport(
             step=step,
             steps=self._config.steps,
@@ -288,50 +272,13 @@ class _Run:
             recall=0.0 if recall is None else recall[0],
             rate=self._optimizer.param_groups[0]["lr"],
             seconds=time.perf_counter() - started,
-            mosaics_per_second=(step - before.step) * self._config.batch / stepped,
+            mosaics_per_second=(step - before.done) * self._config.batch / stepped,
             best=best,
         )
-        self._append(done, before.step)
-        position = _Position(step, precision, step) if best else replace(before, step=step)
-        self._save(position)
+        self._folder.append(done, after=before.done)
+        position = Position(step, precision, step) if best else replace(before, done=step)
+        self._checkpoint.save(self._state, position)
         return position, done
-
-    def _append(self, done: DetectorReport, before: int) -> None:
-        """Add a line of metrics, after those of the checkpoints up to the one before."""
-        lines = self._metrics.read_text("utf-8").splitlines() if self._metrics.is_file() else []
-        kept = [line for line in lines if before and json.loads(line)["step"] <= before]
-        kept.append(json.dumps(done.as_json(), sort_keys=True))
-        write_atomic(self._metrics, "".join(f"{line}\n" for line in kept).encode())
-
-    def _save(self, position: _Position) -> None:
-        tensors, numbers = flatten(self._optimizer)
-        tensors |= {f"network.{name}": v for name, v in self._network.state_dict().items()}
-        tensors |= {f"average.{name}": value for name, value in self._average.sums.items()}
-        document = asdict(position) | {
-            "config": self._digest,
-            "average_steps": self._average.steps,
-            "optimizer": numbers,
-        }
-        text = json.dumps(document, indent=1, sort_keys=True)
-        write_tensors(self._config.out / STATE, tensors, {"state": text})
-
-    def _load(self) -> _Position:
-        path = self._config.out / STATE
-        if not path.is_file():
-            return _Position()
-        file = read_tensors(path)
-        document = json.loads(file.metadata["state"])
-        if document["config"] != self._digest:
-            raise TrainingError(
-                f"{self._config.out} holds a run with other settings or photographs: give another "
-                "folder for this run, or repeat that one's settings to go on with it"
-            )
-        self._network.load_state_dict(under("network.", file.tensors))
-        restore(self._optimizer, file.tensors, document["optimizer"])
-        self._average.steps = document["average_steps"]
-        for name, value in under("average.", file.tensors).items():
-            self._average.sums[name].copy_(value)
-        return _Position(document["step"], document["best"], document["best_step"])
 
 
 def _check_finite(values: Mapping[str, float], step: int) -> None:

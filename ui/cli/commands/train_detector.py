@@ -1,5 +1,7 @@
 """`train-detector`: boxed and unboxed photographs, and a teacher, make a detector of faces."""
 
+import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +11,7 @@ from ui.settings import Settings
 
 from .. import output
 from ..options import GOES_ON, MAX_SEED, JsonLinesOption, JsonOption, command
+from .training_options import SetOption, given, variables
 
 if TYPE_CHECKING:
     from recognition.detection.training.trainer import DetectorReport
@@ -40,6 +43,7 @@ def train_detector(
     seed: Annotated[
         int | None, typer.Option(metavar="N", min=0, max=MAX_SEED, help="Instead of the recipe's.")
     ] = None,
+    setting: SetOption = None,
     as_json: JsonOption = False,
     json_lines: JsonLinesOption = False,
 ) -> int:
@@ -48,13 +52,23 @@ def train_detector(
     The mosaics are made first, which takes a while. An interrupted run goes on where its last
     checkpoint left it. Its folder gets metrics.jsonl, best.safetensors and last.safetensors.
     """
-    from recognition.detection.training.config import configure
+    from recognition.detection.training.config import PREFIX, configure
     from recognition.detection.training.trainer import train
 
-    config = configure(recipe, out=out, steps=steps, seed=seed, device=settings.device)
-    words = ["likeness train-detector", str(recipe)]
-    words += [f"--steps {steps}"] if steps is not None else []
-    words += [f"--seed {seed}"] if seed is not None else []
+    keys = setting or []
+    config = configure(
+        recipe,
+        environment=os.environ,
+        settings=keys,
+        out=out,
+        steps=steps,
+        seed=seed,
+        device=settings.device and str(settings.device),
+    )
+    words = [*variables(PREFIX), "likeness", "train-detector", str(recipe)]
+    words += ["--steps", str(steps)] if steps is not None else []
+    words += ["--seed", str(seed)] if seed is not None else []
+    words += given(keys)
     with output.progress_bar("training") as advance:
 
         def report(now: "DetectorReport") -> None:
@@ -63,7 +77,7 @@ def train_detector(
             elif not as_json:
                 _print(now)
 
-        result = train(config, report, progress=advance, command=" ".join(words))
+        result = train(config, report, progress=advance, command=shlex.join(words))
     found = {
         "run": str(result.out),
         "weights": str(result.weights),

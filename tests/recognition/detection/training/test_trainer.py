@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from data.config import read, read_recipe, to_toml
 from data.errors import AppError, ArgumentError, TrainingError
-from data.recipes import build, read_recipe, to_toml
 from data.tensors import read_metadata
 from recognition.detection.one_stage import OneStageDetector, load_network
 from recognition.detection.training import trainer
@@ -37,7 +37,7 @@ def test_a_run_leaves_weights_that_a_detector_takes(config: DetectorTrainingConf
     assert read_metadata(done.weights)["command"] == "likeness train-detector x.toml"
     OneStageDetector(load_network(done.weights))
     spelled = config.out / "config.toml"
-    assert build(DetectorTrainingConfig, read_recipe(spelled), spelled.parent) == config
+    assert read(DetectorTrainingConfig, read_recipe(spelled), spelled.parent) == config
     before = result_of(config)
     assert train(config) == done  # nothing is left to do
     assert result_of(config) == before
