@@ -17,6 +17,7 @@
     compression/ smaller files of weights
     pair_unit    what verifies a pair of embeddings, kept with its network
     training/    what every training stands on: checkpoint, schedule, run folder, processes
+    visualisation/ what a network sees: maps, patches, and what a number hangs on
     profile      what a network costs and sees, layer by layer
     catalogue    every network, whether or not its weights are here
     reference    writes docs/backbones.md

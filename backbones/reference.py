@@ -22,6 +22,12 @@ weights. A *receptive field* is the side of the square of pixels that a cell of 
 squeeze and excitation and attention see the whole image. Parameters are those of the network as it
 stands here, without a classifier.
 
+`likeness models look NAME PICTURE --show maps -o maps.png` draws what a network sees: its feature
+maps, the patches of a folder that excite its units most (`patches`), what made an activation
+(`deconv`), and what of a picture a unit or the embedding hangs on (`saliency`, `gradcam`,
+`occlusion`). For two faces, `likeness verify A B --explain why.png` shows the regions that carry
+the verdict.
+
 This page is what `python -m backbones.reference > docs/backbones.md` wrote.
 """
 

@@ -58,6 +58,7 @@ from .secrets import Ask, Warn
 from .thresholds import Thresholds, pair_limit, sigmoid
 
 if TYPE_CHECKING:
+    from .explanation import Explanation
     from .faces.pipeline import DetectedFace
 
 
@@ -328,6 +329,30 @@ class RecognitionService:
         similarity = min(1.0, max(-1.0, float(first @ second)))
         judged = self._judge_pair(first, second, decision, similarity)
         return replace(judged, photographs=(one, other))
+
+    def explain(
+        self, a: Source, b: Source, *, progress: ProgressCallback | None = None
+    ) -> "Explanation":
+        """Find which regions of the largest faces of two photographs carry the verdict.
+
+        Args:
+            a: One photograph.
+            b: The other.
+            progress: Told how many covered faces of how many are done.
+
+        Raises:
+            ImageError: A photograph cannot be read, or there is no face in it.
+            ArgumentError: A path does not exist.
+            WeightsError: No weights are at hand.
+        """
+        from .explanation import explain
+
+        for source in (a, b):
+            check_source(source)
+        photographs = [read_photograph(a, 1), read_photograph(b, 2)]
+        faces = [compared.face for _, compared in self._largest_faces(photographs)]
+        images = [photograph.image for photograph in photographs]
+        return explain(self.models.pipeline.embedder, images, faces, progress=progress)
 
     def _judge_pair(
         self,

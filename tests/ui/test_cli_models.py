@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 import backbones.weights
 import data.assets
@@ -230,3 +231,54 @@ def test_weights_at_hand_say_their_licence(
     assert models["vgg_slim"]["weights_licence"] == "MIT"  # by the file's own metadata
     assert "BSD" in models["vgg19"]["weights_licence"]  # not here: the publisher's
     assert models["mobilefacenet"]["weights_licence"] is None  # no licence is made up
+
+
+BUNDLED = str(Path(str(data.assets.__file__)).parent / "vgg_slim.safetensors")
+
+
+@pytest.mark.parametrize("show", ["maps", "deconv", "saliency", "gradcam", "occlusion", "patches"])
+def test_looking_into_a_network_draws_a_picture(
+    show: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, out = tmp_path / "small.png", tmp_path / "drawn.png"
+    Image.effect_mandelbrot((72, 56), (-2, -1.2, 0.8, 1.2), 60).convert("RGB").save(picture)
+    words = ["models", "look", "vgg_slim", str(picture), "--show", show, "-o", str(out)]
+    assert main([*words, "--unit", "relu2_1:3", "--weights", BUNDLED]) == 0
+    assert capsys.readouterr().out == f"{out}: {show} of vgg_slim\n"
+    with Image.open(out) as drawn:
+        assert min(drawn.size) > 150
+        assert len(drawn.getcolors(1 << 20) or ()) > 50
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--unit", "relu2_1"], "a unit is written TAP:CHANNEL"),
+        (["--unit", "relu2_1:32"], "relu2_1 has channels 0 to 31"),
+        (["--unit", "conv9:0"], "has no tap 'conv9'"),
+        (["--show", "patches", "--unit", "relu5_1:0"], "needs 32 pixels each way for relu5_1"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_refused_in_one_line(
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, out = tmp_path / "small.png", tmp_path / "drawn.png"
+    Image.new("RGB", (24, 24), "red").save(picture)
+    given = ["models", "look", "vgg_slim", str(picture), "-o", str(out), "--weights", BUNDLED]
+    assert main([*given, *words]) in (1, 2)
+    error = capsys.readouterr().err
+    assert said in error
+    assert len(error.strip().splitlines()) == 1
+    assert not out.exists()
+
+
+def test_one_picture_at_a_time_and_never_over_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (64, 64), "red").save(tmp_path / name)
+    assert main(["models", "look", "vgg_slim", str(tmp_path), "-o", str(tmp_path / "c.png")]) == 2
+    assert "takes one picture, and there are 2" in capsys.readouterr().err
+    one = str(tmp_path / "a.png")
+    assert main(["models", "look", "vgg_slim", one, "-o", one]) == 2
+    assert "is also an input" in capsys.readouterr().err

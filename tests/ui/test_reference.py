@@ -50,6 +50,7 @@ def test_all_commands_are_there() -> None:
         "models download",
         "models info",
         "models list",
+        "models look",
         "people check",
         "people delete",
         "people erase",

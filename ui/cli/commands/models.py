@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from backbones.visualisation import Show
 from data.errors import ArgumentError
 from ui.settings import Settings
 
@@ -265,6 +266,65 @@ def _pictures(file: "WeightsFile", folder: Path, settings: Settings, *, quiet: b
         why = output.one_line(missed[0].reason)
         output.print_note(f"{len(missed)} photographs are not used; the first: {why}")
     return pictures
+
+
+@command(_group, "look", example="likeness models look vgg_slim PHOTO --show maps -o maps.png")
+def look(
+    settings: Settings,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="One of `likeness models list`.")],
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE", help="A picture; for patches a folder, or several."),
+    ],
+    out: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The new picture.")],
+    show: Annotated[
+        Show,
+        typer.Option(
+            help="Feature maps; the patches that excite units most; what made an activation, by a "
+            "deconvnet; or what a number hangs on, by its slope (saliency), by maps that raise it "
+            "(gradcam), or by covering it (occlusion)."
+        ),
+    ] = Show.MAPS,
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TAP:CHANNEL",
+            help="Such as fire5:12; else the strongest ones, or the embedding as a whole.",
+        ),
+    ] = None,
+) -> int:
+    """Draw what a network sees: its units, and what of a picture they hang on.
+
+    The taps are those of `likeness models info NAME`. The number that saliency, gradcam and
+    occlusion explain is the unit's strongest activation, or else the length of the embedding.
+    """
+    from backbones.registry import spec_of
+    from data.images import find_images, load_image, save_image, to_tensor
+
+    spec = spec_of(name)
+    destinations.check_picture(out, inputs=pictures)
+    found = find_images(pictures)
+    if show is not Show.PATCHES and len(found) != 1:
+        raise ArgumentError(f"--show {show} takes one picture, and there are {len(found)}")
+    if not found:
+        raise ArgumentError("no picture to look at: give one, or a folder of them")
+    from backbones.visualisation.figures import draw
+    from backbones.visualisation.units import parse_unit
+    from backbones.weights import load_backbone
+
+    wanted = None if unit is None else parse_unit(unit, spec)
+    network = load_backbone(name, weights=settings.weights, home=settings.home).backbone
+    with output.progress_bar("looking") as advance:
+        picture = draw(
+            show,
+            network,
+            [to_tensor(load_image(path)) for path in found],
+            wanted,
+            progress=lambda done, total: advance(done, total, "looking", ""),
+        )
+    save_image(picture, out)
+    output.print_line(f"{out}: {show} of {name}")
+    return 0
 
 
 def _methods(text: str) -> "frozenset[Method]":

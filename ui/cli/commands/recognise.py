@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,9 +21,13 @@ from ui.settings import Finding, Settings
 
 from ... import wording
 from ...wording import decided, likely, quality_words
-from .. import output
+from .. import destinations, output
 from ..options import MAX_ID, OTHER_PEOPLE, UNCHANGED, JsonOption, command
 from .batches import batch_code, pictures_of, print_accounts, print_failures, print_oddities
+
+if TYPE_CHECKING:
+    from recognition.service import RecognitionService
+
 
 app = typer.Typer()
 
@@ -194,6 +198,14 @@ def verify(
             "0.001.",
         ),
     ] = None,
+    explain: Annotated[
+        Path | None,
+        typer.Option(
+            "--explain",
+            metavar="FILE",
+            help="Draw which regions of the two faces carry the verdict, by covering each.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Say whether two photographs show one person, or a photograph somebody who is enrolled.
@@ -207,9 +219,15 @@ def verify(
             "a photograph is held against another one, or against somebody enrolled: give either "
             "B or --person NAME"
         )
+    if explain is not None:
+        if second is None:
+            raise ArgumentError("--explain needs two photographs: give B instead of --person")
+        destinations.check_picture(explain, inputs=[first, second])
     with settings.recognition_service() as service:
         if second is not None:
             result = service.verify(first, second, threshold=threshold, far=far)
+            if explain is not None:
+                _draw_explanation(service, first, second, result, explain)
         else:
             result = service.verify_person(
                 first, person, person_id=person_id, threshold=threshold, far=far
@@ -230,6 +248,23 @@ def verify(
         if result.decision is not None:
             output.print_note(decided(result.decision))
     return 0 if result.same_person else OTHER_PEOPLE
+
+
+def _draw_explanation(
+    service: "RecognitionService", first: Path, second: Path, result: Verification, place: Path
+) -> None:
+    """Draw where in both faces the verdict comes from."""
+    from data.images import save_image
+    from recognition.explanation import draw
+
+    with output.progress_bar("explaining") as progress:
+        found = service.explain(first, second, progress=progress)
+    verdict = "The same person" if result.same_person else "Two people"
+    numbers = (
+        f"similarity {wording.similarity(result.cosine_similarity)}, "
+        f"threshold {wording.similarity(result.threshold)}"
+    )
+    save_image(draw(found, f"{verdict}: {numbers}"), place)
 
 
 def _verdict(result: Verification) -> str:

@@ -1,0 +1,207 @@
+"""A sheet for each way of looking into a network."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from data.errors import ArgumentError
+
+from ..network import Backbone
+from . import Show, attribution
+from .deconvnet import deconvolve
+from .sheet import Cell, Row, heat, overlay, projection, sheet, signed
+from .units import Gathering, Unit, feature_maps, gather, receptive_box, strongest_channels
+
+Progress = Callable[[int, int], None]
+"""Told how much of how much is done."""
+
+LONGEST_SIDE = 320
+"""To which an image is reduced before a network looks at it, px."""
+
+_COVERED_SIDE = 224
+"""The same where it looks many times."""
+
+UNITS, PATCHES = 10, 9
+"""Units shown where none is named, and patches of each."""
+
+_MAPS = 15
+_SIDE, _SMALL = 240, 92  # px, of large and of small images on a sheet
+_SQUARES = 12  # an image's longer side has so many places of the square that covers it
+
+
+def draw(
+    show: Show,
+    network: Backbone,
+    images: Sequence[Tensor],
+    unit: Unit | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Image.Image:
+    """Draw what a network sees.
+
+    Args:
+        show: The way of looking.
+        network: With trained weights, frozen and in eval mode.
+        images: (3, H, W) float32, 0 … 1: one, but for `Show.PATCHES`, which takes many.
+        unit: None: those that the images excite most, or the embedding as a whole.
+        progress: Told how far it is.
+
+    Raises:
+        ArgumentError: An image is too small for the tap, or nothing excites the unit.
+    """
+    if show is Show.PATCHES:
+        return _patches(network, images, unit, progress)
+    [image] = (_reduced(network, image, unit, show) for image in images[:1])
+    if show is Show.MAPS:
+        return _maps(network, image, unit)
+    if show is Show.DECONV:
+        return _deconv(network, image, unit)
+    return _attribution(show, network, image, unit, progress)
+
+
+def _reduced(network: Backbone, image: Tensor, unit: Unit | None, show: Show) -> Tensor:
+    """An image of a size that the network looks at in a moment, and takes."""
+    spec = network.spec
+    height, width = image.shape[-2:]
+    embeds = unit is None and show not in (Show.MAPS, Show.DECONV)
+    if embeds and spec.embedding_size is not None:
+        # The middle of it, in the one size that such a network embeds.
+        target = spec.input_size
+        factor = max(target[0] / height, target[1] / width)
+        image = _scaled(image, factor, target)
+        top, left = ((side - aim) // 2 for side, aim in zip(image.shape[1:], target, strict=True))
+        return image[:, top : top + target[0], left : left + target[1]]
+    longest = _COVERED_SIDE if show is Show.OCCLUSION else LONGEST_SIDE
+    factor = longest / max(height, width)
+    return _scaled(image, factor) if factor < 1 else image
+
+
+def _scaled(image: Tensor, factor: float, least: tuple[int, int] = (1, 1)) -> Tensor:
+    size = [
+        max(round(side * factor), low) for side, low in zip(image.shape[1:], least, strict=True)
+    ]
+    found = F.interpolate(image[None], size, mode="bilinear", antialias=True)
+    return found[0].clamp(0, 1)
+
+
+def _chosen(network: Backbone, image: Tensor, unit: Unit | None, count: int) -> list[Unit]:
+    """The unit, or those of the content tap that an image excites most."""
+    if unit is not None:
+        return [unit]
+    tap = network.spec.content_taps[0]
+    channels = strongest_channels(feature_maps(network, image, tap), count)
+    if not channels:
+        raise ArgumentError(f"nothing in this picture excites {tap}: name a unit of another tap")
+    return [Unit(tap, channel) for channel in channels]
+
+
+def _maps(network: Backbone, image: Tensor, unit: Unit | None) -> Image.Image:
+    """Feature maps, each scaled by its own largest number."""
+    units = _chosen(network, image, unit, _MAPS)
+    maps = feature_maps(network, image, units[0].tap)
+    cells = [Cell(image, "the picture")]
+    for one in units:
+        found = maps[one.channel]
+        cells.append(Cell(heat(found), f"{one}   up to {float(found.max()):.3g}"))
+        if unit is not None:
+            grown = F.interpolate(found[None, None], image.shape[1:], mode="bilinear")[0, 0]
+            cells.append(Cell(overlay(image, grown.clamp_min(0)), "laid over it"))
+    return sheet(
+        f"Feature maps of {network.spec.name}",
+        [Row(cells)],
+        side=_SIDE if unit else 168,
+        columns=4,
+        note="Black is none, yellow the largest activation of that map.",
+    )
+
+
+def _deconv(network: Backbone, image: Tensor, unit: Unit | None) -> Image.Image:
+    """Each unit's strongest place, and what made it, in the place's receptive field."""
+    cells = []
+    for one in _chosen(network, image, unit, 12):
+        maps = feature_maps(network, image, one.tap)
+        place = divmod(int(maps[one.channel].argmax()), maps.shape[2])
+        box = receptive_box(network.spec, one, place, maps.shape[1:], image.shape[1:])
+        left, top, right, bottom = box
+        signal = deconvolve(network, image, one)
+        # Stretched together: what lies outside the field is 0.
+        shown = projection(signal)[:, top:bottom, left:right]
+        cells += [Cell(image[:, top:bottom, left:right], str(one)), Cell(shown, "what made it")]
+    return sheet(
+        f"Deconvnet of {network.spec.name}",
+        [Row(cells)],
+        side=_SIDE if unit else 132,
+        columns=6,
+        note="In pairs: what the unit's strongest place sees, and what of it made its activation.",
+    )
+
+
+def _attribution(
+    show: Show, network: Backbone, image: Tensor, unit: Unit | None, progress: Progress | None
+) -> Image.Image:
+    """Image, map and both together."""
+    what = "its embedding" if unit is None else str(unit)
+    score = attribution.score_of(network, unit)
+    both = False
+    if show is Show.SALIENCY:
+        # Smoothed by a pixel or two, or else it is dust.
+        found = _blurred(attribution.saliency(score, image))
+        title, note = f"Saliency for {what}", "The steeper the number by a pixel, the brighter."
+    elif show is Show.GRADCAM:
+        found = attribution.grad_cam(network, image, unit)
+        title, note = f"Grad-CAM for {what}", "Bright: where the maps lie that raise the number."
+    else:
+        stride = max(1, round(max(image.shape[1:]) / _SQUARES))
+        found = attribution.occlusion(
+            score, image, side=2 * stride, stride=stride, progress=progress
+        )
+        title = f"Occlusion for {what}"
+        note = "Red: covering it lowers the number. Blue: covering it raises it."
+        both = True
+    colours = signed(found) if both else heat(found)
+    cells = [
+        Cell(image, "the picture"),
+        Cell(colours, f"from {float(found.min()):.3g} to {float(found.max()):.3g}"),
+        Cell(overlay(image, found, both_signs=both), "both"),
+    ]
+    return sheet(f"{title} of {network.spec.name}", [Row(cells)], side=_SIDE, columns=3, note=note)
+
+
+def _blurred(values: Tensor) -> Tensor:
+    places = torch.arange(-4.0, 5.0)
+    kernel = torch.exp(-places.square() / 4)
+    kernel = kernel / kernel.sum()
+    padded = F.pad(values[None, None], (4, 4, 4, 4), mode="replicate")
+    across = F.conv2d(padded, kernel.view(1, 1, 1, -1).to(values))
+    return F.conv2d(across, kernel.view(1, 1, -1, 1).to(values))[0, 0]
+
+
+def _patches(
+    network: Backbone, images: Sequence[Tensor], unit: Unit | None, progress: Progress | None
+) -> Image.Image:
+    """The patches of many images that excite units most."""
+    tap = unit.tap if unit else network.spec.content_taps[0]
+    found = gather(
+        network,
+        tap,
+        (_reduced(network, image, unit, Show.MAPS) for image in images),
+        count=PATCHES,
+        progress=progress and (lambda done: progress(done, len(images))),
+    )
+    units = [unit] if unit else found.selective(UNITS)
+    if not any(found.patches(one.channel) for one in units):
+        raise ArgumentError(f"none of these pictures excites {unit or tap}: take others")
+    return sheet(
+        f"What units of {network.spec.name} look for",
+        [_row(found, one) for one in units],
+        side=_SIDE if unit else _SMALL,
+        columns=3 if unit else PATCHES,
+        note=f"The strongest places of {len(images):,} pictures, as far as each sees.",
+    )
+
+
+def _row(found: Gathering, unit: Unit) -> Row:
+    return Row([Cell(patch.pixels) for patch in found.patches(unit.channel)], str(unit))
