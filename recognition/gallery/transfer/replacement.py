@@ -148,6 +148,8 @@ class Succession:
             if snapshot.model.fits(model):
                 raise GalleryError(f"the gallery is one of {model} already: name another --model")
             made_for = json.dumps([snapshot.gallery_id, _told(model)])
+            # Only compared, and the name of a folder may tell whose photographs are in it.
+            source = snapshot.connection.mark(source) if source else ""
         with self._coming() as coming:
             found = coming.execute("SELECT made_for, source FROM about").fetchone()
             if found is None or found[0] != made_for:

@@ -255,6 +255,35 @@ def test_a_face_said_not_to_be_somebody_s_stays_so_where_it_is_enrolled_as_anoth
     assert filled.told_apart() == {("Ann", "Cy")}
 
 
+def test_what_is_gathered_tells_of_nobody_where_the_gallery_is_encrypted(
+    filled: Gallery, folder: Path
+) -> None:
+    """Every column of the file is looked at: none tells of a person, or of where they are kept."""
+    in_the_open = {
+        "about": {"only_row", "made_for", "source"},  # the network; a mark
+        "embedding": {"template_id", "person_id", "fresh", "similarity", "side"},
+    }
+    sealed = {"embedding": {"sealed"}}
+    source = "/photographs/of/Müller"
+    succession = Succession(folder, find_secret)
+    succession.begin(NEW, source)
+    [waiting, *_] = succession.waiting(10)
+    face = NewEmbedding(1, waiting[0].person, vector_of(1), True, 0.5, 160)
+    succession.put([face], NEW)
+    succession.begin(NEW, source)  # gone on with: the same place
+    assert succession.counts() == (4, 3)
+    with closing(sqlite3.connect(folder / COMING)) as coming:
+        tables = coming.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+        columns = {
+            table: {row[1] for row in coming.execute(f"PRAGMA table_info({table})")}
+            for (table,) in tables
+        }
+    assert columns == {name: own | sealed.get(name, set()) for name, own in in_the_open.items()}
+    content = (folder / COMING).read_bytes()
+    pieces = [source.encode(), "Müller".encode(), vector_of(1).tobytes()[:16]]
+    assert [piece in content for piece in pieces] == [not filled.is_encrypted] * 3
+
+
 def test_one_move_at_a_time_and_only_to_another_network(
     filled: Gallery, folder: Path, model: EmbeddingModel
 ) -> None:
