@@ -140,7 +140,7 @@ UNSEALED: dict[str, dict[str, str]] = {
         "prior": _COUNTED,
         "calibration_error": _COUNTED,
         "weights_digest": _MODEL,
-        "data": "what it was measured on, in words of ours or the name of a folder",
+        "data": "of how many people it was measured, and the name of a folder of strangers",
         "calibrated_at": _WHEN,
         "people": _COUNTED,
         "templates": _COUNTED,
