@@ -38,6 +38,9 @@ _LONGEST_AT_ONCE = 640
 """A photograph whose longer side has more pixels is looked at a second time in this size: the
 network was taught faces of up to 250 pixels."""
 
+_MOST_ENLARGED = 2.0
+"""A photograph is enlarged so many times at most, where smaller faces are wanted."""
+
 _LARGEST = 256.0  # px: what is larger is taken from that second look alone
 _OVERLAP = 0.4  # intersection over union above which the weaker of two boxes goes
 _AGREEMENT = 0.6  # the overlap from which on two cells mean the same face
@@ -132,7 +135,8 @@ class OneStageDetector:
     It finds faces from about ten pixels on in what it looks at. So that a large photograph costs
     little, it is shrunk until the smallest face wanted has ten pixels, but not below a longer side
     of 640 pixels, and to at most `searched_pixels`; one that is still larger is looked at a second
-    time in that size, for its largest faces.
+    time in that size, for its largest faces. Where smaller faces than these are wanted, it is
+    enlarged, at most twice.
 
     A photograph without a sure face is searched again turned by 90, 180 and 270 degrees, and the
     turn with the surest face is taken.
@@ -205,11 +209,11 @@ class OneStageDetector:
             raise ImageError(f"image has mode {image.mode}, expected RGB: read it with load_image")
         longer = max(image.size)
         coarse = min(1.0, _LONGEST_AT_ONCE / longer)
-        fine = min(1.0, max(LEAST_FACE / self._minimum_face, coarse))
+        fine = max(min(LEAST_FACE / self._minimum_face, _MOST_ENLARGED), coarse)
         fine = min(fine, (self._searched_pixels / (image.width * image.height)) ** 0.5)
-        looks = [_shrunk(image, fine)]
+        looks = [_resized(image, fine)]
         if fine * longer > 1.5 * _LONGEST_AT_ONCE:
-            looks.append(_shrunk(image, coarse))
+            looks.append(_resized(image, coarse))
         return looks
 
     def _found(self, looks: Sequence[Sequence[Tensor]]) -> list[Detections]:
@@ -257,8 +261,8 @@ class OneStageDetector:
         )
 
 
-def _shrunk(image: Image.Image, scale: float) -> Tensor:
-    if scale < 1:
+def _resized(image: Image.Image, scale: float) -> Tensor:
+    if scale != 1:
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
     return torch.from_numpy(np.array(image))

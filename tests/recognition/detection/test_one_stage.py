@@ -142,6 +142,32 @@ def test_a_large_photograph_is_searched_small_and_told_large() -> None:
         assert faces[0].box == pytest.approx(box, abs=16)  # two pixels of the shrunk one
 
 
+@pytest.mark.parametrize(
+    ("size", "smallest", "seen"),
+    [
+        ((400, 300), 10, [(320, 416)]),
+        ((400, 300), 60, [(320, 416)]),  # a small photograph is never shrunk
+        ((400, 300), 5, [(608, 800)]),  # but enlarged, at most twice
+        ((400, 300), 1, [(608, 800)]),
+        ((4000, 3000), 60, [(512, 672)]),  # 12 megapixels, looked at once
+        ((4000, 3000), 10, [(1120, 1472), (480, 640)]),  # 1.6 megapixels, then 640 px
+    ],
+)
+def test_how_large_a_photograph_is_looked_at(
+    size: tuple[int, int], smallest: float, seen: list[tuple[int, int]]
+) -> None:
+    looked: list[tuple[int, int]] = []
+
+    class Counted(Marks):
+        def forward(self, pictures: Tensor) -> list[Tensor]:
+            looked.append((pictures.shape[2], pictures.shape[3]))
+            return super().forward(pictures)
+
+    detector = OneStageDetector(Counted(), minimum_face=smallest, turned=False)  # type: ignore[arg-type]
+    detector.detect([Image.new("RGB", size)])
+    assert sorted(looked, reverse=True) == seen
+
+
 @pytest.mark.parametrize("quarters", [1, 2, 3])
 def test_a_turned_photograph_is_turned_back(quarters: int) -> None:
     upright, box = photograph((120, 80), (30, 20, 70, 60)), (30, 20, 70, 60)
