@@ -381,6 +381,7 @@ class Mosaics:
 
     Attributes:
         digest: Of all that decides them.
+        photographs: How many each source has.
     """
 
     def __init__(
@@ -402,6 +403,7 @@ class Mosaics:
         self._folder = config.out / "mosaics"
         sources = [read_source(each) for each in config.sources]
         self.digest = _digest(config, sources, teacher)
+        self.photographs = tuple(len(source.photographs) for source in sources)
         self._composer = Composer(config.mosaics, sources, config.seed)
         self._teacher = teacher
         self._middles, self._strides = cells(config.mosaics.side, config.mosaics.side)

@@ -1,4 +1,4 @@
-"""One run: mosaics, steps, validation, checkpoints; `train` is the one call."""
+"""One run: mosaics, steps, validation, checkpoints, a model card; `train` is the one call."""
 
 import math
 import time
@@ -25,6 +25,7 @@ from ..matching import PrecisionCurve, match, precision_curve
 from ..one_stage import ARCHITECTURE, OneStageDetector, metadata_of
 from ..one_stage_network import OneStageNetwork, flattened
 from .config import DetectorTrainingConfig
+from .model_card import write_card
 from .mosaics import Mosaics, Progress
 from .objective import changed, losses
 from .teacher import Yunet
@@ -118,6 +119,7 @@ def train(
     mosaics = Mosaics(config, teacher)
     run = _Run(config, folder, mosaics, validation, device, command)
     position = run.go(report or (lambda _: None), progress or (lambda *_: None))
+    write_card(config, mosaics, teacher, folder.best, position.best_at)
     return DetectorTrainingResult(
         out=config.out,
         weights=folder.best,

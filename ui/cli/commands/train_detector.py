@@ -50,7 +50,8 @@ def train_detector(
     """Train the one-stage detector on mosaics of photographs that a teacher has labelled.
 
     The mosaics are made first, which takes a while. An interrupted run goes on where its last
-    checkpoint left it. Its folder gets metrics.jsonl, best.safetensors and last.safetensors.
+    checkpoint left it. Its folder gets metrics.jsonl, best.safetensors, last.safetensors and a
+    model card.
     """
     from recognition.detection.training.config import PREFIX, configure
     from recognition.detection.training.trainer import train

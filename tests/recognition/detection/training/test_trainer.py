@@ -36,6 +36,10 @@ def test_a_run_leaves_weights_that_a_detector_takes(config: DetectorTrainingConf
     assert done.average_precision == max(each.average_precision for each in reports)
     assert read_metadata(done.weights)["command"] == "likeness train-detector x.toml"
     OneStageDetector(load_network(done.weights))
+    card = (config.out / "model-card.md").read_text()
+    assert "`likeness train-detector x.toml`, from random weights" in card
+    assert "6 photographs (portraits); 2 photographs (boxed from number 1, 2, boxed)" in card
+    assert f"average precision {done.average_precision:.3f}" in card
     spelled = config.out / "config.toml"
     assert read(DetectorTrainingConfig, read_recipe(spelled), spelled.parent) == config
     before = result_of(config)

@@ -1,0 +1,84 @@
+"""The model card that a run writes about its best weights."""
+
+import json
+from pathlib import Path
+
+from data.files import printable, sha256_of, write_atomic
+from data.tensors import read_metadata
+
+from .config import DetectorTrainingConfig, SourceConfig
+from .mosaics import Mosaics
+from .teacher import Yunet
+
+_TEMPLATE = """# Model card: the one-stage detector
+
+| | |
+|---|---|
+| file | `{file}`, {size:.2f} MB, SHA-256 `{digest}` |
+| network | depthwise separable blocks, a pyramid at strides 8, 16 and 32, five landmarks |
+| input | {input} |
+| teacher | YuNet-n, SHA-256 `{teacher}`; and people's boxes where it overlooks a face |
+| trained on | {sources} |
+| mosaics | {count:,} of {side}×{side} px, {batch} a step |
+| seed | {seed} |
+| command | {command}, from random weights |
+| steps | {done:,} of {steps:,}, the best after {best:,} |
+| licence | {licence} |
+
+## Figures on boxed photographs kept out
+
+{validation}: average precision {precision:.3f} at an overlap of 0.4,
+recall {recall:.3f} at a precision of 0.82. The checkpoint was chosen by the former, so both
+flatter: quote another set.
+"""
+
+
+def write_card(
+    config: DetectorTrainingConfig, mosaics: Mosaics, teacher: Yunet, weights: Path, best: int
+) -> None:
+    """Write `model-card.md` into the run's folder.
+
+    Args:
+        config: Of the run.
+        mosaics: That it has seen.
+        teacher: Who labelled them.
+        weights: The best ones, on disk.
+        best: After which step they were saved.
+    """
+    says = read_metadata(weights)
+    lines = (config.out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    reports = [json.loads(line) for line in lines]
+    [figures] = [each for each in reports if each["step"] == best]
+    text = _TEMPLATE.format(
+        file=weights.name,
+        size=weights.stat().st_size / 1e6,
+        digest=sha256_of(weights),
+        input=says["input"],
+        teacher=teacher.sha256,
+        sources="; ".join(
+            f"{count:,} photographs ({_named(source)})"
+            for source, count in zip(config.sources, mosaics.photographs, strict=True)
+        ),
+        count=config.mosaics.count,
+        side=config.mosaics.side,
+        batch=config.batch,
+        seed=config.seed,
+        command=f"`{says['command']}`" if says["command"] else "not recorded",
+        done=reports[-1]["step"],
+        steps=config.steps,
+        best=best,
+        licence=says["licence"],
+        validation=_named(config.validation),
+        precision=figures["average_precision"],
+        recall=figures["recall"],
+    )
+    write_atomic(config.out / "model-card.md", text.encode())
+
+
+def _named(source: SourceConfig) -> str:
+    """A source's folder, and which of its photographs."""
+    folder = source.photographs
+    name = printable(folder.parent.name if folder.name == "images" else folder.name)
+    if source.count or source.skip:
+        name += f" from number {source.skip + 1}" + (f", {source.count}" if source.count else "")
+    return name + (", boxed" if source.annotations is not None else "")
