@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+import data.assets
 from recognition.detection import detector as module
 from recognition.detection.detector import DetectorOptions, DetectorSpec, register_detector
 from recognition.results import Face
@@ -25,7 +26,7 @@ class InTheCorner:
         self.options = options
 
     def detect(self, images: Sequence[Image.Image]) -> list[list[Face]]:
-        return [[Face((10, 10, 20, 22), 0.7, POINTS)] for _ in images]
+        return [[Face((10.0, 10.0, 20.0, 22.0), 0.7, POINTS)] for _ in images]
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +74,22 @@ def test_detect_asks_the_detector_named(
     assert (asked[0].minimum_face, asked[0].minimum_score) == (30, 0.25)
     assert main(words) == 0
     assert (asked[1].minimum_face, asked[1].minimum_score) == (None, None)
+
+
+def test_a_gallery_goes_on_with_the_detector_that_it_was_begun_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("backbones.places._ASSETS", Path(str(data.assets.__file__)).parent)
+    photograph = tmp_path / "a.png"
+    Image.radial_gradient("L").convert("RGB").resize((80, 80)).save(photograph)
+    words = ["enroll", str(photograph), "--name", "Ann", "--any-quality"]
+    assert main([*words, "--model", "mobilefacenet", "--detector", "corner"]) == 0
+    capsys.readouterr()
+    assert main(["identify", str(photograph), "--json"]) == 0
+    [found] = json.loads(capsys.readouterr().out)
+    assert [face["person"] for face in found["faces"]] == ["Ann"]
+    assert main(["identify", str(photograph), "--detector", "mtcnn"]) == 1
+    assert "corner/1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

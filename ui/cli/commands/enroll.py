@@ -9,13 +9,14 @@ import typer
 
 from data.errors import ArgumentError
 from recognition.results import Enrolment, FailedImage
-from ui.settings import Settings
+from ui.settings import Finding, Settings
 
 from ...wording import count
 from .. import output
 from ..consent import ExpiresOption, NoteOption, consent_of
 from ..options import MOST_FACES, JsonLinesOption, JsonOption, command
 from .batches import pictures_of, print_accounts, print_failures
+from .recognise import DetectorOption
 
 app = typer.Typer()
 
@@ -58,6 +59,7 @@ def enroll(
     ] = None,
     consent: NoteOption = None,
     expires: ExpiresOption = None,
+    detector: DetectorOption = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -90,7 +92,8 @@ def enroll(
             "each person"
         )
     bar = output.progress_bar("enrolling", shown=not json_lines)
-    with settings.recognition_service() as service, bar as advance:
+    finding = Finding(detector=detector)
+    with settings.recognition_service(finding=finding) as service, bar as advance:
         progress = output.progress_lines() if json_lines else advance
         if name is None:
             enrolment = service.enroll_folder(
