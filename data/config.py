@@ -19,7 +19,7 @@ import json
 import os
 import tomllib
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -185,7 +185,7 @@ def read(kind: type[Config], table: Mapping[str, object], base: Path) -> Config:
 
 
 @functools.cache
-def _adapter(kind: type[Any], key: str | None) -> "TypeAdapter[Any]":
+def _adapter(kind: Any, key: str | None) -> "TypeAdapter[Any]":
     """What checks a configuration, or one of its fields."""
     from pydantic import TypeAdapter
 
@@ -201,7 +201,7 @@ def _checked(
     base: Path | None = None,
 ) -> Any:
     """A value as its type has it, of a key or of a whole configuration."""
-    adapter = _adapter(kind, key)
+    adapter = _adapter(cast(Hashable, kind), key)
     from pydantic import ValidationError
 
     try:
@@ -507,7 +507,7 @@ def _override(kind: type[Configuration], table: Table, path: str, value: object)
                 raise ArgumentError(f"{path}: there is no {part}, only {', '.join(names)}")
             place, hint = place[names.index(part)], entry
             continue
-        usual = next(item.default for item in dataclasses.fields(hint) if item.name == part)
+        usual: Any = next(item.default for item in dataclasses.fields(hint) if item.name == part)
         hint = _fields(hint)[part]
         is_list = _entry_of(hint) is not None
         given = [tomllib.loads(to_toml(each)) for each in usual] if is_list else {}

@@ -181,8 +181,10 @@ def _make_mtcnn(device: torch.device | str, options: DetectorOptions) -> FaceDet
             f"mtcnn finds faces of {SMALLEST} pixels and more, not of {options.minimum_face:g}"
         )
     score = _MTCNN_SCORE if options.minimum_score is None else options.minimum_score
-    smallest = {} if options.minimum_face is None else {"minimum_face": options.minimum_face}
-    return MtcnnDetector(device, thresholds=(*THRESHOLDS, score), **smallest)
+    thresholds = (*THRESHOLDS, score)
+    if options.minimum_face is None:
+        return MtcnnDetector(device, thresholds=thresholds)
+    return MtcnnDetector(device, thresholds=thresholds, minimum_face=options.minimum_face)
 
 
 register_detector(

@@ -173,7 +173,7 @@ class OneStageDetector:
         if searched_pixels < LEAST_FACE**2:
             raise ArgumentError(f"{searched_pixels} searched pixels hold no face; take more")
         self._device = resolve_device(device) if isinstance(device, str) else device
-        self._network = network.to(self._device, memory_format=torch.channels_last)
+        self._network = network.to(self._device).to(memory_format=torch.channels_last)
         self._identity = identity
         self._minimum_face, self._minimum_score = minimum_face, minimum_score
         self._searched_pixels = searched_pixels

@@ -41,7 +41,7 @@ class _Block(nn.Module):
             inputs, inputs, kernel, stride, kernel // 2, groups=inputs, bias=False
         )
         self.pointwise = nn.Conv2d(inputs, outputs, 1, bias=False)
-        self.norm: nn.Module = nn.BatchNorm2d(outputs)
+        self.norm: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(outputs)
         self._residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
@@ -49,8 +49,9 @@ class _Block(nn.Module):
         return F.relu_(y.add_(x) if self._residual else y)
 
     def fold(self) -> None:
-        self.pointwise = fuse_conv_bn_eval(self.pointwise, self.norm)  # type: ignore[type-var]
-        self.norm = nn.Identity()
+        if isinstance(self.norm, nn.BatchNorm2d):
+            self.pointwise = fuse_conv_bn_eval(self.pointwise, self.norm)
+            self.norm = nn.Identity()
 
 
 class OneStageNetwork(nn.Module):
@@ -59,7 +60,7 @@ class OneStageNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, _STEM, 3, 2, 1, bias=False)
-        self.stem_norm: nn.Module = nn.BatchNorm2d(_STEM)
+        self.stem_norm: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(_STEM)
         self.stages = nn.ModuleList()
         inputs = _STEM
         for outputs, residuals, kernel in zip(_WIDTHS, _RESIDUALS, _KERNELS, strict=True):
@@ -83,8 +84,8 @@ class OneStageNetwork(nn.Module):
                     nn.init.zeros_(module.bias)
         for output in self.outputs:
             nn.init.normal_(output.weight, std=0.01)  # type: ignore[arg-type]
-            output.bias.data[0] = _RARE  # type: ignore[index, operator]
-            output.bias.data[3:5] = _USUAL_SIDE  # type: ignore[index, operator]
+            output.bias.data[0] = _RARE  # type: ignore[operator]
+            output.bias.data[3:5] = _USUAL_SIDE  # type: ignore[operator]
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Judge all cells.
@@ -116,8 +117,9 @@ class OneStageNetwork(nn.Module):
     def fold(self) -> "OneStageNetwork":
         """Multiply the norms into the convolutions before them, for inference; returns itself."""
         self.eval()
-        self.stem = fuse_conv_bn_eval(self.stem, self.stem_norm)  # type: ignore[type-var]
-        self.stem_norm = nn.Identity()
+        if isinstance(self.stem_norm, nn.BatchNorm2d):
+            self.stem = fuse_conv_bn_eval(self.stem, self.stem_norm)
+            self.stem_norm = nn.Identity()
         for module in self.modules():
             if isinstance(module, _Block):
                 module.fold()

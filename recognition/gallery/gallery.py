@@ -38,7 +38,7 @@ from .storage.encryption import FindSecret, IsGiven, Keep, new_secret
 from .storage.integrity import facts_of, faults_of
 from .storage.people import Who
 from .storage.records import Adding, PersonRecord, read_records
-from .storage.snapshot import Roll, Snapshot
+from .storage.snapshot import Revision, Roll, Snapshot
 from .storage.store import (
     Store,
     erase_from_former,
@@ -91,7 +91,9 @@ class Gallery(AnyGallery):
         self._lock = threading.RLock()
         self._store = self._open_store()
         self._cache = IndexCache(folder / "index")
-        self._different: tuple[str, Ids, Ids] | None = None  # of which state, people, photographs
+        self._different: tuple[Revision, Ids, Ids] | None = (
+            None  # of which state, people, photographs
+        )
 
     @classmethod
     def open(

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -207,7 +208,8 @@ class Composer:
             )
         if draws.random() >= _TURNED:
             return image
-        colour = tuple(int(v) for v in image.resize((1, 1)).getpixel((0, 0)))
+        mean = np.asarray(image.resize((1, 1)))[0, 0]
+        colour = (int(mean[0]), int(mean[1]), int(mean[2]))
         degrees = draws.uniform(-self._config.turned, self._config.turned)
         return image.rotate(degrees, Image.Resampling.BILINEAR, fillcolor=colour)
 
@@ -229,13 +231,13 @@ class Composer:
             _cover_mouth(picture, points, draws)
         if draws.random() < config.blurred:
             picture = picture.filter(ImageFilter.GaussianBlur(draws.uniform(0.3, 1.0)))
-        pixels = np.asarray(picture, dtype=np.float32)
+        pixels: npt.NDArray[np.floating] = np.asarray(picture, dtype=np.float32)
         if draws.random() < config.darkened:
             gamma, most = draws.uniform(0.9, 1.8), draws.uniform(0.15, 0.8)
             pixels = 255 * most * (pixels / 255) ** gamma
         if draws.random() < config.noisy:
             pixels = pixels + draws.normal(0, draws.uniform(2, 12), pixels.shape)
-        whole = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+        whole: _Pixels = np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
         if draws.random() < config.noisy:
             encoded = io.BytesIO()
             Image.fromarray(whole).save(encoded, "JPEG", quality=int(draws.integers(25, 75)))
@@ -412,7 +414,7 @@ class Mosaics:
             self._make(number)
             if progress is not None:
                 progress(min((number + 1) * _A_FILE, len(self)), len(self))
-        self._open = [
+        self._open: list[Any] = [
             safetensors.safe_open(self._path(number), framework="pt", device="cpu")
             for number in range(self._files)
         ]

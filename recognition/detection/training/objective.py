@@ -88,7 +88,7 @@ def mirrored(told: Tensor, side: int) -> Tensor:
         levels.append(grid.flip(2).flatten(1, 2))
         start += count**2
     turned = torch.cat(levels, 1)
-    points = turned[..., 5:15].unflatten(-1, (5, 2))[..., _MIRRORED_POINTS, :]
+    points = torch.unflatten(turned[..., 5:15], -1, (5, 2))[..., _MIRRORED_POINTS, :]
     points = points * torch.tensor([-1.0, 1.0])
     parts = [turned[..., :1], -turned[..., 1:2], turned[..., 2:5], points.flatten(-2)]
     return torch.cat([*parts, turned[..., 15:]], -1)

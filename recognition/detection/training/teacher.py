@@ -61,8 +61,10 @@ class Yunet(nn.Module):
         self.laterals = nn.ModuleList(unit(f"neck.lateral_convs.{i}") for i in levels)
         head = "bbox_head.multi_level_"
         self.towers = nn.ModuleList(unit(f"{head}share_convs.{i}.0") for i in levels)
-        for kind in ("cls", "obj", "bbox", "kps"):
-            setattr(self, kind, nn.ModuleList(unit(f"{head}{kind}.{i}") for i in levels))
+        self.cls, self.obj, self.bbox, self.kps = (
+            nn.ModuleList(unit(f"{head}{kind}.{i}") for i in levels)
+            for kind in ("cls", "obj", "bbox", "kps")
+        )
 
     @torch.inference_mode()
     def forward(self, images: Tensor) -> list[Tensor]:

@@ -181,7 +181,7 @@ class _Run:
         self._config, self._mosaics, self._validation = config, mosaics, validation
         self._folder, self._device, self._command = folder, device, command
         torch.manual_seed(config.seed)
-        self._network = OneStageNetwork().to(device, memory_format=torch.channels_last)
+        self._network = OneStageNetwork().to(device).to(memory_format=torch.channels_last)
         self._optimizer = torch.optim.AdamW(
             parameter_groups([self._network], config.weight_decay), lr=config.rate
         )

@@ -326,8 +326,7 @@ def _exchange(
         sealed = given.get((template, person))
         if sealed is None:
             return None
-        row = (template, person, model.weights_digest)
-        content = connection.opened(*_IN_ITS_ROW, sealed, *row)
+        content = connection.opened(*_IN_ITS_ROW, sealed, template, person, model.weights_digest)
         from_blob(content, model.dimension)
         return content
 

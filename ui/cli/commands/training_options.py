@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -166,7 +166,7 @@ CardinalityOption = Annotated[
 def configured(
     settings: Settings,
     recipe: Path | None,
-    flags: Mapping[str, object],
+    flags: Mapping[str, Any],
     keys: Sequence[str],
     *,
     allow_corrupt: bool,
