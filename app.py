@@ -4,7 +4,8 @@ import streamlit as st
 
 from ui.page import components, resources, server, session
 from ui.page.browser import MARK
-from ui.page.navigation import PAGES
+from ui.page.language import say
+from ui.page.navigation import PAGES, title_of
 
 st.set_page_config(page_title="Likeness", page_icon=MARK, layout="wide")
 components.frame()
@@ -22,8 +23,8 @@ pages = [
 ]
 page = st.navigation(pages, position="top")
 session.note_page(page.title)
-if page.title == "Stylize":  # which needs them before its first line
-    components.wait_for(resources.load_libraries(), "Loading the networks")
+if page.title == title_of("stylize"):  # which needs them before its first line
+    components.wait_for(resources.load_libraries(), say("Loading the networks"))
 page.run()
 resources.lock_bar()
 resources.load_libraries()

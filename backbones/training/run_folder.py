@@ -15,7 +15,7 @@ from data.tensors import write_tensors
 from .checkpoint import STATE, Checkpoint
 
 
-class Report(Protocol):
+class CheckpointReport(Protocol):
     """What a run tells of a checkpoint: a dataclass of plain values."""
 
     def as_json(self) -> dict[str, object]:
@@ -23,7 +23,7 @@ class Report(Protocol):
         ...
 
 
-AnyReport = TypeVar("AnyReport", bound=Report)
+AnyReport = TypeVar("AnyReport", bound=CheckpointReport)
 
 
 class RunFolder(Generic[AnyReport]):

@@ -9,6 +9,7 @@ resources         what all sessions share: settings, service, list of networks
 preloading        imports that take seconds, in a thread
 session           what one session remembers between two runs
 unlocking         the passphrase of an encrypted gallery, asked for once
+language          the texts of the page, in one catalogue a language
 components        refusals, pictures with face boxes, cards
 browser           what runs in the browser: HTML, CSS, JavaScript
 fields            pictures by upload or camera, thresholds

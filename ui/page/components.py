@@ -26,6 +26,7 @@ from .. import wording
 from ..audience import serves_others
 from ..jobs import store
 from . import browser, fields, resources, session
+from .language import say
 from .preloading import Loading
 
 _LONGEST_SIDE = 1280  # px of a picture that is sent to be looked at
@@ -80,7 +81,7 @@ def shown(content: bytes, boxes: Iterable[Box] = ()) -> Shown:
     Raises:
         ImageError: It cannot be read.
     """
-    wait_for(resources.load_libraries(), "Loading what reads pictures")
+    wait_for(resources.load_libraries(), say("Loading what reads pictures"))
     from data.images import load_image  # brings torch, for which a page that opens need not wait
 
     odd: list[str] = []
@@ -107,8 +108,8 @@ def reading_order(boxes: Sequence[Box]) -> list[int]:
 
 def frame() -> None:
     """What every page has: its style, the sign, and a menu that closes."""
-    known = "JPEG, PNG, WebP" + (", HEIC" if "heic" in fields.PICTURE_KINDS else "")
-    kinds = f"{known} and other pictures, up to 50 MB each"
+    known = say("JPEG, PNG, WebP") + (say(", HEIC") if "heic" in fields.PICTURE_KINDS else "")
+    kinds = say("{known} and other pictures, up to 50 MB each", known=known)
     st.html(browser.page_style(kinds))
     st.logo(browser.WORDMARK, size="large")
     with st.container(key="menu"):
@@ -191,11 +192,16 @@ def unreadable_jobs() -> None:
     if not (names := store.unreadable(home)):
         return
     st.warning(
-        f"What {wording.count(len(names), 'job')} did cannot be read any more "
-        f"({wording.literal(wording.shorten(', '.join(names)))}).",
+        say(
+            "What {count} did cannot be read any more ({join}).",
+            count=wording.count(len(names), "job"),
+            join=wording.literal(wording.shorten(", ".join(names))),
+        ),
         icon=":material/broken_image:",
     )
-    if st.button("Discard what cannot be read", icon=":material/delete:", key="discard-unreadable"):
+    if st.button(
+        say("Discard what cannot be read"), icon=":material/delete:", key="discard-unreadable"
+    ):
         store.discard_unreadable(home)
         st.rerun()
 
@@ -255,7 +261,7 @@ def weights_at_hand(service: RecognitionService) -> bool:
     """
 
     def load() -> bool:
-        wait_for(resources.load_network(service), "Loading the network for faces")
+        wait_for(resources.load_network(service), say("Loading the network for faces"))
         return True
 
     try:
@@ -263,11 +269,11 @@ def weights_at_hand(service: RecognitionService) -> bool:
         return session.remembered("loaded", id(service), load)
     except WeightsError as error:
         with st.container(border=True, gap=None):
-            st.markdown("**The network for faces has no weights yet.**")
+            st.markdown(say("**The network for faces has no weights yet.**"))
             st.caption(wording.literal(str(error)))
             st.page_link(
                 "ui/page/pages/models.py",
-                label="Get them on the Models page",
+                label=say("Get them on the Models page"),
                 icon=":material/download:",
             )
     except AppError as error:
@@ -363,19 +369,19 @@ def identified_picture(
     frames = [
         Frame(
             box=face.face.box,
-            label=f"{number} · {face.person or 'unknown'}",
+            label=f"{number} · {face.person or say('unknown')}",
             short=str(number),
             tone="known" if face.person else "unknown",
         )
         for number, face in enumerate(faces, start=1)
     ]
-    names = ", ".join(face.person or "somebody unknown" for face in faces)
+    names = ", ".join(face.person or say("somebody unknown") for face in faces)
     return picture_with_faces(
         picture,
         frames,
         key=key,
-        description=names or "a picture without faces",
-        pick="Say who this is",
+        description=names or say("a picture without faces"),
+        pick=say("Say who this is"),
     )
 
 
@@ -406,22 +412,26 @@ def match_cards(
 def verdict(result: Verification) -> None:
     """Whether it is one person, the number, and the mark that it is held against."""
     numbers = wording.against(result.cosine_similarity, result.threshold)
-    title, whose = "The same person", "one person’s"
+    title, whose = say("The same person"), say("one person’s")
     if not result.same_person:
-        title = "Two different people"
+        title = say("Two different people")
     if result.person is not None:
         name = wording.shorten(result.person)
-        title, whose = name if result.same_person else f"Not {name}", f"{name}’s"
+        title, whose = name if result.same_person else say("Not {name}", name=name), f"{name}’s"
     if result.probability is not None:
-        numbers += f"; {whose} with probability {wording.likely(result.probability)}"
+        numbers += say(
+            "; {whose} with probability {likely}",
+            whose=whose,
+            likely=wording.likely(result.probability),
+        )
     if result.excluded:
-        numbers += "; this face is known not to be theirs"
+        numbers += say("; this face is known not to be theirs")
     _verdict(
         key="verdict",
         data={
             "same": result.same_person,
             "title": title,
-            "note": f"Similarity {numbers}",
+            "note": say("Similarity {numbers}", numbers=numbers),
             "value": float(result.same_person) if serves_others() else result.cosine_similarity,
             "threshold": 0.5 if serves_others() else result.threshold,
         },
@@ -451,13 +461,16 @@ def closest_words(face: IdentifiedFace, threshold: float) -> str:
     # Nobody is left where everybody who is enrolled is known not to be this face.
     numbers = wording.against(best.cosine_similarity, threshold) if best else "nobody"
     if best and best.probability is not None:
-        numbers += f", {wording.likely(best.probability)} likely"
+        numbers += say(", {likely} likely", likely=wording.likely(best.probability))
     poor = wording.quality_words(face.quality)
     if face.quality is not None and poor != "good":
         numbers += f"; {poor}"
     if face.person is None and face.named_elsewhere is not None:
-        numbers += f"; {wording.shorten(face.named_elsewhere)} is another face here"
-    return numbers if face.person else f"Closest: {numbers}"
+        numbers += say(
+            "; {named_elsewhere} is another face here",
+            named_elsewhere=wording.shorten(face.named_elsewhere),
+        )
+    return numbers if face.person else say("Closest: {numbers}", numbers=numbers)
 
 
 def _card(picture: str, face: IdentifiedFace, threshold: float, number: int) -> dict[str, object]:
@@ -467,9 +480,9 @@ def _card(picture: str, face: IdentifiedFace, threshold: float, number: int) -> 
         "known": face.person is not None,
         "title": f"{number} · {wording.shorten(face.person)}"
         if face.person
-        else f"{number} · Unknown",
+        else say("{number} · Unknown", number=number),
         "verdict": closest_words(face, threshold),
-        "action": "Not right?" if face.person else "Name",
+        "action": say("Not right?") if face.person else say("Name"),
         "matches": [
             {
                 "person": wording.shorten(match.person),

@@ -12,6 +12,7 @@ from recognition.service import RecognitionService
 from .. import wording
 from ..audience import serves_others
 from . import components, fields, resources, session
+from .language import say
 from .limits import MOST_A_MINUTE
 
 _PHOTOGRAPHS = 24  # at once
@@ -26,10 +27,10 @@ def undo_bar(service: RecognitionService) -> None:
     if not operations:
         return
     with st.container(horizontal=True, border=True, vertical_alignment="center"):
-        st.markdown(f"Done last: {wording.literal(operations[0].what)}")
+        st.markdown(say("Done last: {what}", what=wording.literal(operations[0].what)))
         # By its number: what somebody did since in another window is not taken back unseen.
         st.button(
-            "Undo",
+            say("Undo"),
             icon=":material/undo:",
             key=f"undo-{operations[0].number}",
             on_click=components.action(partial(service.people.edit.undo, operations[0].number)),
@@ -38,8 +39,8 @@ def undo_bar(service: RecognitionService) -> None:
 
 def photographs(service: RecognitionService, people: Sequence[PersonSummary]) -> None:
     """Show somebody's photographs, and let some of them be given to another person."""
-    with st.expander("Photographs", icon=":material/photo_library:"):
-        who = fields.somebody("Whose", people, key="whose")
+    with st.expander(say("Photographs"), icon=":material/photo_library:"):
+        who = fields.somebody(say("Whose"), people, key="whose")
         if who is None:
             return
         own = service.people.photographs(who)
@@ -49,8 +50,11 @@ def photographs(service: RecognitionService, people: Sequence[PersonSummary]) ->
         session.more_button(own, key="photographs", size=_PHOTOGRAPHS)
         if not serves_others():
             st.caption(
-                "“Closest” is the similarity to the most similar of the others: a low one may be "
-                "somebody else’s photograph, one of 0.99 is almost the same picture."
+                say(
+                    "“Closest” is the similarity to the most similar of the others: a low "
+                    "one may be somebody else’s photograph, one of 0.99 is almost the same "
+                    "picture."
+                )
             )
         if len(own) > 1:
             _hand_over(service, who, own, people)
@@ -59,10 +63,18 @@ def photographs(service: RecognitionService, people: Sequence[PersonSummary]) ->
 def _photograph(service: RecognitionService, who: int, photograph: PhotographSummary) -> None:
     with st.container(width=_WIDTH, gap="xxsmall"):
         if thumbnail := service.people.thumbnail(who, photograph.number):
-            st.image(thumbnail, alt=f"Photograph {photograph.number}", width=_WIDTH)
+            st.image(
+                thumbnail, alt=say("Photograph {number}", number=photograph.number), width=_WIDTH
+            )
         closest = None if serves_others() else photograph.cosine_similarity
-        number = f"No. {photograph.number}"
-        st.caption(number if closest is None else f"{number}, closest {wording.number(closest)}")
+        number = say("No. {number}", number=photograph.number)
+        st.caption(
+            number
+            if closest is None
+            else say(
+                "{number}, closest {number_2}", number=number, number_2=wording.number(closest)
+            )
+        )
         st.caption(wording.literal(wording.quality_words(photograph.quality)))
 
 
@@ -74,14 +86,16 @@ def _hand_over(
 ) -> None:
     """Give chosen photographs to somebody enrolled, or to somebody new."""
     chosen = st.multiselect(
-        "These numbers", [photograph.number for photograph in own], key=f"numbers-{who}"
+        say("These numbers"), [photograph.number for photograph in own], key=f"numbers-{who}"
     )
     left, right = st.columns(2)
     with left:
-        to = fields.somebody("belong to", people, besides=who, key=f"to-{who}")
-    new = right.text_input("or to somebody new", key=f"new-{who}", placeholder="a new name")
+        to = fields.somebody(say("belong to"), people, besides=who, key=f"to-{who}")
+    new = right.text_input(
+        say("or to somebody new"), key=f"new-{who}", placeholder=say("a new name")
+    )
     st.button(
-        "Give them",
+        say("Give them"),
         key=f"give-{who}",
         disabled=not chosen or (to is None and not new.strip()),
         on_click=components.action(
@@ -94,13 +108,15 @@ def _hand_over(
 
 def look_alikes(service: RecognitionService, people: Sequence[PersonSummary]) -> None:
     """On request, compare everybody with everybody, once, and show who is alike."""
-    with st.expander("Who looks alike?", icon=":material/group_search:"):
+    with st.expander(say("Who looks alike?"), icon=":material/group_search:"):
         st.caption(
-            "People who look alike are easily mistaken. One person under two names is made one by "
-            "“Merge into”, under “Change”."
+            say(
+                "People who look alike are easily mistaken. One person under two names "
+                "is made one by “Merge into”, under “Change”."
+            )
         )
         found: dict[str, Any] = st.session_state.setdefault("alike", {"of": None, "pairs": []})
-        if st.button("Compare everybody", key="compare-everybody"):
+        if st.button(say("Compare everybody"), key="compare-everybody"):
             with components.refusals_shown():
                 _compare(service, people, found)
         if found["of"] != _state(service, people):
@@ -108,12 +124,14 @@ def look_alikes(service: RecognitionService, people: Sequence[PersonSummary]) ->
         pairs: list[LookAlikes] = found["pairs"]
         if not pairs:
             st.success(
-                "Nobody is so alike that it would not be by chance.", icon=":material/check:"
+                say("Nobody is so alike that it would not be by chance."), icon=":material/check:"
             )
         for pair in pairs[:_PAIRS]:
             _pair(service, pair)
         if len(pairs) > _PAIRS:
-            st.caption(f"{len(pairs) - _PAIRS} more: likeness people check lists all.")
+            st.caption(
+                say("{amount} more: likeness people check lists all.", amount=len(pairs) - _PAIRS)
+            )
 
 
 def _compare(
@@ -127,7 +145,7 @@ def _compare(
     found["of"] = None
     # Everybody is searched for; of what may be compared in a minute that takes half at most.
     resources.allow_search(min(len(people), MOST_A_MINUTE // 2))
-    with components.at_work("Comparing"):
+    with components.at_work(say("Comparing")):
         found["pairs"] = _told(service.thresholds.look_alikes())
     found["of"] = _state(service, people)
     resources.note_search(
@@ -159,10 +177,16 @@ def _pair(service: RecognitionService, pair: LookAlikes) -> None:
             if thumbnail := service.people.thumbnail(who, photograph):
                 st.image(thumbnail, alt=wording.shorten(name), width=_ALIKE_WIDTH)
         with st.container(width="stretch", gap=None):
-            st.markdown(f"{wording.plain(pair.person)} and {wording.plain(pair.other)}")
+            st.markdown(
+                say(
+                    "{person} and {other}",
+                    person=wording.plain(pair.person),
+                    other=wording.plain(pair.other),
+                )
+            )
             st.caption(_how_alike(pair))
         st.button(
-            "They are two people",
+            say("They are two people"),
             key="apart-{}-{}".format(*both),
             on_click=components.action(partial(_tell_apart, service, pair)),
         )
@@ -173,9 +197,11 @@ def _how_alike(pair: LookAlikes) -> str:
     verdict = wording.verdict(pair)
     if serves_others():
         return wording.capital(f"{verdict}.")
-    return (
-        f"{wording.number(pair.cosine_similarity)}, {verdict}: "
-        f"{100 * pair.share:.0f} % of their pairs of photographs reach the threshold"
+    return say(
+        "{number}, {verdict}: {value:.0f} % of their pairs of photographs reach the threshold",
+        number=wording.number(pair.cosine_similarity),
+        verdict=verdict,
+        value=100 * pair.share,
     )
 
 

@@ -18,6 +18,7 @@ from .. import wording
 from . import components, face_dialog, resources, session
 from .components import Frame
 from .fields import Upload, drop
+from .language import say
 
 if TYPE_CHECKING:
     from recognition.faces.pipeline import DetectedFace
@@ -69,7 +70,7 @@ class Left:
     @property
     def why(self) -> str:
         """Why it was left out, as a line of the application."""
-        return f"the face is {', '.join(self.poor)}" if self.poor else self.reason
+        return say("the face is {join}", join=", ".join(self.poor)) if self.poor else self.reason
 
 
 @dataclass(slots=True, kw_only=True)
@@ -148,7 +149,7 @@ def _note(
         words = out.reason if out else wording.quality_words(taken.quality) if taken else ""
         receipt.done.append((one.upload.name, words, taken.warnings if taken else ()))
     receipt.notes += [
-        f"covered by the consent {wording.shorten(one.consent)}"
+        say("covered by the consent {consent}", consent=wording.shorten(one.consent))
         for one in enrolment.enrolled
         if one.consent
     ]
@@ -211,27 +212,34 @@ def show(service: RecognitionService, receipt: Receipt) -> bool:
         components.bring_into_sight(receipt.number, key="arrival")
         if receipt.amount:
             count = wording.count(receipt.amount, "photograph")
-            st.success(f"{name}: {count} enrolled.", icon=":material/check:")
+            st.success(
+                say("{name}: {count} enrolled.", name=name, count=count), icon=":material/check:"
+            )
         elif not receipt.left and receipt.done:
-            st.info(f"{name}: every photograph is enrolled already.", icon=":material/info:")
+            st.info(
+                say("{name}: every photograph is enrolled already.", name=name),
+                icon=":material/info:",
+            )
         elif not receipt.done:
-            st.warning("Nobody was enrolled: see below.", icon=":material/info:")
+            st.warning(say("Nobody was enrolled: see below."), icon=":material/info:")
         if receipt.left:
-            st.markdown(f"**Left out: {wording.count(len(receipt.left), 'photograph')}**")
+            st.markdown(
+                say("**Left out: {count}**", count=wording.count(len(receipt.left), "photograph"))
+            )
         # What cannot be settled stays, and would stand before what can be for ever.
         ordered = sorted(receipt.left, key=lambda left: not left.can_be_settled)
         for left in ordered[:_MOST_SHOWN]:
             with components.refusals_shown():
                 _left_out(service, receipt, left, name)
         if more := ordered[_MOST_SHOWN:]:
-            with st.expander(f"Left out: {len(more)} more"):
+            with st.expander(say("Left out: {amount} more", amount=len(more))):
                 for left in more:
                     st.caption(
                         f":material/block: {wording.plain(left.upload.name)} – "
                         f"{wording.on_page(left.why)}"
                     )
         _enrolled(receipt)
-        return st.button("Close", key=f"close-{receipt.number}", icon=":material/close:")
+        return st.button(say("Close"), key=f"close-{receipt.number}", icon=":material/close:")
 
 
 def _enrolled(receipt: Receipt) -> None:
@@ -246,7 +254,7 @@ def _enrolled(receipt: Receipt) -> None:
             )
     fine = [(name, words) for name, words, warnings in receipt.done if not warnings]
     if fine:
-        with st.expander(f"Enrolled: {wording.count(len(fine), 'photograph')}"):
+        with st.expander(say("Enrolled: {count}", count=wording.count(len(fine), "photograph"))):
             for name, words in fine:
                 st.caption(f":material/check: {wording.plain(name)} – {wording.literal(words)}")
 
@@ -256,8 +264,13 @@ def _left_out(service: RecognitionService, receipt: Receipt, left: Left, name: s
     key = f"{receipt.number}-{left.upload.id}"
     if left.several and not isinstance(left.seen, FailedImage):
         st.caption(
-            f":material/groups: {wording.plain(left.upload.name)} shows {left.faces} faces. "
-            f"Click the one who is {name}."
+            ":material/groups: "
+            + say(
+                "{photograph} shows {faces} faces. Click the one who is {name}.",
+                photograph=wording.plain(left.upload.name),
+                faces=left.faces,
+                name=name,
+            )
         )
         boxes = [face.face.box for face in left.seen.faces]
         picture = session.remembered(
@@ -270,10 +283,10 @@ def _left_out(service: RecognitionService, receipt: Receipt, left: Left, name: s
             [Frame(box=box, label="", tone="unknown") for box in boxes],
             key=f"pick-{key}",
             description=left.upload.name,
-            pick="Enrol this face",
+            pick=say("Enrol this face"),
         )
         if place is not None:
-            with components.at_work("Enrolling"):
+            with components.at_work(say("Enrolling")):
                 _settle(service, receipt, left, face=place + 1)
             st.rerun()
         return
@@ -287,8 +300,8 @@ def _left_out(service: RecognitionService, receipt: Receipt, left: Left, name: s
         with st.container(width="stretch", gap=None):
             st.text(wording.shorten(left.upload.name))
             st.caption(wording.on_page(left.why))
-        if left.poor and st.button("Enrol it all the same", key=f"anyway-{key}"):
-            with components.at_work("Enrolling"):
+        if left.poor and st.button(say("Enrol it all the same"), key=f"anyway-{key}"):
+            with components.at_work(say("Enrolling")):
                 _settle(service, receipt, left, any_quality=True)
             st.rerun()
 

@@ -14,15 +14,17 @@ from recognition.service import RecognitionService
 from .. import wording
 from ..audience import serves_others
 from . import components, resources
+from .language import say
 
 if TYPE_CHECKING:
     from recognition.faces.pipeline import DetectedFace
     from recognition.photographs import Seen
 
 
-CONSENT = (
-    "Enrol only people who agree to it. This machine keeps a fingerprint of the photograph, the "
-    "cut-out face and the numbers computed from it; nothing leaves it."
+CONSENT = say(
+    "Enrol only people who agree to it. This machine keeps a fingerprint of "
+    "the photograph, the cut-out face and the numbers computed from it; "
+    "nothing leaves it."
 )
 
 
@@ -65,27 +67,29 @@ def _close() -> None:
     st.session_state.pop(_ASKED, None)
 
 
-@st.dialog("Who is this?", on_dismiss=_close)
+@st.dialog(say("Who is this?"), on_dismiss=_close)
 def show(
     service: RecognitionService, face: FaceInQuestion, people: Sequence[PersonSummary]
 ) -> None:
     """Ask whose the face is; whoever is named is enrolled by it."""
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        st.image(face.picture, alt="The face in question", width=96)
+        st.image(face.picture, alt=say("The face in question"), width=96)
         with st.container(width="stretch", gap=None):
             name = face.found.person
             st.markdown(f"**{wording.plain(name)}**" if name else "**Unknown**")
             st.caption(wording.literal(components.closest_words(face.found, face.threshold)))
     chosen = st.selectbox(
-        "Name",
+        say("Name"),
         _names(face.found, people),
         index=None,
         accept_new_options=True,
         key=f"who-{face.id}",
-        placeholder="Type a new name, or choose somebody",
+        placeholder=say("Type a new name, or choose somebody"),
     )
     with components.refusals_shown():
-        if st.button("Enrol this face", type="primary", key=f"enrol-{face.id}", width="stretch"):
+        if st.button(
+            say("Enrol this face"), type="primary", key=f"enrol-{face.id}", width="stretch"
+        ):
             _enrol(service, face, chosen, any_quality=False)
         elif chosen and st.session_state.get(f"poor-{face.id}") == chosen:
             _offer_poor(service, face, chosen)
@@ -93,11 +97,17 @@ def show(
         if (
             name
             and who is not None
-            and st.button(f"It is not {wording.plain(name)}", key=f"not-{face.id}", width="stretch")
+            and st.button(
+                say("It is not {name}", name=wording.plain(name)),
+                key=f"not-{face.id}",
+                width="stretch",
+            )
         ):
-            with components.at_work("Remembering that"):
+            with components.at_work(say("Remembering that")):
                 service.not_this_person(who, face.photograph, face=face.place + 1)
-            components.done(f"That face will not be called {wording.shorten(name)} again.")
+            components.done(
+                say("That face will not be called {name} again.", name=wording.shorten(name))
+            )
             _close()
             st.rerun()
     st.caption(CONSENT)
@@ -120,16 +130,16 @@ def _enrol(
         AppError: There is no name, or the service refuses.
     """
     if name is None:
-        raise ArgumentError("no name yet: type one, or choose somebody")
+        raise ArgumentError(say("no name yet: type one, or choose somebody"))
     resources.allow_search(1)
-    with components.at_work("Enrolling"):
+    with components.at_work(say("Enrolling")):
         enrolment = service.enroll(
             name, [face.photograph], face=face.place + 1, any_quality=any_quality
         )
     resources.note_enrolment(service, enrolment)
     skipped = next(iter(enrolment.skipped), None)
     if skipped is None or skipped.enrolled_before:
-        components.done(f"{wording.shorten(name)} is enrolled by that face.")
+        components.done(say("{name} is enrolled by that face.", name=wording.shorten(name)))
         _close()
         st.rerun()
     elif shortcomings_of(face.photograph, face.place):
@@ -142,8 +152,11 @@ def _enrol(
 def _offer_poor(service: RecognitionService, face: FaceInQuestion, name: str) -> None:
     """A face that is poor to know somebody by is enrolled only if that is wanted."""
     poor = ", ".join(shortcomings_of(face.photograph, face.place))
-    st.warning(f"This face is {poor}: it is poor to know somebody by.", icon=":material/info:")
-    if st.button("Enrol it all the same", key=f"poor-enrol-{face.id}", width="stretch"):
+    st.warning(
+        say("This face is {poor}: it is poor to know somebody by.", poor=poor),
+        icon=":material/info:",
+    )
+    if st.button(say("Enrol it all the same"), key=f"poor-enrol-{face.id}", width="stretch"):
         _enrol(service, face, name, any_quality=True)
 
 

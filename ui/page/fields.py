@@ -15,6 +15,7 @@ from recognition.results import PersonSummary
 from .. import wording
 from ..audience import serves_others
 from . import session
+from .language import say
 
 _STILL = ("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "webp", "avif", "avifs", "bmp", "tif")
 _OTHERS = ("tiff", "gif", "jp2", "j2k", "jpx", "jpf", "j2c")
@@ -57,7 +58,9 @@ class Upload:
         """
         found = _held(self.id)
         if found is None:
-            raise AppError(f"{wording.shorten(self.name)} is not here any more: add it again")
+            raise AppError(
+                say("{name} is not here any more: add it again", name=wording.shorten(self.name))
+            )
         return found
 
     @property
@@ -97,8 +100,12 @@ def uploads(
     taken = _with_those_before(key, now, several=several)
     if len(taken) > MOST_UPLOADS:
         st.warning(
-            f"{wording.count(len(taken), 'picture')} at once: only the first {MOST_UPLOADS} are "
-            "taken. Remove them afterwards, and add the others.",
+            say(
+                "{count} at once: only the first {most_uploads} are taken. Remove them "
+                "afterwards, and add the others.",
+                count=wording.count(len(taken), "picture"),
+                most_uploads=MOST_UPLOADS,
+            ),
             icon=":material/info:",
         )
     return [upload for upload in taken[:MOST_UPLOADS] if _is_what_it_says(upload)]
@@ -150,7 +157,7 @@ def _with_those_before(key: str, now: list[Upload], *, several: bool) -> list[Up
                     wording.plain(upload.name),
                     key=f"take-away-{key}-{upload.id}",
                     icon=":material/close:",
-                    help="Added before; a click takes it away.",
+                    help=say("Added before; a click takes it away."),
                     on_click=partial(_take_away, slot, upload),
                 )
     return [*slot["before"], *now]
@@ -170,7 +177,12 @@ def _is_what_it_says(upload: Upload) -> bool:
     if hidden is not None:
         name = wording.plain(upload.name)
         st.error(
-            f"{name} is left out: it is {hidden}, not what its name says. Save it as PNG or JPEG.",
+            say(
+                "{name} is left out: it is {hidden}, not what its name says. Save it as "
+                "PNG or JPEG.",
+                name=name,
+                hidden=hidden,
+            ),
             icon=":material/error:",
         )
     return hidden is None
@@ -178,17 +190,17 @@ def _is_what_it_says(upload: Upload) -> bool:
 
 def photographs(*, key: str, several: bool = True) -> list[Upload]:
     """Photographs by upload or, on request, by camera; returns what has been given so far."""
-    label = "Photographs" if several else "Photograph"
+    label = say("Photographs") if several else say("Photograph")
     source = st.segmented_control(
-        "Source",
-        ["Upload", "Camera"],
-        default=session.begins_with(f"{key}-source", "Upload"),
+        say("Source"),
+        [say("Upload"), say("Camera")],
+        default=session.begins_with(f"{key}-source", say("Upload")),
         key=f"{key}-source",
         label_visibility="collapsed",
     )
-    if source != "Camera":
+    if source != say("Camera"):
         return uploads(label, key=f"{key}-files", several=several)
-    shot = st.camera_input("Camera", key=f"{key}-camera", label_visibility="collapsed")
+    shot = st.camera_input(say("Camera"), key=f"{key}-camera", label_visibility="collapsed")
     shots = [Upload(shot.file_id, "from the camera")] if shot else []
     return _with_those_before(f"{key}-camera", shots, several=False)
 
@@ -206,24 +218,26 @@ def threshold(measured: float | None, *, key: str, origin: str = "") -> float | 
     """
     if serves_others():  # who tries one threshold after another learns the similarity
         if measured is None:
-            st.info("Nothing tells how alike strangers are.", icon=":material/tune:")
+            st.info(say("Nothing tells how alike strangers are."), icon=":material/tune:")
         return None
     chosen = st.number_input(
-        "Threshold",
+        say("Threshold"),
         min_value=-1.0,
         max_value=1.0,
         value=session.begins_with(key, None),
         step=0.01,
-        placeholder="between −1 and 1"
+        placeholder=say("between −1 and 1")
         if measured is None
         else f"{wording.number(measured)}, {origin}",
         key=key,
-        help="The cosine similarity from which on two faces count as one person's. "
-        "A higher one takes fewer strangers for one another, and misses more of those who are "
-        "the same.",
+        help=say(
+            "The cosine similarity from which on two faces count as one person's. A "
+            "higher one takes fewer strangers for one another, and misses more of "
+            "those who are the same."
+        ),
     )
     if measured is None and chosen is None:
-        st.info("Nothing tells how alike strangers are: choose one.", icon=":material/tune:")
+        st.info(say("Nothing tells how alike strangers are: choose one."), icon=":material/tune:")
     return chosen
 
 
@@ -248,7 +262,7 @@ def somebody(
     """
     names = {one.person_id: one.name for one in people if one.person_id != besides}
     if len(names) > MOST_LISTED:
-        part = st.text_input(label, key=f"{key}-part", placeholder="part of a name").casefold()
+        part = st.text_input(label, key=f"{key}-part", placeholder=say("part of a name")).casefold()
         found = [who for who, name in names.items() if part and part in name.casefold()]
         if not found:
             return None

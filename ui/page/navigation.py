@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from .language import say
+
 
 class Entry(NamedTuple):
     """A page of the menu.
@@ -16,11 +18,11 @@ class Entry(NamedTuple):
 
 
 PAGES = (
-    Entry("people", "People", "group"),
-    Entry("identify", "Identify", "person_search"),
-    Entry("verify", "Verify", "compare"),
-    Entry("stylize", "Stylize", "palette"),
-    Entry("models", "Models", "memory"),
+    Entry("people", say("People"), "group"),
+    Entry("identify", say("Identify"), "person_search"),
+    Entry("verify", say("Verify"), "compare"),
+    Entry("stylize", say("Stylize"), "palette"),
+    Entry("models", say("Models"), "memory"),
 )
 
 

@@ -11,6 +11,7 @@ from recognition.service import RecognitionService
 
 from .. import wording
 from . import components, fields
+from .language import say
 
 _WANTED = "person-wanted"  # whose dialog shall be opened, in the session
 
@@ -18,10 +19,10 @@ _WANTED = "person-wanted"  # whose dialog shall be opened, in the session
 def button(person: PersonSummary) -> None:
     """The button that opens a person's dialog."""
     st.button(
-        "Change",
+        say("Change"),
         key=f"change-{person.person_id}",
         icon=":material/edit:",
-        help=f"Name, groups, merging and deleting of {wording.plain(person.name)}",
+        help=say("Name, groups, merging and deleting of {name}", name=wording.plain(person.name)),
         on_click=partial(st.session_state.__setitem__, _WANTED, person),
     )
 
@@ -56,12 +57,15 @@ def _now(service: RecognitionService, person: PersonSummary) -> PersonSummary:
         if one.person_id == person.person_id:
             return one
     raise GalleryError(
-        f"{wording.shorten(person.name)} is not enrolled any more: deleted, or made one with "
-        "somebody, in another window"
+        say(
+            "{name} is not enrolled any more: deleted, or made one with somebody, in "
+            "another window",
+            name=wording.shorten(person.name),
+        )
     )
 
 
-@st.dialog("Change", on_dismiss=_close)
+@st.dialog(say("Change"), on_dismiss=_close)
 def _dialog(service: RecognitionService, opened: PersonSummary) -> None:
     """What can be done to a person."""
     components.messages()
@@ -73,16 +77,22 @@ def _dialog(service: RecognitionService, opened: PersonSummary) -> None:
                 st.image(thumbnail, alt=wording.shorten(person.name), width=96)
             with st.container(width="stretch", gap=None):
                 st.markdown(f"**{wording.plain(person.name)}**")
-                st.caption(f"Enrolled {person.enrolled_at[:10]}{_consent_of(person)}")
+                st.caption(
+                    say(
+                        "Enrolled {enrolled_at}{consent_of}",
+                        enrolled_at=person.enrolled_at[:10],
+                        consent_of=_consent_of(person),
+                    )
+                )
         _rename(service, person)
         _groups(service, person, people)
         _merge(service, person, people)
         if st.button(
-            "Delete",
+            say("Delete"),
             key=f"delete-{person.person_id}",
             icon=":material/delete:",
             width="stretch",
-            help="This can be undone for 30 days.",
+            help=say("This can be undone for 30 days."),
         ):
             service.people.edit.delete(person.person_id)
             _close()
@@ -91,10 +101,10 @@ def _dialog(service: RecognitionService, opened: PersonSummary) -> None:
 
 def _rename(service: RecognitionService, person: PersonSummary) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        name = st.text_input("New name", key=f"rename-to-{person.person_id}")
-        if st.button("Rename", key=f"rename-{person.person_id}"):
+        name = st.text_input(say("New name"), key=f"rename-to-{person.person_id}")
+        if st.button(say("Rename"), key=f"rename-{person.person_id}"):
             if not name.strip():
-                raise ArgumentError("no name yet: type the new one")
+                raise ArgumentError(say("no name yet: type the new one"))
             service.people.edit.rename(person.person_id, name)
             _close()
             st.rerun()
@@ -115,12 +125,12 @@ def _groups(
             service.people.edit.group([now.person_id], add=add, remove=remove)
 
     st.multiselect(
-        "Groups",
+        say("Groups"),
         fields.groups_of(people),
         default=person.groups,
         accept_new_options=True,
         key=key,
-        placeholder="family, staff, …",
+        placeholder=say("family, staff, …"),
         on_change=components.action(set_groups),
     )
 
@@ -133,10 +143,10 @@ def _merge(
     if len(people) < 2:
         return
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        into = fields.somebody("Merge into", people, besides=who, key=f"merge-into-{who}")
-        if st.button("Merge", key=f"merge-{person.person_id}"):
+        into = fields.somebody(say("Merge into"), people, besides=who, key=f"merge-into-{who}")
+        if st.button(say("Merge"), key=f"merge-{person.person_id}"):
             if into is None:
-                raise ArgumentError("nobody to merge with yet: choose somebody")
+                raise ArgumentError(say("nobody to merge with yet: choose somebody"))
             service.people.edit.merge(who, into)
             _close()
             st.rerun()
@@ -144,5 +154,13 @@ def _merge(
 
 def _consent_of(person: PersonSummary) -> str:
     """What somebody agreed to and until when, if that was noted; in Markdown."""
-    agreed = "" if person.consent is None else f" · agreed to: {wording.plain(person.consent)}"
-    return f"{agreed} · until {person.expires_on}" if person.expires_on else agreed
+    agreed = (
+        ""
+        if person.consent is None
+        else say(" · agreed to: {consent}", consent=wording.plain(person.consent))
+    )
+    return (
+        say("{agreed} · until {expires_on}", agreed=agreed, expires_on=person.expires_on)
+        if person.expires_on
+        else agreed
+    )

@@ -7,6 +7,7 @@ import streamlit as st
 from PIL import Image
 
 from . import browser, components, session
+from .language import say
 
 _tiles = browser.component("styles", "elements")
 
@@ -36,7 +37,7 @@ def choose(label: str, *, key: str, most: int) -> list[str]:
         data={
             "label": label,
             "parameter": key,
-            "hint": f"up to {most} are mixed",
+            "hint": say("up to {most} are mixed", most=most),
             "most": most,
             "columns": COLUMNS,
             "sheet": _sheet_url(str(SHEET)),

@@ -20,6 +20,7 @@ from ui.settings import Device, Settings
 
 from ..audience import serves_others
 from ..jobs import store
+from .language import say
 from .limits import MOST_A_MINUTE, Allowance
 from .preloading import Loading, freeze, libraries
 from .server import LOCK_AFTER, is_served
@@ -116,8 +117,11 @@ def allow_search(photographs: int) -> None:
     """
     if serves_others() and not _allowance().take(photographs):
         raise AppError(
-            f"more than {MOST_A_MINUTE} photographs in a minute, by all visitors: wait a little, "
-            "and give fewer at once"
+            say(
+                "more than {most} photographs in a minute, by all visitors: wait a little, "
+                "and give fewer at once",
+                most=MOST_A_MINUTE,
+            )
         )
 
 
@@ -256,7 +260,7 @@ def _turns() -> Turns:
     return Turns()
 
 
-@st.cache_resource(show_spinner="Looking for weights …", ttl=_RECHECKED)
+@st.cache_resource(show_spinner=say("Looking for weights …"), ttl=_RECHECKED)
 def _networks(home: Path | None) -> "tuple[BackboneDescription, ...]":
     from backbones.catalogue import describe
     from backbones.registry import available

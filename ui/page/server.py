@@ -31,6 +31,7 @@ from ..cli import output
 from .connections import HttpConnection, SocketConnection, Waiting
 from .frontend import Frontend, first_paint
 from .gate import Access, Gate, policy
+from .language import catalogue, chosen, say
 from .limits import Limits
 from .preloading import Loading, first_page
 
@@ -68,6 +69,7 @@ def serve(settings: Settings, port: int, access: Access, *, lock_after: int, ope
     Raises:
         AppError: The port cannot be used, or the page is not installed.
     """
+    catalogue(chosen())  # a language that there is not is refused before anything is done
     script = _script()
     told = _environment(settings, access, lock_after)
     listening = _listen(port)
@@ -94,7 +96,7 @@ def require_gate() -> None:
     from streamlit.runtime import Runtime, get_instance
 
     if not _guarded and type(get_instance()) is Runtime:
-        st.error("Start this page by `likeness app`: nothing guards it here.")
+        st.error(say("Start this page by `likeness app`: nothing guards it here."))
         st.stop()
 
 

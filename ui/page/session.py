@@ -5,6 +5,8 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
+from .language import say
+
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 
@@ -109,6 +111,8 @@ def more_button(items: Sequence[Item], *, key: str, size: int) -> None:
     """Below `first_of`: the button that shows more, if there are any."""
     shown: dict[str, int] = st.session_state["shown"]
     left = len(items) - shown[key]
-    if left > 0 and st.button(f"Show {min(size, left)} more of {left}", key=f"{key}-more"):
+    if left > 0 and st.button(
+        say("Show {amount} more of {left}", amount=min(size, left), left=left), key=f"{key}-more"
+    ):
         shown[key] += size
         st.rerun()

@@ -24,6 +24,7 @@ from .. import wording
 from ..jobs.tasks import Given
 from . import components, fields, preset_gallery, resources, session
 from .fields import Upload
+from .language import say
 
 if TYPE_CHECKING:
     from backbones.catalogue import BackboneDescription
@@ -36,21 +37,25 @@ _MOST_REGIONS = 4
 _SIZES = (256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
 _PREFIX = "preset:"
 _QUALITIES = {
-    PaintingQuality.DRAFT: "a first look",
-    PaintingQuality.BALANCED: "for the screen",
-    PaintingQuality.FINE: "larger and better, which takes longer",
-    PaintingQuality.PRINT: "for paper; takes long without a GPU",
+    PaintingQuality.DRAFT: say("a first look"),
+    PaintingQuality.BALANCED: say("for the screen"),
+    PaintingQuality.FINE: say("larger and better, which takes longer"),
+    PaintingQuality.PRINT: say("for paper; takes long without a GPU"),
 }
-_COLOURS = {Colors.STYLE: "The style's", Colors.CONTENT: "The photograph's"}
+_COLOURS = {Colors.STYLE: say("The style's"), Colors.CONTENT: say("The photograph's")}
 _METHODS = {
-    ColorMethod.LUMINANCE: "luminance: the very colours",
-    ColorMethod.LAB: "lab: the very colours, the style's contrast",
-    ColorMethod.LINEAR: "linear: the palette, by eigenvectors",
-    ColorMethod.CHOLESKY: "cholesky: the palette, by Cholesky factors",
-    ColorMethod.TRANSPORT: "transport: the palette, moved least",
-    ColorMethod.HISTOGRAM: "histogram: red, green and blue by themselves",
+    ColorMethod.LUMINANCE: say("luminance: the very colours"),
+    ColorMethod.LAB: say("lab: the very colours, the style's contrast"),
+    ColorMethod.LINEAR: say("linear: the palette, by eigenvectors"),
+    ColorMethod.CHOLESKY: say("cholesky: the palette, by Cholesky factors"),
+    ColorMethod.TRANSPORT: say("transport: the palette, moved least"),
+    ColorMethod.HISTOGRAM: say("histogram: red, green and blue by themselves"),
 }
-_STAYS, _REST, _OWN = "The photograph stays", "The style of the rest", "A picture of its own"
+_STAYS, _REST, _OWN = (
+    say("The photograph stays"),
+    say("The style of the rest"),
+    say("A picture of its own"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +87,9 @@ def thumbnails(given: Sequence[Upload]) -> None:
 
 def styles() -> list[Style]:
     """Presets and pictures of one's own, in any mixture."""
-    presets = preset_gallery.choose("Style", key="presets", most=MOST_STYLES)
-    with st.expander("Pictures of your own", icon=":material/add_photo_alternate:", key="own"):
-        own = fields.uploads("Pictures to take the style from", key="styles", several=True)
+    presets = preset_gallery.choose(say("Style"), key="presets", most=MOST_STYLES)
+    with st.expander(say("Pictures of your own"), icon=":material/add_photo_alternate:", key="own"):
+        own = fields.uploads(say("Pictures to take the style from"), key="styles", several=True)
         thumbnails(own)
     return [
         *(Style(id=name, name=name, given=_PREFIX + name) for name in presets),
@@ -102,17 +107,17 @@ def painting(chosen: Sequence[Style]) -> tuple["BackboneDescription", StyleConfi
     quality = _quality()
     usual = settings_of(quality)
     strength = st.slider(
-        "Strength",
+        say("Strength"),
         min_value=0.0,
         max_value=1.0,
         value=0.5,
         step=0.05,
         key="strength",
         bind="query-params",
-        help="0 leaves the photograph, 1 asks for nothing but the style.",
+        help=say("0 leaves the photograph, 1 asks for nothing but the style."),
     )
     colours = st.segmented_control(
-        "Colours",
+        say("Colours"),
         list(Colors),
         default=Colors.STYLE,
         key="colours",
@@ -121,13 +126,15 @@ def painting(chosen: Sequence[Style]) -> tuple["BackboneDescription", StyleConfi
         width="stretch",
     )
     keep = st.toggle(
-        "Keep faces recognisable",
+        say("Keep faces recognisable"),
         value=False,
         key="keep",
         bind="query-params",
-        help="Paints faces more gently, checks who is in the picture, and paints on if need be.",
+        help=say(
+            "Paints faces more gently, checks who is in the picture, and paints on if need be."
+        ),
     )
-    with st.expander("Advanced", icon=":material/tune:"):
+    with st.expander(say("Advanced"), icon=":material/tune:"):
         network, rarer = _advanced(quality)
     config = StyleConfig(
         **{**usual, **rarer},  # type: ignore[arg-type]
@@ -143,7 +150,7 @@ def painting(chosen: Sequence[Style]) -> tuple["BackboneDescription", StyleConfi
 def _quality() -> PaintingQuality:
     """How much time the picture may take."""
     chosen = st.segmented_control(
-        "Quality",
+        say("Quality"),
         list(PaintingQuality),
         default=PaintingQuality.BALANCED,
         key="quality",
@@ -152,7 +159,13 @@ def _quality() -> PaintingQuality:
         width="stretch",
     )
     quality = chosen or PaintingQuality.BALANCED  # a second click on it takes it back
-    st.caption(f"{settings_of(quality)['size']:,} pixels: {_QUALITIES[quality]}.")
+    st.caption(
+        say(
+            "{settings_of:,} pixels: {qualities}.",
+            settings_of=settings_of(quality)["size"],
+            qualities=_QUALITIES[quality],
+        )
+    )
     return quality
 
 
@@ -160,7 +173,7 @@ def _advanced(quality: PaintingQuality) -> tuple["BackboneDescription", dict[str
     """The network, and the settings that seldom matter by their names in `StyleConfig`."""
     usual = settings_of(quality)
     method = st.selectbox(
-        "How the photograph's colours are kept",
+        say("How the photograph's colours are kept"),
         list(_METHODS),
         key="color-method",
         bind="query-params",
@@ -168,17 +181,17 @@ def _advanced(quality: PaintingQuality) -> tuple["BackboneDescription", dict[str
     )
     left, right = st.columns(2, gap="medium")
     scale = left.slider(
-        "Size of strokes",
+        say("Size of strokes"),
         0.25,
         2.0,
         1.0,
         0.25,
         key="style-scale",
         bind="query-params",
-        help="More gives larger ones.",
+        help=say("More gives larger ones."),
     )
     seed = right.number_input(
-        "Seed",
+        say("Seed"),
         min_value=0,
         max_value=2**31,
         value=0,
@@ -187,14 +200,14 @@ def _advanced(quality: PaintingQuality) -> tuple["BackboneDescription", dict[str
     )
     # The key holds the quality: another one brings its own size and steps.
     size = left.select_slider(
-        "Size in pixels",
+        say("Size in pixels"),
         _SIZES,
         value=usual["size"],
         key=f"size-{quality}",
         bind="query-params",
     )
     steps = right.number_input(
-        "Steps",
+        say("Steps"),
         min_value=10,
         max_value=5000,
         value=usual["steps"],
@@ -204,12 +217,14 @@ def _advanced(quality: PaintingQuality) -> tuple["BackboneDescription", dict[str
     )
     painters = [network for network in resources.networks() if network.spec.style_taps]
     network = st.selectbox(
-        "Network",
+        say("Network"),
         painters,
         key="network",
         bind="query-params",
-        format_func=lambda it: it.spec.name if it.weights else f"{it.spec.name} (no weights yet)",
-        help="What looks at the pictures; each has another idea of style.",
+        format_func=lambda it: (
+            it.spec.name if it.weights else say("{name} (no weights yet)", name=it.spec.name)
+        ),
+        help=say("What looks at the pictures; each has another idea of style."),
     )
     rarer = {
         "color_method": method,
@@ -228,7 +243,7 @@ def _shares(chosen: Sequence[Style]) -> tuple[float, ...]:
     columns = st.columns(2, gap="medium")
     shares = [
         columns[number % 2].slider(
-            f"Share of {wording.plain(style.name)}",
+            say("Share of {name}", name=wording.plain(style.name)),
             5,
             100,
             50,
@@ -250,11 +265,13 @@ def regions(strength: float) -> list[Region[Given]]:
     filled = [n for n in range(1, _MOST_REGIONS + 1) if fields.is_filled(f"mask-{n}")]
     rows = min(_MOST_REGIONS, max(filled, default=0) + 1)
     found = []
-    title = f"Regions · {len(filled)}" if filled else "Regions"
+    title = say("Regions · {amount}", amount=len(filled)) if filled else say("Regions")
     with st.expander(title, icon=":material/select_all:", key="regions"):
         st.caption(
-            "A mask is a grey picture of the photograph's proportions: white is the region, grey a "
-            "soft edge. Later regions cover earlier ones."
+            say(
+                "A mask is a grey picture of the photograph's proportions: white is the "
+                "region, grey a soft edge. Later regions cover earlier ones."
+            )
         )
         for number in range(1, rows + 1):
             with components.refusals_shown():
@@ -269,14 +286,14 @@ def _region(number: int, strength: float) -> Region[Given] | None:
     Raises:
         AppError: The mask, or the region's own picture, cannot be read.
     """
-    given = fields.uploads(f"Mask of region {number}", key=f"mask-{number}")
+    given = fields.uploads(say("Mask of region {number}", number=number), key=f"mask-{number}")
     if not given:
         return None
     thumbnails(given)
     options = [_STAYS, _REST, _OWN, *preset_gallery.names()]
     begun = session.begins_with(f"manner-{number}", _STAYS)
     manner = st.selectbox(
-        f"Style of region {number}",
+        say("Style of region {number}", number=number),
         options,
         index=options.index(begun) if begun in options else 0,
         key=f"manner-{number}",
@@ -284,7 +301,7 @@ def _region(number: int, strength: float) -> Region[Given] | None:
     own_strength = None
     if manner != _STAYS:
         own_strength = st.slider(
-            f"Strength in region {number}",
+            say("Strength in region {number}", number=number),
             0.0,
             1.0,
             session.begins_with(f"strength-{number}", strength),
@@ -301,9 +318,16 @@ def _manner(chosen: str, number: int) -> Given | RegionManner:
         AppError: Its own picture is missing, or cannot be read.
     """
     if chosen == _OWN:
-        own = fields.uploads(f"Picture of region {number}", key=f"picture-{number}")
+        own = fields.uploads(
+            say("Picture of region {number}", number=number), key=f"picture-{number}"
+        )
         if not own:
-            raise AppError(f"add the picture of region {number}, or choose another style for it")
+            raise AppError(
+                say(
+                    "add the picture of region {number}, or choose another style for it",
+                    number=number,
+                )
+            )
         thumbnails(own)
         return own[0].content
     return {_STAYS: RegionManner.NONE, _REST: RegionManner.MAIN}.get(chosen, _PREFIX + chosen)

@@ -14,6 +14,7 @@ import streamlit as st
 from data.errors import AppError
 
 from .. import wording
+from .language import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,14 +78,16 @@ def require_open(service: "RecognitionService") -> None:
         return
     for found in _FOUND_OUT:
         st.session_state.pop(found, None)
-    st.title("The gallery is encrypted", anchor=False)
+    st.title(say("The gallery is encrypted"), anchor=False)
     st.caption(
-        "What opens it is kept in this server's memory until it is locked, for everybody who can "
-        "reach the page."
+        say(
+            "What opens it is kept in this server's memory until it is locked, for "
+            "everybody who can reach the page."
+        )
     )
     with st.form("unlock", width=420):
-        secret = st.text_input("Passphrase or key", type="password", autocomplete="off")
-        if st.form_submit_button("Open", type="primary"):
+        secret = st.text_input(say("Passphrase or key"), type="password", autocomplete="off")
+        if st.form_submit_button(say("Open"), type="primary"):
             try:
                 service.gallery.unlock(secret)
             except AppError as error:
@@ -100,7 +103,7 @@ def lock_bar(service: "RecognitionService") -> None:
         return
     if weak := service.gallery.weak_secret:
         st.warning(wording.literal(weak), icon=":material/key:")
-    if st.button("Lock the gallery", icon=":material/lock:", type="tertiary", key="lock"):
+    if st.button(say("Lock the gallery"), icon=":material/lock:", type="tertiary", key="lock"):
         service.gallery.lock()
         st.rerun()
     _leave_when_locked(service)

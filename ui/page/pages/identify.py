@@ -14,6 +14,7 @@ from ui.audience import serves_others
 from ui.page import components, face_dialog, fields, resources, session
 from ui.page.face_dialog import FaceInQuestion
 from ui.page.fields import Upload
+from ui.page.language import say
 
 if TYPE_CHECKING:
     from recognition.faces.pipeline import DetectedFace
@@ -43,13 +44,13 @@ class _Asked(NamedTuple):
 def page() -> None:
     """The whole page."""
     service = resources.recognition()
-    components.page_head("Identify", "Who is in a photograph, among the people enrolled.")
+    components.page_head(say("Identify"), say("Who is in a photograph, among the people enrolled."))
     with components.refusals_shown():
         people = service.people.summaries()
         if not people:
             with st.container(border=True, gap=None):
-                st.markdown("**Nobody is enrolled yet.**")
-                st.caption("Add a photograph, and name the faces in it.")
+                st.markdown(say("**Nobody is enrolled yet.**"))
+                st.caption(say("Add a photograph, and name the faces in it."))
         given = fields.photographs(key="identify")
         settings = st.container()
         if not components.weights_at_hand(service):
@@ -75,14 +76,14 @@ def _settings(
     # the same photograph would tell little by little how alike it is.
     meant = [] if serves_others() else list(st.session_state.get("groups", ()))
     known = components.decision(service, Use.IDENTIFY, groups=meant)
-    with st.expander("Settings", icon=":material/tune:", expanded=known is None):
+    with st.expander(say("Settings"), icon=":material/tune:", expanded=known is None):
         left, right = st.columns(2)
         # Others than the owner are told no list: each entry of it would be a comparison.
         top_k = (
             1
             if serves_others()
             else left.slider(
-                "Closest people to list", 1, 20, session.begins_with("top-k", 5), key="top-k"
+                say("Closest people to list"), 1, 20, session.begins_with("top-k", 5), key="top-k"
             )
         )
         with right:
@@ -91,13 +92,13 @@ def _settings(
                 key="threshold",
                 origin=wording.origin(known) if known else "",
             )
-    groups = fields.groups(people, key="groups", label="Only people of these groups")
+    groups = fields.groups(people, key="groups", label=say("Only people of these groups"))
     if chosen is not None:
         known = components.decision(service, Use.IDENTIFY, threshold=chosen, groups=groups)
     if known is not None:
         st.caption(wording.literal(wording.capital(wording.decided(known))))
         if known.origin == "weights" and (said := service.models.threshold_provenance):
-            st.caption(wording.sentence(f"Not measured here: {said}"))
+            st.caption(wording.sentence(say("Not measured here: {said}", said=said)))
     return top_k, known, groups
 
 
@@ -145,7 +146,7 @@ def _results(
             st.divider()
             _result(service, state[0], _Answer(upload, photograph, result), asked.threshold)
     session.more_button(seen, key="identify", size=_PAGE)
-    st.caption("There is no liveness test: a photograph of a photograph counts as the person.")
+    st.caption(say("There is no liveness test: a photograph of a photograph counts as the person."))
 
 
 def _looked_at(
@@ -154,7 +155,7 @@ def _looked_at(
     """The faces in each photograph, which take all the time: found once, whatever is asked then."""
 
     def look(places: list[int]) -> "list[Seen[DetectedFace] | FailedImage]":
-        looking = f"Looking at {wording.count(len(places), 'photograph')}"
+        looking = say("Looking at {count}", count=wording.count(len(places), "photograph"))
         with components.at_work(looking) as let_others:
             contents = [given[place].content for place in places]
             return service.look(contents, progress=lambda done, total: let_others())
@@ -187,7 +188,7 @@ def _result(
             st.caption(wording.plain(upload.name))
         with st.container(width="stretch"):
             if not faces:
-                st.markdown("**No face was found in this photograph.**")
+                st.markdown(say("**No face was found in this photograph.**"))
                 return
             named = components.match_cards(
                 picture, result, order, threshold, key=f"cards-{upload.id}"

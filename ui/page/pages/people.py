@@ -21,20 +21,22 @@ from ui.page import (
     session,
 )
 from ui.page.fields import Upload
+from ui.page.language import say
 
 _PAGE = 24  # people at once
 
-_CONSENT = (
-    "Enrol only people who agree to it. Of each photograph this machine keeps a fingerprint, the "
-    "cut-out face and the numbers computed from it; nothing leaves it. There is no liveness test: "
-    "a photograph of a photograph counts as the person."
+_CONSENT = say(
+    "Enrol only people who agree to it. Of each photograph this machine "
+    "keeps a fingerprint, the cut-out face and the numbers computed from it; "
+    "nothing leaves it. There is no liveness test: a photograph of a "
+    "photograph counts as the person."
 )
 
 
 def page() -> None:
     """The whole page."""
     service = resources.recognition()
-    components.page_head("People", "Those whom Identify can name.")
+    components.page_head(say("People"), say("Those whom Identify can name."))
     notice = st.container()
     left, right = st.columns([2, 3], gap="large")
     with left:
@@ -58,26 +60,30 @@ def _enrolment(service: RecognitionService) -> None:
                 st.rerun()
     turn = desk["turn"]
     with st.container(border=True):
-        st.header("Enrol somebody", anchor=False)
-        name = st.text_input("Name", session.begins_with(f"name-{turn}", ""), key=f"name-{turn}")
+        st.header(say("Enrol somebody"), anchor=False)
+        name = st.text_input(
+            say("Name"), session.begins_with(f"name-{turn}", ""), key=f"name-{turn}"
+        )
         photographs = fields.photographs(key=f"enrol-{turn}")
         largest = st.checkbox(
-            "Of several faces, take the largest",
+            say("Of several faces, take the largest"),
             key=f"largest-{turn}",
-            help="Otherwise you are asked whose face is meant.",
+            help=say("Otherwise you are asked whose face is meant."),
         )
         any_quality = st.checkbox(
-            "Take blurred, dark and small faces as well",
+            say("Take blurred, dark and small faces as well"),
             key=f"poor-{turn}",
-            help="Otherwise you are asked about each: a face that is small, blurred, turned, dark "
-            "or bright is poor to know somebody by.",
+            help=say(
+                "Otherwise you are asked about each: a face that is small, blurred, "
+                "turned, dark or bright is poor to know somebody by."
+            ),
         )
-        if st.button("Enrol", type="primary", key=f"enrol-{turn}", width="stretch"):
+        if st.button(say("Enrol"), type="primary", key=f"enrol-{turn}", width="stretch"):
             with components.refusals_shown():
                 if not name.strip():
-                    raise AppError("no name yet: type the name of the person")
+                    raise AppError(say("no name yet: type the name of the person"))
                 if not photographs:
-                    raise AppError("no photograph yet: add one or more of this person")
+                    raise AppError(say("no photograph yet: add one or more of this person"))
                 face = 1 if largest else None
                 _enrol(service, turn, name, photographs, face=face, any_quality=any_quality)
                 st.rerun()
@@ -122,7 +128,7 @@ def _enrol(
     photograph or a few, not for all of them.
     """
     desk = _desk()
-    looking = f"Looking at {wording.count(len(photographs), 'photograph')}"
+    looking = say("Looking at {count}", count=wording.count(len(photographs), "photograph"))
     with desk["busy"], components.at_work(looking) as let_others:
         if desk["turn"] == turn:
             made = enrolment_report.enrol(
@@ -150,13 +156,13 @@ def _people(service: RecognitionService) -> None:
     corrections.undo_bar(service)
     if not people:
         with st.container(border=True, gap=None):
-            st.markdown("**Nobody is enrolled yet.**")
-            st.caption("Two or three photographs of a person, in different light, work best.")
+            st.markdown(say("**Nobody is enrolled yet.**"))
+            st.caption(say("Two or three photographs of a person, in different light, work best."))
         return
     wanted = ""
     if len(people) > _PAGE:
-        wanted = st.text_input("Find", placeholder="part of a name", key="find")
-    groups = set(fields.groups(people, key="in-groups", label="In one of these groups"))
+        wanted = st.text_input(say("Find"), placeholder=say("part of a name"), key="find")
+    groups = set(fields.groups(people, key="in-groups", label=say("In one of these groups")))
     found = [
         person
         for person in people
@@ -190,21 +196,27 @@ def _deleted_people(service: RecognitionService) -> None:
     deleted = service.people.summaries(deleted=True)
     if not deleted:
         return
-    with st.expander(f"Deleted: {wording.count(len(deleted), 'person', 'people')}"):
-        st.caption("They are not recognised any more, and are erased 30 days after deletion.")
+    with st.expander(
+        say("Deleted: {count}", count=wording.count(len(deleted), "person", "people"))
+    ):
+        st.caption(say("They are not recognised any more, and are erased 30 days after deletion."))
         for person in deleted:
             who = person.person_id
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.text(
-                    f"{wording.shorten(person.name)}, deleted {(person.deleted_at or '')[:10]}",
+                    say(
+                        "{name}, deleted {deleted_at}",
+                        name=wording.shorten(person.name),
+                        deleted_at=(person.deleted_at or "")[:10],
+                    ),
                     width="stretch",
                 )
                 st.button(
-                    "Restore",
+                    say("Restore"),
                     key=f"restore-{who}",
                     on_click=components.action(partial(service.people.edit.restore, who)),
                 )
-                with st.popover("Erase for good"):
+                with st.popover(say("Erase for good")):
                     _erasure(service, person)
 
 
@@ -212,12 +224,16 @@ def _erasure(service: RecognitionService, person: PersonSummary) -> None:
     """Say what would go for good, and let it be erased."""
     st.text(person.name)
     st.caption(
-        f"{wording.count(person.photographs, 'photograph')} enrolled since "
-        f"{person.enrolled_at[:10]}, their faces, groups and consent, and what can be undone. "
-        "Nobody else of this name is touched. This cannot be undone."
+        say(
+            "{count} enrolled since {enrolled_at}, their faces, groups and consent, "
+            "and what can be undone. Nobody else of this name is touched. This "
+            "cannot be undone.",
+            count=wording.count(person.photographs, "photograph"),
+            enrolled_at=person.enrolled_at[:10],
+        )
     )
     st.button(
-        "Erase for good",
+        say("Erase for good"),
         key=f"erase-{person.person_id}",
         type="primary",
         on_click=components.action(partial(_erase, service, person)),
@@ -232,8 +248,10 @@ def _erase(service: RecognitionService, person: PersonSummary) -> None:
     """
     if person.person_id not in {one.person_id for one in service.people.summaries(deleted=True)}:
         raise GalleryError(
-            f"{wording.shorten(person.name)} is not deleted any more: restored or erased in "
-            "another window"
+            say(
+                "{name} is not deleted any more: restored or erased in another window",
+                name=wording.shorten(person.name),
+            )
         )
     service.people.erase(person.person_id)
 

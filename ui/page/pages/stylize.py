@@ -19,6 +19,7 @@ from ui.jobs.store import Job, JobState
 from ui.jobs.tasks import Given
 from ui.page import components, fields, resources, session, style_fields
 from ui.page.fields import Upload
+from ui.page.language import say
 from ui.page.style_fields import Style
 
 _RECENT = 8
@@ -29,7 +30,7 @@ _SHELF_EVERY = 3.0  # and at those that are not shown
 
 def page() -> None:
     """The whole page."""
-    components.page_head("Stylize", "Paint a photograph in the manner of other pictures.")
+    components.page_head(say("Stylize"), say("Paint a photograph in the manner of other pictures."))
     left, right = st.columns([2, 3], gap="large")
     with left, st.container(border=True), components.refusals_shown():
         _order()
@@ -39,29 +40,32 @@ def page() -> None:
 
 def _order() -> None:
     """What to paint, and the button that starts it, which stays in sight below a long form."""
-    content = fields.uploads("Photograph", key="content")
+    content = fields.uploads(say("Photograph"), key="content")
     style_fields.thumbnails(content)
     styles = style_fields.styles()
     network, config = style_fields.painting(styles)
     regions = style_fields.regions(config.strength)
     with st.container(key="paint-bar"):
         clicked = st.button(
-            "Paint",
+            say("Paint"),
             type="primary",
             key="paint",
             width="stretch",
             disabled=network.weights is None,
         )
     if network.weights is None:
-        st.caption(f"{wording.literal(network.spec.name)} has no weights yet.")
-        st.page_link("ui/page/pages/models.py", label="Get them", icon=":material/download:")
+        st.caption(say("{name} has no weights yet.", name=wording.literal(network.spec.name)))
+        st.page_link("ui/page/pages/models.py", label=say("Get them"), icon=":material/download:")
     if clicked:
         if not content:
-            raise AppError("no photograph yet: add one")
+            raise AppError(say("no photograph yet: add one"))
         if not 1 <= len(styles) <= style_fields.MOST_STYLES:
             raise AppError(
-                f"{wording.count(len(styles), 'style')} chosen: choose one to "
-                f"{style_fields.MOST_STYLES} styles"
+                say(
+                    "{count} chosen: choose one to {most_styles} styles",
+                    count=wording.count(len(styles), "style"),
+                    most_styles=style_fields.MOST_STYLES,
+                )
             )
         _attach(_start(content[0], styles, config, regions))
 
@@ -73,7 +77,7 @@ def _start(
     order = (content.id, *(style.id for style in styles), config, *map(_summed_up, regions))
     # A plain dictionary: what is written into it stays even when a second click ends this run.
     desk: dict[str, Any] = st.session_state.setdefault("orders", {"order": None, "job": None})
-    with components.at_work("Starting"):
+    with components.at_work(say("Starting")):
         running = desk["job"] and store.find(desk["job"], home=resources.settings().home)
         if running and running.state is JobState.RUNNING and desk["order"] == order:
             return running
@@ -143,23 +147,29 @@ def _running(identity: str) -> None:
         # Before the first steps have been timed, the plan is all that is known.
         takes = ""
         if plan is not None:
-            takes = f" Takes {wording.plan(plan.seconds, plan.memory, plan.in_tiles)}."
-        doing = "Loading the network …" if plan is None else "The first step …"
+            takes = say(
+                " Takes {plan}.", plan=wording.plan(plan.seconds, plan.memory, plan.in_tiles)
+            )
+        doing = say("Loading the network …") if plan is None else say("The first step …")
         st.progress(0.0, text=doing + takes)
     else:
         left = progress.seconds_left
         if left is None and plan is not None:
             left = plan.seconds
-        time_left = "" if left is None else f" · about {wording.duration(left)} left"
-        text = f"Step {progress.step} of {progress.total}"
-        text += " · stopping …" if job.cancelled else time_left
+        time_left = (
+            "" if left is None else say(" · about {duration} left", duration=wording.duration(left))
+        )
+        text = say("Step {step} of {total}", step=progress.step, total=progress.total)
+        text += say(" · stopping …") if job.cancelled else time_left
         st.progress(progress.step / progress.total, text=text)
     if preview := _picture(job, tasks.PREVIEW):
         with st.container(key="preview"):
-            st.image(preview, alt="What is painted so far", width="stretch")
-    if st.button("Cancel", icon=":material/stop_circle:", key="cancel", disabled=job.cancelled):
+            st.image(preview, alt=say("What is painted so far"), width="stretch")
+    if st.button(
+        say("Cancel"), icon=":material/stop_circle:", key="cancel", disabled=job.cancelled
+    ):
         store.cancel(job)
-        st.toast("Stopping; what is painted so far stays.")
+        st.toast(say("Stopping; what is painted so far stays."))
 
 
 def _ended(job: Job) -> None:
@@ -167,11 +177,15 @@ def _ended(job: Job) -> None:
     name, picture = _painted(job)
     finished = name == tasks.PICTURE
     if job.state is JobState.FAILED:
-        components.refusal(job.error or "it failed")
+        components.refusal(job.error or say("it failed"))
     elif job.state is JobState.CANCELLED:
-        st.info("Cancelled. This is what was painted so far." if picture else "Cancelled.")
+        st.info(
+            say("Cancelled. This is what was painted so far.") if picture else say("Cancelled.")
+        )
     elif not picture:
-        components.refusal("what was painted cannot be read any more: discard it, paint it anew")
+        components.refusal(
+            say("what was painted cannot be read any more: discard it, paint it anew")
+        )
     if picture:
         with components.refusals_shown():
             before, after = session.remembered(
@@ -181,7 +195,11 @@ def _ended(job: Job) -> None:
         progress = reports.progress(job)
         # A preview is some steps older than what the job last said of itself.
         steps = (
-            f" · {progress.step} steps in {wording.duration(progress.elapsed)}"
+            say(
+                " · {step} steps in {duration}",
+                step=progress.step,
+                duration=wording.duration(progress.elapsed),
+            )
             if progress and finished
             else ""
         )
@@ -191,11 +209,12 @@ def _ended(job: Job) -> None:
             show(wording.literal(portraits.verdicts(faces)))
     if amount := reports.unreadable(job):
         lines = wording.count(amount, "line")
-        st.caption(f":material/info: {lines} of what this job said of itself could not be read.")
+        lost = say("{lines} of what this job said of itself could not be read.", lines=lines)
+        st.caption(f":material/info: {lost}")
     with st.container(horizontal=True):
         if picture:
             st.download_button(
-                "Download",
+                say("Download"),
                 picture,
                 file_name=f"painted{Path(name).suffix}",
                 mime="image/png" if finished else "image/jpeg",
@@ -204,35 +223,44 @@ def _ended(job: Job) -> None:
                 icon=":material/download:",
             )
         goes_on = job.state is not JobState.DONE and tasks.goes_on(job)
-        if goes_on and st.button("Go on painting", icon=":material/resume:"):
+        if goes_on and st.button(say("Go on painting"), icon=":material/resume:"):
             with components.refusals_shown():
                 tasks.go_on(resources.settings(), job)
                 st.rerun()
         if job.kept:
             st.button(
-                "Kept",
+                say("Kept"),
                 icon=":material/bookmark_added:",
                 on_click=components.action(partial(store.keep, job, False)),
-                help=f"Click to have it removed after {store.KEPT_DAYS} days again.",
+                help=say(
+                    "Click to have it removed after {kept_days} days again.",
+                    kept_days=store.KEPT_DAYS,
+                ),
             )
         else:
             st.button(
-                "Keep",
+                say("Keep"),
                 icon=":material/bookmark:",
                 on_click=components.action(partial(store.keep, job)),
-                help=f"Otherwise it is removed {store.KEPT_DAYS} days after it was painted.",
+                help=say(
+                    "Otherwise it is removed {kept_days} days after it was painted.",
+                    kept_days=store.KEPT_DAYS,
+                ),
             )
-        with st.popover("Discard", icon=":material/delete:"):
-            st.markdown("The picture, and all that it was made of, is deleted for good.")
-            if st.button("Discard it", type="primary", key=f"discard-{job.id}"):
+        with st.popover(say("Discard"), icon=":material/delete:"):
+            st.markdown(say("The picture, and all that it was made of, is deleted for good."))
+            if st.button(say("Discard it"), type="primary", key=f"discard-{job.id}"):
                 store.discard(job)
                 _attach(None)
-        if st.button("Close", icon=":material/close:"):
+        if st.button(say("Close"), icon=":material/close:"):
             _attach(None)
     if job.state is JobState.CANCELLED and not goes_on:
         st.caption(
-            "It cannot be gone on with: that is so for pictures with “Keep faces recognisable”, "
-            "and for those cancelled before the first step. Paint it anew."
+            say(
+                "It cannot be gone on with: that is so for pictures with “Keep faces "
+                "recognisable”, and for those cancelled before the first step. Paint it "
+                "anew."
+            )
         )
 
 
@@ -282,25 +310,30 @@ def _shelf(shown: str | None, working: bool) -> None:
     if not others:
         if shown is None:
             with st.container(border=True, gap=None):
-                st.markdown("**The picture appears here.**")
+                st.markdown(say("**The picture appears here.**"))
                 st.caption(
-                    "Add a photograph, choose a style, and press Paint. It is painted in the "
-                    "background: you may close this page, and come back to it."
+                    say(
+                        "Add a photograph, choose a style, and press Paint. It is painted in the "
+                        "background: you may close this page, and come back to it."
+                    )
                 )
         return
-    st.header("Pictures" if shown is None else "Other pictures", anchor=False)
+    st.header(say("Pictures") if shown is None else say("Other pictures"), anchor=False)
     with st.container(horizontal=True, key="shelf"):
         for job in session.first_of(others, key="pictures", size=_RECENT):
             with st.container(width=_TILE, gap="xxsmall"):
                 if picture := _painted(job)[1]:
                     st.image(picture, alt=wording.shorten(job.title), width=_TILE)
                 st.caption(wording.literal(_state_of(job)))
-                if st.button("Open", key=f"open-{job.id}", width="stretch", help=job.title):
+                if st.button(say("Open"), key=f"open-{job.id}", width="stretch", help=job.title):
                     _attach(job)
     session.more_button(others, key="pictures", size=_RECENT)
     st.caption(
-        f"A picture is removed {store.KEPT_DAYS} days after it was painted, unless you keep it. It "
-        "is on this machine alone."
+        say(
+            "A picture is removed {kept_days} days after it was painted, unless you "
+            "keep it. It is on this machine alone.",
+            kept_days=store.KEPT_DAYS,
+        )
     )
 
 
@@ -308,9 +341,17 @@ def _state_of(job: Job) -> str:
     """How a picture is doing, in a word or two."""
     if job.state is JobState.RUNNING:
         progress = reports.progress(job)
-        return f"{100 * progress.step // progress.total} % painted" if progress else "Beginning"
-    words = {JobState.DONE: "Finished", JobState.FAILED: "Failed", JobState.CANCELLED: "Cancelled"}
-    return f"{words[job.state]}, kept" if job.kept else words[job.state]
+        return (
+            say("{value} % painted", value=100 * progress.step // progress.total)
+            if progress
+            else say("Beginning")
+        )
+    words = {
+        JobState.DONE: say("Finished"),
+        JobState.FAILED: say("Failed"),
+        JobState.CANCELLED: say("Cancelled"),
+    }
+    return say("{words}, kept", words=words[job.state]) if job.kept else words[job.state]
 
 
 page()

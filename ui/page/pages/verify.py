@@ -10,17 +10,20 @@ from ui import wording
 from ui.page import components, fields, resources, session
 from ui.page.components import Frame
 from ui.page.fields import Upload
+from ui.page.language import say
 
-_PHOTOGRAPH, _SOMEBODY = "Another photograph", "Somebody enrolled"
+_PHOTOGRAPH, _SOMEBODY = say("Another photograph"), say("Somebody enrolled")
 
 
 def page() -> None:
     """The whole page."""
     service = resources.recognition()
     components.page_head(
-        "Verify",
-        "Whether two photographs show one person, or a photograph somebody who is enrolled. "
-        "No photograph is kept.",
+        say("Verify"),
+        say(
+            "Whether two photographs show one person, or a photograph somebody who "
+            "is enrolled. No photograph is kept."
+        ),
     )
     verdict = st.container()
     people: Sequence[PersonSummary] = ()
@@ -29,14 +32,16 @@ def page() -> None:
     against = _against(people)
     left, right = st.columns(2, gap="large")
     with left:
-        first = _photograph(service, "One photograph", key="first")
+        first = _photograph(service, say("One photograph"), key="first")
     second: Upload | PersonSummary | None = None
     with right, components.refusals_shown():
         second = _other(service, people, against)
     settings = st.container()
     st.caption(
-        "Where a photograph shows several faces, the largest counts. There is no liveness test: "
-        "a photograph of a photograph counts as the person."
+        say(
+            "Where a photograph shows several faces, the largest counts. There is no "
+            "liveness test: a photograph of a photograph counts as the person."
+        )
     )
     with components.refusals_shown():
         if not components.weights_at_hand(service):
@@ -54,7 +59,7 @@ def _decision(
     """From which similarity on: out of the way where it was measured, in sight otherwise."""
     person = second if isinstance(second, PersonSummary) else None
     known = components.decision(service, Use.VERIFY, person=person)
-    with st.expander("Settings", icon=":material/tune:", expanded=known is None):
+    with st.expander(say("Settings"), icon=":material/tune:", expanded=known is None):
         chosen = fields.threshold(
             known.threshold if known else None,
             key="verify-threshold",
@@ -65,19 +70,19 @@ def _decision(
     if known is not None:
         st.caption(wording.literal(wording.capital(wording.decided(known))))
         if known.origin == "weights" and (said := service.models.threshold_provenance):
-            st.caption(wording.sentence(f"Not measured here: {said}"))
+            st.caption(wording.sentence(say("Not measured here: {said}", said=said)))
     return known
 
 
 def _against(people: Sequence[PersonSummary]) -> str | None:
     """The kind of what the photograph is held against, above both, which so begin at one height."""
     return st.segmented_control(
-        "Compare a photograph with",
+        say("Compare a photograph with"),
         [_PHOTOGRAPH, _SOMEBODY],
         default=session.begins_with("against", _PHOTOGRAPH),
         key="against",
         disabled=not people,
-        help=None if people else "Nobody is enrolled yet: enrol somebody on the page People.",
+        help=None if people else say("Nobody is enrolled yet: enrol somebody on the page People."),
     )
 
 
@@ -86,15 +91,18 @@ def _other(
 ) -> Upload | PersonSummary | None:
     """What the photograph is held against: another one, or somebody enrolled."""
     if against != _SOMEBODY:
-        return _photograph(service, "The other", key="second")
-    who = fields.somebody("Whose face may it be?", people, key="whose-face")
+        return _photograph(service, say("The other"), key="second")
+    who = fields.somebody(say("Whose face may it be?"), people, key="whose-face")
     if who is None:
         return None
     (chosen,) = (one for one in people if one.person_id == who)
     if thumbnail := service.people.thumbnail(chosen.person_id):
         st.image(thumbnail, alt=wording.shorten(chosen.name), width=132)
     st.caption(
-        f"Enrolled by {wording.count(chosen.photographs, 'photograph')}: the closest counts."
+        say(
+            "Enrolled by {count}: the closest counts.",
+            count=wording.count(chosen.photographs, "photograph"),
+        )
     )
     return chosen
 
@@ -122,7 +130,7 @@ def _photograph(service: RecognitionService, label: str, *, key: str) -> Upload 
 
 def _frames(service: RecognitionService, upload: Upload) -> list[Frame]:
     """A box for each face; that of the one which counts stands out."""
-    with components.at_work("Looking for faces"):
+    with components.at_work(say("Looking for faces")):
         (found,) = service.detect([upload.content])
     faces = () if isinstance(found, FailedImage) else found.faces
     return [
@@ -141,7 +149,7 @@ def _verify(
 
     def verify() -> Verification:
         resources.allow_search(2)
-        with components.at_work("Comparing"):
+        with components.at_work(say("Comparing")):
             if isinstance(second, Upload):
                 found = service.verify(first.content, second.content, threshold=decision.threshold)
             else:

@@ -1,0 +1,112 @@
+"""Every text of the page is in one catalogue, and another language is one more file."""
+
+import ast
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from data.errors import ArgumentError
+from ui.page import language
+from ui.page.language import ENGLISH, LANGUAGES, VARIABLE, catalogue, places, say
+
+PAGE = LANGUAGES.parent
+SHOWN = re.compile(
+    r"\.(title|header|caption|markdown|text|info|warning|error|success|toast|badge|button|checkbox"
+    r"|toggle|slider|select_slider|selectbox|multiselect|segmented_control|text_input|number_input"
+    r"|expander|popover|download_button|page_link|camera_input|form_submit_button|dialog)$"
+)
+FILES = sorted(LANGUAGES.glob("*.json"))
+
+
+@pytest.fixture(autouse=True)
+def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    catalogue.cache_clear()
+
+
+@pytest.fixture
+def klingon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A language in which every word is turned round, and no place of a value is."""
+    texts = json.loads((LANGUAGES / "en.json").read_text("utf-8"))
+    turned = {
+        text: "".join(part if part.startswith("{") else part[::-1] for part in _parts(text))
+        for text in texts
+    }
+    (tmp_path / "en.json").write_text(json.dumps(texts), "utf-8")
+    (tmp_path / "tlh.json").write_text(json.dumps(turned), "utf-8")
+    monkeypatch.setattr(language, "LANGUAGES", tmp_path)
+    monkeypatch.setenv(VARIABLE, "tlh")
+
+
+def _parts(text: str) -> list[str]:
+    return re.split(r"(\{[^}]*\})", text)
+
+
+def test_the_english_catalogue_is_what_the_modules_say() -> None:
+    assert (LANGUAGES / f"{ENGLISH}.json").read_text("utf-8") == language.english(), (
+        "a text has changed: python -m ui.page.language"
+    )
+    assert len(language.spoken()) > 150
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_language_has_every_text_with_the_same_places(path: Path) -> None:
+    texts = json.loads(path.read_text("utf-8"))
+    assert sorted(texts) == language.spoken()
+    for text, told in texts.items():
+        assert places(told) == places(text), text
+        assert told.strip()
+
+
+@pytest.mark.parametrize("path", sorted(PAGE.rglob("*.py")), ids=lambda path: path.stem)
+def test_nothing_is_shown_but_by_way_of_the_catalogue(path: Path) -> None:
+    """A text of two words or more that is handed straight to an element of the page."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if not (isinstance(node, ast.Call) and SHOWN.search(ast.unparse(node.func))):
+            continue
+        given = [*node.args, *(each.value for each in node.keywords if each.arg == "help")]
+        for argument in given:
+            if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                assert " " not in argument.value.strip(), argument.value
+            if isinstance(argument, ast.JoinedStr):
+                fixed = [each.value for each in argument.values if isinstance(each, ast.Constant)]
+                assert not re.search(r"[a-z]{2,} [a-z]{2,}", " ".join(map(str, fixed))), fixed
+
+
+def test_every_place_is_filled_where_a_text_is_said() -> None:
+    for path in PAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "say":
+                text = ast.literal_eval(node.args[0])
+                given = sorted(str(each.arg) for each in node.keywords)
+                assert given == [each.partition(":")[0] for each in places(text)], text
+
+
+def test_a_value_is_put_in_as_it_is() -> None:
+    assert say("Not {name}", name="{x} {0} %s") == "Not {x} {0} %s"
+    assert say("Not in any catalogue {amount:,}", amount=1234) == "Not in any catalogue 1,234"
+
+
+def test_another_language_is_one_more_file(klingon: None) -> None:
+    assert say("Name") == "emaN"
+    assert say("Not {name}", name="Ann") == " toNAnn"
+
+
+def test_a_language_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("xx", "../../secret", "EN"):
+        monkeypatch.setenv(VARIABLE, name)
+        with pytest.raises(ArgumentError, match=r"LIKENESS_LANGUAGE is .*: choose from en"):
+            say("Name")
+
+
+def test_a_page_speaks_another_language(
+    klingon: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LIKENESS_HOME", str(tmp_path / "home"))
+    from streamlit.testing.v1 import AppTest
+
+    page = AppTest.from_file(str(PAGE / "pages" / "verify.py"), default_timeout=200).run()
+    assert not page.exception
+    assert page.title[0].value == "Verify"[::-1]
