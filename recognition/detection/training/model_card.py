@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from data.files import printable, sha256_of, write_atomic
+from backbones.training.model_card import write_model_card
+from data.files import printable
 from data.tensors import read_metadata
 
 from .config import DetectorTrainingConfig, SourceConfig
@@ -49,11 +50,11 @@ def write_card(
     lines = (config.out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     reports = [json.loads(line) for line in lines]
     [figures] = [each for each in reports if each["step"] == best]
-    text = _TEMPLATE.format(
-        file=weights.name,
-        size=weights.stat().st_size / 1e6,
-        digest=sha256_of(weights),
-        input=says["input"],
+    write_model_card(
+        config.out,
+        weights,
+        _TEMPLATE,
+        header=("input", "licence"),
         teacher=teacher.sha256,
         sources="; ".join(
             f"{count:,} photographs ({_named(source)})"
@@ -67,12 +68,10 @@ def write_card(
         done=reports[-1]["step"],
         steps=config.steps,
         best=best,
-        licence=says["licence"],
         validation=_named(config.validation),
         precision=figures["average_precision"],
         recall=figures["recall"],
     )
-    write_atomic(config.out / "model-card.md", text.encode())
 
 
 def _named(source: SourceConfig) -> str:
