@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest, local_script_runner
 
 import ui
 from data.errors import AppError, ArgumentError, GalleryError
+from recognition.explanation import Evidence, Explanation
 from recognition.faces.pipeline import DetectedFace
 from recognition.photographs import Seen
 from recognition.results import (
@@ -81,6 +83,7 @@ class PlayedService:
     refusal_to_decide: AppError | None = None
     missing_weights: AppError | None = None
     similarity: float = 0.62
+    explained: int = 0
     limit: float | None = 0.27
     own: Calibration | None = None
     threshold_provenance: str | None = None
@@ -359,6 +362,11 @@ class PlayedService:
             threshold=threshold,
             probability=None if self.own is None else 0.9876,
         )
+
+    def explain(self, a: bytes, b: bytes) -> Explanation:
+        self.explained += 1
+        evidence = Evidence(torch.full((3, 112, 112), 0.5), torch.zeros(112, 112))
+        return Explanation(self.similarity, (evidence, evidence))
 
     def verify_person(
         self, image: bytes, name: str, *, person_id: int | None, threshold: float

@@ -164,3 +164,16 @@ def test_a_calibrated_gallery_s_probability_is_that_person_s(
     page.file_uploader[0].upload("one.png", picture("red"), "image/png").run()
     page.selectbox(key="whose-face").select_index(0).run()
     assert verdicts(page)[0]["note"].endswith("Ann’s with probability 99 %")
+
+
+def test_the_regions_that_carry_a_verdict_are_drawn_once_they_are_asked_for(
+    open_page, service, picture
+):
+    page = open_page("verify")
+    compare(page, picture("red"), picture("blue"))
+    assert service.explained == 0
+    page.toggle(key="explain").set_value(True).run()
+    assert not page.exception
+    assert len(page.get("image")) == 1
+    page.run()
+    assert service.explained == 1

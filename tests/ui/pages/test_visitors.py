@@ -240,3 +240,11 @@ def test_a_large_gallery_can_be_compared_by_a_visitor_too(
     assert not compared(open_page, picture).error
     with pytest.raises(Exception, match="in a minute"):
         resources.allow_search(MOST_A_MINUTE // 2 + 1)
+
+
+def test_visitors_are_not_told_which_regions_carry_a_verdict(
+    open_page: Any, picture: Any, others: None
+) -> None:
+    page = verified(open_page, picture)
+    assert not page.exception
+    assert not [toggle for toggle in page.toggle if toggle.key == "explain"]

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 import streamlit as st
+from PIL import Image
 
 from recognition.results import Decision, FailedImage, PersonSummary, Use, Verification
 from recognition.service import RecognitionService
 from ui import wording
+from ui.audience import serves_others
 from ui.page import components, fields, resources, session
 from ui.page.components import Frame
 from ui.page.fields import Upload
@@ -50,7 +52,11 @@ def page() -> None:
             decision = _decision(service, second)
         if first and second and decision is not None:
             with verdict, components.refusals_shown():
-                components.verdict(_verify(service, first, second, decision))
+                found = _verify(service, first, second, decision)
+                components.verdict(found)
+                # To others it would tell how a face must change to pass for another.
+                if isinstance(second, Upload) and not serves_others():
+                    _explanation(service, first, second, found)
 
 
 def _decision(
@@ -137,6 +143,27 @@ def _frames(service: RecognitionService, upload: Upload) -> list[Frame]:
         Frame(box=face.box, tone="known" if number == 0 else "faint")
         for number, face in enumerate(faces)
     ]
+
+
+def _explanation(
+    service: RecognitionService, first: Upload, second: Upload, found: Verification
+) -> None:
+    """Where in both faces the verdict comes from, if that is asked for: it takes a while."""
+    if not st.toggle("Show which regions carry the verdict", key="explain"):
+        return
+
+    def explain() -> Image.Image:
+        from recognition.explanation import draw
+
+        with components.at_work("Covering the faces, region by region"):
+            evidence = service.explain(first.content, second.content)
+        verdict = "The same person" if found.same_person else "Two people"
+        return draw(
+            evidence, f"{verdict}: similarity {wording.similarity(found.cosine_similarity)}"
+        )
+
+    drawn = session.remembered("explanation", (first.id, second.id, found.same_person), explain)
+    st.image(drawn, alt="Both faces, each beside the regions that speak for one person, or against")
 
 
 def _verify(
