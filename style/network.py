@@ -61,7 +61,8 @@ class StyleNetwork:
         """
         config = config or StyleConfig()
         spec = backbone.spec
-        content = _weighted(spec, config.content_taps or spec.content_taps, config, "content")
+        own = _detail_taps(spec) if config.compares_detail else spec.content_taps
+        content = _weighted(spec, config.content_taps or own, config, "content")
         style = _weighted(spec, config.style_taps or spec.style_taps, config, "style")
         taps = tuple(dict.fromkeys((*content, *style)))
         extractor = FeatureExtractor(
@@ -79,6 +80,16 @@ class StyleNetwork:
             stride=max(spec.tap(tap).stride for tap in taps),
             least=max(spec.tap(tap).least_side for tap in taps),
         )
+
+
+def _detail_taps(spec: BackboneSpec) -> tuple[str, ...]:
+    """The style taps from the second up to the depth of the content taps; without any, the latter.
+
+    The shallowest is left out: there the photograph's very pixels are held, colours and all.
+    """
+    deepest = max(spec.tap(tap).stride for tap in spec.content_taps)
+    found = tuple(tap for tap in spec.style_taps[1:] if spec.tap(tap).stride <= deepest)
+    return found or spec.content_taps
 
 
 def _weighted(

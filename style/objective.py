@@ -20,6 +20,7 @@ from .regions import Area, at_tap, photograph_stays
 # At weights of 1, a balance found by looking: photograph and style are both there at a strength of
 # a half. Gram matrices are products of activations, so their distances fall twice as fast.
 _CONTENT, _VARIATION = 1 / 60, 0.15
+_DETAIL = 1 / 4  # of that where content is compared in detail: so the picture is as far from it
 _STYLE = {StyleLossKind.MOMENTS: 1.0, StyleLossKind.GRAM: 1 / 30}
 
 Shares = Mapping[str, Tensor | None]
@@ -169,8 +170,9 @@ class Balance:
     def of(cls, painted: Sequence[Area], config: StyleConfig, like: Tensor) -> Self:
         """The balance of areas that have styles, on the device and in the precision of `like`."""
         strengths = like.new_tensor([area.strength for area in painted])
+        content = _CONTENT * (_DETAIL if config.compares_detail else 1)
         return cls(
-            contents=2 * _CONTENT * config.content_weight * (1 - strengths),
+            contents=2 * content * config.content_weight * (1 - strengths),
             styles=2 * _STYLE[config.style_loss] * config.style_weight * strengths,
             variation=_VARIATION * config.tv_weight,
         )

@@ -35,6 +35,7 @@ from style.config import (
         *[("style_mix", value) for value in ((1, math.nan), (0.0, 1.0), (-1,), ("a",))],
         *[("style_tap_weights", value) for value in ((1, 0), (math.inf,), ("a",))],
         *[("content_tap_weights", value) for value in ((-1,), (math.nan,))],
+        *[(name, value) for name in ("content_detail", "keep_identity") for value in (1, "yes")],
         ("style_loss", "l1"),
         ("pooling", "min"),
         ("precision", "float8"),

@@ -13,7 +13,7 @@ from backbones.spec import Pooling
 from backbones.weights import load_backbone
 from data.errors import ArgumentError
 from style.config import PaintingPrecision, StyleConfig
-from style.network import StyleNetwork
+from style.network import StyleNetwork, _detail_taps
 from style.objective import StyleObjective
 from style.regions import Area
 
@@ -51,6 +51,32 @@ def test_taps_and_weights_may_be_chosen_and_nothing_behind_is_computed() -> None
     assert known.style_taps["relu1_1"] == pytest.approx(16 * known.style_taps["relu3_1"])
     strange = StyleNetwork.of(backbone, StyleConfig(style_taps=("relu1_1", "relu3_2")))
     assert set(strange.style_taps.values()) == {1.0}
+
+
+def test_detail_is_the_style_taps_from_the_second_to_the_depth_of_the_content() -> None:
+    taps = {
+        "vgg19_quarter": ["relu2_1", "relu3_1", "relu4_1"],
+        "squeezenet1_0": ["fire2", "fire4", "fire6"],
+    }
+    for name, expected in taps.items():
+        backbone = create(name, seed=0)
+        network = StyleNetwork.of(backbone, StyleConfig(content_detail=True))
+        assert list(network.content_taps) == expected
+        assert len(set(network.content_taps.values())) == 1
+        assert network.style_taps == StyleNetwork.of(backbone).style_taps
+        (own,) = backbone.spec.content_taps
+        named = StyleConfig(content_detail=True, content_taps=(own,))
+        assert list(StyleNetwork.of(backbone, named).content_taps) == [own]
+
+
+@pytest.mark.parametrize("name", [it for it in available() if spec_of(it).style_taps])
+def test_every_network_has_detail_no_deeper_than_its_content(name: str) -> None:
+    spec = spec_of(name)
+    taps = _detail_taps(spec)
+    deepest = max(spec.tap(tap).stride for tap in spec.content_taps)
+    assert taps
+    assert spec.style_taps[0] not in taps or taps == spec.content_taps
+    assert all(spec.tap(tap).stride <= deepest for tap in taps)
 
 
 def test_taps_that_are_not_there_and_weights_too_many_are_refused() -> None:

@@ -1,5 +1,7 @@
 """The objective is the weighted sum that its configuration says."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -74,6 +76,20 @@ def test_losses_are_weighted_means_over_taps_and_their_sum(kind: str, unit: floa
     torch.testing.assert_close(
         losses["total"], 2 * of_content / 60 + 3 * unit * of_style + 5 * 0.15 * variation
     )
+
+
+@pytest.mark.parametrize("taps", [(), ("coarse",)])
+def test_content_in_detail_weighs_a_quarter_unless_its_taps_are_named(
+    taps: tuple[str, ...],
+) -> None:
+    content, style, image = _picture(0), _picture(1, 6, 6), _picture(2)
+    config = StyleConfig(content_taps=taps, tv_weight=0)
+    usual = StyleObjective(NETWORK, content, _everywhere(style), config)(image)
+    detailed = replace(config, content_detail=True)
+    losses = StyleObjective(NETWORK, content, _everywhere(style), detailed)(image)
+    of_content = usual["total"] - losses["total"]
+    expected = usual["content"] / 60 * (0 if taps else 3 / 4)
+    torch.testing.assert_close(of_content, expected, atol=1e-6, rtol=1e-4)
 
 
 def test_picture_and_moments_of_tiles_give_the_losses_of_the_whole() -> None:

@@ -29,7 +29,7 @@ _MOST = 16  # styles, and regions
 
 _FIELDS = (
     "size", "steps", "strength", "content_weight", "style_weight", "tv_weight", "style_scale",
-    "style_mix", "colors", "color_method", "keep_identity", "seed",
+    "style_mix", "colors", "color_method", "content_detail", "keep_identity", "seed",
 )  # fmt: skip
 """What the page may choose of a `StyleConfig`, beside its backbone; each is an option."""
 

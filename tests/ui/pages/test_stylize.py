@@ -350,13 +350,14 @@ def test_a_preset_is_enough_of_a_style(easel, picture, choose, asked_for):
 
 
 @pytest.mark.parametrize("quality", PaintingQuality)
-def test_a_quality_brings_its_size_and_steps(easel, picture, choose, asked_for, quality):
+def test_a_quality_brings_its_settings(easel, picture, choose, asked_for, quality):
     choose("waves")
     photograph(easel, picture)
     easel.button_group(key="quality").set_value(quality).run()
     press(easel, "Paint")
     ((_, config, _),) = asked_for
-    assert {name: getattr(config, name) for name in ("size", "steps")} == settings_of(quality)
+    brought = settings_of(quality)
+    assert {name: getattr(config, name) for name in brought} == brought
 
 
 def test_every_control_reaches_the_settings(easel, picture, choose, asked_for):

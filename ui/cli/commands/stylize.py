@@ -40,6 +40,8 @@ _HELP = {
     "style_tap_weights": "Weight of a style tap; once for each of them.",
     "content_taps": "Tap at which the photograph is compared, instead of the network's own.",
     "content_tap_weights": "Weight of a content tap; once for each of them.",
+    "content_detail": "Compare the photograph at several depths of the network, not at one: nearer "
+    "to the style at the same likeness.",
     "pooling": "What stands in the place of the network's max pooling.",
     "precision": "In what the network computes; auto is bfloat16 where the processor has it.",
     "optimizer": "How the picture is moved towards lower loss.",
@@ -114,7 +116,7 @@ def stylize(
     ] = False,
     quality: Annotated[
         PaintingQuality | None,
-        typer.Option(help="Size and steps, by one word; options beside it go before it."),
+        typer.Option(help="Size, steps and detail, by one word; options beside it go before it."),
     ] = None,
     preview: Annotated[
         Path | None,
