@@ -7,7 +7,8 @@
 Without --base and --against, `balanced` and `fine`, both at --size. Eight pairs are painted at
 several strengths. The settings compared with paint at that strength, between two of those, at
 which the mean content distance is that of the base at its own strength; style distances there are
-interpolated pair by pair. With --baseline the scheme of `style_baseline.py` is what is compared
+interpolated pair by pair. One strength alone is compared as it is, and the mean content distances
+of both are told. With --baseline the scheme of `style_baseline.py` is what is compared
 with instead, at the one balance it has, and our settings at the strength of equal mean content.
 
 --kept paints three more pairs, which share no picture with the eight and by which nothing may be
@@ -227,11 +228,17 @@ def compare(bench: Bench, judge: str, options: argparse.Namespace) -> dict[str, 
         own = base.pop("strength", StyleConfig().strength)
         curve = bench.curve(judge, pairs, base, [own])
         content, style, seconds = list(curve.content[0]), curve.style[0], curve.seconds
-    strength, found = against.at_content(float(np.mean(content)))
+    if len(options.strengths) == 1:
+        strength, found = options.strengths[0], against.style[0]
+        content_against = float(against.content.mean())
+    else:
+        content_against = float(np.mean(content))
+        strength, found = against.at_content(content_against)
     return {
         "judge": judge,
         "pairs": [" × ".join(pair) for pair in pairs],
         "content": float(np.mean(content)),
+        "content_against": content_against,
         "strength": strength,
         "style": style.tolist(),
         "style_against": found.tolist(),
@@ -282,7 +289,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         told = f"{result['judge']}: nearer to the style on {result['nearer']} of "
         told += f"{len(result['pairs'])}, mean {np.mean(result['style']):.3f} → "
         told += f"{np.mean(result['style_against']):.3f} at a mean content distance of "
-        told += f"{result['content']:.3f} (strength {result['strength']:.2f}); "
+        told += f"{result['content']:.3f} → {result['content_against']:.3f} "
+        told += f"(strength {result['strength']:.2f}); "
         told += f"CPU {took:.1f} → {takes:.1f} s a picture"
         if options.baseline:
             told += f", an eighth allowed: {'held' if takes <= took / RATIO else 'not held'}"
