@@ -287,8 +287,10 @@ def compress_weights(
         METADATA_KEY: text,
         "compressed_from": file.sha256,
         "compressed_by": ", ".join(sorted(compression.methods)),
-        "compression_settings": compression.settings(),
     }
+    # Of files of values alone nothing more was said before, and equal commands give equal bytes.
+    if lessons is not None or not compression.is_of_values:
+        metadata["compression_settings"] = compression.settings()
     if lessons is not None:
         metadata["compression_training"] = lessons.summary()
     try:

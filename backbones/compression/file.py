@@ -125,6 +125,11 @@ class Compression:
         if not 0 <= self.seed < 2**31:
             raise ArgumentError(f"seed is {self.seed}; expected 0 to {2**31 - 1}")
 
+    @property
+    def is_of_values(self) -> bool:
+        """Whether tensors become values at places, and nothing else."""
+        return not self.methods - _VALUES - {Method.HUFFMAN}
+
     def settings(self) -> str:
         """The numbers that its methods go by, for a file's header."""
         by_rank = "energy" if self.rank is None else "rank"

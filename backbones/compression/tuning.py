@@ -38,7 +38,7 @@ class Lessons:
     Attributes:
         pictures: (N, 3, H, W) uint8, as the network wants its faces aligned; every tenth, at most
             128, judges and teaches nothing.
-        steps: Of the optimiser.
+        steps: Of the optimiser; with 0 the pictures only judge.
         batch: Pictures a step.
         rate: Of a step at first, of the size of the numbers; it falls to 0 along a cosine.
         seed: Of the order of the pictures, and of which are mirrored.
@@ -59,8 +59,8 @@ class Lessons:
                 f"{len(self.pictures)} usable photographs are too few to train by; expected at "
                 f"least {LEAST_PICTURES}"
             )
-        if self.steps < 1 or self.batch < 1:
-            raise ArgumentError("steps and batch are counts; expected 1 or more")
+        if self.steps < 0 or self.batch < 1:
+            raise ArgumentError("steps and batch are counts; expected 0 or more, and 1 or more")
         if not 0 < self.rate <= 1:
             raise ArgumentError(f"rate is {self.rate}; expected above 0 and at most 1")
 
@@ -122,7 +122,7 @@ def tune(
         for name, key in keys.items()
         if name not in forms and key in trained
     }
-    teacher, pupil = _Answers(original), _Answers(original)
+    teacher, student = _Answers(original), _Answers(original)
 
     def replaced() -> dict[str, Tensor]:
         made = {name: forms[name].with_numbers(parts).tensor() for name, parts in leaves.items()}
@@ -135,9 +135,11 @@ def tune(
 
     def judged() -> tuple[float, float]:
         with torch.no_grad():
-            return _judge(teacher, pupil, replaced(), judging, lessons.batch)
+            return _judge(teacher, student, replaced(), judging, lessons.batch)
 
     loss_before, before = judged()
+    if lessons.steps == 0:
+        return Tuned(tensors=dict(tensors), forms=dict(forms), before=before, after=before)
     numbers = [*(part for parts in leaves.values() for part in parts), *plain.values()]
     sizes = [float(part.detach().square().mean().sqrt()) for part in numbers]
     optimiser = torch.optim.Adam(
@@ -156,7 +158,7 @@ def tune(
         pictures = torch.where(mirrored, pictures.flip(3), pictures)
         with torch.no_grad():
             wanted = teacher(pictures)
-        given = torch.func.functional_call(pupil, replaced(), (pictures,))
+        given = torch.func.functional_call(student, replaced(), (pictures,))
         loss = _distance(given, wanted)
         if not math.isfinite(float(loss.detach())):
             raise TrainingError(
@@ -210,14 +212,18 @@ def _distance(given: list[Tensor], wanted: list[Tensor]) -> Tensor:
 
 
 def _judge(
-    teacher: nn.Module, pupil: nn.Module, replaced: dict[str, Tensor], pictures: Tensor, batch: int
+    teacher: nn.Module,
+    student: nn.Module,
+    replaced: dict[str, Tensor],
+    pictures: Tensor,
+    batch: int,
 ) -> tuple[float, float]:
     """The mean loss, and the median cosine of a picture's two answers (averaged over taps)."""
     losses, cosines = [], []
     for part in torch.split(pictures, batch):
         images = _floats(part)
         wanted = teacher(images)
-        given = torch.func.functional_call(pupil, replaced, (images,))
+        given = torch.func.functional_call(student, replaced, (images,))
         losses.append(float(_distance(given, wanted)) * len(part))
         alike = [
             F.cosine_similarity(one.flatten(1), other.flatten(1))

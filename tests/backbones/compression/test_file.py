@@ -151,11 +151,28 @@ def test_a_compressed_file_is_used_like_any(weights: Path, tmp_path: Path) -> No
     assert (after.mirror, after.input_size) == (before.mirror, before.input_size)
     assert written.metadata["compressed_from"] == before.weights.sha256
     assert written.metadata["licence"] == "MIT"
-    assert written.metadata["compression_settings"] == "bits 8"
+    assert "compression_settings" not in written.metadata  # as in files of before
     images = torch.rand(3, 3, 32, 16, generator=torch.Generator().manual_seed(4))
     one, other = before.backbone.embedding(images), after.backbone.embedding(images)
     assert torch.cosine_similarity(one, other).min() > 0.99
     assert 0 < relative_change(before.weights, written) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        (Method.SVD, "energy 0.9"),
+        (Method.PQ, "centroids 256, seed 0"),
+        (Method.HASH, "ratio 0.25, seed 0"),
+    ],
+)
+def test_a_file_says_by_which_numbers_it_was_made(
+    weights: Path, tmp_path: Path, method: Method, settings: str
+) -> None:
+    small, wanted = tmp_path / "small.safetensors", Compression(methods=frozenset({method}))
+    made = compress_weights(weights_file(weights, None), small, wanted).file
+    assert made.metadata["compressed_by"] == method
+    assert made.metadata["compression_settings"] == settings
 
 
 def test_nothing_is_compressed_twice_or_over_itself(weights: Path, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_what_teaches_nothing_is_refused() -> None:
     with pytest.raises(ArgumentError, match="19 usable photographs are too few"):
         Lessons(pictures=few)
     enough = torch.zeros(LEAST_PICTURES, 3, 8, 8, dtype=torch.uint8)
-    for wrong in ({"steps": 0}, {"batch": 0}, {"rate": 0.0}, {"rate": float("nan")}):
+    for wrong in ({"steps": -1}, {"batch": 0}, {"rate": 0.0}, {"rate": float("nan")}):
         with pytest.raises(ArgumentError, match="expected"):
             Lessons(pictures=enough, **wrong)  # type: ignore[arg-type]
 

@@ -172,7 +172,8 @@ def compress(
         ),
     ] = None,
     steps: Annotated[
-        int, typer.Option("--steps", min=1, max=_MOST_STEPS, help="Of training, a stage.")
+        int,
+        typer.Option("--steps", min=0, max=_MOST_STEPS, help="Of training, a stage; 0: none."),
     ] = 200,
     batch: Annotated[
         int, typer.Option("--batch-size", min=1, max=4096, help="Photographs a step.")
