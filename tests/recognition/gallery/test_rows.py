@@ -303,6 +303,9 @@ def test_no_statement_but_the_doors_reads_or_writes_a_sealed_column(
         gallery.edit.delete("Dan")
         gallery.edit.restore("Dan")
         gallery.search(make_template(1).embedding[None], 2)
+        gallery.edit.rename("Dan", "Daniel")
+        gallery.search(make_template(1).embedding[None], 2)  # followed from the state before
+        gallery.edit.undo()
         assert gallery.faults() == []
         assert gallery.operations()
         assert gallery.told_apart()
