@@ -28,6 +28,12 @@ maps, the patches of a folder that excite its units most (`patches`), what made 
 `occlusion`). For two faces, `likeness verify A B --explain why.png` shows the regions that carry
 the verdict.
 
+What a network may be built with otherwise than its paper has it (attention, norms, convolutions,
+pooling, activations, a learned alignment, MobileNet's width and resolution, ResNeXt's cardinality)
+are options of `likeness train`, and keys of its recipes (`docs/training.md`). A file of weights
+says of them what it has. Of networks whose filters are signs (`xnor_…`, `bwn_…`) a file holds a bit
+a number and one float32 a filter.
+
 This page is what `python -m backbones.reference > docs/backbones.md` wrote.
 """
 
