@@ -17,7 +17,6 @@ import difflib
 import functools
 import json
 import os
-import tomllib
 import types
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
@@ -341,13 +340,19 @@ def read_recipe(recipe: Path) -> Table:
         ArgumentError: There is no such file, or it is no TOML.
     """
     try:
-        return tomllib.loads(recipe.read_text(encoding="utf-8"))
+        return _toml(recipe.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ArgumentError(f"no recipe at {recipe}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ArgumentError(f"the recipe {recipe} cannot be read as text") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise ArgumentError(f"the recipe {recipe} is not TOML: {error}") from error
+
+
+def _toml(text: str) -> Table:
+    import tomllib  # help needs none
+
+    return tomllib.loads(text)
 
 
 def to_toml(config: Any) -> str:
@@ -437,7 +442,7 @@ def changed(config: Config, values: Mapping[str, object]) -> Config:
     Raises:
         ArgumentError: An unknown key, a value of another type or out of range.
     """
-    table = tomllib.loads(to_toml(config))
+    table = _toml(to_toml(config))
     for path, value in values.items():
         _override(type(config), table, path, value)
     return read(type(config), table, Path())
@@ -457,8 +462,8 @@ def parse(kind: type[Configuration], path: str, text: str, *, source: str) -> ob
     """
     hint = kind_of(kind, path, source=source)
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = _toml(f"value = {text}")["value"]
+    except ValueError:
         value = text
     if hint is Path or hint is str or (isinstance(hint, type) and issubclass(hint, StrEnum)):
         value = value if isinstance(value, str) else text  # a folder may be called 2024
@@ -510,7 +515,7 @@ def _override(kind: type[Configuration], table: Table, path: str, value: object)
         usual: Any = next(item.default for item in dataclasses.fields(hint) if item.name == part)
         hint = _fields(hint)[part]
         is_list = _entry_of(hint) is not None
-        given = [tomllib.loads(to_toml(each)) for each in usual] if is_list else {}
+        given = [_toml(to_toml(each)) for each in usual] if is_list else {}
         place = place.setdefault(part, given)
         if not isinstance(place, list if is_list else dict):
             what = "a list" if is_list else "a table"
