@@ -8,6 +8,7 @@ mean the same, also of several as one.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -99,7 +100,7 @@ def explain(
         losses: list[float] = []
         for first in range(0, len(centres), _SQUARES_PER_PASS):
             some = centres[first : first + _SQUARES_PER_PASS]
-            covered = embedder.embed_aligned(lambda kind, side=side, some=some: side(kind, some))
+            covered = embedder.embed_aligned(partial(side, centres=some))
             losses += (similarity - covered @ other).tolist()
             if progress is not None:
                 progress(number * len(centres) + len(losses), 2 * len(centres))

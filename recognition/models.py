@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .detection.detector import FaceDetector
     from .evaluation.embeddings import Finder
     from .evaluation.impostor_tail import ImpostorTail
+    from .explanation import Embeds
     from .faces.pipeline import DetectedFace
 
 
@@ -39,6 +40,10 @@ Where its file is missing or damaged, the smaller network that comes along takes
 
 class Pipeline(Protocol):
     """From photographs to embedded faces, and what is to be known of the model that embeds."""
+
+    @property
+    def embedder(self) -> "Embeds":
+        """What embeds faces that are aligned already."""
 
     @property
     def model_id(self) -> str:

@@ -195,7 +195,7 @@ class Gathering:
             patch = Patch(peak, number, box, image[:, top:bottom, left:right].clone())
             # Of equals the earlier image stays: the second key falls with the number.
             put = heapq.heapreplace if len(best) == self._count else heapq.heappush
-            put(best, (peak, -number, patch))  # type: ignore[arg-type]
+            put(best, (peak, -number, patch))
 
     def patches(self, channel: int) -> list[Patch]:
         """The patches of one channel, the strongest first."""
