@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+_MOST = 10_000_000  # photographs
 _LEAST_SCORE = 0.05  # from which on boxes are looked at, for the curve
 
 
@@ -59,12 +60,16 @@ def detect(
     skip: Annotated[
         int,
         typer.Option(
-            "--skip", metavar="N", min=0, help="Pass over so many, the first ones by name."
+            "--skip",
+            metavar="N",
+            min=0,
+            max=_MOST,
+            help="Pass over so many, the first ones by name.",
         ),
     ] = 0,
     at_most: Annotated[
         int | None,
-        typer.Option("--at-most", metavar="N", min=1, help="Search so many, by name."),
+        typer.Option("--at-most", metavar="N", min=1, max=_MOST, help="Search so many, by name."),
     ] = None,
     misses: Annotated[
         Path | None,
