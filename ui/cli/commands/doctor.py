@@ -81,7 +81,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield _try("torch and torchvision", _torchvision_operator)
     yield _try("device", partial(_device, settings))
     yield _try("data folder", partial(_data_folder, settings))
-    yield _try("detectors", _detectors)
+    yield _try("detectors", partial(_detectors, settings))
     yield from _weights(settings)
     yield _try("self test", partial(_self_test, settings))
 
@@ -155,12 +155,21 @@ def _data_folder(settings: Settings) -> tuple[State, str]:
     return State.OK, f"{home} (made when first needed)"
 
 
-def _detectors() -> tuple[State, str]:
+def _detectors(settings: Settings) -> tuple[State, str]:
     """Which detectors there are; a gallery says which one found its faces."""
+    from data.errors import WeightsError
     from recognition.detection.detector import detector_names, detector_spec
+    from recognition.detection.one_stage import ARCHITECTURE, weights_at_hand
 
-    specs = map(detector_spec, detector_names())
-    told = (f"{one.identity} ({one.licence}; {one.source})" for one in specs)
+    told = []
+    for one in map(detector_spec, detector_names()):
+        absent = ""
+        if one.name == ARCHITECTURE:
+            try:
+                weights_at_hand(settings.home)
+            except WeightsError:
+                absent = "; no weights at hand"
+        told.append(f"{one.identity} ({one.licence}; {one.source}{absent})")
     return State.OK, ", ".join(told)
 
 
