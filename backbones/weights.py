@@ -275,7 +275,8 @@ def compress_weights(
         )
     tensors: Mapping[str, Tensor] = _tensors_of(file.path)
     forms = represent(tensors, _first_stage(compression) if lessons else compression)
-    untrained = trained = None
+    untrained: float | None = None
+    trained: float | None = None
     if lessons is not None:
         tensors, forms, untrained, trained = _trained(
             file, tensors, forms, compression, lessons, progress
@@ -342,7 +343,9 @@ def _trained(
 
 
 def relative_change(one: WeightsFile, other: WeightsFile) -> float:
-    """How far two files of one network lie apart: |a − b| / |a| over all of their numbers.
+    """How far two files of one network lie apart: |a − b| / |a| over all of their weights.
+
+    Statistics and counts, which may be a thousand times as large, are no weights.
 
     Raises:
         WeightsError: One is damaged, or they hold other tensors.
@@ -352,6 +355,7 @@ def relative_change(one: WeightsFile, other: WeightsFile) -> float:
         raise WeightsError(
             f"{printable(other.path)} holds other tensors than {printable(one.path)}"
         )
+    before = {name: tensor for name, tensor in before.items() if tensor.ndim >= 2}
     moved = sum(float((before[name] - after[name]).double().square().sum()) for name in before)
     length = sum(float(tensor.double().square().sum()) for tensor in before.values())
     return (moved / length) ** 0.5 if length else 0.0

@@ -155,7 +155,7 @@ def test_a_compressed_file_is_used_like_any(weights: Path, tmp_path: Path) -> No
     images = torch.rand(3, 3, 32, 16, generator=torch.Generator().manual_seed(4))
     one, other = before.backbone.embedding(images), after.backbone.embedding(images)
     assert torch.cosine_similarity(one, other).min() > 0.99
-    assert 0 < relative_change(before.weights, written) < 0.03
+    assert 0.001 < relative_change(before.weights, written) < 0.03  # though counts are large
 
 
 @pytest.mark.parametrize(
