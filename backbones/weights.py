@@ -22,7 +22,7 @@ from .compression.file import (
     write_forms,
 )
 from .compression.forms import Form
-from .compression.tuning import Lessons, tune
+from .compression.tuning import Retraining, tune
 from .dlib_file import ARCHITECTURE, INSTALL, SUFFIX, read_file
 from .downloads import Report, fetch, read_published
 from .fitting import fit_tensors
@@ -243,7 +243,7 @@ def compress_weights(
     file: WeightsFile,
     place: Path,
     compression: Compression,
-    lessons: Lessons | None = None,
+    retraining: Retraining | None = None,
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> CompressedFile:
@@ -253,7 +253,7 @@ def compress_weights(
         file: The weights; not compressed ones.
         place: The new file.
         compression: How.
-        lessons: What its numbers are trained by, with the original as teacher; None: they are not.
+        retraining: What its numbers are trained by, with the original as teacher; None: not at all.
             Where it prunes and quantizes, both stages are trained, each as long.
         progress: Told how many steps of how many are done.
 
@@ -274,12 +274,12 @@ def compress_weights(
             f"{printable(file.path)} is compressed already: name what it was made of"
         )
     tensors: Mapping[str, Tensor] = _tensors_of(file.path)
-    forms = represent(tensors, _first_stage(compression) if lessons else compression)
+    forms = represent(tensors, _first_stage(compression) if retraining else compression)
     untrained: float | None = None
     trained: float | None = None
-    if lessons is not None:
+    if retraining is not None:
         tensors, forms, untrained, trained = _trained(
-            file, tensors, forms, compression, lessons, progress
+            file, tensors, forms, compression, retraining, progress
         )
     parts, text = write_forms(tensors, forms, compression)
     left_out = (*_MEASURED, BITS)
@@ -290,10 +290,10 @@ def compress_weights(
         "compressed_by": ", ".join(sorted(compression.methods)),
     }
     # Of files of values alone nothing more was said before, and equal commands give equal bytes.
-    if lessons is not None or not compression.is_of_values:
+    if retraining is not None or not compression.is_of_values:
         metadata["compression_settings"] = compression.settings()
-    if lessons is not None:
-        metadata["compression_training"] = lessons.summary()
+    if retraining is not None:
+        metadata["compression_training"] = retraining.summary()
     try:
         write_tensors(place, parts, metadata)
     except OSError as error:
@@ -317,7 +317,7 @@ def _trained(
     tensors: Mapping[str, Tensor],
     forms: Mapping[str, Form],
     compression: Compression,
-    lessons: Lessons,
+    retraining: Retraining,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[dict[str, Tensor], dict[str, Form], float, float]:
     """Tensors and forms after training, and how near both ends of it come to the original."""
@@ -332,13 +332,13 @@ def _trained(
             return None
         return lambda done, total: progress(stage * total + done, stages * total)
 
-    tuned = tune(loaded.backbone, tensors, forms, lessons, trained=trained, progress=told(0))
+    tuned = tune(loaded.backbone, tensors, forms, retraining, trained=trained, progress=told(0))
     untrained = tuned.before
     if stages == 2:
         pruned = tuned.tensors | {name: form.tensor() for name, form in tuned.forms.items()}
         # Of what training left, the zeros are the smallest again: the same places share values.
         forms = represent(pruned, compression)
-        tuned = tune(loaded.backbone, pruned, forms, lessons, trained=trained, progress=told(1))
+        tuned = tune(loaded.backbone, pruned, forms, retraining, trained=trained, progress=told(1))
     return tuned.tensors, tuned.forms, untrained, tuned.after
 
 

@@ -32,7 +32,7 @@ LEAST_PICTURES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Lessons:
+class Retraining:
     """What a compressed network is taught by.
 
     Attributes:
@@ -93,7 +93,7 @@ def tune(
     original: Backbone,
     tensors: Mapping[str, Tensor],
     forms: Mapping[str, Form],
-    lessons: Lessons,
+    retraining: Retraining,
     *,
     trained: frozenset[str],
     progress: Callable[[int, int], None] | None = None,
@@ -104,7 +104,7 @@ def tune(
         original: The network as it was, frozen and in eval mode; it teaches, and lends its layers.
         tensors: By name in the file, as they were.
         forms: By name in the file; what the compressed network computes with instead.
-        lessons: The pictures, and how long.
+        retraining: The pictures, and how long.
         trained: The network's names of the parameters that training may change.
         progress: Told how many steps of how many are done.
 
@@ -128,32 +128,32 @@ def tune(
         made = {name: forms[name].with_numbers(parts).tensor() for name, parts in leaves.items()}
         return {f"backbone.{keys[name]}": tensor for name, tensor in (made | plain).items()}
 
-    judging = lessons.pictures[::_HELD_OUT][:_MOST_HELD_OUT]
-    rest = torch.ones(len(lessons.pictures), dtype=torch.bool)
+    judging = retraining.pictures[::_HELD_OUT][:_MOST_HELD_OUT]
+    rest = torch.ones(len(retraining.pictures), dtype=torch.bool)
     rest[torch.arange(0, len(rest), _HELD_OUT)[:_MOST_HELD_OUT]] = False
-    teaching = lessons.pictures[rest]
+    teaching = retraining.pictures[rest]
 
     def judged() -> tuple[float, float]:
         with torch.no_grad():
-            return _judge(teacher, student, replaced(), judging, lessons.batch)
+            return _judge(teacher, student, replaced(), judging, retraining.batch)
 
     loss_before, before = judged()
-    if lessons.steps == 0:
+    if retraining.steps == 0:
         return Tuned(tensors=dict(tensors), forms=dict(forms), before=before, after=before)
     numbers = [*(part for parts in leaves.values() for part in parts), *plain.values()]
     sizes = [float(part.detach().square().mean().sqrt()) for part in numbers]
     optimiser = torch.optim.Adam(
         [
-            {"params": [part], "lr": lessons.rate * max(size, _LEAST_SIZE)}
+            {"params": [part], "lr": retraining.rate * max(size, _LEAST_SIZE)}
             for part, size in zip(numbers, sizes, strict=True)
         ]
     )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, lessons.steps)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, retraining.steps)
     # A pupil whose answers training has spoilt is not kept, so what is returned is never worse.
-    draw = torch.Generator().manual_seed(lessons.seed)
-    for step in range(lessons.steps):
-        drawn = torch.randint(len(teaching), (lessons.batch,), generator=draw)
-        mirrored = torch.rand(lessons.batch, 1, 1, 1, generator=draw) < 0.5
+    draw = torch.Generator().manual_seed(retraining.seed)
+    for step in range(retraining.steps):
+        drawn = torch.randint(len(teaching), (retraining.batch,), generator=draw)
+        mirrored = torch.rand(retraining.batch, 1, 1, 1, generator=draw) < 0.5
         pictures = _floats(teaching[drawn])
         pictures = torch.where(mirrored, pictures.flip(3), pictures)
         with torch.no_grad():
@@ -169,7 +169,7 @@ def tune(
         optimiser.step()
         schedule.step()
         if progress is not None:
-            progress(step + 1, lessons.steps)
+            progress(step + 1, retraining.steps)
     loss_after, after = judged()
     if not loss_after < loss_before:
         return Tuned(tensors=dict(tensors), forms=dict(forms), before=before, after=before)

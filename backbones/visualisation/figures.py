@@ -12,7 +12,7 @@ from data.errors import ArgumentError
 from ..network import Backbone
 from . import Show, attribution
 from .deconvnet import deconvolve
-from .sheet import Cell, Row, heat, overlay, projection, sheet, signed
+from .sheet import Cell, SheetRow, heat, overlay, projection, sheet, signed
 from .units import Gathering, Unit, feature_maps, gather, receptive_box, strongest_channels
 
 Progress = Callable[[int, int], None]
@@ -111,7 +111,7 @@ def _maps(network: Backbone, image: Tensor, unit: Unit | None) -> Image.Image:
             cells.append(Cell(overlay(image, grown.clamp_min(0)), "laid over it"))
     return sheet(
         f"Feature maps of {network.spec.name}",
-        [Row(cells)],
+        [SheetRow(cells)],
         side=_SIDE if unit else 168,
         columns=4,
         note="Black is none, yellow the largest activation of that map.",
@@ -132,7 +132,7 @@ def _deconv(network: Backbone, image: Tensor, unit: Unit | None) -> Image.Image:
         cells += [Cell(image[:, top:bottom, left:right], str(one)), Cell(shown, "what made it")]
     return sheet(
         f"Deconvnet of {network.spec.name}",
-        [Row(cells)],
+        [SheetRow(cells)],
         side=_SIDE if unit else 132,
         columns=6,
         note="In pairs: what the unit's strongest place sees, and what of it made its activation.",
@@ -167,7 +167,9 @@ def _attribution(
         Cell(colours, f"from {float(found.min()):.3g} to {float(found.max()):.3g}"),
         Cell(overlay(image, found, both_signs=both), "both"),
     ]
-    return sheet(f"{title} of {network.spec.name}", [Row(cells)], side=_SIDE, columns=3, note=note)
+    return sheet(
+        f"{title} of {network.spec.name}", [SheetRow(cells)], side=_SIDE, columns=3, note=note
+    )
 
 
 def _blurred(values: Tensor) -> Tensor:
@@ -203,5 +205,5 @@ def _patches(
     )
 
 
-def _row(found: Gathering, unit: Unit) -> Row:
-    return Row([Cell(patch.pixels) for patch in found.patches(unit.channel)], str(unit))
+def _row(found: Gathering, unit: Unit) -> SheetRow:
+    return SheetRow([Cell(patch.pixels) for patch in found.patches(unit.channel)], str(unit))

@@ -41,7 +41,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Row:
+class SheetRow:
     """Cells side by side.
 
     Attributes:
@@ -54,7 +54,7 @@ class Row:
 
 
 def sheet(
-    title: str, rows: Sequence[Row], *, side: int, columns: int, note: str = ""
+    title: str, rows: Sequence[SheetRow], *, side: int, columns: int, note: str = ""
 ) -> Image.Image:
     """Draw a sheet.
 
@@ -109,7 +109,7 @@ class _Line:
         return texts * _TEXT_LINE + self.tallest + _GAP
 
 
-def _lines(row: Row, side: int, columns: int) -> Iterator[_Line]:
+def _lines(row: SheetRow, side: int, columns: int) -> Iterator[_Line]:
     pictures = [(_fitted(cell.image, side), cell.label) for cell in row.cells]
     for first in range(0, len(pictures), columns):
         yield _Line("" if first else row.label, pictures[first : first + columns])

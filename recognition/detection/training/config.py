@@ -14,7 +14,7 @@ _Share = Annotated[float, Within(0, 1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceConfig(Configuration):
+class MosaicSourceConfig(Configuration):
     """A folder of photographs that mosaics are made of.
 
     Attributes:
@@ -98,8 +98,8 @@ class DetectorTrainingConfig(Configuration):
 
     out: File
     teacher: File
-    sources: tuple[SourceConfig, ...]
-    validation: SourceConfig
+    sources: tuple[MosaicSourceConfig, ...]
+    validation: MosaicSourceConfig
     mosaics: MosaicConfig = MosaicConfig()
     steps: Annotated[int, Within(1, _MOST_STEPS)] = 8000
     batch: Annotated[int, Within(1, 4096)] = 8

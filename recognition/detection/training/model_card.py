@@ -7,7 +7,7 @@ from backbones.training.model_card import write_model_card
 from data.files import printable
 from data.tensors import read_metadata
 
-from .config import DetectorTrainingConfig, SourceConfig
+from .config import DetectorTrainingConfig, MosaicSourceConfig
 from .mosaics import Mosaics
 from .teacher import Yunet
 
@@ -74,7 +74,7 @@ def write_card(
     )
 
 
-def _named(source: SourceConfig) -> str:
+def _named(source: MosaicSourceConfig) -> str:
     """A source's folder, and which of its photographs."""
     folder = source.photographs
     name = printable(folder.parent.name if folder.name == "images" else folder.name)

@@ -36,7 +36,7 @@ from ..one_stage_network import (
     encode,
     flattened,
 )
-from .config import DetectorTrainingConfig, MosaicConfig, SourceConfig
+from .config import DetectorTrainingConfig, MosaicConfig, MosaicSourceConfig
 from .teacher import Yunet
 
 TARGETS = 16
@@ -62,15 +62,15 @@ class SourcePhotograph:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """What a `SourceConfig` stands for."""
+class MosaicSource:
+    """What a `MosaicSourceConfig` stands for."""
 
     photographs: tuple[SourcePhotograph, ...]
     share: float
     scene: bool
 
 
-def read_source(config: SourceConfig) -> Source:
+def read_source(config: MosaicSourceConfig) -> MosaicSource:
     """List a source's photographs; they are read when a tile needs them.
 
     Raises:
@@ -95,7 +95,7 @@ def read_source(config: SourceConfig) -> Source:
         raise DatasetError(
             f"no photograph is left of {printable(config.photographs)}: look at the source's lists"
         )
-    return Source(tuple(found), config.share, config.scene)
+    return MosaicSource(tuple(found), config.share, config.scene)
 
 
 # How a mosaic is composed.
@@ -145,7 +145,7 @@ decoded once for them."""
 class Composer:
     """Draws mosaics by number."""
 
-    def __init__(self, config: MosaicConfig, sources: Sequence[Source], seed: int) -> None:
+    def __init__(self, config: MosaicConfig, sources: Sequence[MosaicSource], seed: int) -> None:
         self._config, self._sources, self._seed = config, sources, seed
         scenes = [source.scene for source in sources]
         shares = np.array([source.share for source in sources], dtype=float)
@@ -472,7 +472,7 @@ class Mosaics:
             yield self._composer.worn(each.picture, points, source), target
 
 
-def _digest(config: DetectorTrainingConfig, sources: Sequence[Source], teacher: Yunet) -> str:
+def _digest(config: DetectorTrainingConfig, sources: Sequence[MosaicSource], teacher: Yunet) -> str:
     """Of the settings, the photographs' names, sizes and boxes, and the teacher."""
     # Not of how many there are: a longer series begins as a shorter one does.
     parts: list[object] = [asdict(replace(config.mosaics, count=1)), config.seed, teacher.sha256]

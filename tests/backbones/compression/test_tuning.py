@@ -9,7 +9,7 @@ from torch import Tensor
 
 from backbones.compression.file import Compression, Method, represent
 from backbones.compression.forms import ValueForm
-from backbones.compression.tuning import LEAST_PICTURES, Lessons, tune
+from backbones.compression.tuning import LEAST_PICTURES, Retraining, tune
 from backbones.metadata import weights_metadata
 from backbones.network import Backbone
 from backbones.places import WeightsFile, weights_file
@@ -65,11 +65,11 @@ def weights(name: str, folder: Path) -> WeightsFile:
 @pytest.mark.parametrize("methods", WAYS)
 def test_training_comes_nearer_by_every_way(methods: str, tmp_path: Path) -> None:
     file = weights(SMALL, tmp_path)
-    lessons = Lessons(pictures=pictures(SMALL), steps=12, batch=12, rate=3e-3)
+    retraining = Retraining(pictures=pictures(SMALL), steps=12, batch=12, rate=3e-3)
     done = list[tuple[int, int]]()
     path = tmp_path / "small.safetensors"
     made = compress_weights(
-        file, path, wanted(methods), lessons, progress=lambda at, of: done.append((at, of))
+        file, path, wanted(methods), retraining, progress=lambda at, of: done.append((at, of))
     )
     assert made.untrained is not None
     assert made.trained is not None
@@ -88,8 +88,8 @@ def test_training_comes_nearer_by_every_way(methods: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", [name for name in SIZES if name != SMALL])
 def test_networks_for_faces_and_for_style_are_trained(name: str, tmp_path: Path) -> None:
     file = weights(name, tmp_path)
-    lessons = Lessons(pictures=pictures(name, 20), steps=2, batch=2)
-    made = compress_weights(file, tmp_path / "small.safetensors", wanted("quantize"), lessons)
+    retraining = Retraining(pictures=pictures(name, 20), steps=2, batch=2)
+    made = compress_weights(file, tmp_path / "small.safetensors", wanted("quantize"), retraining)
     assert made.untrained is not None
     assert made.trained is not None
     assert made.untrained <= made.trained
@@ -104,9 +104,9 @@ def test_zeros_stay_zeros_and_shared_weights_stay_shared(methods: str) -> None:
     original = network("mobilefacenet")
     tensors = {name: tensor.clone() for name, tensor in original.state_dict().items()}
     forms = represent(tensors, wanted(methods))
-    lessons = Lessons(pictures=pictures("mobilefacenet", 20), steps=3, batch=6, rate=3e-3)
+    retraining = Retraining(pictures=pictures("mobilefacenet", 20), steps=3, batch=6, rate=3e-3)
     trained = frozenset(name for name, _ in original.named_parameters())
-    tuned = tune(original, tensors, forms, lessons, trained=trained)
+    tuned = tune(original, tensors, forms, retraining, trained=trained)
     assert tuned.after > tuned.before
     for name, before in forms.items():
         after = tuned.forms[name]
@@ -127,29 +127,29 @@ def test_what_training_spoils_is_not_kept() -> None:
     original = network(SMALL)
     tensors = original.state_dict()
     forms = represent(tensors, wanted("quantize"))
-    lessons = Lessons(pictures=pictures(SMALL), steps=4, batch=8, rate=1.0)
-    tuned = tune(original, tensors, forms, lessons, trained=frozenset())
+    retraining = Retraining(pictures=pictures(SMALL), steps=4, batch=8, rate=1.0)
+    tuned = tune(original, tensors, forms, retraining, trained=frozenset())
     assert tuned.before == tuned.after
     assert all(tuned.forms[name] is form for name, form in forms.items())
 
 
 def test_equal_lessons_give_equal_files(tmp_path: Path) -> None:
     file = weights(SMALL, tmp_path)
-    lessons = Lessons(pictures=pictures(SMALL), steps=3, batch=8)
+    retraining = Retraining(pictures=pictures(SMALL), steps=3, batch=8)
     paths = [tmp_path / name for name in ("one.safetensors", "two.safetensors")]
     for path in paths:
-        compress_weights(file, path, wanted("pq"), lessons)
+        compress_weights(file, path, wanted("pq"), retraining)
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def test_what_teaches_nothing_is_refused() -> None:
     few = torch.zeros(LEAST_PICTURES - 1, 3, 8, 8, dtype=torch.uint8)
     with pytest.raises(ArgumentError, match="19 usable photographs are too few"):
-        Lessons(pictures=few)
+        Retraining(pictures=few)
     enough = torch.zeros(LEAST_PICTURES, 3, 8, 8, dtype=torch.uint8)
     for wrong in ({"steps": -1}, {"batch": 0}, {"rate": 0.0}, {"rate": float("nan")}):
         with pytest.raises(ArgumentError, match="expected"):
-            Lessons(pictures=enough, **wrong)  # type: ignore[arg-type]
+            Retraining(pictures=enough, **wrong)  # type: ignore[arg-type]
 
 
 def test_equal_pictures_are_no_division_by_zero() -> None:
@@ -157,7 +157,11 @@ def test_equal_pictures_are_no_division_by_zero() -> None:
     forms = represent(original.state_dict(), wanted("quantize"))
     grey = torch.full((LEAST_PICTURES, 3, *SIZES[SMALL]), 128, dtype=torch.uint8)
     tuned = tune(
-        original, original.state_dict(), forms, Lessons(pictures=grey, steps=2), trained=frozenset()
+        original,
+        original.state_dict(),
+        forms,
+        Retraining(pictures=grey, steps=2),
+        trained=frozenset(),
     )
     assert 0 < tuned.before <= tuned.after <= 1
 
@@ -167,6 +171,6 @@ def test_numbers_that_are_not_finite_end_it() -> None:
     forms = represent(original.state_dict(), wanted("quantize"))
     name, form = next(iter(forms.items()))
     forms[name] = form.with_numbers([torch.full_like(form.numbers[0], float("nan"))])
-    lessons = Lessons(pictures=pictures(SMALL), steps=2, batch=4)
+    retraining = Retraining(pictures=pictures(SMALL), steps=2, batch=4)
     with pytest.raises(TrainingError, match="no longer finite at step 1"):
-        tune(original, original.state_dict(), forms, lessons, trained=frozenset())
+        tune(original, original.state_dict(), forms, retraining, trained=frozenset())

@@ -196,7 +196,7 @@ def compress(
     `likeness evaluate lfw --weights FILE`.
     """
     from backbones.compression.file import Compression
-    from backbones.compression.tuning import Lessons
+    from backbones.compression.tuning import Retraining
     from backbones.weights import compress_weights, relative_change
 
     wanted = Compression(
@@ -214,12 +214,12 @@ def compress(
     if out.suffix != ".safetensors":
         raise ArgumentError(f"{out.name}: weights are .safetensors")
     destinations.check_folder(out.parent)
-    lessons = None
+    retraining = None
     if photographs is not None:
         pictures = _pictures(file, photographs, settings, quiet=as_json)
-        lessons = Lessons(pictures=pictures, steps=steps, batch=batch, rate=rate, seed=seed)
-    with output.progress_bar("training", shown=lessons is not None) as advance:
-        written = compress_weights(file, out, wanted, lessons, progress=advance)
+        retraining = Retraining(pictures=pictures, steps=steps, batch=batch, rate=rate, seed=seed)
+    with output.progress_bar("training", shown=retraining is not None) as advance:
+        written = compress_weights(file, out, wanted, retraining, progress=advance)
     before, after = file.path.stat().st_size, out.stat().st_size
     moved = relative_change(file, written.file)
     if as_json:
@@ -232,7 +232,7 @@ def compress(
             "methods": sorted(wanted.methods),
             "relative_change": moved,
         }
-        if lessons is not None:
+        if retraining is not None:
             told |= {"cosine_untrained": written.untrained, "cosine": written.trained}
         output.print_json(told)
         return 0

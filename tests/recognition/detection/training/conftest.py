@@ -12,7 +12,7 @@ from data.tensors import write_tensors
 from recognition.detection.training.config import (
     DetectorTrainingConfig,
     MosaicConfig,
-    SourceConfig,
+    MosaicSourceConfig,
 )
 
 _WIDTHS = (16, 16, 64, 64, 64, 64, 64)
@@ -95,10 +95,10 @@ def config(tmp_path: Path, random_yunet: Path) -> DetectorTrainingConfig:
         out=tmp_path / "run",
         teacher=random_yunet,
         sources=(
-            SourceConfig(photographs=tmp_path / "portraits", share=1),
-            SourceConfig(**boxed, share=1, scene=True, count=2),
+            MosaicSourceConfig(photographs=tmp_path / "portraits", share=1),
+            MosaicSourceConfig(**boxed, share=1, scene=True, count=2),
         ),
-        validation=SourceConfig(**boxed, skip=2),
+        validation=MosaicSourceConfig(**boxed, skip=2),
         mosaics=MosaicConfig(count=10, side=64),
         steps=4,
         batch=2,

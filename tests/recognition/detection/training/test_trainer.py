@@ -15,7 +15,7 @@ from recognition.detection.training import trainer
 from recognition.detection.training.config import (
     DetectorTrainingConfig,
     MosaicConfig,
-    SourceConfig,
+    MosaicSourceConfig,
     configure,
 )
 from recognition.detection.training.trainer import DetectorReport, rate_factor, train
@@ -142,7 +142,7 @@ def test_recipes_are_checked_before_anything_is_read(
     with pytest.raises(ArgumentError, match="multiple of 32"):
         MosaicConfig(side=100)
     with pytest.raises(ArgumentError, match="annotations"):
-        replace(config, validation=SourceConfig(photographs=tmp_path))
+        replace(config, validation=MosaicSourceConfig(photographs=tmp_path))
     recipe = tmp_path / "r.toml"
     recipe.write_text(to_toml(config).replace("steps = 4", "steps = 6"))
     assert configure(recipe).steps == 6
