@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from backbones.spec import Alignment
-from backbones.visualisation.sheet import Cell, Row, overlay, sheet
+from backbones.visualisation.sheet import Cell, SheetRow, overlay, sheet
 
 from .faces.alignment import (
     CROP_SIZE,
@@ -131,7 +131,7 @@ def draw(explanation: Explanation, verdict: str) -> Image.Image:
         ]
     return sheet(
         verdict,
-        [Row(cells)],
+        [SheetRow(cells)],
         side=_DRAWN,
         columns=4,
         note="Red: where it is covered, the faces are less alike; it speaks for one person. "
