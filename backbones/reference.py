@@ -22,10 +22,10 @@ weights. A *receptive field* is the side of the square of pixels that a cell of 
 squeeze and excitation and attention see the whole image. Parameters are those of the network as it
 stands here, without a classifier.
 
-`likeness models look NAME PICTURE --show maps -o maps.png` draws what a network sees: its feature
+`likeness models look vgg_slim photo.jpg --show maps -o maps.png` draws what it sees: its feature
 maps, the patches of a folder that excite its units most (`patches`), what made an activation
 (`deconv`), and what of a picture a unit or the embedding hangs on (`saliency`, `gradcam`,
-`occlusion`). For two faces, `likeness verify A B --explain why.png` shows the regions that carry
+`occlusion`). For two faces, `verify A B --explain FILE` shows the regions that carry
 the verdict.
 
 What a network may be built with otherwise than its paper has it (attention, norms, convolutions,

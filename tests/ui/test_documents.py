@@ -284,6 +284,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ui.cli.embedding_options.Way.finders", begin)
     monkeypatch.setattr("ui.cli.embedding_options.Way.finder", begin)
     monkeypatch.setattr(Settings, "face_embedder", begin)
+    monkeypatch.setattr(RecognitionService, "explain", begin)
     for work in (
         "recognition.learning.trainer.train",
         "recognition.learning.search.tune",

@@ -269,7 +269,7 @@ def _pictures(file: "WeightsFile", folder: Path, settings: Settings, *, quiet: b
     return pictures
 
 
-@command(_group, "look", example="likeness models look vgg_slim PHOTO --show maps -o maps.png")
+@command(_group, "look", example="likeness models look vgg_slim photo.jpg --show maps -o maps.png")
 def look(
     settings: Settings,
     name: Annotated[str, typer.Argument(metavar="NAME", help="One of `likeness models list`.")],
