@@ -206,7 +206,9 @@ def everything(kind: type, above: str = "") -> Iterator[tuple[str, Any, Any]]:
 KEYS = [(kind, *key) for kind in REQUIRED for key in everything(kind)]
 
 
-@pytest.mark.parametrize(("kind", "path", "of", "mark"), KEYS, ids=lambda one: str(one)[:40])
+@pytest.mark.parametrize(
+    ("kind", "path", "of", "mark"), KEYS, ids=[f"{key[0].__name__}-{key[1]}" for key in KEYS]
+)
 def test_every_key_of_every_recipe_takes_what_it_says_and_nothing_else(
     kind: type[Configuration], path: str, of: tuple[type, bool], mark: Any
 ) -> None:
