@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from backbones.compression.file import Compression, Method
-from backbones.compression.tuning import Lessons
+from backbones.compression.tuning import Retraining
 from backbones.places import WeightsFile, every_weights, weights_file
 from backbones.spec import Alignment
 from backbones.weights import compress_weights, load_backbone
@@ -88,9 +88,9 @@ def main() -> None:
         path = given.out / f"{given.model}-{label.replace(', ', '-').replace(',', '-')}.safetensors"
         cosines = path.with_suffix(".json")
         if not cosines.is_file():
-            lessons = measured.lessons(given.steps if trained else 0)
+            retraining = measured.retraining(given.steps if trained else 0)
             try:
-                made = compress_weights(original, path, compression, lessons)
+                made = compress_weights(original, path, compression, retraining)
             except ArgumentError as error:  # a way that does not fit this network
                 print(f"| {label} | {error} |", flush=True)
                 continue
@@ -149,12 +149,12 @@ class Measured:
         self._first: dict[str, Any] = {}
         self._pictures: torch.Tensor | None = None
 
-    def lessons(self, steps: int) -> Lessons:
+    def retraining(self, steps: int) -> Retraining:
         """What compressed networks are taught by."""
         given = self._given
         if self._pictures is None:
             self._pictures = self._read()
-        return Lessons(pictures=self._pictures, steps=steps, batch=given.batch, rate=given.rate)
+        return Retraining(pictures=self._pictures, steps=steps, batch=given.batch, rate=given.rate)
 
     def _read(self) -> torch.Tensor:
         spec = self._loaded.backbone.spec
