@@ -245,6 +245,7 @@ def compress_weights(
     compression: Compression,
     retraining: Retraining | None = None,
     *,
+    device: str | torch.device = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> CompressedFile:
     """Write weights once more, smaller; `load_backbone` reads them as it reads any.
@@ -255,6 +256,7 @@ def compress_weights(
         compression: How.
         retraining: What its numbers are trained by, with the original as teacher; None: not at all.
             Where it prunes and quantizes, both stages are trained, each as long.
+        device: Where it is trained, as `load_backbone` understands it.
         progress: Told how many steps of how many are done.
 
     Returns:
@@ -262,8 +264,8 @@ def compress_weights(
         similarities and a pair unit's limits are left out: they were measured with other numbers.
 
     Raises:
-        ArgumentError: It would take the place of the old one, cannot be written, or no tensor
-            becomes smaller.
+        ArgumentError: It would take the place of the old one, cannot be written, no tensor
+            becomes smaller, or the device is not there.
         TrainingError: Training came to numbers that are not finite.
         WeightsError: The weights are compressed already, damaged, or not finite.
     """
@@ -279,7 +281,7 @@ def compress_weights(
     trained: float | None = None
     if retraining is not None:
         tensors, forms, untrained, trained = _trained(
-            file, tensors, forms, compression, retraining, progress
+            file, tensors, forms, compression, retraining, device, progress
         )
     parts, text = write_forms(tensors, forms, compression)
     left_out = (*_MEASURED, BITS)
@@ -318,10 +320,11 @@ def _trained(
     forms: Mapping[str, Form],
     compression: Compression,
     retraining: Retraining,
+    device: str | torch.device,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[dict[str, Tensor], dict[str, Form], float, float]:
     """Tensors and forms after training, and how near both ends of it come to the original."""
-    loaded = load_backbone(file.architecture, weights=file.path)
+    loaded = load_backbone(file.architecture, weights=file.path, device=device)
     spec = loaded.backbone.spec
     fresh = _blank(spec, file.path)
     trained = frozenset(n for n, part in fresh.named_parameters() if part.requires_grad)

@@ -8,9 +8,10 @@ gradients of all weights that it stands for.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol, Self
 
+import torch
 from torch import Tensor
 
 
@@ -173,6 +174,15 @@ class HashedForm:
 def detached(form: Form) -> tuple[Tensor, ...]:
     """A form's numbers as leaves to be trained, apart from the form's own."""
     return tuple(part.detach().contiguous().clone().requires_grad_(True) for part in form.numbers)
+
+
+def moved(form: Form, device: torch.device) -> Form:
+    """The same form with all of its tensors on a device."""
+    kept: Any = form  # a frozen data class, as all forms are
+    held = {field.name: getattr(kept, field.name) for field in fields(kept)}
+    tensors = {name: one.to(device) for name, one in held.items() if isinstance(one, Tensor)}
+    changed: Form = replace(kept, **tensors)
+    return changed
 
 
 def rows_of(tensor: Tensor) -> Tensor:

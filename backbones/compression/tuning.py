@@ -21,7 +21,7 @@ from data.errors import ArgumentError, TrainingError
 
 from ..network import Backbone
 from ..spec import Alignment
-from .forms import Form, detached
+from .forms import Form, detached, moved
 
 _LEAST_SIZE = 1e-3
 """What the size of numbers that are nearly zero counts as, by which their steps are measured."""
@@ -101,31 +101,35 @@ def tune(
     """Train the numbers of forms, and the plain tensors beside them.
 
     Args:
-        original: The network as it was, frozen and in eval mode; it teaches, and lends its layers.
-        tensors: By name in the file, as they were.
+        original: The network as it was, frozen and in eval mode; it teaches, lends its layers, and
+            computes where it lies.
+        tensors: By name in the file, as they were, on the CPU; perhaps more than the network has.
         forms: By name in the file; what the compressed network computes with instead.
         retraining: The pictures, and how long.
         trained: The network's names of the parameters that training may change.
         progress: Told how many steps of how many are done.
 
     Returns:
-        The trained numbers; those given where training made the answers no better.
+        The trained numbers, on the CPU; those given where training made the answers no better, and
+        of tensors that the network does not use.
 
     Raises:
         TrainingError: The loss is no longer finite.
     """
     own = original.state_dict()  # a file may hold more: what its publisher had, or a pair unit
     keys = {name: key for name in tensors if (key := original.own_key(name)) in own if key}
-    leaves = {name: detached(form) for name, form in forms.items() if name in keys}
+    device = next(original.parameters()).device
+    used = {name: moved(form, device) for name, form in forms.items() if name in keys}
+    leaves = {name: detached(form) for name, form in used.items()}
     plain = {
-        name: tensors[name].detach().float().clone().requires_grad_(True)
+        name: tensors[name].detach().float().to(device).clone().requires_grad_(True)
         for name, key in keys.items()
         if name not in forms and key in trained
     }
     teacher, student = _Answers(original), _Answers(original)
 
     def replaced() -> dict[str, Tensor]:
-        made = {name: forms[name].with_numbers(parts).tensor() for name, parts in leaves.items()}
+        made = {name: used[name].with_numbers(parts).tensor() for name, parts in leaves.items()}
         return {f"backbone.{keys[name]}": tensor for name, tensor in (made | plain).items()}
 
     judging = retraining.pictures[::_HELD_OUT][:_MOST_HELD_OUT]
@@ -135,7 +139,7 @@ def tune(
 
     def judged() -> tuple[float, float]:
         with torch.no_grad():
-            return _judge(teacher, student, replaced(), judging, retraining.batch)
+            return _judge(teacher, student, replaced(), judging, retraining.batch, device)
 
     loss_before, before = judged()
     if retraining.steps == 0:
@@ -155,7 +159,7 @@ def tune(
         drawn = torch.randint(len(teaching), (retraining.batch,), generator=draw)
         mirrored = torch.rand(retraining.batch, 1, 1, 1, generator=draw) < 0.5
         pictures = _floats(teaching[drawn])
-        pictures = torch.where(mirrored, pictures.flip(3), pictures)
+        pictures = torch.where(mirrored, pictures.flip(3), pictures).to(device)
         with torch.no_grad():
             wanted = teacher(pictures)
         given = torch.func.functional_call(student, replaced(), (pictures,))
@@ -174,9 +178,12 @@ def tune(
     if not loss_after < loss_before:
         return Tuned(tensors=dict(tensors), forms=dict(forms), before=before, after=before)
     new = {
-        name: form.with_numbers([p.detach() for p in leaves[name]]) for name, form in forms.items()
+        name: form.with_numbers([part.detach().cpu() for part in leaves[name]])
+        if name in leaves
+        else form
+        for name, form in forms.items()
     }
-    kept = {name: tensor.detach() for name, tensor in plain.items()}
+    kept = {name: tensor.detach().cpu() for name, tensor in plain.items()}
     return Tuned(tensors=dict(tensors) | kept, forms=new, before=before, after=after)
 
 
@@ -217,11 +224,12 @@ def _judge(
     replaced: dict[str, Tensor],
     pictures: Tensor,
     batch: int,
+    device: torch.device,
 ) -> tuple[float, float]:
     """The mean loss, and the median cosine of a picture's two answers (averaged over taps)."""
     losses, cosines = [], []
     for part in torch.split(pictures, batch):
-        images = _floats(part)
+        images = _floats(part).to(device)
         wanted = teacher(images)
         given = torch.func.functional_call(student, replaced, (images,))
         losses.append(float(_distance(given, wanted)) * len(part))

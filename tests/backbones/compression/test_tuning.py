@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from backbones.compression.file import Compression, Method, represent
-from backbones.compression.forms import ValueForm
+from backbones.compression.forms import ValueForm, moved
 from backbones.compression.tuning import LEAST_PICTURES, Retraining, tune
 from backbones.metadata import weights_metadata
 from backbones.network import Backbone
@@ -25,6 +25,7 @@ SIZES = {
     "mobilefacenet": (32, 16),
     "dlib_resnet": (103, 103),
     "vgg19_quarter": (32, 32),
+    "squeezenet1_1": (48, 48),
 }
 WAYS: dict[str, dict[str, object]] = {
     "prune": {"sparsity": 0.5},
@@ -97,6 +98,51 @@ def test_networks_for_faces_and_for_style_are_trained(name: str, tmp_path: Path)
         before, after = (read_tensors(one.path).tensors for one in (file, made.file))
         assert torch.equal(before["conv0.weight"], after["conv0.weight"])
         assert not torch.equal(before["conv11.bias"], after["conv11.bias"])
+
+
+@pytest.mark.parametrize("methods", ["quantize", "prune,quantize,huffman", "svd"])
+@pytest.mark.parametrize(
+    ("name", "surplus"),
+    [
+        ("squeezenet1_1", {"classifier.1.weight": (100, 512, 1, 1)}),
+        ("vgg19_quarter", {"conv11_aux.weight": (32, 64, 1, 1), "conv11_aux.bias": (32,)}),
+        (SMALL, {"pair/mixed": (40, 60)}),
+    ],
+)
+def test_what_the_network_does_not_use_stays_as_it_is_compressed(
+    name: str, surplus: dict[str, tuple[int, ...]], methods: str
+) -> None:
+    """As ImageNet's classifier does, behind the maps that style is taken from."""
+    original = network(name)
+    draw = torch.Generator().manual_seed(7)
+    more = {key: torch.randn(shape, generator=draw) for key, shape in surplus.items()}
+    # Steep spectra, so that a product of narrow matrices is smaller than either.
+    more = {
+        k: t * torch.logspace(0, -6, len(t)).view(-1, *[1] * (t.ndim - 1)) for k, t in more.items()
+    }
+    tensors = {key: tensor.clone() for key, tensor in (original.state_dict() | more).items()}
+    forms = represent(tensors, wanted(methods))
+    assert any(key in forms for key in more)
+    retraining = Retraining(pictures=pictures(name, 20), steps=2, batch=2)
+    trained = frozenset(key for key, _ in original.named_parameters())
+    tuned = tune(original, tensors, forms, retraining, trained=trained)
+    assert tuned.forms.keys() == forms.keys()
+    assert tuned.after > tuned.before  # or what was trained is not what is looked at here
+    for key, tensor in more.items():
+        assert torch.equal(tuned.tensors[key], tensor)
+        if key in forms:
+            assert torch.equal(tuned.forms[key].tensor(), forms[key].tensor())
+
+
+@pytest.mark.parametrize("methods", WAYS)
+def test_a_moved_form_is_the_same_form(methods: str) -> None:
+    forms = represent(network(SMALL).state_dict(), wanted(methods))
+    for form in forms.values():
+        again = moved(form, torch.device("cpu"))
+        assert torch.equal(again.tensor(), form.tensor())
+        away = moved(form, torch.device("meta"))  # every part of it, or else this raises
+        assert away.tensor().device.type == "meta"
+        assert away.tensor().shape == form.shape
 
 
 @pytest.mark.parametrize("methods", ["prune", "prune,quantize,huffman"])
