@@ -25,7 +25,7 @@ from torch import Tensor
 from data.errors import ArgumentError, WeightsError
 
 from .forms import Form, HashedForm, LowRankForm, ProductForm, ValueForm
-from .hashing import hashed_form, hashed_places
+from .hashing import MOST_SHARING, hashed_form, hashed_places
 from .huffman import LONGEST, Stream, code_lengths, decode, encode, fixed_lengths
 from .low_rank import low_rank_form
 from .product import default_length, product_form
@@ -45,6 +45,11 @@ _VERSION_WITH_FORMS = 2
 MOST_CENTROIDS = 1 << LONGEST
 _MOST_NUMBERS = 1 << 28
 """In all tensors that a header describes: a few bytes could stand for any size."""
+
+_SIGNS_OF_DAMAGE = (
+    LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError, MemoryError
+)  # fmt: skip
+"""What reading a file raises where its parts and their description do not go together."""
 
 
 class Method(StrEnum):
@@ -79,7 +84,7 @@ class Compression:
         rank: Of the products of `svd`, in the place of `energy`; None: energy says it.
         centroids: Vectors in a codebook of `pq`, 1 … 4096.
         length: Weights that a vector of `pq` stands for; None: a filter's plane, or 4.
-        ratio: Numbers of `hash` for each weight, above 0 … 1.
+        ratio: Numbers of `hash` for each weight, 1/1024 … 1.
         seed: Of the hash, and of the vectors that `pq` begins with, 0 … 2**31 - 1.
 
     Raises:
@@ -114,9 +119,10 @@ class Compression:
             raise ArgumentError(f"bits is {self.bits}; expected 1 to {MOST_BITS}")
         if not 0 < self.sparsity < 1:
             raise ArgumentError(f"sparsity is {self.sparsity}; expected above 0 and below 1")
-        for name, part in (("energy", self.energy), ("ratio", self.ratio)):
-            if not 0 < part <= 1:
-                raise ArgumentError(f"{name} is {part}; expected above 0 and at most 1")
+        if not 0 < self.energy <= 1:
+            raise ArgumentError(f"energy is {self.energy}; expected above 0 and at most 1")
+        if not 1 / MOST_SHARING <= self.ratio <= 1:
+            raise ArgumentError(f"ratio is {self.ratio}; expected 1/{MOST_SHARING} to 1")
         counts = {"rank": (self.rank, 2**31), "length": (self.length, 4096)}
         counts["centroids"] = (self.centroids, MOST_CENTROIDS)
         for name, (count, most) in counts.items():
@@ -237,7 +243,7 @@ def _form(tensor: Tensor, compression: Compression) -> Form | None:
             tensor, centroids=compression.centroids, length=length, seed=compression.seed
         )
     if Method.HASH in methods:
-        buckets = max(1, round(size * compression.ratio))
+        buckets = max(-(-size // MOST_SHARING), round(size * compression.ratio))
         if buckets >= size:
             return None
         return hashed_form(tensor, buckets=buckets, seed=compression.seed)
@@ -312,7 +318,7 @@ def expand(
         tensors = {name: _read(name, one, left).tensor() for name, one in said.items()}
     except WeightsError as error:
         raise WeightsError(f"{origin}: {error}") from error
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except _SIGNS_OF_DAMAGE as error:
         raise WeightsError(f"{origin}: a compressed tensor is cut off or damaged") from error
     return left | tensors
 
@@ -369,7 +375,12 @@ def _read(name: str, said: Mapping[str, Any], left: dict[str, Tensor]) -> Form:
 def _read_low_rank(name: str, shape: tuple[int, ...], left: dict[str, Tensor]) -> LowRankForm:
     one, other = left.pop(f"{name}/left").float(), left.pop(f"{name}/right").float()
     rank = one.shape[1]
-    if tuple(one.shape) != (shape[0], rank) or tuple(other.shape) != (rank, math.prod(shape[1:])):
+    # Of rank 0, parts without a number would stand for a tensor of any size.
+    if (
+        rank == 0
+        or tuple(one.shape) != (shape[0], rank)
+        or tuple(other.shape) != (rank, math.prod(shape[1:]))
+    ):
         raise WeightsError("a compressed tensor is not of its size")
     return LowRankForm(shape=shape, left=one, right=other)
 
@@ -378,8 +389,10 @@ def _read_product(
     name: str, shape: tuple[int, ...], numbers: int, left: dict[str, Tensor]
 ) -> ProductForm:
     codebook, scale = left.pop(f"{name}/codebook").float(), left.pop(f"{name}/scale").float()
+    if codebook.ndim != 2 or codebook.shape[1] == 0:
+        raise WeightsError("a compressed tensor's codebook is damaged")
     runs = -(-math.prod(shape[1:]) // codebook.shape[1])
-    if codebook.ndim != 2 or tuple(scale.shape) != shape[:1] or numbers != shape[0] * runs:
+    if tuple(scale.shape) != shape[:1] or numbers != shape[0] * runs:
         raise WeightsError("a compressed tensor is not of its size")
     codes = torch.from_numpy(_take(left, f"{name}/codes", numbers))
     if len(codes) and int(codes.max()) >= len(codebook):
@@ -393,9 +406,12 @@ def _read_hashed(
     buckets, seed = left.pop(f"{name}/buckets").float(), said["seed"]
     if type(seed) is not int or not 0 <= seed < 2**31:
         raise WeightsError("a compressed tensor's hash is damaged")
-    if not 0 < said["numbers"] < math.prod(shape) or tuple(buckets.shape) != (said["numbers"],):
+    size = math.prod(shape)
+    if not 0 < said["numbers"] < size or tuple(buckets.shape) != (said["numbers"],):
         raise WeightsError("a compressed tensor is not of its size")
-    places, signs = hashed_places(math.prod(shape), len(buckets), seed)
+    if size > MOST_SHARING * len(buckets):
+        raise WeightsError("a compressed tensor is larger than what is written of it")
+    places, signs = hashed_places(size, len(buckets), seed)
     return HashedForm(shape=shape, buckets=buckets, seed=seed, places=places, signs=signs)
 
 

@@ -12,7 +12,11 @@ from torch import Tensor
 
 from .forms import HashedForm
 
+MOST_SHARING = 1024
+"""Weights that share a number, on average; with more, a few bytes would stand for any size."""
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_BLOCK = 1 << 20  # keys hashed at once, each of which takes some 40 bytes meanwhile
 
 
 def hashed_places(weights: int, buckets: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -28,10 +32,14 @@ def hashed_places(weights: int, buckets: int, seed: int) -> tuple[Tensor, Tensor
     """
     if buckets >= weights:
         return torch.arange(weights), torch.ones(weights)
-    mixed = _mixed(np.arange(weights, dtype=np.uint64) + (np.uint64(seed) << np.uint64(32)))
-    places = (mixed >> np.uint64(1)) % np.uint64(buckets)
-    signs = 1.0 - 2.0 * (mixed & np.uint64(1)).astype(np.float32)
-    return torch.from_numpy(places.astype(np.int64)), torch.from_numpy(signs.astype(np.float32))
+    places, signs = np.empty(weights, np.int64), np.empty(weights, np.float32)
+    for first in range(0, weights, _BLOCK):
+        last = min(first + _BLOCK, weights)
+        keys = np.arange(first, last, dtype=np.uint64)
+        mixed = _mixed(keys + (np.uint64(seed) << np.uint64(32)))
+        places[first:last] = (mixed >> np.uint64(1)) % np.uint64(buckets)
+        signs[first:last] = 1.0 - 2.0 * (mixed & np.uint64(1)).astype(np.float32)
+    return torch.from_numpy(places), torch.from_numpy(signs)
 
 
 def hashed_form(tensor: Tensor, *, buckets: int, seed: int = 0) -> HashedForm:

@@ -131,6 +131,19 @@ def test_a_hash_is_a_place_and_a_sign_and_always_the_same(
         assert signs.min() == 1
 
 
+def test_hashing_in_blocks_is_hashing_key_by_key() -> None:
+    """Against SplitMix64 in Python's integers, on either side of a block's edge."""
+    weights, buckets, seed, edge = 2**21 + 9, 2500, 77, 2**20
+    places, signs = hashed_places(weights, buckets, seed)
+    for key in (0, 1, edge - 1, edge, edge + 1, 2 * edge - 1, 2 * edge, weights - 1):
+        z = (key + (seed << 32) + 1) * 0x9E3779B97F4A7C15 % 2**64
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
+        z ^= z >> 31
+        assert int(places[key]) == (z >> 1) % buckets
+        assert float(signs[key]) == 1 - 2 * (z & 1)
+
+
 def test_a_hash_spreads_evenly_and_seeds_differ() -> None:
     places, signs = hashed_places(64_000, 64, 0)
     counts = np.bincount(places.numpy(), minlength=64)
