@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..network import Backbone
-from .units import Unit, check_size
+from .units import Unit, check_size, device_of
 
 Score = Callable[[Tensor], Tensor]
 """(B, 3, H, W) → (B,)."""
@@ -32,6 +32,7 @@ def score_of(network: Backbone, unit: Unit | None) -> Score:
     """
 
     def score(images: Tensor) -> Tensor:
+        images = images.to(device_of(network))
         if unit is None:
             return network.embedding(images).square().sum(dim=1)
         check_size(network.spec, unit.tap, images)
@@ -70,9 +71,10 @@ def grad_cam(network: Backbone, image: Tensor, unit: Unit | None) -> Tensor:
         unit: None: the embedding as a whole.
 
     Returns:
-        (H, W) of at least 0, interpolated from the size of the maps.
+        (H, W) of at least 0, interpolated from the size of the maps, on the CPU.
     """
     names = [tap.name for tap in network.spec.taps]
+    image = image.to(device_of(network))
     seen: dict[str, Tensor] = {}
 
     def keep(x: Tensor) -> Tensor:
@@ -98,7 +100,7 @@ def grad_cam(network: Backbone, image: Tensor, unit: Unit | None) -> Tensor:
     raised = (weights * seen["maps"]).sum(dim=1, keepdim=True).clamp_min(0)
     size = [int(side) for side in image.shape[-2:]]
     found = F.interpolate(raised, size, mode="bilinear", align_corners=False)
-    return found[0, 0].detach()
+    return found[0, 0].detach().cpu()
 
 
 @torch.no_grad()

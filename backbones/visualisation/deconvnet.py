@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..network import Backbone
-from .units import Unit, check_size
+from .units import Unit, check_size, device_of
 
 
 class _Rectifier(torch.autograd.Function):
@@ -91,6 +91,9 @@ def deconvolve(network: Backbone, image: Tensor, unit: Unit) -> Tensor:
         ArgumentError: The image is too small for the tap.
     """
     check_size(network.spec, unit.tap, image)
+    device = device_of(network)
     return project(
-        lambda pixels: network.features(pixels, [unit.tap])[unit.tap], image, unit.channel
+        lambda pixels: network.features(pixels.to(device), [unit.tap])[unit.tap],
+        image,
+        unit.channel,
     )

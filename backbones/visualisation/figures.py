@@ -1,6 +1,6 @@
 """A sheet for each way of looking into a network."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 import torch
 import torch.nn.functional as F
@@ -10,10 +10,20 @@ from torch import Tensor
 from data.errors import ArgumentError
 
 from ..network import Backbone
+from ..spec import HeadPooling
 from . import Show, attribution
 from .deconvnet import deconvolve
 from .sheet import Cell, SheetRow, heat, overlay, projection, sheet, signed
-from .units import Gathering, Unit, feature_maps, gather, receptive_box, strongest_channels
+from .units import (
+    Gathering,
+    Unit,
+    check_embeddable,
+    check_size,
+    feature_maps,
+    gather,
+    receptive_box,
+    strongest_channels,
+)
 
 Progress = Callable[[int, int], None]
 """Told how much of how much is done."""
@@ -35,7 +45,7 @@ _SQUARES = 12  # an image's longer side has so many places of the square that co
 def draw(
     show: Show,
     network: Backbone,
-    images: Sequence[Tensor],
+    images: Iterable[Tensor],
     unit: Unit | None = None,
     *,
     progress: Progress | None = None,
@@ -45,16 +55,19 @@ def draw(
     Args:
         show: The way of looking.
         network: With trained weights, frozen and in eval mode.
-        images: (3, H, W) float32, 0 … 1: one, but for `Show.PATCHES`, which takes many.
+        images: What `prepare` has made: one, but for `Show.PATCHES`, which sees many, one after the
+            other.
         unit: None: those that the images excite most, or the embedding as a whole.
-        progress: Told how far it is.
+        progress: Told how many squares of how many have covered the image, for `Show.OCCLUSION`.
 
     Raises:
-        ArgumentError: An image is too small for the tap, or nothing excites the unit.
+        ArgumentError: An image is too small for the tap, nothing excites the unit, or there is no
+            image.
     """
     if show is Show.PATCHES:
-        return _patches(network, images, unit, progress)
-    [image] = (_reduced(network, image, unit, show) for image in images[:1])
+        return _patches(network, images, unit)
+    if (image := next(iter(images), None)) is None:
+        raise ArgumentError("no picture to look at: give one")
     if show is Show.MAPS:
         return _maps(network, image, unit)
     if show is Show.DECONV:
@@ -62,12 +75,26 @@ def draw(
     return _attribution(show, network, image, unit, progress)
 
 
-def _reduced(network: Backbone, image: Tensor, unit: Unit | None, show: Show) -> Tensor:
-    """An image of a size that the network looks at in a moment, and takes."""
+def prepare(show: Show, network: Backbone, image: Tensor, unit: Unit | None = None) -> Tensor:
+    """An image in a size that the network takes, and looks at in a moment.
+
+    Args:
+        show: The way of looking.
+        network: As in `draw`.
+        image: (3, H, W) float32, 0 … 1.
+        unit: As in `draw`.
+
+    Returns:
+        (3, h, w) float32, 0 … 1, no larger than the image unless the network embeds one size alone.
+
+    Raises:
+        ArgumentError: The image is too small for the unit's tap, or to be embedded.
+    """
     spec = network.spec
     height, width = image.shape[-2:]
-    embeds = unit is None and show not in (Show.MAPS, Show.DECONV)
-    if embeds and spec.embedding_size is not None:
+    embeds = unit is None and show not in (Show.MAPS, Show.DECONV, Show.PATCHES)
+    one_size = spec.head_pooling is HeadPooling.GLOBAL_DEPTHWISE or spec.embedding_size is not None
+    if embeds and one_size:
         # The middle of it, in the one size that such a network embeds.
         target = spec.input_size
         factor = max(target[0] / height, target[1] / width)
@@ -75,7 +102,14 @@ def _reduced(network: Backbone, image: Tensor, unit: Unit | None, show: Show) ->
         top, left = ((side - aim) // 2 for side, aim in zip(image.shape[1:], target, strict=True))
         return image[:, top : top + target[0], left : left + target[1]]
     longest = _COVERED_SIDE if show is Show.OCCLUSION else LONGEST_SIDE
-    factor = longest / max(height, width)
+    if embeds:
+        check_embeddable(spec, image)
+        tap = spec.taps[-1].name
+    else:
+        tap = spec.content_taps[0] if unit is None else unit.tap
+        check_size(spec, tap, image)
+    # A narrow picture's shorter side stays long enough.
+    factor = max(longest / max(height, width), spec.tap(tap).least_side / min(height, width))
     return _scaled(image, factor) if factor < 1 else image
 
 
@@ -181,18 +215,10 @@ def _blurred(values: Tensor) -> Tensor:
     return F.conv2d(across, kernel.view(1, 1, -1, 1).to(values))[0, 0]
 
 
-def _patches(
-    network: Backbone, images: Sequence[Tensor], unit: Unit | None, progress: Progress | None
-) -> Image.Image:
+def _patches(network: Backbone, images: Iterable[Tensor], unit: Unit | None) -> Image.Image:
     """The patches of many images that excite units most."""
     tap = unit.tap if unit else network.spec.content_taps[0]
-    found = gather(
-        network,
-        tap,
-        (_reduced(network, image, unit, Show.MAPS) for image in images),
-        count=PATCHES,
-        progress=progress and (lambda done: progress(done, len(images))),
-    )
+    found = gather(network, tap, images, count=PATCHES)
     units = [unit] if unit else found.selective(UNITS)
     if not any(found.patches(one.channel) for one in units):
         raise ArgumentError(f"none of these pictures excites {unit or tap}: take others")
@@ -201,7 +227,7 @@ def _patches(
         [_row(found, one) for one in units],
         side=_SIDE if unit else _SMALL,
         columns=3 if unit else PATCHES,
-        note=f"The strongest places of {len(images):,} pictures, as far as each sees.",
+        note=f"The strongest places of {found.images:,} pictures, as far as each sees.",
     )
 
 

@@ -89,9 +89,30 @@ def check_size(spec: BackboneSpec, tap: str, image: Tensor) -> None:
         )
 
 
+def check_embeddable(spec: BackboneSpec, image: Tensor) -> None:
+    """Refuse an image that is too small to be embedded, by a network that takes many sizes.
+
+    Raises:
+        ArgumentError: A side is shorter than the last tap takes, and than the network's own images.
+    """
+    last = spec.taps[-1]
+    least = min(math.ceil(last.least_side / spec.resolution), *spec.input_size)
+    height, width = image.shape[-2:]
+    if min(height, width) < least:
+        raise ArgumentError(
+            f"{spec.name} needs {least} pixels each way to embed a picture, and this one has "
+            f"{width}x{height}: take a larger one, or name a unit of an earlier tap"
+        )
+
+
+def device_of(network: Backbone) -> torch.device:
+    """Where a network computes."""
+    return next(network.parameters()).device
+
+
 @torch.no_grad()
 def feature_maps(network: Backbone, image: Tensor, tap: str) -> Tensor:
-    """The maps of one image: (C, h, w).
+    """The maps of one image: (C, h, w), on the CPU.
 
     Args:
         network: With trained weights.
@@ -102,7 +123,7 @@ def feature_maps(network: Backbone, image: Tensor, tap: str) -> Tensor:
         ArgumentError: There is no such tap, or the image is too small for it.
     """
     check_size(network.spec, tap, image)
-    return network.features(image[None], [tap])[tap][0]
+    return network.features(image[None].to(device_of(network)), [tap])[tap][0].cpu()
 
 
 def strongest_channels(maps: Tensor, count: int) -> list[int]:
@@ -171,6 +192,11 @@ class Gathering:
         self._sums = torch.zeros(channels, dtype=torch.float64)
         self._images = 0
 
+    @property
+    def images(self) -> int:
+        """How many were seen."""
+        return self._images
+
     def add(self, image: Tensor) -> None:
         """See one image more.
 
@@ -180,7 +206,7 @@ class Gathering:
         Raises:
             ArgumentError: It is too small for the tap.
         """
-        maps = feature_maps(self._network, image, self._tap).cpu()
+        maps = feature_maps(self._network, image, self._tap)
         peaks, places = maps.flatten(1).max(dim=1)
         self._sums += maps.mean(dim=(1, 2)).double()
         number, self._images = self._images, self._images + 1

@@ -1,20 +1,26 @@
 """`models`: what there is, and downloads only after consent."""
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from PIL import Image
 
 import backbones.weights
 import data.assets
+import data.images
 from backbones.dlib_file import installed_file
-from backbones.registry import available, spec_of
+from backbones.metadata import weights_metadata
+from backbones.registry import available, create, spec_of
 from data.errors import WeightsError
+from data.tensors import write_tensors
 from ui.cli.main import main
 
 
@@ -282,3 +288,102 @@ def test_one_picture_at_a_time_and_never_over_it(
     one = str(tmp_path / "a.png")
     assert main(["models", "look", "vgg_slim", one, "-o", one]) == 2
     assert "is also an input" in capsys.readouterr().err
+
+
+def _mandelbrots(folder: Path, count: int, side: int) -> None:
+    folder.mkdir()
+    for number in range(count):
+        extent = (-2 + 0.1 * number, -1.2, 0.8, 1.2)
+        picture = Image.effect_mandelbrot((side, side - 8), extent, 30).convert("RGB")
+        picture.save(folder / f"{number}.png")
+
+
+def test_pictures_for_patches_are_read_one_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _mandelbrots(tmp_path / "many", 7, 400)
+    held: list[weakref.ref[torch.Tensor]] = []
+    alive: list[int] = []
+    whole = data.images.to_tensor
+
+    def watched(image: Image.Image) -> torch.Tensor:
+        gc.collect()
+        alive.append(sum(one() is not None for one in held))
+        held.append(weakref.ref(found := whole(image)))
+        return found
+
+    monkeypatch.setattr(data.images, "to_tensor", watched)
+    out = tmp_path / "drawn.png"
+    words = ["models", "look", "vgg_slim", str(tmp_path / "many"), "--show", "patches"]
+    assert main([*words, "--weights", BUNDLED, "-o", str(out), "--unit", "relu2_1:3"]) == 0
+    assert len(alive) == 7
+    assert max(alive) <= 1
+
+
+def test_what_cannot_be_looked_at_is_passed_over_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "many", tmp_path / "drawn.png"
+    _mandelbrots(folder, 3, 80)
+    (folder / "0a.png").write_text("no picture")
+    Image.new("RGB", (9, 40), "red").save(folder / "1a.png")
+    words = ["models", "look", "vgg_slim", str(folder), "--show", "patches", "-o", str(out)]
+    assert main([*words, "--weights", BUNDLED]) == 0
+    answer = capsys.readouterr()
+    assert answer.out == f"{out}: patches of vgg_slim\n"
+    assert "2 photographs are not used; the first: " in answer.err
+    assert "0a.png" in answer.err
+    for good in folder.glob("?.png"):
+        good.unlink()
+    out.unlink()
+    assert main([*words, "--weights", BUNDLED]) in (1, 2)
+    error = capsys.readouterr().err.strip()
+    assert "none of these pictures can be looked at: " in error
+    assert len(error.splitlines()) == 1
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("show", ["saliency", "gradcam", "occlusion", "maps", "deconv", "patches"])
+@pytest.mark.parametrize("size", [(8, 8), (9, 200)])
+def test_a_picture_that_is_too_small_is_one_line(
+    show: str, size: tuple[int, int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, out = tmp_path / "small.png", tmp_path / "drawn.png"
+    Image.new("RGB", size, "red").save(picture)
+    words = ["models", "look", "vgg_slim", str(picture), "-o", str(out), "--weights", BUNDLED]
+    assert main([*words, "--show", show]) == 2
+    error = capsys.readouterr().err.strip()
+    assert "pixels each way" in error
+    assert f"{size[0]}x{size[1]}" in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("width", [0.5, 1.5])
+def test_a_unit_is_one_of_the_network_that_the_file_holds(
+    width: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = create("mobilenet_v1", width=width, seed=0)
+    weights, picture = tmp_path / "net.safetensors", tmp_path / "small.png"
+    write_tensors(weights, network.state_dict(), weights_metadata(network.spec))
+    Image.effect_mandelbrot((96, 96), (-2, -1.2, 0.8, 1.2), 30).convert("RGB").save(picture)
+    tap = network.spec.taps[1]
+    assert tap.channels != spec_of("mobilenet_v1").taps[1].channels
+    words = ["models", "look", "mobilenet_v1", str(picture), "--weights", str(weights)]
+    words += ["-o", str(tmp_path / "drawn.png"), "--unit"]
+    assert main([*words, f"{tap.name}:{tap.channels - 1}"]) == 0
+    capsys.readouterr()
+    assert main([*words, f"{tap.name}:{tap.channels}"]) == 2
+    error = capsys.readouterr().err.strip()
+    assert f"{tap.name} has channels 0 to {tap.channels - 1}" in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for a device that is not there")
+def test_a_network_is_looked_into_on_the_device_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "small.png"
+    Image.new("RGB", (64, 64), "red").save(picture)
+    words = ["models", "look", "vgg_slim", str(picture), "-o", str(tmp_path / "drawn.png")]
+    assert main(["--device", "cuda", *words, "--weights", BUNDLED]) == 2
+    assert "no NVIDIA GPU" in capsys.readouterr().err

@@ -142,6 +142,12 @@ def options_of(defaults: object, helps: Mapping[str, str]) -> tuple[inspect.Para
     return tuple(parameters)
 
 
+def _is_default(context: typer.Context, name: str) -> bool:
+    """Whether an option has its value because the user gave none."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "DEFAULT"
+
+
 def command(
     app: typer.Typer,
     name: str,
@@ -149,6 +155,7 @@ def command(
     example: str,
     fields: Sequence[inspect.Parameter] = (),
     given_alone: bool = False,
+    tells_given: bool = False,
     became: str = DONE,
 ) -> Callable[[Command], Command]:
     """Register a function as a command that also takes the shared options.
@@ -163,6 +170,7 @@ def command(
         example: A command line, shown at the end of the command's help.
         fields: More options, which the function takes as `**fields`.
         given_alone: Whether of those it gets none but the ones that the user gave.
+        tells_given: Whether it gets as `given` the names of its options that the user gave.
         became: What has become of the work where its result cannot be printed.
     """
 
@@ -172,10 +180,11 @@ def command(
             del values["debug"]  # read by main(), which must know it even where parsing fails
             if given_alone:
                 for field in fields:
-                    source = context.get_parameter_source(field.name)
-                    if source is not None and source.name == "DEFAULT":
+                    if _is_default(context, field.name):
                         del values[field.name]
             arguments.check_numbers(values)
+            if tells_given:
+                values["given"] = {name for name in values if not _is_default(context, name)}
             if values.get("as_json") and values.get("json_lines"):
                 raise ArgumentError("--json is one document, --json-lines are many: choose one")
             try:
@@ -191,7 +200,8 @@ def command(
         own = [
             parameter
             for parameter in inspect.signature(function).parameters.values()
-            if parameter.name != "settings" and parameter.kind is not parameter.VAR_KEYWORD
+            if parameter.name not in {"settings", *(["given"] if tells_given else [])}
+            and parameter.kind is not parameter.VAR_KEYWORD
         ]
         # A command's own option goes before a shared one of its name, which stands in front of it.
         taken = {parameter.name for parameter in own}

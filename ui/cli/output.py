@@ -75,7 +75,12 @@ def print_note(message: str) -> None:
 
 def print_failure(image: str, reason: str) -> None:
     """One line on stderr about an image that failed; a reason that names it says enough."""
-    print_error(reason if one_line(image) in one_line(reason) else f"{image}: {reason}")
+    print_error(naming(image, reason))
+
+
+def naming(image: str, reason: str) -> str:
+    """Why an image failed, with its name, which the reason may hold already."""
+    return reason if one_line(image) in one_line(reason) else f"{image}: {reason}"
 
 
 def print_line(text: str) -> None:

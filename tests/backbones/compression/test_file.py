@@ -215,8 +215,16 @@ def damage(text: str, parts: dict[str, Tensor]) -> list[tuple[str, dict[str, Ten
         if "/" in name
     ]
     typed = [{**parts, name: parts[name].double()} for name in parts if name.endswith("/codes")]
+    shaped = [
+        {**parts, name: made}
+        for name in parts
+        if name.endswith(("/codebook", "/left", "/right", "/buckets"))
+        for made in (parts[name][..., :0], parts[name][:0], parts[name].flatten()[None, None])
+    ]
     cut = [{**parts, name: parts[name][:1]} for name in parts if "/" in name]
-    return [(text, parts) for text in texts] + [(text, other) for other in without + typed + cut]
+    return [(text, parts) for text in texts] + [
+        (text, other) for other in without + typed + shaped + cut
+    ]
 
 
 @pytest.mark.parametrize("methods", WAYS + OTHER_WAYS, ids=way)
@@ -227,6 +235,60 @@ def test_what_is_damaged_is_refused_in_one_line(methods: frozenset[Method]) -> N
         with pytest.raises(WeightsError, match=r"^net: ") as caught:
             expand(altered, {METADATA_KEY: other}, "net")
         assert "\n" not in str(caught.value)
+
+
+HOSTILE = {
+    "no vectors' length": (
+        {"form": "product", "shape": [40, 40], "numbers": 40},
+        {"codebook": (4, 0), "scale": (40,)},
+    ),
+    "one number for all weights": (
+        {"form": "hashed", "shape": [2**14, 2**14], "numbers": 1, "seed": 0},
+        {"buckets": (1,)},
+    ),
+    "a few numbers for very many weights": (
+        {"form": "hashed", "shape": [2**10, 2**12, 8, 8], "numbers": 2000, "seed": 0},
+        {"buckets": (2000,)},
+    ),
+    "a product over nothing": (
+        {"form": "low_rank", "shape": [2**12, 2**12]},
+        {"left": (2**12, 0), "right": (0, 2**12)},
+    ),
+    "values at places that are not written": (
+        {"shape": [2**14, 2**14], "numbers": 1, "gaps": 1, "shared": False},
+        {"values": (1,)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_few_bytes_are_no_tensor_of_any_size(name: str) -> None:
+    described, shapes = HOSTILE[name]
+    parts = {f"a/{part}": torch.ones(shape) for part, shape in shapes.items()}
+    text = json.dumps({"version": 2, "tensors": {"a": described}})
+    with pytest.raises(WeightsError, match=r"^net: a compressed tensor"):
+        expand(parts, {METADATA_KEY: text}, "net")
+
+
+@pytest.mark.parametrize("error", [MemoryError, ZeroDivisionError, OverflowError])
+def test_what_reading_cannot_do_is_damage(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    parts, text = compress(some_tensors(), Compression(methods=frozenset({Method.HASH})))
+    monkeypatch.setattr("backbones.compression.file.hashed_places", fail)
+    with pytest.raises(WeightsError, match="net: a compressed tensor is cut off or damaged"):
+        expand(parts, {METADATA_KEY: text}, "net")
+
+
+@pytest.mark.parametrize("numbers", [1024, 1025, 1535, 2047, 4096, 5001])
+def test_what_the_least_ratio_writes_can_be_read(numbers: int) -> None:
+    weight = torch.randn(1, numbers, generator=torch.Generator().manual_seed(6))
+    compression = Compression(methods=frozenset({Method.HASH}), ratio=1 / 1024)
+    parts, text = compress({"a": weight}, compression)
+    assert expand(parts, {METADATA_KEY: text}, "a file")["a"].shape == weight.shape
 
 
 @pytest.mark.parametrize(
@@ -245,6 +307,19 @@ def test_what_is_damaged_is_refused_in_one_line(methods: frozenset[Method]) -> N
         (["--method", "pq", "--length", "0"], "greater than or equal to 1"),
         (["--method", "hash", "--ratio", "1"], "makes no tensor smaller"),
         (["--method", "hash", "--ratio", "nan"], "ratio"),
+        (["--method", "hash", "--ratio", "0.0009"], "ratio is 0.0009; expected 1/1024 to 1"),
+        (["--steps", "200"], "--steps is for training: give --photographs DIR"),
+        (["--batch-size", "8"], "--batch-size is for training"),
+        (["--rate", "0.001"], "--rate is for training"),
+        (["--seed", "0"], "--seed is for hash and pq, and for training by --photographs DIR"),
+        (["--method", "prune", "--bits", "8"], "--bits is for quantize, and --method is prune"),
+        (["--sparsity", "0.5"], "--sparsity is for prune, and --method is huffman,quantize"),
+        (["--method", "pq", "--energy", "0.9"], "--energy is for svd, and --method is pq"),
+        (["--rank", "4"], "--rank is for svd"),
+        (["--method", "hash", "--centroids", "16"], "--centroids is for pq"),
+        (["--method", "svd", "--length", "4"], "--length is for pq"),
+        (["--method", "prune,quantize", "--ratio", "0.5"], "--ratio is for hash"),
+        (["--method", "svd", "--rank", "4", "--energy", "0.9"], "--rank takes the place of"),
         (["--method", ""], "it is empty"),
         (["--bits", "0"], "greater than or equal to 1"),
         (["--bits", "9"], "less than or equal to 8"),
@@ -258,7 +333,9 @@ def test_the_command_refuses_what_it_cannot_do(
 ) -> None:
     out = ["-o", str(tmp_path / "small.safetensors")]
     assert main(["models", "compress", str(weights), *out, *options]) == 2
-    assert why in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert why in error
+    assert error.count("\n") == 1
     assert list(tmp_path.iterdir()) == [weights]
 
 
@@ -312,6 +389,9 @@ def test_the_command_trains_by_photographs_without_names(
     assert told["cosine_untrained"] <= told["cosine"] <= 1
     assert "1 photographs are not used" in answer.err
     assert "3 steps a stage of 4 out of 24" in read_metadata(small)["compression_training"]
+    if not torch.cuda.is_available():  # the network would be trained where it is asked for
+        assert main(["--device", "cuda", *words]) == 2
+        assert "no NVIDIA GPU" in capsys.readouterr().err
     for number in range(5, 24):
         (faces / f"{number}.png").unlink()
     assert main(words) == 2

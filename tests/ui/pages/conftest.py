@@ -363,9 +363,8 @@ class PlayedService:
             probability=None if self.own is None else 0.9876,
         )
 
-    def explain(self, a: bytes, b: bytes, *, progress: Callable[[int, int], object]) -> Explanation:
+    def explain(self, a: bytes, b: bytes) -> Explanation:
         self.explained += 1
-        progress(1, 1)
         evidence = Evidence(torch.full((3, 112, 112), 0.5), torch.zeros(112, 112))
         return Explanation(self.similarity, (evidence, evidence))
 

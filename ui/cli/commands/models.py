@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backbones.visualisation import Show
-from data.errors import ArgumentError
+from data.errors import AppError, ArgumentError
 from ui.settings import Settings
 
 from ... import wording
@@ -18,13 +18,16 @@ from .. import destinations, output
 from ..options import MAX_SEED, UNCHANGED, JsonLinesOption, JsonOption, command
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from torch import Tensor
 
     from backbones.catalogue import BackboneDescription
-    from backbones.compression.file import Method
+    from backbones.compression.file import Compression, Method
+    from backbones.network import Backbone
     from backbones.places import WeightsFile
     from backbones.profile import LayerProfile, Profile
     from backbones.spec import WeightsSource
+    from backbones.visualisation.units import Unit
 
 
 app = typer.Typer()
@@ -32,6 +35,18 @@ _group = typer.Typer(help="See the networks, and fetch their weights.")
 app.add_typer(_group, name="models")
 
 _MOST_STEPS = 1_000_000
+_OPTIONS_OF = {
+    "bits": {"quantize"},
+    "sparsity": {"prune"},
+    "energy": {"svd"},
+    "rank": {"svd"},
+    "centroids": {"pq"},
+    "length": {"pq"},
+    "ratio": {"hash"},
+    "seed": {"pq", "hash"},
+}
+"""Which methods of `compress` go by an option."""
+_OPTIONS_OF_TRAINING = {"steps": "--steps", "batch": "--batch-size", "rate": "--rate"}
 _GRADIENT_SIDE = 112
 """Of the images by which gradients are measured, px, unless another size is asked for."""
 
@@ -110,9 +125,15 @@ def download(
     return 0
 
 
-@command(_group, "compress", example="likeness models compress dlib_resnet -o small.safetensors")
+@command(
+    _group,
+    "compress",
+    example="likeness models compress dlib_resnet -o small.safetensors",
+    tells_given=True,
+)
 def compress(
     settings: Settings,
+    given: Set[str],
     weights: Annotated[
         str, typer.Argument(metavar="WEIGHTS", help="A file, or one of `likeness models list`.")
     ],
@@ -197,7 +218,7 @@ def compress(
     """
     from backbones.compression.file import Compression
     from backbones.compression.tuning import Retraining
-    from backbones.weights import compress_weights, relative_change
+    from backbones.weights import compress_weights, relative_change, resolve_device
 
     wanted = Compression(
         methods=_methods(method),
@@ -210,16 +231,19 @@ def compress(
         ratio=ratio,
         seed=seed,
     )
+    _check_use(given, wanted, trains=photographs is not None)
     file = _weights(weights, settings)
     if out.suffix != ".safetensors":
         raise ArgumentError(f"{out.name}: weights are .safetensors")
     destinations.check_folder(out.parent)
-    retraining = None
+    retraining, device = None, "cpu"
     if photographs is not None:
+        device = str(settings.chosen_device)
+        resolve_device(device)  # before photographs are read for minutes
         pictures = _pictures(file, photographs, settings, quiet=as_json)
         retraining = Retraining(pictures=pictures, steps=steps, batch=batch, rate=rate, seed=seed)
     with output.progress_bar("training", shown=retraining is not None) as advance:
-        written = compress_weights(file, out, wanted, retraining, progress=advance)
+        written = compress_weights(file, out, wanted, retraining, device=device, progress=advance)
     before, after = file.path.stat().st_size, out.stat().st_size
     moved = relative_change(file, written.file)
     if as_json:
@@ -262,7 +286,8 @@ def _pictures(file: "WeightsFile", folder: Path, settings: Settings, *, quiet: b
     paths = find_images([folder])
     with output.progress_bar("reading photographs", shown=not quiet) as advance:
         cache = data_home(settings.home) / "aligned"
-        pictures, missed = pictures_for(spec, paths, cache, progress=advance)
+        device = str(settings.chosen_device)
+        pictures, missed = pictures_for(spec, paths, cache, device=device, progress=advance)
     if missed:
         why = output.one_line(missed[0].reason)
         output.print_note(f"{len(missed)} photographs are not used; the first: {why}")
@@ -302,30 +327,102 @@ def look(
     from backbones.registry import spec_of
     from data.images import find_images, load_image, save_image, to_tensor
 
-    spec = spec_of(name)
+    spec_of(name)  # no other name gets any further
     destinations.check_picture(out, inputs=pictures)
     found = find_images(pictures)
     if show is not Show.PATCHES and len(found) != 1:
         raise ArgumentError(f"--show {show} takes one picture, and there are {len(found)}")
     if not found:
         raise ArgumentError("no picture to look at: give one, or a folder of them")
-    from backbones.visualisation.figures import draw
+    from backbones.visualisation.figures import draw, prepare
     from backbones.visualisation.units import parse_unit
     from backbones.weights import load_backbone
 
-    wanted = None if unit is None else parse_unit(unit, spec)
-    network = load_backbone(name, weights=settings.weights, home=settings.home).backbone
+    network = load_backbone(
+        name, weights=settings.weights, home=settings.home, device=settings.chosen_device
+    ).backbone
+    # The file may hold a network of other channels than the registered one's.
+    wanted = None if unit is None else parse_unit(unit, network.spec)
     with output.progress_bar("looking") as advance:
-        picture = draw(
-            show,
-            network,
-            [to_tensor(load_image(path)) for path in found],
-            wanted,
-            progress=lambda done, total: advance(done, total, "looking", ""),
-        )
+
+        def told(done: int, total: int) -> None:
+            advance(done, total, "looking", "")
+
+        if show is Show.PATCHES:
+            picture = _patches(network, found, wanted, told)
+        else:
+            image = prepare(show, network, to_tensor(load_image(found[0])), wanted)
+            picture = draw(show, network, [image], wanted, progress=told)
     save_image(picture, out)
     output.print_line(f"{out}: {show} of {name}")
     return 0
+
+
+def _patches(
+    network: "Backbone",
+    paths: Sequence[Path],
+    unit: "Unit | None",
+    progress: Callable[[int, int], None],
+) -> "Image":
+    """Draw the patches of many pictures, without those that cannot be looked at.
+
+    Raises:
+        ArgumentError: None of them can be, or nothing excites the units.
+    """
+    from backbones.visualisation.figures import draw, prepare
+    from data.images import load_image, to_tensor
+
+    missed = list[str]()
+
+    def images() -> Iterator["Tensor"]:
+        """One at a time: a folder at full size is more than fits in memory."""
+        for done, path in enumerate(paths, start=1):
+            try:
+                image = prepare(Show.PATCHES, network, to_tensor(load_image(path)), unit)
+            except AppError as error:
+                missed.append(output.naming(str(path), str(error)))
+            else:
+                yield image
+            progress(done, len(paths))
+
+    try:
+        picture = draw(Show.PATCHES, network, images(), unit)
+    except ArgumentError as error:
+        if len(missed) < len(paths):
+            raise
+        raise ArgumentError(f"none of these pictures can be looked at: {missed[0]}") from error
+    if missed:
+        output.print_note(f"{len(missed)} photographs are not used; the first: {missed[0]}")
+    return picture
+
+
+def _check_use(given: Set[str], wanted: "Compression", *, trains: bool) -> None:
+    """Refuse options that would change nothing.
+
+    Args:
+        given: The names of the options that the user gave.
+        wanted: What is done.
+        trains: Whether there are photographs to train by.
+
+    Raises:
+        ArgumentError: One of them is for another method, for training, or ousted by another one.
+    """
+    for name, methods in _OPTIONS_OF.items():
+        if name not in given or methods & wanted.methods or (trains and name == "seed"):
+            continue
+        option, others = f"--{name}", " and ".join(sorted(methods))
+        training = ", and for training by --photographs DIR" if name == "seed" else ""
+        raise ArgumentError(
+            f"{option} is for {others}{training}, and --method is "
+            f"{','.join(sorted(wanted.methods))}: leave {option} out"
+        )
+    for name, option in _OPTIONS_OF_TRAINING.items():
+        if name in given and not trains:
+            raise ArgumentError(
+                f"{option} is for training: give --photographs DIR, or leave {option} out"
+            )
+    if given >= {"energy", "rank"}:
+        raise ArgumentError("--rank takes the place of --energy: give one of them")
 
 
 def _methods(text: str) -> "frozenset[Method]":
