@@ -88,9 +88,9 @@ def main() -> None:
         path = given.out / f"{given.model}-{label.replace(', ', '-').replace(',', '-')}.safetensors"
         cosines = path.with_suffix(".json")
         if not cosines.is_file():
-            retraining = measured.retraining(given.steps if trained else 0)
+            lessons = measured.lessons(given.steps if trained else 0)
             try:
-                made = compress_weights(original, path, compression, retraining)
+                made = compress_weights(original, path, compression, lessons)
             except ArgumentError as error:  # a way that does not fit this network
                 print(f"| {label} | {error} |", flush=True)
                 continue
@@ -149,7 +149,7 @@ class Measured:
         self._first: dict[str, Any] = {}
         self._pictures: torch.Tensor | None = None
 
-    def retraining(self, steps: int) -> Retraining:
+    def lessons(self, steps: int) -> Retraining:
         """What compressed networks are taught by."""
         given = self._given
         if self._pictures is None:
