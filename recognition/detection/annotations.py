@@ -6,6 +6,7 @@ not in most sets of today; the difference of a pixel is left as it is.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -46,7 +47,8 @@ def read_boxed(images: Path, annotations: Path) -> list[BoxedPhotograph]:
 
     Raises:
         ArgumentError: A folder is missing.
-        DatasetError: There is no photograph, one lacks its annotation, or one is no such file.
+        DatasetError: There is no photograph, one lacks its annotation, two would share one, or one
+            is no such file.
     """
     if not annotations.is_dir():
         raise ArgumentError(
@@ -56,7 +58,20 @@ def read_boxed(images: Path, annotations: Path) -> list[BoxedPhotograph]:
     paths = sorted(find_images([images]), key=lambda path: (path.name, path))
     if not paths:
         raise DatasetError(f"{printable(images)} holds no photograph: give a folder that does")
+    _check_names(paths)
     return [_read(path, annotations / f"{path.stem}.xml") for path in paths]
+
+
+def _check_names(photographs: Iterable[Path]) -> None:
+    """Refuse photographs that would share an annotation: those of one name but for the suffix."""
+    seen: dict[str, Path] = {}
+    for path in photographs:
+        other = seen.setdefault(path.stem, path)
+        if other is not path:
+            raise DatasetError(
+                f"{printable(other)} and {printable(path)} would share the annotation "
+                f"{printable(path.stem)}.xml: give each photograph a name of its own"
+            )
 
 
 def _read(photograph: Path, annotation: Path) -> BoxedPhotograph:
@@ -67,6 +82,10 @@ def _read(photograph: Path, annotation: Path) -> BoxedPhotograph:
         raise DatasetError(
             f"{printable(photograph)} has no annotation: expected {shown}"
         ) from error
+    # Without a zero byte it is in an encoding that writes ASCII as ASCII: the parser knows no other
+    # one but UTF-16, in which a document type would not be seen below.
+    if b"\0" in content:
+        raise DatasetError(f"{shown} holds a zero byte: expected a VOC annotation in UTF-8")
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:  # what it defines could grow without end
         raise DatasetError(f"{shown} declares a document type: expected a plain VOC annotation")
     try:

@@ -142,7 +142,6 @@ def test_evaluate_detect_tells_figures_and_draws_misses(
         (["--images", "absent"], "absent"),
         (["--skip", "2"], "passes over"),
         (["--at-precision", "nan"], "at-precision"),
-        (["--misses", "IMAGES"], "another folder"),
         (["--detector", "mtcnn", "--detector-weights", "w"], "no weights but its own"),
         (["--detector-weights", "absent.safetensors"], "no file"),
     ],
@@ -150,10 +149,36 @@ def test_evaluate_detect_tells_figures_and_draws_misses(
 def test_evaluate_detect_refuses_in_a_line(
     boxed: list[str], words: list[str], why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = [boxed[3] if word == "IMAGES" else word for word in words]
     assert main([*boxed, *words]) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert why in line
+
+
+@pytest.mark.parametrize(
+    "place", ["images", "images/new", "images/a/b", "boxes", "boxes/new", "link", "link/new"]
+)
+def test_misses_are_not_drawn_among_what_they_are_drawn_from(
+    boxed: list[str], place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "images")
+    for images in (tmp_path / "images", tmp_path / "link", tmp_path / "images/b.png"):
+        before = {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")}
+        words = [*boxed, "--images", str(images), "--detector", "corner"]
+        assert main([*words, "--misses", str(tmp_path / place)]) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert "lies within" in line
+        assert {path: path.lstat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.parametrize("place", [".", "images-missed", "missed/images"])
+def test_misses_are_drawn_anywhere_else(
+    boxed: list[str], place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        words = ["--detector", "corner", "--misses", str(tmp_path / place), "--json"]
+        assert main([*boxed, *words]) == 0
+        assert json.loads(capsys.readouterr().out)["photographs"] == 2
+        assert (tmp_path / place / "b.png").is_file()
 
 
 def test_a_damaged_photograph_fails_alone(

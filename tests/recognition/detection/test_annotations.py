@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from data.errors import AppError
+from data.errors import AppError, DatasetError
 from recognition.detection.annotations import read_boxed
 
 FACE = """<object><name>with_mask</name><difficult>{}</difficult>
@@ -75,3 +75,43 @@ def test_missing_folders_and_photographs_are_refused(folders: tuple[Path, Path])
     empty.mkdir()
     with pytest.raises(AppError, match="no photograph"):
         read_boxed(empty, annotations)
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+@pytest.mark.parametrize("begin", ["", '<!DOCTYPE a [<!ENTITY b "c">]>', "<!DOCTYPE annotation>"])
+def test_no_encoding_hides_a_document_type(
+    folders: tuple[Path, Path], codec: str, begin: str
+) -> None:
+    images, annotations = folders
+    for declared in ("", f'<?xml version="1.0" encoding="{codec}"?>'):
+        text = f"{declared}{begin}<annotation>{SIZE}</annotation>"
+        (annotations / "b2.xml").write_bytes(text.encode(codec))
+        with pytest.raises(DatasetError, match="UTF-8"):
+            read_boxed(images, annotations)
+
+
+@pytest.mark.parametrize("codec", ["cp037", "cp500", "utf-7", "utf-16", "utf-8-sig", "latin-1"])
+def test_no_declaration_hides_a_document_type(folders: tuple[Path, Path], codec: str) -> None:
+    images, annotations = folders
+    text = '<!DOCTYPE annotation [<!ENTITY b "40">]><annotation>&b;</annotation>'
+    head = f'<?xml version="1.0" encoding="{codec}"?>'.encode()
+    (annotations / "b2.xml").write_bytes(head + text.encode(codec))
+    with pytest.raises(DatasetError):
+        read_boxed(images, annotations)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [("b2.png", "b2.jpg"), ("b2.png", "deep/b2.png"), ("x/a.png", "y/a.png")]
+)
+def test_two_photographs_do_not_share_an_annotation(
+    folders: tuple[Path, Path], ours: str, theirs: str
+) -> None:
+    images, annotations = folders
+    for name in (ours, theirs):
+        (images / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (40, 30)).save(images / name)
+        (annotations / Path(name).with_suffix(".xml").name).write_text("<annotation/>")
+    with pytest.raises(DatasetError, match="share the annotation") as refused:
+        read_boxed(images, annotations)
+    assert str(images / ours) in str(refused.value)
+    assert str(images / theirs) in str(refused.value)

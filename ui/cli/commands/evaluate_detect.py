@@ -13,7 +13,7 @@ from ...wording import percent
 from .. import output
 from ..destinations import check_folder
 from ..options import UNCHANGED, JsonOption, command
-from .recognise import DetectorOption, MinFaceOption, MinScoreOption
+from .recognise import MinFaceOption, MinScoreOption
 
 if TYPE_CHECKING:
     from recognition.evaluation.detection import DetectionResult, Measure
@@ -42,7 +42,15 @@ def detect(
             "--annotations", metavar="DIR", help="VOC's XML files, one for each photograph."
         ),
     ],
-    detector: DetectorOption = None,
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            "--detector",
+            metavar="NAME",
+            help="What finds the faces: mtcnn or one_stage; else one_stage where "
+            "--detector-weights are given, and mtcnn without.",
+        ),
+    ] = None,
     detector_weights: Annotated[
         Path | None,
         typer.Option(
@@ -106,9 +114,8 @@ def detect(
     )
     score = spec.minimum_score if min_score is None else min_score
     if misses is not None:
+        _check_outside(misses, images, annotations)
         check_folder(misses)
-        if misses.resolve() in (images.resolve(), annotations.resolve()):
-            raise ArgumentError(f"{misses} holds the photographs: draw into another folder")
     boxed = read_boxed(images, annotations)[skip:][:at_most]
     if not boxed:
         raise ArgumentError(f"--skip {skip} passes over all photographs: give a smaller number")
@@ -131,6 +138,17 @@ def detect(
     for image in result.failed:
         output.print_failure(image.image, image.error)
     return 1 if result.failed else 0
+
+
+def _check_outside(misses: Path, *sources: Path) -> None:
+    """Refuse to draw where photographs or annotations lie, at any depth.
+
+    A drawing has its photograph's name: it could take its place, or be searched the next time.
+    """
+    for source in sources:
+        folder = source.resolve().parent if source.is_file() else source.resolve()
+        if misses.resolve().is_relative_to(folder):
+            raise ArgumentError(f"{misses} lies within {folder}: draw into a folder outside it")
 
 
 def _print(result: "DetectionResult") -> None:
