@@ -80,7 +80,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    original = next(f for f in every_weights(given.model) if "compression" not in f.metadata)
+    whole = [file for file in every_weights(given.model) if "compression" not in file.metadata]
+    if not whole:
+        parser.error(f"--model {given.model}: all of its weights at hand are compressed already")
+    original = whole[0]
     measured = Measured(given, original)
     rows = {"as it is": measured.row(original, None)}
     for label in given.rows.split(";") if given.rows else ROWS:
