@@ -13,6 +13,7 @@
 - `norm`: a value of `Norm`, `group`: what the network has in the place of batch norm.
 - `attention`, `activation`, `head_pooling`, `conv`: values of `Attention`, `Activation`,
   `HeadPooling`, `Convolution`, where the network has others than those it was published with.
+  Behind which stages attention stands is told by the names of its tensors alone.
 - `stn`: `yes` where a spatial transformer comes first; `width` and `resolution`: multipliers, where
   they are not 1; `cardinality`: a count, where it is not the network's own.
 - `threshold`: the cosine similarity from which on two faces are one person's, `0.267`.
@@ -37,7 +38,9 @@ from data.errors import WeightsError
 from .registry import available
 from .shelf import widened
 from .spec import (
+    LEAST_RESOLUTION,
     LEAST_WIDTH,
+    MOST_GROUPS,
     MOST_WIDTH,
     Activation,
     Alignment,
@@ -159,7 +162,7 @@ def parse_metadata(metadata: Mapping[str, str]) -> WeightsMetadata:
         conv=_choice(metadata, "conv", Convolution),
         stn=_yes(metadata, "stn") or False,
         width=_multiplier(metadata, "width", LEAST_WIDTH, MOST_WIDTH),
-        resolution=_multiplier(metadata, "resolution", 1e-3, 1),
+        resolution=_multiplier(metadata, "resolution", LEAST_RESOLUTION, 1),
         cardinality=_cardinality(metadata.get("cardinality")),
         threshold=_threshold(metadata.get("threshold")),
         threshold_provenance=metadata.get("threshold_provenance"),
@@ -303,8 +306,8 @@ def _multiplier(metadata: Mapping[str, str], key: str, low: float, high: float) 
 def _cardinality(text: str | None) -> int | None:
     if text is None:
         return None
-    if not re.fullmatch(r"[1-9]\d?", text):
-        raise _not_understood("cardinality", text, "how many groups, such as 32")
+    if not re.fullmatch(r"[1-9]\d{0,3}", text) or int(text) > MOST_GROUPS:
+        raise _not_understood("cardinality", text, f"how many groups, 1 to {MOST_GROUPS}")
     return int(text)
 
 

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from data.errors import ArgumentError
 
 from .blocks.activation import exchange_activations
-from .blocks.attention import COMPARES_PLACES, MOST_PLACES, make_attention
+from .blocks.attention import MOST_PLACES, PREFIX, attended_taps, make_attention, with_attention_of
 from .blocks.convolutions import exchange_convolutions
-from .blocks.normalisation import exchange_norms
+from .blocks.normalisation import exchange_norms, has_norms
 from .blocks.pooling import exchange_head_pooling
 from .blocks.spatial_transformer import SpatialTransformer
-from .spec import Activation, Attention, BackboneSpec, HeadPooling, Normalisation, Tap
+from .spec import Activation, Attention, BackboneSpec, HeadPooling, Normalisation
 
 Stage = tuple[str, tuple[nn.Module, ...]]
 """A tap's name and the layers that lead to it from the tap before."""
@@ -140,21 +140,45 @@ class Backbone(nn.Module):
         kind = self.spec.attention
         if kind is Attention.NONE:
             return {}
-
-        def has_room(tap: Tap) -> bool:
-            height, width = (-(-side // tap.stride) for side in self.spec.seen_size)
-            return kind not in COMPARES_PLACES or height * width <= MOST_PLACES
-
-        taps = [tap for tap in self.spec.taps[1:] if has_room(tap)]
+        taps = attended_taps(self.spec)
         if not taps:
             raise ArgumentError(
                 f"{self.spec.name} has no map of at most {MOST_PLACES} places, beyond which "
                 f"{kind} compares too many: give smaller images, or another attention"
             )
         self.attention = nn.ModuleDict(
-            {tap.name: make_attention(kind, tap.channels) for tap in taps}
+            {tap: make_attention(kind, self.spec.tap(tap).channels) for tap in taps}
         )
-        return {tap.name: self.attention[tap.name] for tap in taps}
+        return {tap: self.attention[tap] for tap in taps}
+
+    def attend_as(self, names: Iterable[str]) -> None:
+        """Have attention behind the stages where trained weights have theirs.
+
+        Where that is elsewhere than now, all of it begins anew: with random weights, for those
+        whose place they keep to be loaded.
+
+        Args:
+            names: Of the weights' tensors, as `state_dict` has them.
+        """
+        spec = with_attention_of(self.spec, names)
+        if spec is self.spec:
+            return
+        before = set(self.attention.values())
+        self.spec = spec
+        attention = self._attention()
+        if has_norms(self.attention):
+            exchange_norms(self.attention, spec.norm)
+        self.attention.to(next(self.parameters()).device).train(self.training)
+        self._stages = tuple(
+            (
+                name,
+                (
+                    *(layer for layer in layers if layer not in before),
+                    *([attention[name]] if name in attention else []),
+                ),
+            )
+            for name, layers in self._stages
+        )
 
     def _check_resolution(
         self, stages: Mapping[str, Sequence[nn.Module]], head: Sequence[nn.Module]
@@ -326,7 +350,7 @@ class Backbone(nn.Module):
         return frozenset(
             f"{name}.{key}" if name else key
             for name, module in self.named_modules()
-            if id(module) in layers and not name.startswith("attention.")
+            if id(module) in layers and not name.startswith(f"{PREFIX}.")
             for key in module.state_dict()
         )
 

@@ -197,6 +197,10 @@ class WeightsSource:
 
 LEAST_WIDTH, MOST_WIDTH = 0.1, 4.0
 """Between these, a width multiplier makes a network that is worth training."""
+LEAST_RESOLUTION = 0.01
+"""A resolution multiplier below it leaves one pixel of most images."""
+MOST_GROUPS = 64
+"""With so many in a bottleneck of ResNeXt, each has two channels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +222,8 @@ class BackboneSpec:
         licence: The terms of the network's code.
         norm: What stands where the network was published with batch norm.
         attention: What stands behind each stage but the first.
+        attention_taps: The stages that it stands behind; None: all whose maps it can afford, as
+            `blocks.attention` has it.
         activation: What stands in the place of its own activations.
         head_pooling: What stands in the place of the average behind the last stage.
         conv: What stands in the place of its dense convolutions.
@@ -244,6 +250,7 @@ class BackboneSpec:
     licence: str
     norm: Norm = Norm.BATCH
     attention: Attention = Attention.NONE
+    attention_taps: tuple[str, ...] | None = None
     activation: Activation = Activation.OWN
     head_pooling: HeadPooling = HeadPooling.OWN
     conv: Convolution = Convolution.STANDARD
@@ -285,8 +292,13 @@ class BackboneSpec:
             raise ArgumentError(
                 f"width is {self.width:g}: give at least {LEAST_WIDTH:g} and at most {MOST_WIDTH:g}"
             )
-        if not 0 < self.resolution <= 1:
-            raise ArgumentError(f"resolution is {self.resolution:g}: give above 0 and at most 1")
+        if not LEAST_RESOLUTION <= self.resolution <= 1:
+            raise ArgumentError(
+                f"resolution is {self.resolution:g}: give at least {LEAST_RESOLUTION:g} and at "
+                "most 1"
+            )
+        if strangers := set(self.attention_taps or ()) - set(names):
+            raise ValueError(f"{self.name}: {sorted(strangers)} are none of its taps {names}")
 
     @property
     def seen_size(self) -> tuple[int, int]:

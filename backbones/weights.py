@@ -1,6 +1,6 @@
 """Trained weights into networks: load them, fetch them, say where they run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from data.tensors import read_tensors, write_tensors
 
 from .binary_weights import METADATA_KEY as BITS
 from .binary_weights import unpack_filters
+from .blocks.attention import PREFIX as ATTENTION
+from .blocks.attention import with_attention_of
 from .compression.file import (
     METADATA_KEY,
     Compression,
@@ -111,8 +113,8 @@ def load_backbone(
         spec = says.adapt(spec)
     except ArgumentError as error:  # the file's options, not the user's
         raise WeightsError(f"{printable(file.path)}: {error}") from error
-    backbone = _blank(spec, file.path)
     kept = _tensors_of(file.path)
+    backbone = _blank(with_attention_of(spec, kept), file.path)
     pair = read_pair_unit(
         kept,
         file.metadata,
@@ -139,7 +141,8 @@ def initialise(backbone: Backbone, weights: Path) -> bool:
 
     Args:
         backbone: The network, changed in place. Its head keeps its own weights where the file has
-            none that fit, as a classifier's file has none.
+            none that fit, as a classifier's file has none; so does its attention, which otherwise
+            stands where the file has it.
         weights: A file of weights.
 
     Returns:
@@ -151,23 +154,31 @@ def initialise(backbone: Backbone, weights: Path) -> bool:
             normalisation, or something before the head does not fit.
     """
     file = weights_file(weights, backbone.spec.name)
-    expected = parse_metadata(file.metadata).normalisation
-    if expected not in (None, backbone.spec.normalisation):
+    says = parse_metadata(file.metadata)
+    if says.normalisation not in (None, backbone.spec.normalisation):
         raise WeightsError(
             f"{printable(weights)} expects images of another normalisation than "
             f"{backbone.spec.name} has here; take other weights"
         )
-    own = backbone.state_dict()
-    head = own.keys() - backbone.trunk_keys()
     given = {
         key: tensor
         for name, tensor in _without_pair(_tensors_of(weights)).items()
         if (key := backbone.own_key(name)) is not None
     }
-    fits = all(key in given and given[key].shape == own[key].shape for key in head)
+    if says.attention is backbone.spec.attention:
+        with torch.random.fork_rng(devices=[]):  # what is drawn is overwritten at once
+            backbone.attend_as(given)
+    own, trunk = backbone.state_dict(), backbone.trunk_keys()
+
+    def has_all(keys: Iterable[str]) -> bool:
+        return all(key in given and given[key].shape == own[key].shape for key in keys)
+
+    fits = has_all(own.keys() - trunk)
     if not fits:
-        trunk = {key: tensor for key, tensor in given.items() if key in backbone.trunk_keys()}
-        given = trunk | {key: own[key] for key in head}
+        attention = {key for key in own if key.startswith(f"{ATTENTION}.")}
+        taken = trunk | attention if has_all(attention) else trunk
+        given = {key: tensor for key, tensor in given.items() if key in taken}
+        given |= {key: tensor for key, tensor in own.items() if key not in taken}
     backbone.load_state_dict(fit_tensors(backbone, given, printable(weights)))
     return fits
 

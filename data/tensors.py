@@ -76,6 +76,16 @@ def read_metadata(path: Path) -> dict[str, str]:
     return metadata
 
 
+def read_names(path: Path) -> frozenset[str]:
+    """Read the names of a safetensors file's tensors without touching these.
+
+    Raises:
+        ArgumentError: There is no such file.
+        WeightsError: It is a pickle, cut off, damaged, or no safetensors file at all.
+    """
+    return frozenset(_read_header(Path(path)).keys() - {_METADATA})
+
+
 def write_tensors(path: Path, tensors: "Mapping[str, Tensor]", metadata: Mapping[str, str]) -> None:
     """Write a safetensors file whole or not at all; equal content gives equal bytes.
 

@@ -17,13 +17,17 @@ places with all others begin as nothing (their gain is 0), and stand only behind
 """
 
 import math
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from ..spec import Attention
+from ..spec import Attention, BackboneSpec, Tap
 
+PREFIX = "attention"
+"""What `state_dict` calls the attention that is added to a network."""
 MOST_PLACES = 32 * 32
 COMPARES_PLACES = frozenset({Attention.DANET, Attention.NON_LOCAL, Attention.SELF})
 """Kinds whose memory and time grow with the square of a map's places."""
@@ -32,6 +36,42 @@ _REDUCTION = 16
 _SPATIAL_KERNEL = 7
 _HEADS = 8
 _CARDINALITY = 32
+
+
+def attended_taps(spec: BackboneSpec) -> tuple[str, ...]:
+    """The taps behind whose stages a network has its attention; none where no map is small enough.
+
+    Args:
+        spec: Of the network, with attention.
+    """
+    if spec.attention_taps is not None:
+        return tuple(tap.name for tap in spec.taps if tap.name in spec.attention_taps)
+
+    def has_room(tap: Tap) -> bool:
+        height, width = (-(-side // tap.stride) for side in spec.seen_size)
+        return spec.attention not in COMPARES_PLACES or height * width <= MOST_PLACES
+
+    return tuple(tap.name for tap in spec.taps[1:] if has_room(tap))
+
+
+def with_attention_of(spec: BackboneSpec, names: Iterable[str]) -> BackboneSpec:
+    """The same network with its attention where trained weights have theirs.
+
+    Networks were trained with attention behind every stage but the first before larger maps were
+    left out, and weights may come from a run at another resolution.
+
+    Args:
+        spec: Of the network.
+        names: Of the weights' tensors, as `state_dict` has them.
+
+    Returns:
+        The spec, itself where it has no attention, or the weights have none or have it there.
+    """
+    found = {name.split(".")[1] for name in names if name.startswith(f"{PREFIX}.")}
+    taps = tuple(tap.name for tap in spec.taps if tap.name in found)
+    if spec.attention is Attention.NONE or not taps or taps == attended_taps(spec):
+        return spec
+    return replace(spec, attention_taps=taps)
 
 
 def make_attention(kind: Attention, channels: int) -> nn.Module:

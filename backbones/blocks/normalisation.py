@@ -64,6 +64,11 @@ def exchange_norms(
     return exchanged
 
 
+def has_norms(network: nn.Module) -> bool:
+    """Whether there are batch norms in it, for `exchange_norms` to exchange."""
+    return any(isinstance(it, nn.BatchNorm1d | nn.BatchNorm2d) for it in network.modules())
+
+
 class SwitchableNorm(nn.Module):
     """Mean and variance are mixtures of those over an instance, a layer and the batch.
 
@@ -92,20 +97,21 @@ class SwitchableNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) → the same shape."""
-        mean = x.mean(dim=(2, 3))  # (B, C), of each instance
-        square = x.square().mean(dim=(2, 3))
-        layer_mean = mean.mean(dim=1, keepdim=True)  # (B, 1)
+        """(B, C, H, W) → the same shape and type; statistics and scale are float32 or wider."""
+        # A convolution under autocast gives bfloat16, whose 8 bits hold no variance of numbers far
+        # from 0. None of the operations below is one that autocast would narrow again.
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        var, mean = torch.var_mean(wide, dim=(2, 3), correction=0)  # (B, C), of each instance
+        # The other variances follow from the instances' (section 3.1): the mean within, and the
+        # variance between. E[x²] - E[x]² would be the same, but for what the difference loses.
+        between, layer_mean = torch.var_mean(mean, dim=1, keepdim=True, correction=0)  # (B, 1)
+        layer_var = var.mean(dim=1, keepdim=True) + between
         means = [mean, layer_mean.expand_as(mean)]
-        # All three variances follow from the instances' means and mean squares (section 3.1).
-        variances = [
-            square - mean.square(),
-            (square.mean(dim=1, keepdim=True) - layer_mean.square()).expand_as(mean),
-        ]
-        batch_mean, batch_var = self.running_mean, self.running_var
+        variances = [var, layer_var.expand_as(mean)]
+        batch_mean, batch_var = self.running_mean, self.running_var.clamp_min(0)
         if self.training:
-            batch_mean = mean.mean(dim=0)  # (C,)
-            batch_var = square.mean(dim=0) - batch_mean.square()
+            between, batch_mean = torch.var_mean(mean, dim=0, correction=0)  # (C,)
+            batch_var = var.mean(dim=0) + between
             with torch.no_grad():
                 self.running_mean.lerp_(batch_mean.to(self.running_mean.dtype), self.momentum)
                 self.running_var.lerp_(batch_var.to(self.running_var.dtype), self.momentum)
@@ -114,10 +120,10 @@ class SwitchableNorm(nn.Module):
         shares = torch.softmax(self.mean_shares, dim=0)
         mixed = (torch.stack(means, dim=2) * shares).sum(dim=2)  # (B, C)
         shares = torch.softmax(self.variance_shares, dim=0)
-        spread = (torch.stack(variances, dim=2) * shares).sum(dim=2).clamp_min(0)
+        spread = (torch.stack(variances, dim=2) * shares).sum(dim=2)  # a mean of numbers above 0
         scale = self.weight * (spread + self.eps).rsqrt()
         shift = self.bias - mixed * scale
-        return x * scale[:, :, None, None] + shift[:, :, None, None]
+        return (wide * scale[:, :, None, None] + shift[:, :, None, None]).to(x.dtype)
 
 
 def _group_norm(batch: nn.BatchNorm1d | nn.BatchNorm2d, norm: Norm) -> nn.GroupNorm:

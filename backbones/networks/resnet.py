@@ -12,10 +12,9 @@ from torchvision.models.resnet import Bottleneck
 from data.errors import ArgumentError
 
 from ..network import Backbone
-from ..spec import BackboneSpec
+from ..spec import MOST_GROUPS, BackboneSpec
 from .head import pooled_head
 
-_MOST_GROUPS = 64
 _DEPTHS_50 = (3, 4, 6, 3)
 """Bottlenecks of each layer, of those of fifty."""
 
@@ -76,7 +75,7 @@ def width_per_group(cardinality: int) -> int:
     Raises:
         ArgumentError: It is another number.
     """
-    if not 1 <= cardinality <= _MOST_GROUPS:
-        raise ArgumentError(f"cardinality is {cardinality}: give 1 to {_MOST_GROUPS}")
+    if not 1 <= cardinality <= MOST_GROUPS:
+        raise ArgumentError(f"cardinality is {cardinality}: give 1 to {MOST_GROUPS}")
     each = (256 * 64 + 9 * 64 * 64 + 64 * 256) / cardinality
     return round((math.sqrt(512**2 + 4 * 9 * each) - 512) / (2 * 9))

@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 
 from data.errors import TrainingError
 from data.files import write_atomic
-from data.tensors import read_tensors, write_tensors
+from data.tensors import read_names, read_tensors, write_tensors
 
 from .averaging import WeightAverage
 
@@ -132,6 +132,25 @@ class Checkpoint:
         text = json.dumps(document, indent=1, sort_keys=True)
         write_tensors(self.folder / STATE, tensors, {"state": text})
         write_atomic(self.folder / "state.json", text.encode() + b"\n")
+
+
+def names_in(folder: Path, part: str) -> frozenset[str]:
+    """The names of the tensors that a run's state holds of one of its modules.
+
+    Args:
+        folder: The run's.
+        part: What the state calls the module.
+
+    Returns:
+        As the module's own `state_dict` has them; none where there is no state.
+
+    Raises:
+        WeightsError: The file is damaged.
+    """
+    if not (folder / STATE).is_file():
+        return frozenset()
+    names = read_names(folder / STATE)
+    return frozenset(_under(f"{part}.", dict.fromkeys(names)))
 
 
 # An optimiser's state as named tensors and plain values, and back.

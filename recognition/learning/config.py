@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 from backbones.spec import (
+    LEAST_RESOLUTION,
     LEAST_WIDTH,
+    MOST_GROUPS,
     MOST_WIDTH,
     Activation,
     Attention,
@@ -274,8 +276,8 @@ class TrainingConfig(Configuration):
     conv: Convolution = Convolution.STANDARD
     stn: Flag = False
     width: Annotated[float, Within(LEAST_WIDTH, MOST_WIDTH)] = 1.0
-    resolution: Annotated[float, Within(0, 1, above=True)] = 1.0
-    cardinality: Annotated[int, Within(1, 1024)] | None = None
+    resolution: Annotated[float, Within(LEAST_RESOLUTION, 1)] = 1.0
+    cardinality: Annotated[int, Within(1, MOST_GROUPS)] | None = None
     weight_init: WeightInit = WeightInit.OWN
     teacher: File | None = None
     targets: Targets = Targets.PHOTOGRAPHS

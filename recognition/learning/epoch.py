@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from torch.optim import Optimizer
 from backbones.network import Alteration, Backbone
 from backbones.registry import create
 from backbones.training.averaging import WeightAverage
-from backbones.training.checkpoint import TrainingState
+from backbones.training.checkpoint import TrainingState, names_in
 from backbones.training.distributed import Team
 from backbones.training.optimizers import build_optimizer, set_momentum
 from backbones.training.schedule import momentum_at, rate_factor
@@ -112,8 +113,16 @@ def build_parts(
     )
 
 
-def build_network(config: TrainingConfig, device: torch.device) -> Backbone:
+def build_network(
+    config: TrainingConfig, device: torch.device, *, state: Path | None = None
+) -> Backbone:
     """Build what is trained, with random weights from the run's seed, or those to begin with.
+
+    Args:
+        config: Of the run.
+        device: Where the network goes.
+        state: The folder of a run whose state this one will take if it has none of its own. The
+            network gets its attention where the state has it; numbers are not read here.
 
     Raises:
         ArgumentError: No backbone of that name, or none that takes these sizes or this norm; no
@@ -138,6 +147,10 @@ def build_network(config: TrainingConfig, device: torch.device) -> Backbone:
         weight_init=config.weight_init,
     )
     begin(network, initial_weights(config))
+    trained = names_in(config.out, "network")
+    if not trained and state is not None:
+        trained = names_in(state, "network")
+    network.attend_as(trained)
     network = network.to(device)
     if device.type == "cpu":
         quicken(network)

@@ -236,7 +236,7 @@ def train(
     if not team.first:
         report = progress = None
     tell = progress or (lambda _: None)
-    network = build_network(config, device)
+    network = build_network(config, device, state=begin)
     teachers = [load_teacher(told.weights, device) for told in config.taught_by]
     with team.one_by_one():
         data = read_data(config, device, tell)

@@ -189,7 +189,7 @@ def test_a_weights_file_alone_rebuilds_every_option(
         ({"width": "much"}, "width is 'much', expected a number, 0.1 to 4"),
         ({"resolution": "0"}, "resolution is '0', expected"),
         ({"resolution": "1e400"}, "resolution is '1e400', expected"),
-        ({"cardinality": "-3"}, "cardinality is '-3', expected how many groups"),
+        ({"cardinality": "-3"}, "cardinality is '-3', expected how many groups, 1 to 64"),
         ({"stn": "perhaps"}, "stn is 'perhaps', expected yes or no"),
         ({"conv": "deep"}, "conv is 'deep', expected standard or grouped or"),
     ],
@@ -206,7 +206,7 @@ def test_options_that_are_not_understood_are_named(fields: dict[str, str], said:
         ("resnet18", {"cardinality": 4}, "has no groups to count: leave cardinality out"),
         ("resnext50_32x4d", {"cardinality": 65}, "cardinality is 65: give 1 to 64"),
         ("mobilenet_v1", {"width": 9.0}, "width is 9: give at least 0.1 and at most 4"),
-        ("mobilenet_v1", {"resolution": 0.0}, "resolution is 0: give above 0 and at most 1"),
+        ("mobilenet_v1", {"resolution": 0.0}, "resolution is 0: give at least 0.01 and at most 1"),
         ("mobilefacenet", {"resolution": 0.5}, "fits one size of image: leave resolution at 1"),
         ("lenet5", {"resolution": 0.1}, "takes no images of 3x3 pixels"),
         ("squeezenet1_1", {"norm": Norm.SWITCHABLE}, "leave norm at batch"),
@@ -275,3 +275,105 @@ def test_a_resolution_is_the_image_scaled_before() -> None:
     taps = ["separable3"]
     same = [network.features(images, taps)["separable3"] for network in (small, plain)]
     assert torch.equal(*same)  # a picture that is painted is seen as it is
+
+
+COMPARING = [
+    ("mobilenet_v1", {"width": 0.25, "attention": Attention.DANET}),
+    ("mobilenet_v2", {"width": 0.1, "attention": Attention.NON_LOCAL, "stn": True}),
+    ("ir_se50", {"attention": Attention.SELF}),
+]
+SIDES = (80, 80)
+
+
+def _with_attention_everywhere(
+    name: str, options: dict[str, Any], folder: Path, patch: pytest.MonkeyPatch
+) -> tuple[Backbone, Path]:
+    """A network as built before large maps were left out, its attention in effect, and its file."""
+    with patch.context() as before:
+        before.setattr("backbones.blocks.attention.MOST_PLACES", 10**9)
+        network = create(name, **options, input_size=SIDES, seed=3)
+    assert list(network.attention) == [tap.name for tap in network.spec.taps[1:]]
+    for key, parameter in network.requires_grad_(False).named_parameters():
+        if key.startswith("attention.") and key.endswith("gain"):
+            parameter.fill_(0.5)
+    path = folder / "before.safetensors"
+    write_tensors(path, network.state_dict(), weights_metadata(network.spec))
+    return network, path
+
+
+@pytest.mark.parametrize(("name", "options"), COMPARING)
+def test_attention_stands_where_a_weights_file_has_it(
+    name: str, options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, path = _with_attention_everywhere(name, options, tmp_path, monkeypatch)
+    loaded = load_backbone(None, weights=path).backbone
+    fresh = create(name, **options, input_size=SIDES, seed=0)
+    places = {tap.name: (SIDES[0] // tap.stride) ** 2 for tap in fresh.spec.taps[1:]}
+    assert max(places.values()) > 1024
+    assert list(fresh.attention) == [tap for tap, count in places.items() if count <= 1024]
+    drawn = torch.get_rng_state()
+    assert initialise(fresh, path) is True
+    assert torch.equal(torch.get_rng_state(), drawn)
+    own = before.state_dict()
+    # An optimiser's state goes by this order.
+    assert [k for k, _ in fresh.named_parameters()] == [k for k, _ in before.named_parameters()]
+    for taken in (loaded.state_dict(), fresh.state_dict()):
+        assert list(taken) == list(own)
+        assert all(torch.equal(value, own[key]) for key, value in taken.items())
+    again = tmp_path / "again.safetensors"
+    write_tensors(again, fresh.state_dict(), weights_metadata(fresh.spec))
+    assert load_backbone(None, weights=again).backbone.spec == loaded.spec == fresh.spec
+    if name == "ir_se50":  # at random, its numbers grow until rounding decides
+        return
+    image = torch.rand(1, 3, *SIDES, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = before(image)
+        torch.testing.assert_close(loaded(image), expected, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(fresh(image), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_attention_is_taken_with_another_head_and_stays_where_the_file_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, options = COMPARING[0]
+    before, path = _with_attention_everywhere(name, options, tmp_path, monkeypatch)
+    wide = {**options, "input_size": SIDES, "embedding_size": 8}
+    if before.spec.embedding_size is None:  # D is the last map's channels: change what lies behind
+        wide = {**options, "input_size": SIDES, "head_pooling": HeadPooling.ATTENTION}
+    other = create(name, **wide, seed=0)
+    assert initialise(other, path) is False
+    own = before.state_dict()
+    taken = [key for key in other.state_dict() if key.startswith("attention.")]
+    assert taken == [key for key in own if key.startswith("attention.")]
+    assert all(torch.equal(other.state_dict()[key], own[key]) for key in taken)
+    for changed in ({"attention": Attention.SE}, {"attention": Attention.NON_LOCAL}):
+        another = create(name, **{**wide, **changed}, seed=0)
+        stages = list(another.attention)
+        assert initialise(another, path) is False
+        assert list(another.attention) == stages
+
+
+def test_a_file_that_lacks_a_part_of_one_attention_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, path = _with_attention_everywhere(*COMPARING[0], tmp_path, monkeypatch)
+    state = network.state_dict()
+    del state[next(key for key in state if key.startswith("attention."))]
+    write_tensors(path, state, weights_metadata(network.spec))
+    with pytest.raises(WeightsError, match="is missing"):
+        load_backbone(None, weights=path)
+
+
+def test_attention_that_is_laid_anew_gets_the_networks_norms(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"attention": Attention.SK, "norm": Norm.SWITCHABLE}
+    spec = replace(create("resnet18", **options).spec, attention_taps=("layer2", "layer4"))
+    network = build(spec)
+    path = tmp_path / "few.safetensors"
+    write_tensors(path, network.state_dict(), weights_metadata(spec))
+    fresh = create("resnet18", **options, seed=0)
+    assert list(fresh.attention) == ["layer1", "layer2", "layer3", "layer4"]
+    assert initialise(fresh, path) is True
+    assert list(fresh.attention) == ["layer2", "layer4"]
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in fresh.modules())
+    with pytest.raises(ValueError, match="layer9"):
+        replace(spec, attention_taps=("layer9",))

@@ -156,3 +156,52 @@ def test_switchable_norm_in_use_does_not_look_at_the_batch() -> None:
         alone = torch.cat([network(image[None]) for image in images])
     assert sum(isinstance(module, SwitchableNorm) for module in network.modules()) == 20
     torch.testing.assert_close(together, alone, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(4.0, 0.2), (-100.0, 1.0), (0.0, 1.0), (3.0, 0.0)])
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("share", [0, 1, 2])
+def test_switchable_norm_keeps_small_variances_of_numbers_far_from_zero(
+    mean: float, deviation: float, kind: torch.dtype, share: int
+) -> None:
+    """One kind of statistics at a time, of narrow numbers, against float64."""
+    layer = SwitchableNorm(4, momentum=1.0)
+    for shares in (layer.mean_shares, layer.variance_shares):
+        shares.data[share] = 50.0
+    drawn = torch.randn(3, 4, 9, 8, generator=torch.Generator().manual_seed(0))
+    x = (mean + deviation * drawn).to(kind)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer(x)
+    assert found.dtype is kind
+    true = x.double()
+    over = [(2, 3), (1, 2, 3), (0, 2, 3)][share]
+    variance = true.var(over, correction=0, keepdim=True)
+    expected = (true - true.mean(over, keepdim=True)) / (variance + layer.eps).sqrt()
+    near = {torch.float32: 1e-3, torch.float16: 2e-3, torch.bfloat16: 1e-2}[kind]
+    torch.testing.assert_close(found.double(), expected, rtol=near, atol=near)
+    assert float(layer.running_var.min()) >= 0
+    torch.testing.assert_close(
+        layer.running_var.double(), true.var((0, 2, 3), correction=0), rtol=1e-4, atol=1e-6
+    )
+    torch.testing.assert_close(layer.eval()(x).double(), expected, rtol=near, atol=near)
+
+
+def test_switchable_norm_behind_a_convolution_under_autocast_learns_as_without() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), SwitchableNorm(8), nn.Conv2d(8, 1, 1))
+    network[0].bias.data.fill_(4.0)  # a channel's mean, many deviations from 0
+    network[0].weight.data.mul_(0.2)
+    images = torch.rand(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for narrow in (False, True):
+        network.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+            network(images).float().square().mean().backward()
+        gradients.append(network[1].weight.grad.clone())
+    torch.testing.assert_close(gradients[1], gradients[0], rtol=0.1, atol=0.02)
+
+
+def test_a_running_variance_below_zero_of_older_weights_counts_as_zero() -> None:
+    layer = SwitchableNorm(2).eval()
+    layer.variance_shares.data[2] = 50.0
+    layer.running_var.fill_(-0.01)
+    assert torch.isfinite(layer(torch.rand(1, 2, 3, 3))).all()

@@ -54,8 +54,25 @@ class Steady(Tiny):
         self.drop.p = 0.0
 
 
+class Staged(Backbone):
+    """Of three stages, with maps of 28x28, 14x14 and 7x7 cells."""
+
+    def __init__(self, spec: BackboneSpec) -> None:
+        super().__init__(spec)
+        self.first, self.second = nn.Conv2d(3, 8, 4, 4), nn.Conv2d(8, 8, 2, 2)
+        self.third, self.fc = nn.Conv2d(8, 8, 2, 2), nn.Linear(8 * 7 * 7, spec.dimension)
+        self.chain(
+            {"first": [self.first], "second": [self.second], "third": [self.third]},
+            head=[nn.Flatten(), self.fc],
+        )
+
+
 if "tiny" not in available():
     register(SPEC)(Tiny)
+    stages = (Tap("first", 8, 4), Tap("second", 8, 8), Tap("third", 8, 16))
+    register(
+        replace(SPEC, name="staged", taps=stages, content_taps=("first",), style_taps=("first",))
+    )(Staged)
     register(replace(SPEC, name="tiny_eyes", alignment=Alignment.EYES, input_size=(96, 96)))(Tiny)
     register(replace(SPEC, name="steady"))(Steady)
 

@@ -1,14 +1,24 @@
+import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from enum import StrEnum
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
+from backbones.metadata import parse_metadata, weights_metadata
+from backbones.registry import spec_of
+from backbones.shelf import widened
+from backbones.spec import BackboneSpec
 from backbones.training.optimizers import OptimizerConfig
 from backbones.training.schedule import ScheduleConfig, ScheduleName
-from data.errors import ArgumentError
+from data.config import Within
+from data.errors import ArgumentError, WeightsError
 from recognition.learning.choices import LossName, Sampling
 from recognition.learning.config import BatchConfig, DataConfig, LossConfig, TrainingConfig
+from ui.cli.commands import training_options
 
 DATA = DataConfig(folder=Path("photographs"))
 
@@ -104,3 +114,65 @@ def test_the_parts_have_different_folders() -> None:
     for own in ({"validation": Path("a")}, {"validation": Path("b"), "test": Path("b")}):
         with pytest.raises(ArgumentError, match="different folders"):
             DataConfig(folder=Path("a"), **own)
+
+
+NETWORK_KEYS = sorted(
+    {field.name for field in dataclasses.fields(BackboneSpec)}
+    & {field.name for field in dataclasses.fields(TrainingConfig)}
+)
+"""What a recipe says of its network, which the weights file has to say after it."""
+
+
+def _parts(hint: Any) -> list[Any]:
+    """A hint and all that it is made of."""
+    return [hint, *(part for argument in get_args(hint) for part in _parts(argument))]
+
+
+def _range(hint: Any) -> Within | None:
+    return next((part for part in _parts(hint) if isinstance(part, Within)), None)
+
+
+def _ends(key: str) -> list[Any]:
+    """The least and the most that a recipe takes, or each of its choices."""
+    hint = get_type_hints(TrainingConfig, include_extras=True)[key]
+    if (limits := _range(hint)) is not None:
+        assert not limits.above, f"{key} has no least value to try"
+        kind = int if int in _parts(hint) else float
+        return [kind(limits.low), kind(limits.high)]
+    [kind] = {part for part in _parts(hint) if isinstance(part, type)} - {type(None)}
+    return list(kind) if issubclass(kind, StrEnum) else [False, True]
+
+
+def _with(key: str, value: object) -> BackboneSpec:
+    spec = spec_of("mobilenet_v1")
+    return widened(spec, value) if key == "width" else replace(spec, **{key: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("key", NETWORK_KEYS)
+def test_the_whole_range_of_every_network_key_is_read_back_from_a_file(key: str) -> None:
+    assert {"norm", "attention", "stn", "width", "resolution", "cardinality"} <= {*NETWORK_KEYS}
+    for value in _ends(key):
+        assert getattr(run(**{key: value}), key) == value
+        spec = _with(key, value)
+        assert getattr(spec, key) == value
+        written = weights_metadata(spec)
+        assert parse_metadata(written).adapt(spec_of("mobilenet_v1")) == spec, (key, value)
+
+
+@pytest.mark.parametrize("key", ["width", "resolution", "cardinality"])
+def test_beyond_its_range_a_network_key_is_refused_by_recipe_option_and_file(key: str) -> None:
+    low, high = _ends(key)
+    step: Callable[[float, float], Any] = math.nextafter
+    if isinstance(low, int):
+        step = lambda value, towards: value + (1 if towards > value else -1)  # noqa: E731
+    for outside in (step(low, -math.inf), step(high, math.inf)):
+        with pytest.raises(ArgumentError, match=f"{key} is"):
+            run(**{key: outside})
+        with pytest.raises(WeightsError, match=f"{key} is"):
+            parse_metadata({key: repr(outside)})
+        if key != "cardinality":  # which only the family that has one counts
+            with pytest.raises(ArgumentError, match=f"{key} is"):
+                _with(key, outside)
+    option = getattr(training_options, f"{key.title()}Option")
+    [info] = [part for part in _parts(option) if hasattr(part, "param_decls")]
+    assert (info.min, info.max) == (low, high)

@@ -6,10 +6,13 @@ import torch
 
 from backbones.metadata import weights_metadata
 from backbones.registry import create
-from backbones.weights import initialise
+from backbones.spec import Attention
+from backbones.weights import initialise, load_backbone
 from data.errors import ArgumentError, WeightsError
+from data.files import sha256_of
 from data.tensors import read_metadata, read_tensors, write_tensors
 from recognition.learning.config import TrainingConfig
+from recognition.learning.reports import EpochReport
 from recognition.learning.trainer import train
 from recognition.learning.transfer import freeze_stages, initial_weights
 
@@ -136,3 +139,41 @@ def test_another_networks_name_and_a_missing_file_are_told_apart(config: Trainin
         initial_weights(replace(config, init=Path("squeezenet1_0")))
     with pytest.raises(ArgumentError, match="no-such-file"):
         initial_weights(replace(config, init=Path("no-such-file")))
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("way", ["interrupted", "begun with", "another run's state"])
+def test_a_run_goes_on_with_attention_where_its_weights_have_it(
+    config: TrainingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Whatever map the present version finds too large for attention."""
+    run = replace(
+        config,
+        backbone="staged",
+        attention=Attention.NON_LOCAL,
+        averaging=0.9,
+        epochs=2,
+    )
+
+    def stop(report: EpochReport) -> None:
+        raise KeyboardInterrupt
+
+    whole = train(replace(run, out=tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        train(run, stop)
+    trained = read_tensors(whole.weights).tensors
+    monkeypatch.setattr("backbones.blocks.attention.MOST_PLACES", 100)
+    if way == "interrupted":
+        again = train(run)
+    elif way == "another run's state":
+        again = train(replace(run, out=tmp_path / "other"), begin=run.out)
+    else:
+        again = train(replace(run, out=tmp_path / "other", init=whole.weights))
+    found = read_tensors(again.weights).tensors
+    assert found.keys() == trained.keys()
+    if way != "begun with":
+        assert sha256_of(again.weights) == sha256_of(whole.weights)
+    fresh = create(run.backbone, attention=run.attention, seed=0)
+    assert list(fresh.attention) == ["third"]
+    assert set(fresh.state_dict()) < set(trained)
+    assert load_backbone(None, weights=again.weights).backbone.state_dict().keys() == found.keys()

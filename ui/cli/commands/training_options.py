@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backbones.spec import (
+    LEAST_RESOLUTION,
     LEAST_WIDTH,
+    MOST_GROUPS,
     MOST_WIDTH,
     Activation,
     Attention,
@@ -155,11 +157,15 @@ WidthOption = Annotated[
 ResolutionOption = Annotated[
     float | None,
     typer.Option(
-        metavar="X", min=0.01, max=1, help="MobileNet's ρ: share of each side that it looks at."
+        metavar="X",
+        min=LEAST_RESOLUTION,
+        max=1,
+        help="MobileNet's ρ: share of each side that it looks at.",
     ),
 ]
 CardinalityOption = Annotated[
-    int | None, typer.Option(metavar="N", min=1, max=64, help="ResNeXt's groups; else 32.")
+    int | None,
+    typer.Option(metavar="N", min=1, max=MOST_GROUPS, help="ResNeXt's groups; else 32."),
 ]
 
 
