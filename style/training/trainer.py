@@ -231,9 +231,7 @@ def train(
     device = resolve_device(config.device)
     photographs = read_photographs(config.data)
     lesson = lesson_of(config, photographs, device, command)
-    # Nothing is written before everything has been checked.
     folder = RunFolder(config.out, Report, unit="step")
-    folder.write_config(config)
     run = _Run(config, lesson, folder, _digest(config, photographs))
     position = run.go(report or (lambda _: None), progress or (lambda *_: None))
     result = StyleTrainingResult(
@@ -279,6 +277,8 @@ class _Run:
     def go(self, report: Callable[[Report], None], progress: Progress) -> Position:
         """Take the steps that are left."""
         position = self._checkpoint.load(self._state)
+        # Nothing is written before it is known that the folder holds this run, or none.
+        self._folder.write_config(self._config)
         steps, every = self._config.steps, self._config.every
         while position.done < steps:
             until = min(steps, (position.done // every + 1) * every)

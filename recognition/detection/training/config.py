@@ -78,7 +78,8 @@ class DetectorTrainingConfig(Configuration):
         out: The run's folder; a run that is found unfinished there goes on.
         teacher: A safetensors file of YuNet-n's weights.
         sources: What mosaics are made of.
-        validation: Boxed photographs by which the best checkpoint is chosen.
+        validation: Boxed photographs by which the best checkpoint is chosen; `share` and `scene`,
+            which say how mosaics are made, have no place there.
         mosaics: How they are made.
         steps: Length of the run.
         batch: Mosaics a step.
@@ -118,6 +119,11 @@ class DetectorTrainingConfig(Configuration):
     def _check(self) -> None:
         if not sum(source.share for source in self.sources) > 0:
             raise ArgumentError("no source has a share above 0: expected at least one [[sources]]")
+        if self.validation.share != 1 or self.validation.scene:
+            raise ArgumentError(
+                "validation has the key 'share' or 'scene', which say how mosaics are made: leave "
+                "both out, as no mosaic is made of these photographs"
+            )
         if self.validation.annotations is None:
             raise ArgumentError("validation lacks the key 'annotations': boxed faces are needed")
 

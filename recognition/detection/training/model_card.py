@@ -1,7 +1,8 @@
 """The model card that a run writes about its best weights."""
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from backbones.training.model_card import write_model_card
 from data.files import printable
@@ -10,6 +11,9 @@ from data.tensors import read_metadata
 from .config import DetectorTrainingConfig, MosaicSourceConfig
 from .mosaics import Mosaics
 from .teacher import Yunet
+
+if TYPE_CHECKING:  # the trainer itself needs this module
+    from .trainer import DetectorReport
 
 _TEMPLATE = """# Model card: the one-stage detector
 
@@ -35,7 +39,12 @@ flatter: quote another set.
 
 
 def write_card(
-    config: DetectorTrainingConfig, mosaics: Mosaics, teacher: Yunet, weights: Path, best: int
+    config: DetectorTrainingConfig,
+    mosaics: Mosaics,
+    teacher: Yunet,
+    weights: Path,
+    reports: Sequence["DetectorReport"],
+    best: int,
 ) -> None:
     """Write `model-card.md` into the run's folder.
 
@@ -44,12 +53,11 @@ def write_card(
         mosaics: That it has seen.
         teacher: Who labelled them.
         weights: The best ones, on disk.
+        reports: Of every checkpoint that was completed.
         best: After which step they were saved.
     """
     says = read_metadata(weights)
-    lines = (config.out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    reports = [json.loads(line) for line in lines]
-    [figures] = [each for each in reports if each["step"] == best]
+    [figures] = [each for each in reports if each.step == best]
     write_model_card(
         config.out,
         weights,
@@ -65,12 +73,12 @@ def write_card(
         batch=config.batch,
         seed=config.seed,
         command=f"`{says['command']}`" if says["command"] else "not recorded",
-        done=reports[-1]["step"],
+        done=reports[-1].step,
         steps=config.steps,
         best=best,
         validation=_named(config.validation),
-        precision=figures["average_precision"],
-        recall=figures["recall"],
+        precision=figures.average_precision,
+        recall=figures.recall,
     )
 
 

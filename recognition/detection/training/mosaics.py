@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,13 +21,13 @@ from torch import Tensor
 from torchvision.ops import box_iou, nms
 
 from data.datasets import listed_names
-from data.errors import DatasetError, ImageError
+from data.errors import DatasetError, ImageError, WeightsError
 from data.files import printable, private_folder, sha256_of
 from data.images import find_images, load_image
 from data.tensors import read_metadata, write_tensors
 
 from ...results import Box
-from ..annotations import read_boxed
+from ..annotations import BoxedPhotograph, read_boxed
 from ..one_stage_network import (
     STRIDES,
     cells,
@@ -83,6 +83,19 @@ def read_source(config: MosaicSourceConfig) -> MosaicSource:
     else:
         paths = sorted(find_images([config.photographs]))
         found = [SourcePhotograph(path) for path in paths]
+    return MosaicSource(tuple(selected(found, config)), config.share, config.scene)
+
+
+_Photograph = TypeVar("_Photograph", SourcePhotograph, BoxedPhotograph)
+
+
+def selected(found: list[_Photograph], config: MosaicSourceConfig) -> list[_Photograph]:
+    """Those of a source's photographs that its lists, and then its numbers, let through.
+
+    Raises:
+        ArgumentError: A list is missing.
+        DatasetError: Nothing is left.
+    """
     if config.only:
         listed = listed_names(config.only)
         found = [each for each in found if {each.path.name, each.path.parent.name} & listed]
@@ -93,9 +106,10 @@ def read_source(config: MosaicSourceConfig) -> MosaicSource:
     found = found[: config.count] if config.count else found
     if not found:
         raise DatasetError(
-            f"no photograph is left of {printable(config.photographs)}: look at the source's lists"
+            f"no photograph is left of {printable(config.photographs)}: look at the source's "
+            "lists, and at its `skip`"
         )
-    return MosaicSource(tuple(found), config.share, config.scene)
+    return found
 
 
 # How a mosaic is composed.
@@ -379,27 +393,23 @@ def faces_in(
 
 
 class Mosaics:
-    """Mosaics on disk, made where they are missing.
+    """Mosaics on disk; `make` makes those that are missing.
 
     Attributes:
         digest: Of all that decides them.
         photographs: How many each source has.
     """
 
-    def __init__(
-        self, config: DetectorTrainingConfig, teacher: Yunet, progress: Progress | None = None
-    ) -> None:
-        """Make those that are missing.
+    def __init__(self, config: DetectorTrainingConfig, teacher: Yunet) -> None:
+        """List the photographs; nothing is written.
 
         Args:
             config: Of the run, in whose folder they are kept.
             teacher: Labels them.
-            progress: Told how many of how many there are.
 
         Raises:
             ArgumentError: A folder or a list is missing.
             DatasetError: A source has no photographs, or damaged annotations.
-            ImageError: A photograph cannot be read.
         """
         self._config = config.mosaics
         self._folder = config.out / "mosaics"
@@ -409,12 +419,26 @@ class Mosaics:
         self._composer = Composer(config.mosaics, sources, config.seed)
         self._teacher = teacher
         self._middles, self._strides = cells(config.mosaics.side, config.mosaics.side)
+        self._open: list[Any] = []
+
+    def make(self, progress: Progress | None = None) -> None:
+        """Make the files that are missing, or not of these settings, and open all.
+
+        Args:
+            progress: Told how many mosaics of how many there are, while any are made.
+
+        Raises:
+            ImageError: A photograph cannot be read.
+        """
         private_folder(self._folder)
-        for number in range(self._files):
+        missing = [number for number in range(self._files) if not self._is_whole(number)]
+        there = len(self) - sum(len(self._numbers(number)) for number in missing)
+        for number in missing:
             self._make(number)
+            there += len(self._numbers(number))
             if progress is not None:
-                progress(min((number + 1) * _A_FILE, len(self)), len(self))
-        self._open: list[Any] = [
+                progress(there, len(self))
+        self._open = [
             safetensors.safe_open(self._path(number), framework="pt", device="cpu")
             for number in range(self._files)
         ]
@@ -429,8 +453,12 @@ class Mosaics:
     def _path(self, number: int) -> Path:
         return self._folder / f"mosaics-{number:04d}.safetensors"
 
+    def _numbers(self, file: int) -> range:
+        """Which mosaics a file holds."""
+        return range(file * _A_FILE, min((file + 1) * _A_FILE, len(self)))
+
     def batch(self, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Some mosaics by number.
+        """Some mosaics by number, once they are made.
 
         Returns:
             Pictures (B, 3, S, S) uint8 in channels-last order, and targets (B, cells, 16) float32.
@@ -442,12 +470,26 @@ class Mosaics:
             told.append(file.get_slice("targets")[at : at + 1])
         return torch.cat(pictures).permute(0, 3, 1, 2), torch.cat(told).float()
 
-    def _make(self, number: int) -> None:
-        """Make one file of mosaics, if it is not there as it should be."""
+    def _is_whole(self, number: int) -> bool:
+        """Whether a file is there, is of these settings, and holds all the mosaics that it should.
+
+        The digest leaves the count out, and the last file of a shorter series is filled in part.
+        """
         path = self._path(number)
-        if path.is_file() and read_metadata(path).get("digest") == self.digest:
-            return
-        wanted = range(number * _A_FILE, min((number + 1) * _A_FILE, len(self)))
+        if not path.is_file():
+            return False
+        try:
+            if read_metadata(path).get("digest") != self.digest:
+                return False
+            with safetensors.safe_open(path, framework="pt", device="cpu") as file:
+                held: int = file.get_slice("pictures").get_shape()[0]
+        except (WeightsError, safetensors.SafetensorError):  # cut off: it is made anew as well
+            return False
+        return held >= len(self._numbers(number))
+
+    def _make(self, number: int) -> None:
+        """Make one file of mosaics."""
+        wanted = self._numbers(number)
         try:
             self._composer.gather(self._composer.draws(number))
         except ImageError as error:
@@ -458,7 +500,7 @@ class Mosaics:
                 pictures.append(torch.from_numpy(picture))
                 told.append(target.half())
         tensors = {"pictures": torch.stack(pictures), "targets": torch.stack(told)}
-        write_tensors(path, tensors, {"digest": self.digest})
+        write_tensors(self._path(number), tensors, {"digest": self.digest})
 
     def _labelled(self, numbers: Sequence[int]) -> Iterator[tuple[_Pixels, Tensor]]:
         draws = [self._composer.draws(number // _A_FILE, number) for number in numbers]

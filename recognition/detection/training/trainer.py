@@ -16,8 +16,8 @@ from backbones.training.optimizers import parameter_groups
 from backbones.training.run_folder import RunFolder
 from backbones.weights import resolve_device
 from data.config import to_toml
-from data.errors import TrainingError
-from data.files import sha256_of
+from data.errors import DatasetError, TrainingError
+from data.files import printable, sha256_of
 from data.images import load_image
 
 from ..annotations import BoxedPhotograph, read_boxed
@@ -26,7 +26,7 @@ from ..one_stage import ARCHITECTURE, OneStageDetector, metadata_of
 from ..one_stage_network import OneStageNetwork, flattened
 from .config import DetectorTrainingConfig
 from .model_card import write_card
-from .mosaics import Mosaics, Progress
+from .mosaics import Mosaics, Progress, selected
 from .objective import changed, losses
 from .teacher import Yunet
 
@@ -37,7 +37,7 @@ _RATE_BEGIN, _RATE_END = 0.04, 1e-3  # of the largest learning rate
 _OUTWARD = {"out", "device", "teacher", "photographs", "annotations", "only", "excluded", "every"}
 _OUTWARD |= {"steps"}
 """Settings that say where something is, how often it is looked at, or when it ends: until the rate
-falls, a run does not depend on its length."""
+falls, a run does not depend on its length, and `_check_length` refuses another one from then on."""
 _LEAST_SCORE = 0.05  # of the boxes that the curve of validation is made of
 
 
@@ -93,6 +93,7 @@ def train(
     config: DetectorTrainingConfig,
     report: Callable[[DetectorReport], None] | None = None,
     *,
+    making: Progress | None = None,
     progress: Progress | None = None,
     command: str = "",
 ) -> DetectorTrainingResult:
@@ -101,25 +102,33 @@ def train(
     Args:
         config: All settings.
         report: Told about each checkpoint.
+        making: Told how many mosaics of how many there are, while any are made.
         progress: Told how many steps of how many are done.
         command: What the weights' header gives as the command that made them.
 
     Raises:
         ArgumentError: A folder, a list or a device is missing, or the run's folder not writable.
-        DatasetError: Photographs or annotations cannot be used.
+        DatasetError: Photographs or annotations cannot be used, or none of those for validation
+            has a face that must be found.
         WeightsError: The teacher's weights are damaged.
         TrainingError: A loss is no finite number, the last checkpoint is untouched; or the folder
-            holds a run with other settings.
+            holds a run with other settings, or one whose length can no longer be changed: it is
+            left as it is.
     """
     device = resolve_device(config.device)
     teacher = Yunet(config.teacher)
     validation = _validation(config)
-    folder = RunFolder(config.out, DetectorReport, unit="step")
-    folder.write_config(config)
     mosaics = Mosaics(config, teacher)
+    folder = RunFolder(config.out, DetectorReport, unit="step")
     run = _Run(config, folder, mosaics, validation, device, command)
-    position = run.go(report or (lambda _: None), progress or (lambda *_: None))
-    write_card(config, mosaics, teacher, folder.best, position.best_at)
+    position = run.load()
+    # Nothing is written before it is known that the folder holds this run, or none.
+    folder.write_config(config)
+    if position.done < config.steps:
+        mosaics.make(making)
+        position = run.go(position, report or (lambda _: None), progress or (lambda *_: None))
+    reports = folder.reports(position.done)
+    write_card(config, mosaics, teacher, folder.best, reports, position.best_at)
     return DetectorTrainingResult(
         out=config.out,
         weights=folder.best,
@@ -139,16 +148,52 @@ def rate_factor(step: int, steps: int, warmup: int, cooldown: float) -> float:
     """
     if step < warmup:
         return _RATE_BEGIN + (1 - _RATE_BEGIN) * (step + 1) / warmup
-    falling = round(cooldown * steps)
-    along = max(0, step - (steps - falling)) / max(1, falling)
+    level = _level_until(steps, cooldown)
+    along = max(0, step - level) / max(1, steps - level)
     return _RATE_END + (1 - _RATE_END) * 0.5 * (1 + math.cos(math.pi * along))
 
 
+def _level_until(steps: int, cooldown: float) -> int:
+    """How many steps a run of this length takes before its rate falls."""
+    return steps - round(cooldown * steps)
+
+
+def _check_length(config: DetectorTrainingConfig, before: int, done: int) -> None:
+    """Refuse another length where the steps done were not those of a run of that length.
+
+    Args:
+        config: With the length wanted now.
+        before: The length at the last checkpoint.
+        done: Steps done.
+
+    Raises:
+        TrainingError: The rate has begun to fall, or would have with the length wanted now.
+    """
+    level = min(_level_until(steps, config.cooldown) for steps in (before, config.steps))
+    if before != config.steps and done > level:
+        raise TrainingError(
+            f"{printable(config.out)} has done {done:,} of {before:,} steps, and its length can be "
+            f"changed to {config.steps:,} only up to step {level:,}, where the rate falls: keep "
+            f"--steps {before}, or give another folder for this run"
+        )
+
+
 def _validation(config: DetectorTrainingConfig) -> list[BoxedPhotograph]:
+    """The photographs that choose the best checkpoint.
+
+    Raises:
+        ArgumentError: A folder or a list is missing.
+        DatasetError: None is left, an annotation is damaged, or no face in them must be found.
+    """
     source = config.validation
     assert source.annotations is not None  # the config has looked
-    boxed = read_boxed(source.photographs, source.annotations)[source.skip :]
-    return boxed[: source.count] if source.count else boxed
+    boxed = selected(read_boxed(source.photographs, source.annotations), source)
+    if all(all(each.difficult) for each in boxed):
+        raise DatasetError(
+            f"the {len(boxed):,} photographs for validation from {printable(source.photographs)} "
+            "have no box of a face that must be found: expected at least one"
+        )
+    return boxed
 
 
 def curve_of(detector: OneStageDetector, photographs: list[BoxedPhotograph]) -> PrecisionCurve:
@@ -189,8 +234,22 @@ class _Run:
         self._state = TrainingState({"network": self._network}, self._optimizer, self._average)
         self._checkpoint = folder.checkpoint(_digest(config, mosaics))
 
-    def go(self, report: Callable[[DetectorReport], None], progress: Progress) -> Position:
+    def load(self) -> Position:
+        """Go back to the last checkpoint, and write nothing.
+
+        Raises:
+            TrainingError: It is another run's, or one whose length can no longer be changed.
+        """
         position = self._checkpoint.load(self._state)
+        if position.done:
+            [*_, last] = self._folder.reports(position.done)
+            _check_length(self._config, last.steps, position.done)
+        return position
+
+    def go(
+        self, position: Position, report: Callable[[DetectorReport], None], progress: Progress
+    ) -> Position:
+        """Take the steps that are left."""
         steps, every = self._config.steps, self._config.every
         while position.done < steps:
             until = min(steps, (position.done // every + 1) * every)

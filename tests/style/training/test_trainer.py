@@ -132,8 +132,12 @@ def _stop(report, steps):
 
 def test_another_run_in_the_folder_is_not_gone_on_with(config):
     stopped(config, after=2)
-    with pytest.raises(TrainingError, match="other settings"):
-        train(replace(config, moments=0.5))
+    before = {path: path.read_bytes() for path in config.out.iterdir()}
+    others = [replace(config, **change) for change in ({"moments": 0.5}, {"steps": 9}, {"seed": 5})]
+    for other in [*others, replace(config, data=replace(config.data, batch=1))]:
+        with pytest.raises(TrainingError, match="other settings"):
+            train(other)
+        assert {path: path.read_bytes() for path in config.out.iterdir()} == before
     train(replace(config, every=3))  # how often it is looked at changes nothing
 
 

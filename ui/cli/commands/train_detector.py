@@ -70,7 +70,14 @@ def train_detector(
     words += ["--steps", str(steps)] if steps is not None else []
     words += ["--seed", str(seed)] if seed is not None else []
     words += given(keys)
-    with output.progress_bar("training") as advance:
+    line = shlex.join(words)
+    with output.progress_bar("training", shown=not json_lines) as advance:
+
+        def making(done: int, total: int) -> None:
+            advance(done, total, "mosaics")
+            if json_lines:
+                now = {"kind": "progress", "stage": "mosaics", "done": done, "total": total}
+                output.print_json(now, compact=True)
 
         def report(now: "DetectorReport") -> None:
             if json_lines:
@@ -78,7 +85,7 @@ def train_detector(
             elif not as_json:
                 _print(now)
 
-        result = train(config, report, progress=advance, command=shlex.join(words))
+        result = train(config, report, making=making, progress=advance, command=line)
     found = {
         "run": str(result.out),
         "weights": str(result.weights),

@@ -25,6 +25,12 @@ def teacher(config: DetectorTrainingConfig) -> Yunet:
     return Yunet(config.teacher)
 
 
+def made(config: DetectorTrainingConfig, teacher: Yunet) -> Mosaics:
+    mosaics = Mosaics(config, teacher)
+    mosaics.make()
+    return mosaics
+
+
 def files(config: DetectorTrainingConfig) -> dict[str, bytes]:
     return {each.name: each.read_bytes() for each in (config.out / "mosaics").iterdir()}
 
@@ -32,15 +38,15 @@ def files(config: DetectorTrainingConfig) -> dict[str, bytes]:
 def test_mosaics_are_the_same_again_and_a_longer_series_begins_alike(
     config: DetectorTrainingConfig, teacher: Yunet, tmp_path: Path
 ) -> None:
-    first = Mosaics(config, teacher)
-    again = Mosaics(replace(config, out=tmp_path / "again"), teacher)
+    first = made(config, teacher)
+    again = made(replace(config, out=tmp_path / "again"), teacher)
     assert files(config) == files(replace(config, out=tmp_path / "again"))
     longer = replace(config.mosaics, count=14)
-    more = Mosaics(replace(config, mosaics=longer, out=tmp_path / "more"), teacher)
+    more = made(replace(config, mosaics=longer, out=tmp_path / "more"), teacher)
     for one in (again, more):
         for ours, theirs in zip(one.batch(range(10)), first.batch(range(10)), strict=True):
             assert torch.equal(ours, theirs)
-    other = Mosaics(replace(config, seed=4, out=tmp_path / "other"), teacher)
+    other = made(replace(config, seed=4, out=tmp_path / "other"), teacher)
     assert not torch.equal(other.batch([0])[0], first.batch([0])[0])
     pictures, told = first.batch([0, 9])
     assert pictures.shape == (2, 3, 64, 64)
@@ -50,14 +56,53 @@ def test_mosaics_are_the_same_again_and_a_longer_series_begins_alike(
 def test_a_file_that_is_not_of_these_settings_is_made_anew(
     config: DetectorTrainingConfig, teacher: Yunet
 ) -> None:
-    Mosaics(config, teacher)
+    made(config, teacher)
     path = config.out / "mosaics" / "mosaics-0000.safetensors"
     before, changed_at = path.read_bytes(), path.stat().st_mtime_ns
-    Mosaics(config, teacher)
+    made(config, teacher)
     assert path.stat().st_mtime_ns == changed_at  # nothing was done again
-    Mosaics(replace(config, seed=9), teacher)
+    made(replace(config, seed=9), teacher)
     assert path.read_bytes() != before
     assert read_tensors(path).metadata["digest"] != ""
+
+
+def test_a_file_that_holds_too_few_or_is_cut_off_is_made_anew(
+    config: DetectorTrainingConfig, teacher: Yunet, tmp_path: Path
+) -> None:
+    def of(count: int) -> DetectorTrainingConfig:
+        return replace(config, mosaics=replace(config.mosaics, count=count))
+
+    whole = made(replace(of(50), out=tmp_path / "whole"), teacher)
+    wanted = whole.batch(range(50))
+    for count in (1, 10, 48, 49, 50):  # the first file in part, whole, and the second in part
+        mosaics = made(of(count), teacher)
+        for ours, theirs in zip(mosaics.batch(range(count)), wanted, strict=True):
+            assert torch.equal(ours, theirs[:count])
+    before = files(config)
+    made(of(10), teacher)  # what holds more serves a shorter series too
+    assert files(config) == before
+    for name, content in before.items():
+        for length in (0, 5, 100, len(content) - 1):
+            (config.out / "mosaics" / name).write_bytes(content[:length])
+            made(of(50), teacher)
+            assert files(config) == before
+
+
+def test_progress_is_told_while_mosaics_are_made(
+    config: DetectorTrainingConfig, teacher: Yunet
+) -> None:
+    told: list[tuple[int, int]] = []
+
+    def make(count: int) -> list[tuple[int, int]]:
+        told.clear()
+        longer = replace(config, mosaics=replace(config.mosaics, count=count))
+        Mosaics(longer, teacher).make(lambda done, all_: told.append((done, all_)))
+        return told
+
+    assert make(10) == [(10, 10)]
+    assert make(10) == []
+    assert make(60) == [(48, 60), (60, 60)]
+    assert make(100) == [(96, 100), (100, 100)]
 
 
 def test_an_overlooked_face_is_labelled_and_a_known_one_is_not() -> None:
