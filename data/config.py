@@ -486,11 +486,13 @@ def kind_of(kind: type[Configuration], path: str, *, source: str) -> Any:
             if depth == len(parts) - 1:
                 example = list(_fields(entry))[1]
                 raise ArgumentError(f"{source}: name a key too, such as {path}.{example}")
-            hint = entry
-        elif part in _fields(hint):
-            hint = _fields(hint)[part]
-        else:
+            # A table's name may have dots, as a file's; its keys have none.
+            place, part, hint = ".".join(parts[:-1]), parts[-1], entry
+        if part not in _fields(hint):
             raise ArgumentError(f"{source}: {_no_key(kind, place, hint, part)}")
+        hint = _fields(hint)[part]
+        if entry is not None:
+            break
     return hint
 
 
@@ -505,16 +507,19 @@ def _override(kind: type[Configuration], table: Table, path: str, value: object)
     *above, key = path.split(".")
     place: Any = table
     hint: Any = kind
-    for part in above:
+    for depth, part in enumerate(above):
         if (entry := _entry_of(hint)) is not None:
+            name = ".".join(above[depth:])
             names = [_name_of_entry(entry, each) for each in place]
-            if part not in names:
-                raise ArgumentError(f"{path}: there is no {part}, only {', '.join(names)}")
-            place, hint = place[names.index(part)], entry
-            continue
+            if name not in names:
+                known = f"only {', '.join(names)}" if names else "nor any other"
+                raise ArgumentError(f"{path}: there is no {name}, {known}")
+            place = place[names.index(name)]
+            break
         usual: Any = next(item.default for item in dataclasses.fields(hint) if item.name == part)
         hint = _fields(hint)[part]
         is_list = _entry_of(hint) is not None
+        usual = () if usual is dataclasses.MISSING else usual
         given = [_toml(to_toml(each)) for each in usual] if is_list else {}
         place = place.setdefault(part, given)
         if not isinstance(place, list if is_list else dict):

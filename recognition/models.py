@@ -193,7 +193,8 @@ class Engine:
             if self._tail is None:
                 pipeline = self.pipeline
                 home = self._choice.home
-                self._tail = (find_tail(pipeline.weights_digest, pipeline.tail, home=home),)
+                tail = find_tail(pipeline.weights_digest, pipeline.tail, home=home)
+                self._tail = (tail if _is_measured_with(pipeline.detector_id) else None,)
             return self._tail[0]
 
     def load(self) -> None:
@@ -241,7 +242,8 @@ class Engine:
         """Find the faces of each image, largest first, without the weights that embed them."""
         if self._given is not None:
             return [[found.face for found in faces] for faces in self._given.faces(images)]
-        return self._face_detector(self._choice.detector).detect(images)
+        remembered = None if self._choice.weights else self._remembered()
+        return self._face_detector(self._detector_name(remembered)).detect(images)
 
     def _face_detector(self, name: str | None) -> "FaceDetector":
         from .detection.detector import DEFAULT_DETECTOR, DetectorOptions, make_detector
@@ -282,16 +284,32 @@ class Engine:
                 f"weights that were{place and ', instead of '}{place}"
             )
         self._weights_path = embedder.weights_path
-        detector = choice.detector
-        if detector is None and remembered is not None:
-            detector = detector_of(remembered)
-            if detector is None:
-                raise GalleryError(
-                    f"the faces of the gallery were found by {printable(remembered.detector)}, and "
-                    "there is no such detector here: use the Likeness that made it, or embed "
-                    f"everybody anew with `likeness gallery re-embed --model {remembered.model_id}`"
-                )
-        return FacePipeline(self._face_detector(detector), embedder)
+        return FacePipeline(self._face_detector(self._detector_name(remembered)), embedder)
+
+    def _detector_name(self, remembered: EmbeddingModel | None) -> str | None:
+        """The detector that is asked for, or else the gallery's; None: the default."""
+        if self._choice.detector is not None or remembered is None:
+            return self._choice.detector
+        detector = detector_of(remembered)
+        if detector is None:
+            raise GalleryError(
+                f"the faces of the gallery were found by {printable(remembered.detector)}, and "
+                "there is no such detector here: use the Likeness that made it, or embed "
+                f"everybody anew with `likeness gallery re-embed --model {remembered.model_id}`"
+            )
+        return detector
+
+
+def _is_measured_with(detector: str) -> bool:
+    """Whether what weights say of strangers holds for the faces that a detector finds.
+
+    It was measured on those of the first one: with another one's landmarks they are aligned
+    otherwise, and strangers are alike by other numbers.
+    """
+    from .detection.detector import DEFAULT_DETECTOR, detector_names
+
+    name = detector.partition("/")[0]
+    return name == DEFAULT_DETECTOR or name not in detector_names()
 
 
 def detector_of(model: EmbeddingModel) -> str | None:

@@ -139,7 +139,7 @@ _RUNS = """() => {
 }"""
 """How many runs of its script a page has begun since this was asked first."""
 
-_A_RUN_BEGINS = 10  # s after an upload within which the script runs, which may be too short to see
+_A_RUN_BEGINS = 60  # s after an upload within which the script runs; too short a run is not seen
 
 
 def upload(page: Any, *files: dict[str, Any], place: int = 0) -> None:

@@ -103,8 +103,9 @@ class Checkpoint:
         document = json.loads(file.metadata["state"])
         if document["config"] != self.digest:
             raise TrainingError(
-                f"{self.folder} holds a run with other settings or photographs: give another "
-                "folder for this run, or repeat that one's settings to go on with it"
+                f"{self.folder} holds a run with other settings or photographs, or one of an "
+                "earlier version: give another folder for this run, or repeat that one's settings "
+                "to go on with it"
             )
         for part, module in state.modules.items():
             module.load_state_dict(_under(f"{part}.", file.tensors))

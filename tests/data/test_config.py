@@ -169,12 +169,27 @@ def test_single_settings_reach_every_table(tmp_path: Path) -> None:
     assert cart.wheels == (Wheel(name="left", spokes=9),)
     assert cart.best == Wheel(name="new", spokes=8)
     assert (cart.colour, cart.size, cart.plan) == (Colour.GREEN, (3, 4), tmp_path / "plan.txt")
+    recipe.write_text('plan = "plan.txt"\n[[wheels]]\nname = "one.two.bin"\n')
+    dotted = joined(Cart, recipe, prefix="", settings=["wheels.one.two.bin.spokes=9"])
+    assert read(Cart, dotted, tmp_path).wheels == (Wheel(name="one.two.bin", spokes=9),)
+    for wrong in ("wheels.one.spokes=9", "wheels.one.two.bin=9", "wheels.one.two.bin.spok=9"):
+        with pytest.raises(ArgumentError):
+            joined(Cart, recipe, prefix="", settings=[wrong])
     usual = read(Cart, joined(Cart, None, prefix="", settings=["wheels.front.grip=0.5"]), tmp_path)
     assert usual.wheels == (Wheel(name="front", grip=0.5),)
     assert changed(cart, {"wheels.left.spokes": 20}).wheels == (Wheel(name="left"),)
 
 
 # Every configuration that there is.
+
+
+def test_a_table_of_a_list_that_a_recipe_must_have_is_reached_too() -> None:
+    recipe = RECIPES / "detector.toml"
+    table = joined(DetectorTrainingConfig, recipe, prefix="", settings=["sources.bsds500.share=7"])
+    shares = {Path(one["photographs"]).name: one["share"] for one in table["sources"]}
+    assert shares["bsds500"] == 7
+    with pytest.raises(ArgumentError, match="there is no x"):
+        joined(DetectorTrainingConfig, None, prefix="", settings=["sources.x.share=7"])
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.name)

@@ -136,7 +136,7 @@ def test_before_any_script_runs_the_page_shows_its_sign_and_its_title(
     shown = content.split('<div id="root">')[1].split("</div>")[0]
     assert f"<p>{title}</p>" in shown
     assert all(part in shown for part in ("<svg", "#fedcba", "#abcdef"))
-    assert not re.search(r"[A-Z]{4}_[A-Z]+|WORDMARK|TITLE|<script|<h1", shown)
+    assert not re.search(r"[A-Z]{4}_[A-Z]+|WORDMARK|TITLE|LOADING|<script|<h1", shown)
 
 
 def test_other_answers_are_left_alone() -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from data.errors import ArgumentError
-from ui.page import language
+from ui.page import language, style_fields
 from ui.page.language import ENGLISH, LANGUAGES, VARIABLE, catalogue, places, say
 
 PAGE = LANGUAGES.parent
+assert style_fields  # whose constants are said once, in the language of its first import
 SHOWN = re.compile(
     r"\.(title|header|caption|markdown|text|info|warning|error|success|toast|badge|button|checkbox"
     r"|toggle|slider|select_slider|selectbox|multiselect|segmented_control|text_input|number_input"
@@ -99,6 +100,25 @@ def test_a_language_that_there_is_not_is_refused(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(VARIABLE, name)
         with pytest.raises(ArgumentError, match=r"LIKENESS_LANGUAGE is .*: choose from en"):
             say("Name")
+
+
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [
+        ('{"Name": "Name",}', "is not JSON"),
+        ('["Name"]', "expected a text for each"),
+        ('{"Name": 3}', "expected a text for each"),
+        ('{"Not {name}": "Nicht {nmae}"}', "other places"),
+        ('{"Not {name}": "Nicht {name"}', "other places"),
+        ('{"Name": "{}"}', "other places"),
+    ],
+)
+def test_a_file_that_is_no_language_is_told_by_its_name(
+    content: str, wrong: str, klingon: None
+) -> None:
+    (language.LANGUAGES / "tlh.json").write_text(content, "utf-8")
+    with pytest.raises(ArgumentError, match=f"tlh.json.*{wrong}"):
+        say("Name")
 
 
 def test_a_page_speaks_another_language(

@@ -58,7 +58,7 @@ def page_style(kinds: str) -> str:
     Args:
         kinds: What an uploader says that it takes.
     """
-    said = json.dumps(kinds, ensure_ascii=False)
+    said = json.dumps(kinds, ensure_ascii=False).replace("<", r"\3c ")
     return f"<style>\n:root {{ --picture-kinds: {said}; }}\n{_PAGE_STYLE}</style>"
 
 

@@ -13,10 +13,12 @@ import asyncio
 import json
 import mimetypes
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from .gate import Application, Message, Receive, Scope, Send
+from .language import say
 from .navigation import title_of
 
 ELEMENTS = (
@@ -158,7 +160,8 @@ def first_paint(theme: Mapping[str, object], path: str) -> str:
         "DARK_GROUND": theme.get("theme.dark.backgroundColor", "#000"),
         "DARK_LETTERS": theme.get("theme.dark.textColor", "#fff"),
         "WORDMARK": (static / "wordmark.svg").read_text(encoding="utf-8"),
-        "TITLE": title_of(path),
+        "TITLE": escape(title_of(path)),
+        "LOADING": escape(say("Loading…")),
     }
     for name, value in parts.items():
         shown = shown.replace(name, str(value))

@@ -3,7 +3,8 @@
 Whatever the page shows passes `say`, by what it is in English. `languages/en.json` lists every
 text; a copy of it under another name, as `de.json`, with the values translated, is that language,
 and `LIKENESS_LANGUAGE=de likeness app` shows it. `python -m ui.page.language` writes the English
-one anew from the calls of `say`. Refusals of the application come as they are.
+one anew from the calls of `say`. Refusals of the application come as they are; counts and
+durations, which the command line has as well, and what is drawn into pictures stay English.
 """
 
 import ast
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from data.errors import ArgumentError
+from data.files import printable
 
 VARIABLE: Final = "LIKENESS_LANGUAGE"
 LANGUAGES: Final = Path(__file__).parent / "languages"
@@ -45,13 +47,31 @@ def catalogue(language: str) -> Mapping[str, str]:
     """The texts of a language, by what they are in English.
 
     Raises:
-        ArgumentError: There is no such language.
+        ArgumentError: There is no such language, or its file is not one.
     """
     known = sorted(path.stem for path in LANGUAGES.glob("*.json"))
     if language not in known:
         raise ArgumentError(f"{VARIABLE} is {language!r}: choose from {', '.join(known)}")
-    texts: dict[str, str] = json.loads((LANGUAGES / f"{language}.json").read_text("utf-8"))
+    file = LANGUAGES / f"{language}.json"
+    try:
+        texts = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise ArgumentError(f"{printable(file)} is not JSON: {error}") from error
+    if not isinstance(texts, dict) or not all(isinstance(told, str) for told in texts.values()):
+        raise ArgumentError(f"{printable(file)}: expected a text for each English one")
+    for text, told in texts.items():
+        if not _has_places_of(told, text):
+            raise ArgumentError(
+                f"{printable(file)}: {told!r} has other places for values than {text!r}"
+            )
     return texts
+
+
+def _has_places_of(told: str, text: str) -> bool:
+    try:
+        return places(told) == places(text)
+    except ValueError:  # a brace that is not closed
+        return False
 
 
 def places(text: str) -> list[str]:

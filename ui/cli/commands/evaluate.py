@@ -250,8 +250,11 @@ def identify(
 
 def _tail(settings: Settings, way: Way) -> "ImpostorTail | None":
     """What the weights say of strangers, where the photographs are embedded as it was measured."""
+    from recognition.detection.detector import DEFAULT_DETECTOR
     from recognition.tail_cards import find_tail
 
+    if way.detector not in (None, DEFAULT_DETECTOR):
+        return None
     embedder = settings.face_embedder(mirror=way.mirror, crops=way.crops)
     if not embedder.is_as_measured or way.ensemble or way.grey or way.whiten:
         return None

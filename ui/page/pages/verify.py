@@ -149,21 +149,31 @@ def _explanation(
     service: RecognitionService, first: Upload, second: Upload, found: Verification
 ) -> None:
     """Where in both faces the verdict comes from, if that is asked for: it takes a while."""
-    if not st.toggle("Show which regions carry the verdict", key="explain"):
+    if not st.toggle(say("Show which regions carry the verdict"), key="explain"):
         return
 
     def explain() -> Image.Image:
         from recognition.explanation import draw
 
-        with components.at_work("Covering the faces, region by region"):
-            evidence = service.explain(first.content, second.content)
-        verdict = "The same person" if found.same_person else "Two people"
+        with components.at_work(say("Covering the faces, region by region")) as let_others:
+            evidence = service.explain(
+                first.content, second.content, progress=lambda *_: let_others()
+            )
+        verdict = say("The same person") if found.same_person else say("Two people")
         return draw(
-            evidence, f"{verdict}: similarity {wording.similarity(found.cosine_similarity)}"
+            evidence,
+            say(
+                "{verdict}: similarity {similarity}",
+                verdict=verdict,
+                similarity=wording.similarity(found.cosine_similarity),
+            ),
         )
 
     drawn = session.remembered("explanation", (first.id, second.id, found.same_person), explain)
-    st.image(drawn, alt="Both faces, each beside the regions that speak for one person, or against")
+    st.image(
+        drawn,
+        alt=say("Both faces, each beside the regions that speak for one person, or against"),
+    )
 
 
 def _verify(
