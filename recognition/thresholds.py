@@ -110,8 +110,8 @@ def decide(
     if own is None and grounds.of_pairs is not None and rate is None:
         return _decision(grounds, grounds.of_pairs, Origin.WEIGHTS, None)
     raise ArgumentError(
-        f"the weights of {grounds.weights} do not say how alike strangers are: give --threshold, "
-        f"or let `likeness calibrate {option}` find one"
+        f"the weights of {grounds.weights} do not say how alike strangers are, or not for faces "
+        f"found as here: give --threshold, or let `likeness calibrate {option}` find one"
     )
 
 

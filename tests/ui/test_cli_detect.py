@@ -85,9 +85,15 @@ def test_a_gallery_goes_on_with_the_detector_that_it_was_begun_with(
     words = ["enroll", str(photograph), "--name", "Ann", "--any-quality"]
     assert main([*words, "--model", "mobilefacenet", "--detector", "corner"]) == 0
     capsys.readouterr()
-    assert main(["identify", str(photograph), "--json"]) == 0
+    # What the weights say of strangers was measured on the faces of another detector.
+    assert main(["identify", str(photograph), "--json"]) == 1
+    assert "give --threshold" in capsys.readouterr().err
+    assert main(["identify", str(photograph), "--json", "--threshold", "0.9"]) == 0
     [found] = json.loads(capsys.readouterr().out)
     assert [face["person"] for face in found["faces"]] == ["Ann"]
+    assert main(["detect", str(photograph), "--json"]) == 0
+    [found] = json.loads(capsys.readouterr().out)
+    assert found["faces"][0]["box"] == [10, 10, 20, 22]
     assert main(["identify", str(photograph), "--detector", "mtcnn"]) == 1
     assert "corner/1" in capsys.readouterr().err
 
