@@ -86,7 +86,7 @@ def test_a_gallery_goes_on_with_the_detector_that_it_was_begun_with(
     assert main([*words, "--model", "mobilefacenet", "--detector", "corner"]) == 0
     capsys.readouterr()
     # What the weights say of strangers was measured on the faces of another detector.
-    assert main(["identify", str(photograph), "--json"]) == 1
+    assert main(["identify", str(photograph), "--json"]) == 2
     assert "give --threshold" in capsys.readouterr().err
     assert main(["identify", str(photograph), "--json", "--threshold", "0.9"]) == 0
     [found] = json.loads(capsys.readouterr().out)
