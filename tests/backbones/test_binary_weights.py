@@ -85,8 +85,8 @@ def test_bits_can_be_compressed_further(tmp_path: Path) -> None:
     path = _write(_network("bwn_vgg_small"), tmp_path / "bits.safetensors")
     wanted = Compression(methods=frozenset({Method.QUANTIZE}), bits=1)
     small = compress_weights(weights_file(path, None), tmp_path / "small.safetensors", wanted)
-    assert METADATA_KEY not in small.metadata
-    assert load_backbone(None, weights=small.path).backbone.spec.name == "bwn_vgg_small"
+    assert METADATA_KEY not in small.file.metadata
+    assert load_backbone(None, weights=small.file.path).backbone.spec.name == "bwn_vgg_small"
 
 
 @pytest.mark.parametrize(

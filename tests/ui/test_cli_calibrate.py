@@ -56,7 +56,9 @@ class SeededPipeline:
 @pytest.fixture(autouse=True)
 def stand_in(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        Settings, "recognition_service", lambda _: RecognitionService(pipeline=SeededPipeline())
+        Settings,
+        "recognition_service",
+        lambda *_, **__: RecognitionService(pipeline=SeededPipeline()),
     )
 
 

@@ -497,7 +497,7 @@ def test_without_pictures_it_says_which_are_missing(
         ("", "it is empty"),
         ("strength,strength=1", "names strength twice"),
         ("strength,seed,steps", "one or two settings, not 3"),
-        ("strength=7", "strength is 7: expected a number from 0 to 1"),
+        ("strength=7", "strength is 7.0: expected a number from 0 to 1"),
         ("strength=x", "'x' is no value of strength"),
         ("strength=nan", "strength is nan: expected"),
         ("colors=red", "'red' is no value of colors: expected style, content"),

@@ -34,7 +34,7 @@ def test_however_many_ask_the_libraries_are_imported_once_and_then_what_follows(
     done: list[str] = []
     asked = threading.Event()
     monkeypatch.setattr(preloading, "_libraries", None)
-    monkeypatch.setattr(preloading, "_import", lambda: (asked.wait(60), done.append("imported")))
+    monkeypatch.setattr(preloading, "_import", lambda _: (asked.wait(60), done.append("imported")))
     followed = threading.Event()
 
     def then() -> None:
@@ -56,7 +56,7 @@ def test_however_many_ask_the_libraries_are_imported_once_and_then_what_follows(
 def test_nobody_waits_for_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:
     for_ever = threading.Event()
     monkeypatch.setattr(preloading, "_libraries", None)
-    monkeypatch.setattr(preloading, "_import", lambda: None)
+    monkeypatch.setattr(preloading, "_import", lambda _: None)
     assert preloading.libraries(then=for_ever.wait).wait(60)
     for_ever.set()
 
@@ -66,7 +66,7 @@ def test_the_pages_import_nothing_large_by_themselves_once_the_libraries_are_the
     code = """
 import sys
 from ui.page import components, preloading
-preloading._import()
+preloading._import(preloading._LIBRARIES)
 before = {name.partition(".")[0] for name in sys.modules}
 import backbones.networks, recognition.calibration, recognition.enrolment, recognition.service
 import style.presets.registry, style.presets.shelf

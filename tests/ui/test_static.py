@@ -11,7 +11,7 @@ from ui.page import browser
 
 PAGE = Path(browser.__file__).parent
 STATIC = resources.files("ui.page") / "static"
-BESIDES = {"page.css", "mark.svg", "wordmark.svg"}
+BESIDES = {"first_paint.html", "page.css", "mark.svg", "wordmark.svg"}
 """What belongs to no component."""
 
 _DECLARED = re.compile(r"^(?:export default )?(?:async )?function\s*(\w*)\(", re.MULTILINE)

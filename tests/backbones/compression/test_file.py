@@ -363,7 +363,7 @@ def test_dlibs_network_comes_along_and_is_nearly_the_published_one() -> None:
     assert file.metadata["compressed_from"] == SHA256
     original = installed_file()
     assert original is not None
-    assert relative_change(weights_file(original, None), file) < 0.02
+    assert relative_change(weights_file(original, None), file) < 0.025
     loaded = load_backbone("dlib_resnet")
     theirs = load_backbone("dlib_resnet", weights=original)
     images = torch.rand(4, 3, 150, 150, generator=torch.Generator().manual_seed(6))
