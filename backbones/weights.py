@@ -24,7 +24,7 @@ from .compression.file import (
     write_forms,
 )
 from .compression.forms import Form
-from .compression.tuning import Retraining, tune
+from .compression.retraining import Retraining, tune
 from .dlib_file import ARCHITECTURE, INSTALL, SUFFIX, read_file
 from .downloads import Report, fetch, read_published
 from .fitting import fit_tensors

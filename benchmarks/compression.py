@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from backbones.compression.file import Compression, Method
-from backbones.compression.tuning import Retraining
+from backbones.compression.retraining import Retraining
 from backbones.places import WeightsFile, every_weights, weights_file
 from backbones.spec import Alignment
 from backbones.weights import compress_weights, load_backbone

@@ -8,7 +8,7 @@ which `backbones.weights` reads back into the very float32 that were measured wh
     shared_values   a tensor's numbers by a few values, found by k-means in one dimension
     low_rank        a tensor as a product of two narrow matrices
     product         runs of weights by the vectors of a codebook
-    hashing         weights that share numbers by a hash of their places
+    hashed_weights  weights that share numbers by a hash of their places
     huffman         symbols in codes whose length follows their frequency
-    tuning          the numbers of forms, trained; the network as it was is the teacher
+    retraining      the numbers of forms, trained; the network as it was is the teacher
 """

@@ -25,7 +25,7 @@ from torch import Tensor
 from data.errors import ArgumentError, WeightsError
 
 from .forms import Form, HashedForm, LowRankForm, ProductForm, ValueForm
-from .hashing import MOST_SHARING, hashed_form, hashed_places
+from .hashed_weights import MOST_SHARING, hashed_form, hashed_places
 from .huffman import LONGEST, Stream, code_lengths, decode, encode, fixed_lengths
 from .low_rank import low_rank_form
 from .product import default_length, product_form

@@ -3,12 +3,14 @@
 Help names the rules without torch, which is imported when one is built.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 from data.config import Configuration, Within
+from data.errors import TrainingError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -125,3 +127,21 @@ def set_momentum(group: dict[str, Any], momentum: float) -> None:
         group["momentum"] = momentum
     elif "betas" in group:
         group["betas"] = (momentum, group["betas"][1])
+
+
+def check_finite(values: Mapping[str, float], step: int) -> None:
+    """Stop a run whose losses or gradient have become infinite or not a number.
+
+    Args:
+        values: By their names.
+        step: Counted from 0.
+
+    Raises:
+        TrainingError: One of them is not finite.
+    """
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the {name} became {value} in step {step + 1}: lower the learning rate; the "
+                "weights of the last checkpoint are kept"
+            )

@@ -3,4 +3,9 @@
 detector  the protocol, the registry, the one place that makes a detector; which of several faces
           is meant; the arithmetic of boxes
 mtcnn     MTCNN: a cascade of three networks, on photographs of any sizes and turns
+one_stage, one_stage_network   the one-stage detector and its network, which is trained here
+detections                     boxes and landmarks of a photograph, in order and turned back
+annotations                    boxes that people have drawn, from Pascal VOC's XML
+average_precision              how well found boxes agree with drawn ones: matches, curves, AP
+training                       what the one-stage detector learns from, and its trainer
 """

@@ -13,8 +13,8 @@ from data.files import private_folder
 from data.images import load_image, save_image
 
 from ..detection.annotations import BoxedPhotograph
+from ..detection.average_precision import BoxMatches, PrecisionCurve, match, precision_curve
 from ..detection.detector import FaceDetector
-from ..detection.matching import BoxMatches, PrecisionCurve, match, precision_curve
 from ..results import Face, FailedImage
 
 LENIENT, STRICT = 0.4, 0.5

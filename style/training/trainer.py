@@ -13,11 +13,11 @@ from torch import nn
 from backbones.training.averaging import WeightAverage
 from backbones.training.checkpoint import Position, TrainingState
 from backbones.training.model_card import write_model_card
-from backbones.training.optimizers import parameter_groups
+from backbones.training.optimizers import check_finite, parameter_groups
 from backbones.training.run_folder import RunFolder, fingerprint
 from backbones.training.schedule import ScheduleConfig, ScheduleName, rate_factor
 from backbones.weights import load_backbone, resolve_device
-from data.errors import ArgumentError, TrainingError
+from data.errors import ArgumentError
 from data.files import printable
 from data.tensors import read_metadata
 
@@ -302,10 +302,10 @@ class _Run:
         self._optimizer.zero_grad()
         losses = self._lesson.losses(step)
         values = {name: float(loss.detach()) for name, loss in losses.items()}
-        _check_finite(values, step)
+        check_finite(values, step)
         losses["total"].backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self._parameters, self._config.optimizer.clip)
-        _check_finite({"gradient": float(norm)}, step)
+        check_finite({"gradient": float(norm)}, step)
         self._optimizer.step()
         self._average.update(self._lesson.module)
         return values
@@ -341,15 +341,6 @@ class _Run:
         position = Position(step, distance, step) if best else replace(before, done=step)
         self._checkpoint.save(self._state, position)
         return position, done
-
-
-def _check_finite(values: dict[str, float], step: int) -> None:
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"the {name} became {value} in step {step + 1}: lower the learning rate; the "
-                "weights of the last checkpoint are kept"
-            )
 
 
 def _digest(config: StyleTrainingConfig, photographs: ContentPhotographs) -> str:

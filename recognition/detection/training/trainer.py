@@ -12,7 +12,7 @@ from torch import nn
 
 from backbones.training.averaging import WeightAverage
 from backbones.training.checkpoint import Position, TrainingState
-from backbones.training.optimizers import parameter_groups
+from backbones.training.optimizers import check_finite, parameter_groups
 from backbones.training.run_folder import RunFolder
 from backbones.weights import resolve_device
 from data.config import to_toml
@@ -21,7 +21,7 @@ from data.files import printable, sha256_of
 from data.images import load_image
 
 from ..annotations import BoxedPhotograph, read_boxed
-from ..matching import PrecisionCurve, match, precision_curve
+from ..average_precision import PrecisionCurve, match, precision_curve
 from ..one_stage import ARCHITECTURE, OneStageDetector, metadata_of
 from ..one_stage_network import OneStageNetwork, flattened
 from .config import DetectorTrainingConfig
@@ -279,11 +279,11 @@ class _Run:
         )
         values = {name: float(loss.detach()) for name, loss in parts.items()}
         values["total"] = float(total.detach())
-        _check_finite(values, step)
+        check_finite(values, step)
         self._optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip)
-        _check_finite({"gradient": float(norm)}, step)
+        check_finite({"gradient": float(norm)}, step)
         self._optimizer.step()
         self._average.update(network)
         return values
@@ -340,15 +340,6 @@ class _Run:
         position = Position(step, precision, step) if best else replace(before, done=step)
         self._checkpoint.save(self._state, position)
         return position, done
-
-
-def _check_finite(values: Mapping[str, float], step: int) -> None:
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"the {name} became {value} in step {step + 1}: lower the learning rate; the "
-                "weights of the last checkpoint are kept"
-            )
 
 
 def _digest(config: DetectorTrainingConfig, mosaics: Mosaics) -> str:

@@ -19,7 +19,7 @@ from backbones.compression.file import (
     write_forms,
 )
 from backbones.compression.forms import Form, detached
-from backbones.compression.hashing import hashed_form, hashed_places
+from backbones.compression.hashed_weights import hashed_form, hashed_places
 from backbones.compression.low_rank import low_rank_form
 from backbones.compression.product import default_length, product_form, vector_means
 from data.errors import ArgumentError, WeightsError

@@ -217,7 +217,7 @@ def compress(
     `likeness evaluate lfw --weights FILE`.
     """
     from backbones.compression.file import Compression
-    from backbones.compression.tuning import Retraining
+    from backbones.compression.retraining import Retraining
     from backbones.weights import compress_weights, relative_change, resolve_device
 
     wanted = Compression(

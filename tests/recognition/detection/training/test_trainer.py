@@ -14,7 +14,7 @@ from data.config import read, read_recipe, to_toml
 from data.errors import AppError, ArgumentError, DatasetError, TrainingError
 from data.tensors import read_metadata
 from recognition.detection.annotations import BoxedPhotograph
-from recognition.detection.matching import PrecisionCurve
+from recognition.detection.average_precision import PrecisionCurve
 from recognition.detection.one_stage import OneStageDetector, load_network
 from recognition.detection.training import trainer
 from recognition.detection.training.config import (

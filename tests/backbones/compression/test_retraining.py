@@ -9,7 +9,7 @@ from torch import Tensor
 
 from backbones.compression.file import Compression, Method, represent
 from backbones.compression.forms import ValueForm, moved
-from backbones.compression.tuning import LEAST_PICTURES, Retraining, tune
+from backbones.compression.retraining import LEAST_PICTURES, Retraining, tune
 from backbones.metadata import weights_metadata
 from backbones.network import Backbone
 from backbones.places import WeightsFile, weights_file

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.ops import box_iou
 
-from recognition.detection.matching import match, precision_curve
+from recognition.detection.average_precision import match, precision_curve
 from recognition.results import Box
 
 
