@@ -5,7 +5,6 @@ A machine may be slow and busy: nothing here waits for less than minutes, or for
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _ARGUMENTS = [  # a container's root needs the first; the others keep it from asking strangers
@@ -78,14 +78,6 @@ def served(
             process.terminate()
             process.communicate(timeout=200)
             LOGS.remove(Path(said.name))
-
-
-def free_port() -> int:
-    """A port on which nothing listens just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def opened(browser: Any, address: str, **context: Any) -> tuple[Any, str]:

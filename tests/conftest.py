@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 # The same examples every time, however busy the machine is.
-settings.register_profile("likeness", derandomize=True, deadline=None)
+settings.register_profile(
+    "likeness", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("likeness")
 if importlib.util.find_spec("torch"):  # the environment for Milvus has none
     import torch

@@ -170,11 +170,11 @@ def test_offline_one_line_says_what_to_fetch_and_where_to_put_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("no_proxy", "*")
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{unused.getsockname()[1]}/weights.pth"
-    with pytest.raises(WeightsError) as caught:
-        fetch(_source(url), tmp_path)
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))  # held, so that nobody else listens there
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/weights.pth"
+        with pytest.raises(WeightsError) as caught:
+            fetch(_source(url), tmp_path)
     message = str(caught.value)
     assert url in message
     assert f"put it into {tmp_path}" in message

@@ -17,7 +17,7 @@ def open_page(name: str) -> AppTest:
     Raises:
         UnforeseenError: It failed.
     """
-    page = AppTest.from_file(_APP, default_timeout=60).run()
+    page = AppTest.from_file(_APP, default_timeout=280).run()
     page.switch_page(f"ui/page/pages/{name}.py").run()
     return sound(page)
 

@@ -26,10 +26,10 @@ def difference(one: Image.Image, other: Image.Image) -> float:
 def test_mutated_files_are_read_or_refused_quickly():
     slowest = 0.0
     for content in images.mutations(seed=1, count=500):
-        started = time.perf_counter()
+        started = time.process_time()
         with contextlib.suppress(ImageError):
             assert decode(content).mode == "RGB"
-        slowest = max(slowest, time.perf_counter() - started)
+        slowest = max(slowest, time.process_time() - started)
     assert slowest < 1
 
 

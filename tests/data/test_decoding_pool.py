@@ -1,7 +1,5 @@
 """Pictures decoded in worker processes: the same pixels, and every misbehaviour is one refusal."""
 
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -32,7 +30,7 @@ ODD = {
 ROOT = Path(decoder_sandbox.__file__).parents[1]
 
 MISBEHAVING = """
-import os, sys, time
+import os, signal, sys, time
 sys.path.insert(0, {root!r})
 from data import decoder_worker
 from data.decoder_worker import serve
@@ -42,7 +40,11 @@ class Lie:
 REPLY = decoder_worker.REPLY
 def misbehave(content, **limits):
     if content == b"sleep":
-        time.sleep(60)
+        time.sleep(600)
+    if content in (b"wait", b"deaf"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        open({spoil!r}, "wb").close()
+        time.sleep(600)
     if content == b"work":
         while True: pass
     if content == b"eat":
@@ -74,6 +76,7 @@ def misbehaving(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Dec
     """A pool whose decoder does what a hostile picture might make it do."""
     program = MISBEHAVING.format(root=str(ROOT), spoil=str(tmp_path / "spoil"))
     monkeypatch.setattr(decoder_sandbox, "_PROGRAM", program)
+    monkeypatch.setattr(decoder_sandbox, "PATIENCE", 20)  # with a worker that has yet to start
     opened = DecodingPool(1, memory=300_000_000, seconds=0.4)
     yield opened
     opened.close()
@@ -178,12 +181,33 @@ def test_a_decoder_writes_no_file(misbehaving: DecodingPool, tmp_path: Path):
     assert not spoil.exists() or spoil.stat().st_size == 0
 
 
-def test_a_worker_killed_over_a_picture_costs_that_picture(misbehaving: DecodingPool, file: bytes):
+def test_a_worker_killed_over_a_picture_costs_that_picture(
+    misbehaving: DecodingPool, file: bytes, tmp_path: Path
+):
     misbehaving.decode(file)
     (worker,) = workers()
-    threading.Timer(0.1, os.kill, [worker.pid, signal.SIGKILL]).start()
+
+    def kill() -> None:
+        while not (tmp_path / "spoil").exists():
+            time.sleep(0.01)
+        worker.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
     with pytest.raises(ImageError, match="broke down"):
-        misbehaving.decode(b"sleep")
+        misbehaving.decode(b"wait")
+    killer.join()
+    assert misbehaving.decode(file).mode == "RGB"
+
+
+def test_a_worker_that_does_not_end_by_itself_is_ended(
+    misbehaving: DecodingPool, file: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    misbehaving.decode(file)
+    with monkeypatch.context() as hurried:
+        hurried.setattr(decoder_sandbox, "PATIENCE", 1)
+        with pytest.raises(ImageError, match=r"within 0\.4 seconds"):
+            misbehaving.decode(b"deaf")
     assert misbehaving.decode(file).mode == "RGB"
 
 
@@ -191,7 +215,7 @@ def test_a_worker_killed_while_it_waits_costs_nothing(pool: DecodingPool, file: 
     pool.decode(file)
     (worker,) = workers()
     worker.kill()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 280
     while worker.status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
         time.sleep(0.01)
     assert pool.decode(file).mode == "RGB"
@@ -212,12 +236,12 @@ def test_many_at_once_get_their_own_pictures(pool: DecodingPool):
 
 
 def test_there_is_no_worker_before_the_first_picture_nor_long_after_the_last(file: bytes):
-    pool = DecodingPool(1, idle=0.2)
+    pool = DecodingPool(1, idle=1)
     try:
         assert workers() == []
         pool.decode(file)
         assert len(workers()) == 1
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 280
         while workers() and time.monotonic() < deadline:
             time.sleep(0.02)
         assert workers() == []
@@ -245,7 +269,7 @@ def test_a_worker_ends_with_whoever_started_it(file: bytes):
         parent.stdin.close()
         worker = int(parent.stdout.readline())
         parent.kill()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 280
     while psutil.pid_exists(worker) and time.monotonic() < deadline:
         if psutil.Process(worker).status() == psutil.STATUS_ZOMBIE:
             break  # ended, and waited for by whoever inherited it

@@ -105,7 +105,7 @@ def in_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def assert_threads_end(left: int) -> None:
     """Wait for threads that are on their way out, such as a timer that was cancelled."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 280
     while threading.active_count() > left and time.monotonic() < deadline:
         time.sleep(0.01)
     assert threading.active_count() <= left

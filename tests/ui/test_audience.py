@@ -95,7 +95,7 @@ def test_long_work_lets_others_have_their_turn_and_goes_on_afterwards() -> None:
     def long() -> None:
         turns.begin()
         begun.set()
-        waiting.wait(10)
+        waiting.wait(280)
         for number in range(3):
             told.append(f"long {number}")
             turns.let_others()
@@ -108,11 +108,11 @@ def test_long_work_lets_others_have_their_turn_and_goes_on_afterwards() -> None:
 
     workers = [threading.Thread(target=long), threading.Thread(target=short)]
     workers[0].start()
-    begun.wait(10)
+    begun.wait(280)
     workers[1].start()
     while len(turns._waiting) < 2:
         pass
     waiting.set()
     for worker in workers:
-        worker.join(10)
+        worker.join(280)
     assert told == ["long 0", "short", "long 1", "long 2"]

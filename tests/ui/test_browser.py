@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium import MINUTES, free_port, launched, opened, served, settled, upload
+from chromium import MINUTES, launched, opened, served, settled, upload
 from PIL import Image
+from ports import free_port
 from proxy import SIGNED_IN, proxied
 
 from ui.page import server as server_module

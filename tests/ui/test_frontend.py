@@ -207,7 +207,7 @@ def test_no_session_begins_before_what_it_needs_is_loaded() -> None:
     page = Page()
 
     def ready() -> None:
-        loaded.wait(10)
+        loaded.wait(280)
         order.append("loaded")
 
     async def both() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import virtual_time
 
 from data.errors import ArgumentError
 from ui.page import limits
@@ -60,7 +61,7 @@ def ask(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(application(scope, nothing, send))
+    virtual_time.run(application(scope, nothing, send))
     if kind == "websocket":
         return (101 if sent[0]["type"] == "websocket.accept" else 403), {}, b""
     told = {name.decode(): value.decode() for name, value in sent[0].get("headers", [])}
@@ -238,7 +239,7 @@ def test_two_headers_where_one_is_meant_are_none() -> None:
         others = [(k, v.encode()) for k, v in values.items() if k != name]
         headers = [*twice, *others, (b"cookie", COOKIE.encode())]
         scope = {"type": "http", "method": "GET", "path": f"{ACCESS.base}/", "headers": headers}
-        asyncio.run(opened(scope, nothing, send))
+        virtual_time.run(opened(scope, nothing, send))
         assert sent[0]["status"] == 403, name
 
 
@@ -366,9 +367,9 @@ def test_uploads_that_are_still_coming_count(monkeypatch: pytest.MonkeyPatch) ->
     async def together() -> None:
         await asyncio.gather(*(put() for _ in range(5)))
 
-    asyncio.run(together())
+    virtual_time.run(together())
     assert sorted(answers) == [200, 200, 413, 413, 413]
-    asyncio.run(put())
+    virtual_time.run(put())
     assert answers[-1] == 200
 
 
@@ -391,9 +392,9 @@ def test_so_many_pages_are_open_at_once_and_no_more(monkeypatch: pytest.MonkeyPa
     async def together() -> None:
         await asyncio.gather(*(connect() for _ in range(5)))
 
-    asyncio.run(together())
+    virtual_time.run(together())
     assert sorted(told) == ["websocket.accept"] * 3 + ["websocket.close"] * 2
-    asyncio.run(connect())
+    virtual_time.run(connect())
     assert told[-1] == "websocket.accept"
 
 
@@ -407,7 +408,7 @@ def put(application: Any, receive: Any, length: int = 400, path: str = "/s/f") -
 
     headers = [(b"content-length", str(length).encode())]
     scope = {"type": "http", "method": "PUT", "path": f"/_stcore/upload_file{path}"}
-    asyncio.run(application({**scope, "headers": headers}, receive, send))
+    virtual_time.run(application({**scope, "headers": headers}, receive, send))
     (status,) = told
     return status
 
@@ -501,10 +502,10 @@ def test_so_many_requests_are_answered_at_once(monkeypatch: pytest.MonkeyPatch) 
     async def together() -> None:
         await asyncio.gather(*(limited(dict(scope), nothing, send) for _ in range(5)))
 
-    asyncio.run(together())
+    virtual_time.run(together())
     assert sorted(told) == [200, 200, 503, 503, 503]
     assert len(let_in) == 2
-    asyncio.run(limited(dict(scope), nothing, send))
+    virtual_time.run(limited(dict(scope), nothing, send))
     assert told[-1] == 200
 
 
@@ -540,7 +541,7 @@ def test_a_new_page_that_says_nothing_is_closed(
             heard.append((await receive())["type"])
 
     scope = {"type": "websocket", "path": "/", "headers": [], "subprotocols": subprotocols}
-    asyncio.run(Limits(page, "", dict)(scope, receive, send))
+    virtual_time.run(Limits(page, "", dict)(scope, receive, send))
     assert (told[-1] == "websocket.close") is ended
     assert heard[-1] == "websocket.disconnect"
     assert ("websocket.receive" in heard) is (says is not None)

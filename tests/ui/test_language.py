@@ -127,6 +127,6 @@ def test_a_page_speaks_another_language(
     monkeypatch.setenv("LIKENESS_HOME", str(tmp_path / "home"))
     from streamlit.testing.v1 import AppTest
 
-    page = AppTest.from_file(str(PAGE / "pages" / "verify.py"), default_timeout=200).run()
+    page = AppTest.from_file(str(PAGE / "pages" / "verify.py"), default_timeout=280).run()
     assert not page.exception
     assert page.title[0].value == "Verify"[::-1]

@@ -16,7 +16,7 @@ def test_it_is_waited_for_and_tells_what_went_wrong() -> None:
     waiting = Loading(held.wait)
     assert not waiting.wait(0.01)
     held.set()
-    assert waiting.wait(60)
+    assert waiting.wait(280)
     waiting.result()
 
     def fail() -> None:
@@ -34,7 +34,7 @@ def test_however_many_ask_the_libraries_are_imported_once_and_then_what_follows(
     done: list[str] = []
     asked = threading.Event()
     monkeypatch.setattr(preloading, "_libraries", None)
-    monkeypatch.setattr(preloading, "_import", lambda _: (asked.wait(60), done.append("imported")))
+    monkeypatch.setattr(preloading, "_import", lambda _: (asked.wait(280), done.append("imported")))
     followed = threading.Event()
 
     def then() -> None:
@@ -49,7 +49,7 @@ def test_however_many_ask_the_libraries_are_imported_once_and_then_what_follows(
     assert done == []
     asked.set()
     preloading.libraries().result()
-    assert followed.wait(60)
+    assert followed.wait(280)
     assert done == ["imported", "then"]
 
 
@@ -57,7 +57,7 @@ def test_nobody_waits_for_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:
     for_ever = threading.Event()
     monkeypatch.setattr(preloading, "_libraries", None)
     monkeypatch.setattr(preloading, "_import", lambda _: None)
-    assert preloading.libraries(then=for_ever.wait).wait(60)
+    assert preloading.libraries(then=for_ever.wait).wait(280)
     for_ever.set()
 
 

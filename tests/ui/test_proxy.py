@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from ports import free_port
 from proxy import HEADER, SIGNED_IN, Proxy, proxied
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -33,13 +34,13 @@ class Behind:
         self, path: str, method: str = "GET", body: bytes | None = None, **headers: str
     ) -> tuple[int, str, bytes]:
         """Ask through the proxy, as a browser that trusts its certificate does."""
-        with closing(http.client.HTTPConnection(HOST, timeout=60)) as connection:
+        with closing(http.client.HTTPConnection(HOST, timeout=280)) as connection:
             connection.sock = self.trusted.wrap_socket(self.connected(), server_hostname=HOST)
             return answer(connection, path, method, body, headers)
 
     def ask_directly(self, path: str, **headers: str) -> tuple[int, str, bytes]:
         """Ask the page's own port, as any account of the machine can."""
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=280)) as connection:
             return answer(connection, path, "GET", None, headers)
 
     @property
@@ -49,7 +50,7 @@ class Behind:
 
     def connected(self) -> socket.socket:
         """A connection to the proxy, without TLS yet."""
-        return socket.create_connection(("127.0.0.1", self.proxy.port), timeout=60)
+        return socket.create_connection(("127.0.0.1", self.proxy.port), timeout=280)
 
 
 def answer(
@@ -72,9 +73,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
     key = folder / "proxy.key"
     key.write_text(f"{KEY}\n")
     key.chmod(0o600)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     words = [f"--port={port}", f"--behind=https://{HOST}{BASE}", f"--proxy-key-file={key}"]
     with (
         (folder / "stderr").open("w+") as told,
@@ -153,7 +152,7 @@ def test_a_session_runs_through_the_proxy_and_shows_no_exact_similarity(behind: 
         said, session, ended = "", "", False
         while not ended:
             sent = ForwardMsg()
-            sent.ParseFromString(stream.recv(timeout=120))  # type: ignore[arg-type]
+            sent.ParseFromString(stream.recv(timeout=280))  # type: ignore[arg-type]
             said += str(sent)
             session = session or sent.new_session.initialize.session_id
             ended = sent.HasField("script_finished")

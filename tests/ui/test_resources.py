@@ -83,7 +83,7 @@ def test_the_page_has_pictures_decoded_by_another_process(
     file = io.BytesIO()
     Image.new("RGB", (20, 20), "teal").save(file, "PNG")
     expected = load_image(file.getvalue()).tobytes()
-    AppTest.from_file(APP, default_timeout=120).run()
+    AppTest.from_file(APP, default_timeout=280).run()
     children = {child.pid for child in psutil.Process().children()}
     monkeypatch.delattr(decoding, "decode")  # nothing here can decode any more
     assert load_image(file.getvalue()).tobytes() == expected
@@ -96,7 +96,7 @@ def test_somebody_enrolled_on_one_page_is_named_on_another(
     monkeypatch.setenv("LIKENESS_WEIGHTS_FILE", str(teacher_weights))
     file = io.BytesIO()
     astronaut.save(file, "PNG")
-    page = AppTest.from_file(APP, default_timeout=120).run()
+    page = AppTest.from_file(APP, default_timeout=280).run()
     page.text_input[0].set_value("Eileen Collins")
     page.file_uploader[0].set_value([("a.png", file.getvalue(), "image/png")]).run()
     next(button for button in page.button if button.label == "Enrol").click().run()

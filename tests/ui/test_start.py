@@ -29,7 +29,7 @@ def likeness(
         ["sh", "-c", command, sys.executable, *words],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
         cwd=cwd,
         env=environment,
     )
@@ -130,7 +130,7 @@ def test_who_has_seen_enough_of_a_list_is_not_told_of_errors(enrolled: Path) -> 
             stdout=writer,
             stderr=subprocess.PIPE,
             env=os.environ | {"LIKENESS_HOME": str(enrolled)},
-            timeout=120,
+            timeout=280,
         )
         os.close(writer)
         assert done.returncode == 1
@@ -172,7 +172,7 @@ def test_ctrl_c_is_one_line_whatever_is_being_loaded(
         [sys.executable, "-c", INTERRUPTS.format(module=module), "identify", str(picture)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
         env=os.environ | {"LIKENESS_HOME": str(enrolled)},
     )
     if done.returncode == 1 and "interrupted" not in done.stderr:
@@ -192,7 +192,7 @@ def test_a_working_folder_that_is_gone_is_one_line(tmp_path: Path, words: list[s
         cwd=gone,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=280,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert done.returncode == 2

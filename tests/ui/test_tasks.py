@@ -26,7 +26,7 @@ def picture(colour: str) -> bytes:
 
 
 def ended(job: Job, home: Path) -> Job:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 280
     while (found := store.find(job.id, home=home)) and found.state is JobState.RUNNING:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -180,7 +180,7 @@ def test_a_download_of_what_nobody_offers_fails_with_the_line_that_says_why(home
 def test_weights_are_fetched_by_one_job_at_a_time(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waits = [sys.executable, "-c", "import time; time.sleep(60)"]
+    waits = [sys.executable, "-c", "import time; time.sleep(600)"]
     monkeypatch.setattr(orders, "likeness", lambda *_: waits)
     settings = Settings(home=home)
     first = tasks.download(settings, "vgg19")

@@ -43,7 +43,7 @@ def words(page: AppTest) -> str:
 
 
 def test_it_asks_once_and_then_shows_everybody() -> None:
-    page = AppTest.from_file(_APP, default_timeout=60).run()
+    page = AppTest.from_file(_APP, default_timeout=280).run()
     assert not page.exception
     assert "The gallery is encrypted" in words(page)
     assert "Ann" not in words(page)
@@ -54,19 +54,19 @@ def test_it_asks_once_and_then_shows_everybody() -> None:
     page.button[0].click().run()
     assert not page.exception
     assert "Ann" in words(page)
-    another = AppTest.from_file(_APP, default_timeout=60).run()
+    another = AppTest.from_file(_APP, default_timeout=280).run()
     assert "Ann" in words(another)
 
 
 def test_it_does_not_ask_where_the_environment_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIKENESS_KEY", PASSPHRASE)
-    page = AppTest.from_file(_APP, default_timeout=60).run()
+    page = AppTest.from_file(_APP, default_timeout=280).run()
     assert not page.exception
     assert "Ann" in words(page)
 
 
 def test_it_asks_anew_when_the_passphrase_is_changed_while_it_is_open(home: Path) -> None:
-    page = AppTest.from_file(_APP, default_timeout=60).run()
+    page = AppTest.from_file(_APP, default_timeout=280).run()
     page.text_input[0].set_value(PASSPHRASE)
     page.button[0].click().run()
     with Gallery.open(home / "gallery", find_secret=lambda _: PASSPHRASE) as gallery:
@@ -92,8 +92,8 @@ def test_a_click_locks_it_for_every_session_whatever_holds_the_passphrase(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LIKENESS_KEY", PASSPHRASE)
-    page = AppTest.from_file(_APP, default_timeout=60).run()
-    another = AppTest.from_file(_APP, default_timeout=60).run()
+    page = AppTest.from_file(_APP, default_timeout=280).run()
+    another = AppTest.from_file(_APP, default_timeout=280).run()
     assert "Ann" in words(another)
     press(page, "Lock the gallery")
     for each in (page, another.run()):
@@ -112,7 +112,7 @@ def test_a_click_locks_it_for_every_session_whatever_holds_the_passphrase(
 def test_nobody_is_offered_to_lock_what_is_not_encrypted(home: Path) -> None:
     with Gallery.open(home / "gallery", find_secret=lambda _: PASSPHRASE) as gallery:
         gallery.decrypt()
-    page = AppTest.from_file(_APP, default_timeout=60).run()
+    page = AppTest.from_file(_APP, default_timeout=280).run()
     assert "Ann" in words(page)
     assert "Lock the gallery" not in [button.label for button in page.button]
     assert resources._recognition(resources.settings())[0].gallery.lock() is False
@@ -147,13 +147,13 @@ def test_a_gallery_that_cannot_be_locked_now_is_locked_later(
         locked.set()
 
     IdleLock(lock, 1, iter(range(0, 10**9, 2)).__next__).start()
-    assert locked.wait(60)
+    assert locked.wait(280)
 
 
 def test_time_locks_a_page_that_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIKENESS_KEY", PASSPHRASE)
     monkeypatch.setenv("LIKENESS_LOCK_AFTER", "1")
-    page = AppTest.from_file(_APP, default_timeout=60).run()
+    page = AppTest.from_file(_APP, default_timeout=280).run()
     assert "Ann" in words(page)
     _, idle = resources._recognition(resources.settings())
     idle._used_at -= 61
@@ -168,7 +168,7 @@ def test_an_open_gallery_warns_of_a_passphrase_that_its_own_names_give_away(home
     with Gallery.open(home / "gallery", find_secret=lambda _: PASSPHRASE) as gallery:
         gallery.rotate(secret)  # hard to guess until somebody of that name is enrolled
         gallery.require(model, adopt=True)
-        page = AppTest.from_file(_APP, default_timeout=60).run()
+        page = AppTest.from_file(_APP, default_timeout=280).run()
         page.text_input[0].set_value(secret)
         page.button[0].click().run()
         assert not [one for one in page.warning if "easy to guess" in one.value]
@@ -184,7 +184,7 @@ def test_an_open_gallery_warns_of_a_passphrase_that_its_own_names_give_away(home
 
 
 def test_nothing_that_was_found_out_stays_in_a_session_whose_gallery_is_locked() -> None:
-    page = AppTest.from_file(_APP, default_timeout=60).run()
+    page = AppTest.from_file(_APP, default_timeout=280).run()
     page.text_input[0].set_value(PASSPHRASE)
     page.button[0].click().run()
     page.session_state["alike"] = {"of": None, "pairs": ["Ann and Bob"]}

@@ -165,17 +165,22 @@ class _Upload:
         if self._is_whole:  # what comes then is that the sender is gone
             return await self._receive()
         left = SECONDS_TO_BEGIN + self._bytes / BYTES_A_SECOND - self._waited
-        begun = time.monotonic()
+        begun = _now()
         message = None
         if not self.has_stalled:
             message = await _within(min(SECONDS_STILL, left), self._receive)
-        self._waited += time.monotonic() - begun
+        self._waited += _now() - begun
         if message is None:
             self.has_stalled = True
             return {"type": "http.disconnect"}
         self._bytes += len(message.get("body", b""))
         self._is_whole = not message.get("more_body", False)
         return message
+
+
+def _now() -> float:
+    """The time by the clock that the waiting itself goes by."""
+    return asyncio.get_running_loop().time()
 
 
 async def _within(seconds: float, receive: Receive) -> Message | None:

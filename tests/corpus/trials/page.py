@@ -65,7 +65,7 @@ def _reloaded(service: RecognitionService) -> Iterator[str]:
         try:
             with resources.turn():
                 begun.set()
-                go_on.wait(60)
+                go_on.wait(280)
                 service.enroll("New", service.look(photographs))
         except Exception as error:
             faults.append(f"{type(error).__name__}: {error}")
@@ -73,12 +73,12 @@ def _reloaded(service: RecognitionService) -> Iterator[str]:
     faults: list[str] = []
     enrolling = threading.Thread(target=enrol)
     enrolling.start()
-    begun.wait(60)
+    begun.wait(280)
     soon = threading.Timer(0.2, go_on.set)
     soon.start()
     page = open_page("people")
     for thread in (soon, enrolling):
-        thread.join(60)
+        thread.join(280)
     yield from faults
     if "New" not in said_in(page.run()):
         yield "nobody is there after being enrolled"

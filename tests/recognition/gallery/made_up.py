@@ -48,7 +48,7 @@ def looks(people: range) -> Embeddings:
     return np.concatenate([photographs_of(person, 1, seed=1) for person in people])
 
 
-def settled(gallery: Gallery, seconds: float = 60) -> None:
+def settled(gallery: Gallery, seconds: float = 280) -> None:
     """Wait for what is made in the background."""
     until = time.monotonic() + seconds
     gallery.search(looks(range(1)), 1)

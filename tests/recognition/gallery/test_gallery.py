@@ -477,7 +477,7 @@ def test_four_processes_enrol_erase_and_search_at_once(
         )
         for i in range(processes)
     ]
-    assert [process.wait(timeout=120) for process in running] == [0] * processes
+    assert [process.wait(timeout=280) for process in running] == [0] * processes
     with Gallery.open(folder) as gallery:
         found = {person.name: person.photographs for person in gallery.people()}
         assert found == {f"P{i}": processes * count // 5 for i in range(5)}

@@ -158,7 +158,7 @@ def test_a_gallery_without_an_index_is_searched_exactly(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin, real = threading.Event(), builder.train
-    monkeypatch.setattr(builder, "train", lambda *arguments: begin.wait(60) and real(*arguments))
+    monkeypatch.setattr(builder, "train", lambda *arguments: begin.wait(280) and real(*arguments))
     with Gallery.open(folder, model=MODEL, create=True) as gallery:
         fill(gallery, range(PEOPLE))
         queries = looks(range(0, PEOPLE, 30))

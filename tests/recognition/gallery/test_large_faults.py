@@ -52,7 +52,7 @@ class Held:
 
         def held(*given):  # type: ignore[no-untyped-def]
             self.reached.set()
-            assert self.let_go.wait(60)
+            assert self.let_go.wait(280)
             return train(*given)
 
         monkeypatch.setattr(builder_module, "train", held)
@@ -76,7 +76,7 @@ def test_people_come_and_go_while_an_index_is_made(
         threads = [threading.Thread(target=search) for _ in range(2)]
         for thread in threads:
             thread.start()
-        assert held.reached.wait(60)
+        assert held.reached.wait(280)
         gallery.erase("P00000")
         gallery.edit.delete("P00001")
         fill(gallery, range(900, 903))
@@ -102,7 +102,7 @@ def test_closing_gives_up_what_is_being_made(folder: Path, monkeypatch: pytest.M
     gallery = Gallery.open(folder, model=MODEL, create=True)
     fill(gallery, range(PEOPLE))
     names_of(gallery, range(1))
-    assert held.reached.wait(60)
+    assert held.reached.wait(280)
     builder = gallery._views._builder
     assert builder is not None
     builder._is_unwanted.set()
@@ -163,7 +163,7 @@ def test_another_gallery_restored_meanwhile_is_not_searched_by_this_one_s_index(
     with Gallery.open(folder, model=MODEL, create=True) as gallery:
         fill(gallery, range(PEOPLE))
         names_of(gallery, range(1))
-        assert held.reached.wait(60)
+        assert held.reached.wait(280)
         restore(tmp_path / "other.sqlite", folder)
         held.let_go.set()
         settled(gallery)
@@ -226,7 +226,7 @@ def test_a_damaged_template_is_told_and_no_index_tried_again_and_again(folder: P
                 names_of(gallery, range(1))
             builder = gallery._views._builder
             if builder is not None:
-                builder._thread.join(60)
+                builder._thread.join(280)
         assert gallery._views._builder is None
         assert not (folder / "index").exists()
         with pytest.raises(GalleryError, match="is damaged"):
@@ -337,7 +337,7 @@ def test_an_older_copy_put_back_meanwhile_ends_the_making_of_an_index(
     with Gallery.open(folder, model=MODEL) as gallery:
         fill(gallery, range(200, 203))
         names_of(gallery, range(1))
-        assert held.reached.wait(60)
+        assert held.reached.wait(280)
         with closing(sqlite3.connect(folder / DATABASE)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         shutil.copyfile(tmp_path / "copy", folder / DATABASE)

@@ -659,7 +659,7 @@ def test_a_backup_for_which_there_is_no_room_names_its_file_and_leaves_nothing(
             [sys.executable, "-c", script, str(folder), str(place / name)],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=280,
             env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
         )
         assert done.stderr == ""

@@ -186,7 +186,7 @@ def test_a_killed_run_is_gone_on_with_and_leaves_no_trace(
     for number in range(24):
         face.rotate(number - 12).save(root / f"{number:02}.png")
     process = subprocess.Popen([sys.executable, str(SCRIPT), str(root), str(faces)])
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 280
     while len(list(faces.glob("[!.]*.png"))) < 2 and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.01)

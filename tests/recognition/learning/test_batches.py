@@ -141,7 +141,7 @@ def test_items_come_in_their_order_one_made_ahead() -> None:
 
     items = one_ahead(make())
     assert next(items) == 0
-    assert second_made.wait(10)  # while the first is in use
+    assert second_made.wait(280)  # while the first is in use
     assert list(items) == [1, 2, 3]
     assert made == [0, 1, 2, 3]
     assert list(one_ahead(iter([]))) == []

@@ -1,7 +1,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from ports import free_port
 
 from backbones.metadata import weights_metadata
 from backbones.registry import create
@@ -169,9 +169,7 @@ def test_a_killed_process_ends_the_run_with_a_clear_error(
 ) -> None:
     recipe = tmp_path / "endless.toml"
     recipe.write_text(to_toml(replace(base, out=tmp_path / "endless", epochs=100_000)))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     processes = [
         subprocess.Popen(
             [sys.executable, str(SCRIPT), str(tmp_path), str(recipe)],
@@ -185,7 +183,7 @@ def test_a_killed_process_ends_the_run_with_a_clear_error(
     assert processes[0].stdout is not None
     assert next(processes[0].stdout) == "epoch 1\n"
     processes[1].send_signal(signal.SIGKILL)
-    _, said = processes[0].communicate(timeout=120)
+    _, said = processes[0].communicate(timeout=280)
     processes[1].communicate()
     assert processes[0].returncode == 1
     assert "TrainingError: another process of this run has ended" in said

@@ -442,7 +442,7 @@ def open_page(service: PlayedService) -> Callable[..., AppTest]:
     """Opens one page of the whole application, perhaps by an address that says more."""
 
     def open_one(name: str, query: Mapping[str, object] | None = None) -> AppTest:
-        page = AppTest.from_file(_APP, default_timeout=60).run()
+        page = AppTest.from_file(_APP, default_timeout=280).run()
         page.query_params.update(query or {})
         page.switch_page(f"ui/page/pages/{name}.py").run()
         assert not page.exception

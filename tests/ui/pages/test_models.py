@@ -8,10 +8,9 @@ from ui.jobs.store import JobState
 
 FETCHER = """
 import json, sys, time
-for step in range(1, 101):
-    line = {"step": step * 1000000, "total": 100000000, "elapsed": step / 10}
-    print(json.dumps(line), flush=True)
-    time.sleep(0.05)
+line = {"step": 30_000_000, "total": 100_000_000, "elapsed": 3}
+print(json.dumps(line), flush=True)
+time.sleep(600)
 """
 
 
@@ -26,7 +25,7 @@ def fetcher(monkeypatch):
 
 
 def until(page, condition):
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 280
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.1)

@@ -25,12 +25,14 @@ from PIL import Image
 signal.signal(signal.SIGINT, lambda *_: stopped.append(True))
 stopped = []
 given = dict(word[2:].split("=", 1) for word in sys.argv if word.startswith("--") and "=" in word)
+finish = pathlib.Path(given["preview"]).with_name("finish")
 picture = Image.new("RGB", (64, 64), "gold")
 for step in range(1, 401):
     picture.save("{}.new".format(given["preview"]), "JPEG")
     pathlib.Path("{}.new".format(given["preview"])).replace(given["preview"])
     print(json.dumps({"step": step, "total": 400, "losses": {}, "elapsed": step / 10}), flush=True)
-    time.sleep({pause})
+    while step == 40 and {waits} and not (stopped or finish.exists()):
+        time.sleep(0.05)
     if stopped:
         break
 picture.save(given["output"])
@@ -40,10 +42,10 @@ sys.exit(130 if stopped else 0)
 
 @pytest.fixture
 def painter(monkeypatch):
-    """Puts a stand-in of a given slowness into the command line's place."""
+    """Puts a stand-in into the command line's place, which may wait until a picture is wanted."""
 
-    def install(pause):
-        program = PAINTER.replace("{pause}", str(pause))
+    def install(*, waits):
+        program = PAINTER.replace("{waits}", str(waits))
         monkeypatch.setattr(orders, "likeness", lambda *_: [sys.executable, "-c", program])
 
     return install
@@ -104,7 +106,7 @@ def order(page, picture):
 
 
 def until(page, condition):
-    deadline = time.monotonic() + 180
+    deadline = time.monotonic() + 280
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.1)
@@ -121,12 +123,13 @@ def test_the_empty_page_says_what_to_do_and_offers_what_is_at_hand_first(easel, 
 
 
 def test_painting_shows_progress_then_the_picture_beside_the_photograph(easel, picture, painter):
-    painter(0.02)
+    painter(waits=True)
     order(easel, picture)
     (job,) = store.all_jobs()
     assert job.state is JobState.RUNNING
     assert job.id in easel.query_params["job"]
     until(easel, lambda: any("of 400" in (bar.proto.text or "") for bar in easel.get("progress")))
+    (job.folder / "finish").touch()
     until(easel, lambda: easel.get("download_button"))
     gallery, shown = drawn(easel)
     assert gallery.component_name == "likeness.styles"
@@ -135,7 +138,7 @@ def test_painting_shows_progress_then_the_picture_beside_the_photograph(easel, p
 
 
 def test_a_second_press_starts_no_second_picture(easel, picture, painter):
-    painter(0.05)
+    painter(waits=True)
     order(easel, picture)
     press(easel, "Paint")
     assert len(store.all_jobs()) == 1
@@ -147,7 +150,7 @@ def test_a_second_press_starts_no_second_picture(easel, picture, painter):
 
 
 def test_a_job_is_found_again_after_a_reload(easel, picture, painter, open_page, said):
-    painter(0.05)
+    painter(waits=True)
     order(easel, picture)
     (job,) = store.all_jobs()
     again = open_page("stylize")
@@ -165,7 +168,7 @@ def test_a_job_is_found_again_after_a_reload(easel, picture, painter, open_page,
 
 
 def test_discarding_leaves_nothing(easel, picture, painter):
-    painter(0)
+    painter(waits=False)
     order(easel, picture)
     until(easel, lambda: easel.get("download_button"))
     assert store.all_jobs()
@@ -175,7 +178,7 @@ def test_discarding_leaves_nothing(easel, picture, painter):
 
 
 def test_of_two_pictures_both_stay_in_view_and_either_can_be_opened(easel, picture, painter, said):
-    painter(0.05)
+    painter(waits=True)
     order(easel, picture)
     easel.slider(key="strength").set_value(0.7).run()
     press(easel, "Paint")
@@ -192,7 +195,7 @@ def test_of_two_pictures_both_stay_in_view_and_either_can_be_opened(easel, pictu
 
 
 def test_a_finished_picture_can_be_kept_and_let_go_again(easel, picture, painter, said):
-    painter(0)
+    painter(waits=False)
     order(easel, picture)
     until(easel, lambda: easel.get("download_button"))
     press(easel, "Keep")
@@ -233,7 +236,7 @@ def test_a_failed_job_says_why(easel, picture, monkeypatch):
 def test_a_cancelled_job_that_could_not_finish_shows_its_last_preview(
     easel, picture, monkeypatch, said
 ):
-    killed = PAINTER.replace("{pause}", "0.05").replace('picture.save(given["output"])', "")
+    killed = PAINTER.replace("{waits}", "True").replace('picture.save(given["output"])', "")
     monkeypatch.setattr(orders, "likeness", lambda *_: [sys.executable, "-c", killed])
     order(easel, picture)
     (job,) = store.all_jobs()
@@ -249,7 +252,7 @@ def test_a_cancelled_job_that_could_not_finish_shows_its_last_preview(
 
 
 def test_a_picture_left_half_painted_is_gone_on_with(easel, picture, monkeypatch, said):
-    half = PAINTER.replace("{pause}", "0.02").replace(
+    half = PAINTER.replace("{waits}", "True").replace(
         "picture.save(given", 'open(given["output"] + ".part", "w")\npicture.save(given'
     )
     monkeypatch.setattr(orders, "likeness", lambda *_: [sys.executable, "-c", half])
@@ -260,6 +263,7 @@ def test_a_picture_left_half_painted_is_gone_on_with(easel, picture, monkeypatch
     until(easel, lambda: "Cancelled. This is what was painted so far." in said(easel))
     press(easel, "Go on painting")
     until(easel, lambda: any("of 400" in (bar.proto.text or "") for bar in easel.get("progress")))
+    (job.folder / "finish").touch()
     until(easel, lambda: easel.get("download_button"))
     assert [job.state for job in store.all_jobs()] == [JobState.DONE]
     assert "Go on painting" not in [button.label for button in easel.button]
@@ -268,8 +272,8 @@ def test_a_picture_left_half_painted_is_gone_on_with(easel, picture, monkeypatch
 def test_what_the_picture_will_take_is_said_before(easel, picture, monkeypatch):
     plan = {"memory": 6e8, "limit": 1e10, "seconds": 125.0, "scales": [{"tile": 512}]}
     line = json.dumps({"plan": plan})
-    first = f"print({line!r}, flush=True)\ntime.sleep(6)\n"  # later, the steps' own time is said
-    slow = PAINTER.replace("{pause}", "0.05").replace("stopped = []\n", f"stopped = []\n{first}")
+    first = f"print({line!r}, flush=True)\nwhile not stopped: time.sleep(0.05)\n"
+    slow = PAINTER.replace("{waits}", "False").replace("stopped = []\n", f"stopped = []\n{first}")
     monkeypatch.setattr(orders, "likeness", lambda *_: [sys.executable, "-c", slow])
     order(easel, picture)
     takes = "Takes about 2 min and 0.6 GB of memory, in tiles."
@@ -309,7 +313,7 @@ def test_without_weights_the_page_opens_and_says_where_to_get_them(open_page, sa
 def test_a_portrait_says_who_it_is(easel, picture, monkeypatch, said, similarity, code):
     face = {"same_person": code == 0, "cosine_similarity": similarity, "threshold": 0.39}
     line = '{"step": step, "total": 400, "losses": {}, "elapsed": step / 10'
-    program = PAINTER.replace("{pause}", "0").replace(line, f'{line}, "faces": [given_faces]')
+    program = PAINTER.replace("{waits}", "False").replace(line, f'{line}, "faces": [given_faces]')
     program = program.replace("else 0)", f"else {code})")
     program = f"given_faces = {face!r}\n" + program
     monkeypatch.setattr(orders, "likeness", lambda *_: [sys.executable, "-c", program])
