@@ -20,7 +20,7 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
 HOST, BASE = "faces.example.org", "/likeness"
 KEY = "0123456789abcdef" * 4
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def answer(
 
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
-    """The page below a path of the proxy; `test_browser.py` has one at its root."""
+    """The page below a path of the proxy; `test_chromium.py` has one at its root."""
     folder = tmp_path_factory.mktemp("proxy")
     key = folder / "proxy.key"
     key.write_text(f"{KEY}\n")

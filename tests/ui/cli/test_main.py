@@ -223,6 +223,6 @@ def test_long_work_gives_way_to_whoever_waits_for_an_answer(word: str, niceness:
         "import os, sys, ui.cli.main; ui.cli.main.main = lambda _: print(os.nice(0)); "
         f"sys.argv = ['likeness', '--home', 'x', {word!r}]; ui.cli.main.run()"
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True)
     assert int(done.stdout) == niceness

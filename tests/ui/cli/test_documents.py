@@ -39,7 +39,7 @@ from ui.cli import passphrase
 from ui.cli.main import app, main
 from ui.settings import Settings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES += sorted((ROOT / "data" / "assets").glob("*.md"))
 
@@ -127,7 +127,7 @@ def begin(*_: object, **__: object) -> NoReturn:
 
 def beside(name: str) -> ModuleType:
     """Another module of tests, for its stand-ins."""
-    path = Path(__file__).with_name(f"{name}.py")
+    path = Path(__file__).parent / "commands" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(f"beside_{name}", path)
     assert spec
     assert spec.loader
@@ -137,7 +137,7 @@ def beside(name: str) -> ModuleType:
     return module
 
 
-FACES, PAINTING = beside("test_cli_recognise"), beside("test_cli_stylize")
+FACES, PAINTING = beside("test_recognise"), beside("test_stylize")
 PICTURES = [
     "party",
     "passport",

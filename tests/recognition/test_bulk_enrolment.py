@@ -285,15 +285,15 @@ def test_a_decoder_that_breaks_down_costs_one_photograph(
 KILLED = """
 import sys, time
 sys.path[:0] = [*sys.argv[1:3], sys.argv[2] + "/.."]
-import test_bulk
+import test_bulk_enrolment
 from recognition import bulk_enrolment, photographs
 from recognition.service import RecognitionService
 bulk_enrolment.TOGETHER, bulk_enrolment.MOST_TOGETHER = 5, 7
 for module in (photographs, bulk_enrolment):
     module.MOST_IMAGES = 3
-with RecognitionService(home=sys.argv[3], pipeline=test_bulk.PixelPipeline()) as service:
+with RecognitionService(home=sys.argv[3], pipeline=test_bulk_enrolment.PixelPipeline()) as service:
     service.enroll_folder(
-        test_bulk.Path(sys.argv[4]), workers=2,
+        test_bulk_enrolment.Path(sys.argv[4]), workers=2,
         progress=lambda done, total: (print(done, flush=True), time.sleep(0.05)))
 """
 

@@ -22,7 +22,7 @@ def likeness(
 ) -> "subprocess.CompletedProcess[str]":
     """Run a command line in a process of its own, its streams redirected as a shell writes it."""
     command = f'exec "$0" -c "{START}" "$@" {streams}'
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
     if home is not None:
         environment["LIKENESS_HOME"] = str(home)
     return subprocess.run(
@@ -193,7 +193,7 @@ def test_a_working_folder_that_is_gone_is_one_line(tmp_path: Path, words: list[s
         capture_output=True,
         text=True,
         timeout=280,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
     )
     assert done.returncode == 2
     assert done.stderr.startswith("error: the working folder cannot be used")

@@ -6,7 +6,7 @@ import pytest
 
 from ui.cli.reference import command_help, reference
 
-PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
+PAGE = Path(__file__).parents[3] / "docs" / "cli.md"
 COMMANDS = dict(command_help())
 
 
