@@ -5,7 +5,7 @@ non-maximum suppression.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,9 +15,12 @@ from PIL import Image
 from torch import Tensor
 from torchvision.ops import batched_nms
 
-from data.errors import ArgumentError
+from data.errors import ArgumentError, WeightsError
+from data.files import printable
+from data.tensors import read_metadata
 
 from ..results import Face
+from .methods.config import DetectorMethod
 
 
 class FaceDetector(Protocol):
@@ -149,6 +152,41 @@ def detector_spec(name: str) -> DetectorSpec:
         raise ArgumentError(f"no detector is called {name!r}: take one of {known}") from None
 
 
+def resolve_detector(
+    name: str, options: DetectorOptions = OWN_SETTINGS
+) -> tuple[DetectorSpec, DetectorOptions]:
+    """Which detector a name, or a file of weights in its place, means.
+
+    Args:
+        name: One of `detector_names()`, or a file that `train-detector` has written: it says itself
+            whose weights it holds.
+        options: What is asked for.
+
+    Returns:
+        The detector, and the options with the file among them.
+
+    Raises:
+        ArgumentError: There is no such detector or file, or weights are given twice.
+        WeightsError: The file is damaged, or holds no detector.
+    """
+    path = Path(name)
+    if name in _registered or not (path.suffix == ".safetensors" or path.is_file()):
+        return detector_spec(name), options
+    if options.weights is not None:
+        raise ArgumentError(
+            f"weights are given twice, as {printable(path)} and as {printable(options.weights)}: "
+            "leave one of them out"
+        )
+    found = read_metadata(path).get("architecture", "")
+    spec = _registered.get(found)
+    if spec is None:
+        raise WeightsError(
+            f"{printable(path)} holds {printable(found or 'an unknown network')}, expected a "
+            "detector: take a file that `likeness train-detector` has written"
+        )
+    return spec, replace(options, weights=path)
+
+
 def make_detector(
     device: torch.device | str = "cpu",
     name: str = DEFAULT_DETECTOR,
@@ -158,17 +196,18 @@ def make_detector(
 
     Args:
         device: Where it runs: `auto`, `cpu`, `cuda` or a device.
-        name: Which one, of `detector_names()`.
+        name: Which one, of `detector_names()`, or a file of weights: see `resolve_detector`.
         options: What it shall do otherwise than by its own settings.
 
     Raises:
         ArgumentError: There is no such detector or device, or it cannot do what is asked.
         WeightsError: Its weights are not at hand, or damaged.
     """
-    return detector_spec(name).make(device, options)
+    spec, options = resolve_detector(name, options)
+    return spec.make(device, options)
 
 
-_MTCNN_SCORE, _ONE_STAGE_SCORE = 0.9, 0.5
+_MTCNN_SCORE, _TRAINED_SCORE = 0.9, 0.5
 
 
 def _make_mtcnn(device: torch.device | str, options: DetectorOptions) -> FaceDetector:
@@ -199,29 +238,38 @@ register_detector(
 )
 
 
-def _make_one_stage(device: torch.device | str, options: DetectorOptions) -> FaceDetector:
-    from .one_stage import LEAST_FACE, OneStageDetector, identity_of, load_network, weights_at_hand
+def _trained(name: str, paper: str) -> DetectorSpec:
+    """A detector that is trained here, and whose weights are a file."""
 
-    weights = options.weights or weights_at_hand(options.home)
-    return OneStageDetector(
-        load_network(weights),
-        device,
-        identity=identity_of(weights),
-        minimum_face=LEAST_FACE if options.minimum_face is None else options.minimum_face,
-        minimum_score=_ONE_STAGE_SCORE if options.minimum_score is None else options.minimum_score,
-    )
+    def make(device: torch.device | str, options: DetectorOptions) -> FaceDetector:
+        from .methods.registry import make_trained
 
+        return make_trained(name, device, options)
 
-register_detector(
-    DetectorSpec(
-        name="one_stage",
+    recipe = "detector" if name == DetectorMethod.ONE_STAGE else f"detectors/{name}"
+    return DetectorSpec(
+        name=name,
         version=1,
         licence="MIT",
-        source="trained by `likeness train-detector recipes/detector.toml`",
-        minimum_score=_ONE_STAGE_SCORE,
-        make=_make_one_stage,
+        source=f"trained by `likeness train-detector recipes/{recipe}.toml`; {paper}",
+        minimum_score=_TRAINED_SCORE,
+        make=make,
     )
-)
+
+
+for _name, _paper in (
+    (DetectorMethod.ONE_STAGE, "after FCOS, Tian et al. 2019"),
+    (DetectorMethod.SLIDING_WINDOW, "Sermanet et al. 2014"),
+    (DetectorMethod.LOCALISE, "one face a photograph"),
+    (DetectorMethod.YOLO_V1, "Redmon et al. 2016"),
+    (DetectorMethod.YOLO_V2, "Redmon, Farhadi 2017"),
+    (DetectorMethod.YOLO_V3, "Redmon, Farhadi 2018"),
+    (DetectorMethod.YOLO_V4, "Bochkovskiy et al. 2020"),
+    (DetectorMethod.RCNN, "Girshick et al. 2014"),
+    (DetectorMethod.FAST_RCNN, "Girshick 2015"),
+    (DetectorMethod.FASTER_RCNN, "Ren et al. 2015; torchvision's, BSD-3-Clause"),
+):
+    register_detector(_trained(str(_name), _paper))
 
 
 # Which of several faces is meant: people compare the largest, protocols the one in the middle.

@@ -33,7 +33,9 @@ class Way:
     detector: Annotated[
         str | None,
         typer.Option(
-            "--detector", metavar="NAME", help="What finds the faces: mtcnn, or one_stage."
+            "--detector",
+            metavar="NAME",
+            help="What finds the faces: a name, such as mtcnn, or a file of `train-detector`.",
         ),
     ] = None
     compare_detector: Annotated[

@@ -8,6 +8,8 @@ from typing import Annotated
 from data.config import Configuration, File, Flag, Within, joined, read
 from data.errors import ArgumentError
 
+from ..methods.config import AS_ITS_VERSION, DetectorMethod, YoloConfig, check_ideas
+
 _MOST_STEPS = 10_000_000
 
 _Share = Annotated[float, Within(0, 1)]
@@ -76,6 +78,7 @@ class DetectorTrainingConfig(Configuration):
 
     Attributes:
         out: The run's folder; a run that is found unfinished there goes on.
+        method: Which family of detectors.
         teacher: A safetensors file of YuNet-n's weights.
         sources: What mosaics are made of.
         validation: Boxed photographs by which the best checkpoint is chosen; `share` and `scene`,
@@ -95,6 +98,9 @@ class DetectorTrainingConfig(Configuration):
         landmark_weight: Of the landmarks' loss.
         seed: Of the first weights and of all that is drawn.
         device: auto, cpu or cuda.
+        mosaic_folder: Where the mosaics are, which several runs with the same sources share; None:
+            in the run's folder.
+        yolo: Single ideas of a YOLO.
     """
 
     out: File
@@ -115,8 +121,12 @@ class DetectorTrainingConfig(Configuration):
     landmark_weight: Annotated[float, Within(0, 1000)] = 3.0
     seed: Annotated[int, Within(0, 2**31 - 1)] = 0
     device: str = "auto"
+    method: DetectorMethod = DetectorMethod.ONE_STAGE
+    mosaic_folder: File | None = None
+    yolo: YoloConfig = AS_ITS_VERSION
 
     def _check(self) -> None:
+        check_ideas(self.method, self.yolo)
         if not sum(source.share for source in self.sources) > 0:
             raise ArgumentError("no source has a share above 0: expected at least one [[sources]]")
         if self.validation.share != 1 or self.validation.scene:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from backbones.training.model_card import write_model_card
 from data.files import printable
-from data.tensors import read_metadata
+from data.tensors import read_metadata, read_tensors
 
+from ..methods.method import Method
 from .config import DetectorTrainingConfig, MosaicSourceConfig
 from .mosaics import Mosaics
 from .teacher import Yunet
@@ -15,12 +16,12 @@ from .teacher import Yunet
 if TYPE_CHECKING:  # the trainer itself needs this module
     from .trainer import DetectorReport
 
-_TEMPLATE = """# Model card: the one-stage detector
+_TEMPLATE = """# Model card: the detector {name}
 
 | | |
 |---|---|
 | file | `{file}`, {size:.2f} MB, SHA-256 `{digest}` |
-| network | depthwise separable blocks, a pyramid at strides 8, 16 and 32, five landmarks |
+| network | {network}; {parameters:,} numbers |
 | input | {input} |
 | teacher | YuNet-n, SHA-256 `{teacher}`; and people's boxes where it overlooks a face |
 | trained on | {sources} |
@@ -40,6 +41,7 @@ flatter: quote another set.
 
 def write_card(
     config: DetectorTrainingConfig,
+    method: Method,
     mosaics: Mosaics,
     teacher: Yunet,
     weights: Path,
@@ -50,6 +52,7 @@ def write_card(
 
     Args:
         config: Of the run.
+        method: Which family of detectors.
         mosaics: That it has seen.
         teacher: Who labelled them.
         weights: The best ones, on disk.
@@ -63,6 +66,9 @@ def write_card(
         weights,
         _TEMPLATE,
         header=("input", "licence"),
+        name=method.name,
+        network=method.summary,
+        parameters=sum(tensor.numel() for tensor in read_tensors(weights).tensors.values()),
         teacher=teacher.sha256,
         sources="; ".join(
             f"{count:,} photographs ({_named(source)})"

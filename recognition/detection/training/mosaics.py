@@ -404,7 +404,7 @@ class Mosaics:
         """List the photographs; nothing is written.
 
         Args:
-            config: Of the run, in whose folder they are kept.
+            config: Of the run, in whose folder they are kept unless it names another.
             teacher: Labels them.
 
         Raises:
@@ -412,7 +412,7 @@ class Mosaics:
             DatasetError: A source has no photographs, or damaged annotations.
         """
         self._config = config.mosaics
-        self._folder = config.out / "mosaics"
+        self._folder = config.mosaic_folder or config.out / "mosaics"
         sources = [read_source(each) for each in config.sources]
         self.digest = _digest(config, sources, teacher)
         self.photographs = tuple(len(source.photographs) for source in sources)

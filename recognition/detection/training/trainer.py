@@ -22,12 +22,14 @@ from data.images import load_image
 
 from ..annotations import BoxedPhotograph, read_boxed
 from ..average_precision import PrecisionCurve, match, precision_curve
-from ..one_stage import ARCHITECTURE, OneStageDetector, metadata_of
-from ..one_stage_network import OneStageNetwork, flattened
+from ..detector import FaceDetector
+from ..methods.config import AS_ITS_VERSION
+from ..methods.method import Batch, Method, Search
+from ..methods.registry import method_of
+from ..one_stage import metadata_of
 from .config import DetectorTrainingConfig
 from .model_card import write_card
 from .mosaics import Mosaics, Progress, selected
-from .objective import changed, losses
 from .teacher import Yunet
 
 OVERLAP = 0.4
@@ -35,7 +37,7 @@ OVERLAP = 0.4
 
 _RATE_BEGIN, _RATE_END = 0.04, 1e-3  # of the largest learning rate
 _OUTWARD = {"out", "device", "teacher", "photographs", "annotations", "only", "excluded", "every"}
-_OUTWARD |= {"steps"}
+_OUTWARD |= {"steps", "mosaic_folder", "method"}  # the digest begins with the method's name
 """Settings that say where something is, how often it is looked at, or when it ends: until the rate
 falls, a run does not depend on its length, and `_check_length` refuses another one from then on."""
 _LEAST_SCORE = 0.05  # of the boxes that the curve of validation is made of
@@ -97,7 +99,7 @@ def train(
     progress: Progress | None = None,
     command: str = "",
 ) -> DetectorTrainingResult:
-    """Train the one-stage detector, or go on with a run that was interrupted.
+    """Train a detector, or go on with a run that was interrupted.
 
     Args:
         config: All settings.
@@ -120,7 +122,8 @@ def train(
     validation = _validation(config)
     mosaics = Mosaics(config, teacher)
     folder = RunFolder(config.out, DetectorReport, unit="step")
-    run = _Run(config, folder, mosaics, validation, device, command)
+    method = method_of(config)
+    run = _Run(config, method, folder, mosaics, validation, device, command)
     position = run.load()
     # Nothing is written before it is known that the folder holds this run, or none.
     folder.write_config(config)
@@ -128,7 +131,7 @@ def train(
         mosaics.make(making)
         position = run.go(position, report or (lambda _: None), progress or (lambda *_: None))
     reports = folder.reports(position.done)
-    write_card(config, mosaics, teacher, folder.best, reports, position.best_at)
+    write_card(config, method, mosaics, teacher, folder.best, reports, position.best_at)
     return DetectorTrainingResult(
         out=config.out,
         weights=folder.best,
@@ -196,7 +199,7 @@ def _validation(config: DetectorTrainingConfig) -> list[BoxedPhotograph]:
     return boxed
 
 
-def curve_of(detector: OneStageDetector, photographs: list[BoxedPhotograph]) -> PrecisionCurve:
+def curve_of(detector: FaceDetector, photographs: list[BoxedPhotograph]) -> PrecisionCurve:
     """Precision over recall of a detector on boxed photographs, one at a time."""
     matches, faces = [], 0
     for photograph in photographs:
@@ -217,6 +220,7 @@ class _Run:
     def __init__(
         self,
         config: DetectorTrainingConfig,
+        method: Method,
         folder: RunFolder[DetectorReport],
         mosaics: Mosaics,
         validation: list[BoxedPhotograph],
@@ -225,8 +229,9 @@ class _Run:
     ) -> None:
         self._config, self._mosaics, self._validation = config, mosaics, validation
         self._folder, self._device, self._command = folder, device, command
+        self._method = method
         torch.manual_seed(config.seed)
-        self._network = OneStageNetwork().to(device).to(memory_format=torch.channels_last)
+        self._network = method.network().to(device).to(memory_format=torch.channels_last)
         self._optimizer = torch.optim.AdamW(
             parameter_groups([self._network], config.weight_decay), lr=config.rate
         )
@@ -251,6 +256,8 @@ class _Run:
     ) -> Position:
         """Take the steps that are left."""
         steps, every = self._config.steps, self._config.every
+        if position.done == 0:
+            self._method.prepare(self._network, self._mosaics)
         while position.done < steps:
             until = min(steps, (position.done // every + 1) * every)
             started = time.perf_counter()
@@ -270,15 +277,11 @@ class _Run:
             group["lr"] = config.rate * rate_factor(
                 step, config.steps, config.warmup, config.cooldown
             )
-        pictures, told = self._batch(step)
-        parts = losses(flattened(network(pictures.to(self._device))), told.to(self._device))
-        total = (
-            parts["score"]
-            + config.box_weight * parts["box"]
-            + config.landmark_weight * parts["landmarks"]
-        )
+        batch = self._batch(step)
+        torch.manual_seed(int(torch.randint(2**31, (1,), generator=batch.source)))
+        parts = self._method.losses(network, batch)
+        total = parts["total"]
         values = {name: float(loss.detach()) for name, loss in parts.items()}
-        values["total"] = float(total.detach())
         check_finite(values, step)
         self._optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
@@ -288,7 +291,7 @@ class _Run:
         self._average.update(network)
         return values
 
-    def _batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _batch(self, step: int) -> Batch:
         """The mosaics of a step: each is seen once in every round, in another order."""
         count, batch = len(self._mosaics), self._config.batch
         numbers = []
@@ -297,7 +300,7 @@ class _Run:
             numbers.append(order[place % count])
         source = torch.Generator().manual_seed((self._config.seed << 32) + step)
         pictures, told = self._mosaics.batch(numbers)
-        return changed(pictures, told, source)
+        return Batch(numbers, pictures, told, source)
 
     def _order(self, round_: int) -> list[int]:
         if getattr(self, "_ordered", None) is None or self._ordered[0] != round_:
@@ -313,17 +316,22 @@ class _Run:
         stepped = time.perf_counter() - started
         network = deepcopy(self._network).eval()
         network.load_state_dict(self._average.averaged(self._network))
+        self._method.fit(network, self._mosaics)
         tensors = {name: value.clone() for name, value in network.state_dict().items()}
-        detector = OneStageDetector(
-            network.fold(), self._device, minimum_score=_LEAST_SCORE, turned=False
-        )
+        search = Search(minimum_score=_LEAST_SCORE, turned=False)
+        detector = self._method.detector(network, self._device, self._method.name, search)
         curve = curve_of(detector, self._validation)
         precision, recall = curve.average_precision, curve.at_precision(0.82)
         best = before.best is None or precision > before.best
-        metadata = metadata_of(self._config.seed, self._command) | {
-            "step": str(step),
-            "steps": str(self._config.steps),
-        }
+        metadata = (
+            metadata_of(self._config.seed, self._command)
+            | self._method.metadata()
+            | {
+                "architecture": self._method.name,
+                "step": str(step),
+                "steps": str(self._config.steps),
+            }
+        )
         self._folder.write_weights(tensors, metadata, best=best)
         done = DetectorReport(
             step=step,
@@ -344,6 +352,8 @@ class _Run:
 
 def _digest(config: DetectorTrainingConfig, mosaics: Mosaics) -> str:
     """Of what decides a run's result: settings that matter, and the mosaics."""
-    lines = to_toml(config).splitlines()
-    settings = [line for line in lines if line.partition(" = ")[0] not in _OUTWARD]
-    return sha256_of("\n".join([ARCHITECTURE, *settings, mosaics.digest]).encode())
+    text = to_toml(config)
+    if config.yolo == AS_ITS_VERSION:  # runs from before there was such a table go on
+        text = text.removesuffix("\n[yolo]\n")
+    settings = [line for line in text.splitlines() if line.partition(" = ")[0] not in _OUTWARD]
+    return sha256_of("\n".join([str(config.method), *settings, mosaics.digest]).encode())

@@ -157,20 +157,18 @@ def _data_folder(settings: Settings) -> tuple[State, str]:
 
 def _detectors(settings: Settings) -> tuple[State, str]:
     """Which detectors there are; a gallery says which one found its faces."""
-    from data.errors import WeightsError
+    from backbones.places import bundled_or_own
     from recognition.detection.detector import detector_names, detector_spec
-    from recognition.detection.one_stage import ARCHITECTURE, weights_at_hand
+    from recognition.detection.methods.config import DetectorMethod
 
-    told = []
+    told, absent = [], []
     for one in map(detector_spec, detector_names()):
-        absent = ""
-        if one.name == ARCHITECTURE:
-            try:
-                weights_at_hand(settings.home)
-            except WeightsError:
-                absent = "; no weights at hand"
-        told.append(f"{one.identity} ({one.licence}; {one.source}{absent})")
-    return State.OK, ", ".join(told)
+        if one.name in set(DetectorMethod) and bundled_or_own(one.name, settings.home) is None:
+            absent.append(one.name)
+        else:
+            told.append(f"{one.identity} ({one.licence}; {one.source})")
+    without = f"; no weights at hand of {', '.join(absent)}" if absent else ""
+    return State.OK, ", ".join(told) + without
 
 
 def _weights(settings: Settings) -> Iterator[Check]:

@@ -47,8 +47,8 @@ def detect(
         typer.Option(
             "--detector",
             metavar="NAME",
-            help="What finds the faces: mtcnn or one_stage; else one_stage where "
-            "--detector-weights are given, and mtcnn without.",
+            help="What finds the faces, by its name or by a file that `train-detector` has "
+            "written; else what --detector-weights hold, and mtcnn without.",
         ),
     ] = None,
     detector_weights: Annotated[
@@ -99,19 +99,20 @@ def detect(
     from recognition.detection.detector import (
         DEFAULT_DETECTOR,
         DetectorOptions,
-        detector_spec,
         make_detector,
+        resolve_detector,
     )
     from recognition.evaluation.detection import evaluate_detector
 
-    name = detector or ("one_stage" if detector_weights is not None else DEFAULT_DETECTOR)
-    spec = detector_spec(name)
+    if detector is None and detector_weights is not None:
+        detector, detector_weights = str(detector_weights), None
     options = DetectorOptions(
         minimum_face=min_face,
         minimum_score=min_score,
         weights=detector_weights,
         home=settings.home,
     )
+    spec, options = resolve_detector(detector or DEFAULT_DETECTOR, options)
     score = spec.minimum_score if min_score is None else min_score
     if misses is not None:
         _check_outside(misses, images, annotations)
@@ -120,7 +121,7 @@ def detect(
     if not boxed:
         raise ArgumentError(f"--skip {skip} passes over all photographs: give a smaller number")
     found = make_detector(
-        settings.chosen_device, name, replace(options, minimum_score=min(score, _LEAST_SCORE))
+        settings.chosen_device, spec.name, replace(options, minimum_score=min(score, _LEAST_SCORE))
     )
     with output.progress_bar("detecting") as progress:
         result = evaluate_detector(

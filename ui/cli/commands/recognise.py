@@ -50,7 +50,8 @@ DetectorOption = Annotated[
     typer.Option(
         "--detector",
         metavar="NAME",
-        help="What finds the faces: mtcnn or one_stage; else what found those of the gallery.",
+        help="What finds the faces: a name, such as mtcnn, or a file that `train-detector` has "
+        "written; else what found those of the gallery.",
     ),
 ]
 MinFaceOption = Annotated[

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from recognition.detection.methods.config import DetectorMethod
 from ui.settings import Settings
 
 from .. import output
@@ -31,6 +32,10 @@ def train_detector(
     recipe: Annotated[
         Path, typer.Argument(metavar="RECIPE", help="A TOML file, such as recipes/detector.toml.")
     ],
+    method: Annotated[
+        DetectorMethod | None,
+        typer.Option(metavar="NAME", help="The family of detectors, instead of the recipe's."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Folder of the run, instead of the recipe's.")
     ] = None,
@@ -47,11 +52,12 @@ def train_detector(
     as_json: JsonOption = False,
     json_lines: JsonLinesOption = False,
 ) -> int:
-    """Train the one-stage detector on mosaics of photographs that a teacher has labelled.
+    """Train a detector on mosaics of photographs that a teacher has labelled.
 
-    The mosaics are made first, which takes a while. An interrupted run goes on where its last
-    checkpoint left it. Its folder gets metrics.jsonl, best.safetensors, last.safetensors and a
-    model card.
+    The families are one_stage, sliding_window, localise, yolo_v1 to yolo_v4, rcnn, fast_rcnn and
+    faster_rcnn; recipes/detectors has a recipe for each. The mosaics are made first, which takes a
+    while. An interrupted run goes on where its last checkpoint left it. Its folder gets
+    metrics.jsonl, best.safetensors, last.safetensors and a model card.
     """
     from recognition.detection.training.config import PREFIX, configure
     from recognition.detection.training.trainer import train
@@ -61,12 +67,14 @@ def train_detector(
         recipe,
         environment=os.environ,
         settings=keys,
+        method=method,
         out=out,
         steps=steps,
         seed=seed,
         device=settings.device and str(settings.device),
     )
     words = [*variables(PREFIX), "likeness", "train-detector", str(recipe)]
+    words += ["--method", method] if method is not None else []
     words += ["--steps", str(steps)] if steps is not None else []
     words += ["--seed", str(seed)] if seed is not None else []
     words += given(keys)

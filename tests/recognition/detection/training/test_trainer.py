@@ -15,6 +15,7 @@ from data.errors import AppError, ArgumentError, DatasetError, TrainingError
 from data.tensors import read_metadata
 from recognition.detection.annotations import BoxedPhotograph
 from recognition.detection.average_precision import PrecisionCurve
+from recognition.detection.methods import one_stage
 from recognition.detection.one_stage import OneStageDetector, load_network
 from recognition.detection.training import trainer
 from recognition.detection.training.config import (
@@ -277,12 +278,12 @@ def test_a_loss_that_is_no_number_stops_the_run(
     config = replace(config, cooldown=0.0)
     train(replace(config, steps=2))
     before = result_of(config)
-    real = trainer.losses
+    real = one_stage.losses
 
     def spoiled(values: torch.Tensor, told: torch.Tensor) -> dict[str, torch.Tensor]:
         return real(values, told) | {"box": values.sum() * float("nan")}
 
-    monkeypatch.setattr(trainer, "losses", spoiled)
+    monkeypatch.setattr(one_stage, "losses", spoiled)
     with pytest.raises(TrainingError, match="step 3"):
         train(config)
     assert result_of(config) == before

@@ -1,0 +1,252 @@
+"""The search of a photograph around a network that looks at one picture: for any family of them.
+
+In what size a photograph is looked at, once or twice, and turned by quarters where no face is sure;
+which pictures share a batch; and non-maximum suppression of what was found. What a network makes of
+a batch is its own: a `Look`.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.ops import box_iou, nms
+
+from backbones.weights import resolve_device
+from data.errors import ArgumentError, ImageError
+
+from ..results import Face
+from .detections import Detections, faces_of, turned_back
+
+LEAST_FACE = 10
+"""Side in pixels from which on the networks find most faces in what they look at."""
+
+_LONGEST_AT_ONCE = 640
+"""A photograph whose longer side has more pixels is looked at a second time in this size: the
+networks were taught faces of up to 250 pixels."""
+
+_MOST_ENLARGED = 2.0
+"""A photograph is enlarged so many times at most, where smaller faces are wanted."""
+
+_LARGEST = 256.0  # px: what is larger is taken from that second look alone
+_OVERLAP = 0.4  # intersection over union above which the weaker of two boxes goes
+_AGREEMENT = 0.6  # the overlap from which on two cells mean the same face
+_CANDIDATES = 2000  # boxes of an image that are looked at; bounds time and memory
+_PIXELS_PER_PASS = 2**20
+_GREY = 0.5
+
+_SURE = 0.6
+"""Without a face of this score a photograph is searched again, turned by quarters."""
+
+_SURE_TURNED = 0.7
+"""Below this score no face is taken from a turned photograph."""
+
+
+class Look(Protocol):
+    """What a network finds in a batch of pictures, before any suppression."""
+
+    @property
+    def step(self) -> int:
+        """Height and width of a batch are multiples of this."""
+
+    def __call__(
+        self, batch: Tensor, sizes: Sequence[tuple[int, int]], least: float
+    ) -> list[Detections]:
+        """Look at pictures.
+
+        Args:
+            batch: RGB (B, 3, H, W) in [0, 1], grey to the right of a picture and below it.
+            sizes: Height and width of each picture within.
+            least: The score below which nothing is wanted.
+
+        Returns:
+            Boxes of each picture, many for a face, in its pixels.
+        """
+
+
+Placing = Callable[[Tensor, Tensor], Tensor]
+"""Places five landmarks (F, 5, 2) in boxes (F, 4) of a picture (H, W, 3) uint8: for families whose
+network says nothing about them."""
+
+
+class PhotographSearch:
+    """The search: a `FaceDetector` but for its name.
+
+    So that a large photograph costs little, it is shrunk until the smallest face wanted has ten
+    pixels, but not below a longer side of 640 pixels, and to at most `searched_pixels`; one that is
+    still larger is looked at a second time in that size, for its largest faces. Where smaller faces
+    than these are wanted, it is enlarged, at most twice.
+
+    A photograph without a sure face is searched again turned by 90, 180 and 270 degrees, and the
+    turn with the surest face is taken.
+
+    Args:
+        look: What finds boxes in a picture.
+        device: Where it runs.
+        minimum_face: Side of the smallest face that is wanted, in pixels of the photograph; smaller
+            ones are left out.
+        minimum_score: From which score on a box is a face, 0 … 1.
+        searched_pixels: The most pixels of a photograph that are searched.
+        turned: Whether to search again, turned, where no face is sure.
+        averaged: Whether a face's box and landmarks are the mean of all that agree on it; else they
+            are those of the surest.
+        placing: Places the landmarks of what is left; None: the look has said where they are.
+
+    Raises:
+        ArgumentError: A number is out of its range.
+    """
+
+    def __init__(
+        self,
+        look: Look,
+        device: torch.device | str = "cpu",
+        *,
+        minimum_face: float = LEAST_FACE,
+        minimum_score: float = 0.5,
+        searched_pixels: int = 1_600_000,
+        turned: bool = True,
+        averaged: bool = False,
+        placing: Placing | None = None,
+    ) -> None:
+        if not 1 <= minimum_face <= 1e6:
+            raise ArgumentError(f"minimum face is {minimum_face} pixels; take 1 or more")
+        if not 0 < minimum_score < 1:
+            raise ArgumentError(f"minimum score is {minimum_score}; take one between 0 and 1")
+        if searched_pixels < LEAST_FACE**2:
+            raise ArgumentError(f"{searched_pixels} searched pixels hold no face; take more")
+        self._device = resolve_device(device) if isinstance(device, str) else device
+        self._look = look
+        self._minimum_face, self._minimum_score = minimum_face, minimum_score
+        self._searched_pixels = searched_pixels
+        self._turns = (1, 2, 3) if turned else ()
+        self._averaged, self._placing = averaged, placing
+
+    def detect(self, images: Sequence[Image.Image]) -> list[list[Face]]:
+        """See `FaceDetector.detect`."""
+        looks = [self._looks(image) for image in images]
+        found = self._found(looks)
+        unsure = [i for i in range(len(images)) if found[i].best_score < _SURE]
+        for quarters in self._turns:
+            turned = self._found([[look.rot90(quarters) for look in looks[i]] for i in unsure])
+            for i, detections in zip(unsure, turned, strict=True):
+                if detections.best_score > max(found[i].best_score, _SURE_TURNED):
+                    height, width = looks[i][0].shape[:2]
+                    found[i] = turned_back(detections, quarters, width, height)
+        return [
+            self._faces(found[i], image, looks[i][0].shape[:2]) for i, image in enumerate(images)
+        ]
+
+    def _faces(self, found: Detections, image: Image.Image, size: Sequence[int]) -> list[Face]:
+        faces = faces_of(found, image.width / size[1], image.height / size[0])
+        return [face for face in faces if face.area**0.5 >= self._minimum_face]
+
+    def _looks(self, image: Image.Image) -> list[Tensor]:
+        """The pixels (H, W, 3) uint8 that are searched, once or in two sizes, the larger first."""
+        if image.mode != "RGB":
+            raise ImageError(f"image has mode {image.mode}, expected RGB: read it with load_image")
+        longer = max(image.size)
+        coarse = min(1.0, _LONGEST_AT_ONCE / longer)
+        fine = max(min(LEAST_FACE / self._minimum_face, _MOST_ENLARGED), coarse)
+        fine = min(fine, (self._searched_pixels / (image.width * image.height)) ** 0.5)
+        looks = [_resized(image, fine)]
+        if fine * longer > 1.5 * _LONGEST_AT_ONCE:
+            looks.append(_resized(image, coarse))
+        return looks
+
+    def _found(self, looks: Sequence[Sequence[Tensor]]) -> list[Detections]:
+        """The faces of photographs, in pixels of each one's first look."""
+        places = [(i, j) for i, each in enumerate(looks) for j in range(len(each))]
+        searched = dict(zip(places, self._search([looks[i][j] for i, j in places]), strict=True))
+        found = []
+        for i, each in enumerate(looks):
+            parts = [searched[i, j] for j in range(len(each))]
+            if len(parts) > 1:
+                parts = _joined_scales(parts, each)
+            kept = without_overlaps(parts, averaged=self._averaged)
+            if self._placing is not None:
+                points = self._placing(each[0], kept.boxes)
+                kept = Detections(kept.boxes, kept.scores, points)
+            found.append(kept)
+        return found
+
+    @torch.inference_mode()
+    def _search(self, images: Sequence[Tensor]) -> list[Detections]:
+        """The candidates of images (H, W, 3) as they stand, those of a similar size together."""
+        found = [Detections.none() for _ in images]
+        for (height, width), indices in _batches(
+            [image.shape for image in images], self._look.step
+        ):
+            batch = torch.full((len(indices), 3, height, width), _GREY)
+            for padded, index in zip(batch, indices, strict=True):
+                image = images[index]
+                padded[:, : image.shape[0], : image.shape[1]] = image.permute(2, 0, 1) / 255
+            batch = batch.to(self._device, memory_format=torch.channels_last)
+            sizes = [(images[index].shape[0], images[index].shape[1]) for index in indices]
+            for index, each in zip(
+                indices, self._look(batch, sizes, self._minimum_score), strict=True
+            ):
+                found[index] = _surest(each)
+        return found
+
+
+def _surest(found: Detections) -> Detections:
+    if len(found.scores) <= _CANDIDATES:
+        return found
+    taken = found.scores.topk(_CANDIDATES).indices
+    return Detections(found.boxes[taken], found.scores[taken], found.landmarks[taken])
+
+
+def _resized(image: Image.Image, scale: float) -> Tensor:
+    if scale != 1:
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return torch.from_numpy(np.array(image))
+
+
+def _joined_scales(parts: Sequence[Detections], looks: Sequence[Tensor]) -> list[Detections]:
+    """What a fine and a coarse look found, in pixels of the fine one."""
+    fine, coarse = parts
+    scale = torch.tensor(
+        [looks[0].shape[1] / looks[1].shape[1], looks[0].shape[0] / looks[1].shape[0]]
+    )
+    small = (fine.boxes[:, 2:] - fine.boxes[:, :2]).amax(1) < _LARGEST
+    return [
+        Detections(fine.boxes[small], fine.scores[small], fine.landmarks[small]),
+        Detections(coarse.boxes * scale.repeat(2), coarse.scores, coarse.landmarks * scale),
+    ]
+
+
+def without_overlaps(parts: Sequence[Detections], *, averaged: bool) -> Detections:
+    """Make one face of all candidates that agree on it: non-maximum suppression.
+
+    Args:
+        parts: Candidates of one picture.
+        averaged: Box and landmarks are the mean of all that agree with the best one, weighted by
+            their scores, which scatters less than a single candidate's; else they are the best's.
+    """
+    boxes = torch.cat([each.boxes for each in parts])
+    scores = torch.cat([each.scores for each in parts])
+    landmarks = torch.cat([each.landmarks for each in parts])
+    kept = nms(boxes, scores, _OVERLAP)
+    if not averaged:
+        return Detections(boxes[kept], scores[kept], landmarks[kept])
+    agreeing = (box_iou(boxes[kept], boxes) >= _AGREEMENT) * scores  # (F, N)
+    weights = agreeing / agreeing.sum(1, keepdim=True)
+    means = weights @ torch.cat([boxes, landmarks.flatten(1)], 1)  # (F, 14)
+    return Detections(means[:, :4], scores[kept], means[:, 4:].view(-1, 5, 2))
+
+
+def _batches(
+    sizes: Sequence[Sequence[int]], step: int
+) -> Iterator[tuple[tuple[int, int], list[int]]]:
+    """Sort images (by index) into batches of one padded size and a bounded number of pixels."""
+    buckets: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    for i, (height, width, *_) in enumerate(sizes):
+        buckets[-(-height // step) * step, -(-width // step) * step].append(i)
+    for (height, width), members in buckets.items():
+        count = max(1, _PIXELS_PER_PASS // (height * width))
+        for start in range(0, len(members), count):
+            yield (height, width), members[start : start + count]
