@@ -63,6 +63,12 @@ def overlooked(detector: FaceDetector, paths: Sequence[Path], score: float) -> t
     return missed, others / max(1, len(paths))
 
 
+def yunet_detector(weights: Path, least: float) -> FaceDetector:
+    """YuNet with the search of the one-stage detector around it."""
+    network: nn.Module = _AsStudent(Yunet(weights))
+    return OneStageDetector(network, "cpu", identity="yunet/1", minimum_score=least)  # type: ignore[arg-type]
+
+
 def chosen_detectors(options: argparse.Namespace, least: float) -> dict[str, FaceDetector]:
     """The detectors asked for, by name."""
     found: dict[str, FaceDetector] = {}
@@ -73,8 +79,7 @@ def chosen_detectors(options: argparse.Namespace, least: float) -> dict[str, Fac
             "cpu", "one_stage", DetectorOptions(minimum_score=least, weights=options.weights)
         )
     if options.yunet is not None:
-        network: nn.Module = _AsStudent(Yunet(options.yunet))
-        found["yunet"] = OneStageDetector(network, "cpu", identity="yunet/1", minimum_score=least)  # type: ignore[arg-type]
+        found["yunet"] = yunet_detector(options.yunet, least)
     return found
 
 

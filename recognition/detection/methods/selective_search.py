@@ -92,7 +92,8 @@ def first_regions(picture: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64])
     count = int(labels.max()) + 1
     sizes = np.bincount(labels.ravel(), minlength=count)
     colours = [
-        _shares(labels, picture[..., c] * _COLOURS // 256, _COLOURS, count) for c in range(3)
+        _shares(labels, picture[..., c].astype(np.int64) * _COLOURS // 256, _COLOURS, count)
+        for c in range(3)
     ]
     textures = [
         _shares(labels, strengths, _STRENGTHS, count) for strengths in _differences(picture)

@@ -227,7 +227,7 @@ class YoloNetwork(nn.Module):
             )
             inputs = outputs
         if design.passed:
-            self.passing = _Unit(_WIDTHS[1], 16, 1, silu=silu)
+            self.passing = _Unit(_WIDTHS[deepest - 2], 16, 1, silu=silu)
         self.necks, self.outputs = nn.ModuleList(), nn.ModuleList()
         for stride in design.strides:
             width = _WIDTHS[(4, 8, 16, 32).index(stride)]
@@ -277,7 +277,8 @@ class YoloNetwork(nn.Module):
                 here = torch.cat([here, F.interpolate(above, scale_factor=2.0)], 1)
             elif self.design.passed:
                 # Each cell gets the four cells of twice the fineness that lie in it.
-                here = torch.cat([here, F.pixel_unshuffle(self.passing(features[8]), 2)], 1)
+                finer = self.passing(features[self.design.strides[level] // 2])
+                here = torch.cat([here, F.pixel_unshuffle(finer, 2)], 1)
             above = self.necks[level](here)
             said = self.outputs[level](above)  # (B, boxes * 5, h, w)
             values.append(said.unflatten(1, (self.design.boxes, 5)).permute(0, 3, 4, 1, 2))

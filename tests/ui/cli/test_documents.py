@@ -24,11 +24,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 import pytest
+import torch
 import typer
 from PIL import Image
 
 import style.service
 from data.errors import AppError
+from data.tensors import write_tensors
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.locations import Milvus
 from recognition.gallery.storage import encryption
@@ -206,6 +208,9 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in (*weights.split(), "teacher.safetensors", "pretrained.safetensors"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"x")
+    for name in ("best.safetensors", "run/best.safetensors"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        write_tensors(folder / name, {"weight": torch.zeros(1)}, {"architecture": "yolo_v3"})
     for place, content in (("crowds", "a.jpg"), ("crowds-boxed", "a.xml")):
         (folder / place).mkdir()
         (folder / place / content).write_text("<annotation/>")

@@ -129,7 +129,7 @@ def test_a_network_tells_of_every_box_of_every_cell_and_is_small(version: int) -
     count = sum((64 // s) * (96 // s) * design.boxes for s in design.strides)
     assert told.boxes.shape == (2, count, 4)
     assert bool(torch.isfinite(told.boxes).all())
-    scores = told.scores(version)
+    scores = told.scores(version).detach()
     assert 0 <= float(scores.min()) <= float(scores.max()) <= 1
     assert sum(p.numel() for p in network.parameters()) < 1_500_000
     rows, columns = told.shapes[0]
@@ -167,14 +167,11 @@ def assigned(told: Told, boxes: Tensor, several: bool) -> dict[int, int]:
 @pytest.mark.parametrize(("version", "several"), [(2, False), (3, False), (3, True), (4, True)])
 def test_faces_are_assigned_as_by_plain_loops(version: int, several: bool) -> None:
     _, told = told_by(version)
-    for seed in range(4):
-        boxes = boxes_in(64, 12, seed)
+    for seed in range(2):
+        boxes = boxes_in(64, 9, seed)
         chosen, own = responsible(told, boxes, several=several)
         found = dict(zip(chosen.tolist(), own.tolist(), strict=True))
-        if several:  # of two faces whose best anchors are of one kind the larger wins, as here
-            assert found == assigned(told, boxes, several)
-        else:
-            assert found == assigned(told, boxes, several)
+        assert found == assigned(told, boxes, several)
         assert chosen.tolist() == sorted(set(chosen.tolist()))
     assert len(responsible(told, torch.zeros(0, 4), several=several)[0]) == 0
     outside = torch.tensor([[200.0, 200, 220, 220]])

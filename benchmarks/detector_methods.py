@@ -1,0 +1,177 @@
+"""The families of detectors on one table, and single ideas put in and taken away.
+
+python benchmarks/detector_methods.py table --images faces-boxed/images \
+    --annotations faces-boxed/annotations --skip 400 --at-most 100 --runs var/runs/detectors \
+    --rows table.jsonl [--one-stage best.safetensors] [--yunet yunet_n.safetensors]
+python benchmarks/detector_methods.py ablations … --runs var/runs/ablations --rows ablations.jsonl \
+    --steps 400
+
+`table` measures whatever has been trained by `likeness train-detector recipes/detectors/NAME.toml`
+into the runs' folder; `ablations` trains its runs itself. A row is measured once: it is written to
+the file of rows at once, and left as it is where the same weights have one on the same photographs.
+Photographs a second are comparable only within one run on one machine. What was learnt is told in
+pictures seen and in minutes, which depend on what else the machine did.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from detectors import YUNET_SCORE, yunet_detector
+from PIL import Image
+
+from data.config import read, read_recipe
+from data.files import sha256_of
+from data.tensors import read_tensors
+from recognition.detection.annotations import BoxedPhotograph, read_boxed
+from recognition.detection.detector import (
+    DetectorOptions,
+    FaceDetector,
+    detector_spec,
+    make_detector,
+)
+from recognition.detection.methods.config import DetectorMethod
+from recognition.detection.training.config import DetectorTrainingConfig, configure
+from recognition.detection.training.trainer import train
+from recognition.evaluation.detection import evaluate_detector
+
+LEAST_SCORE = 0.05
+RECIPES = Path(__file__).resolve().parents[1] / "recipes" / "detectors"
+
+ABLATIONS: tuple[tuple[str, DetectorMethod, tuple[str, ...]], ...] = (
+    ("v2, anchors from clusters", DetectorMethod.YOLO_V2, ()),
+    ("v2, anchors by hand", DetectorMethod.YOLO_V2, ("yolo.anchors=hand",)),
+    ("v3, three maps", DetectorMethod.YOLO_V3, ()),
+    ("v3, one map", DetectorMethod.YOLO_V3, ("yolo.scales=one",)),
+    ("v4, complete IoU, four in one", DetectorMethod.YOLO_V4, ()),
+    ("v4, squared errors", DetectorMethod.YOLO_V4, ("yolo.box_loss=squared",)),
+    ("v4, pictures as they are", DetectorMethod.YOLO_V4, ("yolo.mosaic=false",)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A detector to be measured."""
+
+    name: str
+    weights: Path | None
+    detector: FaceDetector
+    score: float
+
+
+def trained_row(name: str, weights: Path) -> Row:
+    options = DetectorOptions(minimum_score=LEAST_SCORE)
+    return Row(name, weights, make_detector("cpu", str(weights), options), 0.5)
+
+
+def usual_rows(options: argparse.Namespace) -> Iterator[Row]:
+    """Those that are not trained here, and the one-stage detector."""
+    at = DetectorOptions(minimum_score=LEAST_SCORE)
+    yield Row(
+        "mtcnn", None, make_detector("cpu", "mtcnn", at), detector_spec("mtcnn").minimum_score
+    )
+    if options.yunet is not None:
+        detector = yunet_detector(options.yunet, LEAST_SCORE)
+        yield Row("yunet", options.yunet, detector, YUNET_SCORE)
+    if options.one_stage is not None:
+        yield trained_row("one_stage", options.one_stage)
+
+
+def run_of(weights: Path) -> dict[str, object]:
+    """How long the run that has made some weights learnt; nothing where its folder is not there."""
+    folder = weights.parent
+    if not (folder / "metrics.jsonl").is_file():
+        return {}
+    reports = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    config = read(DetectorTrainingConfig, read_recipe(folder / "config.toml"), folder)
+    return {
+        "steps": reports[-1]["step"],
+        "pictures": reports[-1]["step"] * config.batch,
+        "minutes": sum(each["seconds"] for each in reports) / 60,
+    }
+
+
+def measured(row: Row, boxed: list[BoxedPhotograph], where: str) -> dict[str, Any]:
+    row.detector.detect([Image.new("RGB", (400, 300))])  # warm
+    result = evaluate_detector(row.detector, boxed, score=row.score)
+    numbers: dict[str, object] = {}
+    if row.weights is not None:
+        tensors = read_tensors(row.weights).tensors
+        numbers = {"parameters": sum(tensor.numel() for tensor in tensors.values())}
+        numbers |= run_of(row.weights)
+    return {"key": key_of(row, where), "name": row.name, **numbers, **result.to_json()}
+
+
+def key_of(row: Row, where: str) -> str:
+    """Of the weights and the photographs: a row of both is measured once."""
+    return f"{row.name} {sha256_of(row.weights)[:12] if row.weights else '-'} {where}"
+
+
+def line_of(row: dict[str, Any]) -> str:
+    """A row of the table in Markdown."""
+    ap = [f"{row['average_precision'][at]['value']:.3f}" for at in ("0.4", "0.5")]
+    sizes = ["–" if size["recall"] is None else f"{size['recall']:.2f}" for size in row["sizes"]]
+    learnt = f"{row['pictures']:,} / {row['minutes']:.0f}" if "pictures" in row else "–"
+    numbers = f"{row['parameters']:,}" if "parameters" in row else "–"
+    cells = [row["name"], *ap, " ".join(sizes), f"{row['images_per_second']:.1f}", numbers, learnt]
+    return f"| {' | '.join(cells)} |"
+
+
+HEAD = (
+    "| detector | AP at 0.4 | AP at 0.5 | recall by size | photographs/s | numbers "
+    "| pictures / minutes |\n|---|---|---|---|---|---|---|"
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["table", "ablations"])
+    parser.add_argument("--images", type=Path, required=True)
+    parser.add_argument("--annotations", type=Path, required=True)
+    parser.add_argument("--skip", type=int, default=0)
+    parser.add_argument("--at-most", type=int)
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--rows", type=Path, required=True)
+    parser.add_argument("--one-stage", type=Path)
+    parser.add_argument("--yunet", type=Path)
+    parser.add_argument("--steps", type=int)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    boxed = read_boxed(options.images, options.annotations)[options.skip :][: options.at_most]
+    where = f"{boxed[0].path.name} {len(boxed)}"
+    rows = options.rows.read_text().splitlines() if options.rows.is_file() else []
+    known = {each["key"]: each for each in map(json.loads, rows)}
+    print(HEAD)
+    for row in usual_rows(options) if options.what == "table" else ():
+        show(row, known, boxed, where, options.rows)
+    if options.what == "table":
+        for method in DetectorMethod:
+            weights = options.runs / method / "best.safetensors"
+            if weights.is_file() and method != DetectorMethod.ONE_STAGE:
+                show(trained_row(method, weights), known, boxed, where, options.rows)
+        return
+    for name, method, settings in ABLATIONS:
+        out = options.runs / name.replace(", ", "-").replace(" ", "-")
+        recipe = RECIPES / f"{method}.toml"
+        done = train(configure(recipe, settings=settings, out=out, steps=options.steps))
+        show(trained_row(name, done.weights), known, boxed, where, options.rows)
+
+
+def show(
+    row: Row, known: dict[str, dict[str, Any]], boxed: list[BoxedPhotograph], where: str, rows: Path
+) -> None:
+    """Measure a row that is not known yet, keep it, and print it."""
+    key = key_of(row, where)
+    if key not in known:
+        known[key] = measured(row, boxed, where)
+        with rows.open("a") as file:
+            file.write(json.dumps(known[key]) + "\n")
+    print(line_of(known[key]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
