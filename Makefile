@@ -28,7 +28,8 @@ app: $(READY)
 
 # What failed is run once more, alone, and both runs are shown: a test that passes only then depends
 # on the time it has or on another test, and has to be mended, but stops nobody's work.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# Over a hundred processes start: compiled modules are kept, whatever the environment says.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 ALONE  := --last-failed --last-failed-no-failures none --numprocesses 0
 
 test: $(READY)

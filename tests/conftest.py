@@ -1,5 +1,6 @@
 """Fixtures that every room shares: the astronaut, the shared folder, a fresh home."""
 
+import functools
 import importlib.util
 import os
 import sys
@@ -32,6 +33,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "shared" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.shared)
+    if "streamlit" in sys.modules:
+        _find_components_once()
+
+
+def _find_components_once() -> None:
+    """Streamlit's tests of pages search all installed packages for components: once is enough."""
+    from streamlit.components.v2 import manifest_scanner
+
+    manifest_scanner.scan_component_manifests = functools.cache(
+        manifest_scanner.scan_component_manifests
+    )
 
 
 def pytest_runtest_setup() -> None:

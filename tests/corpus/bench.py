@@ -18,12 +18,10 @@ from pathlib import Path
 from typing import Self
 from unittest.mock import patch
 
-import typer
-
 from recognition.models import DEFAULT_MODEL, Choice, Engine, Pipeline
 from recognition.service import RecognitionService
 from style.service import StyleService
-from ui.cli.main import app, main
+from ui.cli.main import main
 from ui.page import resources
 from ui.settings import Settings
 
@@ -102,9 +100,6 @@ class Bench:
         self.pipeline: Pipeline = Engine(
             Choice(home=self.home, model=DEFAULT_MODEL, device="cpu"), lambda: None
         ).pipeline
-        # Made anew for each command line, it would be most of the time that they take.
-        commands = typer.main.get_command(app)
-        self._open.enter_context(patch.object(typer.main, "get_command", lambda _: commands))
         self._open.enter_context(
             patch.object(
                 Settings,

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from streamlit.testing.v1 import AppTest
 
+from ui.page.navigation import PAGES
+
 from .bench import UnforeseenError
 
 _APP = Path(__file__).resolve().parents[2] / "app.py"
@@ -17,9 +19,10 @@ def open_page(name: str) -> AppTest:
     Raises:
         UnforeseenError: It failed.
     """
-    page = AppTest.from_file(_APP, default_timeout=280).run()
-    page.switch_page(f"ui/page/pages/{name}.py").run()
-    return sound(page)
+    page = AppTest.from_file(_APP, default_timeout=280)
+    if name != PAGES[0].name:  # which the address without a name opens
+        page.switch_page(f"ui/page/pages/{name}.py")
+    return sound(page.run())
 
 
 def sound(page: AppTest) -> AppTest:

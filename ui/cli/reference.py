@@ -35,7 +35,7 @@ def command_help() -> Iterator[tuple[str, str]]:
         The words that call the command, such as `likeness people list`, and its help in lines of
         at most 100 characters, groups of commands left out.
     """
-    root = typer.main.get_command(main.app)
+    root = main.commands()
     context = typer.Context(root, info_name="likeness", terminal_width=100)
     yield "likeness", root.get_help(context)
     yield from _below(context)

@@ -167,8 +167,10 @@ def test_a_compressed_file_is_used_like_any(weights: Path, tmp_path: Path) -> No
     ],
 )
 def test_a_file_says_by_which_numbers_it_was_made(
-    weights: Path, tmp_path: Path, method: Method, settings: str
+    tmp_path: Path, method: Method, settings: str
 ) -> None:
+    network, weights = create("lenet5", seed=3), tmp_path / "net.safetensors"
+    write_tensors(weights, network.state_dict(), weights_metadata(network.spec))
     small, wanted = tmp_path / "small.safetensors", Compression(methods=frozenset({method}))
     made = compress_weights(weights_file(weights, None), small, wanted).file
     assert made.metadata["compressed_by"] == method

@@ -18,7 +18,7 @@ import pytest
 
 from data.environment import NETWORK
 from data.errors import AppError
-from ui.jobs import reports, store
+from ui.jobs import reports, store, supervisor
 from ui.jobs.store import Job, JobState
 
 PAINTER = """
@@ -182,10 +182,10 @@ def test_what_a_job_will_take_is_what_it_says_first(home: Path) -> None:
     assert reports.plan(ended(start(store.prepare({}), program="print('{}')"))) is None
 
 
-@pytest.mark.slow
 def test_a_cancelled_command_has_time_for_a_long_step_and_for_saving(home: Path) -> None:
+    assert supervisor._PATIENCE >= 60  # seconds that a step of a large picture may take
     folder = store.prepare({})
-    job = start(folder, str(folder), "2", "22")
+    job = start(folder, str(folder), "2", "4")
     wait_for(lambda: reports.progress(job))
     store.cancel(job)
     assert ended(job).read("picture.png") == b"picture of 1 steps"

@@ -42,6 +42,7 @@ from recognition.results import (
     Verification,
 )
 from ui.page import components, resources
+from ui.page.navigation import PAGES
 
 _APP = Path(str(ui.__file__)).parent.parent / "app.py"
 
@@ -442,9 +443,11 @@ def open_page(service: PlayedService) -> Callable[..., AppTest]:
     """Opens one page of the whole application, perhaps by an address that says more."""
 
     def open_one(name: str, query: Mapping[str, object] | None = None) -> AppTest:
-        page = AppTest.from_file(_APP, default_timeout=280).run()
+        page = AppTest.from_file(_APP, default_timeout=280)
         page.query_params.update(query or {})
-        page.switch_page(f"ui/page/pages/{name}.py").run()
+        if name != PAGES[0].name:  # which the address without a name opens
+            page.switch_page(f"ui/page/pages/{name}.py")
+        page.run()
         assert not page.exception
         return page
 
