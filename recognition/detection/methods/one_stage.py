@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from ..detector import FaceDetector
-from ..one_stage import ARCHITECTURE, LEAST_FACE, OneStageDetector
+from ..one_stage import ARCHITECTURE, OneStageDetector
 from ..one_stage_network import OneStageNetwork, flattened
+from ..search import LEAST_FACE
 from ..training.objective import changed, losses
 from .method import Batch, Pictures, Search
 

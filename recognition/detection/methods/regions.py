@@ -191,7 +191,8 @@ def ridge_regression(features: Tensor, wanted: Tensor, penalty: float) -> Tensor
     x, y = features.double(), wanted.double()
     weights = torch.full((x.shape[1],), penalty, dtype=torch.double)
     weights[-1] = 1e-9  # so that there is a solution where there are no rows
-    return torch.linalg.solve(x.T @ x + weights.diag(), x.T @ y).float()
+    solved: Tensor = torch.linalg.solve(x.T @ x + weights.diag(), x.T @ y)
+    return solved.float()
 
 
 class Rcnn:

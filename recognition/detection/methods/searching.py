@@ -78,7 +78,7 @@ class _LandmarkPlacing:
         pixels = ((picture.permute(2, 0, 1)[None].float() - 127.5) / 128).to(self._device)
         squares = squared(boxes)
         points = [torch.zeros(0, 5, 2)]
-        for part in squares.split(_MOST_PLACED):
+        for part in torch.split(squares, _MOST_PLACED):
             crops = roi_align(pixels, [part.to(self._device)], OutputNetwork.side, aligned=True)
             shares = self._network(crops.contiguous(memory_format=torch.channels_last))[2].cpu()
             points.append(part[:, None, :2] + shares * (part[:, 2:] - part[:, :2])[:, None])
