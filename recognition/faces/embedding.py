@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from backbones.folding import folded
 from backbones.pair_unit import PairUnit
 from backbones.places import every_weights
 from backbones.spec import Alignment
@@ -84,8 +85,8 @@ class FaceEmbedder:
     """Embeds aligned faces with a trained network.
 
     Args:
-        loaded: The network, whose input is no wider than high. It is put into the channels-last
-            layout, which leaves its numbers alone.
+        loaded: The network, whose input is no wider than high. A copy of it is run, with its batch
+            norms folded and in the channels-last layout: the same numbers but for rounding.
         mirror: Whether the mirrored face's embedding is appended; None does what the weights ask
             for, which is what their threshold was measured with.
         crops: How often each face is cut out, one of `CROP_COUNTS`; the crops' embeddings are
@@ -115,7 +116,7 @@ class FaceEmbedder:
         self._loaded = loaded
         self._mirror = loaded.mirror if mirror is None else mirror
         self._crops = crops
-        self._backbone = loaded.backbone.to(memory_format=torch.channels_last)
+        self._backbone = folded(loaded.backbone).to(memory_format=torch.channels_last)
         self._device = loaded.backbone.normalise.mean.device
         self._batch = batch or _BATCH.get(self._device.type, 64)
 
