@@ -6,6 +6,7 @@ al. 2019); the maps come from a small feature pyramid (FPN, Lin et al. 2017) ove
 separable blocks (MobileNet, Howard et al. 2017).
 """
 
+import functools
 from collections.abc import Sequence
 
 import torch
@@ -99,7 +100,8 @@ class OneStageNetwork(nn.Module):
             width and height in strides; the five landmarks from the middle of the cell, x and y in
             strides, in the order of `results.Face`.
         """
-        x = F.relu_(self.stem_norm(self.stem(x * 4 - 2)))
+        x = torch.add(x.new_full((), -2.0), x, alpha=4)  # in one pass
+        x = F.relu_(self.stem_norm(self.stem(x)))
         features = []
         for stage in self.stages:
             x = stage(x)
@@ -131,6 +133,7 @@ def flattened(maps: Sequence[Tensor]) -> Tensor:
     return torch.cat([each.flatten(2).transpose(1, 2) for each in maps], 1)
 
 
+@functools.lru_cache(maxsize=32)
 def cells(height: int, width: int) -> tuple[Tensor, Tensor]:
     """Where the cells of a picture are, in the order of `flattened`.
 
@@ -139,16 +142,18 @@ def cells(height: int, width: int) -> tuple[Tensor, Tensor]:
         width: The same.
 
     Returns:
-        The middle of each, x and y in pixels (cells, 2), and its stride in pixels (cells, 1).
+        The middle of each, x and y in pixels (cells, 2), and its stride in pixels (cells, 1): kept
+        for the next picture of that size, so nobody may change them.
     """
     middles, strides = [], []
-    for stride in STRIDES:
-        ys, xs = torch.meshgrid(
-            torch.arange(height // stride), torch.arange(width // stride), indexing="ij"
-        )
-        middles.append((torch.stack([xs, ys], -1).view(-1, 2) + 0.5) * stride)
-        strides.append(torch.full((len(middles[-1]), 1), float(stride)))
-    return torch.cat(middles), torch.cat(strides)
+    with torch.inference_mode(False):  # training may need those that a search made
+        for stride in STRIDES:
+            ys, xs = torch.meshgrid(
+                torch.arange(height // stride), torch.arange(width // stride), indexing="ij"
+            )
+            middles.append((torch.stack([xs, ys], -1).view(-1, 2) + 0.5) * stride)
+            strides.append(torch.full((len(middles[-1]), 1), float(stride)))
+        return torch.cat(middles), torch.cat(strides)
 
 
 def decode_boxes(values: Tensor, middles: Tensor, strides: Tensor) -> Tensor:

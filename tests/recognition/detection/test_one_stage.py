@@ -9,11 +9,16 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torchvision.ops import box_iou
 
 from data.errors import ArgumentError, ImageError, WeightsError
 from data.tensors import read_tensors, write_tensors
 from recognition.detection.detector import DetectorOptions, detector_spec, make_detector
-from recognition.detection.one_stage import OneStageDetector, load_network, metadata_of
+from recognition.detection.one_stage import (
+    OneStageDetector,
+    load_network,
+    metadata_of,
+)
 from recognition.detection.one_stage_network import (
     STRIDES,
     OneStageNetwork,
@@ -23,6 +28,7 @@ from recognition.detection.one_stage_network import (
     encode,
     flattened,
 )
+from recognition.detection.search import overlaps
 
 Places = Sequence[tuple[float, float]]
 FIVE = ((-0.2, -0.1), (0.2, -0.1), (0.0, 0.05), (-0.15, 0.2), (0.15, 0.2))
@@ -188,6 +194,61 @@ def test_a_turned_photograph_is_turned_back(quarters: int) -> None:
         abs(across @ (mouth + np.array(face.landmarks[4]) - left - right)) < 1e-2 * across @ across
     )
     assert across[0] * down[1] - across[1] * down[0] > 0  # not mirrored
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_large_turned_photograph_is_turned_back_after_a_small_look(quarters: int) -> None:
+    looked: list[tuple[int, int]] = []
+
+    class Counted(Marks):
+        def forward(self, pictures: Tensor) -> list[Tensor]:
+            looked.append((pictures.shape[2], pictures.shape[3]))
+            return super().forward(pictures)
+
+    upright, (x1, y1, x2, y2) = photograph((600, 448), (130, 120, 290, 280)), (130, 120, 290, 280)
+    turned = Image.fromarray(np.ascontiguousarray(np.rot90(np.array(upright), quarters)))
+    [[face]] = OneStageDetector(Counted()).detect([turned])  # type: ignore[arg-type]
+    places = {
+        1: (y1, 600 - x2, y2, 600 - x1),
+        2: (600 - x2, 448 - y2, 600 - x1, 448 - y1),
+        3: (448 - y2, x1, 448 - y1, x2),
+    }
+    assert face.box == pytest.approx(places[quarters], abs=1e-3)
+    assert face.detection_score > 0.9
+    large = [size for size in looked if max(size) > 256]
+    assert len(large) == 2  # as it is, and by the right turn
+    assert len(looked) == 5
+
+
+def test_a_large_photograph_without_a_face_is_seen_once_and_thrice_small() -> None:
+    looked: list[tuple[int, int]] = []
+
+    class Counted(Marks):
+        def forward(self, pictures: Tensor) -> list[Tensor]:
+            looked.append((pictures.shape[2], pictures.shape[3]))
+            return super().forward(pictures)
+
+    assert OneStageDetector(Counted()).detect([Image.new("RGB", (600, 448))]) == [[]]  # type: ignore[arg-type]
+    assert sorted(looked) == [(192, 224), (224, 192), (224, 192), (448, 608)]
+
+
+def test_cells_that_a_search_made_serve_training() -> None:
+    with torch.inference_mode():
+        middles, strides = cells(352, 416)
+    values = torch.zeros(len(middles), 15, requires_grad=True)
+    decode_boxes(values, middles, strides).square().sum().backward()
+    assert cells(352, 416)[0] is middles
+    assert values.grad is not None
+
+
+def test_overlaps_are_those_of_torchvision() -> None:
+    source = torch.Generator().manual_seed(2)
+    corners = torch.rand(300, 2, generator=source) * 100
+    boxes = torch.cat([corners, corners + 0.1 + 60 * torch.rand(300, 2, generator=source)], 1)
+    boxes = torch.cat([boxes, boxes[:5]])
+    torch.testing.assert_close(overlaps(boxes[:70], boxes), box_iou(boxes[:70], boxes))
+    assert overlaps(boxes[:0], boxes).shape == (0, 305)
+    assert overlaps(boxes[:0], boxes[:0]).shape == (0, 0)
 
 
 def test_what_is_found_does_not_depend_on_the_others() -> None:
