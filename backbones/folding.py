@@ -82,8 +82,9 @@ def _fold(convolution: nn.Module, norm: nn.Module) -> None:
         norm.bias,
     )
     learns = convolution.weight.requires_grad
-    convolution.weight = weight.requires_grad_(learns)
-    convolution.bias = bias.requires_grad_(learns)
+    for parameter in (weight, bias):
+        parameter.requires_grad_(learns)
+    convolution.weight, convolution.bias = weight, bias
     # Chains and blocks refer to the layer itself, whatever holds it.
     norm.__class__ = nn.Identity  # type: ignore[assignment]
     norm._parameters.clear()
