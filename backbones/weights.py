@@ -20,10 +20,12 @@ from .compression.file import (
     Compression,
     Method,
     expand,
+    input_ends,
     represent,
     write_forms,
 )
-from .compression.forms import Form
+from .compression.forms import Form, IntegerForm
+from .compression.integers import Accelerated, calibrate, is_accelerated, round_layers
 from .compression.retraining import Retraining, tune
 from .dlib_file import ARCHITECTURE, INSTALL, SUFFIX, read_file
 from .downloads import Report, fetch, read_published
@@ -63,6 +65,8 @@ class LoadedBackbone:
             where the weights carry none.
         threshold_provenance: What the threshold was measured on.
         tail: The upper tail of similarities of two people, as text; None where the file has none.
+        accelerated: The embedding computed in integers, without gradients; None where the weights
+            are no integers, or nothing here computes with them.
         pair: What verifies a pair of embeddings; None where the file has none.
         mirror: Whether the threshold holds with the mirrored image's embedding appended.
         input_size: (H, W) in pixels that the network embeds.
@@ -79,6 +83,7 @@ class LoadedBackbone:
     alignment: Alignment
     tail: str | None = None
     pair: PairUnit | None = None
+    accelerated: Accelerated | None = None
 
 
 def load_backbone(
@@ -123,8 +128,16 @@ def load_backbone(
     )
     tensors = fit_tensors(backbone, _without_pair(kept), printable(file.path))
     backbone.load_state_dict(tensors, assign=True)
+    ends = {
+        backbone.own_key(name) or name: own
+        for name, own in input_ends(file.metadata, printable(file.path)).items()
+    }
+    round_layers(backbone, ends)
+    frozen = _freeze(backbone, place)
+    quick = bool(ends) and place.type == "cpu" and is_accelerated()
     return LoadedBackbone(
-        backbone=_freeze(backbone, place),
+        backbone=frozen,
+        accelerated=Accelerated(frozen) if quick else None,
         weights=file,
         threshold=says.threshold,
         threshold_provenance=says.threshold_provenance,
@@ -233,6 +246,9 @@ def download_weights(
 _MEASURED = ("threshold", "threshold_provenance", "impostor_tail", LIMITS)
 """What a file says that was measured with the very numbers that it holds."""
 
+_CALIBRATION = 256
+"""Pictures, about, by which int8 learns what flows through a network."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompressedFile:
@@ -287,9 +303,10 @@ def compress_weights(
             f"{printable(file.path)} is compressed already: name what it was made of"
         )
     tensors: Mapping[str, Tensor] = _tensors_of(file.path)
-    forms = represent(tensors, _first_stage(compression) if retraining else compression)
     untrained: float | None = None
     trained: float | None = None
+    ends = _calibrated(file, tensors, compression, retraining)
+    forms = represent(tensors, _first_stage(compression) if retraining else compression, ends)
     if retraining is not None:
         tensors, forms, untrained, trained = _trained(
             file, tensors, forms, compression, retraining, device, progress
@@ -325,6 +342,31 @@ def _first_stage(compression: Compression) -> Compression:
     return compression
 
 
+def _calibrated(
+    file: WeightsFile,
+    tensors: Mapping[str, Tensor],
+    compression: Compression,
+    retraining: Retraining | None,
+) -> dict[str, tuple[float, float]] | None:
+    """What flows into each layer, by the file's name of its weight; None for other ways."""
+    if Method.INT8 not in compression.methods:
+        return None
+    backbone = load_backbone(file.architecture, weights=file.path).backbone
+    if backbone.spec.alignment is Alignment.NONE:
+        raise ArgumentError(
+            f"{file.architecture} paints, which needs gradients and float32: int8 is for networks "
+            "that recognise faces"
+        )
+    if retraining is None:
+        raise ArgumentError(
+            "int8 has to see what flows through the network: give a folder of faces (--photographs)"
+        )
+    pictures = retraining.pictures[:: max(1, len(retraining.pictures) // _CALIBRATION)]
+    measured = calibrate(backbone, pictures)
+    keys = {name: backbone.own_key(name) for name in tensors}
+    return {name: measured[key] for name, key in keys.items() if key in measured and key}
+
+
 def _trained(
     file: WeightsFile,
     tensors: Mapping[str, Tensor],
@@ -340,13 +382,22 @@ def _trained(
     fresh = _blank(spec, file.path)
     trained = frozenset(n for n, part in fresh.named_parameters() if part.requires_grad)
     stages = 1 if _first_stage(compression) == compression else 2
+    pupil = None
+    if Method.INT8 in compression.methods:
+        pupil = load_backbone(file.architecture, weights=file.path).backbone
+        integers = {name: form for name, form in forms.items() if isinstance(form, IntegerForm)}
+        own = {pupil.own_key(name) or name: form for name, form in integers.items()}
+        pupil.load_state_dict({key: form.tensor() for key, form in own.items()}, strict=False)
+        round_layers(pupil, {key: form.ends for key, form in own.items()})
 
     def told(stage: int) -> Callable[[int, int], None] | None:
         if progress is None:
             return None
         return lambda done, total: progress(stage * total + done, stages * total)
 
-    tuned = tune(loaded.backbone, tensors, forms, retraining, trained=trained, progress=told(0))
+    tuned = tune(
+        loaded.backbone, tensors, forms, retraining, trained=trained, pupil=pupil, progress=told(0)
+    )
     untrained = tuned.before
     if stages == 2:
         pruned = tuned.tensors | {name: form.tensor() for name, form in tuned.forms.items()}

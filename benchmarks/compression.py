@@ -52,6 +52,7 @@ _SHARED = frozenset({Method.QUANTIZE, Method.HUFFMAN})
 _DEEP = _SHARED | {Method.PRUNE}
 ROWS: dict[str, tuple[Compression, bool]] = {
     "quantize,huffman, 8 bits": (Compression(methods=_SHARED, bits=8), False),
+    "int8": (Compression(methods=frozenset({Method.INT8})), False),
     "quantize,huffman, 5 bits": (Compression(methods=_SHARED, bits=5), True),
     "prune,quantize,huffman": (Compression(methods=_DEEP, bits=6, sparsity=0.4), True),
     "svd": (Compression(methods=frozenset({Method.SVD}), energy=0.9), True),

@@ -24,9 +24,10 @@ from torch import Tensor
 
 from data.errors import ArgumentError, WeightsError
 
-from .forms import Form, HashedForm, LowRankForm, ProductForm, ValueForm
+from .forms import Form, HashedForm, IntegerForm, LowRankForm, ProductForm, ValueForm
 from .hashed_weights import MOST_SHARING, hashed_form, hashed_places
 from .huffman import LONGEST, Stream, code_lengths, decode, encode, fixed_lengths
+from .integers import integer_form
 from .low_rank import low_rank_form
 from .product import default_length, product_form
 from .shared_values import share
@@ -61,6 +62,7 @@ class Method(StrEnum):
     SVD = "svd"
     PQ = "pq"
     HASH = "hash"
+    INT8 = "int8"
 
 
 _VALUES = frozenset({Method.PRUNE, Method.QUANTIZE})
@@ -77,7 +79,8 @@ class Compression:
             lets weights share 2**bits values a tensor; both may be taken together. `svd` makes each
             tensor a product of two narrow matrices, `pq` replaces runs of weights by vectors of a
             codebook, `hash` lets weights share numbers by a hash of their places; each is taken
-            alone. `huffman` writes indices and gaps by their frequency.
+            alone. `int8`, alone too, has integers of eight bits for weights and for what flows into
+            their layers. `huffman` writes indices and gaps by their frequency.
         bits: Of an index into the shared values, 1 … 8.
         sparsity: The part of each tensor that is pruned, 0 … 1 exclusive.
         energy: The part of a tensor's sum of squares that `svd` keeps at least, above 0 … 1.
@@ -190,12 +193,17 @@ def compress(
     return write_forms(tensors, represent(tensors, compression), compression)
 
 
-def represent(tensors: Mapping[str, Tensor], compression: Compression) -> dict[str, Form]:
+def represent(
+    tensors: Mapping[str, Tensor],
+    compression: Compression,
+    ends: Mapping[str, tuple[float, float]] | None = None,
+) -> dict[str, Form]:
     """The forms that tensors take.
 
     Args:
         tensors: By name, on the CPU.
         compression: How.
+        ends: For int8, by name, of what flows into the layers of these weights; the others stay.
 
     Returns:
         By name; tensors that stay as they are, because they are small or would not become smaller,
@@ -208,11 +216,13 @@ def represent(tensors: Mapping[str, Tensor], compression: Compression) -> dict[s
     forms: dict[str, Form] = {}
     worthwhile = 0
     for name, tensor in tensors.items():
-        if is_compressible(tensor):
+        if name in ends if ends is not None else is_compressible(tensor):
             worthwhile += 1
             if not bool(torch.isfinite(tensor).all()):
                 raise WeightsError(f"{name} holds numbers that are not finite; nothing was written")
-            if (form := _form(tensor.float(), compression)) is not None:
+            if ends is not None:
+                forms[name] = integer_form(tensor.float(), ends[name])
+            elif (form := _form(tensor.float(), compression)) is not None:
                 forms[name] = form
     if worthwhile and not forms:
         raise ArgumentError(
@@ -333,6 +343,9 @@ def _write(name: str, form: Form, parts: dict[str, Tensor], *, coded: bool) -> d
         parts[f"{name}/buckets"] = form.buckets
         numbers = len(form.buckets)
         return {"form": "hashed", "shape": shape, "numbers": numbers, "seed": form.seed}
+    if isinstance(form, IntegerForm):
+        parts[f"{name}/integers"], parts[f"{name}/scale"] = form.codes, form.scale
+        return {"form": "integers", "shape": shape, "ends": list(form.ends)}
     if isinstance(form, ProductForm):
         parts[f"{name}/codebook"], parts[f"{name}/scale"] = form.codebook, form.scale
         _put(parts, f"{name}/codes", form.codes.numpy(), len(form.codebook), coded=coded)
@@ -369,6 +382,8 @@ def _read(name: str, said: Mapping[str, Any], left: dict[str, Tensor]) -> Form:
             return _read_product(name, _shape(said), said["numbers"], left)
         case "hashed":
             return _read_hashed(name, _shape(said), said, left)
+        case "integers":
+            return _read_integers(name, _shape(said), _ends(said), left)
     raise WeightsError("it is compressed in a way that this version does not know: upgrade")
 
 
@@ -413,6 +428,44 @@ def _read_hashed(
         raise WeightsError("a compressed tensor is larger than what is written of it")
     places, signs = hashed_places(size, len(buckets), seed)
     return HashedForm(shape=shape, buckets=buckets, seed=seed, places=places, signs=signs)
+
+
+def _read_integers(
+    name: str, shape: tuple[int, ...], ends: tuple[float, float], left: dict[str, Tensor]
+) -> IntegerForm:
+    codes, scale = left.pop(f"{name}/integers"), left.pop(f"{name}/scale").float()
+    if codes.dtype != torch.int8 or tuple(codes.shape) != shape or tuple(scale.shape) != shape[:1]:
+        raise WeightsError("a compressed tensor is not of its size")
+    return IntegerForm(shape=shape, codes=codes, scale=scale, ends=ends)
+
+
+def _ends(said: Mapping[str, Any]) -> tuple[float, float]:
+    low, high = said["ends"]
+    known = all(type(end) in (int, float) and math.isfinite(end) for end in (low, high))
+    if not known or not low <= 0 <= high:
+        raise WeightsError("what flows into a layer of integers is damaged")
+    return float(low), float(high)
+
+
+def input_ends(metadata: Mapping[str, str], origin: str) -> dict[str, tuple[float, float]]:
+    """What flows into the layers that are computed in integers, by the names of their weights.
+
+    Args:
+        metadata: The text fields of a file's header.
+        origin: The file's name, for errors.
+
+    Raises:
+        WeightsError: They are damaged.
+    """
+    if (text := metadata.get(METADATA_KEY)) is None:
+        return {}
+    try:
+        said = _understood(text)
+        return {name: _ends(one) for name, one in said.items() if one.get("form") == "integers"}
+    except WeightsError as error:
+        raise WeightsError(f"{origin}: {error}") from error
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(f"{origin}: a compressed tensor is cut off or damaged") from error
 
 
 def _read_values(name: str, kept: _Kept, left: dict[str, Tensor]) -> ValueForm:

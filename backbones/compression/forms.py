@@ -171,6 +171,37 @@ class HashedForm:
         return (self.buckets[self.places] * self.signs).view(self.shape)
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class IntegerForm:
+    """Integers of eight bits, times a step an output; nothing of it is trained.
+
+    Attributes:
+        shape: Of the tensor.
+        codes: Of that shape, int8.
+        scale: (shape[0],), the steps.
+        ends: The least and the largest number that flows into the layer; 0 lies between them.
+    """
+
+    shape: tuple[int, ...]
+    codes: Tensor
+    scale: Tensor
+    ends: tuple[float, float]
+
+    @property
+    def numbers(self) -> tuple[Tensor, ...]:
+        """None: what a step is follows from the largest integer."""
+        return ()
+
+    def with_numbers(self, numbers: Sequence[Tensor]) -> Self:
+        """The same."""
+        return self
+
+    def tensor(self) -> Tensor:
+        """Of `shape`, float32."""
+        steps = self.scale.view(-1, *[1] * (len(self.shape) - 1))
+        return self.codes.float() * steps
+
+
 def detached(form: Form) -> tuple[Tensor, ...]:
     """A form's numbers as leaves to be trained, apart from the form's own."""
     return tuple(part.detach().contiguous().clone().requires_grad_(True) for part in form.numbers)

@@ -96,6 +96,7 @@ def tune(
     retraining: Retraining,
     *,
     trained: frozenset[str],
+    pupil: Backbone | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tuned:
     """Train the numbers of forms, and the plain tensors beside them.
@@ -107,6 +108,7 @@ def tune(
         forms: By name in the file; what the compressed network computes with instead.
         retraining: The pictures, and how long.
         trained: The network's names of the parameters that training may change.
+        pupil: What computes with the compressed tensors; None: layers as the original's.
         progress: Told how many steps of how many are done.
 
     Returns:
@@ -126,7 +128,7 @@ def tune(
         for name, key in keys.items()
         if name not in forms and key in trained
     }
-    teacher, student = _Answers(original), _Answers(original)
+    teacher, student = _Answers(original), _Answers(pupil or original)
 
     def replaced() -> dict[str, Tensor]:
         made = {name: used[name].with_numbers(parts).tensor() for name, parts in leaves.items()}

@@ -262,14 +262,15 @@ class FaceEmbedder:
     @torch.inference_mode()
     def _embed(self, crops: Tensor) -> Tensor:
         """One pass without gradient: (F, 3, S, S) → (F, D), not normalised."""
-        return self._raw(crops.to(self._device))
+        return self._raw(crops.to(self._device), self._loaded.accelerated)
 
-    def _raw(self, crops: Tensor) -> Tensor:
+    def _raw(self, crops: Tensor, accelerated: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """One pass: (F, 3, S, S) → (F, D), not normalised."""
+        embedding = accelerated or self._backbone.embedding
         inputs = self._fitted(crops)
         if not self._mirror:
-            return self._backbone.embedding(inputs)
-        both = self._backbone.embedding(torch.cat([inputs, inputs.flip(3)]))
+            return embedding(inputs)
+        both = embedding(torch.cat([inputs, inputs.flip(3)]))
         return torch.cat(torch.chunk(both, 2), 1)
 
     def _fitted(self, crops: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from backbones.catalogue import BackboneDescription
-    from backbones.compression.file import Compression, Method
+    from backbones.compression.file import Method
     from backbones.network import Backbone
     from backbones.places import WeightsFile
     from backbones.profile import LayerProfile, Profile
@@ -44,8 +44,12 @@ _OPTIONS_OF = {
     "length": {"pq"},
     "ratio": {"hash"},
     "seed": {"pq", "hash"},
+    "student": {"distill"},
+    "width": {"distill"},
 }
 """Which methods of `compress` go by an option."""
+_DISTILL = "distill"
+"""The method that writes another network's weights, and so goes with none that keeps them."""
 _OPTIONS_OF_TRAINING = {"steps": "--steps", "batch": "--batch-size", "rate": "--rate"}
 _GRADIENT_SIDE = 112
 """Of the images by which gradients are measured, px, unless another size is asked for."""
@@ -145,8 +149,8 @@ def compress(
         typer.Option(
             "--method",
             metavar="METHODS",
-            help="With commas between them: prune, quantize or both, or one of svd, pq and hash; "
-            "huffman beside prune, quantize or pq.",
+            help="With commas between them: prune, quantize or both, or one of svd, pq, hash, int8 "
+            "and distill; huffman beside prune, quantize or pq.",
         ),
     ] = "quantize,huffman",
     bits: Annotated[
@@ -189,9 +193,24 @@ def compress(
         typer.Option(
             "--photographs",
             metavar="DIR",
-            help="Train what is left by these, without names; the original is the teacher.",
+            help="Train what is left by these, without names; the original is the teacher. int8 "
+            "and distill need them, distill a folder for each person.",
         ),
     ] = None,
+    student: Annotated[
+        str | None,
+        typer.Option(
+            "--student",
+            metavar="NAME",
+            help="For distill: the network that learns, else mobilefacenet.",
+        ),
+    ] = None,
+    width: Annotated[
+        float,
+        typer.Option(
+            "--width", min=0.1, max=4, help="For distill: how wide MobileNet v1 or v2 is."
+        ),
+    ] = 1.0,
     steps: Annotated[
         int,
         typer.Option("--steps", min=0, max=_MOST_STEPS, help="Of training, a stage; 0: none."),
@@ -201,7 +220,12 @@ def compress(
     ] = 32,
     rate: Annotated[
         float,
-        typer.Option("--rate", min=0, max=1, help="Of the first step, of the numbers' own size."),
+        typer.Option(
+            "--rate",
+            min=0,
+            max=1,
+            help="Of the first step, of the numbers' own size; for distill of AdamW, else 0.002.",
+        ),
     ] = 1e-3,
     seed: Annotated[
         int, typer.Option("--seed", min=0, max=MAX_SEED, help="For training, pq and hash.")
@@ -213,13 +237,30 @@ def compress(
     Deep Compression: the smallest weights are left out (prune), the others share a few values
     (quantize), and what is written of them is as short as its frequency allows (huffman). Or
     tensors become products of narrow matrices (svd), runs of weights the vectors of a codebook
-    (pq), or weights share numbers by a hash of their places (hash). What it costs, measure by
-    `likeness evaluate lfw --weights FILE`.
+    (pq), or weights share numbers by a hash of their places (hash). With int8, faces are embedded
+    faster where OpenVINO is installed. distill teaches another, narrower network to answer as this
+    one; the run is kept beside the new file, and goes on if it was interrupted. What it costs,
+    measure by `likeness evaluate lfw --weights FILE`.
     """
     from backbones.compression.file import Compression
     from backbones.compression.retraining import Retraining
     from backbones.weights import compress_weights, relative_change, resolve_device
 
+    if method.strip() == _DISTILL:
+        return _distil(
+            settings,
+            given,
+            weights,
+            out,
+            photographs,
+            student=student,
+            width=width,
+            steps=steps,
+            batch=batch,
+            rate=rate,
+            seed=seed,
+            as_json=as_json,
+        )
     wanted = Compression(
         methods=_methods(method),
         bits=bits,
@@ -231,7 +272,7 @@ def compress(
         ratio=ratio,
         seed=seed,
     )
-    _check_use(given, wanted, trains=photographs is not None)
+    _check_use(given, wanted.methods, trains=photographs is not None)
     file = _weights(weights, settings)
     if out.suffix != ".safetensors":
         raise ArgumentError(f"{out.name}: weights are .safetensors")
@@ -271,6 +312,70 @@ def compress(
         )
     output.print_note(
         "a threshold is measured with the very numbers: `likeness evaluate tails` measures these"
+    )
+    return 0
+
+
+def _distil(
+    settings: Settings,
+    given: Set[str],
+    weights: str,
+    out: Path,
+    photographs: Path | None,
+    *,
+    student: str | None,
+    width: float,
+    steps: int,
+    batch: int,
+    rate: float,
+    seed: int,
+    as_json: bool,
+) -> int:
+    """Teach a network's answers to a narrower one."""
+    _check_use(given, {_DISTILL}, trains=photographs is not None)
+    if photographs is None:
+        raise ArgumentError(
+            "distill learns from faces: give a folder of people (--photographs DIR)"
+        )
+    if out.suffix != ".safetensors":
+        raise ArgumentError(f"{out.name}: weights are .safetensors")
+    destinations.check_folder(out.parent)
+    from data.files import data_home
+    from recognition.learning.narrowing import RATE, STUDENT, Narrowing, distil
+
+    file = _weights(weights, settings)
+    narrowing = Narrowing(
+        photographs=photographs.absolute(),
+        student=student or STUDENT,
+        width=width,
+        steps=steps,
+        batch=batch,
+        seed=seed,
+        device=str(settings.chosen_device),
+        cache=data_home(settings.home) / "aligned",
+        rate=rate if "rate" in given else RATE,
+    )
+    with output.progress_bar("training", shown=not as_json) as advance:
+        made = distil(file, out, narrowing, advance)
+    before, after = file.path.stat().st_size, out.stat().st_size
+    if as_json:
+        output.print_json(
+            {
+                "weights": str(file.path),
+                "output": str(out),
+                "sha256": made.sha256,
+                "bytes_before": before,
+                "bytes": after,
+                "methods": [_DISTILL],
+                "network": made.architecture,
+            }
+        )
+        return 0
+    output.print_line(
+        f"{out}: {made.architecture}, {wording.megabytes(after)} beside {wording.megabytes(before)}"
+    )
+    output.print_note(
+        "it is another network: `likeness --weights FILE gallery re-embed` moves a gallery to it"
     )
     return 0
 
@@ -396,25 +501,25 @@ def _patches(
     return picture
 
 
-def _check_use(given: Set[str], wanted: "Compression", *, trains: bool) -> None:
+def _check_use(given: Set[str], wanted: Set[str], *, trains: bool) -> None:
     """Refuse options that would change nothing.
 
     Args:
         given: The names of the options that the user gave.
-        wanted: What is done.
+        wanted: The methods.
         trains: Whether there are photographs to train by.
 
     Raises:
         ArgumentError: One of them is for another method, for training, or ousted by another one.
     """
     for name, methods in _OPTIONS_OF.items():
-        if name not in given or methods & wanted.methods or (trains and name == "seed"):
+        if name not in given or methods & wanted or (trains and name == "seed"):
             continue
         option, others = f"--{name}", " and ".join(sorted(methods))
         training = ", and for training by --photographs DIR" if name == "seed" else ""
         raise ArgumentError(
             f"{option} is for {others}{training}, and --method is "
-            f"{','.join(sorted(wanted.methods))}: leave {option} out"
+            f"{','.join(sorted(wanted))}: leave {option} out"
         )
     for name, option in _OPTIONS_OF_TRAINING.items():
         if name in given and not trains:
@@ -430,9 +535,11 @@ def _methods(text: str) -> "frozenset[Method]":
     from backbones.compression.file import Method
 
     words = [word.strip() for word in text.split(",")]
+    if _DISTILL in words:
+        raise ArgumentError("distill writes another network's weights: it stands alone")
     if unknown := [word for word in words if word not in set(Method)]:
         raise ArgumentError(
-            f"--method {output.one_line(unknown[0])}: choose from {', '.join(Method)}"
+            f"--method {output.one_line(unknown[0])}: choose from {', '.join(Method)}, {_DISTILL}"
         )
     return frozenset(map(Method, words))
 
