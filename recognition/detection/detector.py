@@ -177,14 +177,23 @@ def resolve_detector(
             f"weights are given twice, as {printable(path)} and as {printable(options.weights)}: "
             "leave one of them out"
         )
-    found = read_metadata(path).get("architecture", "")
-    spec = _registered.get(found)
-    if spec is None:
+    return detector_of_file(path), replace(options, weights=path)
+
+
+def detector_of_file(weights: Path) -> DetectorSpec:
+    """Which detector a file of weights is of.
+
+    Raises:
+        ArgumentError: There is no such file.
+        WeightsError: It is damaged, or holds no detector.
+    """
+    found = read_metadata(weights).get("architecture", "")
+    if found not in _registered:
         raise WeightsError(
-            f"{printable(path)} holds {printable(found or 'an unknown network')}, expected a "
+            f"{printable(weights)} holds {printable(found or 'an unknown network')}, expected a "
             "detector: take a file that `likeness train-detector` has written"
         )
-    return spec, replace(options, weights=path)
+    return _registered[found]
 
 
 def make_detector(

@@ -99,20 +99,22 @@ def detect(
     from recognition.detection.detector import (
         DEFAULT_DETECTOR,
         DetectorOptions,
+        detector_of_file,
         make_detector,
         resolve_detector,
     )
     from recognition.evaluation.detection import evaluate_detector
 
-    if detector is None and detector_weights is not None:
-        detector, detector_weights = str(detector_weights), None
     options = DetectorOptions(
         minimum_face=min_face,
         minimum_score=min_score,
         weights=detector_weights,
         home=settings.home,
     )
-    spec, options = resolve_detector(detector or DEFAULT_DETECTOR, options)
+    if detector is None and detector_weights is not None:
+        spec = detector_of_file(detector_weights)
+    else:
+        spec, options = resolve_detector(detector or DEFAULT_DETECTOR, options)
     score = spec.minimum_score if min_score is None else min_score
     if misses is not None:
         _check_outside(misses, images, annotations)

@@ -150,6 +150,8 @@ def test_evaluate_detect_tells_figures_and_draws_misses(
         (["--at-precision", "nan"], "at-precision"),
         (["--detector", "mtcnn", "--detector-weights", "w"], "no weights but its own"),
         (["--detector-weights", "absent.safetensors"], "no file"),
+        (["--detector-weights", "absent"], "no file"),
+        (["--detector", "absent.safetensors"], "no file"),
     ],
 )
 def test_evaluate_detect_refuses_in_a_line(
