@@ -1,6 +1,7 @@
 # make app    install, serve the page on this machine, and print the address that opens it
 # make test   install and pass the tests
 # make test-browser  pass the tests of the page in a real browser: a Chromium has to be there
+# make test-postgres  pass the gallery's tests on a PostgreSQL server of their own: the system's, or a wheel's
 # make test-milvus  pass the gallery's tests on Milvus Lite, in an environment of its own
 # make torture  every fault of docs/reliability.md, made on purpose and counted: an hour or two
 # make corpus   everything that a stranger may hand in, through every door, counted: a few minutes
@@ -20,7 +21,7 @@ READY  := $(VENV)/.ready
 MILVUS := .venv-milvus
 PORT   ?= 8501
 
-.PHONY: app test test-browser test-milvus torture corpus check clean
+.PHONY: app test test-browser test-postgres test-milvus torture corpus check clean
 .DEFAULT_GOAL := app
 
 app: $(READY)
@@ -39,6 +40,10 @@ test: $(READY)
 test-browser: $(READY)
 	$(PYTEST) -m browser tests/ui || \
 		{ test $$? -eq 1 && echo "once more, alone:" && $(PYTEST) $(ALONE) -m browser tests/ui; }
+
+test-postgres: $(READY)
+	@$(BIN)/python tests/postgres_server.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile -m postgres tests/recognition/gallery
 
 test-milvus: $(MILVUS)/.ready
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(MILVUS)/bin/python -m pytest tests/recognition/gallery

@@ -34,8 +34,8 @@ class GalleryAccess:
 
     Args:
         home: The data folder; None takes LIKENESS_HOME or the user's own.
-        gallery: A folder or an address of Milvus; None takes LIKENESS_GALLERY, or else the data
-            folder's own.
+        gallery: A folder or an address; None takes LIKENESS_GALLERY, or else the data folder's
+            own.
         ask: Asks for what opens an encrypted gallery, where it is neither in the environment nor in
             the operating system's keyring.
         warn: Told once if what opens it is easy to guess.

@@ -14,7 +14,7 @@ from data.errors import AppError, ArgumentError, GalleryError, LockedError
 from data.files import data_home, printable, sha256_of
 
 from .gallery.gallery import aside_in
-from .gallery.locations import Folder, folder_of, place_of
+from .gallery.locations import Folder, Server, folder_of, place_of
 from .gallery.names import alike
 from .gallery.protocol import nobody_enrolled
 from .gallery.search.kinds import Kind
@@ -72,8 +72,8 @@ class Upkeep:
 
     Args:
         home: The data folder; None takes LIKENESS_HOME or the user's own.
-        gallery: A folder or an address of Milvus; None takes LIKENESS_GALLERY, or else the data
-            folder's gallery.
+        gallery: A folder or an address; None takes LIKENESS_GALLERY, or else the data folder's
+            gallery.
         ask: See `GalleryAccess`.
         warn: The same.
     """
@@ -121,8 +121,10 @@ class Upkeep:
         self, kind: Kind | None = None, progress: Progress = lambda done, total: None
     ) -> str:
         """Make the gallery's index anew; see `Gallery.make_index`."""
-        folder = folder_of(self._place, "making an index")
-        with folder.open() as gallery:
+        place = self._place
+        if not isinstance(place, Server):
+            place = folder_of(place, "making an index")
+        with place.open() as gallery:
             return gallery.make_index(kind, progress)
 
     def back_up(self, target: Path, *, overwrite: bool = False) -> None:
@@ -214,7 +216,7 @@ class Upkeep:
         """Put everybody of one gallery into another, and compare; see `copies.copy_gallery`.
 
         Args:
-            source: A folder or an address of Milvus.
+            source: A folder or an address.
             target: Another; made where there is no gallery.
             progress: Called with how many people are done, and of how many.
         """
@@ -309,7 +311,7 @@ class ReEmbedding:
         warn: The same.
 
     Raises:
-        GalleryError: There is no gallery, or it is kept in Milvus.
+        GalleryError: There is no gallery, or it is not kept in a folder.
     """
 
     def __init__(

@@ -70,8 +70,8 @@ class RecognitionService:
 
     Args:
         home: The data folder; None takes LIKENESS_HOME or the user's own.
-        gallery: A folder or an address of Milvus; None takes LIKENESS_GALLERY, or else the data
-            folder's own.
+        gallery: A folder or an address; None takes LIKENESS_GALLERY, or else the data folder's
+            own.
         model: The network's name. None takes the gallery's; without a gallery, the weights' or the
             default one.
         weights: A file of weights; None looks in the known places.

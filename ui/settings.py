@@ -47,8 +47,8 @@ class Settings:
 
     Attributes:
         home: The data folder; None takes LIKENESS_HOME or the user's own.
-        gallery: A folder or an address `milvus://…`; None takes LIKENESS_GALLERY, or else the data
-            folder's own.
+        gallery: A folder or an address, `postgresql://…` or `milvus://…`; None takes
+            LIKENESS_GALLERY, or else the data folder's own.
         model: The network's name; None takes the one that the weights name.
         weights: The weights file; None looks in the known places.
         device: Where networks run; None takes `auto`, or what a recipe says.

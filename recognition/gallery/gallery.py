@@ -33,10 +33,19 @@ from .protocol import AnyGallery, Writer, nobody_enrolled
 from .search.index_file import IndexCache
 from .search.kinds import Kind, plan_of, read_kind, write_kind
 from .storage.audit import Action
-from .storage.changes import Change, back_again, erased_in, photographs_known, write_erased
+from .storage.changes import (
+    Change,
+    back_again,
+    count_erased,
+    erased_in,
+    photographs_known,
+    read_erased,
+    write_erased,
+)
 from .storage.encryption import FindSecret, IsGiven, Keep, new_secret
 from .storage.integrity import facts_of, faults_of
 from .storage.people import Who
+from .storage.postgres_address import PostgresAddress
 from .storage.records import Adding, PersonRecord, read_records
 from .storage.snapshot import Revision, Roll, Snapshot
 from .storage.store import (
@@ -67,16 +76,17 @@ def aside_in(folder: Path) -> tuple[Path, ...]:
 
 
 class Gallery(AnyGallery):
-    """A gallery in a folder of this machine. Safe for several threads and processes at once.
+    """A gallery in a folder, or on a server. Safe for several threads and processes at once.
 
     Every search first asks the store whether anything has changed, by this process or another.
 
     Use `Gallery.open`; close it, or use it in a `with` statement.
 
     Args:
-        folder: The gallery's.
+        folder: The gallery's, or where this machine keeps its index of one on a server.
         find_secret: Asked for what opens it, if it is encrypted.
         is_given: See `Lock`.
+        server: Where its database is; None: in the folder.
     """
 
     def __init__(
@@ -84,13 +94,16 @@ class Gallery(AnyGallery):
         folder: Path,
         find_secret: FindSecret = lambda _: None,
         is_given: IsGiven = lambda: False,
+        server: PostgresAddress | None = None,
     ) -> None:
+        self._server = server
         self._ask, self._secrets = find_secret, dict[str, str | None]()
         self._is_given = is_given
         self._folder = folder
         self._lock = threading.RLock()
         self._store = self._open_store()
         self._cache = IndexCache(folder / "index")
+        self._erased: int | None = None  # how many rows, as far as this machine's index knows
         self._different: tuple[Revision, Ids, Ids] | None = (
             None  # of which state, people, photographs
         )
@@ -104,11 +117,12 @@ class Gallery(AnyGallery):
         create: bool = False,
         find_secret: FindSecret = lambda _: None,
         is_given: IsGiven = lambda: False,
+        server: PostgresAddress | None = None,
     ) -> "Gallery":
-        """Open the gallery in a folder.
+        """Open the gallery in a folder, or on a server.
 
         Args:
-            folder: Where it is kept.
+            folder: Where it is kept, or this machine's index of it.
             model: Whose embeddings will be enrolled or searched; None asks for no agreement, which
                 is enough for reading names and for changing them.
             create: Make an empty gallery where there is none, and let one without anybody take up
@@ -117,6 +131,7 @@ class Gallery(AnyGallery):
                 passphrase or key that opens it; None if it cannot be had.
             is_given: Whether the user has given a passphrase or key: then a gallery that is not
                 encrypted is refused, and a new one is encrypted by it.
+            server: Where its database is; None: in the folder.
 
         Raises:
             GalleryError: There is none (and `create` is False), its database is missing, empty,
@@ -124,16 +139,16 @@ class Gallery(AnyGallery):
             LockedError: It is encrypted, and the passphrase or key is missing or wrong.
         """
         sweep(folder, folder / "index", Path(tempfile.gettempdir()))
-        if not cls.exists(folder):
+        if not cls.exists(folder, server):
             if model is None or not create:
-                raise nobody_enrolled(folder)
-            Store.create(private_folder(folder) / DATABASE, model)
+                raise nobody_enrolled(server or folder)
+            Store.create(server or private_folder(folder) / DATABASE, model)
             if is_given():
-                with closing(cls(folder, find_secret)) as made:
+                with closing(cls(folder, find_secret, server=server)) as made:
                     secret = find_secret("")
                     if secret is not None and not made.is_encrypted and made.is_empty:
                         made.encrypt(secret)
-        gallery = cls(folder, find_secret, is_given)
+        gallery = cls(folder, find_secret, is_given, server)
         try:
             gallery._erase_overdue()
             # Those of a change that was killed on its way.
@@ -148,12 +163,17 @@ class Gallery(AnyGallery):
         return gallery
 
     @staticmethod
-    def exists(folder: Path) -> bool:
-        """Whether a folder holds a gallery.
+    def exists(folder: Path, server: PostgresAddress | None = None) -> bool:
+        """Whether a folder holds a gallery, or a server does.
 
         Raises:
-            GalleryError: It holds the remains of one: an index or a log without their database.
+            GalleryError: The folder holds the remains of one: an index or a log without their
+                database; or the server does not answer.
         """
+        if server is not None:
+            from .storage.postgres import database_exists  # brings psycopg
+
+            return database_exists(server)
         database = folder / DATABASE
         if database.exists():
             return True
@@ -166,7 +186,7 @@ class Gallery(AnyGallery):
         return False
 
     def __str__(self) -> str:
-        return str(self._folder)
+        return str(self._server or self._folder)
 
     # What can be asked: each answer from one state of the store.
 
@@ -262,7 +282,8 @@ class Gallery(AnyGallery):
         return self._secrets[key_id]
 
     def _open_store(self) -> Store:
-        return Store(self._folder / DATABASE, self._find_secret, lambda: self._is_given())
+        place = self._server or self._folder / DATABASE
+        return Store(place, self._find_secret, lambda: self._is_given())
 
     def _erase_overdue(self) -> None:
         """Let those go whose time is over, where the gallery can be written.
@@ -272,6 +293,32 @@ class Gallery(AnyGallery):
         with self._lock, suppress(GalleryError):
             if self._store.erase_overdue():
                 self.wipe_traces()
+        if self._server is not None:
+            self._forget_erased_elsewhere()
+
+    def _forget_erased_elsewhere(self) -> None:
+        """Leave nothing, in this machine's index, of whoever another machine has erased.
+
+        Raises:
+            GalleryError: The server cannot be reached, or the index cannot be removed.
+        """
+        with self._lock:
+            with self._store.reading() as snapshot:
+                count = count_erased(snapshot.connection)
+            if self._erased is None:
+                self._erased = len(read_erased(self._folder))
+            if count == self._erased:
+                return
+            try:
+                with self._store.unchanging() as snapshot:
+                    self._cache.forget(snapshot)
+                    write_erased(private_folder(self._folder), snapshot.connection)
+                    self._erased = count_erased(snapshot.connection)
+            except OSError as error:
+                raise GalleryError(
+                    f"cannot remove the index in {self._folder} ({error}), in which somebody is "
+                    "who was erased: remove it"
+                ) from error
 
     def _tell_who_is_back(self) -> None:
         """Say so where the database is an older one, with people who were erased since."""
@@ -300,8 +347,9 @@ class Gallery(AnyGallery):
         try:
             with self._store.unchanging() as snapshot:
                 self._cache.forget(snapshot)
-                write_erased(self._folder, snapshot.connection)
+                write_erased(private_folder(self._folder), snapshot.connection)
                 erased = erased_in(snapshot.connection)
+                self._erased = len(erased)
         except OSError as error:
             raise GalleryError(
                 f"cannot remove the index in {self._folder} ({error}), so traces of what was "
@@ -402,8 +450,14 @@ class Gallery(AnyGallery):
 
     @property
     def lingers(self) -> str | None:
-        """Nothing: `erase` leaves no byte."""
-        return None
+        """Nothing where it is in a folder: `erase` leaves no byte."""
+        if self._server is None:
+            return None
+        return (
+            "the server's own files may keep bytes of them for a while: its tables until the space "
+            "is used again, its write-ahead log until that is recycled, standbys likewise, and its "
+            "backups as long as they are kept"
+        )
 
     def calibrate(self, calibrations: Sequence[Calibration]) -> None:
         """Keep the gallery's own threshold for each use; see `Store.calibrate`."""

@@ -1,5 +1,6 @@
-"""Where a gallery is kept: in a folder of this machine, or in Milvus. Only the address differs."""
+"""Where a gallery is kept: in a folder, on a server, or in Milvus. Only the address differs."""
 
+import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from .gallery import DATABASE, Gallery
 from .milvus.connection import SCHEME, MilvusAddress
 from .protocol import AnyGallery
 from .storage.encryption import FindSecret, IsGiven
+from .storage.postgres_address import SCHEMES, PostgresAddress
 from .templates import EmbeddingModel
 
 
@@ -66,6 +68,46 @@ class Folder:
 
 
 @dataclass(frozen=True, slots=True)
+class Server:
+    """A gallery on a PostgreSQL server, where it is or may be made; its text has no secret.
+
+    Attributes:
+        address: Its address.
+        folder: Where this machine keeps its index of it.
+        find_secret: Asked for what opens the gallery, if it is encrypted.
+        is_given: See `Gallery.open`.
+    """
+
+    address: PostgresAddress
+    folder: Path
+    find_secret: FindSecret = field(default=lambda _: None, compare=False, repr=False)
+    is_given: IsGiven = field(default=lambda: False, compare=False, repr=False)
+
+    def __str__(self) -> str:
+        return str(self.address)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a gallery.
+
+        Raises:
+            GalleryError: The server does not answer.
+        """
+        return Gallery.exists(self.folder, self.address)
+
+    def open(self, *, model: EmbeddingModel | None = None, create: bool = False) -> Gallery:
+        """Open the gallery; see `Gallery.open`."""
+        return Gallery.open(
+            self.folder,
+            model=model,
+            create=create,
+            find_secret=self.find_secret,
+            is_given=self.is_given,
+            server=self.address,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Milvus:
     """A Milvus server's gallery, or one in a folder of Milvus Lite; its text has no secret.
 
@@ -96,7 +138,7 @@ class Milvus:
         return MilvusGallery.open(self.address, model=model, create=create)
 
 
-Place = Folder | Milvus
+Place = Folder | Server | Milvus
 """Where a gallery is, or may be made."""
 
 
@@ -109,10 +151,10 @@ def place_of(
     """The place that a user means.
 
     Args:
-        named: A folder or an address `milvus://…`; None takes LIKENESS_GALLERY, or else the data
-            folder's own.
+        named: A folder, or an address `postgresql://…` or `milvus://…`; None takes
+            LIKENESS_GALLERY, or else the data folder's own.
         home: The data folder.
-        find_secret: Asked for what opens a gallery in a folder, if it is encrypted.
+        find_secret: Asked for what opens the gallery, if it is encrypted.
         is_given: See `Gallery.open`.
 
     Raises:
@@ -124,16 +166,32 @@ def place_of(
         raise ArgumentError("the gallery that is named is empty: name a folder or an address")
     if named is None:
         return Folder(home / "gallery", find_secret, is_given)
+    if named.startswith(SCHEMES):
+        address = PostgresAddress.parse(named)
+        return Server(address, _index_folder(home, address), find_secret, is_given)
     if named.startswith(SCHEME):
         return Milvus(MilvusAddress.parse(named))
     if "://" in named:
         raise ArgumentError(
-            f"the gallery {printable(named)} is neither a folder nor an address {SCHEME}HOST/NAME"
+            f"the gallery {printable(_without_secret(named))} is neither a folder nor an address "
+            f"{SCHEMES[0]}HOST/DATABASE or {SCHEME}HOST/NAME"
         )
     folder = Path(named).expanduser().absolute()
     if folder.exists() and not folder.is_dir():
         raise ArgumentError(f"the gallery {printable(folder)} is a file: name its folder")
     return Folder(folder, find_secret, is_given)
+
+
+def _without_secret(named: str) -> str:
+    """An address without what may be a password."""
+    scheme, _, rest = named.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
+def _index_folder(home: Path, address: PostgresAddress) -> Path:
+    """Where this machine keeps its index of a gallery on a server."""
+    digest = hashlib.sha256(str(address).encode()).hexdigest()
+    return home / "indexes" / f"{address.database}-{digest[:12]}".replace(os.sep, "-")
 
 
 def _something_else(folder: Path) -> str | None:
@@ -150,7 +208,7 @@ def folder_of(place: Place, what: str) -> Folder:
     """The place of a gallery on this machine.
 
     Raises:
-        GalleryError: It is Milvus's, whose own tools do that.
+        GalleryError: It is a server's, whose own tools do that.
     """
     if isinstance(place, Folder):
         return place

@@ -46,7 +46,7 @@ GalleryOption = Annotated[
     str | None,
     typer.Option(
         "--gallery",
-        metavar="DIR|milvus://HOST/NAME",
+        metavar="DIR|postgresql://HOST/DB|milvus://HOST/NAME",
         help="Where people are kept, instead of LIKENESS_GALLERY or the data folder.",
     ),
 ]

@@ -60,12 +60,12 @@ class WorkingCopy(Database):
     def __init__(self, collections: Collections) -> None:
         self._path = Path(str(collections.address))
         self.lock = Lock(lambda _: None)  # nothing is encrypted here
-        self._connection = connect(":memory:")
-        self._integrity = Integrity(self._connection)
-        self._connection.executescript(TABLES)
-        self._connection.execute("PRAGMA foreign_keys=ON")
+        self._link = connect(":memory:")
+        self._integrity = Integrity(self._link)
+        self._link.executescript(TABLES)
+        self._link.execute("PRAGMA foreign_keys=ON")
         first = _next_id()
-        self._connection.executemany(
+        self._link.executemany(
             "INSERT INTO sqlite_sequence VALUES (?, ?)", [(name, first) for name in _COUNTED]
         )
         self._collections = collections
@@ -96,7 +96,7 @@ class WorkingCopy(Database):
     def _names_of(self, people: Iterable[int]) -> list[str]:
         """What some of those who were read are called."""
         wanted = set(people)
-        rows = self._connection.execute("SELECT id, name FROM person")
+        rows = self._link.execute("SELECT id, name FROM person")
         return [name for person, name in rows if person in wanted]
 
     def load_namesakes(self, who: Who) -> None:
@@ -132,7 +132,7 @@ class WorkingCopy(Database):
 
     def load_latest_operation(self) -> None:
         """Read what the latest operation has changed, so that it can be undone."""
-        (latest,) = self._connection.execute("SELECT max(id) FROM operation").fetchone()
+        (latest,) = self._link.execute("SELECT max(id) FROM operation").fetchone()
         if latest is None:
             return
         reversals = self._collections.rows_in(["reversal"], "owner", [latest])
@@ -175,13 +175,13 @@ class WorkingCopy(Database):
                 columns["person_id"] = self._namesakes.get(row.owner, row.owner)
             names, places = ", ".join(columns), ", ".join("?" * len(columns))
             verb = "REPLACE" if row.kind == "gallery" else "INSERT OR IGNORE"
-            self._connection.execute(
+            self._link.execute(
                 f"{verb} INTO {row.kind} ({names}) VALUES ({places})", [*columns.values()]
             )
 
     def _is_namesake(self, row: StoredRow, columns: dict[str, Any]) -> bool:
         """Two machines that enrol one name at once make two people of it; here they become one."""
-        first = self._connection.execute(
+        first = self._link.execute(
             "SELECT id FROM person WHERE mark = ? AND deleted_at IS NULL", (columns["mark"],)
         ).fetchone()
         if first is not None:
@@ -189,7 +189,7 @@ class WorkingCopy(Database):
         return first is not None
 
     def _has_template(self, number: int) -> bool:
-        found = self._connection.execute("SELECT 1 FROM template WHERE id = ?", (number,))
+        found = self._link.execute("SELECT 1 FROM template WHERE id = ?", (number,))
         return found.fetchone() is not None
 
     def _take_template(self, template: StoredTemplate) -> None:
@@ -197,7 +197,7 @@ class WorkingCopy(Database):
             return
         self._held_templates[template.id] = (template.person, template.photograph)
         self._other_bits |= not template.is_exact
-        self._connection.execute(
+        self._link.execute(
             "INSERT OR IGNORE INTO template"
             " (id, person_id, photograph_mark, photograph_sha256, embedding)"
             " VALUES (?, ?, ?, ?, ?)",
@@ -234,7 +234,7 @@ class WorkingCopy(Database):
         rows = {row.key: row for kind in _KEYS for row in self._rows(kind)}
         changed = [row for key, row in rows.items() if self._held.get(key) != row]
         first = [row for row in changed if row.kind in ("crop", "quality")]
-        templates = self._connection.execute(
+        templates = self._link.execute(
             "SELECT id, person_id, photograph_sha256, embedding FROM template ORDER BY id"
         ).fetchall()
         left = {number for number, *_ in templates}
@@ -259,7 +259,7 @@ class WorkingCopy(Database):
         self._collections.remove_owned(["crop", "quality"], templates_gone)
 
     def _rows(self, kind: str) -> list[StoredRow]:
-        with closing(self._connection.execute(f"SELECT * FROM {kind}")) as cursor:
+        with closing(self._link.execute(f"SELECT * FROM {kind}")) as cursor:
             names = [column[0] for column in cursor.description]
             return [
                 _stored(kind, dict(zip(names, values, strict=True))) for values in cursor.fetchall()

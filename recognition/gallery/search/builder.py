@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from data.errors import AppError, GalleryError
 
+from ..storage.link import AMONG
 from ..storage.people import ENROLLED
 from ..storage.snapshot import Roll, Snapshot
 from ..storage.store import Store
@@ -93,7 +94,7 @@ def _rows(snapshot: Snapshot, column: str, values: Ids) -> Ids:
     """Templates' ids and whose they are (n, 2), of those enrolled, by id."""
     found = snapshot.connection.execute(
         "SELECT template.id, person.id FROM template JOIN person ON person.id = person_id"
-        f" WHERE {column} IN (SELECT value FROM json_each(?)) AND {ENROLLED} ORDER BY template.id",
+        f" WHERE {column} {AMONG} AND {ENROLLED} ORDER BY template.id",
         (json.dumps(values.tolist()),),
     ).fetchall()
     return np.array(found, np.int64).reshape(-1, 2)
@@ -102,7 +103,7 @@ def _rows(snapshot: Snapshot, column: str, values: Ids) -> Ids:
 def _names(snapshot: Snapshot, people: Ids) -> dict[int, str]:
     found = snapshot.connection.read(
         ("id", "person.name"),
-        f"FROM person WHERE id IN (SELECT value FROM json_each(?)) AND {ENROLLED}",
+        f"FROM person WHERE id {AMONG} AND {ENROLLED}",
         (json.dumps(np.unique(people).tolist()),),
     )
     return dict(found)

@@ -6,7 +6,6 @@ the people: an id is never given twice, and says nothing once its row is gone.
 """
 
 import os
-import sqlite3
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -15,6 +14,7 @@ from data.clock import Reading
 from data.errors import GalleryError
 
 from ...results import AuditEntry
+from .link import Queries
 from .schema import AUDIT_DAYS
 
 
@@ -46,7 +46,7 @@ class Action(StrEnum):
     RE_EMBED = "re-embed"
 
 
-def note(connection: sqlite3.Connection, action: Action, *people: int) -> None:
+def note(connection: Queries, action: Action, *people: int) -> None:
     """Write a line for each person an action concerns, or one for the whole gallery.
 
     Lines past their time are removed, if the clock can be believed.
@@ -66,13 +66,13 @@ def note(connection: sqlite3.Connection, action: Action, *people: int) -> None:
         forget_outdated(connection)
 
 
-def is_outdated(connection: sqlite3.Connection) -> bool:
+def is_outdated(connection: Queries) -> bool:
     """Whether the oldest line is past its time."""
     oldest = connection.execute("SELECT done_at FROM audit ORDER BY id LIMIT 1").fetchone()
     return oldest is not None and oldest[0] < _kept_since()
 
 
-def forget_outdated(connection: sqlite3.Connection) -> None:
+def forget_outdated(connection: Queries) -> None:
     """Remove lines that are past their time; the caller has asked whether the clock is right."""
     connection.execute("DELETE FROM audit WHERE done_at < ?", (_kept_since(),))
 
@@ -82,7 +82,7 @@ def _kept_since() -> str:
     return _text(clock.now() - timedelta(days=AUDIT_DAYS, seconds=1))
 
 
-def reading(connection: sqlite3.Connection) -> Reading:
+def reading(connection: Queries) -> Reading:
     """What the clock is worth, by what the log has seen of it."""
     rows = connection.execute("SELECT done_at FROM audit ORDER BY id DESC")
     try:
@@ -93,7 +93,7 @@ def reading(connection: sqlite3.Connection) -> Reading:
         ) from error
 
 
-def entries(connection: sqlite3.Connection) -> tuple[AuditEntry, ...]:
+def entries(connection: Queries) -> tuple[AuditEntry, ...]:
     """The whole log, the latest line first."""
     rows = connection.execute(
         "SELECT id, done_at, action, person_id, user_id FROM audit ORDER BY id DESC"

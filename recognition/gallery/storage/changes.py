@@ -1,7 +1,6 @@
 """Enrolment, what is done by hand, erasure, and how each is undone."""
 
 import json
-import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from ..names import person_name
 from ..templates import EmbeddingModel, Template, is_same_face, unit_vectors
 from . import audit
 from .audit import Action
+from .link import AMONG, Queries
 from .people import (
     OVERDUE,
     Row,
@@ -166,7 +166,7 @@ def undo(connection: SealedConnection, expected: int | None = None) -> str:
     ).fetchall()
     people = {owner for kind, *row in rows for owner in _owners(connection, Row(kind), *row)}
     # Between two steps a template may belong to somebody who is not back yet.
-    connection.execute("PRAGMA defer_foreign_keys = ON")
+    connection.link.defer_references()
     for kind, identifier, before in rows:
         _put_back(connection, Row(kind), identifier, before)
     audit.note(connection, Action.UNDO, *sorted(people))
@@ -178,13 +178,13 @@ def undo(connection: SealedConnection, expected: int | None = None) -> str:
     return str(what)
 
 
-def is_outdated(connection: sqlite3.Connection) -> bool:
+def is_outdated(connection: Queries) -> bool:
     """Whether something is written down, here or in the log, that is kept no longer."""
     (operation,) = connection.execute("SELECT min(done_at) FROM operation").fetchone()
     return (operation or "~") < restorable_since() or audit.is_outdated(connection)
 
 
-def forget_outdated(connection: sqlite3.Connection) -> bool:
+def forget_outdated(connection: Queries) -> bool:
     """Forget, in a transaction, what was written down too long ago, if the clock is believed.
 
     Returns:
@@ -223,12 +223,15 @@ def _put_back(connection: SealedConnection, kind: Row, identifier: int, before: 
     if kind in (Row.TEMPLATE, Row.EXCLUSION):
         hand_over(connection, kind, [identifier], columns["person_id"])
         return
-    names = ", ".join(columns)
-    places = ", ".join(f":{name}" for name in columns)
-    values = columns | {"id": identifier}
-    changed = connection.execute(f"UPDATE {kind} SET ({names}) = ({places}) WHERE id = :id", values)
+    names, places = ", ".join(columns), ", ".join("?" * len(columns))
+    changed = connection.execute(
+        f"UPDATE {kind} SET ({names}) = ({places}) WHERE id = ?", (*columns.values(), identifier)
+    )
     if not changed.rowcount:
-        connection.execute(f"INSERT INTO {kind} (id, {names}) VALUES (:id, {places})", values)
+        connection.execute(
+            f"INSERT INTO {kind} ({names}, id) VALUES ({places}, ?)",
+            (*columns.values(), identifier),
+        )
 
 
 def _now() -> str:
@@ -776,11 +779,13 @@ def erase_people(connection: SealedConnection, action: Action, people: Collectio
     origin = "(SELECT origin_id FROM gallery)"
     for kind in (Row.TEMPLATE, Row.EXCLUSION):
         connection.executemany(
-            f"INSERT OR IGNORE INTO erased SELECT {origin}, '{kind}', id FROM {kind}"
-            " WHERE person_id = ?",
+            f"INSERT INTO erased SELECT {origin}, '{kind}', id FROM {kind}"
+            " WHERE person_id = ? ON CONFLICT DO NOTHING",
             each,
         )
-    connection.executemany(f"INSERT OR IGNORE INTO erased VALUES ({origin}, 'person', ?)", each)
+    connection.executemany(
+        f"INSERT INTO erased VALUES ({origin}, 'person', ?) ON CONFLICT DO NOTHING", each
+    )
     connection.executemany("DELETE FROM person WHERE id = ?", each)
     forget(connection)
     connection.execute("UPDATE gallery SET traces_remain = 1")
@@ -790,7 +795,8 @@ def _forget_faces(connection: SealedConnection, templates: Collection[int]) -> N
     """Forget, for good, others' exclusions that hold faces whose templates are to be erased."""
     gone = forget_faces(connection, Snapshot(connection).model, templates)
     connection.executemany(
-        "INSERT OR IGNORE INTO erased SELECT origin_id, 'exclusion', ? FROM gallery",
+        "INSERT INTO erased SELECT origin_id, 'exclusion', ? FROM gallery WHERE TRUE"
+        " ON CONFLICT DO NOTHING",
         [(row,) for row in gone],
     )
 
@@ -854,13 +860,14 @@ def erase_once_more(connection: SealedConnection) -> int:
     people = {row[0] for row in connection.execute(_BACK.format("person"))}
     templates = {row[0] for row in connection.execute(_BACK.format("template"))}
     left = "(SELECT count(*) FROM template WHERE person_id = person.id AND id NOT IN"
-    left += " (SELECT value FROM json_each(?1)))"
+    left += " (SELECT value FROM json_each(?)))"
+    ids = json.dumps(sorted(templates))
     people |= {
         row[0]
         for row in connection.execute(
             f"SELECT DISTINCT person.id FROM person JOIN template ON person_id = person.id"
-            f" WHERE template.id IN (SELECT value FROM json_each(?1)) AND {left} = 0",
-            (json.dumps(sorted(templates)),),
+            f" WHERE template.id {AMONG} AND {left} = 0",
+            (ids, ids),
         )
     }
     erase_people(connection, Action.ERASE, people)
@@ -885,12 +892,20 @@ _BACK = (
 
 def remember_erased(connection: SealedConnection, erased: Iterable[Erased]) -> None:
     """Remember, in a transaction, that these were erased."""
-    connection.executemany("INSERT OR IGNORE INTO erased VALUES (?, ?, ?)", list(erased))
+    connection.executemany(
+        "INSERT INTO erased VALUES (?, ?, ?) ON CONFLICT DO NOTHING", list(erased)
+    )
 
 
-def erased_in(connection: sqlite3.Connection) -> set[Erased]:
+def erased_in(connection: Queries) -> set[Erased]:
     """Who was erased, by what a gallery remembers."""
     return set(connection.execute("SELECT origin_id, kind, row FROM erased"))
+
+
+def count_erased(connection: Queries) -> int:
+    """How many rows were erased, by what a gallery remembers; never fewer than before."""
+    (count,) = connection.execute("SELECT count(*) FROM erased").fetchone()
+    return int(count)
 
 
 def write_erased(folder: Path, connection: SealedConnection) -> None:
@@ -904,7 +919,7 @@ def write_erased(folder: Path, connection: SealedConnection) -> None:
         write_atomic(folder / _FILE, json.dumps(rows).encode())
 
 
-def back_again(folder: Path, connection: sqlite3.Connection) -> list[int]:
+def back_again(folder: Path, connection: Queries) -> list[int]:
     """Who is in a gallery though it is kept beside it that they, or photographs, were erased.
 
     Somebody has put an older file in the place of the database by hand.
@@ -912,7 +927,7 @@ def back_again(folder: Path, connection: sqlite3.Connection) -> list[int]:
     Returns:
         Their ids, ascending.
     """
-    (count,) = connection.execute("SELECT count(*) FROM erased").fetchone()
+    count = count_erased(connection)
     with suppress(OSError):
         # None is ever forgotten, so an older one knows fewer. Counted first: they may be very many.
         if (folder / _FILE).read_bytes().count(b"[") - 1 <= count:
@@ -922,9 +937,8 @@ def back_again(folder: Path, connection: sqlite3.Connection) -> list[int]:
     rows = [json.dumps([row for one, kind, row in lacking if (one, kind) == (origin, which)])
             for which in ("person", "template")]  # fmt: skip
     found = connection.execute(
-        "SELECT id FROM person WHERE id IN (SELECT value FROM json_each(?))"
-        " UNION SELECT person_id FROM template WHERE id IN (SELECT value FROM json_each(?))"
-        " ORDER BY 1",
+        f"SELECT id FROM person WHERE id {AMONG}"
+        f" UNION SELECT person_id FROM template WHERE id {AMONG} ORDER BY 1",
         rows,
     )
     return [int(row[0]) for row in found]

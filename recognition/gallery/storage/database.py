@@ -22,7 +22,39 @@ from .schema import APPLICATION_ID, MIGRATIONS, PROVED, TABLES, TRIGGERS, VERSIO
 # A gallery's database is made, opened, and brought up to this version.
 
 
-def connect(uri: str, wait: float = 0) -> SealedConnection:
+class SqliteLink(sqlite3.Connection):
+    """A connection to SQLite; see `Link`."""
+
+    broken = (sqlite3.DatabaseError,)
+    indexes = 1
+
+    def next_id(self, table: str) -> int:
+        """See `Link.next_id`."""
+        (highest,) = self.execute(
+            "SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = ?", (table,)
+        ).fetchone()
+        return int(highest) + 1
+
+    def defer_references(self) -> None:
+        """See `Link.defer_references`."""
+        self.execute("PRAGMA defer_foreign_keys = ON")
+
+    def damages(self, most: int) -> Iterator[str]:
+        """See `Link.damages`."""
+        for (line,) in self.execute(f"PRAGMA integrity_check({most})"):
+            if line != "ok":
+                where = [part for part in line.splitlines() if not part.startswith("***")]
+                yield f"the file is damaged: {'; '.join(where)}"
+        for table, row, parent, _ in self.execute("PRAGMA foreign_key_check"):
+            yield f"row {row} of {table} belongs to no {parent}"
+
+    def facts(self) -> dict[str, str | int]:
+        """See `Link.facts`."""
+        (version,) = self.execute("PRAGMA user_version").fetchone()
+        return {"kind": "SQLite and FAISS", "schema": int(version)}
+
+
+def connect(uri: str, wait: float = 0) -> SqliteLink:
     """Open a database as a gallery's is used.
 
     Args:
@@ -35,7 +67,7 @@ def connect(uri: str, wait: float = 0) -> SealedConnection:
         timeout=wait,
         isolation_level=None,
         check_same_thread=False,
-        factory=SealedConnection,
+        factory=SqliteLink,
     )
     connection.execute("PRAGMA trusted_schema = OFF")  # strangers may have made the file
     # What it sorts or wipes would else pass through the system's folder for temporary files.
@@ -69,7 +101,7 @@ def _today() -> str:
     return clock.today().isoformat()
 
 
-def in_memory(source: SealedConnection, uri: str) -> SealedConnection:
+def in_memory(source: SqliteLink, uri: str) -> SqliteLink:
     """Copy a gallery of whichever version into memory, and make the newest version of it there.
 
     Args:
@@ -224,33 +256,31 @@ class Database:
         self._path = path
         self.lock = Lock(find_secret, is_given)
         with self._told_in_one_line():
-            self._connection = connect(
-                f"{path.absolute().as_uri()}?{how_to_open(path)}", BUSY_SECONDS
-            )
-        self._integrity = Integrity(self._connection)
+            self._link = connect(f"{path.absolute().as_uri()}?{how_to_open(path)}", BUSY_SECONDS)
+        self._integrity = Integrity(self._link)
         try:
             with self._told_in_one_line():
                 self._check_identity()
-                refuse_foreign_schema(self._connection, f"the gallery {self._path}")
+                refuse_foreign_schema(self._link, f"the gallery {self._path}")
                 # secure_delete overwrites what a change removes; foreign keys take templates and
                 # crops away with their person.
                 for setting in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
-                    self._connection.execute(f"PRAGMA {setting}")
+                    self._link.execute(f"PRAGMA {setting}")
             with self._told_in_one_line():
                 self._migrate()
-                self.lock.seal(self._connection)  # now: nobody waits here for who is asked
+                self.lock.seal(self._link)  # now: nobody waits here for who is asked
             self._prove()
             self._file = path.stat()
-            weakref.finalize(self, self._connection.close)  # for those who forget to close
+            weakref.finalize(self, self._link.close)  # for those who forget to close
         except BaseException:
-            self._connection.close()
+            self._link.close()
             raise
 
     def _check_identity(self) -> None:
         if self._path.stat().st_size == 0:
             raise GalleryError(f"the gallery {self._path} is empty: restore it from a backup")
-        (application,) = self._connection.execute("PRAGMA application_id").fetchone()
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        (application,) = self._link.execute("PRAGMA application_id").fetchone()
+        (version,) = self._link.execute("PRAGMA user_version").fetchone()
         if application != APPLICATION_ID:
             raise GalleryError(
                 f"{self._path} is some other program's database, not a gallery: "
@@ -264,10 +294,10 @@ class Database:
 
     def _prove(self) -> None:
         """See that the rows are as they were written; prove those of a gallery from before."""
-        with self.reading() as connection:
+        with self.reading():
             if self._integrity.check(self.lock.key, is_proved=self.lock.is_proved):
                 return
-            (is_read_only,) = connection.execute("PRAGMA query_only").fetchone()
+            (is_read_only,) = self._link.execute("PRAGMA query_only").fetchone()
         if is_read_only or "immutable" in how_to_open(self._path):
             return
         with self.writing() as connection:
@@ -287,34 +317,39 @@ class Database:
         if self._version() == VERSION:
             return
         try:
-            bring_up(self._connection, self._before, self._after)
+            bring_up(self._link, self._before, self._after)
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_READONLY:
                 raise
             version = self._version()
             self._before(version)
-            copy = in_memory(self._connection, ":memory:")
-            self._connection.close()
-            self._connection, self._integrity = copy, Integrity(copy)
+            copy = in_memory(self._link, ":memory:")
+            self._link.close()
+            self._link, self._integrity = copy, Integrity(copy)
             self._after(version)
             copy.execute("PRAGMA query_only = ON")
 
     def _before(self, version: int) -> None:
         """Before it is brought up: see that the rows are as they were written."""
         if version >= PROVED:
-            self.lock.seal(self._connection)
+            self.lock.seal(self._link)
             self._integrity.check(self.lock.key, is_proved=self.lock.is_proved)
 
     def _after(self, version: int) -> None:
         """Prove the rows as they are in this version."""
         if version >= PROVED and self.lock.key:
-            self._integrity = Integrity(self._connection)
+            self._integrity = Integrity(self._link)
             self._integrity.renew(self.lock.key)
             self._integrity.done()
 
     def _version(self) -> int:
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        (version,) = self._link.execute("PRAGMA user_version").fetchone()
         return int(version)
+
+    @property
+    def link(self) -> SqliteLink:
+        """The connection itself, for what only SQLite does."""
+        return self._link
 
     @property
     def path(self) -> Path:
@@ -360,29 +395,30 @@ class Database:
     def _wait_for(self, seconds: float | None) -> None:
         wait = BUSY_SECONDS if seconds is None else seconds
         with self._told_in_one_line():
-            self._connection.execute(f"PRAGMA busy_timeout = {round(1000 * wait)}")
+            self._link.execute(f"PRAGMA busy_timeout = {round(1000 * wait)}")
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[SealedConnection]:
         with self._told_in_one_line():
-            self._connection.execute(begin)
+            self._link.execute(begin)
             try:
-                self._connection.seal = self.lock.seal(self._connection)
+                connection = SealedConnection(self._link)
+                connection.seal = self.lock.seal(self._link)
                 self._integrity.check(
                     self.lock.key,
                     is_proved=self.lock.is_proved,
                     writing=begin == _TO_WRITE,
                 )
-                before = self._connection.total_changes
-                yield self._connection
-                if self._connection.total_changes != before:
-                    self.lock.seal(self._connection)
+                before = self._link.total_changes
+                yield connection
+                if self._link.total_changes != before:
+                    self.lock.seal(self._link)
                     self._integrity.renew(self.lock.key)
-                self._connection.execute("COMMIT")
+                self._link.execute("COMMIT")
                 self._integrity.done()
             except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                if self._link.in_transaction:
+                    self._link.execute("ROLLBACK")
                     self._integrity.undone()
                 raise
 
@@ -394,11 +430,11 @@ class Database:
             GalleryError: It cannot be opened.
         """
         with self._told_in_one_line():
-            self._connection.execute(f"ATTACH ? AS {name}", (uri,))
+            self._link.execute(f"ATTACH ? AS {name}", (uri,))
             try:
                 yield
             finally:
-                self._connection.execute(f"DETACH {name}")
+                self._link.execute(f"DETACH {name}")
 
     def wipe_traces(self) -> None:
         """Leave no byte in the file or its log of what has been removed.
@@ -428,30 +464,30 @@ class Database:
         would lie for a while on another disk.
         """
         if not self._path.exists() or self._path.stat().st_size <= MOST_IN_MEMORY:
-            self._connection.execute("VACUUM")
+            self._link.execute("VACUUM")
             return
         # The environment is asked once in a process; this holds for all connections, none of which
         # else writes temporary files.
         where = str(self._path.parent.absolute()).replace("'", "''")
         with _one_at_a_time:
             try:
-                self._connection.execute("PRAGMA temp_store = FILE")
-                self._connection.execute(f"PRAGMA temp_store_directory = '{where}'")
-                self._connection.execute("VACUUM")
+                self._link.execute("PRAGMA temp_store = FILE")
+                self._link.execute(f"PRAGMA temp_store_directory = '{where}'")
+                self._link.execute("VACUUM")
             finally:
-                self._connection.execute("PRAGMA temp_store_directory = ''")
-                self._connection.execute("PRAGMA temp_store = MEMORY")
+                self._link.execute("PRAGMA temp_store_directory = ''")
+                self._link.execute("PRAGMA temp_store = MEMORY")
                 self._integrity.undone()  # what is temporary is gone now
 
     def _checkpoint_is_busy(self) -> bool:
         """Fold the log into the file and empty it; whether somebody is in the way."""
-        (busy, _, _) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        (busy, _, _) = self._link.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return bool(busy)
 
     def close(self) -> None:
         """Close the file; the last process to do so folds the log into it."""
         with self._told_in_one_line():
-            self._connection.close()
+            self._link.close()
 
     @contextmanager
     def _told_in_one_line(self) -> Iterator[None]:

@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import os
 import re
-import sqlite3
 import unicodedata
 import uuid
 from collections.abc import Callable, Iterable
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from data.errors import ArgumentError, GalleryError, LockedError
 
+from .link import Queries
 from .passphrases import weakness
 
 if TYPE_CHECKING:
@@ -298,14 +298,14 @@ def unwrap(wrapped: WrappedKey, secret: str) -> tuple[bytes, bool]:
     raise wrong
 
 
-def read_key(connection: sqlite3.Connection) -> WrappedKey | None:
+def read_key(connection: Queries) -> WrappedKey | None:
     """The key that a gallery holds, if it is encrypted."""
     names = [one.name for one in fields(WrappedKey)]
     row = connection.execute(f"SELECT {', '.join(names)} FROM wrapped_key").fetchone()
     return None if row is None else WrappedKey(**dict(zip(names, row, strict=True)))
 
 
-def write_key(connection: sqlite3.Connection, wrapped: WrappedKey | None) -> None:
+def write_key(connection: Queries, wrapped: WrappedKey | None) -> None:
     """Put a key in the place of the one that a gallery holds; None leaves it without."""
     connection.execute("DELETE FROM wrapped_key")
     if wrapped is not None:
@@ -333,7 +333,7 @@ class Lock:
         self._key = b""
         self._seal: Seal = OPEN
 
-    def seal(self, connection: sqlite3.Connection) -> Seal:
+    def seal(self, connection: Queries) -> Seal:
         """The seal of a gallery's present state; another process may have changed it.
 
         Raises:
@@ -371,7 +371,7 @@ class Lock:
         """Whoever has the gallery open decrypts it."""
         self._may_be_plain = True
 
-    def rewrap(self, connection: sqlite3.Connection) -> None:
+    def rewrap(self, connection: Queries) -> None:
         """Note, in a transaction, with the key that the gallery's rows have a proof from now on."""
         if self._known is not None:
             known = self._known

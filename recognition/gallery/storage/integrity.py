@@ -297,16 +297,11 @@ def faults_of(snapshot: Snapshot) -> list[str]:
 
 
 def _faults(snapshot: Snapshot) -> Iterator[str]:
-    connection = snapshot.connection
+    link = snapshot.connection.link
     try:
-        for (line,) in connection.execute(f"PRAGMA integrity_check({_MOST_TOLD})"):
-            if line != "ok":
-                where = [part for part in line.splitlines() if not part.startswith("***")]
-                yield f"the file is damaged: {'; '.join(where)}"
-        for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check"):
-            yield f"row {row} of {table} belongs to no {parent}"
+        yield from link.damages(_MOST_TOLD)
         yield from _bad_rows(snapshot)
-    except sqlite3.DatabaseError as error:
+    except link.broken as error:
         yield f"the file is damaged: {error}"
 
 
@@ -356,15 +351,13 @@ def _bad_rows(snapshot: Snapshot) -> Iterator[str]:
 def facts_of(snapshot: Snapshot, folder: Path) -> dict[str, str | int]:
     """What there is to know of a gallery in a folder."""
     connection = snapshot.connection
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
     (created_at,) = connection.execute("SELECT created_at FROM gallery").fetchone()
     (crops,) = connection.execute("SELECT count(*) FROM crop").fetchone()
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {
-        "kind": "SQLite and FAISS",
+        **connection.link.facts(),
         "encrypted": "yes" if snapshot.is_encrypted else "no",
         "created at": str(created_at),
-        "schema": int(version),
         **faces_of(snapshot.model),
         "crops": int(crops),
         "bytes": sum(path.stat().st_size for path in files),

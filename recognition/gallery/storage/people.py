@@ -17,6 +17,7 @@ from data.errors import AmbiguousError, GalleryError
 from ...results import LONGEST_NOTE, Consent, today
 from ..names import person_name
 from ..templates import SAME_FACE, EmbeddingModel, Embeddings, Template, from_blob, to_blob
+from .link import AMONG
 from .rows import SealedConnection
 
 # Who is meant: people by their ids or their names, and how long they are kept.
@@ -31,17 +32,17 @@ in a question, passes on the id.
 RESTORABLE_DAYS = 30
 """How long someone deleted can be restored; after that they are erased."""
 
-ENROLLED = "(deleted_at IS NULL AND ifnull(expires_on >= today(), TRUE))"
+ENROLLED = "(deleted_at IS NULL AND coalesce(expires_on >= today(), TRUE))"
 """Holds of a row of `person` who is neither deleted nor past their consent."""
 
-RESTORABLE = "(deleted_at >= ? AND ifnull(expires_on >= today(), TRUE))"
+RESTORABLE = "(deleted_at >= ? AND coalesce(expires_on >= today(), TRUE))"
 """Holds of a row of `person` who was deleted and can come back; takes `restorable_since`."""
 
 OVERDUE = "(deleted_at < ? OR expires_on < today())"
 """Holds of a row of `person` who must not be kept; takes `restorable_since`.
 
 Consent ends with the day that it names, where the user is; nobody is restored afterwards. What
-these call `today()` every connection knows; see `database.connect`.
+these call `today()` every connection knows; see `link`.
 """
 
 
@@ -168,10 +169,7 @@ class Row(StrEnum):
 
 def next_id(connection: SealedConnection, table: str) -> int:
     """The id of a table's next row: what is sealed in a row is sealed for its id."""
-    (highest,) = connection.execute(
-        "SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = ?", (table,)
-    ).fetchone()
-    return int(highest) + 1
+    return connection.link.next_id(table)
 
 
 def add_person(
@@ -251,7 +249,7 @@ def ids_of(rows: Iterable[tuple[int, int]]) -> npt.NDArray[np.int64]:
 def templates_of(connection: SealedConnection, people: Iterable[int]) -> set[int]:
     """The ids of some people's templates."""
     rows = connection.execute(
-        "SELECT id FROM template WHERE person_id IN (SELECT value FROM json_each(?))",
+        f"SELECT id FROM template WHERE person_id {AMONG}",
         (json.dumps(sorted(people)),),
     )
     return {int(row[0]) for row in rows}

@@ -8,8 +8,7 @@ is said here as well, with the reason, so that none is forgotten.
 
 import json
 import os
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 from operator import itemgetter
@@ -30,8 +29,7 @@ from .encryption import (
     wrap,
     write_key,
 )
-
-Values = Sequence[Any]
+from .link import AMONG, Link, Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,15 +176,26 @@ def _key_of(table: str) -> str:
     return _KEYS.get(table, "id")
 
 
-class SealedConnection(sqlite3.Connection):
+class SealedConnection:
     """A connection to a gallery's database, and the door to its sealed columns.
 
     What `execute` reads and writes is as it is in the file: no statement of its own may name a
     sealed column, unless it moves rows as they are. Within a transaction `seal` is that of the
     gallery's state.
+
+    Args:
+        link: The connection, to whichever kind of database.
     """
 
-    seal: Seal = OPEN
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self.seal: Seal = OPEN
+        self.execute, self.executemany = link.execute, link.executemany
+
+    @property
+    def total_changes(self) -> int:
+        """See `Link.total_changes`."""
+        return self.link.total_changes
 
     @property
     def is_encrypted(self) -> bool:
@@ -519,7 +528,6 @@ def _chunks(
     keys = list(map(itemgetter(0), connection.execute(f"SELECT {key} FROM {table}")))
     for start in range(0, len(keys), _ROWS_AT_ONCE):
         yield connection.execute(
-            f"SELECT {key}, {', '.join(columns)} FROM {table}"
-            f" WHERE {key} IN (SELECT value FROM json_each(?))",
+            f"SELECT {key}, {', '.join(columns)} FROM {table} WHERE {key} {AMONG}",
             (json.dumps(keys[start : start + _ROWS_AT_ONCE]),),
         ).fetchall()

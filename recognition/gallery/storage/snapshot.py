@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -28,6 +27,7 @@ from ...results import (
 )
 from ..templates import EmbeddingModel, Embeddings, Ids, from_blob, unit_vectors
 from . import audit
+from .link import AMONG, Queries, quoted
 from .people import (
     ENROLLED,
     OVERDUE,
@@ -63,40 +63,41 @@ class Lineage(NamedTuple):
     Attributes:
         gallery: The gallery's id.
         mark: That of the present state.
-        indexed: That of the state whose index was last written; None where none was.
+        indexed: Those of the states whose index was written, the last one first.
     """
 
     gallery: str
     mark: str
-    indexed: str | None
+    indexed: tuple[str, ...]
 
     @property
     def marks(self) -> tuple[str, ...]:
         """Those of all states of which an index is this gallery's own."""
-        return (self.mark,) if self.indexed is None else (self.mark, self.indexed)
+        return self.mark, *self.indexed
 
 
-def lineage(connection: sqlite3.Connection) -> Lineage:
+def lineage(connection: Queries) -> Lineage:
     """What the database says of its states."""
     gallery, marks = connection.execute("SELECT gallery_id, mark FROM gallery").fetchone()
-    mark, separator, indexed = marks.partition("/")
-    return Lineage(gallery, mark, indexed if separator else None)
+    mark, *indexed = marks.split("/")
+    return Lineage(gallery, mark, tuple(indexed))
 
 
-def begin_state(connection: sqlite3.Connection) -> None:
+def begin_state(connection: Queries) -> None:
     """Tell the state that a transaction makes from all others."""
     mark = secrets.token_hex(16)
     marks = lineage(connection)._replace(mark=mark).marks
     connection.execute("UPDATE gallery SET changes = changes + 1, mark = ?", ("/".join(marks),))
 
 
-def note_indexed(connection: sqlite3.Connection) -> None:
+def note_indexed(connection: SealedConnection) -> None:
     """Remember, in a transaction, that the index on disk is of the present state.
 
     Nothing else is changed by that: the state keeps its mark.
     """
-    mark = lineage(connection).mark
-    connection.execute("UPDATE gallery SET mark = ?", (f"{mark}/{mark}",))
+    own = lineage(connection)
+    indexed = [*dict.fromkeys((own.mark, *own.indexed))][: connection.link.indexes]
+    connection.execute("UPDATE gallery SET mark = ?", ("/".join((own.mark, *indexed)),))
 
 
 class Revision(NamedTuple):
@@ -180,8 +181,7 @@ class Snapshot:
     def templates_of(self, people: Ids) -> tuple[Ids, Ids]:
         """The templates' ids of people (p,), ascending, and whose each is, (n,)."""
         rows = self._connection.execute(
-            "SELECT id, person_id FROM template"
-            " WHERE person_id IN (SELECT value FROM json_each(?)) ORDER BY id",
+            f"SELECT id, person_id FROM template WHERE person_id {AMONG} ORDER BY id",
             (json.dumps(people.tolist()),),
         )
         table = np.fromiter(chain.from_iterable(rows), np.int64).reshape(-1, 2)
@@ -190,7 +190,7 @@ class Snapshot:
     def kept(self, ids: Ids) -> Ids:
         """Those of some templates' ids (n,), ascending, that are still there."""
         rows = self._connection.execute(
-            "SELECT id FROM template WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+            f"SELECT id FROM template WHERE id {AMONG} ORDER BY id",
             (json.dumps(ids.tolist()),),
         )
         return np.fromiter(chain.from_iterable(rows), np.int64)
@@ -205,7 +205,7 @@ class Snapshot:
         rows = list(
             self._connection.read(
                 ("person_id", "template.embedding"),
-                "FROM template WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+                f"FROM template WHERE id {AMONG} ORDER BY id",
                 (json.dumps(ids.tolist()),),
             )
         )
@@ -237,7 +237,7 @@ class Snapshot:
         gallery, mark, _ = lineage(self._connection)
         # Whoever's consent ends is gone with the day, and nothing is changed.
         (expired,) = self._connection.execute(
-            "SELECT ifnull(max(expires_on), '') FROM person WHERE expires_on < today()"
+            "SELECT coalesce(max(expires_on), '') FROM person WHERE expires_on < today()"
         ).fetchone()
         return Revision(gallery, changes, mark, expired)
 
@@ -302,7 +302,7 @@ class Snapshot:
     def calibration(self, use: Use) -> Calibration | None:
         """The gallery's own threshold for a use; None if there is none for its model."""
         row = self._connection.execute(
-            f"SELECT {', '.join(CALIBRATION_COLUMNS)} FROM calibration"
+            f"SELECT {quoted(CALIBRATION_COLUMNS)} FROM calibration"
             " WHERE use = ? AND weights_digest = ?",
             (use, self.model.weights_digest),
         ).fetchone()
@@ -398,7 +398,7 @@ class Snapshot:
         row = self._connection.read_one(
             ("crop.picture",),
             "FROM crop JOIN template ON template.id = template_id"
-            " WHERE person_id = ? AND ifnull(template_id = ?, TRUE) ORDER BY template_id",
+            " WHERE person_id = ? AND coalesce(template_id = ?, TRUE) ORDER BY template_id",
             (require_person(self._connection, who), photograph),
         )
         return None if row is None else bytes(row[0])

@@ -28,8 +28,9 @@ from .changes import (
     overdue,
     remember_erased,
 )
-from .database import Database, create_database
+from .databases import AnyDatabase, DatabasePlace, create_database, open_database
 from .encryption import FindSecret, IsGiven, Keep, WrappedKey
+from .link import quoted
 from .people import Who, group_names, now, require_kept
 from .rows import SealedConnection, change_key
 from .snapshot import CALIBRATION_COLUMNS, MODEL_COLUMNS, Snapshot, begin_state
@@ -38,10 +39,10 @@ from .snapshot import CALIBRATION_COLUMNS, MODEL_COLUMNS, Snapshot, begin_state
 
 
 class Store:
-    """People, photographs' hashes, templates and crops in one SQLite file.
+    """People, photographs' hashes, templates and crops in one database.
 
     Args:
-        path: The database; see `Store.create` for making one.
+        place: Where the database is; see `Store.create` for making one.
         find_secret: Asked for what opens it, if it is encrypted; see `encryption`.
         is_given: See `Lock`.
 
@@ -52,21 +53,21 @@ class Store:
 
     def __init__(
         self,
-        path: Path,
+        place: DatabasePlace,
         find_secret: FindSecret = lambda _: None,
         is_given: IsGiven = lambda: False,
     ) -> None:
-        self._database = Database(path, find_secret, is_given)
+        self._database = open_database(place, find_secret, is_given)
 
     @classmethod
-    def over(cls, database: Database) -> "Store":
+    def over(cls, database: AnyDatabase) -> "Store":
         """The same rules over a database that is open already."""
         store = cls.__new__(cls)
         store._database = database
         return store
 
     @staticmethod
-    def create(path: Path, model: EmbeddingModel) -> None:
+    def create(place: DatabasePlace, model: EmbeddingModel) -> None:
         """Make an empty gallery of a model's embeddings, unless there is one already.
 
         Raises:
@@ -74,7 +75,7 @@ class Store:
         """
         gallery_id = str(uuid.uuid4())
         create_database(
-            path,
+            place,
             {
                 "gallery_id": gallery_id,
                 "origin_id": gallery_id,
@@ -270,15 +271,16 @@ class Store:
         Raises:
             GalleryError: The gallery is by now another model's, or cannot be written.
         """
-        columns = ", ".join(CALIBRATION_COLUMNS)
-        places = ", ".join(f":{name}" for name in CALIBRATION_COLUMNS)
+        columns, places = quoted(CALIBRATION_COLUMNS), ", ".join("?" * len(CALIBRATION_COLUMNS))
+        anew = ", ".join(f'"{name}" = excluded."{name}"' for name in CALIBRATION_COLUMNS)
         with self._database.writing() as connection:
             model = Snapshot(connection).model
             if any(one.weights_digest != model.weights_digest for one in calibrations):
                 raise GalleryError(f"the gallery is by now one of {model}: calibrate it again")
             connection.executemany(
-                f"REPLACE INTO calibration ({columns}) VALUES ({places})",
-                [{n: getattr(one, n) for n in CALIBRATION_COLUMNS} for one in calibrations],
+                f"INSERT INTO calibration ({columns}) VALUES ({places})"
+                f" ON CONFLICT (use) DO UPDATE SET {anew}",
+                [[getattr(one, n) for n in CALIBRATION_COLUMNS] for one in calibrations],
             )
 
     @property

@@ -26,7 +26,14 @@ from ..search.index_file import IndexCache
 from ..storage import audit
 from ..storage.audit import Action
 from ..storage.changes import Erased, erase_once_more, erased_in, read_erased, remember_erased
-from ..storage.database import Database, connect, create_database, in_memory, refuse_foreign_schema
+from ..storage.database import (
+    Database,
+    SqliteLink,
+    connect,
+    create_database,
+    in_memory,
+    refuse_foreign_schema,
+)
 from ..storage.encryption import (
     FindSecret,
     Lock,
@@ -34,6 +41,7 @@ from ..storage.encryption import (
     new_secret,
 )
 from ..storage.integrity import Integrity, faults_of
+from ..storage.link import Queries
 from ..storage.people import Agreement, agreement_of, set_agreement
 from ..storage.rows import SealedConnection, seal_anew
 from ..storage.schema import APPLICATION_ID, PROVED, VERSION
@@ -80,8 +88,8 @@ def back_up(
             closing(Database(database, find_secret)) as opened,
             atomic_output(target, notes=folder) as temporary,
         ):
-            with opened.reading() as source:
-                _copy(source, temporary, printable(target))
+            with opened.reading():
+                _copy(opened.link, temporary, printable(target))
             with reading_backup(temporary, find_secret) as (snapshot, _):
                 _refuse_faults(snapshot, f"the gallery {folder}")
     except OSError as error:
@@ -201,7 +209,7 @@ _BY_THE_KEY_GIVEN = "the gallery will be encrypted, by the key that is given"
 _Terms = tuple[str | None, str | None, str | None]
 
 
-def _terms(connection: sqlite3.Connection) -> dict[int, _Terms]:
+def _terms(connection: Queries) -> dict[int, _Terms]:
     """Of everybody kept, by id: when what they agreed to was noted, its end, their deletion."""
     rows = connection.execute("SELECT id, consented_at, expires_on, deleted_at FROM person")
     return {person: (noted_at, until, deleted_at) for person, noted_at, until, deleted_at in rows}
@@ -365,22 +373,24 @@ def reading_backup(
                 )
             refuse_foreign_schema(connection, shown)
             if version == VERSION:
-                connection.seal = _seal_of(connection, shown, find_secret)
-                yield Snapshot(connection), _uri(path)
+                sealed = SealedConnection(connection)
+                sealed.seal = _seal_of(connection, shown, find_secret)
+                yield Snapshot(sealed), _uri(path)
                 return
             if version >= PROVED:
                 _seal_of(connection, shown, find_secret)  # its rows are as they were written
             connection.execute("COMMIT")
             uri = f"file:{uuid.uuid4()}?mode=memory&cache=shared"
             with closing(in_memory(connection, uri)) as copy:
-                copy.seal = _seal_of(copy, shown, find_secret, is_proved=False)
-                yield Snapshot(copy), uri
+                sealed = SealedConnection(copy)
+                sealed.seal = _seal_of(copy, shown, find_secret, is_proved=False)
+                yield Snapshot(sealed), uri
     except sqlite3.Error as error:
         raise GalleryError(f"{shown} is damaged or no gallery's database ({error})") from error
 
 
 def _seal_of(
-    connection: sqlite3.Connection, shown: str, find_secret: FindSecret, *, is_proved: bool = True
+    connection: SqliteLink, shown: str, find_secret: FindSecret, *, is_proved: bool = True
 ) -> Seal:
     """How a backup is sealed; where its rows can have a proof, they are seen to be as written."""
     lock = Lock(find_secret)
@@ -419,7 +429,7 @@ def _fill(database: Database, uri: str, sealed: Seal) -> None:
         sealed: How the backup's rows are sealed.
     """
     with database.attached(uri, "backup"), database.writing() as connection:
-        connection.execute("PRAGMA defer_foreign_keys = ON")
+        connection.link.defer_references()
         own, is_encrypted = connection.seal, connection.is_encrypted
         agreed = _agreed_since(connection)
         stays = {"audit", "erased", "proof", *(("wrapped_key",) if is_encrypted else ())}
@@ -462,7 +472,7 @@ def _agreed_since(connection: SealedConnection) -> dict[int, Agreement]:
     return {person: agreement_of(connection, person) for (person,) in rows}
 
 
-def _tables(connection: sqlite3.Connection, where: str) -> list[str]:
+def _tables(connection: Queries, where: str) -> list[str]:
     rows = connection.execute(
         f"SELECT name FROM {where}.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%'"
         " ESCAPE '!' ORDER BY rowid"
@@ -470,7 +480,7 @@ def _tables(connection: sqlite3.Connection, where: str) -> list[str]:
     return [name for (name,) in rows]
 
 
-def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
+def _columns(connection: Queries, table: str) -> list[str]:
     """The gallery's own columns, never those that a stranger's file may name."""
     ours, theirs = (
         [row[1] for row in connection.execute(f"PRAGMA {where}.table_info({table})")]
@@ -479,7 +489,7 @@ def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
     return [column for column in ours if column in theirs]
 
 
-def _keep_counting(connection: sqlite3.Connection) -> None:
+def _keep_counting(connection: Queries) -> None:
     """Never give an id twice: neither one that the backup gave, nor one that was given here."""
     for table in ("person", "template", "exclusion", "operation", "membership"):
         (highest,) = connection.execute(

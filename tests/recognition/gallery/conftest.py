@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,19 @@ from recognition.gallery.templates import EmbeddingModel, Template
 
 if TYPE_CHECKING:
     from clocks import Clock
+    from postgres_server import Server
 
 sys.path.insert(0, str(Path(__file__).parent))  # for what several of these tests make up
 
-BACKENDS = ["folder", *(["milvus"] if importlib.util.find_spec("milvus_lite") else [])]
+BACKENDS = [
+    "folder",
+    *(["milvus"] if importlib.util.find_spec("milvus_lite") else []),
+    pytest.param("postgres", marks=pytest.mark.postgres),
+]
 
 MakeTemplate = Callable[..., Template]
+
+_SCHEMAS = count(1)
 
 
 @pytest.fixture
@@ -49,9 +57,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("gallery", BACKENDS, indirect=True)
 
 
+@pytest.fixture(scope="session")
+def postgres_server() -> "Iterator[Server]":
+    """A PostgreSQL server of the tests' own."""
+    from postgres_server import running
+
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_address(postgres_server: "Server") -> str:
+    """The address of a gallery on it that nobody has made yet."""
+    return postgres_server.address(f"g{next(_SCHEMAS)}")
+
+
 @pytest.fixture
 def gallery(request: pytest.FixtureRequest, model: EmbeddingModel) -> Iterator[AnyGallery]:
-    if getattr(request, "param", "folder") == "milvus":
+    kind = getattr(request, "param", "folder")
+    if kind == "postgres":
+        home = request.getfixturevalue("tmp_path")
+        place = place_of(request.getfixturevalue("postgres_address"), home)
+    elif kind == "milvus":
         place = place_of(f"milvus://{request.getfixturevalue('tmp_path')}/gallery.db", Path())
     else:
         place = Folder(request.getfixturevalue("folder"))

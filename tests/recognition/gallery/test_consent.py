@@ -142,7 +142,7 @@ def test_where_nobody_can_be_erased_they_are_hidden_all_the_same(
     face = make_template(2).embedding[None]
     two.search(face, 1)
     put(two, "UPDATE person SET expires_on = ? WHERE id = 2", YESTERDAY)
-    two._store._database._connection.execute("PRAGMA query_only = ON")
+    two._store._database.link.execute("PRAGMA query_only = ON")
     assert two.search(face, 1)[0][0].person == "Ann"
     assert names(two) == ["Ann"]
 

@@ -11,6 +11,8 @@ import pytest
 from data.errors import AppError
 from recognition.gallery.search.builder import followed, latest_line
 from recognition.gallery.storage.audit import Action
+from recognition.gallery.storage.databases import DatabasePlace
+from recognition.gallery.storage.postgres_address import PostgresAddress
 from recognition.gallery.storage.records import Adding, PersonRecord
 from recognition.gallery.storage.snapshot import Roll
 from recognition.gallery.storage.store import Store
@@ -21,10 +23,13 @@ D = 8
 NAMES = ("Ann", "Bob", "Cyd", "Dan", "Eve")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    Store.create(tmp_path / "gallery.sqlite", EmbeddingModel("net", "ab" * 32, D))
-    store = Store(tmp_path / "gallery.sqlite")
+@pytest.fixture(params=["file", pytest.param("server", marks=pytest.mark.postgres)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    place: DatabasePlace = tmp_path / "gallery.sqlite"
+    if request.param == "server":
+        place = PostgresAddress.parse(request.getfixturevalue("postgres_address"))
+    Store.create(place, EmbeddingModel("net", "ab" * 32, D))
+    store = Store(place)
     yield store
     store.close()
 

@@ -157,7 +157,7 @@ def test_how_the_file_is_made_decides_as_well_and_is_not_altered(folder: Path, w
 def test_a_proof_of_the_rows_alone_is_taken_once(folder: Path) -> None:
     """As galleries had it before the tables were proved."""
     with opened(folder) as gallery:
-        connection = gallery._store._database._connection
+        connection = gallery._store._database.link
         integrity = gallery._store._database._integrity
         earlier = integrity._value("likeness rows 1")
         with gallery._store._database.reading():

@@ -18,7 +18,7 @@ from data.errors import GalleryError
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.storage import database as database_module
 from recognition.gallery.storage.audit import Action
-from recognition.gallery.storage.database import Database, connect, create_database
+from recognition.gallery.storage.database import Database, SqliteLink, connect, create_database
 from recognition.gallery.storage.encryption import OPEN, KeyedSeal
 from recognition.gallery.storage.people import Row
 from recognition.gallery.storage.rows import (
@@ -252,7 +252,7 @@ def test_no_statement_but_the_doors_reads_or_writes_a_sealed_column(
     found: set[tuple[str, str]] = set()
     module = ""
 
-    class Watched(SealedConnection):
+    class Watched(SqliteLink):
         def execute(self, *given: Any) -> sqlite3.Cursor:
             return self._noted(super().execute, given)
 
@@ -280,9 +280,9 @@ def test_no_statement_but_the_doors_reads_or_writes_a_sealed_column(
             found.add((by, str(table)))
         return sqlite3.SQLITE_OK
 
-    def watched(uri: str, wait: float = 0) -> SealedConnection:
+    def watched(uri: str, wait: float = 0) -> SqliteLink:
         with monkeypatch.context() as patch:
-            patch.setattr(database_module, "SealedConnection", Watched)
+            patch.setattr(database_module, "SqliteLink", Watched)
             opened = connect(uri, wait)
         opened.set_authorizer(note)
         return opened

@@ -1,6 +1,6 @@
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.errors import AmbiguousError, ArgumentError, GalleryError
+from recognition.gallery.storage.databases import DatabasePlace
 from recognition.gallery.storage.people import RESTORABLE_DAYS
+from recognition.gallery.storage.postgres_address import PostgresAddress
 from recognition.gallery.storage.snapshot import Revision
 from recognition.gallery.storage.store import Store
 from recognition.gallery.templates import EmbeddingModel, Template
@@ -20,10 +22,18 @@ from recognition.gallery.templates import EmbeddingModel, Template
 MakeTemplate = Callable[..., Template]
 
 
+@pytest.fixture(params=["file", pytest.param("server", marks=pytest.mark.postgres)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> DatabasePlace:
+    """Where the store is, on either kind of database."""
+    if request.param == "server":
+        return PostgresAddress.parse(request.getfixturevalue("postgres_address"))
+    return tmp_path / "gallery.sqlite"
+
+
 @pytest.fixture
-def store(tmp_path: Path, model: EmbeddingModel) -> Iterator[Store]:
-    Store.create(tmp_path / "gallery.sqlite", model)
-    opened = Store(tmp_path / "gallery.sqlite")
+def store(place: DatabasePlace, model: EmbeddingModel) -> Iterator[Store]:
+    Store.create(place, model)
+    opened = Store(place)
     yield opened
     opened.close()
 
@@ -38,9 +48,15 @@ def revision(store: Store) -> Revision:
         return snapshot.revision
 
 
-def tamper(path: Path, statement: str, *values: object) -> None:
-    """Change the file as no program of ours would."""
-    connection = sqlite3.connect(path)
+def tamper(place: DatabasePlace, statement: str, *values: object) -> None:
+    """Change what is kept as no program of ours would."""
+    if isinstance(place, PostgresAddress):
+        from recognition.gallery.storage.postgres import PostgresLink, connected
+
+        with closing(PostgresLink(connected(place))) as link:
+            link.execute(statement, values)
+        return
+    connection = sqlite3.connect(place)
     with connection:
         connection.execute(statement, values)
     connection.close()
@@ -72,10 +88,10 @@ def test_several_photographs_become_templates_of_one_person(
 
 
 def test_the_day_of_enrolment_is_that_of_the_first_photograph(
-    store: Store, make_template: MakeTemplate, tmp_path: Path
+    store: Store, make_template: MakeTemplate, place: DatabasePlace
 ) -> None:
     store.enrol("Ann", [make_template(0)])
-    tamper(tmp_path / "gallery.sqlite", "UPDATE person SET enrolled_at = '2020-02-02T02:02:02'")
+    tamper(place, "UPDATE person SET enrolled_at = '2020-02-02T02:02:02'")
     store.enrol("Ann", [make_template(1)])
     with store.reading() as snapshot:
         assert [p.enrolled_at for p in snapshot.people()] == ["2020-02-02T02:02:02"]
@@ -140,6 +156,7 @@ def test_every_change_gives_a_new_revision(store: Store, make_template: MakeTemp
         assert len(seen) == number
 
 
+@pytest.mark.parametrize("place", ["file"], indirect=True)
 def test_a_count_reached_again_from_a_backup_is_another_revision(
     store: Store, make_template: MakeTemplate, tmp_path: Path
 ) -> None:
@@ -239,7 +256,7 @@ def test_a_name_is_free_after_delete(store: Store, make_template: MakeTemplate) 
 def test_after_thirty_days_nobody_is_listed_or_restored_but_erased(
     store: Store,
     make_template: MakeTemplate,
-    tmp_path: Path,
+    place: DatabasePlace,
     clock: Clock,
     days: int,
     kept: bool,
@@ -247,7 +264,7 @@ def test_after_thirty_days_nobody_is_listed_or_restored_but_erased(
     store.enrol("Ann", [make_template(0)])
     store.edit.delete("Ann")
     deleted_at = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="seconds")
-    tamper(tmp_path / "gallery.sqlite", "UPDATE person SET deleted_at = ?", deleted_at)
+    tamper(place, "UPDATE person SET deleted_at = ?", deleted_at)
     assert counts(store, deleted=True) == ({"Ann": 1} if kept else {})
     if kept:
         store.edit.restore("Ann")
@@ -353,12 +370,12 @@ def test_only_an_empty_gallery_takes_up_another_model(
     ids=["NaN", "zero", "float64", "empty", "short"],
 )
 def test_a_damaged_template_names_its_person(
-    store: Store, make_template: MakeTemplate, tmp_path: Path, blob: bytes
+    store: Store, make_template: MakeTemplate, place: DatabasePlace, blob: bytes
 ) -> None:
     for seed, name in enumerate(["Ann", "Bob", "Eve"]):
         store.enrol(name, [make_template(seed)])
     tamper(
-        tmp_path / "gallery.sqlite",
+        place,
         "UPDATE template SET embedding = ? WHERE photograph_sha256 = ?",
         blob,
         make_template(1).photograph_sha256,
@@ -370,8 +387,10 @@ def test_a_damaged_template_names_its_person(
         assert snapshot.embeddings(snapshot.roll().ids).shape == (2, 16)
 
 
-def test_a_gallery_that_does_not_say_what_it_is_is_refused(store: Store, tmp_path: Path) -> None:
-    tamper(tmp_path / "gallery.sqlite", "DELETE FROM gallery")
+def test_a_gallery_that_does_not_say_what_it_is_is_refused(
+    store: Store, place: DatabasePlace
+) -> None:
+    tamper(place, "DELETE FROM gallery")
     with store.reading() as snapshot, pytest.raises(GalleryError, match="restore it from a backup"):
         _ = snapshot.model
 

@@ -53,7 +53,7 @@ def info(settings: Settings, as_json: JsonOption = False) -> int:
         for one in found.calibrations
     ]
     rows += [
-        (name, wording.megabytes(int(value)) if name == "bytes" else str(value))
+        (name, wording.megabytes(int(value)) if name.startswith("bytes") else str(value))
         for name, value in found.facts.items()
     ]
     rows += [("network", found.move)] if found.move else []
@@ -245,12 +245,14 @@ def import_(
 
 
 @command(
-    _group, "copy", example="likeness gallery copy ~/.local/share/likeness/gallery milvus://db/team"
+    _group,
+    "copy",
+    example="likeness gallery copy ~/.local/share/likeness/gallery postgresql://db/faces",
 )
 def copy(
     settings: Settings,
     source: Annotated[
-        str, typer.Argument(metavar="SRC", help="A folder with a gallery, or milvus://HOST/NAME.")
+        str, typer.Argument(metavar="SRC", help="A folder with a gallery, or an address.")
     ],
     target: Annotated[str, typer.Argument(metavar="DST", help="Another; made if need be.")],
     as_json: JsonOption = False,

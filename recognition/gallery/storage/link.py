@@ -1,0 +1,80 @@
+"""What storage asks of a connection to a database, whichever kind of database it is.
+
+Every statement of the gallery is written once, in SQL that SQLite takes as it is. What another
+kind says otherwise is either asked for here by name, or one of the few phrases that its link puts
+in its own words: `AMONG`, `today()`, `json_object(…)`, and `?` for a value.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+AMONG = "IN (SELECT value FROM json_each(?))"
+"""Is one of some ids, which are given as one value: a list as JSON."""
+
+Values = Sequence[Any]
+"""Of a statement's parameters, in their order."""
+
+
+class Rows(Protocol):
+    """What a statement has found."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows a change has changed."""
+
+    def fetchone(self) -> Any:
+        """The next row; None where there is none."""
+
+    def fetchall(self) -> list[Any]:
+        """All rows that have not been fetched."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """The rows that have not been fetched."""
+
+
+class Queries(Protocol):
+    """Runs statements."""
+
+    def execute(self, statement: str, values: Values = (), /) -> Rows:
+        """Run a statement."""
+
+    def executemany(self, statement: str, each: Iterable[Values], /) -> Rows:
+        """Run a statement once for each of some values."""
+
+
+class Link(Queries, Protocol):
+    """A connection to a gallery's database. Not for several threads at once."""
+
+    broken: tuple[type[Exception], ...]
+    """What is raised where rows cannot be read."""
+
+    indexes: int
+    """Of how many machines the index last written is remembered as one of this gallery's own."""
+
+    @property
+    def total_changes(self) -> int:
+        """How many rows this connection has changed; more after a change than before it."""
+
+    def next_id(self, table: str) -> int:
+        """The id of a table's next row, which none has had before."""
+
+    def defer_references(self) -> None:
+        """Within this transaction, a row may for a while refer to one that is not there."""
+
+    def damages(self, most: int) -> Iterator[str]:
+        """What is wrong with how the rows are kept, a line each, about so many at most.
+
+        Raises:
+            Exception: One of `broken`: the rest cannot be read at all.
+        """
+
+    def facts(self) -> dict[str, str | int]:
+        """How the rows are kept, by name."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Names of columns for a statement, of which some are words of SQL."""
+    return ", ".join(f'"{name}"' for name in names)

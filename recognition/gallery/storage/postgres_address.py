@@ -1,0 +1,151 @@
+"""The address of a gallery on a PostgreSQL server.
+
+postgresql://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE[?schema=NAME&OPTION=VALUE…]
+postgresql:///DATABASE[?host=FOLDER]    by the socket of a server on this machine
+"""
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from data.errors import ArgumentError
+from data.files import printable
+
+SCHEMES = ("postgresql://", "postgres://")
+DEFAULT_SCHEMA = "likeness"
+DEFAULT_PORT = 5432
+
+PASSWORD = "LIKENESS_POSTGRES_PASSWORD"
+"""The environment's variable for a password that is not to stand in an address."""
+
+_OPTIONS = ("sslmode", "sslrootcert", "sslcert", "sslkey", "connect_timeout")
+_ENCRYPTED = ("require", "verify-ca", "verify-full")
+_SOCKETS = ("/var/run/postgresql", "/tmp")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresAddress:
+    """Where a gallery is on a server; as text without user, password and options.
+
+    Attributes:
+        host: The server's name or number, or the folder of its socket.
+        port: The server's.
+        database: Its database.
+        schema: The database's schema that is the gallery: several may be in one database.
+        user: Who connects; empty: as libpq decides.
+        password: Never shown; empty: as libpq finds one, in PGPASSWORD or its password file.
+        options: Of libpq, for TLS and for waiting.
+    """
+
+    host: str
+    port: int
+    database: str
+    schema: str = DEFAULT_SCHEMA
+    user: str = ""
+    password: str = field(default="", repr=False)
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.port == DEFAULT_PORT else f":{self.port}"
+        asked = [f"schema={self.schema}"] if self.schema != DEFAULT_SCHEMA else []
+        if self._is_socket:
+            host, asked = "", [f"host={self.host}", *asked]
+        return f"{SCHEMES[0]}{host}{port}/{self.database}{'?' if asked else ''}{'&'.join(asked)}"
+
+    @property
+    def _is_socket(self) -> bool:
+        return self.host.startswith("/")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether what is sent does not leave this machine."""
+        if self._is_socket or self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What libpq is told, with the password."""
+        given = {
+            "host": self.host,
+            "port": str(self.port),
+            "dbname": self.database,
+            "user": self.user,
+            "password": self.password,
+            "application_name": "likeness",
+            "connect_timeout": "10",
+            # A machine that went dark is found out, by either side.
+            "keepalives_idle": "30",
+            "keepalives_interval": "10",
+            "keepalives_count": "3",
+            "sslmode": "prefer" if self.is_local else "verify-full",
+            **self.options,
+        }
+        own_root = Path("~/.postgresql/root.crt").expanduser()
+        is_verified = given["sslmode"].startswith("verify")
+        if is_verified and "sslrootcert" not in given and "PGSSLROOTCERT" not in os.environ:
+            given["sslrootcert"] = str(own_root) if own_root.is_file() else "system"
+        return {name: value for name, value in given.items() if value}
+
+    @classmethod
+    def parse(cls, text: str) -> "PostgresAddress":
+        """Read an address.
+
+        Raises:
+            ArgumentError: It is none, has an option that is not known, or would send what is kept
+                of people over a network in the open. No message has the password.
+        """
+        try:
+            parts = urlsplit(text)
+            host, port, path = parts.hostname or "", parts.port, unquote(parts.path)
+            asked = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+        except ValueError:  # whose message may have a part of the password
+            raise ArgumentError(
+                "an address of PostgreSQL that cannot be read: "
+                f"{SCHEMES[0]}USER@HOST:PORT/DATABASE, signs in a password as %40 for @"
+            ) from None
+        options = dict(asked)
+        schema = options.pop("schema", DEFAULT_SCHEMA)
+        if not host:
+            host = options.pop("host", "") or next(filter(os.path.isdir, _SOCKETS), _SOCKETS[0])
+        found = cls(
+            host=host,
+            port=port or DEFAULT_PORT,
+            database=path.strip("/"),
+            schema=schema,
+            user=unquote(parts.username or ""),
+            password=unquote(parts.password or "") or os.environ.get(PASSWORD, ""),
+            options=options,
+        )
+        found._refuse_nonsense()
+        return found
+
+    def _refuse_nonsense(self) -> None:
+        if not self.database or "/" in self.database:
+            raise ArgumentError(f"{self}: give {SCHEMES[0]}HOST/DATABASE")
+        if not re.fullmatch("[a-z_][a-z0-9_]{0,62}", self.schema) or self.schema.startswith("pg_"):
+            raise ArgumentError(
+                f"a schema called {self.schema!a}: give up to 63 small letters, digits and "
+                "underscores, no digit first, and not pg_…"
+            )
+        if unknown := sorted(set(self.options) - set(_OPTIONS)):
+            raise ArgumentError(
+                f"an address of PostgreSQL with {printable(unknown[0])!a}: known are schema, "
+                f"host, {', '.join(_OPTIONS)}"
+            )
+        mode = self.options.get("sslmode")
+        if mode is not None and mode not in (*_ENCRYPTED, "disable", "allow", "prefer"):
+            raise ArgumentError(f"sslmode={mode!a}: choose one of {', '.join(_ENCRYPTED)}")
+        if mode not in (None, *_ENCRYPTED) and not self.is_local:
+            raise ArgumentError(
+                f"sslmode={mode} to {self}, which is not this machine: what tells of people is "
+                f"sent encrypted alone, by sslmode={', '.join(_ENCRYPTED)}"
+            )

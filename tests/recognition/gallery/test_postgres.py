@@ -1,0 +1,435 @@
+"""What a gallery on a PostgreSQL server promises beyond what every gallery does."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from data.errors import AlteredError, GalleryError, LockedError
+from recognition.gallery.gallery import Gallery
+from recognition.gallery.locations import Folder, place_of
+from recognition.gallery.storage.postgres_address import PostgresAddress
+from recognition.gallery.storage.rows import SEALED, UNSEALED
+from recognition.gallery.storage.store import Store
+from recognition.gallery.templates import EmbeddingModel, Template
+from recognition.gallery.transfer.copies import copy_gallery
+from recognition.results import Calibration, Consent, Quality, Use
+
+if TYPE_CHECKING:
+    from postgres_server import Server
+
+pytestmark = pytest.mark.postgres
+
+MakeTemplate = Callable[..., Template]
+KEY = "e" * 64
+WRITERS, EACH = 8, 6
+
+
+@pytest.fixture
+def machine(
+    postgres_address: str, tmp_path: Path, model: EmbeddingModel
+) -> Iterator[Callable[[str], Gallery]]:
+    """Opens the gallery as another machine does: with a data folder of its own."""
+    with ExitStack() as opened:
+
+        def open_on(name: str, key: str | None = None) -> Gallery:
+            place = place_of(postgres_address, tmp_path / name, lambda _: key)
+            gallery = place.open(model=model, create=True)
+            assert isinstance(gallery, Gallery)
+            return opened.enter_context(gallery)
+
+        yield open_on
+
+
+@pytest.fixture
+def where(postgres_address: str) -> PostgresAddress:
+    return PostgresAddress.parse(postgres_address)
+
+
+def put(server: "Server", where: PostgresAddress, statement: str) -> str:
+    """Change or ask what is kept as the server's owner can."""
+    return server.sql(f"SET search_path = {where.schema}; {statement}")
+
+
+def found_by(gallery: Gallery, template: Template) -> str:
+    [[best]] = gallery.search(template.embedding[None], 1)
+    return best.person
+
+
+def test_every_column_on_the_server_is_sealed_or_open_for_a_reason(
+    machine: Callable[[str], Gallery], where: PostgresAddress, postgres_server: "Server"
+) -> None:
+    machine("here")
+    rows = postgres_server.sql(
+        "SELECT table_name || ' ' || column_name FROM information_schema.columns"
+        f" WHERE table_schema = '{where.schema}' AND table_name <> 'version'"
+    )
+    there = {tuple(line.split(" ", 1)) for line in rows.split("\n") if line}
+    assert there == SEALED.keys() | {(table, one) for table, own in UNSEALED.items() for one in own}
+
+
+def test_two_machines_follow_each_other(
+    machine: Callable[[str], Gallery], make_template: MakeTemplate
+) -> None:
+    one, other = machine("one"), machine("other")
+    one.enrol("Ann", [make_template(1)])
+    assert found_by(other, make_template(1)) == "Ann"
+    other.enrol("Bob", [make_template(2)])
+    before = time.monotonic()
+    assert found_by(one, make_template(2)) == "Bob"
+    assert time.monotonic() - before < 1
+    one.edit.rename("Bob", "Robert")
+    assert found_by(other, make_template(2)) == "Robert"
+    other.edit.merge("Robert", "Ann")
+    assert found_by(one, make_template(2)) == "Ann"
+    one.edit.undo()
+    assert [found_by(each, make_template(2)) for each in (one, other)] == ["Robert"] * 2
+    other.edit.delete("Ann")
+    assert found_by(one, make_template(1)) == "Robert"
+
+
+def test_each_machine_keeps_an_index_that_it_finds_again(
+    machine: Callable[[str], Gallery], make_template: MakeTemplate
+) -> None:
+    galleries = [machine(name) for name in ("one", "other", "third")]
+    galleries[0].enrol("Ann", [make_template(1)])
+    for gallery in galleries:
+        assert found_by(gallery, make_template(1)) == "Ann"
+        gallery.close()
+    for name in ("one", "other", "third"):
+        with closing(machine(name)) as gallery, gallery._store.reading() as snapshot:
+            assert gallery._cache.read(snapshot) is not None, name
+
+
+def _write(where: PostgresAddress, number: int) -> None:
+    with closing(Store(where)) as store:
+        for one in range(EACH):
+            seed = 100 * number + one
+            vector = np.random.default_rng(seed).normal(size=16)
+            unit = (vector / np.linalg.norm(vector)).astype(np.float32)
+            store.enrol(f"P{number}", [Template(unit, f"{seed:064x}")])
+            store.enrol("everybody's", [Template(-unit, f"{seed + 50:064x}")])
+            if one % 3 == 2:
+                store.edit.undo()  # of whoever's was the latest
+
+
+def test_eight_writers_keep_exact_counts(
+    machine: Callable[[str], Gallery], where: PostgresAddress
+) -> None:
+    gallery = machine("here")
+    fork = multiprocessing.get_context("fork")
+    writers = [fork.Process(target=_write, args=(where, n)) for n in range(WRITERS)]
+    for one in writers:
+        one.start()
+    for one in writers:
+        one.join(120)
+    assert [one.exitcode for one in writers] == [0] * WRITERS
+    undone = WRITERS * (EACH // 3)
+    people, photographs = gallery.size
+    assert photographs == 2 * WRITERS * EACH - undone
+    audit = gallery.audit()
+    assert sum(line.action == "enrol" for line in audit) == 2 * WRITERS * EACH
+    assert sum(line.action == "undo" for line in audit) == undone
+    assert len({line.number for line in audit}) == len(audit)
+    kept = gallery.people()
+    assert len(kept) == people
+    assert len({person.name for person in kept}) == people
+    assert gallery.faults() == []
+
+
+def _hang(where: PostgresAddress, begun: object) -> None:
+    with closing(Store(where)) as store, store.adding() as connection:
+        connection.execute("UPDATE person SET enrolled_at = 'half'")
+        begun.set()  # type: ignore[attr-defined]
+        time.sleep(60)
+
+
+def test_a_client_that_is_killed_leaves_nothing_half_and_nobody_waiting(
+    machine: Callable[[str], Gallery], where: PostgresAddress, make_template: MakeTemplate
+) -> None:
+    gallery = machine("here")
+    gallery.enrol("Ann", [make_template(1)])
+    fork = multiprocessing.get_context("fork")
+    begun = fork.Event()
+    client = fork.Process(target=_hang, args=(where, begun))
+    client.start()
+    assert begun.wait(60)
+    assert gallery.people()[0].enrolled_at != "half"
+    with (
+        pytest.raises(GalleryError, match="is in use by another program: try again"),
+        gallery._store.unchanging(0.2),
+    ):
+        pass
+    assert client.pid is not None
+    os.kill(client.pid, signal.SIGKILL)
+    client.join(10)
+    gallery.enrol("Bob", [make_template(2)])
+    assert [one.name for one in gallery.people()] == ["Ann", "Bob"]
+    assert all(one.enrolled_at != "half" for one in gallery.people())
+
+
+def lose_connections(server: "Server") -> None:
+    server.sql(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+        " WHERE application_name = 'likeness'"
+    )
+
+
+def test_a_connection_lost_between_two_calls_is_made_anew(
+    machine: Callable[[str], Gallery], postgres_server: "Server", make_template: MakeTemplate
+) -> None:
+    gallery = machine("here")
+    gallery.enrol("Ann", [make_template(1)])
+    lose_connections(postgres_server)
+    assert [one.name for one in gallery.people()] == ["Ann"]
+    lose_connections(postgres_server)
+    gallery.enrol("Bob", [make_template(2)])
+    lose_connections(postgres_server)
+    gallery.erase("Bob")
+    assert [one.name for one in gallery.people()] == ["Ann"]
+
+
+def test_a_connection_lost_within_a_change_is_one_line_and_the_next_call_works(
+    machine: Callable[[str], Gallery], postgres_server: "Server", make_template: MakeTemplate
+) -> None:
+    gallery = machine("here")
+    gallery.enrol("Ann", [make_template(1)])
+
+    def lose_it(*, early: bool) -> None:
+        with gallery._store.adding() as connection:
+            connection.execute("UPDATE person SET enrolled_at = 'half'")
+            lose_connections(postgres_server)
+            if early:
+                connection.execute("UPDATE person SET enrolled_at = 'half'")
+
+    with pytest.raises(GalleryError) as caught:
+        lose_it(early=True)
+    assert "cannot be reached" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(GalleryError, match="lost at the end of a change"):
+        lose_it(early=False)
+    assert gallery.people()[0].enrolled_at != "half"
+    gallery.enrol("Bob", [make_template(2)])
+    assert len(gallery.people()) == 2
+
+
+@pytest.mark.parametrize(
+    "address", ["postgresql://127.0.0.1:1/d", "postgresql:///d?host=/no/such/folder"]
+)
+def test_a_server_that_is_not_there_is_one_line(address: str, tmp_path: Path) -> None:
+    for ask in (lambda: place_of(address, tmp_path).exists, place_of(address, tmp_path).open):
+        with pytest.raises(GalleryError) as caught:
+            ask()
+        assert "cannot be reached" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_what_is_another_programs_or_newer_is_refused(
+    machine: Callable[[str], Gallery],
+    where: PostgresAddress,
+    postgres_server: "Server",
+    postgres_address: str,
+    tmp_path: Path,
+) -> None:
+    machine("here")
+    put(postgres_server, where, "UPDATE version SET number = 99")
+    place = place_of(postgres_address, tmp_path)
+    with pytest.raises(GalleryError, match=r"written by a newer Likeness .schema 99"):
+        place.open()
+    put(postgres_server, where, "DROP TABLE version")
+    with pytest.raises(GalleryError, match="some other program's"):
+        place.open()
+
+
+ALTERATIONS = {
+    "a consent": "UPDATE person SET expires_on = '2999-01-01'",
+    "a person less": "DELETE FROM person WHERE id = 2",
+    "a line of the log": "ALTER TABLE audit DISABLE TRIGGER audit_stays;"
+    " UPDATE audit SET user_id = 4711 WHERE id = 1",
+    "a template's owner": "UPDATE template SET person_id = 1 WHERE person_id = 2",
+    "whom an operation changed": "DELETE FROM reversal",
+    "no proof": "DELETE FROM proof",
+    "nobody follows": "DROP TRIGGER likeness_tally ON person;"
+    " UPDATE person SET deleted_at = '2026-01-01'",
+}
+
+
+@pytest.mark.parametrize("what", ALTERATIONS)
+def test_a_row_altered_without_the_key_is_found_out(
+    machine: Callable[..., Gallery],
+    where: PostgresAddress,
+    postgres_server: "Server",
+    make_template: MakeTemplate,
+    what: str,
+) -> None:
+    gallery = machine("here", KEY)
+    gallery.encrypt(KEY)
+    for seed, name in enumerate(("Ann", "Bob")):
+        gallery.enrol(name, [make_template(seed)], Consent(note="paper"))
+    with pytest.raises(LockedError):
+        machine("elsewhere")
+    other = machine("other", KEY)  # as they were written
+    other.enrol("Cyd", [make_template(7)])
+    assert len(gallery.people()) == 3  # what Likeness itself changes is right
+    put(postgres_server, where, ALTERATIONS[what])
+    with pytest.raises(AlteredError, match="altered by somebody without its key"):
+        machine("third", KEY)
+
+
+def test_a_line_of_the_log_is_neither_altered_nor_removed(
+    machine: Callable[[str], Gallery], make_template: MakeTemplate
+) -> None:
+    gallery = machine("here")
+    gallery.enrol("Ann", [make_template(1)])
+    for statement in ("UPDATE audit SET user_id = 1", "DELETE FROM audit"):
+        with (
+            pytest.raises(GalleryError, match="lines of the audit log are not altered"),
+            gallery._store.adding() as connection,
+        ):
+            connection.execute(statement)
+    assert gallery.audit()
+
+
+@pytest.mark.parametrize("key", [None, KEY], ids=["plain", "encrypted"])
+def test_no_row_no_dump_and_no_machines_index_gives_who_was_erased(
+    machine: Callable[..., Gallery],
+    where: PostgresAddress,
+    postgres_server: "Server",
+    make_template: MakeTemplate,
+    tmp_path: Path,
+    key: str | None,
+) -> None:
+    one, other = machine("one", key), machine("other", key)
+    if key:
+        one.encrypt(key)
+    name = "Ännchen Tharau"
+    gone = replace(
+        make_template(4, crop=b"crop of a face"), photograph_sha256="c0ffee" * 10 + "beef"
+    )
+    one.enrol(name, [gone], Consent(note="form 4711"), ["choir"])
+    one.enrol("Bob", [make_template(5)])
+    one.edit.rename(name, f"{name} II")
+    for each in (one, other):
+        found_by(each, gone)
+        each.close()
+    one, other = machine("one", key), machine("other", key)
+    bits = gone.embedding.tobytes()
+    marks = ["Tharau", "form 4711", "choir", gone.photograph_sha256, bits.hex(), gone.crop.hex()]
+
+    def dump() -> str:
+        return postgres_server.run(
+            "pg_dump", "-h", str(postgres_server.folder), "-U", "likeness", "-n", where.schema,
+            "test",
+        )  # fmt: skip
+
+    before = dump()
+    assert [mark in before for mark in marks] == [key is None] * len(marks)
+    sealed = put(postgres_server, where, "SELECT encode(embedding, 'hex') FROM template LIMIT 1")
+    one.erase(f"{name} II")
+    after = dump()
+    assert not any(mark in after for mark in [*marks, sealed.splitlines()[-1]])
+    other.tidy()
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    assert not any(bits in path.read_bytes() for path in files)
+    assert "write-ahead log" in str(one.lingers)
+    assert found_by(other, make_template(5)) == "Bob"
+
+
+def test_a_copy_there_and_back_has_all_to_the_last_bit(
+    machine: Callable[[str], Gallery],
+    model: EmbeddingModel,
+    make_template: MakeTemplate,
+    tmp_path: Path,
+) -> None:
+    quality = Quality(size=80.0, sharpness=0.5, turn=0.1, nod=-0.2, brightness=1 / 3, trust=0.9)
+    with (
+        Folder(tmp_path / "from").open(model=model, create=True) as source,
+        Folder(tmp_path / "back").open(model=model, create=True) as back,
+    ):
+        for seed in range(12):
+            faces = [
+                replace(make_template(10 * seed + n, crop=bytes([seed, n])), quality=quality)
+                for n in range(3)
+            ]
+            source.enrol(f"Ångström {seed}", faces, Consent(note=f"n{seed}"), ["a", f"g{seed}"])
+        source.edit.exclude("Ångström 1", make_template(999))
+        source.edit.delete("Ångström 2")
+        server = machine("here")
+        there = copy_gallery(source, server)
+        again = copy_gallery(source, server)
+        home = copy_gallery(server, back)
+        assert (there.lacking, again.lacking, home.lacking) == (0, 0, 0)
+        assert again.added.new == 0
+        assert there.checksum == again.checksum == home.checksum
+        with source.records() as one, back.records() as other:
+            assert [(r.name, r.groups, r.consent, r.deleted_at, len(r.templates)) for r in one] == [
+                (r.name, r.groups, r.consent, r.deleted_at, len(r.templates)) for r in other
+            ]
+        with pytest.raises(GalleryError, match="nobody called 'Ångström 2' is enrolled"):
+            server.person("Ångström 2")
+
+
+def test_one_machine_searches_while_another_enrols(
+    machine: Callable[[str], Gallery], make_template: MakeTemplate
+) -> None:
+    one, other = machine("one"), machine("other")
+    one.enrol("Ann", [make_template(0)])
+    failures: list[BaseException] = []
+
+    def enrol() -> None:
+        try:
+            for seed in range(1, 15):
+                other.enrol(f"P{seed}", [make_template(seed)])
+        except BaseException as error:
+            failures.append(error)
+
+    writer = threading.Thread(target=enrol)
+    writer.start()
+    seen = []
+    while writer.is_alive():
+        assert found_by(one, make_template(0)) == "Ann"
+        seen.append(one.size[0])
+    writer.join()
+    assert not failures
+    assert seen == sorted(seen)
+    assert one.size == other.size == (15, 15)
+    assert found_by(one, make_template(14)) == "P14"
+
+
+def test_thresholds_are_kept_and_replaced(
+    machine: Callable[[str], Gallery], model: EmbeddingModel
+) -> None:
+    kept = Calibration(
+        use=Use.IDENTIFY,
+        rate=0.01,
+        threshold=1 / 3,
+        threshold_low=0.29,
+        threshold_high=0.34,
+        rate_low=0.006,
+        rate_high=0.017,
+        comparisons=812,
+        rise=1.5,
+        fall=20.25,
+        offset=-18.5,
+        prior=0.5,
+        calibration_error=None,
+        weights_digest=model.weights_digest,
+        data="690 people in 1,212 photographs of others",
+        calibrated_at="2026-03-01T10:00:00+00:00",
+        people=2,
+        templates=3,
+    )
+    one, other = machine("one"), machine("other")
+    one.calibrate([replace(kept, threshold=0.2)])
+    other.calibrate([kept])
+    assert one.calibration(Use.IDENTIFY) == kept
