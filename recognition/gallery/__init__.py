@@ -1,8 +1,8 @@
-"""Who is enrolled: people and their templates in SQLite, searched through a FAISS index.
+"""Who is enrolled: people and their templates in SQL, searched through a FAISS index.
 
-    gallery     the one class that callers see, kept in a folder of this machine
+    gallery     the one class that callers see, kept in a folder or on a PostgreSQL server
     protocol    what is asked of a gallery, wherever it is kept
-    locations   where a gallery is, a folder or a Milvus address, and how it is opened
+    locations   where a gallery is, a folder or an address, and how it is opened
     templates   what is kept of a face, and which model's it is
     matching    how a face is compared with a person of several photographs
     names       what may be a person's name

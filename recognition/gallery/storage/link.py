@@ -45,11 +45,13 @@ class Queries(Protocol):
 class Link(Queries, Protocol):
     """A connection to a gallery's database. Not for several threads at once."""
 
-    broken: tuple[type[Exception], ...]
-    """What is raised where rows cannot be read."""
+    @property
+    def broken(self) -> tuple[type[Exception], ...]:
+        """What is raised where rows cannot be read."""
 
-    indexes: int
-    """Of how many machines the index last written is remembered as one of this gallery's own."""
+    @property
+    def indexes(self) -> int:
+        """Of how many indexes, the last ones written, the state is remembered."""
 
     @property
     def total_changes(self) -> int:

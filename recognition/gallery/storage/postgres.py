@@ -6,7 +6,7 @@ see one state and wait for nobody. A connection that was lost is made anew with 
 """
 
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
@@ -149,7 +149,7 @@ class PostgresDatabase:
     ) -> None:
         self._address = address
         self.lock = Lock(find_secret, is_given)
-        self.is_in_place = True
+        self._is_gone = False
         with told_in_one_line(address):
             self._connect()
             try:
@@ -274,8 +274,13 @@ class PostgresDatabase:
             self._link.raw.execute("ROLLBACK")
             raise
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the gallery is still there, as far as its server has said."""
+        return not self._is_gone
+
     def _note_gone(self) -> None:
-        self.is_in_place = False
+        self._is_gone = True
 
     def wipe_traces(self) -> None:
         """Let the server take the place of removed rows for new ones; see `lingers` of a gallery.
@@ -353,7 +358,9 @@ def create_database(address: PostgresAddress, first_row: dict[str, str | int | N
 
 
 @contextmanager
-def told_in_one_line(address: PostgresAddress, gone: Any = lambda: None) -> Iterator[None]:
+def told_in_one_line(
+    address: PostgresAddress, gone: Callable[[], None] = lambda: None
+) -> Iterator[None]:
     """Make one line of whatever PostgreSQL says, which never has a row's contents in it.
 
     Args:

@@ -6,11 +6,8 @@ from functools import cache
 from .rows import SEALED, UNSEALED
 from .schema import AUDIT_DAYS, TABLES, TRIGGERS, VERSION
 
-FIRST_VERSION = 7
-"""The version of the first gallery that was made on a server."""
-
 MIGRATIONS: dict[int, tuple[str, ...]] = {}
-"""A version → the statements that make the next one of it."""
+"""A version → the statements that make the next one of it; version 7 was the first on a server."""
 
 TALLY = "likeness_tally"
 """A session's temporary table of rows as they come and go; see `postgres_integrity`."""

@@ -227,7 +227,7 @@ class SealedConnection:
         """
         plan, seal = _plan(columns), self.seal
         if seal is OPEN or not plan.sealed:  # as it is; a search is not to wait for more
-            return self.execute(f"SELECT {plan.wanted} {source}", values)
+            return iter(self.execute(f"SELECT {plan.wanted} {source}", values))
         digest = self._digest if plan.by_model else ""
         rows = self.execute(f"SELECT {plan.wanted}{plan.more} {source}", values)
         return (plan.opened(row, seal, digest) for row in rows)

@@ -32,7 +32,7 @@ import style.service
 from data.errors import AppError
 from data.tensors import write_tensors
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.locations import Milvus
+from recognition.gallery.locations import Milvus, Server
 from recognition.gallery.storage import encryption
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.service import RecognitionService
@@ -282,6 +282,7 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ui.cli.commands.models._weights", begin)
     monkeypatch.setattr("ui.page.server.serve", begin)
     monkeypatch.setattr(Milvus, "open", begin)
+    monkeypatch.setattr(Server, "open", begin)
     monkeypatch.setattr("recognition.thresholds.Thresholds.calibrate", begin)
     monkeypatch.setattr("ui.cli.commands.evaluate_style._judged", begin)
     monkeypatch.setattr("recognition.detection.detector.make_detector", begin)
