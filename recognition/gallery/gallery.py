@@ -307,7 +307,7 @@ class Gallery(AnyGallery):
                 count = count_erased(snapshot.connection)
             if self._erased is None:
                 self._erased = len(read_erased(self._folder))
-            if count == self._erased:
+            if count <= self._erased:  # fewer: an older state is back, which is told of
                 return
             try:
                 with self._store.unchanging() as snapshot:
@@ -327,11 +327,13 @@ class Gallery(AnyGallery):
         if back:
             _log.warning(
                 "note: the gallery %s is an older one by now, and %s erased since, or photographs "
-                "of theirs (by person_id: %s): `likeness people erase --id` erases anew; next time "
-                "let `likeness gallery restore` put a backup in its place",
-                self._folder,
+                "of theirs (by person_id: %s): `likeness people erase --id` erases anew%s",
+                self,
                 f"{len(back):,} {'person was' if len(back) == 1 else 'people were'}",
                 ", ".join(map(str, back[:_MOST_TOLD])) + (", …" if len(back) > _MOST_TOLD else ""),
+                ""
+                if self._server
+                else "; next time let `likeness gallery restore` put a backup in its place",
             )
 
     def wipe_traces(self) -> None:

@@ -345,6 +345,32 @@ def test_no_row_no_dump_and_no_machines_index_gives_who_was_erased(
     assert found_by(other, make_template(5)) == "Bob"
 
 
+def test_a_machine_that_knows_of_an_erasure_tells_where_a_backup_has_brought_somebody_back(
+    machine: Callable[[str], Gallery],
+    where: PostgresAddress,
+    postgres_server: "Server",
+    make_template: MakeTemplate,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gallery = machine("here")
+    gallery.enrol("Ann", [make_template(1)])
+    gallery.erase("Ann")
+    put(
+        postgres_server,
+        where,
+        "DELETE FROM erased; INSERT INTO person (id, name, mark, enrolled_at)"
+        " VALUES (1, 'Ann', 'Ann', '2026-01-01T00:00:00+00:00')",
+    )
+    for _ in range(2):
+        caplog.clear()
+        machine("here").close()
+        assert "is an older one by now, and 1 person was erased since" in caplog.text
+        assert "gallery restore" not in caplog.text
+    caplog.clear()
+    machine("a machine that has never been here").close()
+    assert not caplog.text
+
+
 def test_a_copy_there_and_back_has_all_to_the_last_bit(
     machine: Callable[[str], Gallery],
     model: EmbeddingModel,
