@@ -237,7 +237,7 @@ class PostgresDatabase:
                 if link.total_changes != before:
                     self.lock.seal(connection)
                     integrity.renew(self.lock.key)
-                self._commit(link)
+                self._commit(link, writing=writing)
                 integrity.done()
             except BaseException:
                 with suppress(psycopg.Error):
@@ -246,10 +246,12 @@ class PostgresDatabase:
                 integrity.undone()
                 raise
 
-    def _commit(self, link: PostgresLink) -> None:
+    def _commit(self, link: PostgresLink, *, writing: bool) -> None:
         try:
             said = link.raw.execute("COMMIT").statusmessage
         except psycopg.OperationalError as error:
+            if not writing:
+                raise
             raise GalleryError(
                 f"the connection to the gallery {self._address} was lost at the end of a change, "
                 "which is kept whole or not at all: look which, and try again if need be"

@@ -204,19 +204,27 @@ def test_a_connection_lost_within_a_change_is_one_line_and_the_next_call_works(
     gallery = machine("here")
     gallery.enrol("Ann", [make_template(1)])
 
-    def lose_it(*, early: bool) -> None:
+    def lose_it_within() -> None:
         with gallery._store.adding() as connection:
             connection.execute("UPDATE person SET enrolled_at = 'half'")
             lose_connections(postgres_server)
-            if early:
-                connection.execute("UPDATE person SET enrolled_at = 'half'")
 
-    with pytest.raises(GalleryError) as caught:
-        lose_it(early=True)
-    assert "cannot be reached" in str(caught.value)
-    assert "\n" not in str(caught.value)
+    def lose_it_at_the_end() -> None:
+        with gallery._store.unchanging():
+            lose_connections(postgres_server)
+
+    def lose_it_looking() -> None:
+        with gallery._store.reading() as snapshot:
+            lose_connections(postgres_server)
+            snapshot.people()
+
+    for lose_it in (lose_it_within, lose_it_looking):
+        with pytest.raises(GalleryError) as caught:
+            lose_it()
+        assert "cannot be reached" in str(caught.value)
+        assert "\n" not in str(caught.value)
     with pytest.raises(GalleryError, match="lost at the end of a change"):
-        lose_it(early=False)
+        lose_it_at_the_end()
     assert gallery.people()[0].enrolled_at != "half"
     gallery.enrol("Bob", [make_template(2)])
     assert len(gallery.people()) == 2
