@@ -90,7 +90,7 @@ def running() -> Iterator[Server]:
     """
     found = binaries()
     if found is None:
-        raise RuntimeError("no PostgreSQL server: apt install postgresql, or pip install pgserver")
+        raise RuntimeError("no PostgreSQL server: apt install postgresql, or the wheel pgserver")
     programs, _ = found
     folder = Path(tempfile.mkdtemp(prefix="likeness-pg-", dir="/tmp"))
     try:
@@ -132,7 +132,7 @@ def main() -> int:
     """Say whose server the tests start; 1 where there is none."""
     found = binaries()
     if found is None:
-        print("no PostgreSQL server: apt install postgresql, or pip install pgserver")
+        print("no PostgreSQL server: apt install postgresql, or the wheel pgserver")
         return 1
     said = subprocess.run([found[0] / "postgres", "--version"], capture_output=True, text=True)
     print(f"{said.stdout.strip()}, {found[1]} ({found[0]}), as {_called()}")
