@@ -219,7 +219,8 @@ class Rcnn:
         """Cross-entropy of proposals, and of the faces themselves, a quarter of them faces."""
         assert isinstance(network, CropNetwork)
         pictures, side = _recoloured(batch), batch.pictures.shape[2]
-        crops, right = [], []
+        crops: list[Tensor] = []
+        right: list[int] = []
         for number, raw, picture, told in zip(
             batch.numbers, batch.pictures, pictures, batch.told, strict=True
         ):
@@ -239,7 +240,10 @@ class Rcnn:
         assert isinstance(network, CropNetwork)
         network.eval()
         source = torch.Generator().manual_seed(0)
-        features, right, near, ways = [], [], [], []
+        features: list[Tensor] = []
+        near: list[Tensor] = []
+        ways: list[Tensor] = []
+        right: list[int] = []
         for number in range(min(len(pictures), _FITTED)):
             shown, told = pictures.batch([number])
             faces = faces_of_cells(told[0], shown.shape[2]).boxes
@@ -417,7 +421,9 @@ class FastRcnn:
     def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Of 64 proposals a picture, at most a quarter of them faces."""
         pictures, side = _recoloured(batch), batch.pictures.shape[2]
-        regions, wanted, right = [], [], []
+        regions: list[Tensor] = []
+        wanted: list[Tensor] = []
+        right: list[bool] = []
         for number, raw, told in zip(batch.numbers, batch.pictures, batch.told, strict=True):
             faces = faces_of_cells(told, side).boxes
             boxes = torch.cat([faces, self._proposals(number, raw)])

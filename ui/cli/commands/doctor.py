@@ -161,7 +161,8 @@ def _detectors(settings: Settings) -> tuple[State, str]:
     from recognition.detection.detector import detector_names, detector_spec
     from recognition.detection.methods.config import DetectorMethod
 
-    told, absent = [], []
+    told: list[str] = []
+    absent: list[str] = []
     for one in map(detector_spec, detector_names()):
         if one.name in set(DetectorMethod) and bundled_or_own(one.name, settings.home) is None:
             absent.append(one.name)
