@@ -21,6 +21,7 @@ import conftest
 from backbones.network import Backbone
 from data.errors import AppError
 from data.files import sha256_of
+from recognition.learning import plots
 from recognition.learning.batches import Batch, Mixture
 from recognition.learning.config import TrainingConfig, configure
 from recognition.learning.epoch import EpochLoop
@@ -71,6 +72,7 @@ def _digest(loops: list[EpochLoop]) -> str | None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
+    plots.png = lambda figure: b""  # nobody looks at them
     assert conftest.SPEC.name == "tiny"
     results = [record(configure(Path(recipe))) for recipe in sys.argv[2:]]
     Path(sys.argv[1], f"{os.environ['RANK']}.json").write_text(json.dumps(results))

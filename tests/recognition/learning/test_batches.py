@@ -225,6 +225,7 @@ def test_a_hidden_mixture_is_that_of_the_feature_maps() -> None:
     torch.testing.assert_close(network.embedding(images, {"only": mixture}), expected)
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("where", [MixupPlace.INPUT, MixupPlace.HIDDEN])
 def test_a_run_with_mixup_learns_and_repeats(config: TrainingConfig, where: MixupPlace) -> None:
     mixed = replace(config, losses=SOFTMAX, mixup=MixupConfig(where=where), epochs=4)

@@ -16,6 +16,8 @@ from recognition.learning.reports import EpochReport
 from recognition.learning.trainer import train
 from recognition.learning.transfer import freeze_stages, initial_weights
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture
 def pretrained(tmp_path: Path) -> Path:
@@ -141,7 +143,6 @@ def test_another_networks_name_and_a_missing_file_are_told_apart(config: Trainin
         initial_weights(replace(config, init=Path("no-such-file")))
 
 
-@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("way", ["interrupted", "begun with", "another run's state"])
 def test_a_run_goes_on_with_attention_where_its_weights_have_it(
     config: TrainingConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
