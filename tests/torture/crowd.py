@@ -2,6 +2,7 @@
 
 import multiprocessing
 import random
+import time
 from multiprocessing.pool import ApplyResult
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from data.errors import GalleryError
 
 ENROLLING, READING = 8, 2
 DELETED = 10  # one of so many
+BREATH = 0.005  # seconds between two looks, for those who enrol
 
 
 def enrol(folder: Path, name_of: str, count: int) -> int:
@@ -41,6 +43,7 @@ def read(folder: Path, until: int) -> list[str]:
                     wrong.append(f"{name} is taken for {found}")
             if len(people) >= until:
                 return wrong
+            time.sleep(BREATH)
 
 
 def erase(folder: Path, names: list[str]) -> int:
@@ -60,6 +63,7 @@ def erase(folder: Path, names: list[str]) -> int:
                     gone += photographs(name)  # erased; traces wait for the next change
                 else:
                     waiting.append(name)
+                    time.sleep(BREATH)
     return gone
 
 
@@ -68,7 +72,9 @@ def work_together(trials: int, folder: Path, rng: random.Random) -> Outcome:
     outcome, each = Outcome(), max(2, trials // ENROLLING)
     names = [f"{process}.{n}" for process in range(ENROLLING) for n in range(each)]
     leaving = rng.sample(names, len(names) // DELETED)
-    with multiprocessing.get_context("forkserver").Pool(ENROLLING + READING + 1) as pool:
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["__main__"])  # what each needs is imported once
+    with processes.Pool(ENROLLING + READING + 1) as pool:
         enrolling = [pool.apply_async(enrol, (folder, str(n), each)) for n in range(ENROLLING)]
         deleting = pool.apply_async(erase, (folder, leaving))
         reading: list[ApplyResult[list[str]]] = [

@@ -1,10 +1,12 @@
 """Every fault of the fault table, made on purpose and counted.
 
     python tests/torture/run.py [ROW…] [--few] [--seed N] [--json] [--table FILE]
+    python tests/torture/run.py --few --served
 
 Without arguments every row runs at its full number of trials; `--few` takes those that run with the
 tests. The exit code is 1 if any promise was broken. `--table` writes what came of it into a page of
-the documentation, between its two marks.
+the documentation, between its two marks. `--served` tries each row whose name is a line of standard
+input, and prints a line of JSON for it: the libraries are loaded once for all of them.
 """
 
 import argparse
@@ -75,7 +77,7 @@ ROWS = {
     "crowd": Row(
         "8 processes enrolling, 2 reading, 1 deleting",
         "rows = enrolments − deletions, exactly",
-        2000, 80, crowd.work_together,
+        2000, 40, crowd.work_together,
     ),
     "vectors": Row(
         "NaN, infinite, zero, wrong-length vector; under `python -O` too", "typed refusal",
@@ -178,14 +180,25 @@ def write_table(page: Path, results: dict[str, tuple[Outcome, float]]) -> None:
     write_atomic(page, (before + BEGIN + text + END + after).encode(), mode=0o644)
 
 
+def serve(*, few: bool, seed: int) -> None:
+    """Try rows as they are asked for, and say in a line of JSON what came of each."""
+    for asked in sys.stdin:
+        outcome, _ = tried(asked.strip(), few=few, seed=seed)
+        print(json.dumps(asdict(outcome)), flush=True)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("rows", nargs="*", choices=[[], *ROWS], metavar="ROW")
     parser.add_argument("--few", action="store_true", help="as many as run with the tests")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--served", action="store_true", help="rows come by standard input")
     parser.add_argument("--table", type=Path, help="the page that gets the table")
     given = parser.parse_args()
+    if given.served:
+        serve(few=given.few, seed=given.seed)
+        return 0
     results = {}
     for name in given.rows or ROWS:
         results[name] = outcome, seconds = tried(name, few=given.few, seed=given.seed)
