@@ -9,6 +9,9 @@ enrolment       photographs of a person become templates, or are skipped with a 
 bulk_enrolment  many people's photographs: decoded ahead by processes, embedded in batches
 identification  the faces of a photograph get a name each, or none
 maintenance     galleries backed up, exported, checked, and moved to another network
+matching        the rules by which a face is compared with somebody of several photographs
+template_attention  these rules applied; a trained query that weighs photographs
+attention_file  what was trained to weigh them, kept by the digest of a network's weights
 models          which network embeds, where its weights are, and how they are loaded
 tail_cards      what weights say of strangers: in their file, or on a card beside it
 photographs     photographs as callers hand them in: read safely, named, looked at

@@ -8,10 +8,11 @@ import numpy as np
 
 from .calibration import ratio_of
 from .faces.quality import measure
-from .gallery.matching import Matching
 from .gallery.protocol import AnyGallery
+from .matching import Matching
 from .photographs import Seen
 from .results import Calibration, Decision, Identification, IdentifiedFace, Match
+from .template_attention import Rule
 
 if TYPE_CHECKING:
     from .faces.pipeline import DetectedFace
@@ -36,7 +37,7 @@ class Question:
     top_k: int
     decision: Decision
     calibration: Calibration | None
-    matching: Matching = Matching.BEST
+    matching: Rule = Matching.BEST
     repeats: bool = False
     among: frozenset[int] | None = None
 

@@ -16,6 +16,7 @@ from data.errors import GalleryError, WeightsError
 from data.files import printable, sha256_of
 
 from .gallery.templates import EmbeddingModel
+from .matching import Matching
 from .results import Face
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from .evaluation.impostor_tail import ImpostorTail
     from .explanation import Embeds
     from .faces.pipeline import DetectedFace
+    from .template_attention import Rule, TemplateAttention
 
 
 DEFAULT_MODEL = "mobilefacenet"
@@ -126,6 +128,7 @@ class Engine:
         self._given = pipeline
         self._pipeline = pipeline
         self._tail: tuple[ImpostorTail | None] | None = None  # once it was looked for
+        self._attention: TemplateAttention | None = None
         self._weights_path: Path | None = None
         self._provenance: str | None = None
         self._detectors: dict[str, FaceDetector] = {}
@@ -204,6 +207,34 @@ class Engine:
             WeightsError: No weights are at hand, or what they say cannot be understood.
         """
         _ = self.pipeline, self.tail
+
+    @property
+    def attention(self) -> "TemplateAttention":
+        """What was trained to weigh a person's photographs; one object, however often it is asked.
+
+        Raises:
+            WeightsError: No weights are at hand, or nothing was trained for them.
+        """
+        from .attention_file import find_attention
+
+        with self._lock:
+            if self._attention is None:
+                pipeline = self.pipeline
+                self._attention = find_attention(
+                    pipeline.model_id,
+                    pipeline.weights_digest,
+                    pipeline.dimension,
+                    home=self._choice.home,
+                )
+            return self._attention
+
+    def rule(self, matching: Matching) -> "Rule":
+        """A rule of matching as a gallery applies it.
+
+        Raises:
+            WeightsError: As `attention`, where that is asked for.
+        """
+        return self.attention if matching is Matching.ATTENTION else matching
 
     @property
     def pair(self) -> "PairUnit | None":

@@ -26,11 +26,11 @@ from .enrolment import (
     template_of,
 )
 from .faces.quality import measure
-from .gallery.matching import Matching
 from .gallery.names import person_name
 from .gallery.protocol import AnyGallery, nobody_enrolled
 from .gallery.storage.people import Who, group_names
 from .identification import Question, name_faces
+from .matching import Matching
 from .models import Choice, Engine, Pipeline
 from .people import EnrolledPeople
 from .photographs import (
@@ -55,6 +55,7 @@ from .results import (
     Verification,
 )
 from .secrets import Ask, Warn
+from .template_attention import combined
 from .thresholds import Thresholds, pair_limit, sigmoid
 
 if TYPE_CHECKING:
@@ -272,7 +273,7 @@ class RecognitionService:
             top_k=top_k,
             decision=decision,
             calibration=self.thresholds.calibration(Use.IDENTIFY),
-            matching=matching,
+            matching=self.models.rule(matching),
             repeats=repeats,
             among=gallery.members(groups) if groups else None,
         )
@@ -387,11 +388,12 @@ class RecognitionService:
         person_id: int | None = None,
         threshold: float | None = None,
         far: float | None = None,
+        matching: Matching = Matching.BEST,
     ) -> Verification:
         """Say whether a photograph's largest face is somebody's who is enrolled.
 
-        It is compared with all of their photographs, and the closest counts: a stranger has as many
-        chances as there are photographs.
+        It is compared with all of their photographs, and by default the closest counts: a stranger
+        has as many chances as there are photographs.
 
         Args:
             image: The photograph.
@@ -401,6 +403,7 @@ class RecognitionService:
                 `Thresholds.decision`.
             far: The part of strangers who may pass for the person; None takes the gallery's for
                 comparisons, or else one in a thousand.
+            matching: How the face is compared with the person's photographs.
 
         Raises:
             ArgumentError: Nobody is meant, or more than one person may be; a path does not exist;
@@ -416,16 +419,17 @@ class RecognitionService:
         self._check_model()
         calibration = self.thresholds.calibration(Use.VERIFY)
         decision = self.thresholds.decision(
-            Use.VERIFY, threshold=threshold, rate=far, person=person
+            Use.VERIFY, threshold=threshold, rate=far, matching=matching, person=person
         )
+        rule = self.models.rule(matching)
         [(embedding, taken)] = self._largest_faces([photograph])
         gallery = self.gallery.open()
-        found = gallery.search(embedding[None], 1, among=[person.person_id])[0]
+        found = gallery.search(embedding[None], 1, rule, among=[person.person_id])[0]
         if found:
             similarity = found[0].cosine_similarity
         else:  # whoever is known not to have this face is not found by it
             _, embeddings = gallery.templates_of(person.person_id)
-            similarity = min(1.0, max(-1.0, float((embeddings @ embedding).max())))
+            similarity = combined(embeddings @ embedding, rule, embeddings)
         judged = Verification(
             same_person=bool(found) and similarity >= decision.threshold,
             cosine_similarity=similarity,

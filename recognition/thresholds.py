@@ -14,9 +14,9 @@ from .evaluation.impostor_tail import ImpostorTail, Searched
 from .evaluation.metrics import EXPECTED_ERRORS
 from .evaluation.probability import PRIOR
 from .evaluation.thresholds import check_rate, rate_among
-from .gallery.matching import Matching
 from .gallery.protocol import nobody_enrolled
 from .gallery.storage.snapshot import FALSE_DISCOVERIES, by_chance, look_alikes, require_few
+from .matching import Matching
 from .models import Engine
 from .photographs import ProgressCallback
 from .results import Calibration, Decision, LookAlikes, Origin, PersonSummary, StrangerRate, Use
@@ -201,9 +201,11 @@ def _is_as_measured(own: Calibration, searched: Searched | None) -> bool:
     """Whether a search looks among as many as it was measured with, or nothing is searched."""
     if searched is None:
         return True
-    return (own.use, own.people, "best") == (Use.IDENTIFY, searched.people, searched.matching) and (
-        searched.photographs <= own.templates
-    )
+    return (own.use, own.people, Matching.BEST) == (
+        Use.IDENTIFY,
+        searched.people,
+        searched.matching,
+    ) and (searched.photographs <= own.templates)
 
 
 def _grown(rate: StrangerRate, own: Calibration, searched: Searched | None) -> StrangerRate:
@@ -280,7 +282,7 @@ class Thresholds:
         Raises:
             ArgumentError: The threshold or the rate is out of range, both are given, or nothing
                 tells from where on two faces are one person's.
-            WeightsError: No weights are at hand.
+            WeightsError: No weights are at hand, or no attention is trained for them.
             GalleryError: Nobody is enrolled, or nobody is in one of the groups, or the gallery
                 cannot be read.
         """
@@ -305,7 +307,12 @@ class Thresholds:
     def _searched(self, matching: Matching, among: "Collection[int] | None") -> Searched:
         if not self._access.is_there or (gallery := self._access.open()).is_empty:
             raise nobody_enrolled(self._access.place)
-        return Searched(gallery.photographs_a_person(among), matching)
+        worth = (
+            gallery.photographs_a_person(among, self._engine.attention)
+            if matching is Matching.ATTENTION
+            else None
+        )
+        return Searched(gallery.photographs_a_person(among), matching, worth)
 
     @property
     def odd_from(self) -> float | None:

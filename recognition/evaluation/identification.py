@@ -9,8 +9,10 @@ import numpy as np
 from data.datasets import Identity
 from data.errors import DatasetError
 
+from ..matching import Matching
 from ..photographs import ProgressCallback
 from ..results import FailedImage
+from ..template_attention import Rule, name_of
 from . import searches
 from .embeddings import Embedding, Finder, embed_photographs
 from .impostor_tail import ImpostorTail, Searched
@@ -96,6 +98,7 @@ def promises(
     photographs: "Numbers",
     *,
     wanted: Sequence[float] = WANTED,
+    matching: Matching = Matching.BEST,
     replicates: int = REPLICATES,
     seed: int = 0,
 ) -> tuple[Promise, ...]:
@@ -106,11 +109,12 @@ def promises(
         tail: What the weights say.
         photographs: How many photographs there are of each person, by number, (P,).
         wanted: The rates to promise.
+        matching: By which rule was searched.
         replicates: Of the bootstrap.
         seed: Of the bootstrap.
     """
     return tuple(
-        _promise(found, tail, photographs, rate, replicates, seed)
+        _promise(found, tail, photographs, rate, matching, replicates, seed)
         for rate in wanted
         if any(len(search.strangers) for search in found)
     )
@@ -121,10 +125,11 @@ def _promise(
     tail: ImpostorTail,
     photographs: Numbers,
     rate: float,
+    matching: Matching,
     replicates: int,
     seed: int,
 ) -> Promise:
-    thresholds, beyond = _thresholds(found, tail, rate)
+    thresholds, beyond = _thresholds(found, tail, rate, matching)
     searched = [s for s in found if len(s.strangers)]
     named = [s.strangers >= t for s, t in zip(found, thresholds, strict=True) if len(s.strangers)]
     part = float(np.mean([float(one.mean()) for one in named]))
@@ -163,15 +168,15 @@ def _promise(
 
 
 def _thresholds(
-    found: Sequence[Search], tail: ImpostorTail, rate: float
+    found: Sequence[Search], tail: ImpostorTail, rate: float, matching: Matching
 ) -> tuple[list[float], bool]:
     """Return the threshold of each draw, and whether any of them is extrapolated."""
-    of_size: dict[tuple[tuple[int, int], ...], tuple[float, bool]] = {}
+    of_size: dict[tuple[tuple[tuple[int, int], ...], ...], tuple[float, bool]] = {}
     thresholds = []
     for one in found:
-        size = tuple(sorted(one.enrolled.items()))
+        size = tuple(tuple(sorted(each.items())) for each in (one.enrolled, one.worth or {}))
         if size not in of_size:
-            searched = Searched(dict(size))
+            searched = Searched(one.enrolled, matching, one.worth)
             threshold = tail.threshold(rate, searched)
             of_size[size] = threshold, tail.named_rate(threshold, searched).extrapolated
         thresholds.append(of_size[size][0])
@@ -353,6 +358,7 @@ def evaluate_identification(
     enrol: int | None = None,
     templates: int = 1,
     panel: Panel | None = None,
+    rule: Rule = Matching.BEST,
     tail: ImpostorTail | None = None,
     unreadable: Sequence[FailedImage] = (),
 ) -> IdentificationResult:
@@ -371,6 +377,7 @@ def evaluate_identification(
         enrol: How many people are enrolled; None: as above.
         templates: By how many photographs each of these.
         panel: Where specialists are asked: how their embeddings are joined to the generalist's.
+        rule: How a probe is compared with a person of several photographs.
         tail: What the weights say of strangers, whose thresholds are tried; None tries none.
         unreadable: Photographs that could not be read, to be named in the result.
 
@@ -397,11 +404,13 @@ def evaluate_identification(
             probes = {n: v[1:] if n in gallery else v for n, v in ordered}
         else:
             gallery, probes = _draw(ordered, many, templates, rng)
-        found.append(search(gallery, probes, number_of, panel))
+        found.append(search(gallery, probes, number_of, panel, rule))
     kept = (
         ()
         if tail is None
-        else promises(found, tail, np.array([len(people[name]) for name in number_of]))
+        else promises(
+            found, tail, np.array([len(people[name]) for name in number_of]), matching=name_of(rule)
+        )
     )
     return _summarise(
         found,
@@ -448,6 +457,7 @@ def evaluate_gallery(
     probes: People,
     *,
     panel: Panel | None = None,
+    rule: Rule = Matching.BEST,
     tail: ImpostorTail | None = None,
     unreadable: Sequence[FailedImage] = (),
 ) -> IdentificationResult:
@@ -458,11 +468,12 @@ def evaluate_gallery(
         probes: Whose photographs are searched for; a name that is not in the gallery is a
             stranger's.
         panel: As in `evaluate_identification`.
+        rule: As in `evaluate_identification`.
         tail: As in `evaluate_identification`.
         unreadable: Photographs that could not be read, to be named in the result.
     """
     number_of = numbered(gallery, probes)
-    found = [search(gallery, probes, number_of, panel)]
+    found = [search(gallery, probes, number_of, panel, rule)]
     photographs = np.array(
         [len(gallery.get(name, ())) + len(probes.get(name, ())) for name in number_of]
     )
@@ -472,7 +483,7 @@ def evaluate_gallery(
         enrolled=len(gallery),
         missed=missing(gallery) + missing(probes),
         unreadable=unreadable,
-        kept=() if tail is None else promises(found, tail, photographs),
+        kept=() if tail is None else promises(found, tail, photographs, matching=name_of(rule)),
     )
 
 
@@ -486,6 +497,7 @@ def evaluate_people_folder(
     seed: int = 0,
     enrol: int | None = None,
     templates: int = 1,
+    rule: Rule = Matching.BEST,
     tail: ImpostorTail | None = None,
     progress: ProgressCallback | None = None,
 ) -> IdentificationResult:
@@ -500,6 +512,7 @@ def evaluate_people_folder(
         seed: Of the draws.
         enrol: As in `evaluate_identification`.
         templates: As in `evaluate_identification`.
+        rule: As in `evaluate_identification`.
         tail: As in `evaluate_identification`.
         progress: Called after each photograph.
 
@@ -515,6 +528,7 @@ def evaluate_people_folder(
         seed=seed,
         enrol=enrol,
         templates=templates,
+        rule=rule,
         tail=tail,
         unreadable=unreadable,
     )
@@ -525,6 +539,7 @@ def evaluate_two_folders(
     probes: Path,
     find: Finder,
     *,
+    rule: Rule = Matching.BEST,
     tail: ImpostorTail | None = None,
     progress: ProgressCallback | None = None,
 ) -> IdentificationResult:
@@ -535,7 +550,7 @@ def evaluate_two_folders(
     """
     folders = two_folders(gallery, probes)
     (enrolled, searched), unreadable = _embed(folders, gallery, find, progress)
-    return evaluate_gallery(enrolled, searched, tail=tail, unreadable=unreadable)
+    return evaluate_gallery(enrolled, searched, rule=rule, tail=tail, unreadable=unreadable)
 
 
 def _embed(

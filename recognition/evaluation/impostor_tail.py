@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from data.errors import ArgumentError, WeightsError
 
+from ..matching import Matching
 from ..results import StrangerRate
 from .intervals import Interval
 from .metrics import Weights
@@ -113,7 +114,7 @@ def fit_tail(values: Values, weights: Weights, *, level: float, total: float) ->
 # fall alike.
 #
 # The mean over m photographs of a person spreads less than one: its excess over the median is
-# divided by √(r + (1 - r) / m).
+# divided by √(r + (1 - r) / m). Attention weighs photographs by a_i: for 1 / m stands Σ a_i² then.
 #
 # Nothing here reads or embeds photographs; `tail_measurement` makes an `ImpostorTail` of them.
 
@@ -164,16 +165,31 @@ class Searched:
 
     Attributes:
         templates: How many photographs → how many people have so many; all positive.
-        matching: How a face is compared with a person of several photographs: `best`, `mean` or
-            `trimmed`, as `gallery.matching` has them.
+        matching: How a face is compared with a person of several photographs.
+        worth: The same as `templates`, but of as many photographs as weigh alike by attention;
+            None where that is not known, or another rule holds.
     """
 
     templates: Mapping[int, int]
-    matching: str = "best"
+    matching: Matching = Matching.BEST
+    worth: Mapping[int, int] | None = None
 
     def __post_init__(self) -> None:
         if not self.templates or min(min(m, n) for m, n in self.templates.items()) < 1:
             raise ArgumentError("a search needs somebody to look among, by a photograph at least")
+
+    @property
+    def spread(self) -> tuple[Mapping[int, int], Matching]:
+        """By which numbers of photographs and which rule strangers are reached at most as often.
+
+        Attention is a mean over photographs that weigh differently, which spreads as the mean over
+        fewer. Whatever the weights, it is never above the closest photograph.
+        """
+        if self.matching is not Matching.ATTENTION:
+            return self.templates, self.matching
+        if self.worth is None:
+            return self.templates, Matching.BEST
+        return self.worth, Matching.MEAN
 
     @property
     def people(self) -> int:
@@ -348,8 +364,9 @@ class ImpostorTail:
         fits = self.fits[:1] if first else self.fits
         p = self.far(threshold)[: len(fits)]
         worth = np.zeros(len(fits))
-        for templates, people in searched.templates.items():
-            reached = self._of_person(threshold, p, fits, templates, searched.matching)
+        spread, matching = searched.spread
+        for templates, people in spread.items():
+            reached = self._of_person(threshold, p, fits, templates, matching)
             worth = worth + people * _worth(reached, p)
         return chance_of_any(p, self._of_probes(p, fits), worth)
 
@@ -359,14 +376,14 @@ class ImpostorTail:
         p: Values,
         fits: tuple[Parameters, ...],
         templates: int,
-        matching: str,
+        matching: Matching,
     ) -> Values:
         """Return how likely a stranger reaches one person of several photographs."""
         if templates == 1:
             return p
-        if matching == "best":
+        if matching is Matching.BEST:
             return chance_of_any(p, self._of_photographs(p, fits), templates)
-        which = "mean" if matching == "mean" or templates < 3 else "trimmed"
+        which = "mean" if matching is Matching.MEAN or templates < 3 else "trimmed"
         median = dict(self.quantiles).get(0.5, 0.0)
         if threshold <= median:
             return p

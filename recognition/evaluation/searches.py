@@ -13,6 +13,8 @@ from data.datasets import Identity, only_listed, read_identities
 from data.errors import DatasetError
 from data.files import read_regular
 
+from ..matching import Matching
+from ..template_attention import Rule, TemplateAttention, combined
 from .embeddings import Embedding
 from .intervals import (
     Figures,
@@ -58,6 +60,7 @@ class Search:
         stranger_people: The number of each stranger's probe's person: (probes,).
         stranger_best: The number of whoever of those enrolled ranks first: (probes,).
         enrolled: How many photographs → how many people were enrolled by so many.
+        worth: The same of as many as weigh alike by attention; None by another rule.
         asked: About how many comparisons of a probe with a person specialists were asked.
         comparisons: How many of them there were.
     """
@@ -69,6 +72,7 @@ class Search:
     stranger_people: Numbers
     stranger_best: Numbers
     enrolled: Mapping[int, int]
+    worth: Mapping[int, int] | None
     asked: int
     comparisons: int
 
@@ -99,14 +103,17 @@ def search(
     probes: People,
     number_of: Mapping[str, int],
     panel: Panel | None = None,
+    rule: Rule = Matching.BEST,
 ) -> Search:
-    """Search all probes among the gallery; a person's best photograph counts.
+    """Search all probes among the gallery.
 
     Args:
         gallery: Who is enrolled.
         probes: Whose photographs are searched for.
         number_of: Everybody's number.
         panel: Where specialists are asked: how their embeddings are joined to the generalist's.
+        rule: How a probe is compared with a person of several photographs; with a panel by the
+            best of them.
     """
     enrolled = {
         name: templates
@@ -126,7 +133,7 @@ def search(
         for start in range(0, len(found), _PROBES_AT_ONCE):
             part = found[start : start + _PROBES_AT_ONCE]
             vectors = np.stack([v for _, v in (labelled[i] for i in part) if v is not None])
-            best = _best_of_each(vectors, list(enrolled.values()), panel)
+            best = _of_each(vectors, list(enrolled.values()), panel, rule)
             similarity[part] = best.max(axis=1)
             closest[part] = numbers[best.argmax(axis=1)]
             ranks[part] = _ranks(best, right[part])
@@ -140,6 +147,9 @@ def search(
         stranger_people=people[~is_known],
         stranger_best=closest[~is_known],
         enrolled=Counter(map(len, enrolled.values())),
+        worth=Counter(rule.worth(np.stack(own)) for own in enrolled.values())
+        if isinstance(rule, TemplateAttention)
+        else None,
         asked=0 if panel is None else len(found) * panel.candidates(len(enrolled)),
         comparisons=len(found) * len(enrolled),
     )
@@ -271,10 +281,13 @@ def _figures(searches: Sequence[Search], fpirs: Sequence[float]) -> Figures:
     return figures
 
 
-def _best_of_each(
-    vectors: Embedding, enrolled: Sequence[Sequence[Embedding]], panel: Panel | None
+def _of_each(
+    vectors: Embedding, enrolled: Sequence[Sequence[Embedding]], panel: Panel | None, rule: Rule
 ) -> Scores:
-    """Return each probe's similarity to each person's best photograph: (probes, people)."""
+    """Return each probe's similarity to each person: (probes, people)."""
+    if panel is None and rule is not Matching.BEST:
+        people = [np.stack(of_person) for of_person in enrolled]
+        return np.stack([_combined(vectors @ one.T, rule, one) for one in people], axis=1)
     templates = np.stack([vector for of_person in enrolled for vector in of_person])
     counts = [len(of_person) for of_person in enrolled]
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
@@ -287,6 +300,16 @@ def _best_of_each(
         return best(vectors, templates)
     alone = best(panel.generalist(vectors), panel.generalist(templates))
     return panel.settle(alone, best(vectors, templates))
+
+
+def _combined(similarities: Scores, rule: Rule, templates: Embedding) -> Scores:
+    """Return each probe's similarity to one person by a rule, (probes,), as `combined` has it."""
+    if isinstance(rule, TemplateAttention):
+        weighted: Scores = similarities @ rule.weights(templates)
+        return weighted
+    if rule is Matching.TRIMMED:
+        return np.array([combined(row, rule) for row in similarities])
+    return similarities.mean(axis=1)
 
 
 def _ranks(best: Scores, right: Numbers) -> Scores:

@@ -4,7 +4,6 @@
     protocol    what is asked of a gallery, wherever it is kept
     locations   where a gallery is, a folder or an address, and how it is opened
     templates   what is kept of a face, and which model's it is
-    matching    how a face is compared with a person of several photographs
     names       what may be a person's name
     storage/    the truth: every change one transaction, every question one state
     search/     the index: a cache of the truth, made again whenever it does not fit

@@ -16,6 +16,7 @@ from data.errors import ArgumentError, GalleryError
 from data.files import printable, private_folder
 from data.temporary import sweep
 
+from ..matching import Matching
 from ..results import (
     AuditEntry,
     Calibration,
@@ -27,7 +28,7 @@ from ..results import (
     PhotographSummary,
     Use,
 )
-from .matching import Matching
+from ..template_attention import Rule, TemplateAttention
 from .names import person_name
 from .protocol import AnyGallery, Writer, nobody_enrolled
 from .search.index_file import IndexCache
@@ -104,9 +105,8 @@ class Gallery(AnyGallery):
         self._store = self._open_store()
         self._cache = IndexCache(folder / "index")
         self._erased: int | None = None  # how many rows, as far as this machine's index knows
-        self._different: tuple[Revision, Ids, Ids] | None = (
-            None  # of which state, people, photographs
-        )
+        # By the attention that counts them: of which state, people, photographs.
+        self._different: dict[TemplateAttention | None, tuple[Revision, Ids, Ids]] = {}
 
     @classmethod
     def open(
@@ -373,7 +373,7 @@ class Gallery(AnyGallery):
         self,
         vectors: npt.NDArray[np.floating],
         k: int,
-        matching: Matching = Matching.BEST,
+        matching: Rule = Matching.BEST,
         among: Collection[int] | None = None,
     ) -> list[list[Match]]:
         """See `AnyGallery.search`."""
@@ -385,12 +385,18 @@ class Gallery(AnyGallery):
                 queries = unit_vectors(vectors, view.dimension)
                 return view.search(queries, k, matching, among)
 
-    def photographs_a_person(self, among: Collection[int] | None = None) -> dict[int, int]:
+    def photographs_a_person(
+        self,
+        among: Collection[int] | None = None,
+        attention: TemplateAttention | None = None,
+    ) -> dict[int, int]:
         """See `AnyGallery.photographs_a_person`; those that are all but the same count once."""
         with self._lock, self._views.current() as view:
-            if self._different is None or self._different[0] != view.revision:
-                self._different = view.revision, *view.different_photographs()
-            _, people, counts = self._different
+            known = self._different.get(attention)
+            if known is None or known[0] != view.revision:
+                known = view.revision, *view.different_photographs(attention)
+                self._different[attention] = known
+            _, people, counts = known
             if among is not None:
                 counts = counts[np.isin(people, np.fromiter(among, np.int64))]
             each, number = np.unique(counts, return_counts=True)

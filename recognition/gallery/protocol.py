@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from data.errors import GalleryError
 
+from ..matching import Matching
 from ..results import (
     AuditEntry,
     Calibration,
@@ -23,7 +24,7 @@ from ..results import (
     PhotographSummary,
     Use,
 )
-from .matching import Matching
+from ..template_attention import Rule, TemplateAttention
 from .storage.changes import Change, Editor
 from .storage.encryption import Keep
 from .storage.people import Who
@@ -141,14 +142,19 @@ class AnyGallery(ABC):
     def size(self) -> tuple[int, int]:
         """How many people are enrolled, and from how many photographs."""
 
-    def photographs_a_person(self, among: Collection[int] | None = None) -> dict[int, int]:
+    def photographs_a_person(
+        self,
+        among: Collection[int] | None = None,
+        attention: TemplateAttention | None = None,
+    ) -> dict[int, int]:
         """How many photographs → how many people are enrolled by so many.
 
         Args:
             among: The ids of the people who count; None: everybody.
+            attention: Counts as many of a person's as weigh alike by it, or fewer.
         """
         counts = Counter(
-            one.photographs
+            one.photographs if attention is None else 1
             for one in self.people()
             if one.photographs and (among is None or one.person_id in among)
         )
@@ -287,7 +293,7 @@ class AnyGallery(ABC):
         self,
         vectors: npt.NDArray[np.floating],
         k: int,
-        matching: Matching = Matching.BEST,
+        matching: Rule = Matching.BEST,
         among: Collection[int] | None = None,
     ) -> list[list[Match]]:
         """Find the people closest to each query, without those who are excluded from it.
@@ -295,7 +301,7 @@ class AnyGallery(ABC):
         Args:
             vectors: (Q, D) unit vectors.
             k: How many people to find, at least 1.
-            matching: How a person's photographs are compared.
+            matching: How a person's photographs are compared; attention by what was trained for it.
             among: The ids of the people who may be found; None: everybody.
 
         Returns:

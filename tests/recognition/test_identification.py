@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recognition.faces.pipeline import DetectedFace
-from recognition.gallery.matching import Matching
 from recognition.identification import Question, name_faces
+from recognition.matching import Matching
 from recognition.photographs import Seen
 from recognition.results import Decision, Face, IdentifiedFace, Match, Use
 

@@ -8,8 +8,9 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 import typer
@@ -20,73 +21,82 @@ from data.threads import give_way
 from ui.cli.start import INTERRUPTED
 
 from . import arguments, output, streams
-from .commands import (
-    align,
-    calibrate,
-    doctor,
-    enroll,
-    evaluate,
-    gallery,
-    look_alikes,
-    models,
-    people,
-    private,
-    recognise,
-    serve,
-    styles,
-    stylize,
-    train,
-    train_detector,
-    train_style_net,
-    tune,
-)
 from .options import remember_settings
 
 LONG_WORK = frozenset(
-    {"align", "enroll", "evaluate", "stylize", "train", "train-detector", "train-style-net", "tune"}
+    {
+        "align",
+        "enroll",
+        "evaluate",
+        "stylize",
+        "train",
+        "train-detector",
+        "train-matching",
+        "train-style-net",
+        "tune",
+    }
 )
 """Commands that may take minutes: they run at a low priority."""
 
 
-def _application() -> typer.Typer:
-    """All commands under one name; help without boxes, which would cost a tenth of a second."""
+_SERVES: Mapping[str, tuple[str, ...]] = {
+    "enroll": ("enroll",),
+    "recognise": ("identify", "verify", "detect"),
+    "people": ("people",),
+    "look_alikes": ("people",),
+    "gallery": ("gallery",),
+    "private": ("gallery",),
+    "calibrate": ("calibrate",),
+    "evaluate": ("evaluate",),
+    "align": ("align",),
+    "train": ("train",),
+    "train_detector": ("train-detector",),
+    "train_matching": ("train-matching",),
+    "train_style_net": ("train-style-net",),
+    "tune": ("tune",),
+    "stylize": ("stylize",),
+    "styles": ("styles",),
+    "models": ("models",),
+    "doctor": ("doctor",),
+    "serve": ("app",),
+}
+"""Each module of `commands`, in the order of help, and the first words that need it."""
+
+_WITH_VALUE = frozenset({"--home", "--gallery", "--model", "--backbone", "--weights", "--device"})
+"""Options that may stand before a command and take the next word."""
+
+
+@cache
+def commands(name: str | None = None) -> Any:
+    """The commands as they are run; help is without boxes, which would cost a tenth of a second.
+
+    To import every module of commands takes longer than many a command.
+
+    Args:
+        name: Of the command that is meant: then the modules that serve it are all that there is.
+            None, or the name of no command: all of them.
+    """
     application = typer.Typer(
         add_completion=False,
         rich_markup_mode=None,
         context_settings={"max_content_width": 100},
     )
     application.callback()(remember_settings)
-    for commands in (
-        enroll,
-        recognise,
-        people,
-        look_alikes,
-        gallery,
-        private,
-        calibrate,
-        evaluate,
-        align,
-        train,
-        train_detector,
-        train_style_net,
-        tune,
-        stylize,
-        styles,
-        models,
-        doctor,
-        serve,
-    ):
-        application.add_typer(commands.app)
-    return application
+    needed = [module for module, served in _SERVES.items() if name in served]
+    for module in needed or _SERVES:
+        application.add_typer(import_module(f".commands.{module}", __package__).app)
+    return typer.main.get_command(application)
 
 
-app = _application()
-
-
-@cache
-def commands() -> Any:
-    """The commands as they are run; to make them takes a tenth of a second."""
-    return typer.main.get_command(app)
+def _first_word(words: Sequence[str]) -> str | None:
+    """The command's name, behind the shared options; None where nothing stands there."""
+    left = iter(words)
+    for word in left:
+        if word in _WITH_VALUE:
+            next(left, None)
+        elif word != "--debug" and word.partition("=")[0] not in _WITH_VALUE:
+            return word
+    return None
 
 
 def main(argv: Sequence[str]) -> int:
@@ -100,7 +110,7 @@ def main(argv: Sequence[str]) -> int:
         unusable data set; 3 `verify` found other people; 130 interrupted.
     """
     words = list(argv) or ["--help"]
-    command = commands()
+    command = commands(_first_word(words))
     try:
         arguments.check_environment(os.environ)
         arguments.refuse_empty(command, words)

@@ -11,6 +11,7 @@ import typer
 
 from data.distribution import VERSION
 from data.errors import ArgumentError
+from recognition.matching import Matching
 from ui.settings import Device, Settings
 
 from . import arguments, output, streams
@@ -78,6 +79,15 @@ JsonLinesOption = Annotated[
     bool, typer.Option("--json-lines", help="Report progress on stdout, a line of JSON each.")
 ]
 
+MatchOption = Annotated[
+    Matching,
+    typer.Option(
+        "--match",
+        help="Compare a face with the closest photograph of a person, with the mean of all, with "
+        "the mean without the fifth at either end, or with a mean that weighs each photograph by "
+        "attention, as `train-matching` learns it.",
+    ),
+]
 PlotOption = Annotated[
     Path | None,
     typer.Option("--plot", metavar="FILE", help="Draw the figures too, as .png, .svg or .pdf."),

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from data.errors import AppError, ArgumentError
 
+from ...matching import Matching
 from ...results import (
     AuditEntry,
     Calibration,
@@ -25,10 +26,10 @@ from ...results import (
     Use,
     today,
 )
-from ..matching import Matching
+from ...template_attention import Rule, combined
 from ..names import kept_name
 from ..protocol import AnyGallery, Writer, nobody_enrolled
-from ..search.searcher import best_of, combined
+from ..search.searcher import best_of
 from ..storage.changes import Change
 from ..storage.people import Who, group_names, nobody_in
 from ..storage.records import BATCH, Added, Adding, PersonRecord, read_records
@@ -186,7 +187,7 @@ def _is_enrolled(row: StoredRow) -> bool:
 
 
 def scored(
-    collections: Collections, query: Embeddings, best: Mapping[int, float], matching: Matching
+    collections: Collections, query: Embeddings, best: Mapping[int, float], matching: Rule
 ) -> dict[tuple[str, int], float]:
     """Name and id → cosine similarity by a rule, of those found who are enrolled.
 
@@ -216,13 +217,13 @@ def scored(
         person: best[person] for person in people if excluded.get(person, -2.0) < best[person]
     }
     if matching is not Matching.BEST:
-        similarities: dict[int, list[float]] = {person: [] for person in values}
+        templates: dict[int, list[npt.NDArray[np.float32]]] = {person: [] for person in values}
         for template in collections.templates_in("person", values):
-            similarities[template.person].append(float(template.embedding @ query))
+            templates[template.person].append(template.embedding)
         values = {
-            person: combined(np.array(found), matching)
-            for person, found in similarities.items()
-            if found
+            person: combined(np.stack(own) @ query, matching, np.stack(own))
+            for person, own in templates.items()
+            if own
         }
     ids = {people[person]: person for person in sorted(people, reverse=True)}  # see `summaries`
     found: dict[tuple[str, int], float] = {}
@@ -521,7 +522,7 @@ class MilvusGallery(AnyGallery):
         self,
         vectors: npt.NDArray[np.floating],
         k: int,
-        matching: Matching = Matching.BEST,
+        matching: Rule = Matching.BEST,
         among: Collection[int] | None = None,
     ) -> list[list[Match]]:
         """See `AnyGallery.search`."""

@@ -5,12 +5,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from data.errors import AppError
 
+from ...matching import Matching
 from ...results import Match
-from ..matching import Matching
+from ...template_attention import Rule, TemplateAttention, combined
 from ..storage.snapshot import Revision, Roll, Snapshot
 from ..storage.store import Store
 from ..templates import SAME_FACE, Embeddings, Ids
@@ -28,7 +28,6 @@ Named = tuple[str, int]
 _TEMPLATES_A_PERSON = 4  # looked at for each person asked for, before looking further
 _QUERIES_AT_ONCE = 256
 _MOST_COMPARED = 20_000
-_TRIMMED = 0.2  # of a person's templates at either end; one at least, where there are three
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +65,7 @@ class View:
         self,
         query: Embeddings,
         k: int,
-        matching: Matching = Matching.BEST,
+        matching: Rule = Matching.BEST,
         among: Collection[int] | None = None,
     ) -> list[Match]:
         """Find the k people closest to one query, (D,); see `search`."""
@@ -76,7 +75,7 @@ class View:
         self,
         queries: Embeddings,
         k: int,
-        matching: Matching = Matching.BEST,
+        matching: Rule = Matching.BEST,
         among: Collection[int] | None = None,
     ) -> list[list[Match]]:
         """Find the k people closest to each query; see `best_of`.
@@ -113,21 +112,30 @@ class View:
             )
         ]
 
-    def different_photographs(self) -> tuple[Ids, Ids]:
+    def different_photographs(self, attention: TemplateAttention | None = None) -> tuple[Ids, Ids]:
         """How many photographs each person has that differ: the ids, (P,), and the numbers, (P,).
 
         One that is all but the same as an earlier one of the person gives a stranger no further
         chance. Past `_MOST_COMPARED` photographs of people with several all are counted.
+
+        Args:
+            attention: Counts them as `TemplateAttention.worth` does; past `_MOST_COMPARED` a person
+                counts as one photograph then, which no weights are worth less than.
         """
         people, counts = np.unique(self.roll.people, return_counts=True)
         several = people[counts > 1]
-        if len(several) and counts[counts > 1].sum() <= _MOST_COMPARED:
+        if counts[counts > 1].sum() > _MOST_COMPARED:
+            return people, counts if attention is None else np.ones_like(counts)
+        if len(several):
             owners, embeddings = self._all_of(several)
             order = np.argsort(owners, kind="stable")
             starts = np.searchsorted(owners[order], several)
             for place, rows in zip(
                 np.searchsorted(people, several), np.split(order, starts[1:]), strict=True
             ):
+                if attention is not None:
+                    counts[place] = attention.worth(embeddings[rows])
+                    continue
                 alike = np.tril(embeddings[rows] @ embeddings[rows].T, -1) >= SAME_FACE
                 counts[place] -= int(alike.any(axis=1).sum())
         return people, counts
@@ -137,7 +145,7 @@ class View:
         query: Embeddings,
         found: Found,
         k: int,
-        matching: Matching,
+        matching: Rule,
         nearest: Nearest,
         people: int,
     ) -> list[Match]:
@@ -169,7 +177,7 @@ class View:
         self,
         query: Embeddings,
         best: Mapping[int, float],
-        matching: Matching,
+        matching: Rule,
         values: dict[int, tuple[float, float]],
     ) -> dict[Named, float]:
         """Person → cosine similarity by a rule, without those who are known not to have this face.
@@ -187,8 +195,9 @@ class View:
             owners, embeddings = self._all_of(np.array(new, np.int64))
             similarities = embeddings @ query
             for person in new:
-                own = similarities[owners == person]
-                values[person] = float(own.max()), combined(own, matching)
+                rows = owners == person
+                own = similarities[rows]
+                values[person] = float(own.max()), combined(own, matching, embeddings[rows])
         return {
             (self.roll.names[person], person): values[person][1]
             for person in best
@@ -232,17 +241,6 @@ def best_of(
                 for (name, person), value in ranked
             ]
         count = min(most, 4 * count)
-
-
-def combined(similarities: npt.NDArray[np.floating], matching: Matching) -> float:
-    """Make one number of a person's cosine similarities (n,), n > 0."""
-    values = np.sort(similarities.astype(np.float64).clip(-1, 1))
-    if matching is Matching.BEST:
-        return float(values[-1])
-    if matching is Matching.TRIMMED and len(values) > 2:
-        ends = max(1, int(_TRIMMED * len(values)))
-        values = values[ends:-ends]
-    return float(values.mean())
 
 
 # What searches look at: the newest state of a store with its index, kept for the next process.

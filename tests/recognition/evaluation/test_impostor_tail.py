@@ -16,6 +16,7 @@ from recognition.evaluation.impostor_tail import (
     chance_of_any,
     tail_from_json,
 )
+from recognition.matching import Matching
 
 RULES = ("best", "mean", "trimmed")
 
@@ -111,13 +112,17 @@ def test_photographs_that_are_all_alike_count_as_one(rule: str) -> None:
     tail = tail_of(photographs=IDENTICAL, mean=1.0)
     one = tail.threshold(0.01, Searched({1: 40}))
     for each in (2, 5, 69):
-        assert tail.threshold(0.01, Searched({each: 40}, rule)) == pytest.approx(one, abs=1e-6)
+        assert tail.threshold(0.01, Searched({each: 40}, Matching(rule))) == pytest.approx(
+            one, abs=1e-6
+        )
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_one_person_by_one_photograph_is_a_comparison(rule: str) -> None:
     tail = tail_of()
-    assert tail.threshold(0.01, Searched({1: 1}, rule)) == pytest.approx(tail.far_threshold(0.01))
+    assert tail.threshold(0.01, Searched({1: 1}, Matching(rule))) == pytest.approx(
+        tail.far_threshold(0.01)
+    )
 
 
 def test_thresholds_rise_with_people_and_photographs_and_fall_with_the_rate() -> None:
@@ -133,7 +138,7 @@ def test_thresholds_rise_with_people_and_photographs_and_fall_with_the_rate() ->
         assert all(first < second for first, second in pairwise(thresholds))
     # No rule is above the default one.
     for rule in ("mean", "trimmed"):
-        assert tail.threshold(0.01, Searched({5: 20}, rule)) < tail.threshold(
+        assert tail.threshold(0.01, Searched({5: 20}, Matching(rule))) < tail.threshold(
             0.01, Searched({5: 20})
         )
 

@@ -5,6 +5,7 @@ from data.errors import DatasetError
 from recognition.evaluation.impostor_tail import Searched
 from recognition.evaluation.tail_measurement import faces_of, measure_tail
 from recognition.evaluation.thresholds import Faces, Impostors, combined
+from recognition.matching import Matching
 
 D = 24
 
@@ -53,7 +54,7 @@ def test_as_many_strangers_are_named_as_were_asked_for(
     measured, enrolled: int, each: int, rule: str
 ) -> None:
     others = crowd(500, 3, 2, wolves=0.8)
-    threshold = measured.threshold(0.05, Searched({each: enrolled}, rule))
+    threshold = measured.threshold(0.05, Searched({each: enrolled}, Matching(rule)))
     found = named(others, enrolled, each, threshold, 60 if enrolled < 5 else 12, rule)
     assert 0.6 < found / 0.05 < 1.6
 

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -5,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recognition.gallery.matching import Matching
+from data.errors import ArgumentError
 from recognition.gallery.search.index import TemplateIndex
-from recognition.gallery.search.searcher import View, combined
+from recognition.gallery.search.searcher import View
 from recognition.gallery.storage.snapshot import Revision, Roll
+from recognition.matching import Matching
+from recognition.template_attention import Rule, TemplateAttention, combined
 
 D = 4
 
@@ -100,8 +103,22 @@ def test_nobody_is_found_among_nobody() -> None:
     assert view_of([], np.empty((0, D), np.float32)).best_people(unit(np.ones((1, D)))[0], 3) == []
 
 
-def slow_matching(values: list[float], matching: Matching) -> float:
+def rule_of(matching: Matching) -> Rule:
+    """The rule, with a query drawn by lot where it is attention."""
+    if matching is not Matching.ATTENTION:
+        return matching
+    query = np.random.default_rng(5).normal(size=D)
+    return TemplateAttention(np.float32(2 * query))
+
+
+def slow_matching(values: list[float], matching: Matching, templates: list[list[float]]) -> float:
     """The rule, by hand."""
+    if matching is Matching.ATTENTION:
+        query = np.random.default_rng(5).normal(size=D)
+        grown = [
+            math.exp(sum(2 * q * t for q, t in zip(query, one, strict=True))) for one in templates
+        ]
+        return sum(g * v for g, v in zip(grown, values, strict=True)) / sum(grown)
     ordered = sorted(values)
     if matching is Matching.BEST:
         return ordered[-1]
@@ -127,10 +144,12 @@ def test_every_rule_is_exact_whoever_the_index_finds_first(
     rows = [centres[name] + spread * rng.normal(size=D) for name in owners]
     vectors = unit(np.array(rows).reshape(-1, D))
     query = unit(rng.normal(size=(1, D)))[0]
-    found = view_of(owners, vectors).best_people(query, k, matching)
+    found = view_of(owners, vectors).best_people(query, k, rule_of(matching))
     everybody = {
         name: slow_matching(
-            [float(v @ query) for o, v in zip(owners, vectors, strict=True) if o == name], matching
+            [float(v @ query) for o, v in zip(owners, vectors, strict=True) if o == name],
+            matching,
+            [v.tolist() for o, v in zip(owners, vectors, strict=True) if o == name],
         )
         for name in set(owners)
     }
@@ -145,7 +164,35 @@ def test_no_rule_is_above_the_best(matching: Matching) -> None:
     rng = np.random.default_rng(0)
     for count in range(1, 12):
         values = rng.uniform(-1, 1, count)
-        assert combined(values, matching) <= combined(values, Matching.BEST)
+        templates = unit(rng.normal(size=(count, D)))
+        rule = rule_of(matching)
+        assert combined(values, rule, templates) <= combined(values, Matching.BEST)
+
+
+def test_attention_without_what_was_trained_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="was trained"):
+        combined(np.ones(3), Matching.ATTENTION)
+    with pytest.raises(ArgumentError, match=r"of 3 numbers.* have 4"):
+        TemplateAttention(np.zeros(3, np.float32)).weights(np.ones((2, 4)))
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 9])
+def test_a_query_of_zeros_is_the_mean_and_a_long_one_a_single_photograph(count: int) -> None:
+    rng = np.random.default_rng(count)
+    values, templates = rng.uniform(-1, 1, count), unit(rng.normal(size=(count, D)))
+    mean = TemplateAttention(np.zeros(D, np.float32))
+    assert combined(values, mean, templates) == pytest.approx(combined(values, Matching.MEAN))
+    assert mean.worth(templates) == count
+    one = TemplateAttention(np.float32(1e4) * templates[0])  # most like itself
+    assert combined(values, one, templates) == pytest.approx(values[0], abs=1e-5)
+    assert one.worth(templates) == 1
+
+
+def test_a_photograph_given_twice_is_worth_one() -> None:
+    templates = unit(np.random.default_rng(0).normal(size=(3, D)))
+    mean = TemplateAttention(np.zeros(D, np.float32))
+    assert mean.worth(templates[[0, 0, 0]]) == 1
+    assert mean.worth(templates[[0, 1, 2, 0, 1, 2]]) == 3
 
 
 def test_one_photograph_of_somebody_else_does_not_decide_by_the_trimmed_mean() -> None:
@@ -184,10 +231,11 @@ def test_a_filter_finds_what_is_found_where_nobody_else_is(
     view = view_of(owners, vectors)
     number_of = {name: person for person, name in view.roll.names.items()}
     among = {number_of.get(name, 1) for name in group}  # 1 is nobody's
-    found = view.best_people(query, k, matching, among)
+    rule = rule_of(matching)
+    found = view.best_people(query, k, rule, among)
     kept = [owner in group for owner in owners]
     alone = view_of([owner for owner in owners if owner in group], vectors[kept])
-    expected = alone.best_people(query, k, matching)
+    expected = alone.best_people(query, k, rule)
     assert [match.person for match in found] == [match.person for match in expected]
     np.testing.assert_allclose(
         [match.cosine_similarity for match in found],

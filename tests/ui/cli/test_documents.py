@@ -38,7 +38,7 @@ from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.service import RecognitionService
 from style.presets.registry import Preset
 from ui.cli import passphrase
-from ui.cli.main import app, main
+from ui.cli.main import commands, main
 from ui.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -86,7 +86,7 @@ def commands_of(page: Path) -> Iterator[Line]:
             yield Line(page.name, bare)
 
 
-TREE = typer.main.get_command(app)
+TREE = commands()
 
 
 def is_mention(words: list[str]) -> bool:

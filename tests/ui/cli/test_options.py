@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 
 from data.errors import AppError, ArgumentError
 from recognition.access import GalleryAccess
 from recognition.people import EnrolledPeople
 from style.config import StyleConfig
+from ui.cli import main as command_line
 from ui.cli.commands.stylize import _HELP
-from ui.cli.main import app, main
+from ui.cli.main import main
 from ui.settings import Settings
 
 SENSELESS = [str(2**31), str(2**63), str(10**23), "nan", "inf", "-inf", "1e400", str(-(2**63) - 1)]
@@ -58,7 +58,7 @@ def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
         yield path, command
 
 
-TREE = typer.main.get_command(app)
+TREE = command_line.commands()
 COMMANDS = dict(commands(TREE))
 
 

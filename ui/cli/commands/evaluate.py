@@ -12,6 +12,7 @@ import typer
 
 from data.errors import ArgumentError
 from data.lfw import Layout
+from recognition.matching import Matching
 from ui.settings import Settings
 
 from .. import output
@@ -26,7 +27,7 @@ from ..evaluation_tables import (
     print_measured,
     print_verification,
 )
-from ..options import MAX_SEED, UNCHANGED, JsonOption, PlotOption, command
+from ..options import MAX_SEED, UNCHANGED, JsonOption, MatchOption, PlotOption, command
 from . import evaluate_detect, evaluate_style, evaluate_tails
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from recognition.evaluation.embeddings import Finder
     from recognition.evaluation.impostor_tail import ImpostorTail
     from recognition.evaluation.verification import LfwResult
+    from recognition.template_attention import Rule
 
 
 app = typer.Typer()
@@ -198,6 +200,7 @@ def identify(
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Of the draws.")
     ] = 0,
+    matching: MatchOption = Matching.BEST,
     compare: CompareOption = None,
     plot: PlotOption = None,
     as_json: JsonOption = False,
@@ -213,6 +216,7 @@ def identify(
     from recognition.evaluation.searches import people_to_draw_from, two_folders
 
     way = _checked(fields, plot, inputs=[identities] if identities else [])
+    rule = _rule(settings, way, matching, compare)
     if people is not None and gallery is None and probes is None:
         folders = [people_to_draw_from(people, identities, leave_out)]
         lots: dict[str, Any] = {"listing": identities, "draws": draws, "seed": seed}
@@ -223,13 +227,18 @@ def identify(
             leave_out=leave_out,
             enrol=enrol,
             templates=templates,
+            rule=rule,
             tail=_tail(settings, way),
         )
         consulting = partial(consultation.consult_people_folder, people, **lots)
     elif people is None and gallery is not None and probes is not None and identities is None:
         folders = two_folders(gallery, probes)
         alone = partial(
-            identification.evaluate_two_folders, gallery, probes, tail=_tail(settings, way)
+            identification.evaluate_two_folders,
+            gallery,
+            probes,
+            rule=rule,
+            tail=_tail(settings, way),
         )
         consulting = partial(consultation.consult_two_folders, gallery, probes)
     else:
@@ -259,6 +268,32 @@ def _tail(settings: Settings, way: Way) -> "ImpostorTail | None":
     if not embedder.is_as_measured or way.ensemble or way.grey or way.whiten:
         return None
     return find_tail(embedder.weights_digest, embedder.tail, home=settings.home)
+
+
+def _rule(settings: Settings, way: Way, matching: Matching, compare: str | None) -> "Rule":
+    """The rule of matching, with what was trained for the network where attention is asked for.
+
+    Raises:
+        ArgumentError: The other options ask for embeddings that it is not for.
+        WeightsError: Nothing was trained for the network.
+    """
+    if matching is Matching.BEST:
+        return matching
+    if way.specialist:
+        raise ArgumentError("specialists are asked by the best photograph: leave --match away")
+    if matching is not Matching.ATTENTION:
+        return matching
+    from recognition.attention_file import find_attention
+
+    embedder = settings.face_embedder(mirror=way.mirror, crops=way.crops)
+    if way.ensemble or way.whiten or compare is not None or not embedder.is_as_measured:
+        raise ArgumentError(
+            "attention is trained for the embeddings of one network as they are: leave --ensemble, "
+            "--whiten, --compare, --mirror and --crops away, or take --match mean"
+        )
+    return find_attention(
+        embedder.model_id, embedder.weights_digest, embedder.dimension, home=settings.home
+    )
 
 
 def _numbers(text: str) -> list[int]:

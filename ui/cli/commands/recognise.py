@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from data.errors import ArgumentError
-from recognition.gallery.matching import Matching
+from recognition.matching import Matching
 from recognition.results import (
     Decision,
     Detection,
@@ -22,7 +22,7 @@ from ui.settings import Finding, Settings
 from ... import wording
 from ...wording import decided, likely, quality_words
 from .. import destinations, output
-from ..options import MAX_ID, OTHER_PEOPLE, UNCHANGED, JsonOption, command
+from ..options import MAX_ID, OTHER_PEOPLE, UNCHANGED, JsonOption, MatchOption, command
 from .batches import batch_code, pictures_of, print_accounts, print_failures, print_oddities
 
 if TYPE_CHECKING:
@@ -97,14 +97,7 @@ def identify(
             help="The part of strangers who may be given a name; the gallery's own, else 0.01.",
         ),
     ] = None,
-    matching: Annotated[
-        Matching,
-        typer.Option(
-            "--match",
-            help="Compare a face with the closest photograph of a person, with the mean of all, or "
-            "with the mean without the fifth at either end.",
-        ),
-    ] = Matching.BEST,
+    matching: MatchOption = Matching.BEST,
     repeats: Annotated[
         bool,
         typer.Option("--repeats", help="Let a person be in one photograph twice, as in a collage."),
@@ -199,6 +192,7 @@ def verify(
             "0.001.",
         ),
     ] = None,
+    matching: MatchOption = Matching.BEST,
     explain: Annotated[
         Path | None,
         typer.Option(
@@ -212,13 +206,18 @@ def verify(
     """Say whether two photographs show one person, or a photograph somebody who is enrolled.
 
     The exit code is 3 if they do not. Where a photograph shows several faces, the largest counts,
-    and a line says which that is. Of somebody enrolled the closest photograph counts.
+    and a line says which that is. Of somebody enrolled the closest photograph counts, unless
+    --match says otherwise.
     """
     named = person is not None or person_id is not None
     if named == (second is not None):
         raise ArgumentError(
             "a photograph is held against another one, or against somebody enrolled: give either "
             "B or --person NAME"
+        )
+    if second is not None and matching is not Matching.BEST:
+        raise ArgumentError(
+            "--match is about several photographs of one person: give --person NAME instead of B"
         )
     if explain is not None:
         if second is None:
@@ -231,7 +230,12 @@ def verify(
                 _draw_explanation(service, first, second, result, explain)
         else:
             result = service.verify_person(
-                first, person, person_id=person_id, threshold=threshold, far=far
+                first,
+                person,
+                person_id=person_id,
+                threshold=threshold,
+                far=far,
+                matching=matching,
             )
     for photograph in result.photographs:
         for warning in photograph.warnings:

@@ -1,4 +1,4 @@
-"""How a face is compared with somebody who is enrolled by several photographs."""
+"""How a face is compared with somebody who is enrolled by several photographs: the rules."""
 
 from enum import StrEnum
 
@@ -14,3 +14,6 @@ class Matching(StrEnum):
 
     TRIMMED = "trimmed"
     """By the mean without the fifth that is closest and the fifth that is farthest."""
+
+    ATTENTION = "attention"
+    """By a mean that weighs each photograph as a trained query does, a `TemplateAttention`."""
