@@ -210,7 +210,7 @@ def test_the_module_runs_as_the_script_does() -> None:
 
 
 def test_every_command_of_long_work_is_one() -> None:
-    commands = typer.main.get_command(app)
+    everything = commands()
     assert isinstance(everything, typer.core.TyperGroup)
     assert set(everything.commands) >= LONG_WORK
 
