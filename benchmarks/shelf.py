@@ -1,11 +1,13 @@
 """What every network of the shelf costs, measured; and that each trains and paints.
 
-    python benchmarks/shelf.py [--networks NAME ...] [--size 128] [--json]
+    python benchmarks/shelf.py [--networks NAME ...] [--size 128] [--rows DIR] [--json]
 
 For each member, with random weights: parameters, multiply-accumulates and the peak memory of
 feature maps as `likeness models info` counts them; milliseconds an image, one at a time, of its own
 input size; one epoch of `train` on twelve made-up people, of one batch of four photographs; and
-twenty steps of `stylize`. A row is printed as soon as it is there.
+twenty steps of `stylize`. A row is printed as soon as it is there. With --rows each is kept as
+NAME.json too, and one that is there already is not measured again: so the table can be made in
+pieces, and goes on where it was stopped.
 """
 
 import argparse
@@ -13,8 +15,9 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,6 +29,7 @@ from torch.nn import functional as F
 
 from backbones.profile import profile
 from backbones.registry import available, create
+from data.files import write_atomic
 from recognition.learning.choices import LossName
 from recognition.learning.config import BatchConfig, DataConfig, LossConfig, TrainingConfig
 from recognition.learning.trainer import train
@@ -151,12 +155,33 @@ def cost(name: str, people: Path, size: int) -> Cost:
     )
 
 
+def kept(place: Path | None, size: int, measure: Callable[[], Cost]) -> Cost:
+    """A network's costs from the file of its row, or measured now and written there.
+
+    Args:
+        place: The file; None: there is none.
+        size: Of the painting: a row of another size is measured anew.
+        measure: What measures it.
+    """
+    if place is not None and place.is_file():
+        row = json.loads(place.read_text())
+        if row.pop("size") == size:
+            return Cost(**row)
+    found = measure()
+    if place is not None:
+        write_atomic(place, json.dumps(asdict(found) | {"size": size}).encode())
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=available(), metavar="NAME")
     parser.add_argument("--size", type=int, default=128, help="of the painting, longer side in px")
+    parser.add_argument("--rows", type=Path, metavar="DIR", help="where each row is kept")
     parser.add_argument("--json", action="store_true", help="a line of JSON for each network")
     options = parser.parse_args(arguments)
+    if options.rows is not None:
+        options.rows.mkdir(parents=True, exist_ok=True)
     if not options.json:
         print(
             "| network | parameters | MACs | memory | an image | an epoch | a style step | fell |"
@@ -165,7 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         people = made_up_people(Path(folder) / "people")
         for name in options.networks:
-            found = cost(name, people, options.size)
+            place = None if options.rows is None else options.rows / f"{name}.json"
+            found = kept(place, options.size, partial(cost, name, people, options.size))
             if options.json:
                 print(json.dumps(asdict(found)), flush=True)
                 continue
