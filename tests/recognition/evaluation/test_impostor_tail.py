@@ -125,6 +125,17 @@ def test_one_person_by_one_photograph_is_a_comparison(rule: str) -> None:
     )
 
 
+def test_attention_is_taken_for_the_mean_of_as_many_as_weigh_alike_or_for_the_best() -> None:
+    tail, weighed = tail_of(), Matching.ATTENTION
+    for worth in (1, 3, 5):
+        known = Searched({5: 20}, weighed, {worth: 20})
+        mean = Searched({worth: 20}, Matching.MEAN)
+        assert tail.threshold(0.01, known) == tail.threshold(0.01, mean)
+        assert (known.people, known.photographs) == (20, 100)
+    unknown = tail.threshold(0.01, Searched({5: 20}, weighed))
+    assert unknown == tail.threshold(0.01, Searched({5: 20}))
+
+
 def test_thresholds_rise_with_people_and_photographs_and_fall_with_the_rate() -> None:
     tail = tail_of()
     sizes = [1, 2, 10, 87, 200, 1000, 100_000]

@@ -1,6 +1,7 @@
 """`enroll`, `identify`, `verify`, `detect` and `people` on pictures whose faces are known."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,10 @@ from corpus.pictures import face_crop
 from PIL import Image
 from stand_in_tail import step_tail
 
+from recognition.attention_file import AttentionFacts, attention_place, write_attention
 from recognition.results import Face
 from recognition.service import RecognitionService
+from recognition.template_attention import TemplateAttention
 from ui.cli.main import main
 from ui.settings import Settings
 
@@ -583,6 +586,40 @@ def test_the_mean_of_somebody_s_photographs_can_be_compared(
     assert best() == best("--match", "best") == pytest.approx(1)
     assert best("--match", "mean") == best("--match", "trimmed") == pytest.approx(0.5, abs=0.01)
     assert main(["identify", red, "--match", "worst"]) == 2
+
+
+def test_photographs_are_weighed_by_what_was_trained_for_the_network(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = picture(tmp_path / "1.png", RED), picture(tmp_path / "2.png", BLUE)
+    main(["enroll", first, second, "--name", "Ann"])
+    capsys.readouterr()
+
+    def similarity(*words: str) -> float:
+        assert main([*words, "--match", "attention", "--threshold", "0", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        if isinstance(found, dict):
+            return float(found["cosine_similarity"])
+        return float(found[0]["faces"][0]["matches"][0]["cosine_similarity"])
+
+    assert main(["identify", first, "--match", "attention", "--threshold", "0"]) == 1
+    assert "no attention over templates is trained for colours" in capsys.readouterr().err
+    facts = AttentionFacts(
+        network="colours",
+        weights_sha256=ColourPipeline.weights_digest,
+        trained_on="a test",
+        people="1",
+        photographs="2",
+        trained_at="",
+    )
+    query = np.array([math.log(3), 0, 0], np.float32)  # red counts three times as much as blue
+    place = attention_place("colours", ColourPipeline.weights_digest, home)
+    write_attention(TemplateAttention(query), facts, place)
+    assert similarity("identify", first) == pytest.approx(0.75)
+    assert similarity("identify", second) == pytest.approx(0.25)
+    assert similarity("verify", first, "--person", "Ann") == pytest.approx(0.75)
+    assert main(["verify", first, second, "--match", "mean"]) == 2
+    assert "--person NAME" in capsys.readouterr().err
 
 
 def test_whoever_is_in_none_of_the_groups_asked_for_is_unknown(
