@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from data.errors import DatasetError, GalleryError
-from ui.cli.main import LONG_WORK, main
+from ui.cli.main import LONG_WORK, commands, main
 from ui.settings import Device, Settings
 
 SCRIPT = Path(sys.executable).with_name("likeness")
