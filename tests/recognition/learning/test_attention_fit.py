@@ -47,12 +47,12 @@ def separation(attention: TemplateAttention, seed: int) -> float:
 def test_it_learns_to_pass_over_damaged_photographs_and_serves_others_better() -> None:
     fit = fit_attention(*crowd(80, 6, 1, damage=3.0))
     assert not fit.is_mean
-    assert fit.loss < fit.loss_of_mean
+    assert fit.loss < 0.95 * fit.loss_of_mean
     good = np.zeros((1, 17), np.float32)
     bad = np.eye(17, dtype=np.float32)[[16]]
     assert fit.attention.weights(np.concatenate([good, bad]))[0] > 0.7
     mean = TemplateAttention(np.zeros(17, np.float32))
-    assert separation(fit.attention, 2) > 1.1 * separation(mean, 2)
+    assert separation(fit.attention, 2) > separation(mean, 2)
     assert (fit.people, fit.photographs) == (80, 480)
 
 
