@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,14 @@ from data.errors import ImageError
 
 from ..detection.detector import FaceDetector
 from ..results import Face
-from .alignment import align_faces, alignment_identity, cut_out, similarity_transforms, template
+from .alignment import (
+    align_faces,
+    alignment_identity,
+    cut_out,
+    shrinkage,
+    similarity_transforms,
+    template,
+)
 from .embedding import Recogniser
 
 # The picture of a face that a gallery keeps: enough of it for every alignment there is.
@@ -82,8 +89,8 @@ def cut_pictures(
     transforms = similarity_transforms(landmarks, target)
     crops = cut_out([image for image, _ in pairs], transforms, SIZE)
     pixels = (crops * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
-    placed = zip(pixels, transforms, (face for _, face in pairs), strict=True)
-    return [FacePicture(own, _moved(face, transform)) for own, transform, face in placed]
+    placed = _moved([face for _, face in pairs], transforms)
+    return [FacePicture(own, face) for own, face in zip(pixels, placed, strict=True)]
 
 
 def read_picture(content: bytes) -> tuple[Image.Image, Face | None]:
@@ -121,20 +128,23 @@ def read_picture(content: bytes) -> tuple[Image.Image, Face | None]:
     return image, Face(box=(x1, y1, x2, y2), detection_score=1.0, landmarks=landmarks)
 
 
-def _moved(face: Face, transform: torch.Tensor) -> Face:
-    """A face of a photograph as it lies in its picture, whose sides the box is turned to."""
-    linear, shift = transform[:, :2], transform[:, 2]
-    moved = torch.tensor(face.landmarks) @ linear.T + shift
-    left_eye, right_eye, nose, left, right = ((float(x), float(y)) for x, y in moved.tolist())
-    box = torch.tensor(face.box)
-    centre = linear @ (box[:2] + box[2:]) / 2 + shift
-    half = (box[2:] - box[:2]) / 2 * torch.linalg.det(linear).abs().sqrt()
-    x1, y1, x2, y2 = map(float, torch.cat([centre - half, centre + half]).tolist())
-    return Face(
-        box=(x1, y1, x2, y2),
-        detection_score=face.detection_score,
-        landmarks=(left_eye, right_eye, nose, left, right),
-    )
+def _moved(faces: Sequence[Face], transforms: Tensor) -> list[Face]:
+    """Faces of photographs as they lie in their pictures, whose sides the boxes are turned to."""
+    linear, shift = transforms[:, :, :2], transforms[:, :, 2]
+    boxes = torch.tensor([face.box for face in faces])  # (F, 4)
+    points = torch.tensor([face.landmarks for face in faces])  # (F, 5, 2)
+    points = torch.cat([points, (boxes[:, None, :2] + boxes[:, None, 2:]) / 2], 1)
+    # Not a product of matrices, whose rounding may depend on how many faces there are.
+    moved = (linear[:, None] * points[:, :, None]).sum(3) + shift[:, None]  # (F, 6, 2)
+    half = (boxes[:, 2:] - boxes[:, :2]) / 2 / shrinkage(transforms)[:, None]
+    corners = torch.cat([moved[:, 5] - half, moved[:, 5] + half], 1)
+    found = []
+    for face, five, box in zip(faces, moved[:, :5].tolist(), corners.tolist(), strict=True):
+        left_eye, right_eye, nose, left, right = ((float(x), float(y)) for x, y in five)
+        x1, y1, x2, y2 = map(float, box)
+        landmarks = (left_eye, right_eye, nose, left, right)
+        found.append(replace(face, box=(x1, y1, x2, y2), landmarks=landmarks))
+    return found
 
 
 # From photographs to embeddings in one call: detect, align, embed.
