@@ -43,7 +43,8 @@ class TemplateAttention:
             )
         likeness = templates.astype(np.float64) @ self.query.astype(np.float64)
         grown: Values = np.exp(likeness - likeness.max())
-        return grown / grown.sum()
+        shares: Values = grown / grown.sum()
+        return shares
 
     def worth(self, templates: npt.NDArray[np.floating]) -> int:
         """As how many templates that weigh alike a person's templates (n, D) count, rounded down.

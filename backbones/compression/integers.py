@@ -82,7 +82,7 @@ def calibrate(backbone: Backbone, pictures: Tensor) -> dict[str, Range]:
         hooks.append(layer.register_forward_pre_hook(look))
     try:
         with torch.inference_mode():
-            for part in pictures.split(_CALIBRATION_BATCH):
+            for part in torch.split(pictures, _CALIBRATION_BATCH):
                 backbone.embedding(part.float() / 255)
     finally:
         for hook in hooks:
@@ -106,7 +106,8 @@ class IntegerConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C', H', W')."""
         rounded = _rounded_input(x, self.input_step, signed=self.signed)
-        return self._conv_forward(rounded, _rounded(self.weight, self.steps), self.bias)
+        done: Tensor = self._conv_forward(rounded, _rounded(self.weight, self.steps), self.bias)
+        return done
 
 
 class IntegerLinear(nn.Linear):

@@ -281,7 +281,8 @@ def overlaps(some: Tensor, boxes: Tensor) -> Tensor:
     high = (torch.minimum(fourth, bottom) - torch.maximum(second, top)).clamp_(min=0)
     shared = wide.mul_(high)
     union = (third - first) * (fourth - second) + (right - left) * (bottom - top)
-    return shared / union.sub_(shared)
+    overlap: Tensor = shared / union.sub_(shared)
+    return overlap
 
 
 def _batches(

@@ -287,7 +287,9 @@ def _of_each(
     """Return each probe's similarity to each person: (probes, people)."""
     if panel is None and rule is not Matching.BEST:
         people = [np.stack(of_person) for of_person in enrolled]
-        return np.stack([_combined(vectors @ one.T, rule, one) for one in people], axis=1)
+        each = [_combined(vectors @ one.T, rule, one) for one in people]
+        similarities: Scores = np.stack(each, axis=1)
+        return similarities
     templates = np.stack([vector for of_person in enrolled for vector in of_person])
     counts = [len(of_person) for of_person in enrolled]
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
@@ -309,7 +311,8 @@ def _combined(similarities: Scores, rule: Rule, templates: Embedding) -> Scores:
         return weighted
     if rule is Matching.TRIMMED:
         return np.array([combined(row, rule) for row in similarities])
-    return similarities.mean(axis=1)
+    mean: Scores = similarities.mean(axis=1)
+    return mean
 
 
 def _ranks(best: Scores, right: Numbers) -> Scores:

@@ -140,7 +140,7 @@ def _train(faces: Tensor, groups: Groups, pull: float, seed: int) -> tuple[Tenso
         if not is_mean:
             loss = loss + pull * query.square().sum()
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return query.detach(), float(factor.detach().exp())
 

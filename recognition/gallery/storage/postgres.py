@@ -101,8 +101,8 @@ class PostgresLink:
 
     def next_id(self, table: str) -> int:
         """See `Link.next_id`."""
-        found = self.execute("SELECT nextval(pg_get_serial_sequence(?, 'id'))", (table,))
-        return int(found.fetchone()[0])
+        [row] = self.execute("SELECT nextval(pg_get_serial_sequence(?, 'id'))", (table,)).fetchall()
+        return int(row[0])
 
     def defer_references(self) -> None:
         """See `Link.defer_references`."""
@@ -114,12 +114,12 @@ class PostgresLink:
 
     def facts(self) -> dict[str, str | int]:
         """See `Link.facts`."""
-        (version,) = self.execute("SELECT number FROM version").fetchone()
-        (server,) = self.execute("SELECT current_setting('server_version')").fetchone()
-        (size,) = self.execute(
+        [(version,)] = self.execute("SELECT number FROM version").fetchall()
+        [(server,)] = self.execute("SELECT current_setting('server_version')").fetchall()
+        [(size,)] = self.execute(
             "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class"
             " WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'"
-        ).fetchone()
+        ).fetchall()
         kind = f"PostgreSQL {str(server).split()[0]} and FAISS"
         return {"kind": kind, "schema": int(version), "bytes on the server": int(size)}
 
@@ -189,7 +189,7 @@ class PostgresDatabase:
     def _bring_up(self) -> None:
         with self._link.raw.transaction():
             # Asked again, and held: another machine may have been quicker.
-            (version,) = self._link.execute("SELECT number FROM version FOR UPDATE").fetchone()
+            [(version,)] = self._link.execute("SELECT number FROM version FOR UPDATE").fetchall()
             for older in range(version, VERSION):
                 for statement in MIGRATIONS[older]:
                     self._link.execute(statement)
