@@ -288,7 +288,7 @@ def _of_each(
     if panel is None and rule is not Matching.BEST:
         people = [np.stack(of_person) for of_person in enrolled]
         each = [_combined(vectors @ one.T, rule, one) for one in people]
-        similarities: Scores = np.stack(each, axis=1)
+        similarities: Scores = np.ascontiguousarray(np.array(each).T)
         return similarities
     templates = np.stack([vector for of_person in enrolled for vector in of_person])
     counts = [len(of_person) for of_person in enrolled]
