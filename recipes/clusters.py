@@ -53,7 +53,10 @@ def main() -> None:
             raise AppError(f"{person.name}: {missed[0].reason}")
         pixels.append(own)
         labels += [label] * len(own)
-    vectors = embed(loaded.backbone, torch.cat(pixels), mirror=loaded.mirror)
+    faces, width = torch.cat(pixels), loaded.input_size[1]
+    margin = (faces.shape[3] - width) // 2  # some networks see the middle columns alone
+    seen = faces[..., margin : margin + width]
+    vectors = embed(loaded.backbone, seen, mirror=loaded.mirror)
     groups = confusable_groups(vectors, torch.tensor(labels), given.groups, seed=given.seed)
     given.out.mkdir(parents=True, exist_ok=True)
     for number, group in enumerate(groups, start=1):
