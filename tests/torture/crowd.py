@@ -73,7 +73,7 @@ def work_together(trials: int, folder: Path, rng: random.Random) -> Outcome:
     names = [f"{process}.{n}" for process in range(ENROLLING) for n in range(each)]
     leaving = rng.sample(names, len(names) // DELETED)
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["__main__"])  # what each needs is imported once
+    processes.set_forkserver_preload(["recognition.service", "recognition.learning.trainer"])
     with processes.Pool(ENROLLING + READING + 1) as pool:
         enrolling = [pool.apply_async(enrol, (folder, str(n), each)) for n in range(ENROLLING)]
         deleting = pool.apply_async(erase, (folder, leaving))
