@@ -300,7 +300,8 @@ def compress_weights(
         raise ArgumentError(f"{printable(place)} is the weights themselves: name another file")
     if METADATA_KEY in file.metadata:
         raise WeightsError(
-            f"{printable(file.path)} is compressed already: name what it was made of"
+            f"{printable(file.path)} is compressed already: name the file that it was made of "
+            f"({printable(file.metadata.get('compressed_from', 'which it does not tell'))})"
         )
     tensors: Mapping[str, Tensor] = _tensors_of(file.path)
     untrained: float | None = None
@@ -384,7 +385,7 @@ def _trained(
     stages = 1 if _first_stage(compression) == compression else 2
     pupil = None
     if Method.INT8 in compression.methods:
-        pupil = load_backbone(file.architecture, weights=file.path).backbone
+        pupil = load_backbone(file.architecture, weights=file.path, device=device).backbone
         integers = {name: form for name, form in forms.items() if isinstance(form, IntegerForm)}
         own = {pupil.own_key(name) or name: form for name, form in integers.items()}
         pupil.load_state_dict({key: form.tensor() for key, form in own.items()}, strict=False)

@@ -91,13 +91,13 @@ def read_attention(path: Path, weights_sha256: str, dimension: int) -> TemplateA
     file = read_tensors(path)
     if file.metadata.get(_DIGEST) != weights_sha256:
         return None
-    query = file.tensors.get(_QUERY)
+    query = file.tensors[_QUERY].float() if _QUERY in file.tensors else None
     if query is None or tuple(query.shape) != (dimension,) or not bool(query.isfinite().all()):
         raise WeightsError(
             f"{printable(path)} holds no query of {dimension} finite numbers: train it anew, "
             "`likeness train-matching --people DIR`"
         )
-    return TemplateAttention(query.float().numpy())
+    return TemplateAttention(query.numpy())
 
 
 def write_attention(attention: TemplateAttention, facts: AttentionFacts, place: Path) -> None:

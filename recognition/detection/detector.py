@@ -4,6 +4,7 @@ Here as well, for every detector: which of several faces is meant, and the arith
 non-maximum suppression.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -170,7 +171,9 @@ def resolve_detector(
         WeightsError: The file is damaged, or holds no detector.
     """
     path = Path(name)
-    if name in _registered or not (path.suffix == ".safetensors" or path.is_file()):
+    # Of Python's two questions this is the one that no name makes fail.
+    is_file = os.path.isfile(name)  # noqa: PTH113
+    if name in _registered or not (path.suffix == ".safetensors" or is_file):
         return detector_spec(name), options
     if options.weights is not None:
         raise ArgumentError(

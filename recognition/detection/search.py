@@ -41,9 +41,17 @@ _GREY = 0.5
 _SURE = 0.6
 """Without a face of this score a photograph is searched again, turned by quarters."""
 
-_TURNED_AT = 224
-"""Longer side in pixels of the small picture that says by which turn a larger photograph is worth
-being searched: three searches of the whole would take three times as long as the first one."""
+_TURNED_AT = (224, _LONGEST_AT_ONCE)
+"""Longer sides in pixels of the pictures that say by which turns a larger photograph is worth being
+searched, the second where the first one shows no sure face: three searches of the whole would take
+three times as long as the first one."""
+
+_ABOUT_AS_SURE = 0.1
+"""Turns whose best scores differ by no more are searched all."""
+
+_UNSURE = 0.5
+"""From this score on a face in a small picture tells of its turn, however sure those have to be
+that are wanted."""
 
 _SURE_TURNED = 0.7
 """Below this score no face is taken from a turned photograph."""
@@ -149,24 +157,37 @@ class PhotographSearch:
     def _likely_turns(
         self, images: Sequence[Image.Image], looks: Sequence[Sequence[Tensor]]
     ) -> list[tuple[int, ...]]:
-        """By which quarters each photograph is worth being turned, by a small picture of it.
+        """By which quarters each photograph is worth being turned, by small pictures of it.
 
-        One that is small itself is turned by all of them.
+        One that is small itself is turned by all of them. Faces below a sixtieth of the longer
+        side are not seen in any of the small pictures, and a photograph of nothing else stays as
+        it lies.
         """
         turns: list[tuple[int, ...]] = [self._turns] * len(images)
-        large = [i for i, look in enumerate(looks) if max(look[0].shape) > 1.2 * _TURNED_AT]
-        if not large or not self._turns:
-            return turns
-        small = [_resized(images[i], _TURNED_AT / max(images[i].size)) for i in large]
-        scores = [
-            [each.best_score for each in self._search([look.rot90(quarters) for look in small])]
-            for quarters in self._turns
-        ]
-        for place, i in enumerate(large):
-            of_turns = [each[place] for each in scores]
-            best = max(of_turns)
-            turns[i] = (self._turns[of_turns.index(best)],) if best else ()
+        undecided = list(range(len(images))) if self._turns else []
+        for side in _TURNED_AT:
+            undecided = [i for i in undecided if max(looks[i][0].shape) > 1.2 * side]
+            small = [_resized(images[i], side / max(images[i].size)) for i in undecided]
+            scores = [self._best_scores(small, quarters) for quarters in self._turns]
+            left = []
+            for i, own in zip(undecided, zip(*scores, strict=True), strict=True):
+                best = max(own)
+                if best < _SURE_TURNED and side != _TURNED_AT[-1]:
+                    left.append(i)
+                    continue
+                turns[i] = tuple(
+                    quarters
+                    for quarters, score in zip(self._turns, own, strict=True)
+                    if score and score >= best - _ABOUT_AS_SURE
+                )
+            undecided = left
         return turns
+
+    def _best_scores(self, pictures: Sequence[Tensor], quarters: int) -> list[float]:
+        """Of each picture turned by quarters; 0 without a face, however unsure."""
+        turned = [picture.rot90(quarters) for picture in pictures]
+        found = self._search(turned, min(self._minimum_score, _UNSURE))
+        return [detections.best_score for detections in found]
 
     def _faces(self, found: Detections, image: Image.Image, size: Sequence[int]) -> list[Face]:
         faces = faces_of(found, image.width / size[1], image.height / size[0])
@@ -188,7 +209,8 @@ class PhotographSearch:
     def _found(self, looks: Sequence[Sequence[Tensor]]) -> list[Detections]:
         """The faces of photographs, in pixels of each one's first look."""
         places = [(i, j) for i, each in enumerate(looks) for j in range(len(each))]
-        searched = dict(zip(places, self._search([looks[i][j] for i, j in places]), strict=True))
+        candidates = self._search([looks[i][j] for i, j in places], self._minimum_score)
+        searched = dict(zip(places, candidates, strict=True))
         found = []
         for i, each in enumerate(looks):
             parts = [searched[i, j] for j in range(len(each))]
@@ -202,7 +224,7 @@ class PhotographSearch:
         return found
 
     @torch.inference_mode()
-    def _search(self, images: Sequence[Tensor]) -> list[Detections]:
+    def _search(self, images: Sequence[Tensor], least: float) -> list[Detections]:
         """The candidates of images (H, W, 3) as they stand, those of a similar size together."""
         found = [Detections.none() for _ in images]
         for (height, width), indices in _batches(
@@ -215,9 +237,7 @@ class PhotographSearch:
                 padded[: image.shape[0], : image.shape[1]].copy_(image).div_(255)
             batch = pixels.to(self._device).permute(0, 3, 1, 2)
             sizes = [(images[index].shape[0], images[index].shape[1]) for index in indices]
-            for index, each in zip(
-                indices, self._look(batch, sizes, self._minimum_score), strict=True
-            ):
+            for index, each in zip(indices, self._look(batch, sizes, least), strict=True):
                 found[index] = _surest(each)
         return found
 

@@ -59,6 +59,8 @@ def selective_search(
     Raises:
         ArgumentError: scikit-image is not installed.
     """
+    if min(picture.shape[:2]) < _LEAST_SIDE:
+        return np.zeros((0, 4), np.float32)  # which has no neighbours to differ from either
     labels = segmented(picture, scale)
     regions = first_regions(picture, labels)
     boxes = [region.box for region in joined(regions, neighbours(labels), labels.size)]

@@ -699,4 +699,14 @@ def yolo_from(name: DetectorMethod, design: str) -> YoloMethod:
         ValueError, TypeError: It is no design.
     """
     found = json.loads(design)
-    return YoloMethod(name, YoloDesign(**found | {"strides": tuple(found["strides"])}))
+    made = YoloDesign(**found | {"strides": tuple(found["strides"])})
+    usual = _DESIGNS[int(name[-1])]
+    flags = asdict(made).keys() - {"version", "strides", "boxes", "blocks"}
+    if (
+        (made.version, made.blocks) != (usual.version, usual.blocks)
+        or made.strides not in (_ONE, _THREE)
+        or made.boxes not in (usual.boxes, 3, 5)
+        or not all(type(getattr(made, flag)) is bool for flag in flags)
+    ):
+        raise ValueError("no design of this version")
+    return YoloMethod(name, made)

@@ -278,7 +278,7 @@ class _Run:
                 step, config.steps, config.warmup, config.cooldown
             )
         batch = self._batch(step)
-        torch.manual_seed(int(torch.randint(2**31, (1,), generator=batch.source)))
+        torch.manual_seed((config.seed << 32) + step)  # and leaves the batch's own draws alone
         parts = self._method.losses(network, batch)
         total = parts["total"]
         values = {name: float(loss.detach()) for name, loss in parts.items()}

@@ -273,7 +273,7 @@ def compress(
         seed=seed,
     )
     _check_use(given, wanted.methods, trains=photographs is not None)
-    file = _weights(weights, settings)
+    file = _weights(weights, settings, uncompressed=True)
     if out.suffix != ".safetensors":
         raise ArgumentError(f"{out.name}: weights are .safetensors")
     destinations.check_folder(out.parent)
@@ -544,14 +544,19 @@ def _methods(text: str) -> "frozenset[Method]":
     return frozenset(map(Method, words))
 
 
-def _weights(text: str, settings: Settings) -> "WeightsFile":
-    """A file of weights, or those at hand of a network."""
-    from backbones.places import find_weights, weights_file
+def _weights(text: str, settings: Settings, *, uncompressed: bool = False) -> "WeightsFile":
+    """A file of weights, or those at hand of a network; rather some that are not compressed."""
+    from backbones.compression.file import METADATA_KEY
+    from backbones.places import every_weights, find_weights, weights_file
     from backbones.registry import available
     from backbones.weights import none_at_hand
 
     if text not in available() or Path(text).is_file():
         return weights_file(Path(text), settings.model)
+    if uncompressed:
+        for file in every_weights(text, settings.home):
+            if METADATA_KEY not in file.metadata:
+                return file
     if (found := find_weights(text, home=settings.home)) is None:
         raise none_at_hand(text, settings.home)
     return found

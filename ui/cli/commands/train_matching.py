@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from data.errors import ArgumentError
+from data.errors import ArgumentError, DatasetError
+from data.files import printable
 from ui.settings import Settings
 
 from ...wording import count
@@ -81,20 +82,26 @@ def train_matching(
     How far it may stray from the mean is what serves people best who are left out of the fit; where
     nothing serves them better the mean comes out.
     """
+    from data.datasets import listed_names
     from recognition.attention_file import AttentionFacts, attention_place, write_attention
     from recognition.evaluation.embeddings import embed_photographs
     from recognition.evaluation.searches import people_to_draw_from
     from recognition.evaluation.tail_measurement import faces_of
-    from recognition.learning.attention_fit import fit_attention
+    from recognition.learning.attention_fit import FEWEST_PEOPLE, fit_attention
 
     if out is not None and out.suffix != ".safetensors":
         raise ArgumentError(f"{out.name}: the file is .safetensors")
-    left_out = {name for path in leave_out or () for name in _names(path)}
+    left_out = listed_names(leave_out or ())
     chosen = [
         one
         for one in people_to_draw_from(people, identities)
         if one.name not in left_out and len(one.photographs) > 2
     ]
+    if len(chosen) < FEWEST_PEOPLE:
+        raise DatasetError(
+            f"{len(chosen)} people have three photographs or more in {printable(people)}, expected "
+            f"{FEWEST_PEOPLE} at least"
+        )
     embedder = settings.face_embedder()
     find = embedding_options.plain_finder(embedding_options.Way(aligned=aligned), settings)
     paths = [path for person in chosen for path in person.photographs[:at_most]]
@@ -132,12 +139,3 @@ def train_matching(
     for image in embedded.unreadable:
         output.print_failure(image.image, image.error)
     return 1 if embedded.unreadable else 0
-
-
-def _names(path: Path) -> list[str]:
-    """The first word of each line of a list."""
-    from data.errors import DatasetError
-    from data.files import read_regular
-
-    text = read_regular(path, error=DatasetError).decode("utf-8", "replace")
-    return [line.split()[0] for line in text.splitlines() if line.strip()]

@@ -195,7 +195,11 @@ def test_proposals_are_few_distinct_and_find_what_stands_out() -> None:
     assert len(selective_search(painted(1), most=4)) == 4
     flat = selective_search(np.full((30, 40, 3), 7, np.uint8))
     assert flat.tolist() == [[0, 0, 40, 30]]
-    assert selective_search(np.zeros((5, 5, 3), np.uint8)).shape == (0, 4)
+
+
+@pytest.mark.parametrize("size", [(5, 5), (1, 640), (640, 1), (3, 400), (1, 1)])
+def test_what_is_too_thin_for_a_region_has_no_proposals(size: tuple[int, int]) -> None:
+    assert selective_search(np.zeros((*size, 3), np.uint8)).shape == (0, 4)
 
 
 def test_without_its_library_selective_search_says_what_to_install(

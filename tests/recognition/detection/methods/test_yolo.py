@@ -1,7 +1,8 @@
 """YOLO's own parts against plain loops and closed forms: anchors, boxes, assignment, losses."""
 
+import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -30,6 +31,7 @@ from recognition.detection.methods.yolo import (
     responsible_by_overlap,
     shape_overlaps,
     yolo,
+    yolo_from,
     yolo_losses,
 )
 
@@ -320,6 +322,38 @@ def test_ideas_are_put_in_and_taken_away() -> None:
     )
     told_by(2, ideas=YoloConfig(scales=Scales.THREE))
     told_by(3, ideas=YoloConfig(scales=Scales.ONE))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"version": 2},
+        {"strides": []},
+        {"strides": [5]},
+        {"strides": ["8", "16", "32"]},
+        {"boxes": "3"},
+        {"boxes": 10**9},
+        {"boxes": -1},
+        {"blocks": "plain"},
+        {"ciou": 1},
+        {"silu": "yes"},
+        {"unknown": True},
+    ],
+    ids=lambda changed: json.dumps(changed),
+)
+def test_a_design_that_no_version_has_is_refused(changed: dict[str, object]) -> None:
+    design = asdict(design_of(3, PLAIN))
+    assert yolo_from(DetectorMethod.YOLO_V3, json.dumps(design)).design == design_of(3, PLAIN)
+    with pytest.raises((ValueError, TypeError)):
+        yolo_from(DetectorMethod.YOLO_V3, json.dumps(design | changed))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("scales", [None, *Scales], ids=str)
+def test_every_design_that_is_written_is_read(version: int, scales: Scales | None) -> None:
+    design = design_of(version, YoloConfig(scales=scales))
+    name = DetectorMethod(f"yolo_v{version}")
+    assert yolo_from(name, json.dumps(asdict(design))).design == design
 
 
 @pytest.mark.parametrize(

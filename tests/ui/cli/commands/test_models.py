@@ -21,7 +21,9 @@ from backbones.metadata import weights_metadata
 from backbones.registry import available, create, spec_of
 from data.errors import WeightsError
 from data.tensors import write_tensors
+from ui.cli.commands.models import _weights
 from ui.cli.main import main
+from ui.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -237,6 +239,19 @@ def test_weights_at_hand_say_their_licence(
     assert models["vgg_slim"]["weights_licence"] == "MIT"  # by the file's own metadata
     assert "BSD" in models["vgg19"]["weights_licence"]  # not here: the publisher's
     assert models["mobilefacenet"]["weights_licence"] is None  # no licence is made up
+
+
+def test_what_is_compressed_by_name_is_the_original_where_it_is_at_hand(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bundled file of dlib's network is compressed itself."""
+    monkeypatch.setattr("backbones.places._ASSETS", Path(str(data.assets.__file__)).parent)
+    settings = Settings(home=home)
+    bundled = _weights("dlib_resnet", settings, uncompressed=True)
+    assert "compression" in bundled.metadata  # and is refused, with the original's name
+    monkeypatch.setattr("backbones.places.installed_file", installed_file)
+    assert _weights("dlib_resnet", settings, uncompressed=True).path.suffix == ".dat"
+    assert _weights("dlib_resnet", settings).path == bundled.path
 
 
 BUNDLED = str(Path(str(data.assets.__file__)).parent / "vgg_slim.safetensors")
