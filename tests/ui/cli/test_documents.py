@@ -106,6 +106,8 @@ PARSED_ONLY = (
     "gallery re-embed",  # needs a gallery of another network, or one that has just been moved
     "likeness app --",  # serves until it is stopped
     "--check-gradient",  # minutes
+    "train-matching",  # needs forty people, three photographs each
+    "--match attention",  # needs what that has trained for these weights
 )
 """Parts of command lines that are read as they are written, and stopped by what is not there."""
 

@@ -72,6 +72,7 @@ def test_all_commands_are_there() -> None:
         "styles",
         "train",
         "train-detector",
+        "train-matching",
         "train-style-net",
         "tune",
         "verify",

@@ -158,7 +158,7 @@ run()
 @pytest.mark.parametrize(
     "module",
     [
-        "ui.cli.commands.enroll",
+        "ui.cli.commands.recognise",
         "torch",
         "torch.nn",
     ],

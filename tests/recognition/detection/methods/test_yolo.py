@@ -222,7 +222,7 @@ def slow_losses(version: int, network: YoloNetwork, told: Told, boxes: list[Tens
         owners = dict(zip(pairs[0].tolist(), pairs[1].tolist(), strict=True))
         count += len(owners)
         for index, mine in enumerate(predicted.tolist()):
-            logit, stride = float(told.logits[number, index]), float(told.strides[index])
+            logit, stride = float(told.logits[number, index].detach()), float(told.strides[index])
             overlaps = [iou(mine, face) for face in theirs.tolist()]
             sure = 1 / (1 + math.exp(-logit))
             if index not in owners:
