@@ -110,8 +110,8 @@ def main(argv: Sequence[str]) -> int:
         unusable data set; 3 `verify` found other people; 130 interrupted.
     """
     words = list(argv) or ["--help"]
-    command = commands(_first_word(words))
     try:
+        command = commands(_first_word(words))
         arguments.check_environment(os.environ)
         arguments.refuse_empty(command, words)
         code = _invoke(command, words)

@@ -637,10 +637,9 @@ def test_a_backup_overwrites_nothing_unless_it_shall(
 @pytest.mark.skipif(os.name != "posix", reason="no limit of a file's size")
 @pytest.mark.parametrize("most", [4096, 60_000])
 def test_a_backup_for_which_there_is_no_room_names_its_file_and_leaves_nothing(
-    full: AnyGallery, tmp_path: Path, most: int
+    full: AnyGallery, folder: Path, tmp_path: Path, most: int
 ) -> None:
     """As on a full disk: the backup's file may not grow further."""
-    folder = Path(str(full))
     place = tmp_path / "disk"
     place.mkdir()
     (place / "before.sqlite").write_bytes(b"an earlier one")
