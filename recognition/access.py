@@ -236,12 +236,15 @@ class GalleryAccess:
             self._is_shut = True
             return True
 
-    def encrypt(self, secret: str, *, keyring: bool = False) -> None:
+    def encrypt(self, secret: str, *, keyring: bool = False) -> str | None:
         """Encrypt the gallery; see `Gallery.encrypt`.
 
         Args:
             secret: What opens it from now on.
             keyring: Whether the operating system's keyring shall keep that.
+
+        Returns:
+            What that leaves of the rows as they were, in one line; None where it leaves no byte.
 
         Raises:
             AppError: The keyring does not take it; nothing has been changed.
@@ -252,14 +255,18 @@ class GalleryAccess:
                 gallery = self.open_existing()
                 gallery.encrypt(secret, keep_in_keyring if keyring else None)
             self._secret = secret
+            return gallery.older_rows_linger
 
-    def rotate(self, secret: str, *, data_key: bool = False, keyring: bool = False) -> None:
+    def rotate(self, secret: str, *, data_key: bool = False, keyring: bool = False) -> str | None:
         """Let something else open the gallery; see `Gallery.rotate`.
 
         Args:
             secret: What opens it from now on.
             data_key: Whether every row is encrypted anew.
             keyring: Whether the operating system's keyring shall keep the secret.
+
+        Returns:
+            As `encrypt` does.
 
         Raises:
             AppError: The keyring does not take it; nothing has been changed.
@@ -269,6 +276,7 @@ class GalleryAccess:
             gallery = self.open_existing()
             gallery.rotate(secret, keep_in_keyring if keyring else None, data_key=data_key)
             self._secret = secret
+            return gallery.older_rows_linger
 
     def decrypt(self) -> None:
         """Decrypt the gallery; see `Gallery.decrypt`."""

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from .search.searcher import Views
 
 _MOST_TOLD = 10
+_PATIENCE = 5.0  # seconds that a search waits for another machine's change
 _log = logging.getLogger(__name__)
 
 DATABASE = "gallery.sqlite"
@@ -305,20 +306,37 @@ class Gallery(AnyGallery):
         with self._lock:
             with self._store.reading() as snapshot:
                 count = count_erased(snapshot.connection)
-            if self._erased is None:
-                self._erased = len(read_erased(self._folder))
-            if count <= self._erased:  # fewer: an older state is back, which is told of
+                if self._erased is None and self._knows_all_erased(snapshot):
+                    self._erased = count
+            if count == self._erased:  # fewer: an older state is back, which is told of
                 return
             try:
-                with self._store.unchanging() as snapshot:
-                    self._cache.forget(snapshot)
-                    write_erased(private_folder(self._folder), snapshot.connection)
-                    self._erased = count_erased(snapshot.connection)
+                try:
+                    with self._store.unchanging(_PATIENCE) as snapshot:
+                        self._cache.forget(snapshot)
+                        self._note_erased(snapshot)
+                except GalleryError:
+                    # Somebody changes it for long. An index is only ever written while nobody
+                    # does, so none that holds them comes back after this.
+                    with self._store.reading() as snapshot:
+                        self._cache.clear()
+                        self._note_erased(snapshot)
             except OSError as error:
                 raise GalleryError(
                     f"cannot remove the index in {self._folder} ({error}), in which somebody is "
                     "who was erased: remove it"
                 ) from error
+
+    def _knows_all_erased(self, snapshot: Snapshot) -> bool:
+        """Whether what is kept on this machine of who was erased is what a state says."""
+        known, erased = read_erased(self._folder), erased_in(snapshot.connection)
+        return erased <= known and all(
+            origin != snapshot.origin_id for origin, _, _ in known - erased
+        )
+
+    def _note_erased(self, snapshot: Snapshot) -> None:
+        write_erased(private_folder(self._folder), snapshot.connection)
+        self._erased = count_erased(snapshot.connection)
 
     def _tell_who_is_back(self) -> None:
         """Say so where the database is an older one, with people who were erased since."""
@@ -351,13 +369,15 @@ class Gallery(AnyGallery):
                 self._cache.forget(snapshot)
                 write_erased(private_folder(self._folder), snapshot.connection)
                 erased = erased_in(snapshot.connection)
-                self._erased = len(erased)
+                self._erased, since = len(erased), snapshot.traces_since
         except OSError as error:
             raise GalleryError(
                 f"cannot remove the index in {self._folder} ({error}), so traces of what was "
                 "erased remain in it: remove it, or check its permissions and erase again"
             ) from error
-        self._store.wipe_traces(lambda: erase_from_former(self._folder, erased, self._find_secret))
+        self._store.wipe_traces(
+            lambda: erase_from_former(self._folder, erased, self._find_secret), since
+        )
 
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         """Everybody enrolled, by name; or those who were deleted and can be restored."""
@@ -465,6 +485,17 @@ class Gallery(AnyGallery):
             "the server's own files may keep bytes of them for a while: its tables until the space "
             "is used again, its write-ahead log until that is recycled, standbys likewise, and its "
             "backups as long as they are kept"
+        )
+
+    @property
+    def older_rows_linger(self) -> str | None:
+        """See `AnyGallery.older_rows_linger`."""
+        if self._server is None:
+            return None
+        return (
+            "what was kept before stays as it was in the server's own files: in its tables until "
+            "`VACUUM FULL`, in its write-ahead log until that is recycled, in standbys likewise, "
+            "and in its backups as long as they are kept"
         )
 
     def calibrate(self, calibrations: Sequence[Calibration]) -> None:

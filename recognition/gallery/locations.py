@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -191,7 +192,8 @@ def _without_secret(named: str) -> str:
 def _index_folder(home: Path, address: PostgresAddress) -> Path:
     """Where this machine keeps its index of a gallery on a server."""
     digest = hashlib.sha256(str(address).encode()).hexdigest()
-    return home / "indexes" / f"{address.database}-{digest[:12]}".replace(os.sep, "-")
+    name = re.sub(r"[^\w.-]", "-", address.database)
+    return home / "indexes" / f"{name}-{digest[:12]}"
 
 
 def _something_else(folder: Path) -> str | None:

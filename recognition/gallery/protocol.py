@@ -116,6 +116,11 @@ class AnyGallery(ABC):
     def lingers(self) -> str | None:
         """What an erasure leaves for a while, in one line; None where it leaves no byte."""
 
+    @property
+    def older_rows_linger(self) -> str | None:
+        """What is left of rows that were encrypted, or by another key; None where no byte is."""
+        return None
+
     @abstractmethod
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         """Everybody enrolled, by name; or those who were deleted and can be restored."""

@@ -46,6 +46,7 @@ from .people import (
     templates_of,
 )
 from .rows import SealedConnection
+from .schema import LEAVES_TRACES
 from .snapshot import QUALITY_COLUMNS, Snapshot, photographs_of
 
 # What has been done to the people by hand, and how it is undone: kept with them, in one file.
@@ -194,7 +195,7 @@ def forget_outdated(connection: Queries) -> bool:
         return False
     connection.execute("DELETE FROM operation WHERE done_at < ?", (restorable_since(),))
     audit.forget_outdated(connection)
-    connection.execute("UPDATE gallery SET traces_remain = 1")  # it may name somebody
+    connection.execute(LEAVES_TRACES)  # it may name somebody
     return True
 
 
@@ -217,7 +218,7 @@ def _owners(
 def _put_back(connection: SealedConnection, kind: Row, identifier: int, before: str | None) -> None:
     if before is None:
         connection.execute(f"DELETE FROM {kind} WHERE id = ?", (identifier,))
-        connection.execute("UPDATE gallery SET traces_remain = 1")
+        connection.execute(LEAVES_TRACES)
         return
     columns = json.loads(before)
     if kind in (Row.TEMPLATE, Row.EXCLUSION):
@@ -788,7 +789,7 @@ def erase_people(connection: SealedConnection, action: Action, people: Collectio
     )
     connection.executemany("DELETE FROM person WHERE id = ?", each)
     forget(connection)
-    connection.execute("UPDATE gallery SET traces_remain = 1")
+    connection.execute(LEAVES_TRACES)
 
 
 def _forget_faces(connection: SealedConnection, templates: Collection[int]) -> None:
@@ -875,12 +876,12 @@ def erase_once_more(connection: SealedConnection) -> int:
         _forget_faces(connection, templates)
         connection.executemany("DELETE FROM template WHERE id = ?", [(one,) for one in templates])
         forget(connection)
-        connection.execute("UPDATE gallery SET traces_remain = 1")
+        connection.execute(LEAVES_TRACES)
     exclusions = [(row[0],) for row in connection.execute(_BACK.format("exclusion"))]
     if exclusions:
         connection.executemany("DELETE FROM exclusion WHERE id = ?", exclusions)
         forget(connection)
-        connection.execute("UPDATE gallery SET traces_remain = 1")
+        connection.execute(LEAVES_TRACES)
     return len(people)
 
 
@@ -911,10 +912,12 @@ def count_erased(connection: Queries) -> int:
 def write_erased(folder: Path, connection: SealedConnection) -> None:
     """Keep beside a gallery's database who was erased from it.
 
+    Who is kept there already stays: the database may be an older one by now, that knows fewer.
+
     Raises:
         OSError: It cannot be written.
     """
-    rows = sorted(erased_in(connection))
+    rows = sorted(erased_in(connection) | read_erased(folder))
     if rows:
         write_atomic(folder / _FILE, json.dumps(rows).encode())
 

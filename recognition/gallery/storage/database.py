@@ -17,7 +17,15 @@ from data.temporary import temporary_path
 from .encryption import FindSecret, IsGiven, Lock
 from .integrity import Integrity
 from .rows import SealedConnection
-from .schema import APPLICATION_ID, MIGRATIONS, PROVED, TABLES, TRIGGERS, VERSION
+from .schema import (
+    APPLICATION_ID,
+    LEAVES_TRACES,
+    MIGRATIONS,
+    PROVED,
+    TABLES,
+    TRIGGERS,
+    VERSION,
+)
 
 # A gallery's database is made, opened, and brought up to this version.
 
@@ -302,7 +310,7 @@ class Database:
             return
         with self.writing() as connection:
             self.lock.rewrap(connection)
-            connection.execute("UPDATE gallery SET traces_remain = 1")
+            connection.execute(f"{LEAVES_TRACES}, changes = changes + 1")
         _log.warning(
             "note: the gallery %s is from an earlier version: from now on its rows are proved by "
             "its key; what was altered before cannot be told",

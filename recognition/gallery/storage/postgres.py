@@ -5,6 +5,8 @@ transaction, so that machines changing it at once take turns, as processes do wi
 see one state and wait for nobody. A connection that was lost is made anew with the next question.
 """
 
+import os
+import ssl
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -36,7 +38,10 @@ BUSY_SECONDS = 30.0
 _READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _CHANGES = ("INSERT", "UPDATE", "DELETE")
-_WIPED = "person, template, crop, quality, exclusion, membership, operation, reversal, proof"
+_WIPED = (
+    "person, template, crop, quality, exclusion, membership, operation, reversal, proof, "
+    "wrapped_key"
+)
 
 _SESSION = """
 SET search_path = "{schema}", pg_temp;
@@ -47,6 +52,9 @@ SET tcp_keepalives_idle = 30;
 SET tcp_keepalives_interval = 10;
 SET tcp_keepalives_count = 3;
 SET idle_in_transaction_session_timeout = 0;
+SET statement_timeout = 0;
+SELECT set_config('tcp_user_timeout', '60000', false)
+WHERE current_setting('tcp_user_timeout', true) IS NOT NULL;
 SELECT set_config('synchronous_commit', 'on', false)
 WHERE current_setting('synchronous_commit') IN ('off', 'local')
 """
@@ -86,16 +94,17 @@ class PostgresLink:
         """See `Link.execute`."""
         cursor = self.raw.cursor(binary=True)
         cursor.execute(in_its_words(statement).encode(), values)
-        return self._counted(cursor)
+        return self._counted(cursor, statement)
 
     def executemany(self, statement: str, each: Iterable[Values]) -> psycopg.Cursor[Any]:
         """See `Link.executemany`."""
         cursor = self.raw.cursor(binary=True)
         cursor.executemany(in_its_words(statement).encode(), list(each))
-        return self._counted(cursor)
+        return self._counted(cursor, statement)
 
-    def _counted(self, cursor: psycopg.Cursor[Any]) -> psycopg.Cursor[Any]:
-        if (cursor.statusmessage or "").startswith(_CHANGES):
+    def _counted(self, cursor: psycopg.Cursor[Any], statement: str) -> psycopg.Cursor[Any]:
+        # By the statement: not every psycopg keeps what the server said of many at once.
+        if statement.lstrip().upper().startswith(_CHANGES):
             self.total_changes += max(0, cursor.rowcount)
         return cursor
 
@@ -250,13 +259,13 @@ class PostgresDatabase:
         try:
             said = link.raw.execute("COMMIT").statusmessage
         except psycopg.OperationalError as error:
-            if not writing:
+            if not writing or not link.raw.closed:
                 raise
             raise GalleryError(
                 f"the connection to the gallery {self._address} was lost at the end of a change, "
                 "which is kept whole or not at all: look which, and try again if need be"
             ) from error
-        if said != "COMMIT":
+        if writing and said != "COMMIT":  # else only a question has failed
             raise GalleryError(
                 f"the gallery {self._address} was not changed, its server has taken the change "
                 "back: try again"
@@ -264,17 +273,16 @@ class PostgresDatabase:
 
     def _begin(self, begin: str) -> None:
         """Begin a transaction; where the connection was lost since the last one, by a new one."""
-        try:
-            self._link.raw.execute(begin.encode())
-        except psycopg.OperationalError:
-            if not self._link.raw.closed:
-                self._link.raw.execute("ROLLBACK")
-                raise
+        for is_last in (False, True):
+            try:
+                self._link.raw.execute(begin.encode())
+                return
+            except psycopg.Error:
+                if is_last or not self._link.raw.closed:
+                    with suppress(psycopg.Error):
+                        self._link.raw.execute("ROLLBACK")
+                    raise
             self._connect()
-            self._link.raw.execute(begin.encode())
-        except psycopg.Error:
-            self._link.raw.execute("ROLLBACK")
-            raise
 
     @property
     def is_in_place(self) -> bool:
@@ -311,10 +319,13 @@ def connected(address: PostgresAddress) -> psycopg.Connection[Any]:
     Raises:
         psycopg.Error: The server does not answer, or refuses.
     """
+    parameters = address.parameters
+    if parameters.get("sslrootcert") == "system":
+        _name_certificates()
     raw = psycopg.connect(
         autocommit=True,
         cursor_factory=psycopg.RawCursor,
-        **cast(dict[str, Any], address.parameters),
+        **cast(dict[str, Any], parameters),
     )
     try:
         raw.execute(_SESSION.format(schema=address.schema).encode())
@@ -322,6 +333,17 @@ def connected(address: PostgresAddress) -> psycopg.Connection[Any]:
         raw.close()
         raise
     return raw
+
+
+def _name_certificates() -> None:
+    """Tell where this machine keeps the certificates that it trusts, unless that is told already.
+
+    The OpenSSL that comes with psycopg looks for them where it was built.
+    """
+    paths = ssl.get_default_verify_paths()
+    for variable, place in (("SSL_CERT_FILE", paths.cafile), ("SSL_CERT_DIR", paths.capath)):
+        if place:
+            os.environ.setdefault(variable, place)
 
 
 def database_exists(address: PostgresAddress) -> bool:

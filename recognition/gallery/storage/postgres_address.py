@@ -81,18 +81,23 @@ class PostgresAddress:
             "user": self.user,
             "password": self.password,
             "application_name": "likeness",
+            "client_encoding": "UTF8",  # a database may be of none
             "connect_timeout": "10",
             # A machine that went dark is found out, by either side.
             "keepalives_idle": "30",
             "keepalives_interval": "10",
             "keepalives_count": "3",
+            "tcp_user_timeout": "60000",
             "sslmode": "prefer" if self.is_local else "verify-full",
             **self.options,
         }
         own_root = Path("~/.postgresql/root.crt").expanduser()
         is_verified = given["sslmode"].startswith("verify")
         if is_verified and "sslrootcert" not in given and "PGSSLROOTCERT" not in os.environ:
-            given["sslrootcert"] = str(own_root) if own_root.is_file() else "system"
+            if own_root.is_file():
+                given["sslrootcert"] = str(own_root)
+            elif given["sslmode"] == "verify-full":  # libpq takes the system's with that alone
+                given["sslrootcert"] = "system"
         return {name: value for name, value in given.items() if value}
 
     @classmethod
@@ -101,21 +106,23 @@ class PostgresAddress:
 
         Raises:
             ArgumentError: It is none, has an option that is not known, or would send what is kept
-                of people over a network in the open. No message has the password.
+                of people over a network in the open. No message has the password, nor a part of
+                one whose signs are not written as they have to be.
         """
         try:
             parts = urlsplit(text)
             host, port, path = parts.hostname or "", parts.port, unquote(parts.path)
             asked = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
         except ValueError:  # whose message may have a part of the password
-            raise ArgumentError(
-                "an address of PostgreSQL that cannot be read: "
-                f"{SCHEMES[0]}USER@HOST:PORT/DATABASE, signs in a password as %40 for @"
-            ) from None
+            raise _unreadable() from None
         options = dict(asked)
         schema = options.pop("schema", DEFAULT_SCHEMA)
         if not host:
             host = options.pop("host", "") or next(filter(os.path.isdir, _SOCKETS), _SOCKETS[0])
+        # After a / ? or # in a password, what is left of it stands where other things do.
+        is_cut = "#" in text or "@" in parts.path or "@" in parts.query
+        if is_cut or not (text + path + host).isprintable():
+            raise _unreadable()
         found = cls(
             host=host,
             port=port or DEFAULT_PORT,
@@ -130,7 +137,13 @@ class PostgresAddress:
 
     def _refuse_nonsense(self) -> None:
         if not self.database or "/" in self.database:
-            raise ArgumentError(f"{self}: give {SCHEMES[0]}HOST/DATABASE")
+            raise ArgumentError(
+                f"an address of PostgreSQL without one database: give {SCHEMES[0]}HOST/DATABASE"
+            )
+        if "," in self.host:
+            raise ArgumentError(
+                "an address of PostgreSQL with several hosts: give one, to which changes go"
+            )
         if not re.fullmatch("[a-z_][a-z0-9_]{0,62}", self.schema) or self.schema.startswith("pg_"):
             raise ArgumentError(
                 f"a schema called {self.schema!a}: give up to 63 small letters, digits and "
@@ -149,3 +162,11 @@ class PostgresAddress:
                 f"sslmode={mode} to {self}, which is not this machine: what tells of people is "
                 f"sent encrypted alone, by sslmode={', '.join(_ENCRYPTED)}"
             )
+
+
+def _unreadable() -> ArgumentError:
+    """What is said of an address that may be wrong within its password: nothing that is in it."""
+    return ArgumentError(
+        f"an address of PostgreSQL that cannot be read: {SCHEMES[0]}USER@HOST:PORT/DATABASE, "
+        "signs in a password and elsewhere as %40 for @, %2F for /, %3F for ? and %23 for #"
+    )

@@ -30,6 +30,7 @@ from .encryption import (
     write_key,
 )
 from .link import AMONG, Link, Values
+from .schema import LEAVES_TRACES
 
 
 @dataclass(frozen=True, slots=True)
@@ -471,7 +472,7 @@ def change_key(
         expect(wrapped, key)
     audit.note(connection, action)
     # Of the plain rows, of the old ones, or of the key as the old secret wrapped it.
-    connection.execute("UPDATE gallery SET traces_remain = 1")
+    connection.execute(LEAVES_TRACES)
 
 
 def seal_anew(connection: SealedConnection, new: Seal) -> None:

@@ -18,6 +18,12 @@ APPLICATION_ID = 0x4C696B65
 AUDIT_DAYS = 365
 """How long a line of the audit log is kept."""
 
+LEAVES_TRACES = "UPDATE gallery SET traces_remain = changes + 1"
+"""Notes, in a change, that bytes of what it removes are still in a file.
+
+The change's number tells it from those that come while an earlier one's bytes are being wiped.
+"""
+
 _CALIBRATION = """
 -- The gallery's own threshold for one use, and where it comes from; see `results.Calibration`.
 CREATE TABLE calibration (
@@ -256,7 +262,8 @@ CREATE TABLE gallery (
     weights_path TEXT,
     changes INTEGER NOT NULL DEFAULT 0,
     mark TEXT NOT NULL DEFAULT '',
-    -- 1 from the moment someone is erased until no byte of them is left in any file.
+    -- The number of the change by which someone was erased, until no byte of them is left in any
+    -- file; then 0.
     traces_remain INTEGER NOT NULL DEFAULT 0,
     -- Stays when a backup is restored, which `gallery_id` does not: whose ids these are.
     origin_id TEXT NOT NULL DEFAULT '',

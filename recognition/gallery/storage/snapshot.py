@@ -256,8 +256,13 @@ class Snapshot:
     @property
     def traces_remain(self) -> bool:
         """Whether bytes of somebody who was erased may still be in a file."""
-        (remain,) = self._gallery("traces_remain")
-        return bool(remain)
+        return self.traces_since != 0
+
+    @property
+    def traces_since(self) -> int:
+        """The number of the last change that left such bytes; 0 where all are wiped."""
+        (number,) = self._gallery("traces_remain")
+        return int(number)
 
     @property
     def is_empty(self) -> bool:

@@ -311,19 +311,30 @@ class Store:
         with self._changing() as connection:
             change_key(connection, lock.key, action, secret, expect, lock.let_be_plain)
 
-    def wipe_traces(self, elsewhere: Callable[[], None] = lambda: None) -> None:
+    def wipe_traces(
+        self, elsewhere: Callable[[], None] = lambda: None, since: int | None = None
+    ) -> None:
         """Leave no byte of what was erased or encrypted in the database's files.
+
+        What somebody else erases meanwhile is left to the next call.
 
         Args:
             elsewhere: Wipes what else holds some. Where that fails, the next call tries again.
+            since: The last change of which all else is wiped, see `Snapshot.traces_since`; None:
+                whichever is the last one now.
 
         Raises:
             GalleryError: Another process is in the way; the next call tries again.
         """
+        if since is None:
+            with self.reading() as snapshot:
+                since = snapshot.traces_since
         self._database.wipe_traces()
         elsewhere()
         with self._database.writing() as connection:
-            connection.execute("UPDATE gallery SET traces_remain = 0")
+            connection.execute(
+                "UPDATE gallery SET traces_remain = 0 WHERE traces_remain = ?", (since,)
+            )
 
 
 # The gallery as it was before it was moved to another network, until that is confirmed.

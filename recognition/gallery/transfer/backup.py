@@ -44,7 +44,7 @@ from ..storage.integrity import Integrity, faults_of
 from ..storage.link import Queries
 from ..storage.people import Agreement, agreement_of, set_agreement
 from ..storage.rows import SealedConnection, seal_anew
-from ..storage.schema import APPLICATION_ID, PROVED, VERSION
+from ..storage.schema import APPLICATION_ID, LEAVES_TRACES, PROVED, VERSION
 from ..storage.snapshot import Snapshot
 from ..storage.store import Store
 
@@ -458,7 +458,7 @@ def _fill(database: Database, uri: str, sealed: Seal) -> None:
         erase_once_more(connection)
         _keep_counting(connection)
         connection.execute(
-            "UPDATE gallery SET gallery_id = ?, changes = changes + 1, mark = ?, traces_remain = 1",
+            f"{LEAVES_TRACES}, gallery_id = ?, changes = changes + 1, mark = ?",
             (str(uuid.uuid4()), secrets.token_hex(16)),
         )
 

@@ -18,6 +18,8 @@ import pytest
 from data.errors import ArgumentError, GalleryError
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.storage import database
+from recognition.gallery.storage.audit import Action
+from recognition.gallery.storage.schema import LEAVES_TRACES
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.gallery.transfer import backup as backups
 from recognition.gallery.transfer.backup import back_up, foresee, restore
@@ -471,3 +473,70 @@ def test_an_empty_name_erases_nobody(kept: Path, folder: Path) -> None:
             with pytest.raises(ArgumentError):
                 gallery.erase(nobody)
     assert len(names(folder)) == 4
+
+
+@pytest.mark.parametrize("meanwhile", ["erasure", "undo of an enrolment", "encryption"])
+def test_what_is_erased_while_another_s_traces_are_wiped_is_wiped_by_the_next_wipe(
+    folder: Path, model: EmbeddingModel, make_template: MakeTemplate, meanwhile: str
+) -> None:
+    ann, bob = make_template(1), make_template(2)
+    with (
+        Gallery.open(folder, model=model, create=True, find_secret=find) as one,
+        opened(folder) as other,
+    ):
+        one.enrol("Ann", [ann])
+        one.enrol("Bob", [bob])
+        one._store.wipe_traces()  # into the file with all
+
+        def change() -> None:
+            if meanwhile == "erasure":
+                other._store.erase("Bob")
+            elif meanwhile == "encryption":
+                other._store.change_key(Action.ENCRYPT, KEY)
+            else:
+                other._store.edit.undo()
+
+        if meanwhile == "undo of an enrolment":  # which an erasure would put out of reach
+            one._store.edit.rename("Ann", "Anne")
+            one._store.edit.undo()
+            with one._store.adding() as connection:
+                connection.execute(LEAVES_TRACES)
+        else:
+            one._store.erase("Ann")
+        one._store.wipe_traces(change)
+        assert traces(folder, bob)
+        with one._store.reading() as snapshot:
+            assert snapshot.traces_remain
+        one.wipe_traces()
+        assert traces(folder, bob) == []
+        with one._store.reading() as snapshot:
+            assert not snapshot.traces_remain
+
+
+def test_who_changes_something_else_meanwhile_has_nothing_wiped_again(
+    folder: Path, model: EmbeddingModel, make_template: MakeTemplate
+) -> None:
+    with Gallery.open(folder, model=model, create=True) as one, opened(folder) as other:
+        one.enrol("Ann", [make_template(1)])
+        one.enrol("Bob", [make_template(2)])
+        one._store.erase("Ann")
+        one._store.wipe_traces(lambda: other._store.edit.rename("Bob", "Robert"))
+        with one._store.reading() as snapshot:
+            assert not snapshot.traces_remain
+
+
+def test_who_was_erased_stays_known_beside_an_older_file_put_back_by_hand(
+    kept: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(folder) as gallery:
+        gallery.erase("Ann")
+    for path in folder.glob("gallery.sqlite*"):
+        path.unlink()
+    shutil.copy(kept, folder / "gallery.sqlite")
+    with opened(folder) as gallery:
+        gallery.erase("Bob")
+        gallery.erase("Cyd")
+    caplog.clear()
+    with opened(folder):
+        pass
+    assert "1 person was erased since" in caplog.text  # Ann, of whom the file knows nothing

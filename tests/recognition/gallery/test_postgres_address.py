@@ -1,8 +1,10 @@
 """Addresses of galleries on a PostgreSQL server; no server is asked."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -143,3 +145,74 @@ def test_a_statement_is_put_in_the_servers_words() -> None:
     for words in (in_its_words(ENROLLED), tables()):
         for only_sqlite in ("today()", "json_each", "STRICT", "PRAGMA", "AUTOINCREMENT,", "BLOB"):
             assert only_sqlite not in words
+
+
+@pytest.mark.parametrize(
+    "unescaped",
+    [
+        "zoe:7/s3cret@db/faces",
+        "zoe:7/s3cret@db",
+        "zoe:7/a/s3cret@db/faces",
+        "zoe:12#s3cret@h/d",
+        "zoe:12?s3cret@h/d",
+        "zoe:12?schema=s3cret@h/d",
+        "zoe:12?s3cret=1@h/d",
+        "zoe:#s3cret@h/d",
+        "zoe:/s3cret@h/d",
+        "zoe:s3cret#@h/d",
+        "zoe:[s3cret@h/d",
+        "zoe:x/y@s3cret@h/d",
+        "zoe:7/s3cret%40@h/d",
+        "zoe@h/d#s3cret",
+        "zoe:s3cret",
+        "zoe:x@h/s3cret\x1b[2J",
+        "zoe:x@h/s3cret%1B",
+        "zoe:x@h/s3cret%E2%80%AE",
+        "zoe:x@h\n/s3cret",
+        "zoe:x@/d?host=/s3cret%0A",
+    ],
+)
+def test_a_password_whose_signs_are_not_spelled_is_in_no_message(unescaped: str) -> None:
+    for scheme in ("postgresql", "postgres"):
+        with pytest.raises(ArgumentError) as caught:
+            place_of(f"{scheme}://{unescaped}", Path()).open()
+        told = str(caught.value)
+        assert told.isprintable()
+        assert "s3cret" not in told
+        assert "zoe" not in told
+
+
+def test_of_several_hosts_none_is_taken() -> None:
+    for hosts in ("postgresql://one,two/d", "postgresql:///d?host=one,two"):
+        with pytest.raises(ArgumentError, match="several hosts: give one"):
+            PostgresAddress.parse(hosts)
+
+
+@pytest.mark.parametrize(
+    "database", ["faces", "Gesichter.2", "my db", "a:b", "..", "ä*?", "%C3%A9"]
+)
+def test_a_folder_of_an_index_has_a_plain_name(database: str, tmp_path: Path) -> None:
+    place = place_of(f"postgresql://h/{quote(database)}", tmp_path)
+    assert isinstance(place, Server)
+    assert place.folder.parent == tmp_path / "indexes"
+    assert re.fullmatch(r"[\w.-]+-[0-9a-f]{12}", place.folder.name)
+
+
+@pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full"])
+@pytest.mark.parametrize("has_own", [True, False])
+def test_the_systems_certificates_go_with_verify_full_alone(
+    mode: str, has_own: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("PGSSLROOTCERT", raising=False)
+    own = tmp_path / ".postgresql" / "root.crt"
+    if has_own:
+        own.parent.mkdir()
+        own.touch()
+    told = PostgresAddress.parse(f"postgresql://db/d?sslmode={mode}").parameters
+    if mode == "require":
+        assert "sslrootcert" not in told
+    elif has_own:
+        assert told["sslrootcert"] == str(own)
+    else:
+        assert told.get("sslrootcert") == ("system" if mode == "verify-full" else None)

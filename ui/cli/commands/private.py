@@ -51,8 +51,10 @@ def encrypt(
 
     with settings.recognition_service() as service:
         secret = _given(key_file, keyring) or secret_in_environment() or passphrase.ask_new()
-        service.gallery.encrypt(secret, keyring=keyring)
+        lingers = service.gallery.encrypt(secret, keyring=keyring)
     output.print_line("the gallery is encrypted")
+    if lingers:
+        output.print_warning(lingers)
     return 0
 
 
@@ -94,8 +96,10 @@ def rotate(
         if not service.gallery.is_encrypted:
             service.gallery.decrypt()  # refuses, in its own words
         secret = _given(new_key_file, keyring) or passphrase.ask_new()
-        service.gallery.rotate(secret, data_key=data_key, keyring=keyring)
+        lingers = service.gallery.rotate(secret, data_key=data_key, keyring=keyring)
     output.print_line("the gallery opens by the new passphrase or key alone")
+    if lingers:
+        output.print_warning(lingers)
     return 0
 
 

@@ -289,3 +289,21 @@ def test_a_gallery_that_others_may_read_is_warned_of(
     )
     assert "gallery.sqlite is open" in file_line
     assert file_line.endswith("(mode 0644): chmod 600 it")
+
+
+def test_what_a_server_keeps_of_the_rows_as_they_were_is_said(
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    new_file = tmp_path / "new"
+    new_file.write_text("gravel orbit mitten plume")
+    new_file.chmod(0o600)
+    monkeypatch.setenv("LIKENESS_KEY", PASSPHRASE)
+    monkeypatch.setattr(Gallery, "older_rows_linger", "until VACUUM FULL")
+    for command in (["encrypt"], ["rotate", "--new-key-file", str(new_file)]):
+        assert main(["gallery", *command]) == 0
+        said = capsys.readouterr()
+        assert "until VACUUM FULL" in said.err
+        assert "until VACUUM FULL" not in said.out
