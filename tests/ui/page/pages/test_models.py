@@ -7,7 +7,8 @@ from ui.jobs import orders, store
 from ui.jobs.store import JobState
 
 FETCHER = """
-import json, sys, time
+import json, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as the command's own process does
 line = {"step": 30_000_000, "total": 100_000_000, "elapsed": 3}
 print(json.dumps(line), flush=True)
 time.sleep(600)
