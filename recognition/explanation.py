@@ -108,6 +108,19 @@ def explain(
     return Explanation(min(1.0, max(-1.0, similarity)), (found[0], found[1]))
 
 
+def laid_over(explanation: Explanation) -> list[tuple[Tensor, float]]:
+    """Each face (3, S, S) under its evidence, and the similarity without the reddest place."""
+    most = max(float(side.loss.abs().max()) for side in explanation.faces)
+    found = []
+    for side in explanation.faces:
+        loss = torch.nn.functional.interpolate(
+            side.loss[None, None], side.face.shape[1:], mode="bilinear", align_corners=False
+        )[0, 0]
+        over = overlay(side.face, loss, both_signs=True, most=most)
+        found.append((over, explanation.cosine_similarity - float(side.loss.max())))
+    return found
+
+
 def draw(explanation: Explanation, verdict: str) -> Image.Image:
     """Both faces, each beside its evidence.
 
@@ -115,20 +128,10 @@ def draw(explanation: Explanation, verdict: str) -> Image.Image:
         explanation: Of the verdict.
         verdict: What was found, in a line.
     """
-    most = max(float(side.loss.abs().max()) for side in explanation.faces)
     cells = []
-    for name, side in zip("AB", explanation.faces, strict=True):
-        loss = torch.nn.functional.interpolate(
-            side.loss[None, None], side.face.shape[1:], mode="bilinear", align_corners=False
-        )[0, 0]
-        worst = explanation.cosine_similarity - float(side.loss.max())
-        cells += [
-            Cell(side.face, name),
-            Cell(
-                overlay(side.face, loss, both_signs=True, most=most),
-                f"without the reddest place: {worst:.2f}",
-            ),
-        ]
+    evidence = laid_over(explanation)
+    for name, side, (over, without) in zip("AB", explanation.faces, evidence, strict=True):
+        cells += [Cell(side.face, name), Cell(over, f"without the reddest place: {without:.2f}")]
     return sheet(
         verdict,
         [SheetRow(cells)],

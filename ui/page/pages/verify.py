@@ -16,6 +16,8 @@ from ui.page.language import say
 
 _PHOTOGRAPH, _SOMEBODY = say("Another photograph"), say("Somebody enrolled")
 
+_EXPLAINED = 240  # px: two stand side by side, and one below the other on a telephone
+
 
 def page() -> None:
     """The whole page."""
@@ -56,7 +58,7 @@ def page() -> None:
                 components.verdict(found)
                 # To others it would tell how a face must change to pass for another.
                 if isinstance(second, Upload) and not serves_others():
-                    _explanation(service, first, second, found)
+                    _explanation(service, first, second)
 
 
 def _decision(
@@ -145,34 +147,42 @@ def _frames(service: RecognitionService, upload: Upload) -> list[Frame]:
     ]
 
 
-def _explanation(
-    service: RecognitionService, first: Upload, second: Upload, found: Verification
-) -> None:
+def _explanation(service: RecognitionService, first: Upload, second: Upload) -> None:
     """Where in both faces the verdict comes from, if that is asked for: it takes a while."""
     if not st.toggle(say("Show which regions carry the verdict"), key="explain"):
         return
 
-    def explain() -> Image.Image:
-        from recognition.explanation import draw
+    def explain() -> list[tuple[Image.Image, float]]:
+        from data.images import to_image
+        from recognition.explanation import laid_over
 
         with components.at_work(say("Covering the faces, region by region")) as let_others:
             evidence = service.explain(
                 first.content, second.content, progress=lambda *_: let_others()
             )
-        verdict = say("The same person") if found.same_person else say("Two people")
-        return draw(
-            evidence,
-            say(
-                "{verdict}: similarity {similarity}",
-                verdict=verdict,
-                similarity=wording.similarity(found.cosine_similarity),
-            ),
-        )
+        return [(to_image(over), without) for over, without in laid_over(evidence)]
 
-    drawn = session.remembered("explanation", (first.id, second.id, found.same_person), explain)
-    st.image(
-        drawn,
-        alt=say("Both faces, each beside the regions that speak for one person, or against"),
+    drawn = session.remembered("explanation", (first.id, second.id), explain)
+    with st.container(horizontal=True):
+        for (picture, without), upload in zip(drawn, (first, second), strict=True):
+            with st.container(width=_EXPLAINED, gap="xxsmall"):
+                st.image(
+                    picture,
+                    alt=say("A face, and the regions that speak for one person, or against"),
+                    width=_EXPLAINED,
+                )
+                st.caption(wording.plain(wording.shorten(upload.name)))
+                st.caption(
+                    say(
+                        "Without the reddest place: {similarity}",
+                        similarity=wording.similarity(without),
+                    )
+                )
+    st.caption(
+        say(
+            "Red: where it is covered, the faces are less alike; it speaks for one person. "
+            "Blue: they are more alike; it speaks against."
+        )
     )
 
 

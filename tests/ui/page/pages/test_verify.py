@@ -174,6 +174,6 @@ def test_the_regions_that_carry_a_verdict_are_drawn_once_they_are_asked_for(
     assert service.explained == 0
     page.toggle(key="explain").set_value(True).run()
     assert not page.exception
-    assert len(page.get("image")) == 1
+    assert len(page.get("image")) == 2  # each face with its own evidence
     page.run()
     assert service.explained == 1
