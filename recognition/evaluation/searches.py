@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from data.datasets import Identity, only_listed, read_identities
-from data.errors import DatasetError
-from data.files import read_regular
+from data.datasets import Identity, listed_names, only_listed, read_identities
 
 from ..matching import Matching
 from ..template_attention import Rule, TemplateAttention, combined
@@ -326,14 +324,16 @@ def _ranks(best: Scores, right: Numbers) -> Scores:
 
 
 def people_to_draw_from(
-    root: Path, listing: Path | Sequence[Path] | None, leave_out: Path | None = None
+    root: Path,
+    listing: Path | Sequence[Path] | None,
+    leave_out: Path | Sequence[Path] | None = None,
 ) -> list[Identity]:
     """Return the people of a folder, or whom of them one list or several name.
 
     Args:
         root: The folder.
         listing: Text files, a name a line; None takes everybody.
-        leave_out: One of whom not to take, such as who is there under another name as well.
+        leave_out: Those of whom not to take, such as who is there under another name as well.
 
     Raises:
         DatasetError: The folder or a list is unusable; see `read_identities`, `only_listed`.
@@ -344,10 +344,7 @@ def people_to_draw_from(
     if listings:
         named = {one.name for path in listings for one in only_listed(everybody, path)}
         chosen = [one for one in everybody if one.name in named]
-    if leave_out is None:
-        return chosen
-    text = read_regular(leave_out, error=DatasetError).decode("utf-8", "replace")
-    left_out = {line.split()[0] for line in text.splitlines() if line.strip()}
+    left_out = listed_names([leave_out] if isinstance(leave_out, Path) else leave_out or ())
     return [one for one in chosen if one.name not in left_out]
 
 

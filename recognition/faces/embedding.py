@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.folding import folded
+from backbones.folded_batch_norm import folded
 from backbones.pair_unit import PairUnit
 from backbones.places import every_weights
 from backbones.spec import Alignment

@@ -7,6 +7,9 @@ dataset           the photographs of a run, aligned, in memory, and whether they
 batches           which photographs, how they are changed and mixed, decoded ahead
 losses            the terms of the objective
 distillation      a small network taught by larger ones
+narrower_network  `models compress --method distill`: another network in the place of one
+confusable        groups of people whom a network confuses, for specialists
+attention_fit     the query of attention over a person's templates, for `--match attention`
 auxiliary         losses half-way through a deep network
 transfer          weights to begin with, and which layers learn when
 fast_layers       layers with a faster backward pass on the CPU

@@ -10,5 +10,5 @@ yolo            YOLO, versions 1 to 4
 selective_search                proposals by joining what is alike, from the bottom up
 regions         R-CNN, Fast R-CNN, Faster R-CNN
 registry        the family of a name, of a recipe, or of a file of weights; detectors from files
-searching       what their detectors share: a name, and landmarks in each box
+family_detector  what their detectors share: a name, and landmarks in each box
 """

@@ -17,8 +17,8 @@ from ..detections import Detections
 from ..detector import FaceDetector
 from ..training.objective import changed
 from .config import DetectorMethod
-from .method import Batch, Faces, Pictures, Search, faces_of_cells
-from .searching import FamilyDetector
+from .family_detector import FamilyDetector
+from .method import FaceTargets, MosaicBatch, Pictures, SearchOptions, faces_of_cells
 
 SIDE = 96
 _WIDTHS = (16, 32, 64, 96)
@@ -89,7 +89,7 @@ def localisation_losses(
     return parts | {"total": total}
 
 
-def crop_around(faces: Faces, side: int, source: torch.Generator) -> Tensor:
+def crop_around(faces: FaceTargets, side: int, source: torch.Generator) -> Tensor:
     """A square piece (4,) of a square picture, mostly one with a face in it."""
     with_face, which, loose, across, down = torch.rand(5, generator=source).tolist()
     if with_face < _WITH_FACE and len(faces.boxes):
@@ -106,7 +106,7 @@ def crop_around(faces: Faces, side: int, source: torch.Generator) -> Tensor:
     return torch.tensor([left, top, left + length, top + length])
 
 
-def largest_in(faces: Faces, crop: Tensor) -> int | None:
+def largest_in(faces: FaceTargets, crop: Tensor) -> int | None:
     """Which face a piece of a picture shows: the largest that mostly lies in it."""
     best, found = 0.0, None
     for number, box in enumerate(faces.boxes):
@@ -119,7 +119,7 @@ def largest_in(faces: Faces, crop: Tensor) -> int | None:
 
 
 class Localisation:
-    """See `method.Method`."""
+    """See `method.DetectorFamily`."""
 
     name = str(DetectorMethod.LOCALISE)
     summary = "one face a picture of 96×96 pixels: whether it is there, its box, five points"
@@ -135,7 +135,7 @@ class Localisation:
     def prepare(self, network: nn.Module, pictures: Pictures) -> None:
         """Nothing: there are no anchors."""
 
-    def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, network: nn.Module, batch: MosaicBatch) -> dict[str, Tensor]:
         """Of a piece of each picture."""
         pictures, told = changed(batch.pictures, batch.told, batch.source)
         side, count = pictures.shape[2], len(pictures)
@@ -160,7 +160,7 @@ class Localisation:
         """Nothing: all is learnt by steps."""
 
     def detector(
-        self, network: nn.Module, device: torch.device, identity: str, search: Search
+        self, network: nn.Module, device: torch.device, identity: str, search: SearchOptions
     ) -> FaceDetector:
         """A detector with these weights."""
         assert isinstance(network, LocalisationNetwork)

@@ -1,6 +1,6 @@
-"""What a family of detectors is to the trainer and to whoever opens its weights: a `Method`.
+"""A family of detectors, to the trainer and to whoever opens its weights: `DetectorFamily`.
 
-A method is a network, what it is told (the assignment of faces to what the network says), how far
+A family is a network, what it is told (the assignment of faces to what the network says), how far
 it is from that (the losses), and how its numbers become boxes. Steps, checkpoints, validation and
 the files that a run leaves are the trainer's, the same for all.
 """
@@ -18,7 +18,7 @@ from ..one_stage_network import cells, decode_boxes, decode_landmarks
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class SearchOptions:
     """How a detector shall search; see `search.PhotographSearch`."""
 
     minimum_score: float
@@ -27,7 +27,7 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class MosaicBatch:
     """What a step learns from.
 
     Attributes:
@@ -52,7 +52,7 @@ class Pictures(Protocol):
         """Pictures (B, 3, S, S) uint8 and what the cells of each are told (B, cells, 16)."""
 
 
-class Method(Protocol):
+class DetectorFamily(Protocol):
     """A family of detectors."""
 
     @property
@@ -72,20 +72,20 @@ class Method(Protocol):
     def prepare(self, network: nn.Module, pictures: Pictures) -> None:
         """Measure on what will be learnt from whatever the network needs before its first step."""
 
-    def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, network: nn.Module, batch: MosaicBatch) -> dict[str, Tensor]:
         """The losses of a step by name; `total` is the one that is learnt by."""
 
     def fit(self, network: nn.Module, pictures: Pictures) -> None:
         """Fit what no step learns, on the weights of a checkpoint, before they are written."""
 
     def detector(
-        self, network: nn.Module, device: torch.device, identity: str, search: Search
+        self, network: nn.Module, device: torch.device, identity: str, search: SearchOptions
     ) -> FaceDetector:
         """A detector with these weights; the network is its own from now on."""
 
 
 @dataclass(frozen=True, slots=True)
-class Faces:
+class FaceTargets:
     """The faces of one picture that is learnt from.
 
     Attributes:
@@ -98,8 +98,8 @@ class Faces:
     landmarks: Tensor
     placed: Tensor
 
-    def __getitem__(self, chosen: Tensor) -> "Faces":
-        return Faces(self.boxes[chosen], self.landmarks[chosen], self.placed[chosen])
+    def __getitem__(self, chosen: Tensor) -> "FaceTargets":
+        return FaceTargets(self.boxes[chosen], self.landmarks[chosen], self.placed[chosen])
 
 
 _SURE = 0.5  # from this score on the teacher's cell means a face
@@ -108,7 +108,7 @@ _LEAST_SIDE = 6.0  # px
 _LEAST_VISIBLE = 0.6  # of a box that a picture's border cuts
 
 
-def faces_of_cells(told: Tensor, side: int) -> Faces:
+def faces_of_cells(told: Tensor, side: int) -> FaceTargets:
     """Which faces the cells of a square picture are told of.
 
     Args:
@@ -120,11 +120,11 @@ def faces_of_cells(told: Tensor, side: int) -> Faces:
     said, here = told[sure], (middles[sure], strides[sure])
     boxes = decode_boxes(said, *here)
     kept = nms(boxes, said[:, 0], _SAME)
-    found = Faces(boxes[kept], decode_landmarks(said, *here)[kept], said[kept, 15] > 0)
+    found = FaceTargets(boxes[kept], decode_landmarks(said, *here)[kept], said[kept, 15] > 0)
     return visible(found, side)
 
 
-def visible(faces: Faces, side: int) -> Faces:
+def visible(faces: FaceTargets, side: int) -> FaceTargets:
     """Those faces of which a square picture shows enough, and that are not too small."""
     inside = faces.boxes.clamp(0, side)
     shown = (inside[:, 2:] - inside[:, :2]).prod(1)

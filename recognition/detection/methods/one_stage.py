@@ -8,11 +8,11 @@ from ..one_stage import ARCHITECTURE, OneStageDetector
 from ..one_stage_network import OneStageNetwork, flattened
 from ..search import LEAST_FACE
 from ..training.objective import changed, losses
-from .method import Batch, Pictures, Search
+from .method import MosaicBatch, Pictures, SearchOptions
 
 
 class OneStageMethod:
-    """See `method.Method`.
+    """See `method.DetectorFamily`.
 
     Args:
         box_weight: Of the boxes' loss, beside that of the scores at 1.
@@ -36,7 +36,7 @@ class OneStageMethod:
     def prepare(self, network: nn.Module, pictures: Pictures) -> None:
         """Nothing: there are no anchors."""
 
-    def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, network: nn.Module, batch: MosaicBatch) -> dict[str, Tensor]:
         """See `training.objective.losses`."""
         pictures, told = changed(batch.pictures, batch.told, batch.source)
         device = next(network.parameters()).device
@@ -48,7 +48,7 @@ class OneStageMethod:
         """Nothing: all is learnt by steps."""
 
     def detector(
-        self, network: nn.Module, device: torch.device, identity: str, search: Search
+        self, network: nn.Module, device: torch.device, identity: str, search: SearchOptions
     ) -> FaceDetector:
         """A detector with these weights."""
         assert isinstance(network, OneStageNetwork)

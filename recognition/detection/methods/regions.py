@@ -24,8 +24,8 @@ from ..detections import Detections
 from ..detector import FaceDetector
 from ..training.objective import changed
 from .config import DetectorMethod
-from .method import Batch, Pictures, Search, faces_of_cells
-from .searching import FamilyDetector
+from .family_detector import FamilyDetector
+from .method import MosaicBatch, Pictures, SearchOptions, faces_of_cells
 from .selective_search import selective_search
 
 _RIGHT = 0.5  # overlap with a face from which on a proposal is one
@@ -108,7 +108,7 @@ def sampled(
     return faces, torch.cat([others, easy])
 
 
-def _recoloured(batch: Batch) -> Tensor:
+def _recoloured(batch: MosaicBatch) -> Tensor:
     return recolour(
         batch.pictures.float() / 255,
         Draws(len(batch.pictures), batch.source),
@@ -196,7 +196,7 @@ def ridge_regression(features: Tensor, wanted: Tensor, penalty: float) -> Tensor
 
 
 class Rcnn:
-    """See `method.Method`. The network is learnt by steps; SVM and regression are fitted to it."""
+    """See `method.DetectorFamily`. Steps teach the network; SVM and regression are fitted to it."""
 
     name = str(DetectorMethod.RCNN)
     summary = "R-CNN: selective search, crops of 32×32 pixels, a linear SVM, box regression"
@@ -215,7 +215,7 @@ class Rcnn:
     def prepare(self, network: nn.Module, pictures: Pictures) -> None:
         """Nothing: there are no anchors."""
 
-    def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, network: nn.Module, batch: MosaicBatch) -> dict[str, Tensor]:
         """Cross-entropy of proposals, and of the faces themselves, a quarter of them faces."""
         assert isinstance(network, CropNetwork)
         pictures, side = _recoloured(batch), batch.pictures.shape[2]
@@ -265,7 +265,7 @@ class Rcnn:
         fit_heads(network, torch.cat(features), right, torch.cat(near), torch.cat(ways))
 
     def detector(
-        self, network: nn.Module, device: torch.device, identity: str, search: Search
+        self, network: nn.Module, device: torch.device, identity: str, search: SearchOptions
     ) -> FaceDetector:
         """A detector with these weights; it does not turn photographs, which takes too long."""
         assert isinstance(network, CropNetwork)
@@ -342,9 +342,9 @@ class _ProposalLook:
 
 
 def _region_detector(
-    look: _ProposalLook, device: torch.device, identity: str, search: Search
+    look: _ProposalLook, device: torch.device, identity: str, search: SearchOptions
 ) -> FaceDetector:
-    once = Search(search.minimum_score, search.minimum_face, turned=False)
+    once = SearchOptions(search.minimum_score, search.minimum_face, turned=False)
     return FamilyDetector(look, device, identity, once, searched_pixels=_SEARCHED)
 
 
@@ -399,7 +399,7 @@ class FastNetwork(nn.Module):
 
 
 class FastRcnn:
-    """See `method.Method`."""
+    """See `method.DetectorFamily`."""
 
     name = str(DetectorMethod.FAST_RCNN)
     summary = "Fast R-CNN: selective search, RoI pooling out of one map, class and box by one loss"
@@ -418,7 +418,7 @@ class FastRcnn:
     def prepare(self, network: nn.Module, pictures: Pictures) -> None:
         """Nothing: there are no anchors."""
 
-    def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, network: nn.Module, batch: MosaicBatch) -> dict[str, Tensor]:
         """Of 64 proposals a picture, at most a quarter of them faces."""
         pictures, side = _recoloured(batch), batch.pictures.shape[2]
         regions: list[Tensor] = []
@@ -445,7 +445,7 @@ class FastRcnn:
         """Nothing: all is learnt by steps."""
 
     def detector(
-        self, network: nn.Module, device: torch.device, identity: str, search: Search
+        self, network: nn.Module, device: torch.device, identity: str, search: SearchOptions
     ) -> FaceDetector:
         """A detector with these weights; it does not turn photographs, which takes too long."""
         assert isinstance(network, FastNetwork)
@@ -486,7 +486,7 @@ _TALL = 1.25  # height of an anchor over its width: faces are taller than wide
 
 
 class FasterRcnn:
-    """See `method.Method`: torchvision's, on the trunk of Fast R-CNN."""
+    """See `method.DetectorFamily`: torchvision's, on the trunk of Fast R-CNN."""
 
     name = str(DetectorMethod.FASTER_RCNN)
     summary = "Faster R-CNN (torchvision's): six anchors a cell, 8 pixels apart, RoI align"
@@ -519,7 +519,7 @@ class FasterRcnn:
     def prepare(self, network: nn.Module, pictures: Pictures) -> None:
         """Nothing: the anchors' sides are given."""
 
-    def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, network: nn.Module, batch: MosaicBatch) -> dict[str, Tensor]:
         """The four of the paper: of the proposals' scores and boxes, and of the final ones."""
         pictures, told = changed(batch.pictures, batch.told, batch.source)
         side = pictures.shape[2]
@@ -542,7 +542,7 @@ class FasterRcnn:
         """Nothing: all is learnt by steps."""
 
     def detector(
-        self, network: nn.Module, device: torch.device, identity: str, search: Search
+        self, network: nn.Module, device: torch.device, identity: str, search: SearchOptions
     ) -> FaceDetector:
         """A detector with these weights."""
         return FamilyDetector(_FasterLook(network.eval().to(device)), device, identity, search)

@@ -16,7 +16,7 @@ from data.tensors import read_tensors
 from ..detector import DetectorOptions, FaceDetector, detector_spec
 from .config import YOLO, DetectorMethod
 from .localisation import Localisation
-from .method import Method, Search
+from .method import DetectorFamily, SearchOptions
 from .one_stage import OneStageMethod
 from .regions import FasterRcnn, FastRcnn, Rcnn
 from .sliding_window import SlidingWindow
@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # which imports the names of the families
     from ..training.config import DetectorTrainingConfig
 
 
-_PLAIN: dict[DetectorMethod, type[Method]] = {
+_PLAIN: dict[DetectorMethod, type[DetectorFamily]] = {
     DetectorMethod.SLIDING_WINDOW: SlidingWindow,
     DetectorMethod.LOCALISE: Localisation,
     DetectorMethod.RCNN: Rcnn,
@@ -36,7 +36,7 @@ _PLAIN: dict[DetectorMethod, type[Method]] = {
 """Families of which there is one network, and nothing to choose."""
 
 
-def method_of(config: "DetectorTrainingConfig") -> Method:
+def method_of(config: "DetectorTrainingConfig") -> DetectorFamily:
     """The family that a recipe trains."""
     if config.method in YOLO:
         return yolo(config.method, config.yolo)
@@ -45,7 +45,7 @@ def method_of(config: "DetectorTrainingConfig") -> Method:
     return _PLAIN[config.method]()
 
 
-def method_in(metadata: Mapping[str, str], shown: str) -> Method:
+def method_in(metadata: Mapping[str, str], shown: str) -> DetectorFamily:
     """The family that a weights file's header tells of.
 
     Args:
@@ -72,7 +72,7 @@ def method_in(metadata: Mapping[str, str], shown: str) -> Method:
     return OneStageMethod() if name == DetectorMethod.ONE_STAGE else _PLAIN[name]()
 
 
-def load(path: Path) -> tuple[Method, nn.Module]:
+def load(path: Path) -> tuple[DetectorFamily, nn.Module]:
     """Read a detector's weights, and build its network with them.
 
     Raises:
@@ -147,7 +147,7 @@ def make_trained(name: str, device: torch.device | str, options: DetectorOptions
             f"{printable(weights)} holds {method.name}, expected {name}: ask for {method.name}, or "
             f"give weights of {name}"
         )
-    search = Search(
+    search = SearchOptions(
         minimum_score=options.minimum_score or detector_spec(name).minimum_score,
         minimum_face=options.minimum_face,
     )

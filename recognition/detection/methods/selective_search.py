@@ -27,7 +27,7 @@ _STRONGEST = 64.0  # difference of two neighbouring pixels from which on all are
 
 
 @dataclass(slots=True)
-class Region:
+class ImageRegion:
     """A part of a picture.
 
     Attributes:
@@ -89,7 +89,9 @@ def segmented(picture: npt.NDArray[np.uint8], scale: float) -> npt.NDArray[np.in
     return labels
 
 
-def first_regions(picture: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> list[Region]:
+def first_regions(
+    picture: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]
+) -> list[ImageRegion]:
     """Count the pixels, colours and textures of each region of a segmentation."""
     count = int(labels.max()) + 1
     sizes = np.bincount(labels.ravel(), minlength=count)
@@ -112,7 +114,7 @@ def first_regions(picture: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64])
         take.at(edge, labels.ravel(), values.ravel())
         boxes[:, place] = edge
     return [
-        Region(
+        ImageRegion(
             (int(x1), int(y1), int(x2), int(y2)),
             int(sizes[number]),
             np.concatenate([each[number] for each in colours]) / len(colours),
@@ -157,7 +159,7 @@ def neighbours(labels: npt.NDArray[np.int64]) -> set[tuple[int, int]]:
     return {(int(a), int(b)) for a, b in pairs}
 
 
-def likeness(one: Region, other: Region, pixels: int) -> float:
+def likeness(one: ImageRegion, other: ImageRegion, pixels: int) -> float:
     """How alike two regions of a picture of so many pixels are: four parts of 0 … 1 each."""
     box = _around(one, other)
     gap = (box[2] - box[0]) * (box[3] - box[1]) - one.size - other.size
@@ -166,7 +168,7 @@ def likeness(one: Region, other: Region, pixels: int) -> float:
     return float(colour + texture + 1 - (one.size + other.size) / pixels + 1 - gap / pixels)
 
 
-def _around(one: Region, other: Region) -> tuple[int, int, int, int]:
+def _around(one: ImageRegion, other: ImageRegion) -> tuple[int, int, int, int]:
     return (
         min(one.box[0], other.box[0]),
         min(one.box[1], other.box[1]),
@@ -175,10 +177,10 @@ def _around(one: Region, other: Region) -> tuple[int, int, int, int]:
     )
 
 
-def together(one: Region, other: Region) -> Region:
+def together(one: ImageRegion, other: ImageRegion) -> ImageRegion:
     """Two regions as one; its shares follow from theirs, no pixel is looked at again."""
     size = one.size + other.size
-    return Region(
+    return ImageRegion(
         _around(one, other),
         size,
         (one.colours * one.size + other.colours * other.size) / size,
@@ -186,7 +188,9 @@ def together(one: Region, other: Region) -> Region:
     )
 
 
-def joined(regions: list[Region], pairs: set[tuple[int, int]], pixels: int) -> list[Region]:
+def joined(
+    regions: list[ImageRegion], pairs: set[tuple[int, int]], pixels: int
+) -> list[ImageRegion]:
     """Join the two neighbours that are most alike until none has a neighbour.
 
     Args:

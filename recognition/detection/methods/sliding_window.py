@@ -17,8 +17,8 @@ from ..detections import Detections
 from ..detector import FaceDetector
 from ..training.objective import changed
 from .config import DetectorMethod
-from .method import Batch, Pictures, Search, faces_of_cells
-from .searching import FamilyDetector
+from .family_detector import FamilyDetector
+from .method import MosaicBatch, Pictures, SearchOptions, faces_of_cells
 
 WINDOW, STRIDE = 24, 4
 
@@ -89,7 +89,7 @@ def window_loss(logits: Tensor, overlaps: Tensor) -> Tensor:
 
 
 class SlidingWindow:
-    """See `method.Method`."""
+    """See `method.DetectorFamily`."""
 
     name = str(DetectorMethod.SLIDING_WINDOW)
     summary = "a window of 24 pixels as a convolution, 4 pixels apart, over a pyramid of pictures"
@@ -105,7 +105,7 @@ class SlidingWindow:
     def prepare(self, network: nn.Module, pictures: Pictures) -> None:
         """Nothing: there are no anchors."""
 
-    def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, network: nn.Module, batch: MosaicBatch) -> dict[str, Tensor]:
         """Of a batch in a size in which one of its faces, drawn at random, fills a window."""
         pictures, told = changed(batch.pictures, batch.told, batch.source)
         side = pictures.shape[2]
@@ -131,7 +131,7 @@ class SlidingWindow:
         """Nothing: all is learnt by steps."""
 
     def detector(
-        self, network: nn.Module, device: torch.device, identity: str, search: Search
+        self, network: nn.Module, device: torch.device, identity: str, search: SearchOptions
     ) -> FaceDetector:
         """A detector with these weights."""
         assert isinstance(network, WindowNetwork)

@@ -26,8 +26,8 @@ from ..detections import Detections
 from ..detector import FaceDetector
 from ..training.objective import changed
 from .config import Anchors, BoxLoss, DetectorMethod, Scales, YoloConfig
-from .method import Batch, Faces, Pictures, Search, faces_of_cells, visible
-from .searching import FamilyDetector
+from .family_detector import FamilyDetector
+from .method import FaceTargets, MosaicBatch, Pictures, SearchOptions, faces_of_cells, visible
 
 STEP = 32
 REFERENCE = 288.0
@@ -455,7 +455,7 @@ _COORDINATES, _NO_FACE = 5.0, 0.5  # v1's weights of boxes, and of scores where 
 _OBJECT = 5.0  # v2's weight of scores where there is one
 
 
-def yolo_losses(design: YoloDesign, told: Told, faces: Sequence[Faces]) -> dict[str, Tensor]:
+def yolo_losses(design: YoloDesign, told: Told, faces: Sequence[FaceTargets]) -> dict[str, Tensor]:
     """The losses of a batch.
 
     Args:
@@ -532,8 +532,8 @@ def _side_errors(told: Told, number: int, chosen: Tensor, wanted: Tensor) -> Ten
 
 
 def four_in_one(
-    pictures: Tensor, faces: Sequence[Faces], source: torch.Generator
-) -> tuple[Tensor, list[Faces]]:
+    pictures: Tensor, faces: Sequence[FaceTargets], source: torch.Generator
+) -> tuple[Tensor, list[FaceTargets]]:
     """Put pieces of four pictures of a batch together in each (v4's mosaic).
 
     Args:
@@ -566,7 +566,7 @@ def four_in_one(
             parts.append(_piece(faces[which], whole / side, (x0, y0), (left, top, right, bottom)))
         kept.append(
             visible(
-                Faces(
+                FaceTargets(
                     torch.cat([each.boxes for each in parts]),
                     torch.cat([each.landmarks for each in parts]),
                     torch.cat([each.placed for each in parts]),
@@ -578,8 +578,8 @@ def four_in_one(
 
 
 def _piece(
-    faces: Faces, scale: float, cut: tuple[int, int], place: tuple[int, int, int, int]
-) -> Faces:
+    faces: FaceTargets, scale: float, cut: tuple[int, int], place: tuple[int, int, int, int]
+) -> FaceTargets:
     """The faces of a picture that was shrunk and cut, of which enough lies in its place."""
     left, top, right, bottom = place
     shift = torch.tensor([left - cut[0], top - cut[1]], dtype=torch.float32)
@@ -592,14 +592,14 @@ def _piece(
     cut_off = torch.cat(
         [torch.maximum(boxes[:, :2], low), torch.minimum(boxes[:, 2:], limits[2:])], 1
     )
-    return Faces(cut_off, faces.landmarks * scale + shift, faces.placed)[enough]
+    return FaceTargets(cut_off, faces.landmarks * scale + shift, faces.placed)[enough]
 
 
 # The method.
 
 
 class YoloMethod:
-    """A version of YOLO; see `method.Method`."""
+    """A version of YOLO; see `method.DetectorFamily`."""
 
     def __init__(self, name: DetectorMethod, design: YoloDesign) -> None:
         self.name, self.design = str(name), design
@@ -635,7 +635,7 @@ class YoloMethod:
         found = anchor_clusters(torch.cat(sides), network.anchors.shape[:2].numel())
         network.anchors.copy_(found.view_as(network.anchors))
 
-    def losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, network: nn.Module, batch: MosaicBatch) -> dict[str, Tensor]:
         """See `yolo_losses`."""
         pictures, told = changed(batch.pictures, batch.told, batch.source)
         side = pictures.shape[2]
@@ -646,7 +646,7 @@ class YoloMethod:
             wanted = _SIDES[int(torch.randint(len(_SIDES), (1,), generator=batch.source))]
             pictures = F.interpolate(pictures, (wanted, wanted), mode="bilinear", antialias=True)
             scale = wanted / side
-            faces = [Faces(f.boxes * scale, f.landmarks * scale, f.placed) for f in faces]
+            faces = [FaceTargets(f.boxes * scale, f.landmarks * scale, f.placed) for f in faces]
         device = next(network.parameters()).device
         pictures = pictures.to(device, memory_format=torch.channels_last)
         return yolo_losses(self.design, network(pictures), faces)
@@ -655,7 +655,7 @@ class YoloMethod:
         """Nothing: all is learnt by steps."""
 
     def detector(
-        self, network: nn.Module, device: torch.device, identity: str, search: Search
+        self, network: nn.Module, device: torch.device, identity: str, search: SearchOptions
     ) -> FaceDetector:
         """A detector with these weights."""
         assert isinstance(network, YoloNetwork)

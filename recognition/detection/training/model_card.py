@@ -8,7 +8,7 @@ from backbones.training.model_card import write_model_card
 from data.files import printable
 from data.tensors import read_metadata, read_tensors
 
-from ..methods.method import Method
+from ..methods.method import DetectorFamily
 from .config import DetectorTrainingConfig, MosaicSourceConfig
 from .mosaics import Mosaics
 from .teacher import Yunet
@@ -41,7 +41,7 @@ flatter: quote another set.
 
 def write_card(
     config: DetectorTrainingConfig,
-    method: Method,
+    method: DetectorFamily,
     mosaics: Mosaics,
     teacher: Yunet,
     weights: Path,

@@ -24,7 +24,7 @@ from ..annotations import BoxedPhotograph, read_boxed
 from ..average_precision import PrecisionCurve, match, precision_curve
 from ..detector import FaceDetector
 from ..methods.config import AS_ITS_VERSION
-from ..methods.method import Batch, Method, Search
+from ..methods.method import DetectorFamily, MosaicBatch, SearchOptions
 from ..methods.registry import method_of
 from ..one_stage import metadata_of
 from .config import DetectorTrainingConfig
@@ -220,7 +220,7 @@ class _Run:
     def __init__(
         self,
         config: DetectorTrainingConfig,
-        method: Method,
+        method: DetectorFamily,
         folder: RunFolder[DetectorReport],
         mosaics: Mosaics,
         validation: list[BoxedPhotograph],
@@ -291,7 +291,7 @@ class _Run:
         self._average.update(network)
         return values
 
-    def _batch(self, step: int) -> Batch:
+    def _batch(self, step: int) -> MosaicBatch:
         """The mosaics of a step: each is seen once in every round, in another order."""
         count, batch = len(self._mosaics), self._config.batch
         numbers = []
@@ -300,7 +300,7 @@ class _Run:
             numbers.append(order[place % count])
         source = torch.Generator().manual_seed((self._config.seed << 32) + step)
         pictures, told = self._mosaics.batch(numbers)
-        return Batch(numbers, pictures, told, source)
+        return MosaicBatch(numbers, pictures, told, source)
 
     def _order(self, round_: int) -> list[int]:
         if getattr(self, "_ordered", None) is None or self._ordered[0] != round_:
@@ -318,7 +318,7 @@ class _Run:
         network.load_state_dict(self._average.averaged(self._network))
         self._method.fit(network, self._mosaics)
         tensors = {name: value.clone() for name, value in network.state_dict().items()}
-        search = Search(minimum_score=_LEAST_SCORE, turned=False)
+        search = SearchOptions(minimum_score=_LEAST_SCORE, turned=False)
         detector = self._method.detector(network, self._device, self._method.name, search)
         curve = curve_of(detector, self._validation)
         precision, recall = curve.average_precision, curve.at_precision(0.82)

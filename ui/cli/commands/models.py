@@ -341,7 +341,7 @@ def _distil(
         raise ArgumentError(f"{out.name}: weights are .safetensors")
     destinations.check_folder(out.parent)
     from data.files import data_home
-    from recognition.learning.narrowing import RATE, STUDENT, Narrowing, distil
+    from recognition.learning.narrower_network import RATE, STUDENT, Narrowing, distil
 
     file = _weights(weights, settings)
     narrowing = Narrowing(

@@ -82,7 +82,6 @@ def train_matching(
     How far it may stray from the mean is what serves people best who are left out of the fit; where
     nothing serves them better the mean comes out.
     """
-    from data.datasets import listed_names
     from recognition.attention_file import AttentionFacts, attention_place, write_attention
     from recognition.evaluation.embeddings import embed_photographs
     from recognition.evaluation.searches import people_to_draw_from
@@ -91,11 +90,10 @@ def train_matching(
 
     if out is not None and out.suffix != ".safetensors":
         raise ArgumentError(f"{out.name}: the file is .safetensors")
-    left_out = listed_names(leave_out or ())
     chosen = [
         one
-        for one in people_to_draw_from(people, identities)
-        if one.name not in left_out and len(one.photographs) > 2
+        for one in people_to_draw_from(people, identities, leave_out)
+        if len(one.photographs) > 2
     ]
     if len(chosen) < FEWEST_PEOPLE:
         raise DatasetError(

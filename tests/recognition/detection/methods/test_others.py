@@ -14,7 +14,7 @@ from recognition.detection.methods.localisation import (
     largest_in,
     localisation_losses,
 )
-from recognition.detection.methods.method import Faces
+from recognition.detection.methods.method import FaceTargets
 from recognition.detection.methods.regions import (
     CropNetwork,
     fast_losses,
@@ -48,8 +48,10 @@ def drawn(seed: int, *shape: int) -> Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def placed(boxes: Tensor) -> Faces:
-    return Faces(boxes, torch.zeros(len(boxes), 5, 2), torch.ones(len(boxes), dtype=torch.bool))
+def placed(boxes: Tensor) -> FaceTargets:
+    return FaceTargets(
+        boxes, torch.zeros(len(boxes), 5, 2), torch.ones(len(boxes), dtype=torch.bool)
+    )
 
 
 # A window that slides, as one convolution.

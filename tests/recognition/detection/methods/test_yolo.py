@@ -17,7 +17,7 @@ from recognition.detection.methods.config import (
     YoloConfig,
     check_ideas,
 )
-from recognition.detection.methods.method import Faces
+from recognition.detection.methods.method import FaceTargets
 from recognition.detection.methods.yolo import (
     REFERENCE,
     Told,
@@ -49,8 +49,10 @@ def boxes_in(side: int, count: int, seed: int) -> Tensor:
     return torch.cat([centre - sides / 2, centre + sides / 2], 1)
 
 
-def faces(boxes: Tensor) -> Faces:
-    return Faces(boxes, torch.zeros(len(boxes), 5, 2), torch.zeros(len(boxes), dtype=torch.bool))
+def faces(boxes: Tensor) -> FaceTargets:
+    return FaceTargets(
+        boxes, torch.zeros(len(boxes), 5, 2), torch.zeros(len(boxes), dtype=torch.bool)
+    )
 
 
 def told_by(version: int, seed: int = 1, ideas: YoloConfig = PLAIN) -> tuple[YoloNetwork, Told]:

@@ -16,7 +16,7 @@ from ...results import Face
 from ..detector import squared
 from ..mtcnn import OutputNetwork
 from ..search import LEAST_FACE, Look, PhotographSearch
-from .method import Search
+from .method import SearchOptions
 
 _MOST_PLACED = 64  # boxes at once
 
@@ -41,7 +41,7 @@ class FamilyDetector:
         look: Look,
         device: torch.device,
         identity: str,
-        search: Search,
+        search: SearchOptions,
         *,
         places_landmarks: bool = False,
         searched_pixels: int = 1_600_000,

@@ -14,7 +14,7 @@ from backbones.weights import load_backbone
 from data.errors import AppError, ArgumentError, TrainingError
 from data.tensors import write_tensors
 from recognition.learning import narrowing as module
-from recognition.learning.narrowing import Narrowing, distil
+from recognition.learning.narrower_network import Narrowing, distil
 from ui.cli.main import main
 
 pytestmark = pytest.mark.usefixtures("undrawn")

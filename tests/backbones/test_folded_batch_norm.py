@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from backbones.folding import folded
+from backbones.folded_batch_norm import folded
 from backbones.network import Backbone
 from backbones.registry import create
 from backbones.spec import Attention, Norm
