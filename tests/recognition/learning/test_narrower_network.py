@@ -13,7 +13,7 @@ from backbones.registry import create
 from backbones.weights import load_backbone
 from data.errors import AppError, ArgumentError, TrainingError
 from data.tensors import write_tensors
-from recognition.learning import narrowing as module
+from recognition.learning import narrower_network as module
 from recognition.learning.narrower_network import Narrowing, distil
 from ui.cli.main import main
 
