@@ -2,6 +2,9 @@
 
 postgresql://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE[?schema=NAME&OPTION=VALUE…]
 postgresql:///DATABASE[?host=FOLDER]    by the socket of a server on this machine
+
+Of a server elsewhere a port needs a user before it, or at least the @: in `zoe:7/secret` the port
+may be where a password begins whose / is not written as %2F.
 """
 
 import ipaddress
@@ -64,12 +67,7 @@ class PostgresAddress:
     @property
     def is_local(self) -> bool:
         """Whether what is sent does not leave this machine."""
-        if self._is_socket or self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return self._is_socket or _is_this_machine(self.host)
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -115,6 +113,13 @@ class PostgresAddress:
             asked = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
         except ValueError:  # whose message may have a part of the password
             raise _unreadable() from None
+        has_colon = ":" in parts.netloc.rpartition("]")[2]
+        if has_colon and "@" not in parts.netloc and not _is_this_machine(host):
+            raise ArgumentError(
+                f"an address of PostgreSQL with a port, or a password, and no user: "
+                f"{SCHEMES[0]}USER@HOST:PORT/DATABASE, or {SCHEMES[0]}@HOST:PORT/DATABASE for the "
+                f"user whom libpq takes; {_SIGNS}"
+            )
         options = dict(asked)
         schema = options.pop("schema", DEFAULT_SCHEMA)
         if not host:
@@ -164,9 +169,22 @@ class PostgresAddress:
             )
 
 
+def _is_this_machine(host: str) -> bool:
+    """Whether a name or number is always that of the machine that asks."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+_SIGNS = "signs in a password and elsewhere as %40 for @, %2F for /, %3F for ? and %23 for #"
+
+
 def _unreadable() -> ArgumentError:
     """What is said of an address that may be wrong within its password: nothing that is in it."""
     return ArgumentError(
         f"an address of PostgreSQL that cannot be read: {SCHEMES[0]}USER@HOST:PORT/DATABASE, "
-        "signs in a password and elsewhere as %40 for @, %2F for /, %3F for ? and %23 for #"
+        f"{_SIGNS}"
     )

@@ -150,6 +150,13 @@ def test_a_statement_is_put_in_the_servers_words() -> None:
 @pytest.mark.parametrize(
     "unescaped",
     [
+        "zoe:7/s3cret",
+        "zoe:7/s3cret/",
+        "zoe:7777/s3:cret?schema=s3cret",
+        "zoe:5432/s3cret",
+        "zoe:/s3cret",
+        "zoe.doe:7/s3cret",
+        "zoe:7/s3cret?x=1",
         "zoe:7/s3cret@db/faces",
         "zoe:7/s3cret@db",
         "zoe:7/a/s3cret@db/faces",
@@ -180,6 +187,22 @@ def test_a_password_whose_signs_are_not_spelled_is_in_no_message(unescaped: str)
         assert told.isprintable()
         assert "s3cret" not in told
         assert "zoe" not in told
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port"),
+    [
+        ("localhost:7/d", "localhost", 7),
+        ("127.0.0.1:6000/d", "127.0.0.1", 6000),
+        ("[::1]:6000/d", "::1", 6000),
+        ("@db:6000/d", "db", 6000),
+        ("zoe@db:6000/d", "db", 6000),
+        ("[fe80::1]/d", "fe80::1", 5432),
+    ],
+)
+def test_a_port_is_taken_where_it_cannot_be_a_password(address: str, host: str, port: int) -> None:
+    found = PostgresAddress.parse(f"postgresql://{address}")
+    assert (found.host, found.port, found.password) == (host, port, "")
 
 
 def test_of_several_hosts_none_is_taken() -> None:
