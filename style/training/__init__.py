@@ -5,6 +5,5 @@ dataset       photographs in memory; batches of crops, augmented, each by its nu
 distances     how far feature maps are from others, relative to what varies in them
 distillation  a small network learns a larger one's feature maps
 decoder       a decoder learns to paint
-lessons       what the trainer asks of whatever is trained
 trainer       one run: steps, validation, checkpoints, its model card; `train` is the one call
 """

@@ -116,6 +116,11 @@ class StyleTrainingConfig(Configuration):
     seed: Annotated[int, Within(0, 2**31 - 1)] = 0
     device: str = "auto"
 
+    @property
+    def in_bf16(self) -> bool:
+        """Whether convolutions are computed in bfloat16."""
+        return self.precision is ConvolutionPrecision.BF16
+
     def _check(self) -> None:
         spec_of(self.backbone)
         if self.task is Task.NETWORK and self.teacher is None:

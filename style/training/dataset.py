@@ -6,7 +6,6 @@ beyond a camera's errors, blurred, sharpened, mixed with one another and covered
 """
 
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +30,6 @@ _MIXED, _STRANGE, _NOISY, _BLURRED, _COARSE = 0.15, 0.35, 0.35, 0.15, 0.15  # ho
 _NOISE = 0.25  # its largest standard deviation
 _HELD_OUT_SEED = 20_000_003  # so that the crops kept out are the same for every run
 
-Progress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ContentPhotographs:
@@ -49,14 +46,11 @@ class ContentPhotographs:
     missed: tuple[tuple[Path, str], ...]
 
 
-def read_photographs(
-    config: StyleDataConfig, progress: Progress | None = None
-) -> ContentPhotographs:
+def read_photographs(config: StyleDataConfig) -> ContentPhotographs:
     """Read a folder of photographs.
 
     Args:
         config: Where they are; how many are kept out: every so manyth of the sorted names.
-        progress: Told how many of how many are read.
 
     Raises:
         ArgumentError: There is no such folder.
@@ -64,13 +58,11 @@ def read_photographs(
     """
     paths = find_images([config.photographs])
     read, missed = [], []
-    for number, path in enumerate(paths, start=1):
+    for path in paths:
         try:
             read.append(_pixels(path, config))
         except ImageError as error:
             missed.append((path, str(error)))
-        if progress is not None:
-            progress(number, len(paths))
     shown = printable(config.photographs)
     if len(missed) > _MOST_MISSED * len(paths):
         raise DatasetError(

@@ -18,7 +18,6 @@ from ..losses import total_variation
 from .config import StyleTrainingConfig
 from .dataset import ContentPhotographs, cut, generator, held_out_batches, recoloured
 from .distances import feature_distance, gram_matrices
-from .lessons import convolutions
 
 _CONTENT = 0.15  # beside the style at 1
 _VARIATION = 2.0
@@ -28,7 +27,7 @@ _DRAWN = 0.6  # share of the styles that are drawn ones, where there are any
 
 
 class Drafting:
-    """The lesson of a decoder; see `lessons.Lesson`."""
+    """The lesson of a decoder; see `backbones.training.steps.Lesson`."""
 
     def __init__(
         self,
@@ -52,7 +51,6 @@ class Drafting:
         Raises:
             ArgumentError: The encoder lacks a tap.
         """
-        self.seen = config.data.batch
         self._config, self._device, self._prose = config, device, dict(prose)
         self._photographs, self._drawn = photographs, tuple(drawn)
         spec = encoder.spec
@@ -108,7 +106,7 @@ class Drafting:
         self, module: nn.Module, content: Tensor, styles: Tensor, strength: Tensor
     ) -> dict[str, Tensor]:
         """Paint, and say how well; the strength (B, 1, 1, 1) is the share of the style."""
-        with convolutions(self._config, self._device):
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._config.in_bf16):
             with torch.no_grad():
                 own = self._floats(self._encode(content))
                 wanted = self._floats(self._encode(styles))

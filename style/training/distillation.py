@@ -15,7 +15,6 @@ from data.errors import ArgumentError
 from .config import StyleTrainingConfig
 from .dataset import ContentPhotographs, cut, estrange, generator, held_out_batches
 from .distances import feature_distance, gram_distance, gram_energy, gram_matrices
-from .lessons import convolutions
 
 # A network as it learns from another one: maps to other channels, and parameters that learn fast.
 #
@@ -200,7 +199,7 @@ _DOUBT = 0.05  # noise on a forced map, as a share of its deviation: its source 
 
 
 class Distillation:
-    """The lesson of a small network; see `lessons.Lesson`."""
+    """The lesson of a small network; see `backbones.training.steps.Lesson`."""
 
     def __init__(
         self,
@@ -222,7 +221,6 @@ class Distillation:
         Raises:
             ArgumentError: The two have no tap in common, or `forced` and different channels.
         """
-        self.seen = config.data.batch
         self._config, self._photographs, self._device = config, photographs, device
         self._prose = dict(prose)
         student = create(config.backbone, seed=config.seed)
@@ -257,7 +255,7 @@ class Distillation:
         """Distances of maps and of Gram matrices, summed over the taps."""
         forced = step < self._config.forced * self._config.steps
         images = self._batch(step)
-        with convolutions(self._config, self._device):
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._config.in_bf16):
             targets = self._targets(images)
             found = self.module(images, self._doubted(targets, step) if forced else None)
         maps, grams = self._distances(found, targets)

@@ -1,21 +1,16 @@
 """One run: steps, validation, checkpoints, its model card; `train` is the one call."""
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from backbones.training.averaging import WeightAverage
-from backbones.training.checkpoint import Position, TrainingState
 from backbones.training.model_card import write_model_card
-from backbones.training.optimizers import check_finite, parameter_groups
 from backbones.training.run_folder import RunFolder, fingerprint
 from backbones.training.schedule import ScheduleConfig, ScheduleName, rate_factor
+from backbones.training.steps import Lesson, Progress, StepReport, StepResult, StepRun
 from backbones.weights import load_backbone, resolve_device
 from data.errors import ArgumentError
 from data.files import printable
@@ -23,58 +18,35 @@ from data.tensors import read_metadata
 
 from ..draft import NAME, TAPS
 from .config import StyleOptimizerConfig, StyleTrainingConfig, Task
-from .dataset import ContentPhotographs, Progress, drawn_styles, read_photographs
+from .dataset import ContentPhotographs, drawn_styles, read_photographs
 from .decoder import Drafting
 from .distillation import Distillation
-from .lessons import Lesson
 
 # What a run reports.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(StepReport):
     """What was found at one checkpoint.
 
     Attributes:
-        step: Steps done.
-        steps: Length of the run.
-        losses: Means since the checkpoint before, by name.
         held_out: Figures on photographs kept out of training; `distance` decides what is best.
-        rate: The last learning rate.
-        seconds: Since the checkpoint before.
         pictures_per_second: In the steps alone.
-        best: Whether these weights are the best so far.
     """
 
-    step: int
-    steps: int
-    losses: Mapping[str, float]
     held_out: Mapping[str, float]
-    rate: float
-    seconds: float
     pictures_per_second: float
-    best: bool
-
-    def as_json(self) -> dict[str, object]:
-        """The report as plain JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StyleTrainingResult:
+class StyleTrainingResult(StepResult):
     """What came of a run.
 
     Attributes:
-        out: Its folder.
-        weights: The best weights.
-        best_step: After which step.
-        distance: Theirs on photographs kept out.
+        distance: Of the best weights on photographs kept out.
         missed: Photographs that could not be used, with the reason.
     """
 
-    out: Path
-    weights: Path
-    best_step: int
     distance: float
     missed: tuple[tuple[Path, str], ...]
 
@@ -232,8 +204,29 @@ def train(
     photographs = read_photographs(config.data)
     lesson = lesson_of(config, photographs, device, command)
     folder = RunFolder(config.out, Report, unit="step")
-    run = _Run(config, lesson, folder, _digest(config, photographs))
-    position = run.go(report or (lambda _: None), progress or (lambda *_: None))
+    run = StepRun(
+        lesson,
+        folder,
+        _digest(config, photographs),
+        part="module",
+        steps=config.steps,
+        every=config.every,
+        rate=lambda step: rate_at(config.optimizer, step, config.steps),
+        weight_decay=config.optimizer.weight_decay,
+        clip=config.optimizer.clip,
+        averaging=config.averaging,
+        metric="distance",
+        larger=False,
+        report=lambda facts, figures, steps_per_second: Report(
+            **facts,
+            held_out=figures,
+            pictures_per_second=steps_per_second * config.data.batch,
+        ),
+    )
+    position = run.load()
+    # Nothing is written before it is known that the folder holds this run, or none.
+    folder.write_config(config)
+    position = run.go(position, report or (lambda _: None), progress or (lambda *_: None))
     result = StyleTrainingResult(
         out=config.out,
         weights=folder.best,
@@ -256,91 +249,6 @@ def rate_at(config: StyleOptimizerConfig, step: int, steps: int) -> float:
     curve = ScheduleConfig(name=ScheduleName.COSINE, warmup=config.warmup)
     factor = rate_factor(curve, step, epochs=1, steps_per_epoch=steps, end=_RATE_END)
     return config.rate * factor
-
-
-class _Run:
-    """Step after step."""
-
-    def __init__(
-        self, config: StyleTrainingConfig, lesson: Lesson, folder: RunFolder[Report], digest: str
-    ) -> None:
-        self._config, self._lesson, self._folder = config, lesson, folder
-        self._parameters = [p for p in lesson.module.parameters() if p.requires_grad]
-        self._optimizer = torch.optim.AdamW(
-            parameter_groups([lesson.module], config.optimizer.weight_decay)
-        )
-        self._average = WeightAverage(lesson.module, config.averaging)
-        self._state = TrainingState({"module": lesson.module}, self._optimizer, self._average)
-        self._checkpoint = folder.checkpoint(digest)
-        self._rate = 0.0
-
-    def go(self, report: Callable[[Report], None], progress: Progress) -> Position:
-        """Take the steps that are left."""
-        position = self._checkpoint.load(self._state)
-        # Nothing is written before it is known that the folder holds this run, or none.
-        self._folder.write_config(self._config)
-        steps, every = self._config.steps, self._config.every
-        while position.done < steps:
-            until = min(steps, (position.done // every + 1) * every)
-            started = time.perf_counter()
-            sums: dict[str, float] = {}
-            for step in range(position.done, until):
-                for name, value in self._step(step).items():
-                    sums[name] = sums.get(name, 0.0) + value
-                progress(step + 1, steps)
-            count = until - position.done
-            means = {name: value / count for name, value in sums.items()}
-            position, done = self._complete(position, until, means, count, started)
-            report(done)
-        return position
-
-    def _step(self, step: int) -> dict[str, float]:
-        """One step; the losses before it."""
-        self._rate = rate_at(self._config.optimizer, step, self._config.steps)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._rate
-        self._optimizer.zero_grad()
-        losses = self._lesson.losses(step)
-        values = {name: float(loss.detach()) for name, loss in losses.items()}
-        check_finite(values, step)
-        losses["total"].backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self._parameters, self._config.optimizer.clip)
-        check_finite({"gradient": float(norm)}, step)
-        self._optimizer.step()
-        self._average.update(self._lesson.module)
-        return values
-
-    def _complete(
-        self,
-        before: Position,
-        step: int,
-        losses: dict[str, float],
-        count: int,
-        started: float,
-    ) -> tuple[Position, Report]:
-        """Validate, then write weights, metrics and state, in this order: the state comes last."""
-        stepped = time.perf_counter() - started
-        module = deepcopy(self._lesson.module).eval()
-        module.load_state_dict(self._average.averaged(self._lesson.module))
-        held_out = self._lesson.validate(module)
-        distance = held_out["distance"]
-        best = before.best is None or distance < before.best
-        tensors, metadata = self._lesson.weights(module)
-        self._folder.write_weights(tensors, metadata | {"step": str(step)}, best=best)
-        done = Report(
-            step=step,
-            steps=self._config.steps,
-            losses=losses,
-            held_out=held_out,
-            rate=self._rate,
-            seconds=time.perf_counter() - started,
-            pictures_per_second=count * self._lesson.seen / stepped,
-            best=best,
-        )
-        self._folder.append(done, after=before.done)
-        position = Position(step, distance, step) if best else replace(before, done=step)
-        self._checkpoint.save(self._state, position)
-        return position, done
 
 
 def _digest(config: StyleTrainingConfig, photographs: ContentPhotographs) -> str:

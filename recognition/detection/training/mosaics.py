@@ -7,7 +7,7 @@ and with masks over mouths, and still has to say what the teacher said.
 
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 from torchvision.ops import box_iou, nms
 
+from backbones.training.steps import Progress
 from data.datasets import listed_names
 from data.errors import DatasetError, ImageError, WeightsError
 from data.files import printable, private_folder, sha256_of
@@ -45,7 +46,6 @@ TARGETS = 16
 _A_FILE = 48  # mosaics in one file
 _A_PASS = 8  # mosaics that the teacher sees at once
 
-Progress = Callable[[int, int], None]
 _Pixels = npt.NDArray[np.uint8]
 _Draws = np.random.Generator
 

@@ -1,24 +1,23 @@
 """One run: mosaics, steps, validation, checkpoints, a model card; `train` is the one call."""
 
 import math
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from backbones.training.averaging import WeightAverage
-from backbones.training.checkpoint import Position, TrainingState
-from backbones.training.optimizers import check_finite, parameter_groups
+from backbones.training.model_card import write_model_card
 from backbones.training.run_folder import RunFolder
+from backbones.training.steps import Progress, StepReport, StepResult, StepRun
 from backbones.weights import resolve_device
 from data.config import to_toml
 from data.errors import DatasetError, TrainingError
 from data.files import printable, sha256_of
 from data.images import load_image
+from data.tensors import read_metadata, read_tensors
 
 from ..annotations import BoxedPhotograph, read_boxed
 from ..average_precision import PrecisionCurve, match, precision_curve
@@ -27,9 +26,8 @@ from ..methods.config import AS_ITS_VERSION
 from ..methods.method import DetectorFamily, MosaicBatch, SearchOptions
 from ..methods.registry import method_of
 from ..one_stage import metadata_of
-from .config import DetectorTrainingConfig
-from .model_card import write_card
-from .mosaics import Mosaics, Progress, selected
+from .config import DetectorTrainingConfig, MosaicSourceConfig
+from .mosaics import Mosaics, selected
 from .teacher import Yunet
 
 OVERLAP = 0.4
@@ -44,50 +42,28 @@ _LEAST_SCORE = 0.05  # of the boxes that the curve of validation is made of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DetectorReport:
+class DetectorReport(StepReport):
     """What was found at one checkpoint.
 
     Attributes:
-        step: Steps done.
-        steps: Length of the run.
-        losses: Means since the checkpoint before, by name.
         average_precision: On the validation photographs, at an overlap of 0.4.
         recall: There, at a precision of 0.82.
-        rate: The last learning rate.
-        seconds: Since the checkpoint before.
         mosaics_per_second: In the steps alone.
-        best: Whether these weights are the best so far.
     """
 
-    step: int
-    steps: int
-    losses: Mapping[str, float]
     average_precision: float
     recall: float
-    rate: float
-    seconds: float
     mosaics_per_second: float
-    best: bool
-
-    def as_json(self) -> dict[str, object]:
-        """The report as plain JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DetectorTrainingResult:
+class DetectorTrainingResult(StepResult):
     """What came of a run.
 
     Attributes:
-        out: Its folder.
-        weights: The best weights.
-        best_step: After which step.
-        average_precision: Theirs on the validation photographs.
+        average_precision: Of the best weights on the validation photographs.
     """
 
-    out: Path
-    weights: Path
-    best_step: int
     average_precision: float
 
 
@@ -123,12 +99,37 @@ def train(
     mosaics = Mosaics(config, teacher)
     folder = RunFolder(config.out, DetectorReport, unit="step")
     method = method_of(config)
-    run = _Run(config, method, folder, mosaics, validation, device, command)
+    lesson = DetectorLesson(config, method, mosaics, validation, device, command)
+    run = StepRun(
+        lesson,
+        folder,
+        _digest(config, mosaics),
+        part="network",
+        steps=config.steps,
+        every=config.every,
+        rate=lesson.rate,
+        weight_decay=config.weight_decay,
+        clip=config.clip,
+        averaging=config.averaging,
+        metric="average_precision",
+        larger=True,
+        report=lambda facts, figures, steps_per_second: DetectorReport(
+            **facts,
+            average_precision=figures["average_precision"],
+            recall=figures["recall"],
+            mosaics_per_second=steps_per_second * config.batch,
+        ),
+    )
     position = run.load()
+    if position.done:
+        [*_, last] = folder.reports(position.done)
+        _check_length(config, last.steps, position.done)
     # Nothing is written before it is known that the folder holds this run, or none.
     folder.write_config(config)
     if position.done < config.steps:
         mosaics.make(making)
+        if position.done == 0:
+            method.prepare(lesson.module, mosaics)
         position = run.go(position, report or (lambda _: None), progress or (lambda *_: None))
     reports = folder.reports(position.done)
     write_card(config, method, mosaics, teacher, folder.best, reports, position.best_at)
@@ -210,144 +211,81 @@ def curve_of(detector: FaceDetector, photographs: list[BoxedPhotograph]) -> Prec
     return precision_curve(matches, faces)
 
 
-class _Run:
-    """Step after step.
-
-    What is drawn at random follows from the seed and the step's number, so no generator has a
-    state to keep, and a run that goes on ends with the same bytes.
-    """
+class DetectorLesson:
+    """The lesson of a detector; see `backbones.training.steps.Lesson`."""
 
     def __init__(
         self,
         config: DetectorTrainingConfig,
         method: DetectorFamily,
-        folder: RunFolder[DetectorReport],
         mosaics: Mosaics,
         validation: list[BoxedPhotograph],
         device: torch.device,
         command: str,
     ) -> None:
-        self._config, self._mosaics, self._validation = config, mosaics, validation
-        self._folder, self._device, self._command = folder, device, command
-        self._method = method
-        torch.manual_seed(config.seed)
-        self._network = method.network().to(device).to(memory_format=torch.channels_last)
-        self._optimizer = torch.optim.AdamW(
-            parameter_groups([self._network], config.weight_decay), lr=config.rate
-        )
-        self._average = WeightAverage(self._network, config.averaging)
-        self._state = TrainingState({"network": self._network}, self._optimizer, self._average)
-        self._checkpoint = folder.checkpoint(_digest(config, mosaics))
+        """Begin with random weights.
 
-    def load(self) -> Position:
-        """Go back to the last checkpoint, and write nothing.
-
-        Raises:
-            TrainingError: It is another run's, or one whose length can no longer be changed.
+        Args:
+            config: Of the run.
+            method: Which family of detectors.
+            mosaics: What is learnt from.
+            validation: Photographs that choose the best checkpoint.
+            device: Where all of it runs.
+            command: What the weights' header gives as the command that made them.
         """
-        position = self._checkpoint.load(self._state)
-        if position.done:
-            [*_, last] = self._folder.reports(position.done)
-            _check_length(self._config, last.steps, position.done)
-        return position
+        self._config, self._mosaics, self._validation = config, mosaics, validation
+        self._method, self._device, self._command = method, device, command
+        self._order: tuple[int, list[int]] = (-1, [])
+        torch.manual_seed(config.seed)
+        self.module = method.network().to(device).to(memory_format=torch.channels_last)
 
-    def go(
-        self, position: Position, report: Callable[[DetectorReport], None], progress: Progress
-    ) -> Position:
-        """Take the steps that are left."""
-        steps, every = self._config.steps, self._config.every
-        if position.done == 0:
-            self._method.prepare(self._network, self._mosaics)
-        while position.done < steps:
-            until = min(steps, (position.done // every + 1) * every)
-            started = time.perf_counter()
-            sums: dict[str, float] = {}
-            for step in range(position.done, until):
-                for name, value in self._step(step).items():
-                    sums[name] = sums.get(name, 0.0) + value
-                progress(step + 1, steps)
-            means = {name: value / (until - position.done) for name, value in sums.items()}
-            position, done = self._complete(position, until, means, started)
-            report(done)
-        return position
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        config = self._config
+        return config.rate * rate_factor(step, config.steps, config.warmup, config.cooldown)
 
-    def _step(self, step: int) -> dict[str, float]:
-        config, network = self._config, self._network.train()
-        for group in self._optimizer.param_groups:
-            group["lr"] = config.rate * rate_factor(
-                step, config.steps, config.warmup, config.cooldown
-            )
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """Those of the family, on the mosaics of this step."""
         batch = self._batch(step)
-        torch.manual_seed((config.seed << 32) + step)  # and leaves the batch's own draws alone
-        parts = self._method.losses(network, batch)
-        total = parts["total"]
-        values = {name: float(loss.detach()) for name, loss in parts.items()}
-        check_finite(values, step)
-        self._optimizer.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(network.parameters(), config.clip)
-        check_finite({"gradient": float(norm)}, step)
-        self._optimizer.step()
-        self._average.update(network)
-        return values
+        torch.manual_seed((self._config.seed << 32) + step)  # leaves the batch's own draws alone
+        return self._method.losses(self.module.train(), batch)
+
+    def validate(self, module: nn.Module) -> dict[str, float]:
+        """Average precision, and recall at a precision of 0.82, on the validation photographs."""
+        self._method.fit(module, self._mosaics)
+        search = SearchOptions(minimum_score=_LEAST_SCORE, turned=False)
+        own = deepcopy(module)  # the detector may change it
+        detector = self._method.detector(own, self._device, self._method.name, search)
+        curve = curve_of(detector, self._validation)
+        recall = curve.at_precision(0.82)
+        return {
+            "average_precision": curve.average_precision,
+            "recall": 0.0 if recall is None else recall[0],
+        }
+
+    def weights(self, module: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """The network's state, and what says which family it is of."""
+        metadata = metadata_of(self._config.seed, self._command) | self._method.metadata()
+        metadata |= {"architecture": self._method.name, "steps": str(self._config.steps)}
+        return module.state_dict(), metadata
 
     def _batch(self, step: int) -> MosaicBatch:
         """The mosaics of a step: each is seen once in every round, in another order."""
         count, batch = len(self._mosaics), self._config.batch
         numbers = []
         for place in range(step * batch, (step + 1) * batch):
-            order = self._order(place // count)
+            order = self._order_of(place // count)
             numbers.append(order[place % count])
         source = torch.Generator().manual_seed((self._config.seed << 32) + step)
         pictures, told = self._mosaics.batch(numbers)
         return MosaicBatch(numbers, pictures, told, source)
 
-    def _order(self, round_: int) -> list[int]:
-        if getattr(self, "_ordered", None) is None or self._ordered[0] != round_:
+    def _order_of(self, round_: int) -> list[int]:
+        if self._order[0] != round_:
             source = torch.Generator().manual_seed((self._config.seed << 32) + (1 << 31) + round_)
             order = torch.randperm(len(self._mosaics), generator=source).tolist()
-            self._ordered: tuple[int, list[int]] = (round_, order)
-        return self._ordered[1]
-
-    def _complete(
-        self, before: Position, step: int, means: dict[str, float], started: float
-    ) -> tuple[Position, DetectorReport]:
-        """Validate, then write weights, metrics and state, in this order: the state comes last."""
-        stepped = time.perf_counter() - started
-        network = deepcopy(self._network).eval()
-        network.load_state_dict(self._average.averaged(self._network))
-        self._method.fit(network, self._mosaics)
-        tensors = {name: value.clone() for name, value in network.state_dict().items()}
-        search = SearchOptions(minimum_score=_LEAST_SCORE, turned=False)
-        detector = self._method.detector(network, self._device, self._method.name, search)
-        curve = curve_of(detector, self._validation)
-        precision, recall = curve.average_precision, curve.at_precision(0.82)
-        best = before.best is None or precision > before.best
-        metadata = (
-            metadata_of(self._config.seed, self._command)
-            | self._method.metadata()
-            | {
-                "architecture": self._method.name,
-                "step": str(step),
-                "steps": str(self._config.steps),
-            }
-        )
-        self._folder.write_weights(tensors, metadata, best=best)
-        done = DetectorReport(
-            step=step,
-            steps=self._config.steps,
-            losses=means,
-            average_precision=precision,
-            recall=0.0 if recall is None else recall[0],
-            rate=self._optimizer.param_groups[0]["lr"],
-            seconds=time.perf_counter() - started,
-            mosaics_per_second=(step - before.done) * self._config.batch / stepped,
-            best=best,
-        )
-        self._folder.append(done, after=before.done)
-        position = Position(step, precision, step) if best else replace(before, done=step)
-        self._checkpoint.save(self._state, position)
-        return position, done
+            self._order = (round_, order)
+        return self._order[1]
 
 
 def _digest(config: DetectorTrainingConfig, mosaics: Mosaics) -> str:
@@ -357,3 +295,86 @@ def _digest(config: DetectorTrainingConfig, mosaics: Mosaics) -> str:
         text = text.removesuffix("\n[yolo]\n")
     settings = [line for line in text.splitlines() if line.partition(" = ")[0] not in _OUTWARD]
     return sha256_of("\n".join([str(config.method), *settings, mosaics.digest]).encode())
+
+
+# The model card that a run writes about its best weights.
+
+_TEMPLATE = """# Model card: the detector {name}
+
+| | |
+|---|---|
+| file | `{file}`, {size:.2f} MB, SHA-256 `{digest}` |
+| network | {network}; {parameters:,} numbers |
+| input | {input} |
+| teacher | YuNet-n, SHA-256 `{teacher}`; and people's boxes where it overlooks a face |
+| trained on | {sources} |
+| mosaics | {count:,} of {side}×{side} px, {batch} a step |
+| seed | {seed} |
+| command | {command}, from random weights |
+| steps | {done:,} of {steps:,}, the best after {best:,} |
+| licence | {licence} |
+
+## Figures on boxed photographs kept out
+
+{validation}: average precision {precision:.3f} at an overlap of 0.4,
+recall {recall:.3f} at a precision of 0.82. The checkpoint was chosen by the former, so both
+flatter: quote another set.
+"""
+
+
+def write_card(
+    config: DetectorTrainingConfig,
+    method: DetectorFamily,
+    mosaics: Mosaics,
+    teacher: Yunet,
+    weights: Path,
+    reports: Sequence[DetectorReport],
+    best: int,
+) -> None:
+    """Write `model-card.md` into the run's folder.
+
+    Args:
+        config: Of the run.
+        method: Which family of detectors.
+        mosaics: That it has seen.
+        teacher: Who labelled them.
+        weights: The best ones, on disk.
+        reports: Of every checkpoint that was completed.
+        best: After which step they were saved.
+    """
+    says = read_metadata(weights)
+    [figures] = [each for each in reports if each.step == best]
+    write_model_card(
+        config.out,
+        weights,
+        _TEMPLATE,
+        header=("input", "licence"),
+        name=method.name,
+        network=method.summary,
+        parameters=sum(tensor.numel() for tensor in read_tensors(weights).tensors.values()),
+        teacher=teacher.sha256,
+        sources="; ".join(
+            f"{count:,} photographs ({_named(source)})"
+            for source, count in zip(config.sources, mosaics.photographs, strict=True)
+        ),
+        count=config.mosaics.count,
+        side=config.mosaics.side,
+        batch=config.batch,
+        seed=config.seed,
+        command=f"`{says['command']}`" if says["command"] else "not recorded",
+        done=reports[-1].step,
+        steps=config.steps,
+        best=best,
+        validation=_named(config.validation),
+        precision=figures.average_precision,
+        recall=figures.recall,
+    )
+
+
+def _named(source: MosaicSourceConfig) -> str:
+    """A source's folder, and which of its photographs."""
+    folder = source.photographs
+    name = printable(folder.parent.name if folder.name == "images" else folder.name)
+    if source.count or source.skip:
+        name += f" from number {source.skip + 1}" + (f", {source.count}" if source.count else "")
+    return name + (", boxed" if source.annotations is not None else "")

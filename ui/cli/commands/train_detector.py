@@ -1,7 +1,6 @@
 """`train-detector`: boxed and unboxed photographs, and a teacher, make a detector of faces."""
 
 import os
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,8 +10,16 @@ from recognition.detection.methods.config import DetectorMethod
 from ui.settings import Settings
 
 from .. import output
-from ..options import GOES_ON, MAX_SEED, JsonLinesOption, JsonOption, command
-from .training_options import SetOption, given, variables
+from ..options import GOES_ON, JsonLinesOption, JsonOption, command
+from .training_options import (
+    RecipeSeedOption,
+    RunOption,
+    SetOption,
+    StepsOption,
+    print_run,
+    print_step,
+    step_command_line,
+)
 
 if TYPE_CHECKING:
     from recognition.detection.training.trainer import DetectorReport
@@ -36,18 +43,9 @@ def train_detector(
         DetectorMethod | None,
         typer.Option(metavar="NAME", help="The family of detectors, instead of the recipe's."),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Folder of the run, instead of the recipe's.")
-    ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, max=10_000_000, help="Length of the run, instead of the recipe's."
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", min=0, max=MAX_SEED, help="Instead of the recipe's.")
-    ] = None,
+    out: RunOption = None,
+    steps: StepsOption = None,
+    seed: RecipeSeedOption = None,
     setting: SetOption = None,
     as_json: JsonOption = False,
     json_lines: JsonLinesOption = False,
@@ -63,22 +61,12 @@ def train_detector(
     from recognition.detection.training.trainer import train
 
     keys = setting or []
+    flags = {"method": method, "steps": steps, "seed": seed}
+    device = settings.device and str(settings.device)
     config = configure(
-        recipe,
-        environment=os.environ,
-        settings=keys,
-        method=method,
-        out=out,
-        steps=steps,
-        seed=seed,
-        device=settings.device and str(settings.device),
+        recipe, environment=os.environ, settings=keys, out=out, device=device, **flags
     )
-    words = [*variables(PREFIX), "likeness", "train-detector", str(recipe)]
-    words += ["--method", method] if method is not None else []
-    words += ["--steps", str(steps)] if steps is not None else []
-    words += ["--seed", str(seed)] if seed is not None else []
-    words += given(keys)
-    line = shlex.join(words)
+    line = step_command_line("train-detector", PREFIX, recipe, flags, keys)
     with output.progress_bar("training", shown=not json_lines) as advance:
 
         def making(done: int, total: int) -> None:
@@ -88,34 +76,14 @@ def train_detector(
                 output.print_json(now, compact=True)
 
         def report(now: "DetectorReport") -> None:
-            if json_lines:
-                output.print_json({"kind": "checkpoint", **now.as_json()}, compact=True)
-            elif not as_json:
-                _print(now)
+            figures = (
+                f"AP {now.average_precision:.3f}",
+                f"recall {now.recall:.3f} at precision 0.82",
+                f"{now.mosaics_per_second:.0f} mosaics/s",
+            )
+            print_step(now, figures, as_json=as_json, json_lines=json_lines)
 
         result = train(config, report, making=making, progress=advance, command=line)
-    found = {
-        "run": str(result.out),
-        "weights": str(result.weights),
-        "best_step": result.best_step,
-        "average_precision": result.average_precision,
-    }
-    if json_lines:
-        output.print_json({"kind": "result", **found}, compact=True)
-    elif as_json:
-        output.print_json(found)
-    else:
-        output.print_line(f"{result.weights}: from step {result.best_step}")
+    found = {"average_precision": result.average_precision}
+    print_run(result, found, as_json=as_json, json_lines=json_lines)
     return 0
-
-
-def _print(report: "DetectorReport") -> None:
-    """One checkpoint in a line."""
-    parts = [
-        f"step {report.step} of {report.steps}: loss {report.losses['total']:.4f}",
-        f"AP {report.average_precision:.3f}",
-        f"recall {report.recall:.3f} at precision 0.82",
-        f"{report.mosaics_per_second:.0f} mosaics/s",
-        *(["the best so far"] if report.best else []),
-    ]
-    output.print_line(", ".join(parts))

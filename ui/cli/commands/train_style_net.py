@@ -1,7 +1,6 @@
 """`train-style-net`: photographs make a network for style, or a decoder of drafts."""
 
 import os
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,8 +9,16 @@ import typer
 from ui.settings import Settings
 
 from .. import output
-from ..options import GOES_ON, MAX_SEED, JsonLinesOption, JsonOption, command
-from .training_options import SetOption, given, variables
+from ..options import GOES_ON, JsonLinesOption, JsonOption, command
+from .training_options import (
+    RecipeSeedOption,
+    RunOption,
+    SetOption,
+    StepsOption,
+    print_run,
+    print_step,
+    step_command_line,
+)
 
 if TYPE_CHECKING:
     from style.training.trainer import Report
@@ -31,18 +38,9 @@ def train_style_net(
     recipe: Annotated[
         Path, typer.Argument(metavar="RECIPE", help="A TOML file, such as those in recipes/.")
     ],
-    out: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Folder of the run, instead of the recipe's.")
-    ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, max=10_000_000, help="Length of the run, instead of the recipe's."
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", min=0, max=MAX_SEED, help="Instead of the recipe's.")
-    ] = None,
+    out: RunOption = None,
+    steps: StepsOption = None,
+    seed: RecipeSeedOption = None,
     setting: SetOption = None,
     as_json: JsonOption = False,
     json_lines: JsonLinesOption = False,
@@ -58,56 +56,27 @@ def train_style_net(
     from style.training.trainer import train
 
     keys = setting or []
+    flags = {"steps": steps, "seed": seed}
+    device = settings.device and str(settings.device)
     config = configure(
-        recipe,
-        environment=os.environ,
-        settings=keys,
-        out=out,
-        steps=steps,
-        seed=seed,
-        device=settings.device and str(settings.device),
+        recipe, environment=os.environ, settings=keys, out=out, device=device, **flags
     )
-    words = [*variables(PREFIX), "likeness", "train-style-net", str(recipe)]
-    words += ["--steps", str(steps)] if steps is not None else []
-    words += ["--seed", str(seed)] if seed is not None else []
-    words += given(keys)
-    with output.progress_bar("training") as advance:
+    line = step_command_line("train-style-net", PREFIX, recipe, flags, keys)
+    with output.progress_bar("training", shown=not json_lines) as advance:
 
         def report(now: "Report") -> None:
-            if json_lines:
-                _print_as_json(now)
-            elif not as_json:
-                _print(now)
+            figures = (
+                f"held-out distance {now.held_out['distance']:.4f}",
+                f"{now.pictures_per_second:.0f} pictures/s",
+            )
+            print_step(now, figures, as_json=as_json, json_lines=json_lines)
 
-        result = train(config, report, progress=advance, command=shlex.join(words))
+        result = train(config, report, progress=advance, command=line)
     for path, reason in result.missed:
         output.print_warning(f"not used: {path}: {reason}")
     found = {
-        "run": str(result.out),
-        "weights": str(result.weights),
-        "best_step": result.best_step,
         "distance": result.distance,
         "not_used": [{"image": str(path), "error": reason} for path, reason in result.missed],
     }
-    if json_lines:
-        output.print_json({"kind": "result", **found}, compact=True)
-    elif as_json:
-        output.print_json(found)
-    else:
-        output.print_line(f"{result.weights}: from step {result.best_step}")
+    print_run(result, found, as_json=as_json, json_lines=json_lines)
     return 0
-
-
-def _print_as_json(report: "Report") -> None:
-    output.print_json({"kind": "checkpoint", **report.as_json()}, compact=True)
-
-
-def _print(report: "Report") -> None:
-    """One checkpoint in a line."""
-    parts = [
-        f"step {report.step} of {report.steps}: loss {report.losses['total']:.4f}",
-        f"held-out distance {report.held_out['distance']:.4f}",
-        f"{report.pictures_per_second:.0f} pictures/s",
-        *(["the best so far"] if report.best else []),
-    ]
-    output.print_line(", ".join(parts))

@@ -1,4 +1,4 @@
-"""The options of `train` and `tune`, and the run that they ask for."""
+"""The options of the commands that train, and the run that they ask for."""
 
 import os
 import shlex
@@ -28,10 +28,12 @@ from recognition.learning.choices import LossName, Metric, Precision
 from ui.settings import Settings
 
 from ... import wording
+from .. import output
 from ..destinations import check_folder
 from ..options import MAX_SEED, MOST_EPOCHS
 
 if TYPE_CHECKING:
+    from backbones.training.steps import StepReport, StepResult
     from recognition.learning.config import TrainingConfig
     from recognition.learning.reports import TrainingProgress
 
@@ -168,6 +170,20 @@ CardinalityOption = Annotated[
     typer.Option(metavar="N", min=1, max=MOST_GROUPS, help="ResNeXt's groups; else 32."),
 ]
 
+RunOption = Annotated[
+    Path | None, typer.Option(metavar="RUN", help="Folder of the run, instead of the recipe's.")
+]
+StepsOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", min=1, max=10_000_000, help="Length of the run, instead of the recipe's."
+    ),
+]
+RecipeSeedOption = Annotated[
+    int | None, typer.Option(metavar="N", min=0, max=MAX_SEED, help="Instead of the recipe's.")
+]
+"""Of the commands whose recipe has to be given, and whose runs count steps."""
+
 
 def configured(
     settings: Settings,
@@ -219,6 +235,46 @@ def command_line(
                 continue
             words += [f"--{option}", value.name if isinstance(value, Path) else str(value)]
     return shlex.join([*words, *given(keys)])
+
+
+def step_command_line(
+    name: str, prefix: str, recipe: Path, flags: Mapping[str, object], keys: Sequence[str]
+) -> str:
+    """The same for a run of steps; its recipe is said as it was given."""
+    words = [*variables(prefix), "likeness", name, str(recipe)]
+    for option, value in flags.items():
+        if value is not None:
+            words += [f"--{option}", str(value)]
+    return shlex.join([*words, *given(keys)])
+
+
+def print_step(
+    report: "StepReport", figures: Sequence[str], *, as_json: bool, json_lines: bool
+) -> None:
+    """One checkpoint in a line, for people or as JSON; nothing beside one document of JSON."""
+    if json_lines:
+        output.print_json({"kind": "checkpoint", **report.as_json()}, compact=True)
+    elif not as_json:
+        parts = [
+            f"step {report.step} of {report.steps}: loss {report.losses['total']:.4f}",
+            *figures,
+            *(["the best so far"] if report.best else []),
+        ]
+        output.print_line(", ".join(parts))
+
+
+def print_run(
+    result: "StepResult", figures: Mapping[str, object], *, as_json: bool, json_lines: bool
+) -> None:
+    """What came of a run of steps."""
+    weights, best = str(result.weights), result.best_step
+    found = {"run": str(result.out), "weights": weights, "best_step": best, **figures}
+    if json_lines:
+        output.print_json({"kind": "result", **found}, compact=True)
+    elif as_json:
+        output.print_json(found)
+    else:
+        output.print_line(f"{weights}: from step {best}")
 
 
 def variables(prefix: str) -> list[str]:
