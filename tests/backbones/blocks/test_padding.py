@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from backbones.blocks.padding import continue_maps, continue_picture
+from backbones.features import continue_maps, continue_picture
 
 
 @pytest.mark.parametrize("padding", [0, 1, "reflect"])
