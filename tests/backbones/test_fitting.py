@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from backbones.fitting import fit_tensors
 from backbones.network import Backbone
 from backbones.registry import create
+from backbones.weights import fit_tensors
 from data.errors import WeightsError
 
 
