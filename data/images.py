@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image, PngImagePlugin
 from torch import Tensor
+from torch.nn import functional as F
 
 from .decoder_sandbox import decode, decode_pixels
 from .decoding import MAX_PIXELS, Warn, unheard
@@ -20,9 +21,6 @@ from .formats import IMAGE_SUFFIXES, PICTURE_SUFFIXES, Depth, promised_formats
 from .modes import to_rgb
 from .picture_metadata import KEY, as_description, as_text, as_xmp, settings_in
 from .pixels import Array, Pixels, srgb_profile
-from .transparency import off_white, on_white, resized
-
-# Pixels to a file's bytes: PNG, JPEG, WebP and TIFF, with nothing of their source's metadata.
 
 _PNG_HEADER = 33  # bytes of signature and header, behind which other chunks may stand
 _JPEG = {"quality": 95, "subsampling": 0}
@@ -349,3 +347,45 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
         ArgumentError: A path does not exist, or is empty.
     """
     return [picture for _, found in sift_all(paths) for picture in found.pictures]
+
+
+# Transparency: what is seen of a picture on white, and which picture is seen so on white.
+
+
+def on_white(colours: Tensor, alpha: Tensor) -> Tensor:
+    """What is seen on white; colours under alpha 0 are not.
+
+    Args:
+        colours: (3, H, W) in [0, 1].
+        alpha: (1, H, W) in [0, 1].
+
+    Returns:
+        (3, H, W) in [0, 1].
+    """
+    return torch.lerp(torch.ones_like(colours), colours, alpha)
+
+
+def off_white(seen: Tensor, alpha: Tensor) -> Tensor:
+    """The colours that on white are seen as `seen`: without them edges would keep a white fringe.
+
+    Where no colour is dark enough for that, the darkest one is taken.
+
+    Args:
+        seen: (3, H, W) in [0, 1].
+        alpha: (1, H, W) in [0, 1].
+
+    Returns:
+        (3, H, W) in [0, 1]; white where alpha is 0.
+    """
+    colours = ((seen - (1 - alpha)) / alpha.clamp_min(1e-6)).clamp(0, 1)
+    return torch.where(alpha > 0, colours, 1.0)
+
+
+def resized(alpha: Tensor, size: tuple[int, int]) -> Tensor:
+    """An alpha channel (1, H, W) at `size` (H, W), px, scaled as the painted picture is."""
+    if alpha.shape[-2:] == size:
+        return alpha
+    scaled = F.interpolate(
+        alpha.unsqueeze(0), size, mode="bicubic", align_corners=False, antialias=True
+    )
+    return scaled[0].clamp_(0, 1)

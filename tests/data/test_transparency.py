@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.transparency import off_white, on_white, resized
+from data.images import off_white, on_white, resized
 
 share = st.floats(0, 1, width=32)
 
