@@ -1,7 +1,10 @@
 """Pictures in and out: decoding, tensors, saving."""
 
+import html
 import io
+import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +22,6 @@ from .files import atomic_output, printable, read_regular
 from .folders import sift_all
 from .formats import IMAGE_SUFFIXES, PICTURE_SUFFIXES, Depth, promised_formats
 from .modes import to_rgb
-from .picture_metadata import KEY, as_description, as_text, as_xmp, settings_in
 from .pixels import Array, Pixels, srgb_profile
 
 _PNG_HEADER = 33  # bytes of signature and header, behind which other chunks may stand
@@ -389,3 +391,68 @@ def resized(alpha: Tensor, size: tuple[int, int]) -> Tensor:
         alpha.unsqueeze(0), size, mode="bicubic", align_corners=False, antialias=True
     )
     return scaled[0].clamp_(0, 1)
+
+
+# What a picture's file says of how it was made.
+
+
+KEY = "likeness"
+"""The name of the text chunk of a PNG, and of the object's only member in a TIFF."""
+
+_DESCRIPTION = 270  # TIFF's tag
+_NAMESPACE = "urn:likeness:settings"
+_XMP = """\
+<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/">
+<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" xmlns:likeness="{namespace}">
+<likeness:settings>{settings}</likeness:settings>
+</rdf:Description>
+</rdf:RDF>
+</x:xmpmeta>
+<?xpacket end="r"?>"""
+_IN_XMP = re.compile(rb"<likeness:settings>([^<]*)</likeness:settings>")
+
+
+def as_text(settings: Mapping[str, object]) -> str:
+    """The settings as JSON in ASCII, the same text whatever their order."""
+    return json.dumps(settings, sort_keys=True)
+
+
+def as_description(settings: Mapping[str, object]) -> str:
+    """The settings as the image description of a TIFF."""
+    return as_text({KEY: settings})
+
+
+def as_xmp(settings: Mapping[str, object]) -> bytes:
+    """The settings as an XMP packet."""
+    text = html.escape(as_text(settings), quote=False)
+    return _XMP.format(namespace=_NAMESPACE, settings=text).encode()
+
+
+def settings_in(content: bytes) -> dict[str, object] | None:
+    """The settings in a file's bytes; None where it is no such picture, or tells none."""
+    try:
+        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG", "WEBP", "TIFF")) as image:
+            settings = json.loads(_text_in(image))
+            if image.format == "TIFF":
+                settings = settings[KEY]
+    except Exception:  # not ours, or damaged: it tells no settings
+        return None
+    return settings if isinstance(settings, dict) else None
+
+
+def _text_in(image: Image.Image) -> str:
+    """The JSON that a picture carries.
+
+    Raises:
+        LookupError: There is none.
+    """
+    if image.format == "PNG":
+        return str(image.info[KEY])
+    if image.format == "TIFF":
+        return str(image.tag_v2[_DESCRIPTION])  # type: ignore[attr-defined]
+    found = _IN_XMP.search(image.info["xmp"])
+    if found is None:
+        raise LookupError("the XMP packet holds no settings")
+    return html.unescape(found.group(1).decode())
