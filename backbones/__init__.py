@@ -11,7 +11,6 @@
     places       where files of weights lie, and which is taken
     metadata     what a file of weights says about itself
     binary_weights  filters that are signs, as bits
-    fitting      whether tensors are the weights of a network
     downloads    a publisher's file, fetched and checked
     dlib_file    the same of dlib's format, read without dlib
     compression/ smaller files of weights

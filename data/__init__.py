@@ -10,10 +10,8 @@ decoder_sandbox   the same in processes of their own, whose memory and time are 
 decoder_worker    such a process
 modes             any of Pillow's pixel modes as 8-bit RGB
 pixels            a picture's pixels, with all of their bits and their transparency
-transparency      what is seen of a picture on white
 images            pictures in and out: decoding, tensors, saving
 sources           pictures as callers from Python hand them in
-picture_metadata  what a picture's file says of how it was made
 augmentation      training batches changed at random: place, colour, wear; seeded
 datasets          folders of people, and how they are split
 lfw               LFW's list of pairs, and where its photographs lie

@@ -318,7 +318,7 @@ def _pixels_of(seen: Tensor, alpha: Tensor | None, depth: Depth) -> Pixels:
     """What is seen on white, (3, H, W), as pixels of this transparency."""
     if alpha is None:
         return Pixels(colours=_as_integers(seen, depth))
-    opacity = resized(alpha, (seen.shape[1], seen.shape[2]))
+    opacity = resized_alpha(alpha, (seen.shape[1], seen.shape[2]))
     return Pixels(
         colours=_as_integers(off_white(seen, opacity), depth),
         alpha=_as_integers(opacity, depth)[..., 0],
@@ -383,7 +383,7 @@ def off_white(seen: Tensor, alpha: Tensor) -> Tensor:
     return torch.where(alpha > 0, colours, 1.0)
 
 
-def resized(alpha: Tensor, size: tuple[int, int]) -> Tensor:
+def resized_alpha(alpha: Tensor, size: tuple[int, int]) -> Tensor:
     """An alpha channel (1, H, W) at `size` (H, W), px, scaled as the painted picture is."""
     if alpha.shape[-2:] == size:
         return alpha
@@ -393,7 +393,10 @@ def resized(alpha: Tensor, size: tuple[int, int]) -> Tensor:
     return scaled[0].clamp_(0, 1)
 
 
-# What a picture's file says of how it was made.
+# What a picture's file says of how it was made: put into each format, and read from it.
+#
+# It is one JSON object: the text chunk `likeness` of a PNG; the image description of a TIFF; in a
+# JPEG or WebP the property `likeness:settings` of their XMP packet.
 
 
 KEY = "likeness"

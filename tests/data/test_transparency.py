@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.images import off_white, on_white, resized
+from data.images import off_white, on_white, resized_alpha
 
 share = st.floats(0, 1, width=32)
 
@@ -36,8 +36,8 @@ def test_what_is_not_seen_has_no_colour():
 def test_an_alpha_channel_is_scaled_and_stays_one():
     alpha = torch.zeros(1, 40, 60)
     alpha[..., 30:] = 1
-    small = resized(alpha, (10, 15))
+    small = resized_alpha(alpha, (10, 15))
     assert small.shape == (1, 10, 15)
     assert small.min() == 0
     assert small.max() == 1
-    assert resized(alpha, (40, 60)) is alpha
+    assert resized_alpha(alpha, (40, 60)) is alpha
