@@ -15,7 +15,6 @@ sources           pictures as callers from Python hand them in
 augmentation      training batches changed at random: place, colour, wear; seeded
 datasets          folders of people, and how they are split
 lfw               LFW's list of pairs, and where its photographs lie
-samplers          batches of so many people with so many photographs each
 config            configurations: checked values, TOML, environment, `--set`
 tensors           safetensors files, and no pickle
 plotting          figures of matplotlib

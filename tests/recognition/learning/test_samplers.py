@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from data.errors import DatasetError
-from data.samplers import PKSampler
+from recognition.learning.batches import PKSampler
 
 _LABELS = [5, 5, 5, 5, 9, 9, 2, 7, 7, 7]
 
