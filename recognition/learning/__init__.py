@@ -14,12 +14,10 @@ auxiliary         losses half-way through a deep network
 transfer          weights to begin with, and which layers learn when
 fast_layers       layers with a faster backward pass on the CPU
 epoch             the inner loop: batch by batch through one epoch
-trainer           one run, from a checked config to weights that know their threshold
-validation        how good the embedding is on people it was not trained on
-pair_fit          the pair unit, fitted after the run
+trainer           one run: steps, validation, checkpoints, weights that know their threshold, a card
+validation        how good the embedding is on people kept out; the pair unit fitted to them
 reports           what a run tells, and where its error is: bias or variance
 plots             its pictures, and TensorBoard
-model_card        what its weights say about their making
 gradient_check    whether the gradient is the derivative of the loss
 search            many runs compared, or one run's rate changed as it goes
 """
