@@ -1,6 +1,7 @@
 """A sheet for each way of looking into a network."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from .deconvnet import deconvolve
 from .sheet import Cell, SheetRow, heat, overlay, projection, sheet, signed
 from .units import (
     Gathering,
+    Patch,
     Unit,
     check_embeddable,
     check_size,
@@ -34,19 +36,29 @@ LONGEST_SIDE = 320
 _COVERED_SIDE = 224
 """The same where it looks many times."""
 
-UNITS, PATCHES = 10, 9
-"""Units shown where none is named, and patches of each."""
+UNITS, PATCHES, PAIRS = 10, 9, 5
+"""Units shown where none is named, patches of each, and patches with what made them."""
 
 _MAPS = 15
-_SIDE, _SMALL = 240, 92  # px, of large and of small images on a sheet
+_SIDE, _MIDDLE, _SMALL = 240, 160, 92  # px, of images on a sheet
 _SQUARES = 12  # an image's longer side has so many places of the square that covers it
+
+
+class Images(Protocol):
+    """Images that can be seen twice: all in a row, and then the ones that are wanted."""
+
+    def __iter__(self) -> Iterator[Tensor]: ...
+
+    def __getitem__(self, number: int, /) -> Tensor:
+        """The image that was the `number`-th in the row, counted from 0."""
+        ...
 
 
 def draw(
     show: Show,
     network: Backbone,
     images: Iterable[Tensor],
-    unit: Unit | None = None,
+    units: Sequence[Unit] = (),
     *,
     progress: Progress | None = None,
 ) -> Image.Image:
@@ -57,7 +69,8 @@ def draw(
         network: With trained weights, frozen and in eval mode.
         images: What `prepare` has made: one, but for `Show.PATCHES`, which sees many, one after the
             other.
-        unit: None: those that the images excite most, or the embedding as a whole.
+        units: Empty: those that the images excite most, or the embedding as a whole. Of an
+            attribution one at most.
         progress: Told how many squares of how many have covered the image, for `Show.OCCLUSION`.
 
     Raises:
@@ -65,34 +78,72 @@ def draw(
             image.
     """
     if show is Show.PATCHES:
-        return _patches(network, images, unit)
+        return _patches(network, images, units)
     if (image := next(iter(images), None)) is None:
         raise ArgumentError("no picture to look at: give one")
     if show is Show.MAPS:
-        return _maps(network, image, unit)
+        return _maps(network, image, units)
     if show is Show.DECONV:
-        return _deconv(network, image, unit)
-    return _attribution(show, network, image, unit, progress)
+        return _deconv(network, image, units)
+    return _attribution(show, network, image, units[0] if units else None, progress)
 
 
-def prepare(show: Show, network: Backbone, image: Tensor, unit: Unit | None = None) -> Tensor:
+def draw_pairs(network: Backbone, images: Images, units: Sequence[Unit] = ()) -> Image.Image:
+    """Draw the patches of many images that excite units most, each with what of it made that.
+
+    Args:
+        network: As in `draw`.
+        images: What `prepare` has made for `Show.DECONV`.
+        units: Empty: those that are strong on few places.
+
+    Raises:
+        ArgumentError: An image is too small for a tap, or nothing excites the units.
+    """
+    alone = len(units) == 1
+    count = PATCHES if alone else PAIRS
+    found = gather(network, _taps(network, units), images, count=count)
+    rows = [
+        SheetRow(list(_pairs(network, images, unit, patches)), str(unit))
+        for unit, patches in _favourites(found, units)
+    ]
+    return sheet(
+        f"What units of {network.spec.name} look for",
+        rows,
+        side=_MIDDLE if alone else _SMALL,
+        columns=6 if alone else 2 * PAIRS,
+        note="In pairs: a patch that excites the unit, and what of it made the activation.",
+    )
+
+
+def _pairs(
+    network: Backbone, images: Images, unit: Unit, patches: Iterable[Patch]
+) -> Iterator[Cell]:
+    """Each patch, and its part of what the deconvnet makes of the whole image."""
+    for patch in patches:
+        left, top, right, bottom = patch.box
+        signal = deconvolve(network, images[patch.image], unit)
+        yield Cell(patch.pixels)
+        yield Cell(projection(signal)[:, top:bottom, left:right])
+
+
+def prepare(show: Show, network: Backbone, image: Tensor, units: Sequence[Unit] = ()) -> Tensor:
     """An image in a size that the network takes, and looks at in a moment.
 
     Args:
         show: The way of looking.
         network: As in `draw`.
         image: (3, H, W) float32, 0 … 1.
-        unit: As in `draw`.
+        units: As in `draw`.
 
     Returns:
         (3, h, w) float32, 0 … 1, no larger than the image unless the network embeds one size alone.
 
     Raises:
-        ArgumentError: The image is too small for the unit's tap, or to be embedded.
+        ArgumentError: The image is too small for a unit's tap, or to be embedded.
     """
     spec = network.spec
     height, width = image.shape[-2:]
-    embeds = unit is None and show not in (Show.MAPS, Show.DECONV, Show.PATCHES)
+    embeds = not units and show not in (Show.MAPS, Show.DECONV, Show.PATCHES)
     one_size = spec.head_pooling is HeadPooling.GLOBAL_DEPTHWISE or spec.embedding_size is not None
     if embeds and one_size:
         # The middle of it, in the one size that such a network embeds.
@@ -104,12 +155,14 @@ def prepare(show: Show, network: Backbone, image: Tensor, unit: Unit | None = No
     longest = _COVERED_SIDE if show is Show.OCCLUSION else LONGEST_SIDE
     if embeds:
         check_embeddable(spec, image)
-        tap = spec.taps[-1].name
+        taps = [spec.taps[-1].name]
     else:
-        tap = spec.content_taps[0] if unit is None else unit.tap
-        check_size(spec, tap, image)
+        taps = _taps(network, units)
+        for tap in taps:
+            check_size(spec, tap, image)
     # A narrow picture's shorter side stays long enough.
-    factor = max(longest / max(height, width), spec.tap(tap).least_side / min(height, width))
+    least = max(spec.tap(tap).least_side for tap in taps)
+    factor = max(longest / max(height, width), least / min(height, width))
     return _scaled(image, factor) if factor < 1 else image
 
 
@@ -121,10 +174,15 @@ def _scaled(image: Tensor, factor: float, least: tuple[int, int] = (1, 1)) -> Te
     return found[0].clamp(0, 1)
 
 
-def _chosen(network: Backbone, image: Tensor, unit: Unit | None, count: int) -> list[Unit]:
-    """The unit, or those of the content tap that an image excites most."""
-    if unit is not None:
-        return [unit]
+def _taps(network: Backbone, units: Sequence[Unit]) -> list[str]:
+    """Those of the units, each once; of no unit the content tap."""
+    return list(dict.fromkeys(unit.tap for unit in units)) or [network.spec.content_taps[0]]
+
+
+def _chosen(network: Backbone, image: Tensor, units: Sequence[Unit], count: int) -> Sequence[Unit]:
+    """The units, or those of the content tap that an image excites most."""
+    if units:
+        return units
     tap = network.spec.content_taps[0]
     channels = strongest_channels(feature_maps(network, image, tap), count)
     if not channels:
@@ -132,30 +190,29 @@ def _chosen(network: Backbone, image: Tensor, unit: Unit | None, count: int) -> 
     return [Unit(tap, channel) for channel in channels]
 
 
-def _maps(network: Backbone, image: Tensor, unit: Unit | None) -> Image.Image:
+def _maps(network: Backbone, image: Tensor, units: Sequence[Unit]) -> Image.Image:
     """Feature maps, each scaled by its own largest number."""
-    units = _chosen(network, image, unit, _MAPS)
-    maps = feature_maps(network, image, units[0].tap)
     cells = [Cell(image, "the picture")]
-    for one in units:
-        found = maps[one.channel]
+    for one in _chosen(network, image, units, _MAPS):
+        found = feature_maps(network, image, one.tap)[one.channel]
         cells.append(Cell(heat(found), f"{one}   up to {float(found.max()):.3g}"))
-        if unit is not None:
+        if units:
             grown = F.interpolate(found[None, None], image.shape[1:], mode="bilinear")[0, 0]
             cells.append(Cell(overlay(image, grown.clamp_min(0)), "laid over it"))
     return sheet(
         f"Feature maps of {network.spec.name}",
         [SheetRow(cells)],
-        side=_SIDE if unit else 168,
-        columns=4,
+        side=_SIDE if len(units) == 1 else 168,
+        # Maps and what is laid over them stand below each other where there are many.
+        columns=5 if len(units) > 1 else 4,
         note="Black is none, yellow the largest activation of that map.",
     )
 
 
-def _deconv(network: Backbone, image: Tensor, unit: Unit | None) -> Image.Image:
+def _deconv(network: Backbone, image: Tensor, units: Sequence[Unit]) -> Image.Image:
     """Each unit's strongest place, and what made it, in the place's receptive field."""
     cells = []
-    for one in _chosen(network, image, unit, 12):
+    for one in _chosen(network, image, units, 12):
         maps = feature_maps(network, image, one.tap)
         place = divmod(int(maps[one.channel].argmax()), maps.shape[2])
         box = receptive_box(network.spec, one, place, maps.shape[1:], image.shape[1:])
@@ -167,7 +224,7 @@ def _deconv(network: Backbone, image: Tensor, unit: Unit | None) -> Image.Image:
     return sheet(
         f"Deconvnet of {network.spec.name}",
         [SheetRow(cells)],
-        side=_SIDE if unit else 132,
+        side=_SIDE if len(units) == 1 else 132,
         columns=6,
         note="In pairs: what the unit's strongest place sees, and what of it made its activation.",
     )
@@ -215,21 +272,41 @@ def _blurred(values: Tensor) -> Tensor:
     return F.conv2d(across, kernel.view(1, 1, -1, 1).to(values))[0, 0]
 
 
-def _patches(network: Backbone, images: Iterable[Tensor], unit: Unit | None) -> Image.Image:
+def _patches(network: Backbone, images: Iterable[Tensor], units: Sequence[Unit]) -> Image.Image:
     """The patches of many images that excite units most."""
-    tap = unit.tap if unit else network.spec.content_taps[0]
-    found = gather(network, tap, images, count=PATCHES)
-    units = [unit] if unit else found.selective(UNITS)
-    if not any(found.patches(one.channel) for one in units):
-        raise ArgumentError(f"none of these pictures excites {unit or tap}: take others")
+    found = gather(network, _taps(network, units), images, count=PATCHES)
+    rows = [
+        SheetRow([Cell(patch.pixels) for patch in patches], str(unit))
+        for unit, patches in _favourites(found, units)
+    ]
+    [seen] = {gathering.images for gathering in found.values()}
+    alone = len(units) == 1
     return sheet(
         f"What units of {network.spec.name} look for",
-        [_row(found, one) for one in units],
-        side=_SIDE if unit else _SMALL,
-        columns=3 if unit else PATCHES,
-        note=f"The strongest places of {found.images:,} pictures, as far as each sees.",
+        rows,
+        side=_SIDE if alone else _SMALL,
+        columns=3 if alone else PATCHES,
+        note=f"The strongest places of {seen:,} pictures, as far as each sees.",
     )
 
 
-def _row(found: Gathering, unit: Unit) -> SheetRow:
-    return SheetRow([Cell(patch.pixels) for patch in found.patches(unit.channel)], str(unit))
+def _favourites(
+    found: Mapping[str, Gathering], units: Sequence[Unit]
+) -> list[tuple[Unit, list[Patch]]]:
+    """The patches that excite each unit most; without units those of choosy ones.
+
+    Args:
+        found: By tap.
+        units: Of those taps.
+
+    Raises:
+        ArgumentError: Nothing excites one of the units, or any of the tap's.
+    """
+    chosen = units or [one for gathering in found.values() for one in gathering.selective(UNITS)]
+    rows = [(unit, found[unit.tap].patches(unit.channel)) for unit in chosen]
+    idle = [str(unit) for unit, patches in rows if not patches]
+    if idle or not rows:
+        raise ArgumentError(
+            f"none of these pictures excites {', '.join(idle or found)}: take others"
+        )
+    return rows

@@ -7,7 +7,7 @@ patches of a data set that excite them most: the receptive fields of their stron
 import heapq
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -247,28 +247,24 @@ class Gathering:
 
 
 def gather(
-    network: Backbone,
-    tap: str,
-    images: Iterable[Tensor],
-    *,
-    count: int,
-    progress: Callable[[int], None] | None = None,
-) -> Gathering:
-    """See many images.
+    network: Backbone, taps: Sequence[str], images: Iterable[Tensor], *, count: int
+) -> dict[str, Gathering]:
+    """See many images, each once.
 
     Args:
         network: With trained weights.
-        tap: Of the units.
+        taps: Of the units.
         images: (3, H, W) each, of any sizes.
         count: Patches kept a channel.
-        progress: Told how many were seen.
+
+    Returns:
+        What was found at each tap.
 
     Raises:
-        ArgumentError: There is no such tap, or an image is too small for it.
+        ArgumentError: There is no such tap, or an image is too small for one.
     """
-    found = Gathering(network, tap, count)
-    for number, image in enumerate(images, start=1):
-        found.add(image)
-        if progress is not None:
-            progress(number)
+    found = {tap: Gathering(network, tap, count) for tap in taps}
+    for image in images:
+        for gathering in found.values():
+            gathering.add(image)
     return found

@@ -19,7 +19,7 @@ def test_what_is_prepared_is_large_enough_and_no_larger_than_it_was(
     network = create("squeezenet1_1", seed=0).requires_grad_(False)
     image = torch.rand(3, *size, generator=torch.Generator().manual_seed(0))
     for unit in (None, Unit("fire9", 3), Unit("relu1", 0)):
-        found = prepare(show, network, image, unit)
+        found = prepare(show, network, image, [] if unit is None else [unit])
         assert found.shape[1] <= size[0]
         assert found.shape[2] <= size[1]
         tap = network.spec.taps[-1].name if unit is None else unit.tap

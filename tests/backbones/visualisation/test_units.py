@@ -45,7 +45,7 @@ def test_what_is_no_unit_says_so_in_one_line(text: str, said: str) -> None:
 
 def test_the_kept_patches_are_the_strongest_of_all_images(network: Backbone) -> None:
     images = _images(7)
-    found = gather(network, "fire2", images, count=3)
+    found = gather(network, ["fire4", "fire2"], images, count=3)["fire2"]
     for channel in range(0, 128, 17):
         peaks = [
             float(network.features(image[None], ["fire2"])["fire2"][0, channel].max())
@@ -84,4 +84,4 @@ def test_a_cell_sees_its_receptive_box_and_nothing_beyond(name: str, tap: str) -
 
 def test_an_image_that_is_too_small_is_refused(network: Backbone) -> None:
     with pytest.raises(ArgumentError, match="needs 33 pixels each way for fire9"):
-        gather(network, "fire9", [torch.rand(3, 20, 90)], count=1)
+        gather(network, ["relu1", "fire9"], [torch.rand(3, 20, 90)], count=1)

@@ -51,6 +51,8 @@ _OPTIONS_OF = {
 _DISTILL = "distill"
 """The method that writes another network's weights, and so goes with none that keeps them."""
 _OPTIONS_OF_TRAINING = {"steps": "--steps", "batch": "--batch-size", "rate": "--rate"}
+_OF_ONE_NUMBER = frozenset({Show.SALIENCY, Show.GRADCAM, Show.OCCLUSION})
+"""The ways of looking that explain one number of one picture."""
 _GRADIENT_SIDE = 112
 """Of the images by which gradients are measured, px, unless another size is asked for."""
 
@@ -405,22 +407,26 @@ def look(
     name: Annotated[str, typer.Argument(metavar="NAME", help="One of `likeness models list`.")],
     pictures: Annotated[
         list[Path],
-        typer.Argument(metavar="IMAGE", help="A picture; for patches a folder, or several."),
+        typer.Argument(
+            metavar="IMAGE", help="A picture; for patches and deconv also a folder, or several."
+        ),
     ],
     out: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The new picture.")],
     show: Annotated[
         Show,
         typer.Option(
             help="Feature maps; the patches that excite units most; what made an activation, by a "
-            "deconvnet; or what a number hangs on, by its slope (saliency), by maps that raise it "
-            "(gradcam), or by covering it (occlusion)."
+            "deconvnet (of many pictures: beside each patch); or what a number hangs on, by its "
+            "slope (saliency), by maps that raise it (gradcam), or by covering it (occlusion)."
         ),
     ] = Show.MAPS,
-    unit: Annotated[
-        str | None,
+    units: Annotated[
+        list[str] | None,
         typer.Option(
+            "--unit",
             metavar="TAP:CHANNEL",
-            help="Such as fire5:12; else the strongest ones, or the embedding as a whole.",
+            help="Such as fire5:12, may be repeated for maps, patches and deconv; else the "
+            "strongest ones, or the embedding as a whole.",
         ),
     ] = None,
 ) -> int:
@@ -435,10 +441,12 @@ def look(
     spec_of(name)  # no other name gets any further
     destinations.check_picture(out, inputs=pictures)
     found = find_images(pictures)
-    if show is not Show.PATCHES and len(found) != 1:
-        raise ArgumentError(f"--show {show} takes one picture, and there are {len(found)}")
     if not found:
         raise ArgumentError("no picture to look at: give one, or a folder of them")
+    if show not in (Show.PATCHES, Show.DECONV) and len(found) != 1:
+        raise ArgumentError(f"--show {show} takes one picture, and there are {len(found)}")
+    if show in _OF_ONE_NUMBER and len(units or ()) > 1:
+        raise ArgumentError(f"--show {show} explains one number: give --unit once")
     from backbones.visualisation.figures import draw, prepare
     from backbones.visualisation.units import parse_unit
     from backbones.weights import load_backbone
@@ -447,14 +455,14 @@ def look(
         name, weights=settings.weights, home=settings.home, device=settings.chosen_device
     ).backbone
     # The file may hold a network of other channels than the registered one's.
-    wanted = None if unit is None else parse_unit(unit, network.spec)
+    wanted = [parse_unit(unit, network.spec) for unit in dict.fromkeys(units or ())]
     with output.progress_bar("looking") as advance:
 
         def told(done: int, total: int) -> None:
             advance(done, total, "looking", "")
 
-        if show is Show.PATCHES:
-            picture = _patches(network, found, wanted, told)
+        if show is Show.PATCHES or len(found) > 1:
+            picture = _of_many(show, network, found, wanted, told)
         else:
             image = prepare(show, network, to_tensor(load_image(found[0])), wanted)
             picture = draw(show, network, [image], wanted, progress=told)
@@ -463,10 +471,52 @@ def look(
     return 0
 
 
-def _patches(
+class _Pictures:
+    """Files as a network looks at them, one at a time: a folder at full size overfills memory.
+
+    Args:
+        prepare: Makes of an image what the network looks at.
+        paths: Of the files.
+        progress: Told how many were read.
+    """
+
+    def __init__(
+        self,
+        prepare: "Callable[[Tensor], Tensor]",
+        paths: Sequence[Path],
+        progress: Callable[[int, int], None],
+    ) -> None:
+        self._prepare, self._paths, self._progress = prepare, paths, progress
+        self._good = list[Path]()
+        self.missed = list[str]()
+
+    def __iter__(self) -> "Iterator[Tensor]":
+        """Those that can be looked at; `missed` says why others cannot."""
+        self._good, self.missed = [], []
+        for done, path in enumerate(self._paths, start=1):
+            try:
+                image = self._read(path)
+            except AppError as error:
+                self.missed.append(output.naming(str(path), str(error)))
+            else:
+                self._good.append(path)
+                yield image
+            self._progress(done, len(self._paths))
+
+    def __getitem__(self, number: int, /) -> "Tensor":
+        return self._read(self._good[number])
+
+    def _read(self, path: Path) -> "Tensor":
+        from data.images import load_image, to_tensor
+
+        return self._prepare(to_tensor(load_image(path)))
+
+
+def _of_many(
+    show: Show,
     network: "Backbone",
     paths: Sequence[Path],
-    unit: "Unit | None",
+    units: "Sequence[Unit]",
     progress: Callable[[int, int], None],
 ) -> "Image":
     """Draw the patches of many pictures, without those that cannot be looked at.
@@ -474,30 +524,24 @@ def _patches(
     Raises:
         ArgumentError: None of them can be, or nothing excites the units.
     """
-    from backbones.visualisation.figures import draw, prepare
-    from data.images import load_image, to_tensor
+    from backbones.visualisation.figures import draw, draw_pairs, prepare
 
-    missed = list[str]()
-
-    def images() -> Iterator["Tensor"]:
-        """One at a time: a folder at full size is more than fits in memory."""
-        for done, path in enumerate(paths, start=1):
-            try:
-                image = prepare(Show.PATCHES, network, to_tensor(load_image(path)), unit)
-            except AppError as error:
-                missed.append(output.naming(str(path), str(error)))
-            else:
-                yield image
-            progress(done, len(paths))
-
+    images = _Pictures(lambda image: prepare(show, network, image, units), paths, progress)
     try:
-        picture = draw(Show.PATCHES, network, images(), unit)
+        if show is Show.PATCHES:
+            picture = draw(show, network, images, units)
+        else:
+            picture = draw_pairs(network, images, units)
     except ArgumentError as error:
-        if len(missed) < len(paths):
+        if len(images.missed) < len(paths):
             raise
-        raise ArgumentError(f"none of these pictures can be looked at: {missed[0]}") from error
-    if missed:
-        output.print_note(f"{len(missed)} photographs are not used; the first: {missed[0]}")
+        raise ArgumentError(
+            f"none of these pictures can be looked at: {images.missed[0]}"
+        ) from error
+    if images.missed:
+        output.print_note(
+            f"{len(images.missed)} photographs are not used; the first: {images.missed[0]}"
+        )
     return picture
 
 

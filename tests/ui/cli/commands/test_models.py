@@ -5,9 +5,10 @@ import json
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,10 @@ import data.images
 from backbones.dlib_file import installed_file
 from backbones.metadata import weights_metadata
 from backbones.registry import available, create, spec_of
+from backbones.visualisation import figures
+from backbones.visualisation.sheet import SheetRow
+from backbones.visualisation.units import Unit
+from backbones.weights import load_backbone
 from data.errors import WeightsError
 from data.tensors import write_tensors
 from ui.cli.commands.models import _weights
@@ -303,6 +308,96 @@ def test_one_picture_at_a_time_and_never_over_it(
     one = str(tmp_path / "a.png")
     assert main(["models", "look", "vgg_slim", one, "-o", one]) == 2
     assert "is also an input" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("show", ["saliency", "gradcam", "occlusion"])
+def test_what_explains_one_number_takes_one_unit(
+    show: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, out = tmp_path / "small.png", tmp_path / "drawn.png"
+    Image.new("RGB", (64, 64), "red").save(picture)
+    words = ["models", "look", "vgg_slim", str(picture), "--show", show, "-o", str(out)]
+    words += ["--weights", BUNDLED, "--unit", "relu2_1:3", "--unit", "relu3_1:4"]
+    assert main(words) == 2
+    assert capsys.readouterr().err.strip().endswith("explains one number: give --unit once")
+
+
+@pytest.mark.parametrize("show", ["maps", "deconv", "patches"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_units_of_several_taps_share_a_sheet(
+    show: str, count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = list[str]()
+    whole = figures.sheet
+
+    def watched(title: str, rows: Sequence[SheetRow], **options: Any) -> Image.Image:
+        labels.extend(
+            text for row in rows for text in (row.label, *(cell.label for cell in row.cells))
+        )
+        return whole(title, rows, **options)
+
+    monkeypatch.setattr(figures, "sheet", watched)
+    _mandelbrots(tmp_path / "many", count, 120)
+    out = tmp_path / "drawn.png"
+    words = ["models", "look", "vgg_slim", str(tmp_path / "many"), "--show", show, "-o", str(out)]
+    words += ["--weights", BUNDLED]
+    for unit in ("relu3_1:4", "relu1_1:2", "relu3_1:7", "relu3_1:4"):
+        words += ["--unit", unit]
+    if show == "maps" and count > 1:
+        assert main(words) == 2
+        return
+    assert main(words) == 0
+    named = [label.split()[0] for label in labels if label.startswith("relu")]
+    assert named == ["relu3_1:4", "relu1_1:2", "relu3_1:7"]
+
+
+def test_of_many_pictures_each_patch_stands_beside_what_made_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The pictures projected back are those of the strongest peaks, whatever cannot be read."""
+    folder, out = tmp_path / "many", tmp_path / "drawn.png"
+    _mandelbrots(folder, 8, 120)
+    for number in (0, 3):
+        (folder / f"{number}a.png").write_text("no picture")
+    network = load_backbone("vgg_slim", weights=Path(BUNDLED)).backbone
+    back = figures.deconvolve
+    peaks = dict[str, list[float]]()
+
+    def peak(image: torch.Tensor, unit: Unit) -> float:
+        return float(network.features(image[None], [unit.tap])[unit.tap][0, unit.channel].max())
+
+    def watched(_: Any, image: torch.Tensor, unit: Unit) -> torch.Tensor:
+        peaks.setdefault(str(unit), []).append(peak(image, unit))
+        return back(network, image, unit)
+
+    monkeypatch.setattr(figures, "deconvolve", watched)
+    words = ["models", "look", "vgg_slim", str(folder), "--show", "deconv", "-o", str(out)]
+    words += ["--weights", BUNDLED, "--unit", "relu2_1:3", "--unit", "relu3_1:4"]
+    assert main(words) == 0
+    assert "2 photographs are not used" in capsys.readouterr().err
+    images = [data.images.to_tensor(data.images.load_image(p)) for p in folder.glob("?.png")]
+    for unit in (Unit("relu2_1", 3), Unit("relu3_1", 4)):
+        expected = sorted((peak(image, unit) for image in images), reverse=True)
+        assert peaks[str(unit)] == pytest.approx(expected[: figures.PAIRS], rel=1e-4)
+
+
+def test_units_that_nothing_excites_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = create("vgg_slim", seed=0)
+    state = network.state_dict()
+    first = next(key for key in state if key.endswith("bias"))
+    state[first][5] = -1e6  # such a channel is never above 0
+    weights, out = tmp_path / "net.safetensors", tmp_path / "drawn.png"
+    write_tensors(weights, state, weights_metadata(network.spec))
+    _mandelbrots(tmp_path / "many", 2, 64)
+    for show in ("patches", "deconv"):
+        words = ["models", "look", "vgg_slim", str(tmp_path / "many"), "--show", show]
+        words += ["-o", str(out), "--weights", str(weights), "--unit", "relu1_1:5"]
+        assert main([*words, "--unit", "relu1_1:4"]) == 2
+        error = capsys.readouterr().err
+        assert "none of these pictures excites relu1_1:5: take others" in error
+    assert not out.exists()
 
 
 def _mandelbrots(folder: Path, count: int, side: int) -> None:
