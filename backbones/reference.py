@@ -25,8 +25,8 @@ stands here, without a classifier.
 `likeness models look vgg_slim photo.jpg --show maps -o maps.png` draws what it sees: its feature
 maps, the patches of a folder that excite its units most (`patches`), what made an activation
 (`deconv`), and what of a picture a unit or the embedding hangs on (`saliency`, `gradcam`,
-`occlusion`). For two faces, `verify A B --explain FILE` shows the regions that carry
-the verdict.
+`occlusion`); `docs/units.md` shows ten units. For two faces, `verify A B --explain FILE` shows the
+regions that carry the verdict.
 
 What a network may be built with otherwise than its paper has it (attention, norms, convolutions,
 pooling, activations, a learned alignment, MobileNet's width and resolution, ResNeXt's cardinality)

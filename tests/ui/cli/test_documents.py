@@ -106,6 +106,7 @@ PARSED_ONLY = (
     "gallery re-embed",  # needs a gallery of another network, or one that has just been moved
     "likeness app --",  # serves until it is stopped
     "--check-gradient",  # minutes
+    "models look squeezenet1_0",  # needs weights that are fetched first
     "train-matching",  # needs forty people, three photographs each
     "--match attention",  # needs what that has trained for these weights
 )
