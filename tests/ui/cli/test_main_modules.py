@@ -72,3 +72,19 @@ def test_listing_networks_imports_no_other_wing_and_no_array_library() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_each_first_word_is_served_by_one_module() -> None:
+    """Else a command of it would be there only where all the modules are imported."""
+    served = [word for words in main._SERVES.values() for word in words]
+    assert sorted(served) == sorted(set(served)) == sorted(ALL.commands)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("group", ["people", "gallery"])
+def test_a_process_that_serves_one_group_has_all_of_its_commands(group: str) -> None:
+    """In a process of its own: what other modules were imported before would hide a lack."""
+    program = (
+        f"from ui.cli import main; print(*main.commands({group!r}).commands[{group!r}].commands)"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert found.stdout.split() == list(tree(ALL)["below"][group]["below"])

@@ -1,4 +1,4 @@
-"""`people`: who is enrolled, and what is set right by hand."""
+"""`people`: who is enrolled, what is set right by hand, who looks alike, and whose consent ends."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -15,17 +15,18 @@ from ... import wording
 from ...wording import count, quality_words
 from .. import output
 from ..confirmation import YesOption, agreed, is_on_terminal
+from ..consent import consent_of
 from ..options import MAX_ID, MOST_FACES, UNCHANGED, JsonOption, command
-from .groups import people as _group
 from .tables import print_people
 
 if TYPE_CHECKING:
-    from recognition.results import PersonSummary
+    from recognition.results import LookAlikes, PersonSummary
     from recognition.service import RecognitionService
 
 
 app = typer.Typer()
 
+_group = typer.Typer(help="See, rename and delete who is enrolled.")
 app.add_typer(_group, name="people")
 
 PhotographsArgument = Annotated[
@@ -312,6 +313,124 @@ def erase(
     return 0
 
 
+@command(_group, "check", example="likeness people check --margin 0.1", became=UNCHANGED)
+def check(
+    settings: Settings,
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            "--threshold",
+            metavar="T",
+            min=-1,
+            max=1,
+            help="Cosine similarity from which on two photographs are taken for one person's, "
+            "however many are compared; else a tenth at most of those listed are two people.",
+        ),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            "--margin",
+            metavar="X",
+            min=0,
+            max=2,
+            help="How far below it to look as well; 0.05 with --threshold, else 0.",
+        ),
+    ] = None,
+    told_apart: Annotated[
+        bool,
+        typer.Option("--all", help="List those as well who are known to be two people."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Find people enrolled under two names, and with --threshold or --margin who looks alike.
+
+    Everybody is compared with everybody, and the more there are the more are alike by chance. So
+    many are listed that a tenth of them at most is expected to be two people, by what the weights
+    say of different people; `chance` is that part down to the line. `share` is the part of two
+    people's pairs of photographs that reach the threshold.
+    Two people who only look alike are not listed again after `people tell-apart`.
+    """
+    with settings.recognition_service() as service:
+        found = service.thresholds.look_alikes(
+            threshold=threshold, margin=margin, told_apart=told_apart
+        )
+    if as_json:
+        output.print_json([asdict(pair) for pair in found])
+        return 0
+    columns = ("person", "other", "similarity", "photographs", "share", "chance", "verdict")
+    output.print_table(
+        columns, [_pair_row(pair) for pair in found], "nobody looks like anybody else"
+    )
+    return 0
+
+
+@command(_group, "tell-apart", example="likeness people tell-apart Ann Bob")
+def tell_apart(
+    settings: Settings,
+    name: PersonArgument,
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="Somebody else.")],
+) -> int:
+    """Remember that two people who look alike are two: `people check` lists them no more.
+
+    Of either, the face most like the other is kept as not the other's, as by `people exclude`.
+    It goes when either is erased.
+    """
+    with settings.recognition_service() as service:
+        one, another = service.people.one(name), service.people.one(other)
+        service.people.edit.tell_apart(one.person_id, another.person_id)
+    output.print_line(f"{name} and {other} are two people; likeness people undo takes it back")
+    return 0
+
+
+@command(
+    _group, "consent", example='likeness people consent Ann --note "form 12" --until 2027-01-31'
+)
+def consent(
+    settings: Settings,
+    name: PersonArgument,
+    note: Annotated[
+        str | None,
+        typer.Option("--note", metavar="NOTE", help="What was agreed to, in a line."),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option("--until", metavar="DATE", help="The last day that it holds, or `never`."),
+    ] = None,
+) -> int:
+    """Note what somebody agreed to, and until when.
+
+    After that day, where you are, they are recognised no longer; everything kept of them is erased
+    by the first use of the gallery a day after that was first seen, and cannot be restored.
+    """
+    agreed = consent_of(note, until)
+    if agreed is None:
+        raise ArgumentError("what was agreed to? Give --note NOTE, --until DATE, or both")
+    with settings.recognition_service() as service:
+        service.people.edit.consent(service.people.one(name).person_id, agreed)
+    output.print_line(f"consent of {name} noted; likeness people list shows it")
+    return 0
+
+
+@command(_group, "expiring", example="likeness people expiring --days 14", became=UNCHANGED)
+def expiring(
+    settings: Settings,
+    days: Annotated[
+        int,
+        typer.Option("--days", metavar="N", min=0, max=36_500, help="How many days to look ahead."),
+    ] = 30,
+    as_json: JsonOption = False,
+) -> int:
+    """List whose consent ends soon, the first to end first."""
+    with settings.recognition_service() as service:
+        found = service.people.expiring(days)
+    if as_json:
+        output.print_json([asdict(person) for person in found])
+        return 0
+    print_people(found, f"nobody's consent ends within {days} days")
+    return 0
+
+
 def _whom(
     service: "RecognitionService", name: str, number: int | None
 ) -> "tuple[PersonSummary, str]":
@@ -353,3 +472,15 @@ def _whom(
         output.print_note(line)
     chosen = typer.prompt("Which id?", type=int, err=True)
     return _whom(service, name, int(chosen))
+
+
+def _pair_row(pair: "LookAlikes") -> tuple[str, ...]:
+    return (
+        pair.person,
+        pair.other,
+        wording.similarity(pair.cosine_similarity),
+        " ".join(map(str, pair.photographs)),
+        wording.percent(pair.share, 0),
+        wording.percent(pair.by_chance),
+        wording.verdict(pair),
+    )
