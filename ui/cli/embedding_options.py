@@ -16,17 +16,25 @@ from . import output
 if TYPE_CHECKING:
     from recognition.evaluation.embeddings import Finder
 
+AlignedOption = Annotated[
+    bool,
+    typer.Option("--aligned", help="The photographs are faces aligned at five points, 112×112."),
+]
+IdentitiesOption = Annotated[
+    list[Path] | None,
+    typer.Option("--identities", metavar="FILE", help="Whom to use, one a line; may be repeated."),
+]
+WordsOption = Annotated[
+    str | None,
+    typer.Option("--words", metavar="TEXT", help="What these people are to the network."),
+]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
     """What is done with each photograph, and by which networks; every field is an option."""
 
-    aligned: Annotated[
-        bool,
-        typer.Option(
-            "--aligned", help="The photographs are faces aligned at five points, 112×112."
-        ),
-    ] = False
+    aligned: AlignedOption = False
     grey: Annotated[
         bool, typer.Option("--grey", help="Take the colours out of the photographs first.")
     ] = False

@@ -152,6 +152,14 @@ def options_of(defaults: object, helps: Mapping[str, str]) -> tuple[inspect.Para
     return tuple(parameters)
 
 
+def options_by_name(options: Mapping[str, Any]) -> tuple[inspect.Parameter, ...]:
+    """Options that are None where they are not given, of their names and annotations."""
+    return tuple(
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in options.items()
+    )
+
+
 def _is_default(context: typer.Context, name: str) -> bool:
     """Whether an option has its value because the user gave none."""
     source = context.get_parameter_source(name)
@@ -178,7 +186,8 @@ def command(
         app: The group that the command joins.
         name: What the user types.
         example: A command line, shown at the end of the command's help.
-        fields: More options, which the function takes as `**fields`.
+        fields: More options, which the function takes as `**fields`; its keyword-only parameters
+            stand behind them in the help.
         given_alone: Whether of those it gets none but the ones that the user gave.
         tells_given: Whether it gets as `given` the names of its options that the user gave.
         became: What has become of the work where its result cannot be printed.
@@ -221,7 +230,10 @@ def command(
             if parameter.name not in {*taken, "version"}
         ]
         names = [field.name for field in fields_of(Settings) if field.name not in taken]
-        parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in (*own, *fields, *shared)]
+        first = [one for one in own if one.kind is not one.KEYWORD_ONLY]
+        last = [one for one in own if one.kind is one.KEYWORD_ONLY]
+        ordered = (*first, *fields, *last, *shared)
+        parameters = [p.replace(kind=p.KEYWORD_ONLY) for p in ordered]
         wrapper.__doc__ = function.__doc__
         wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         wrapper.__annotations__ = {p.name: p.annotation for p in parameters}

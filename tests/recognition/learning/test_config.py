@@ -182,7 +182,7 @@ def test_beyond_its_range_a_network_key_is_refused_by_recipe_option_and_file(key
         if key != "cardinality":  # which only the family that has one counts
             with pytest.raises(ArgumentError, match=f"{key} is"):
                 _with(key, outside)
-    option = getattr(training_options, f"{key.title()}Option")
+    option = training_options.TRAINING[key]
     [info] = [part for part in _parts(option) if hasattr(part, "param_decls")]
     assert (info.min, info.max) == (low, high)
 

@@ -11,6 +11,7 @@ from ui.settings import Settings
 
 from ...wording import count, percentage
 from .. import embedding_options, output
+from ..embedding_options import AlignedOption, IdentitiesOption, WordsOption
 from ..options import JsonOption, command
 
 if TYPE_CHECKING:
@@ -33,12 +34,7 @@ def tails(
             "--people", metavar="DIR", help="A folder for each person; a thousand of them."
         ),
     ],
-    identities: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--identities", metavar="FILE", help="Whom to use, one a line; may be repeated."
-        ),
-    ] = None,
+    identities: IdentitiesOption = None,
     leave_out: Annotated[
         Path | None,
         typer.Option(
@@ -47,16 +43,8 @@ def tails(
             help="Whom not to use, one a line: who has another name as well.",
         ),
     ] = None,
-    aligned: Annotated[
-        bool,
-        typer.Option(
-            "--aligned", help="The photographs are faces aligned at five points, 112×112."
-        ),
-    ] = False,
-    words: Annotated[
-        str | None,
-        typer.Option("--words", metavar="TEXT", help="What these people are to the network."),
-    ] = None,
+    aligned: AlignedOption = False,
+    words: WordsOption = None,
     out: Annotated[
         Path | None,
         typer.Option(

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,39 +10,13 @@ from ui.settings import Settings
 
 from ... import wording
 from .. import output
-from ..options import GOES_ON, JsonLinesOption, JsonOption, command
+from ..options import GOES_ON, JsonLinesOption, JsonOption, command, options_by_name
 from .batches import batch_code, print_accounts
 from .training_options import (
-    ActivationOption,
-    AttentionOption,
-    CardinalityOption,
-    CheckGradientOption,
-    ConvOption,
+    TRAINING,
     CorruptOption,
-    DataOption,
-    DropoutOption,
-    EpochsOption,
-    FreezeOption,
-    InitOption,
-    LossOption,
-    MetricOption,
-    NormOption,
-    OptimizerOption,
-    OutOption,
-    PatienceOption,
-    PoolOption,
-    PrecisionOption,
-    RateOption,
     RecipeArgument,
-    ResolutionOption,
-    ScheduleOption,
-    SeedOption,
     SetOption,
-    StnOption,
-    TeacherOption,
-    WarmupOption,
-    WeightInitOption,
-    WidthOption,
     command_line,
     configured,
     note,
@@ -63,42 +37,25 @@ SECONDS_BETWEEN_LINES = 0.5
     app,
     "train",
     example="likeness train --data photographs --loss triplet --out runs/first",
+    fields=options_by_name(TRAINING),
     became=GOES_ON,
 )
 def train(
     settings: Settings,
     recipe: RecipeArgument = None,
-    data: DataOption = None,
-    out: OutOption = None,
-    loss: LossOption = None,
-    teacher: TeacherOption = None,
-    init: InitOption = None,
-    freeze: FreezeOption = None,
-    epochs: EpochsOption = None,
-    rate: RateOption = None,
-    optimizer: OptimizerOption = None,
-    schedule: ScheduleOption = None,
-    warmup: WarmupOption = None,
-    precision: PrecisionOption = None,
-    metric: MetricOption = None,
-    patience: PatienceOption = None,
-    seed: SeedOption = None,
-    attention: AttentionOption = None,
-    norm: NormOption = None,
-    conv: ConvOption = None,
-    pool: PoolOption = None,
-    activation: ActivationOption = None,
-    weight_init: WeightInitOption = None,
-    dropout: DropoutOption = None,
-    stn: StnOption = None,
-    width: WidthOption = None,
-    resolution: ResolutionOption = None,
-    cardinality: CardinalityOption = None,
+    *,
     set_: SetOption = None,
     allow_corrupt: CorruptOption = False,
-    check_gradient: CheckGradientOption = False,
+    check_gradient: Annotated[
+        bool,
+        typer.Option(
+            "--check-gradient",
+            help="Compare the gradient of one batch with two-sided differences, and train nothing.",
+        ),
+    ] = False,
     as_json: JsonOption = False,
     json_lines: JsonLinesOption = False,
+    **flags: Any,
 ) -> int:
     """Train an embedding on photographs of people.
 
@@ -109,34 +66,7 @@ def train(
     """
     from backbones.training.distributed import leads
 
-    flags = {
-        "data": data,
-        "out": out,
-        "loss": loss,
-        "teacher": teacher,
-        "init": init,
-        "freeze": freeze,
-        "epochs": epochs,
-        "rate": rate,
-        "optimizer": optimizer,
-        "schedule": schedule,
-        "warmup": warmup,
-        "precision": precision,
-        "metric": metric,
-        "patience": patience,
-        "seed": seed,
-        "attention": attention,
-        "norm": norm,
-        "conv": conv,
-        "pool": pool,
-        "activation": activation,
-        "weight_init": weight_init,
-        "dropout": dropout,
-        "stn": stn,
-        "width": width,
-        "resolution": resolution,
-        "cardinality": cardinality,
-    }
+    flags = {name: flags[name] for name in TRAINING}  # in one order, however they were given
     config = configured(settings, recipe, flags, set_ or (), allow_corrupt=allow_corrupt)
     if check_gradient:
         return _check_gradient(config, as_json=as_json or json_lines)

@@ -13,6 +13,7 @@ from ui.settings import Settings
 
 from ...wording import count
 from .. import embedding_options, output
+from ..embedding_options import AlignedOption, IdentitiesOption, WordsOption
 from ..options import MAX_SEED, JsonOption, command
 
 app = typer.Typer()
@@ -31,12 +32,7 @@ def train_matching(
             "--people", metavar="DIR", help="A folder for each person, three photographs or more."
         ),
     ],
-    identities: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--identities", metavar="FILE", help="Whom to use, one a line; may be repeated."
-        ),
-    ] = None,
+    identities: IdentitiesOption = None,
     leave_out: Annotated[
         list[Path] | None,
         typer.Option(
@@ -46,12 +42,7 @@ def train_matching(
             "under another name.",
         ),
     ] = None,
-    aligned: Annotated[
-        bool,
-        typer.Option(
-            "--aligned", help="The photographs are faces aligned at five points, 112×112."
-        ),
-    ] = False,
+    aligned: AlignedOption = False,
     at_most: Annotated[
         int,
         typer.Option(
@@ -61,10 +52,7 @@ def train_matching(
     seed: Annotated[
         int, typer.Option("--seed", metavar="N", min=0, max=MAX_SEED, help="Of the draws.")
     ] = 0,
-    words: Annotated[
-        str | None,
-        typer.Option("--words", metavar="TEXT", help="What these people are to the network."),
-    ] = None,
+    words: WordsOption = None,
     out: Annotated[
         Path | None,
         typer.Option(

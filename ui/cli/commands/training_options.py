@@ -62,113 +62,113 @@ SetOption = Annotated[
 CorruptOption = Annotated[
     bool, typer.Option("--allow-corrupt", help="Go on where over a fifth cannot be read.")
 ]
-OutOption = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="RUN", help="Folder of the run; an unfinished one goes on."),
-]
-LossOption = Annotated[LossName | None, typer.Option(help="What the embedding is trained for.")]
-TeacherOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="Weights whose embeddings the distillation aims at."),
-]
-InitOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="Weights to begin with, or the backbone's name; else random ones."
-    ),
-]
-CheckGradientOption = Annotated[
-    bool,
-    typer.Option(
-        "--check-gradient",
-        help="Compare the gradient of one batch with two-sided differences, and train nothing.",
-    ),
-]
-FreezeOption = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        min=0,
-        max=MOST_EPOCHS,
-        help="With --init: let one stage more learn every N epochs, the head first.",
-    ),
-]
-RateOption = Annotated[
-    float | None,
-    typer.Option(
-        metavar="X", min=0, max=100, help="Largest learning rate; else the optimizer's own."
-    ),
-]
-OptimizerOption = Annotated[
-    OptimizerName | None, typer.Option(help="How a gradient becomes a step.")
-]
-ScheduleOption = Annotated[ScheduleName | None, typer.Option(help="How the learning rate changes.")]
-WarmupOption = Annotated[
-    float | None,
-    typer.Option(metavar="X", min=0, max=1, help="Share of the run in which the rate climbs."),
-]
-PrecisionOption = Annotated[Precision | None, typer.Option(help="Of the forward pass.")]
-MetricOption = Annotated[Metric | None, typer.Option(help="What is best, on people kept out.")]
-PatienceOption = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N", min=1, max=MOST_EPOCHS, help="Epochs without a better metric to wait."
-    ),
-]
 
-AttentionOption = Annotated[
-    Attention | None, typer.Option(help="What stands behind each stage of the network.")
-]
-NormOption = Annotated[
-    Norm | None, typer.Option(help="What its layers normalise over, in the place of batch norm.")
-]
-ConvOption = Annotated[
-    Convolution | None, typer.Option("--conv", help="In the place of its dense convolutions.")
-]
-PoolOption = Annotated[
-    HeadPooling | None,
-    typer.Option("--pool", help="How its last feature map becomes one vector."),
-]
-ActivationOption = Annotated[
-    Activation | None, typer.Option(help="In the place of its own activations.")
-]
-WeightInitOption = Annotated[
-    WeightInit | None, typer.Option(help="What random weights are drawn from.")
-]
-DropoutOption = Annotated[
-    float | None,
-    typer.Option(
-        metavar="X", min=0, max=0.99, help="Share of the last map's numbers that are left out."
-    ),
-]
-StnOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--stn", help="A spatial transformer before it learns how faces are best aligned."
-    ),
-]
-WidthOption = Annotated[
-    float | None,
-    typer.Option(
-        metavar="X",
-        min=LEAST_WIDTH,
-        max=MOST_WIDTH,
-        help="MobileNet's α: how many times as wide as it is.",
-    ),
-]
-ResolutionOption = Annotated[
-    float | None,
-    typer.Option(
-        metavar="X",
-        min=LEAST_RESOLUTION,
-        max=1,
-        help="MobileNet's ρ: share of each side that it looks at.",
-    ),
-]
-CardinalityOption = Annotated[
-    int | None,
-    typer.Option(metavar="N", min=1, max=MOST_GROUPS, help="ResNeXt's groups; else 32."),
-]
+TRAINING: dict[str, Any] = {
+    "data": DataOption,
+    "out": Annotated[
+        Path | None,
+        typer.Option("--out", metavar="RUN", help="Folder of the run; an unfinished one goes on."),
+    ],
+    "loss": Annotated[LossName | None, typer.Option(help="What the embedding is trained for.")],
+    "teacher": Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Weights whose embeddings the distillation aims at."),
+    ],
+    "init": Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Weights to begin with, or the backbone's name; else random ones."
+        ),
+    ],
+    "freeze": Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=MOST_EPOCHS,
+            help="With --init: let one stage more learn every N epochs, the head first.",
+        ),
+    ],
+    "epochs": EpochsOption,
+    "rate": Annotated[
+        float | None,
+        typer.Option(
+            metavar="X", min=0, max=100, help="Largest learning rate; else the optimizer's own."
+        ),
+    ],
+    "optimizer": Annotated[
+        OptimizerName | None, typer.Option(help="How a gradient becomes a step.")
+    ],
+    "schedule": Annotated[ScheduleName | None, typer.Option(help="How the learning rate changes.")],
+    "warmup": Annotated[
+        float | None,
+        typer.Option(metavar="X", min=0, max=1, help="Share of the run in which the rate climbs."),
+    ],
+    "precision": Annotated[Precision | None, typer.Option(help="Of the forward pass.")],
+    "metric": Annotated[Metric | None, typer.Option(help="What is best, on people kept out.")],
+    "patience": Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, max=MOST_EPOCHS, help="Epochs without a better metric to wait."
+        ),
+    ],
+    "seed": SeedOption,
+    "attention": Annotated[
+        Attention | None, typer.Option(help="What stands behind each stage of the network.")
+    ],
+    "norm": Annotated[
+        Norm | None,
+        typer.Option(help="What its layers normalise over, in the place of batch norm."),
+    ],
+    "conv": Annotated[
+        Convolution | None, typer.Option("--conv", help="In the place of its dense convolutions.")
+    ],
+    "pool": Annotated[
+        HeadPooling | None,
+        typer.Option("--pool", help="How its last feature map becomes one vector."),
+    ],
+    "activation": Annotated[
+        Activation | None, typer.Option(help="In the place of its own activations.")
+    ],
+    "weight_init": Annotated[
+        WeightInit | None, typer.Option(help="What random weights are drawn from.")
+    ],
+    "dropout": Annotated[
+        float | None,
+        typer.Option(
+            metavar="X", min=0, max=0.99, help="Share of the last map's numbers that are left out."
+        ),
+    ],
+    "stn": Annotated[
+        bool | None,
+        typer.Option(
+            "--stn", help="A spatial transformer before it learns how faces are best aligned."
+        ),
+    ],
+    "width": Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            min=LEAST_WIDTH,
+            max=MOST_WIDTH,
+            help="MobileNet's α: how many times as wide as it is.",
+        ),
+    ],
+    "resolution": Annotated[
+        float | None,
+        typer.Option(
+            metavar="X",
+            min=LEAST_RESOLUTION,
+            max=1,
+            help="MobileNet's ρ: share of each side that it looks at.",
+        ),
+    ],
+    "cardinality": Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, max=MOST_GROUPS, help="ResNeXt's groups; else 32."),
+    ],
+}
+"""The options of `train` that are keys of a recipe, by their names there."""
 
 RunOption = Annotated[
     Path | None, typer.Option(metavar="RUN", help="Folder of the run, instead of the recipe's.")
