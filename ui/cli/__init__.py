@@ -14,7 +14,6 @@ confirmation       asking before what cannot be undone
 passphrase         asking for a passphrase, unseen
 evaluation_tables  figures of an evaluation, for people
 painting           a picture, or a folder of them, painted
-contact_sheet      `--grid`
 paintings          pictures that were painted before, `--like`
 reference          writes docs/cli.md
 commands           one module for the commands that belong together
