@@ -12,7 +12,6 @@ streams            stdout and stderr that are full, closed or gone
 destinations       places to write to, checked before any work
 confirmation       asking before what cannot be undone
 passphrase         asking for a passphrase, unseen
-evaluation_tables  figures of an evaluation, for people
 painting           a picture, or a folder of them, painted
 paintings          pictures that were painted before, `--like`
 reference          writes docs/cli.md
