@@ -1,5 +1,6 @@
 """`people`: who is enrolled, what is set right by hand, who looks alike, and whose consent ends."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,20 +10,18 @@ import typer
 from data.errors import ArgumentError, GalleryError
 from recognition.gallery.names import person_name
 from recognition.results import PersonState
-from ui.settings import Settings
 
 from ... import wording
+from ...settings import Settings
 from ...wording import count, quality_words
 from .. import output
 from ..confirmation import YesOption, agreed, is_on_terminal
 from ..consent import consent_of
 from ..options import MAX_ID, MOST_FACES, UNCHANGED, JsonOption, command
-from .tables import print_people
 
 if TYPE_CHECKING:
     from recognition.results import LookAlikes, PersonSummary
     from recognition.service import RecognitionService
-
 
 app = typer.Typer()
 
@@ -484,3 +483,20 @@ def _pair_row(pair: "LookAlikes") -> tuple[str, ...]:
         wording.percent(pair.by_chance),
         wording.verdict(pair),
     )
+
+
+def print_people(people: "Sequence[PersonSummary]", nothing: str) -> None:
+    """Who is enrolled, in which groups, and by what consent; `nothing` says that nobody is."""
+    columns = ("name", "photographs", "enrolled at", "groups", "consent", "until")
+    rows = [
+        (
+            person.name,
+            str(person.photographs),
+            person.enrolled_at,
+            ", ".join(person.groups) or "–",
+            person.consent or "–",
+            person.expires_on or "–",
+        )
+        for person in people
+    ]
+    output.print_table(columns, rows, nothing)
