@@ -13,8 +13,14 @@ from data.images import save_image, to_image
 from style.color import match_luminance, with_chroma
 from style.config import ColorMethod, Colors, StyleConfig
 from style.evaluation.judge import Judge
-from style.evaluation.paintings import FaceJudge, Judged, Painting, judge_paintings, summary
-from style.evaluation.plots import verdicts_figure
+from style.evaluation.paintings import (
+    FaceJudge,
+    Judged,
+    Painting,
+    judge_paintings,
+    summary,
+    verdicts_figure,
+)
 from style.objective import StyleNetwork
 from style.results import Resemblance
 

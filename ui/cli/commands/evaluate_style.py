@@ -255,7 +255,7 @@ def _write(
     """Write what is to be written; a line for each that is elsewhere."""
     from data.files import write_atomic
     from data.plotting import save_figure
-    from style.evaluation.plots import verdicts_figure
+    from style.evaluation.paintings import verdicts_figure
 
     results: list[tuple[Path, Callable[[Path], None]]] = []
     names = [output.one_line(each.painting.picture.stem) for each in judged]
