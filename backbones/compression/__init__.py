@@ -4,11 +4,9 @@ S. Han, H. Mao, W. Dally: Deep Compression, 2016. A compressed file is an ordina
 which `backbones.weights` reads back into the very float32 that were measured when it was written.
 
     file            tensors to what a compressed file holds, and back
-    forms           what a tensor may be computed from, differentiable in its numbers
+    forms           what a tensor may be computed from, differentiable in its numbers: two narrow
+                    matrices, a codebook of runs, numbers shared by a hash of their places
     shared_values   a tensor's numbers by a few values, found by k-means in one dimension
-    low_rank        a tensor as a product of two narrow matrices
-    product         runs of weights by the vectors of a codebook
-    hashed_weights  weights that share numbers by a hash of their places
     huffman         symbols in codes whose length follows their frequency
     retraining      the numbers of forms, trained; the network as it was is the teacher
 """

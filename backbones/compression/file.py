@@ -24,12 +24,22 @@ from torch import Tensor
 
 from data.errors import ArgumentError, WeightsError
 
-from .forms import Form, HashedForm, IntegerForm, LowRankForm, ProductForm, ValueForm
-from .hashed_weights import MOST_SHARING, hashed_form, hashed_places
+from .forms import (
+    MOST_SHARING,
+    Form,
+    HashedForm,
+    IntegerForm,
+    LowRankForm,
+    ProductForm,
+    ValueForm,
+    default_length,
+    hashed_form,
+    hashed_places,
+    low_rank_form,
+    product_form,
+)
 from .huffman import LONGEST, Stream, code_lengths, decode, encode, fixed_lengths
 from .integers import integer_form
-from .low_rank import low_rank_form
-from .product import default_length, product_form
 from .shared_values import share
 
 METADATA_KEY = "compression"

@@ -18,10 +18,16 @@ from backbones.compression.file import (
     represent,
     write_forms,
 )
-from backbones.compression.forms import Form, detached
-from backbones.compression.hashed_weights import hashed_form, hashed_places
-from backbones.compression.low_rank import low_rank_form
-from backbones.compression.product import default_length, product_form, vector_means
+from backbones.compression.forms import (
+    Form,
+    default_length,
+    detached,
+    hashed_form,
+    hashed_places,
+    low_rank_form,
+    product_form,
+    vector_means,
+)
 from data.errors import ArgumentError, WeightsError
 
 SHAPES = [(16, 8, 3, 3), (7, 331), (64, 1, 5, 5), (5, 300, 1, 1), (300, 5)]
