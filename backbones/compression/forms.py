@@ -225,9 +225,9 @@ def rows_of(tensor: Tensor) -> Tensor:
 
 # Tensors as products of two narrow matrices: the singular values that matter.
 #
-# E. Denton et al.: Exploiting Linear Structure Within Convolutional Networks, 2014. Of all matrices
-# of a rank, the one that keeps the largest singular values lies nearest (Eckart and Young, 1936); the
-# square of what is missing is the sum of the squares of those left out.
+# E. Denton et al.: Exploiting Linear Structure Within Convolutional Networks, 2014. Of all
+# matrices of a rank, the one that keeps the largest singular values lies nearest (Eckart and
+# Young, 1936); the square of what is missing is the sum of the squares of those left out.
 
 
 def low_rank_form(
@@ -267,10 +267,11 @@ def low_rank_form(
 # Product quantisation of weights: short runs of them, each replaced by one of a few vectors.
 #
 # Y. Gong, L. Liu, M. Yang, L. Bourdev: Compressing Deep Convolutional Networks using Vector
-# Quantization, 2014; H. Jégou, M. Douze, C. Schmid, 2011, for the k-means of vectors. The paper has a
-# codebook for each column of runs, which a matrix of thousands of rows can fill; a convolution of 128
-# outputs cannot, so here a tensor has one codebook for all of its runs, each divided by the size of
-# its output's weights. That size is rounded to a power of two, which loses no bit.
+# Quantization, 2014; H. Jégou, M. Douze, C. Schmid, 2011, for the k-means of vectors. The paper
+# has a codebook for each column of runs, which a matrix of thousands of rows can fill; a
+# convolution of 128 outputs cannot, so here a tensor has one codebook for all of its runs, each
+# divided by the size of its output's weights. That size is rounded to a power of two, which loses
+# no bit.
 
 
 _MOST_STEPS = 40
@@ -359,9 +360,9 @@ def _nearest(vectors: Tensor, means: Tensor) -> Tensor:
 
 # Hashed weights: many weights share a number, and a hash of its place says which.
 #
-# W. Chen, J. Wilson, S. Tyree, K. Weinberger, Y. Chen: Compressing Neural Networks with the Hashing
-# Trick, 2015. Nothing but the numbers is written, for the hash is computed again. A second hash gives
-# each weight a sign, so that sums of weights that share a number tend to cancel.
+# W. Chen, J. Wilson, S. Tyree, K. Weinberger, Y. Chen: Compressing Neural Networks with the
+# Hashing Trick, 2015. Nothing but the numbers is written, for the hash is computed again. A second
+# hash gives each weight a sign, so that sums of weights that share a number tend to cancel.
 
 
 MOST_SHARING = 1024
