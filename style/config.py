@@ -231,6 +231,21 @@ class StyleConfig(Configuration):
         """Whether the photograph is compared at several depths that the network chooses."""
         return self.content_detail and not self.content_taps
 
+    def mix_of(self, styles: int) -> tuple[float, ...]:
+        """The weight of each of so many style pictures.
+
+        Raises:
+            ArgumentError: There is none, or `style_mix` is of another number.
+        """
+        if not styles:
+            raise ArgumentError("there is no style picture: give at least one")
+        if self.style_mix and len(self.style_mix) != styles:
+            raise ArgumentError(
+                f"style_mix has {len(self.style_mix)} weights for {styles} style picture(s): "
+                "give one for each, or none"
+            )
+        return self.style_mix or (1.0,) * styles
+
     def settings(self) -> dict[str, object]:
         """Every value as plain JSON (numbers, text, lists), to be written into the picture."""
         told = dataclasses.asdict(self)

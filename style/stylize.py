@@ -285,7 +285,7 @@ def set_up(
     photograph = resize(_batched(content), fit(size_of(content), config.size))
     main = Area(
         styles=tuple(map(_batched, styles)),
-        mix=config.style_mix or (1.0,) * len(styles),
+        mix=config.mix_of(len(styles)),
         strength=config.strength,
     )
     areas = divide(main, regions, size_of(content), size_of(photograph))
@@ -323,14 +323,8 @@ def _check_styles(
     config: StyleConfig,
     network: StyleNetwork,
 ) -> None:
-    """Refuse no style, a `style_mix` of another length, and pictures too small to show one."""
-    if not styles:
-        raise ArgumentError("there is no style picture: give at least one")
-    if config.style_mix and len(config.style_mix) != len(styles):
-        raise ArgumentError(
-            f"style_mix has {len(config.style_mix)} weights for {len(styles)} style picture(s): "
-            "give one for each, or none"
-        )
+    """Refuse pictures too small to show a style; and no style, or a mix of another number."""
+    config.mix_of(len(styles))
     named = {f"style picture {number}": style for number, style in enumerate(styles, start=1)}
     for number, region in enumerate(regions, start=1):
         if not isinstance(region.style, RegionManner):
