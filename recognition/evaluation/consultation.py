@@ -191,8 +191,11 @@ def consult_people_folder(
     *,
     confusable: float = CONFUSABLE,
     listing: Path | None = None,
+    leave_out: Path | None = None,
     draws: int = 200,
     seed: int = 0,
+    enrol: int | None = None,
+    templates: int = 1,
     progress: ProgressCallback | None = None,
 ) -> Consulted[IdentificationResult]:
     """Draw who is enrolled, as `evaluate_people_folder`, and ask specialists about candidates.
@@ -202,8 +205,11 @@ def consult_people_folder(
         finders: The generalist, and the specialists after it.
         confusable: The share of those enrolled, the most similar ones, who are candidates.
         listing: As in `evaluate_people_folder`.
+        leave_out: As in `evaluate_people_folder`.
         draws: As in `evaluate_people_folder`.
         seed: As in `evaluate_people_folder`.
+        enrol: As in `evaluate_people_folder`.
+        templates: As in `evaluate_people_folder`.
         progress: Called after each photograph of each finder.
 
     Raises:
@@ -211,13 +217,19 @@ def consult_people_folder(
         DatasetError: As `evaluate_people_folder`.
     """
     check_confusable(confusable)
-    folders = [people_to_draw_from(root, listing)]
+    folders = [people_to_draw_from(root, listing, leave_out)]
 
     def evaluate(
         people: Sequence[People], panel: Panel | None, unreadable: Sequence[FailedImage]
     ) -> IdentificationResult:
         return evaluate_identification(
-            people[0], draws=draws, seed=seed, panel=panel, unreadable=unreadable
+            people[0],
+            draws=draws,
+            seed=seed,
+            enrol=enrol,
+            templates=templates,
+            panel=panel,
+            unreadable=unreadable,
         )
 
     return _consult(folders, root, finders, confusable, evaluate, progress)

@@ -1,3 +1,4 @@
+import inspect
 import json
 from pathlib import Path
 
@@ -81,6 +82,36 @@ def test_candidates_are_asked_about_in_identification(folder: Path):
     assert difference.value == pytest.approx(consulted.result.rank_1 - consulted.generalist.rank_1)
     always = consult_people_folder(folder, finders, confusable=1, draws=5)
     assert always.result == always.average
+
+
+@pytest.mark.parametrize(
+    "lots",
+    [
+        {"leave_out": True},
+        {"listing": True},
+        {"enrol": 5},
+        {"enrol": 7, "templates": 2},
+        {"seed": 3},
+        {"leave_out": True, "enrol": 4, "templates": 2, "draws": 3, "seed": 1},
+    ],
+)
+def test_whoever_is_drawn_alone_is_drawn_with_specialists(
+    folder: Path, tmp_path: Path, lots: dict[str, object]
+):
+    (tmp_path / "some.txt").write_text("\n".join(f"p{i:02d}" for i in range(3, 15)))
+    lots = {"draws": 4} | {n: tmp_path / "some.txt" if v is True else v for n, v in lots.items()}
+    finders = [recogniser(1, 1.2), recogniser(2, 0.2)]
+    consulted = consult_people_folder(folder, finders, **lots)
+    assert consulted.generalist == evaluate_people_folder(folder, finders[0], **lots)
+    assert consulted.average == evaluate_people_folder(folder, averaged(finders), **lots)
+
+
+def test_specialists_are_told_all_that_says_who_is_drawn():
+    alone, consulting = (
+        set(inspect.signature(of).parameters)
+        for of in (evaluate_people_folder, consult_people_folder)
+    )
+    assert alone - consulting == {"find", "rule", "tail"}  # of one network alone
 
 
 def test_two_folders_are_searched_with_specialists_too(folder: Path):

@@ -286,6 +286,8 @@ _group.add_typer(evaluate_detect.app)
 _group.add_typer(evaluate_style.app)
 _group.add_typer(evaluate_tails.app)
 
+_ONE_PROTOCOL = "give either --gallery and --probes, or --people"
+
 WAY = tuple(inspect.signature(Way).parameters.values())
 
 CompareOption = Annotated[
@@ -303,10 +305,12 @@ CompareOption = Annotated[
     "lfw",
     example="likeness evaluate lfw --images lfw --pairs pairs.txt --folds 1-8",
     fields=WAY,
+    tells_given=True,
     became=UNCHANGED,
 )
 def lfw(
     settings: Settings,
+    given: Collection[str],
     images: Annotated[
         Path, typer.Option("--images", metavar="DIR", help="Holds <Name>/<Name>_0001.jpg.")
     ],
@@ -349,7 +353,7 @@ def lfw(
     from recognition.evaluation.consultation import consult_lfw_folder
     from recognition.evaluation.verification import check_cost, evaluate_lfw_folder
 
-    way = _checked(fields, plot, inputs=[pairs])
+    way = _checked(fields, given, plot, inputs=[pairs])
     check_cost(false_accept_cost)
     protocol = read_lfw_pairs(pairs)
     numbers: Sequence[int] = range(1, len(protocol.folds) + 1)
@@ -358,7 +362,7 @@ def lfw(
         protocol = protocol.select(numbers)
     tested = {name for name, _ in protocol.photographs()}
 
-    def alone(find: "Finder") -> "LfwResult":
+    def alone(find: "Finder", _: "ImpostorTail | None") -> "LfwResult":
         with output.progress_bar("embedding") as progress:
             return evaluate_lfw_folder(
                 protocol,
@@ -391,10 +395,12 @@ def lfw(
     "identify",
     example="likeness evaluate identify --gallery enrolled --probes others",
     fields=WAY,
+    tells_given=True,
     became=UNCHANGED,
 )
 def identify(
     settings: Settings,
+    given: Collection[str],
     gallery: Annotated[
         Path | None,
         typer.Option("--gallery", metavar="DIR", help="Who is enrolled: a folder for each person."),
@@ -454,36 +460,33 @@ def identify(
     strangers are, the thresholds that `identify` would derive from it are tried as well.
     """
     from recognition.evaluation import consultation, identification
+    from recognition.evaluation.consultation import Consulted
+    from recognition.evaluation.identification import IdentificationResult
     from recognition.evaluation.searches import people_to_draw_from, two_folders
 
-    way = _checked(fields, plot, inputs=[identities] if identities else [])
+    way = _checked(fields, given, plot, inputs=[identities] if identities else [])
     rule = _rule(settings, way, matching, compare)
-    if people is not None and gallery is None and probes is None:
+    _check_people(given)
+    alone: Callable[..., IdentificationResult]
+    consulting: Callable[..., Consulted[IdentificationResult]]
+    if people is not None:
         folders = [people_to_draw_from(people, identities, leave_out)]
-        lots: dict[str, Any] = {"listing": identities, "draws": draws, "seed": seed}
-        alone = partial(
-            identification.evaluate_people_folder,
-            people,
-            **lots,
-            leave_out=leave_out,
-            enrol=enrol,
-            templates=templates,
-            rule=rule,
-            tail=_tail(settings, way),
-        )
+        lots: dict[str, Any] = {
+            "listing": identities,
+            "leave_out": leave_out,
+            "draws": draws,
+            "seed": seed,
+            "enrol": enrol,
+            "templates": templates,
+        }
+        alone = partial(identification.evaluate_people_folder, people, **lots)
         consulting = partial(consultation.consult_people_folder, people, **lots)
-    elif people is None and gallery is not None and probes is not None and identities is None:
+    elif gallery is not None and probes is not None:
         folders = two_folders(gallery, probes)
-        alone = partial(
-            identification.evaluate_two_folders,
-            gallery,
-            probes,
-            rule=rule,
-            tail=_tail(settings, way),
-        )
+        alone = partial(identification.evaluate_two_folders, gallery, probes)
         consulting = partial(consultation.consult_two_folders, gallery, probes)
     else:
-        raise ArgumentError("give either --gallery and --probes, or --people")
+        raise ArgumentError(_ONE_PROTOCOL)
     tested = {person.name for folder in folders for person in folder}
     with output.progress_bar("embedding") as progress:
         measured = _measure(
@@ -491,11 +494,37 @@ def identify(
             way,
             compare,
             tested,
-            partial(alone, progress=progress),
+            lambda find, tail: alone(find, rule=rule, tail=tail, progress=progress),
             partial(consulting, confusable=way.confusable, progress=progress),
+            tail_of=_tail,
         )
     code = _show(measured, print_identification, as_json=as_json)
     return code | _drawn(plot, settings, lambda path: draw_identification(measured, path))
+
+
+def _check_people(given: Collection[str]) -> None:
+    """Refuse options about who is enrolled that do not go together, before anything is read.
+
+    Args:
+        given: The names of the options that the user gave.
+
+    Raises:
+        ArgumentError: There is no protocol, there are two, or an option is the other one's.
+    """
+    drawing = {"people", "identities", "leave_out", "enrol", "templates", "draws", "seed"}
+    drawn = [f"--{name.replace('_', '-')}" for name in sorted(drawing.intersection(given))]
+    folders = {"gallery", "probes"}.intersection(given)
+    if ("people" in given) == bool(folders) or len(folders) == 1:  # none, two, or half of one
+        raise ArgumentError(_ONE_PROTOCOL)
+    if folders and drawn:
+        raise ArgumentError(
+            f"{', '.join(drawn)}: nothing is drawn from --gallery and --probes; give --people "
+            "instead of them, or leave this away"
+        )
+    if "templates" in given and "enrol" not in given:
+        raise ArgumentError(
+            "--templates is about those whom --enrol draws: say how many, or leave it away"
+        )
 
 
 def _tail(settings: Settings, way: Way) -> "ImpostorTail | None":
@@ -548,10 +577,14 @@ def _numbers(text: str) -> list[int]:
     return numbers
 
 
-def _checked(fields: dict[str, Any], plot: Path | None, *, inputs: Sequence[Path]) -> Way:
+def _checked(
+    fields: dict[str, Any], given: Collection[str], plot: Path | None, *, inputs: Sequence[Path]
+) -> Way:
     """The way that the options ask for, refused before any work where it cannot be gone."""
     way = Way(**fields)
     way.check()
+    if "confusable" in given and not way.specialist:
+        raise ArgumentError("--confusable says when a --specialist is asked: name one")
     if plot is not None:
         from data.plotting import PLOT_SUFFIXES
 
@@ -564,20 +597,37 @@ def _measure(
     way: Way,
     compare: str | None,
     tested: Collection[str],
-    alone: "Callable[[Finder], ResultT]",
+    alone: "Callable[[Finder, ImpostorTail | None], ResultT]",
     consulting: "Callable[[Sequence[Finder]], Consulted[ResultT]]",
+    *,
+    tail_of: "Callable[[Settings, Way], ImpostorTail | None]" = lambda settings, way: None,
 ) -> "Measured[ResultT]":
-    """Measure what the settings ask for, and the weights to compare it with."""
+    """Measure what the settings ask for, and the weights to compare it with.
+
+    Args:
+        settings: What the shared options ask for.
+        way: How photographs become embeddings.
+        compare: Another model, or other weights, to measure too.
+        tested: Names of the people in the test.
+        alone: Measures one network, given what its weights say of strangers.
+        consulting: Measures one that asks specialists.
+        tail_of: What the weights say of strangers that settings and way name.
+    """
+    tail = None if way.specialist else tail_of(settings, way)
     find, *specialists = way.finders(settings, tested=tested)
     other = None  # found before the first ones are measured, so that a wrong path is told at once
     if compare is not None or way.compare_detector is not None:
         chosen = settings if compare is None else other_network(settings, compare)
-        second = replace(way, detector=way.compare_detector or way.detector)
-        other = second.finder(chosen, tested=tested)
+        # `finder` embeds by one network alone, whatever is averaged with the first.
+        second = replace(
+            way, detector=way.compare_detector or way.detector, ensemble=None, specialist=None
+        )
+        other_tail = tail_of(chosen, second)
+        other = second.finder(chosen, tested=tested), other_tail
     consulted = consulting([find, *specialists]) if specialists else None
-    first = alone(find) if consulted is None else consulted.result
+    first = alone(find, tail) if consulted is None else consulted.result
     return Measured(
-        first=first, consulted=consulted, second=None if other is None else alone(other)
+        first=first, consulted=consulted, second=None if other is None else alone(*other)
     )
 
 

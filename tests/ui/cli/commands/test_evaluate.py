@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from PIL import Image
+from stand_in_tail import step_tail
 
 from recognition.evaluation.embeddings import Finder
 from ui.cli import embedding_options
@@ -219,6 +220,13 @@ def test_identify_draws_among_those_on_a_list(
         ["--probes=a"],
         ["--people=a", "--gallery=b"],
         ["--gallery=a", "--probes=b", "--identities=c"],
+        ["--gallery=a", "--probes=b", "--leave-out=c"],
+        ["--gallery=a", "--probes=b", "--enrol=3"],
+        ["--gallery=a", "--probes=b", "--templates=1"],
+        ["--gallery=a", "--probes=b", "--draws=200"],
+        ["--gallery=a", "--probes=b", "--seed=0"],
+        ["--people=a", "--templates=2"],
+        ["--people=a", "--confusable=0.2"],
         ["--people=no-such-folder"],
         ["--people=a", "--draws=0"],
     ],
@@ -227,7 +235,60 @@ def test_identify_needs_one_protocol(
     options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["evaluate", "identify", *options]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert ("no-such-folder" in said) == (options == ["--people=no-such-folder"]), (
+        "a folder was looked at"
+    )
+
+
+@pytest.mark.parametrize("second", [["--compare=b"], ["--compare-detector=frontal"], []])
+def test_whoever_is_left_out_is_so_with_specialists_too(
+    tmp_path: Path, second: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in PEOPLE:
+        photographs(tmp_path / "people", name, 3)
+    (tmp_path / "out.txt").write_text("Di\n")
+    options = ["--leave-out", str(tmp_path / "out.txt"), "--enrol=1", "--templates=2", "--draws=4"]
+    people = [f"--people={tmp_path / 'people'}", *options, *second, "--json"]
+    assert main(["evaluate", "identify", *people, "--specialist=c"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    found = told["first"] if second else told
+    assert (found["enrolled"], found["known_probes"], found["stranger_probes"]) == (1, 1, 6)
+    average = found["specialists"]["average"]
+    assert (average["enrolled"], average["stranger_probes"]) == (1, 6)
+
+
+@pytest.mark.parametrize("specialist", [[], ["--specialist=c"]])
+@pytest.mark.parametrize(
+    ("option", "promised"), [("--compare=b", [0.2]), ("--compare-detector=mtcnn", [])]
+)
+def test_what_each_network_promises_is_its_own_weights_word(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    specialist: list[str],
+    option: str,
+    promised: list[float],
+) -> None:
+    """Both are measured by the same searches, so that a threshold tells whose tail was asked."""
+    for name in PEOPLE:
+        photographs(tmp_path / "people", name, 3)
+    monkeypatch.setattr(
+        "ui.cli.commands.evaluate._tail",
+        lambda settings, way: (
+            step_tail({"a": 0.1, "b": 0.2}[str(settings.weights)]) if way.detector is None else None
+        ),
+    )
+    people = [f"--people={tmp_path / 'people'}", "--draws=2", "--weights=a", "--json"]
+    assert main(["evaluate", "identify", *people, option, *specialist]) == 0
+    told = json.loads(capsys.readouterr().out)
+
+    def thresholds(of: str) -> list[float]:
+        return sorted({round(one["threshold"], 3) for one in told[of]["promises"]})
+
+    assert thresholds("first") == ([] if specialist else [0.1])
+    assert thresholds("second") == promised
 
 
 def test_specialists_are_compared_with_the_generalist_and_the_average(
