@@ -304,7 +304,13 @@ class RecognitionService:
             self.people.edit.exclude(person, template_of(seen, chosen))
 
     def verify(
-        self, a: Source, b: Source, *, threshold: float | None = None, far: float | None = None
+        self,
+        a: Source,
+        b: Source,
+        *,
+        threshold: float | None = None,
+        far: float | None = None,
+        decision: Decision | None = None,
     ) -> Verification:
         """Compare the largest faces of two photographs.
 
@@ -315,6 +321,8 @@ class RecognitionService:
                 `Thresholds.decision`.
             far: The part of pairs of two people who may pass for one; None takes the gallery's, or
                 else one in a thousand.
+            decision: What `Thresholds.decision` said before, to decide by just that; None asks it,
+                with `threshold` and `far`, which do not count otherwise.
 
         Raises:
             ImageError: A photograph cannot be read, or there is no face in it.
@@ -325,7 +333,8 @@ class RecognitionService:
         for source in (a, b):
             check_source(source)
         photographs = [read_photograph(a, 1), read_photograph(b, 2)]
-        decision = self.thresholds.decision(Use.VERIFY, threshold=threshold, rate=far)
+        if decision is None:
+            decision = self.thresholds.decision(Use.VERIFY, threshold=threshold, rate=far)
         (first, one), (second, other) = self._largest_faces(photographs)
         similarity = min(1.0, max(-1.0, float(first @ second)))
         judged = self._judge_pair(first, second, decision, similarity)
@@ -389,6 +398,7 @@ class RecognitionService:
         threshold: float | None = None,
         far: float | None = None,
         matching: Matching = Matching.BEST,
+        decision: Decision | None = None,
     ) -> Verification:
         """Say whether a photograph's largest face is somebody's who is enrolled.
 
@@ -404,6 +414,7 @@ class RecognitionService:
             far: The part of strangers who may pass for the person; None takes the gallery's for
                 comparisons, or else one in a thousand.
             matching: How the face is compared with the person's photographs.
+            decision: As in `verify`.
 
         Raises:
             ArgumentError: Nobody is meant, or more than one person may be; a path does not exist;
@@ -418,17 +429,19 @@ class RecognitionService:
         photograph = read_photograph(image, 1)
         self._check_model()
         calibration = self.thresholds.calibration(Use.VERIFY)
-        decision = self.thresholds.decision(
-            Use.VERIFY, threshold=threshold, rate=far, matching=matching, person=person
-        )
+        if decision is None:
+            decision = self.thresholds.decision(
+                Use.VERIFY, threshold=threshold, rate=far, matching=matching, person=person
+            )
         rule = self.models.rule(matching)
         [(embedding, taken)] = self._largest_faces([photograph])
         gallery = self.gallery.open()
         found = gallery.search(embedding[None], 1, rule, among=[person.person_id])[0]
+        # As they are now: others may have enrolled or deleted some since the person was looked up.
+        _, embeddings = gallery.templates_of(person.person_id)
         if found:
             similarity = found[0].cosine_similarity
         else:  # whoever is known not to have this face is not found by it
-            _, embeddings = gallery.templates_of(person.person_id)
             similarity = combined(embeddings @ embedding, rule, embeddings)
         judged = Verification(
             same_person=bool(found) and similarity >= decision.threshold,
@@ -437,9 +450,8 @@ class RecognitionService:
             probability=probability_of(calibration, similarity) if found else None,
             decision=decision,
         )
-        if found and person.photographs == 1:  # the pair unit's figures are those of one pair
-            [enrolled] = gallery.templates_of(person.person_id)[1]
-            judged = self._judge_pair(embedding, enrolled, decision, similarity)
+        if found and len(embeddings) == 1:  # the pair unit's figures are those of one pair
+            judged = self._judge_pair(embedding, embeddings[0], decision, similarity)
         return replace(
             judged,
             person=person.name,

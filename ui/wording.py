@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .audience import serves_others
 
 if TYPE_CHECKING:
-    from recognition.results import Decision, LookAlikes, Quality, StrangerRate
+    from recognition.results import Decision, LookAlikes, Quality, StrangerRate, Verification
 
 _LONGEST = 80  # characters of a stranger's text that a line of the page shows
 _MOSTLY = 0.5  # the part of pairs of photographs that two names of one person have in common
@@ -130,6 +130,21 @@ def against(cosine_similarity: float, threshold: float) -> str:
     if serves_others():
         return "above the threshold" if cosine_similarity >= threshold else "below the threshold"
     return f"{number(cosine_similarity)}, where {number(threshold)} is needed"
+
+
+def judged(result: "Verification") -> str:
+    """The similarity of two faces beside what decided about them: a threshold, or a pair unit."""
+    if result.pair_value is None or result.pair_limit is None:
+        return against(result.cosine_similarity, result.threshold)
+    if serves_others():
+        return "above the threshold" if result.same_person else "below the threshold"
+    value, limit = (
+        f"{one:.2f}".replace("-", "−") for one in (result.pair_value, result.pair_limit)
+    )
+    return (
+        f"{number(result.cosine_similarity)}; the weights’ pair unit says {value}, where {limit} "
+        "is needed"
+    )
 
 
 _ORIGINS = {"given": "by hand", "gallery": "the gallery’s own", "weights": "by the weights"}

@@ -207,6 +207,8 @@ class Accelerated:
 
     def __call__(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in [0, 1] → (B, D), without gradient."""
+        if not len(images):  # nothing to compare the answers of, and nothing to be quick at
+            return self._slowly(images)
         with self._lock:
             if not self._is_tried:
                 self._compiled, self._is_tried = self._checked(images[:_CHECKED]), True

@@ -395,6 +395,52 @@ def test_a_face_that_is_known_not_to_be_somebody_s_never_verifies_as_theirs(
     assert found.probability is None
 
 
+@pytest.mark.parametrize("unit", [False, True])
+@pytest.mark.parametrize(
+    "meanwhile", ["enroll", "enroll two", "delete", "erase", "move", "exclude", "rename"]
+)
+def test_a_person_who_changes_while_a_photograph_is_looked_at_is_no_crash(
+    service: RecognitionService,
+    pipeline: StandInPipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    meanwhile: str,
+    unit: bool,
+) -> None:
+    service.enroll("Ann", [picture(1)])
+    service.enroll("Bob", [picture(2)])
+    if unit:
+        monkeypatch.setattr(Engine, "pair", PairUnit(np.full(D, -1.0), 500.0, {0.001: 1.0}))
+    look, probe = pipeline.faces, picture(1, take=3)
+    edit = service.people.edit
+
+    def changed(images: Sequence[Image.Image]) -> list[list[DetectedFace]]:
+        monkeypatch.setattr(pipeline, "faces", look)
+        if meanwhile.startswith("enroll"):
+            more = [picture(1, take=1), picture(1, take=2)]
+            service.enroll("Ann", more if meanwhile == "enroll two" else more[:1])
+        elif meanwhile == "exclude":
+            service.not_this_person("Ann", probe)
+        elif meanwhile == "move":
+            edit.move("Ann", [service.people.photographs("Ann")[0].number], "Bob")
+        elif meanwhile == "rename":
+            edit.rename("Ann", "Anna")
+        elif meanwhile == "delete":
+            edit.delete("Ann")
+        else:
+            service.people.erase("Ann")
+        return look(images)
+
+    monkeypatch.setattr(pipeline, "faces", changed)
+    if meanwhile in ("delete", "erase", "move"):
+        with pytest.raises(GalleryError):
+            service.verify_person(probe, "Ann")
+        return
+    found = service.verify_person(probe, "Ann")
+    assert found.excluded == (meanwhile == "exclude")
+    assert found.same_person == (meanwhile != "exclude")
+    assert (found.pair_value is not None) == (unit and meanwhile == "rename")
+
+
 def test_whom_a_name_means_is_settled_before_any_work(
     service: RecognitionService, pipeline: StandInPipeline
 ) -> None:
@@ -825,6 +871,8 @@ def test_the_weights_pair_unit_decides_two_photographs_and_says_how_likely(
             assert (found.probability or 0) == pytest.approx(float(expected), abs=1e-6)
         by_hand = service.verify(probe, same, threshold=plain.threshold)
         assert (by_hand.same_person, by_hand.pair_limit) == (True, None)
+        known = service.thresholds.decision(Use.VERIFY)
+        assert service.verify(probe, other, decision=known) == service.verify(probe, other)
     monkeypatch.setattr(Engine, "pair", PairUnit(np.full(size, -1.0), 0.0, {0.5: 1.0}))
     assert service.verify(probe, same).same_person
     assert service.verify(probe, same).pair_limit is None

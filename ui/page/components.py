@@ -21,6 +21,7 @@ from recognition.results import (
     Verification,
 )
 from recognition.service import RecognitionService
+from recognition.thresholds import sigmoid
 
 from .. import wording
 from ..audience import serves_others
@@ -411,7 +412,7 @@ def match_cards(
 
 def verdict(result: Verification) -> None:
     """Whether it is one person, the number, and the mark that it is held against."""
-    numbers = wording.against(result.cosine_similarity, result.threshold)
+    numbers = wording.judged(result)
     title, whose = say("The same person"), say("one person’s")
     if not result.same_person:
         title = say("Two different people")
@@ -426,14 +427,19 @@ def verdict(result: Verification) -> None:
         )
     if result.excluded:
         numbers += say("; this face is known not to be theirs")
+    value, needed = result.cosine_similarity, result.threshold
+    if result.pair_value is not None and result.pair_limit is not None:
+        value, needed = sigmoid(result.pair_value), sigmoid(result.pair_limit)
+    if serves_others():
+        value, needed = float(result.same_person), 0.5
     _verdict(
         key="verdict",
         data={
             "same": result.same_person,
             "title": title,
             "note": say("Similarity {numbers}", numbers=numbers),
-            "value": float(result.same_person) if serves_others() else result.cosine_similarity,
-            "threshold": 0.5 if serves_others() else result.threshold,
+            "value": value,
+            "threshold": needed,
         },
     )
 

@@ -221,6 +221,29 @@ def test_a_translation_that_answers_otherwise_is_not_used(
     assert caplog.messages[-1].endswith("no such operation")
 
 
+@pytest.mark.parametrize("sizes", [(0, 3), (0, 0, 3, 0), (3, 0)])
+def test_no_image_is_no_reason_to_do_without_the_translation(
+    small: LoadedBackbone,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    sizes: tuple[int, ...],
+) -> None:
+    """A first photograph without a face asks about none; the next one is answered quickly."""
+    quick = Accelerated(small.backbone)
+    answered: list[int] = []
+
+    def translated(images: np.ndarray) -> list[np.ndarray]:
+        answered.append(len(images))
+        return [small.backbone.embedding(torch.from_numpy(images)).detach().numpy()]
+
+    monkeypatch.setattr(quick, "_translated", lambda: translated)
+    for size in sizes:
+        images = pictures(3).float()[:size] / 255
+        assert torch.equal(quick(images), small.backbone.embedding(images))
+    assert not caplog.messages
+    assert answered == [3, 3]  # once to be tried, once to answer
+
+
 def test_openvino_tells_nobody(
     small: LoadedBackbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

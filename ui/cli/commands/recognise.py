@@ -265,11 +265,7 @@ def _draw_explanation(
     with output.progress_bar("explaining") as progress:
         found = service.explain(first, second, progress=progress)
     verdict = "The same person" if result.same_person else "Two people"
-    numbers = (
-        f"similarity {wording.similarity(result.cosine_similarity)}, "
-        f"threshold {wording.similarity(result.threshold)}"
-    )
-    save_image(draw(found, f"{verdict}: {numbers}"), place)
+    save_image(draw(found, f"{verdict}: {_numbers(result)}"), place)
 
 
 def _verdict(result: Verification) -> str:
@@ -282,16 +278,20 @@ def _verdict(result: Verification) -> str:
         verdict = f"{'' if result.same_person else 'not '}{result.person}"
     whose = "one person's" if result.person is None else "theirs"
     chance = "" if result.probability is None else likely(result.probability)
-    numbers = (
-        f"similarity {wording.similarity(result.cosine_similarity)}, "
-        f"threshold {wording.similarity(result.threshold)}"
+    return f"{verdict}: {_numbers(result)}" + (
+        f", {whose} with probability {chance}" if chance else ""
     )
-    if result.pair_value is not None and result.pair_limit is not None:
-        numbers = (
-            f"the weights' pair unit says {result.pair_value:.2f}, from {result.pair_limit:.2f} on "
-            f"it is one person; similarity {wording.similarity(result.cosine_similarity)}"
-        )
-    return f"{verdict}: {numbers}" + (f", {whose} with probability {chance}" if chance else "")
+
+
+def _numbers(result: Verification) -> str:
+    """What decided about two faces: the threshold of similarities, or the weights' pair unit."""
+    similarity = f"similarity {wording.similarity(result.cosine_similarity)}"
+    if result.pair_value is None or result.pair_limit is None:
+        return f"{similarity}, threshold {wording.similarity(result.threshold)}"
+    return (
+        f"the weights' pair unit says {result.pair_value:.2f}, from {result.pair_limit:.2f} on "
+        f"it is one person; {similarity}"
+    )
 
 
 @command(app, "detect", example="likeness detect party.jpg --json", became=UNCHANGED)

@@ -198,13 +198,13 @@ def _verify(
         resources.allow_search(2)
         with components.at_work(say("Comparing")):
             if isinstance(second, Upload):
-                found = service.verify(first.content, second.content, threshold=decision.threshold)
+                found = service.verify(first.content, second.content, decision=decision)
             else:
                 found = service.verify_person(
                     first.content,
                     second.name,
                     person_id=second.person_id,
-                    threshold=decision.threshold,
+                    decision=decision,
                 )
         resources.note_search(service, () if isinstance(second, Upload) else (second.person_id,))
         return found

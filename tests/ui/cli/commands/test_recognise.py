@@ -13,7 +13,9 @@ from corpus.pictures import face_crop
 from PIL import Image
 from stand_in_tail import step_tail
 
+from backbones.pair_unit import PairUnit
 from recognition.attention_file import AttentionFacts, attention_place, write_attention
+from recognition.models import Engine
 from recognition.results import Face
 from recognition.service import RecognitionService
 from recognition.template_attention import TemplateAttention
@@ -278,6 +280,40 @@ def test_a_missing_path_or_an_empty_folder_is_two(
 def test_nobody_enrolled_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["identify", picture(tmp_path / "a.png", RED)]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("rate", [[], ["--far=0.01"], ["--threshold=0.5"]])
+@pytest.mark.parametrize(("says", "colour"), [(3.0, BLUE), (-3.0, PINK)])
+def test_what_is_drawn_of_a_verdict_gives_its_own_numbers(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    says: float,
+    colour: tuple[int, int, int],
+    rate: list[str],
+) -> None:
+    """Where the weights' pair unit decides against the similarities, and where it does not."""
+    drawn: list[str] = []
+
+    def draw(_: None, words: str) -> Image.Image:
+        drawn.append(words)
+        return Image.new("RGB", (8, 8))
+
+    unit = PairUnit(np.zeros(3), says, {0.01: 1.0, 0.001: 1.5})
+    monkeypatch.setattr(Engine, "pair", unit)
+    monkeypatch.setattr(RecognitionService, "explain", lambda *_, **__: None)
+    monkeypatch.setattr("recognition.explanation.draw", draw)
+    pair = picture(tmp_path / "a.png", RED), picture(tmp_path / "b.png", colour)
+    by_unit = rate != ["--threshold=0.5"]
+    same = says > 1 if by_unit else colour == PINK
+    code = main(["verify", *pair, "--explain", str(tmp_path / "why.png"), *rate])
+    assert code == (0 if same else 3)
+    said = capsys.readouterr().out
+    [words] = drawn
+    assert words.startswith("The same person: " if same else "Two people: ")
+    assert words.partition(": ")[2] in said
+    assert ("pair unit" in words) == by_unit
+    assert ("threshold" in words) != by_unit
 
 
 def test_verify_tells_one_person_from_two(

@@ -14,6 +14,7 @@ from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileMan
 from streamlit.testing.v1 import AppTest, local_script_runner
 
 import ui
+from backbones.pair_unit import PairUnit
 from data.errors import AppError, ArgumentError, GalleryError
 from recognition.explanation import Evidence, Explanation
 from recognition.faces.pipeline import DetectedFace
@@ -41,6 +42,7 @@ from recognition.results import (
     Use,
     Verification,
 )
+from recognition.thresholds import pair_limit
 from ui.page import components, resources
 from ui.page.navigation import PAGES
 
@@ -87,6 +89,7 @@ class PlayedService:
     explained: int = 0
     limit: float | None = 0.27
     own: Calibration | None = None
+    pair: PairUnit | None = None
     threshold_provenance: str | None = None
     quality: Quality = QUALITY
     warnings: tuple[str, ...] = ()
@@ -354,14 +357,19 @@ class PlayedService:
     def detect(self, images: Sequence[bytes]) -> list[Detection | FailedImage]:
         return [Detection(image="image 1", faces=(FACE, FACE)) for _ in images]
 
-    def verify(self, a: bytes, b: bytes, *, threshold: float) -> Verification:
+    def verify(self, a: bytes, b: bytes, *, decision: Decision) -> Verification:
         if self.refusal:
             raise self.refusal
+        by_cosine = self.similarity >= decision.threshold
+        limit = None if self.pair is None else pair_limit(self.pair, decision)
+        value = None if self.pair is None else self.pair.offset
         return Verification(
-            same_person=self.similarity >= threshold,
+            same_person=by_cosine if limit is None or value is None else value >= limit,
             cosine_similarity=self.similarity,
-            threshold=threshold,
+            threshold=decision.threshold,
             probability=None if self.own is None else 0.9876,
+            pair_value=value,
+            pair_limit=limit,
         )
 
     def explain(self, a: bytes, b: bytes, *, progress: Callable[[int, int], object]) -> Explanation:
@@ -371,9 +379,9 @@ class PlayedService:
         return Explanation(self.similarity, (evidence, evidence))
 
     def verify_person(
-        self, image: bytes, name: str, *, person_id: int | None, threshold: float
+        self, image: bytes, name: str, *, person_id: int | None, decision: Decision
     ) -> Verification:
-        found = replace(self.verify(image, image, threshold=threshold), person=name)
+        found = replace(self.verify(image, image, decision=decision), person=name)
         return replace(found, same_person=False, excluded=True) if self.excluding else found
 
 

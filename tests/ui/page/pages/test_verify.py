@@ -1,8 +1,10 @@
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from backbones.pair_unit import PairUnit
 from data.errors import GalleryError, ImageError, WeightsError
 
 
@@ -28,6 +30,29 @@ def test_two_pictures_get_a_verdict_and_a_number(open_page, service, picture, si
     (verdict,) = verdicts(page)
     assert verdict["title"] == title
     assert verdict["note"] == f"Similarity {similarity:.2f}, where 0.27 is needed"
+
+
+@pytest.mark.parametrize(
+    ("says", "similarity", "title"),
+    [(2.0, 0.1, "The same person"), (-3.0, 0.9, "Two different people")],
+)
+def test_the_weights_pair_unit_decides_on_the_page_too(
+    open_page, service, picture, says, similarity, title
+):
+    """Against what the threshold of similarities says, until a threshold is chosen by hand."""
+    service.similarity = similarity
+    service.pair = PairUnit(np.zeros(4), says, {0.01: 1.0})
+    page = open_page("verify")
+    compare(page, picture("red"), picture("blue"))
+    assert not page.exception
+    (verdict,) = verdicts(page)
+    assert (verdict["title"], verdict["same"]) == (title, says >= 1)
+    assert verdict["same"] == (verdict["value"] >= verdict["threshold"]), "the bar contradicts"
+    assert all(f"{number:.2f}".replace("-", "−") in verdict["note"] for number in (says, 1.0))
+    page.number_input(key="verify-threshold").set_value(0.5).run()
+    (verdict,) = verdicts(page)
+    assert verdict["same"] == (similarity >= 0.5)
+    assert verdict["note"] == f"Similarity {similarity:.2f}, where 0.50 is needed"
 
 
 def test_the_face_that_counts_is_marked(open_page, picture):
