@@ -11,7 +11,7 @@ from data.errors import AppError, GalleryError, LockedError
 from data.files import data_home, mode_for_others, network_file_system, printable
 
 from .gallery.gallery import Gallery, aside_in
-from .gallery.locations import Folder, place_of
+from .gallery.locations import Folder, Server, place_of
 from .gallery.protocol import AnyGallery, nobody_enrolled
 from .gallery.storage.encryption import weakness_of
 from .gallery.templates import EmbeddingModel
@@ -25,6 +25,16 @@ from .secrets import (
     open_to_others,
     secret_in_environment,
 )
+
+
+def _modes(places: Sequence[Path]) -> tuple[str, ...]:
+    """A line for each file or folder that other users of this machine can reach."""
+    return tuple(
+        f"{printable(place)} is open to other users of this machine (mode {mode:04o}): "
+        f"chmod {'700' if place.is_dir() else '600'} it"
+        for place in places
+        if (mode := mode_for_others(place))
+    )
 
 
 class GalleryAccess:
@@ -140,14 +150,17 @@ class GalleryAccess:
         Its files and that of its key, where other users of this machine can; and a file system
         that other machines share, on whose locks a database cannot rely.
         """
-        if not isinstance(self.place, Folder) or not self.place.has_database:
-            return ()
-        folder = self.place.path
-        places = [folder, *folder.glob("*"), *folder.glob("index/*")]
-        named = os.environ.get(KEY_FILE_VARIABLE)
+        named = os.environ.get(KEY_FILE_VARIABLE)  # it opens a gallery wherever that is
         key_file = open_to_others(Path(named)) if named else None
-        shared = network_file_system(folder)
         warnings = [] if key_file is None else [key_file]
+        if not isinstance(self.place, Folder | Server):
+            return tuple(warnings)
+        folder = self.place.path if isinstance(self.place, Folder) else self.place.folder
+        if isinstance(self.place, Server):  # an index here holds the embeddings of everybody
+            return *warnings, *_modes([folder, *folder.glob("*"), *folder.glob("index/*")])
+        if not self.place.has_database:
+            return tuple(warnings)
+        shared = network_file_system(folder)
         if shared is not None:
             warnings.append(
                 f"{printable(folder)} lies on a file system that other machines may share "
@@ -159,12 +172,7 @@ class GalleryAccess:
             "erased since: `likeness gallery put-aside` removes it"
             for place in aside_in(folder)
         ]
-        return *warnings, *(
-            f"{printable(place)} is open to other users of this machine (mode {mode:04o}): "
-            f"chmod {'700' if place.is_dir() else '600'} it"
-            for place in places
-            if (mode := mode_for_others(place))
-        )
+        return *warnings, *_modes([folder, *folder.glob("*"), *folder.glob("index/*")])
 
     @property
     def weak_secret(self) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import data.assets
-from data.errors import ArgumentError
+from data.errors import ArgumentError, WeightsError
 from data.files import data_home, printable, write_atomic
 
 from .evaluation.impostor_tail import METADATA_KEY, ImpostorTail, tail_from_json
@@ -30,15 +30,35 @@ def find_tail(
         home: The application's data folder; None takes the user's.
 
     Raises:
-        WeightsError: It cannot be understood.
+        WeightsError: It cannot be read or understood; of a card, the message says which.
     """
     if text is not None:
         return tail_from_json(text)
     for card in _cards(weights_sha256, home):
-        found = tail_from_json(card.read_text(encoding="utf-8"))
+        found = _read_card(card)
         if found.weights_sha256 == weights_sha256:
             return found
     return None
+
+
+def _read_card(card: Path) -> ImpostorTail:
+    """What a card says.
+
+    Raises:
+        WeightsError: It cannot be read or understood.
+    """
+    try:
+        return tail_from_json(card.read_text(encoding="utf-8"))
+    except OSError as error:
+        why = error.strerror or str(error)
+    except UnicodeDecodeError:
+        why = "it is not text in UTF-8"
+    except WeightsError as error:
+        raise WeightsError(f"{printable(card)}: {error}") from error
+    raise WeightsError(
+        f"cannot read {printable(card)} ({why}): mend or remove it; "
+        "`likeness evaluate tails` measures it anew"
+    )
 
 
 def card_place(name: str, weights_sha256: str, home: Path | None = None) -> Path:

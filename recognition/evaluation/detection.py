@@ -139,7 +139,8 @@ def evaluate_detector(
         score: The score in force.
         wanted_precision: At which the recall is told as well.
         misses: A folder for pictures of what was missed, or taken for a face; None draws none.
-        progress: Told how many of how many were searched.
+        progress: Told after each photograph, also one that cannot be read, how many of how many
+            are done.
 
     Raises:
         DatasetError: No photograph could be read, or no face must be found in any of them.
@@ -152,13 +153,13 @@ def evaluate_detector(
             image = load_image(photograph.path)
         except ImageError as error:
             failed.append(FailedImage(image=str(photograph.path), error=str(error)))
-            continue
-        started = time.perf_counter()
-        [faces] = detector.detect([image])
-        seconds += time.perf_counter() - started
-        searched.append(_Searched(photograph, tuple(faces)))
-        if misses is not None:
-            _draw(image, searched[-1], score, misses)
+        else:
+            started = time.perf_counter()
+            [faces] = detector.detect([image])
+            seconds += time.perf_counter() - started
+            searched.append(_Searched(photograph, tuple(faces)))
+            if misses is not None:
+                _draw(image, searched[-1], score, misses)
         if progress is not None:
             progress(number, len(photographs))
     faces_wanted = sum(each.wanted for each in searched)
@@ -272,21 +273,29 @@ _FOUND, _MISSED, _WRONG = (0, 170, 60), (230, 30, 30), (255, 160, 0)
 
 
 def _draw(image: Image.Image, searched: _Searched, score: float, folder: Path) -> None:
-    """Draw a photograph in which something was missed (red) or wrongly found (orange)."""
+    """Draw a photograph in which something was missed (red) or wrongly found (orange).
+
+    A difficult face that was not found is not missed: it is not drawn.
+    """
     matches = searched.matches(LENIENT, score)
-    missed = [found is None for found in matches.found]
+    boxed = searched.photograph
+    judged = [
+        (box, found is not None)
+        for box, hard, found in zip(boxed.boxes, boxed.difficult, matches.found, strict=True)
+        if found is not None or not hard
+    ]
     faces = sorted(searched.faces, key=lambda face: -face.detection_score)
     wrong = [
         face
         for face in faces
         if face.detection_score >= score and not _is_right(face, searched.photograph)
     ]
-    if not any(missed) and not wrong:
+    if all(found for _, found in judged) and not wrong:
         return
     drawn = image.copy()
     pen = ImageDraw.Draw(drawn)
-    for box, was_missed in zip(searched.photograph.boxes, missed, strict=True):
-        pen.rectangle(box, outline=_MISSED if was_missed else _FOUND, width=2)
+    for box, was_found in judged:
+        pen.rectangle(box, outline=_FOUND if was_found else _MISSED, width=2)
     for face in wrong:
         pen.rectangle(face.box, outline=_WRONG, width=2)
     private_folder(folder)

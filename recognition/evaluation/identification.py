@@ -1,13 +1,14 @@
 """Open-set identification: who is it, if anyone; and what thresholds promise."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from data.datasets import Identity
-from data.errors import DatasetError
+from data.errors import ArgumentError, DatasetError
 
 from ..matching import Matching
 from ..photographs import ProgressCallback
@@ -105,19 +106,25 @@ def promises(
     """Hold searches against what the weights' tail promises of them.
 
     Args:
-        found: A search a draw.
+        found: A search a draw; those count in which a face was found of somebody enrolled.
         tail: What the weights say.
         photographs: How many photographs there are of each person, by number, (P,).
         wanted: The rates to promise.
         matching: By which rule was searched.
         replicates: Of the bootstrap.
         seed: Of the bootstrap.
+
+    Returns:
+        One for each rate that the weights can promise.
     """
-    return tuple(
-        _promise(found, tail, photographs, rate, matching, replicates, seed)
-        for rate in wanted
-        if any(len(search.strangers) for search in found)
-    )
+    among = [search for search in found if search.enrolled]  # in others nobody can be named
+    if not any(len(search.strangers) for search in among):
+        return ()
+    kept = []
+    for rate in wanted:
+        with suppress(ArgumentError):  # so few strangers the weights promise at no threshold
+            kept.append(_promise(among, tail, photographs, rate, matching, replicates, seed))
+    return tuple(kept)
 
 
 def _promise(
@@ -149,7 +156,7 @@ def _promise(
     stranger_photographs = int(photographs[strangers].sum())
     supported = rate * stranger_photographs >= EXPECTED_ERRORS
     missed, missed_interval, known = _missed(found, thresholds, people, replicates, seed)
-    first = max(min(s.enrolled) for s in found) if found else 0
+    first = max(min(s.enrolled) for s in found)
     return Promise(
         wanted=rate,
         threshold=float(np.mean(thresholds)),

@@ -456,7 +456,7 @@ def tail_from_json(text: str) -> ImpostorTail:
         tail = ImpostorTail(fits=fits, quantiles=quantiles, **read)
         if not _is_sound(tail):
             raise ValueError("its numbers make no sense")
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise WeightsError(
             f"the tail of impostor similarities cannot be understood ({error}): measure it anew, "
             "`likeness evaluate tails`"

@@ -50,6 +50,8 @@ from .storage.postgres_address import PostgresAddress
 from .storage.records import Adding, PersonRecord, read_records
 from .storage.snapshot import Revision, Roll, Snapshot
 from .storage.store import (
+    COMING,
+    FORMER,
     Store,
     erase_from_former,
     forget_coming,
@@ -168,8 +170,8 @@ class Gallery(AnyGallery):
         """Whether a folder holds a gallery, or a server does.
 
         Raises:
-            GalleryError: The folder holds the remains of one: an index or a log without their
-                database; or the server does not answer.
+            GalleryError: The folder holds the remains of one: an index, a log or the former
+                embeddings without their database; or the server does not answer.
         """
         if server is not None:
             from .storage.postgres import database_exists  # brings psycopg
@@ -178,8 +180,14 @@ class Gallery(AnyGallery):
         database = folder / DATABASE
         if database.exists():
             return True
+        if has_former(folder):
+            raise GalleryError(
+                f"the database {printable(database)} is missing, and {FORMER} beside it is the "
+                f"gallery as it was before it was embedded anew: `likeness gallery restore "
+                f"{printable(folder / FORMER)}` brings that back"
+            )
         log = database.with_name(f"{DATABASE}-wal")
-        if log.exists() or IndexCache(folder / "index").exists:
+        if log.exists() or (folder / COMING).exists() or IndexCache(folder / "index").exists:
             raise GalleryError(
                 f"the database {database} is missing beside its own files: "
                 f"restore it from a backup, or remove {folder} to begin anew"

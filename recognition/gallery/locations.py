@@ -9,11 +9,12 @@ from pathlib import Path
 from data.errors import ArgumentError, GalleryError
 from data.files import printable
 
-from .gallery import DATABASE, Gallery
+from .gallery import ASIDE, DATABASE, Gallery
 from .milvus.connection import SCHEME, MilvusAddress
 from .protocol import AnyGallery
 from .storage.encryption import FindSecret, IsGiven
 from .storage.postgres_address import SCHEMES, PostgresAddress
+from .storage.store import COMING, FORMER
 from .templates import EmbeddingModel
 
 
@@ -202,7 +203,7 @@ def _something_else(folder: Path) -> str | None:
         names = sorted(entry.name for entry in os.scandir(folder))
     except OSError:
         return None
-    own = (DATABASE, "index", "damaged-", "erased.json", ".")
+    own = (DATABASE, FORMER, COMING, "index", ASIDE, "erased.json", ".")
     return next((name for name in names if not name.startswith(own)), None)
 
 

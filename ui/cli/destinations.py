@@ -42,6 +42,28 @@ def check_picture(
     check_not_input(path, inputs)
 
 
+def check_file(path: Path, *, suffixes: Sequence[str], inputs: Sequence[Path] = ()) -> None:
+    """Refuse a file that could not be written, or would overwrite an input.
+
+    Unlike that of a picture, its folder may be made.
+
+    Args:
+        path: Where it is to be.
+        suffixes: Of what is written.
+        inputs: What it must not overwrite.
+
+    Raises:
+        ArgumentError: It has another suffix, is a folder or one of the inputs, or its folder can
+            neither be written nor be made.
+    """
+    if path.suffix not in suffixes:
+        raise ArgumentError(f"{path} is not {' or '.join(suffixes)}: name such a file")
+    if path.is_dir():
+        raise ArgumentError(f"{path} is a folder: give the name of a file in it")
+    check_folder(path.parent)
+    check_not_input(path, inputs)
+
+
 def check_not_input(path: Path, inputs: Sequence[Path]) -> None:
     """Refuse a file that would be written over an input.
 

@@ -88,3 +88,36 @@ def test_a_damaged_photograph_is_listed_and_no_face_at_all_is_refused(
     assert failed.image == str(boxed[1].path)
     with pytest.raises(DatasetError, match="no face is boxed"):
         evaluate_detector(Told([]), boxed[2:], score=0.5)
+
+
+@pytest.mark.parametrize("found", [[], [(LARGE, 0.9)], [(SMALL, 0.9), (LARGE, 0.9)]])
+@pytest.mark.parametrize("difficult", [(True, True), (True, False), (False, True), (False, False)])
+def test_what_is_drawn_as_missed_is_what_counts_as_missed(
+    tmp_path: Path, found: list[tuple[Box, float]], difficult: tuple[bool, bool]
+) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (100, 100)).save(path)
+    boxed = BoxedPhotograph(path=path, boxes=(SMALL, LARGE), difficult=difficult)
+    other = BoxedPhotograph(path=path, boxes=(LARGE,), difficult=(False,))
+    detector = Told(found, [(LARGE, 0.9)])
+    result = evaluate_detector(detector, [boxed, other], score=0.5, misses=tmp_path / "misses")
+    assert result.recall.value is not None
+    missed = round((1 - result.recall.value) * result.faces)
+    pictures = list(tmp_path.glob("misses/*"))
+    assert bool(pictures) == bool(missed)
+    for picture in map(Image.open, pictures):
+        red = [picture.getpixel((x1, (y1 + y2) / 2)) == (230, 30, 30) for x1, y1, _, y2 in
+               (SMALL, LARGE)]  # fmt: skip
+        assert sum(red) == missed
+        assert not any(hard and drawn for hard, drawn in zip(difficult, red, strict=True))
+
+
+@pytest.mark.parametrize("damaged", [(0,), (1,), (2,), (0, 2)])
+def test_progress_comes_to_its_end_whatever_cannot_be_read(
+    boxed: list[BoxedPhotograph], damaged: tuple[int, ...]
+) -> None:
+    for number in damaged:
+        boxed[number].path.write_bytes(b"no picture")
+    told: list[tuple[int, int]] = []
+    evaluate_detector(Told([], [], []), boxed, score=0.5, progress=lambda *step: told.append(step))
+    assert told == [(1, 3), (2, 3), (3, 3)]

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from stand_in_tail import step_tail
 
 from data.errors import DatasetError
 from recognition.evaluation.identification import (
@@ -118,6 +119,36 @@ def test_a_gallery_of_missed_faces_finds_no_one():
     result = evaluate_gallery({"Ann": [None]}, {"Ann": [one], "Bo": [one] * 10})
     assert result.rank_1 == 0
     assert result.fnir_at_smallest_supported_fpir == 1
+
+
+def test_where_no_face_is_found_of_those_enrolled_nothing_is_promised():
+    one = np.array([1, 0], np.float32)
+    tail = step_tail(0.5)
+    alone = evaluate_gallery({"Ann": [None], "Bo": []}, {"Ann": [one], "Di": [one]}, tail=tail)
+    assert (alone.promises, alone.rank_1, alone.missed) == ((), 0, 1)
+
+
+@pytest.mark.parametrize("enrol", [1, 2, 3])
+@pytest.mark.parametrize("templates", [1, 2])
+def test_a_draw_of_faces_that_are_all_missed_is_no_part_of_what_is_promised(
+    enrol: int, templates: int
+):
+    people = crowd([3] * 5, noise=0.1)
+    missed = {name: [None] * 3 for name in ("p000", "p001", "p002")}
+    result = evaluate_identification(
+        people | missed, draws=30, enrol=enrol, templates=templates, tail=step_tail(0.99)
+    )
+    among = [search for search in result.searches if search.enrolled]
+    assert 0 < len(among) < 30  # both kinds were drawn
+    assert {(one.named, one.missed) for one in result.promises} == {(0.0, 1.0)}
+    assert {round(one.threshold, 3) for one in result.promises} == {0.99}
+
+
+def test_what_weights_cannot_promise_is_left_out_and_the_rest_measured():
+    people = crowd([3] * 6, noise=0.1)
+    result = evaluate_identification(people, draws=3, tail=step_tail(2.0))  # no cosine is so high
+    assert result.promises == ()
+    assert result.rank_1 == evaluate_identification(people, draws=3).rank_1
 
 
 def test_without_strangers_no_alarm_can_be_measured():

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from data.errors import GalleryError
-from recognition.gallery.gallery import Gallery
+from recognition.gallery.gallery import ASIDE, DATABASE, Gallery
+from recognition.gallery.locations import Folder
 from recognition.gallery.storage.store import COMING, FORMER, Store
 from recognition.gallery.templates import EmbeddingModel, Template
+from recognition.gallery.transfer.backup import restore
 from recognition.gallery.transfer.replacement import NewEmbedding, Succession
 from recognition.results import Consent
 
@@ -321,3 +323,49 @@ def test_a_move_that_was_killed_before_the_exchange_leaves_the_gallery_as_it_was
     assert filled.model == model
     assert not succession.is_unconfirmed
     assert succession.finish(NEW).moved == 4
+
+
+@pytest.mark.parametrize("remains", [[FORMER], [COMING], [FORMER, COMING], [FORMER, "index"]])
+def test_a_gallery_whose_database_is_lost_is_told_of_its_way_back(
+    filled: Gallery, folder: Path, model: EmbeddingModel, remains: list[str]
+) -> None:
+    """What a move leaves is the gallery's own, not somebody else's files."""
+    before = filled.people()
+    succession = Succession(folder, find_secret)
+    embed_all(succession)
+    succession.finish(NEW)
+    (folder / COMING).touch()
+    filled.close()
+    for path in folder.iterdir():
+        if path.is_file() and path.name not in remains:
+            path.unlink()
+    place = Folder(folder, find_secret)
+    with pytest.raises(GalleryError, match=r"gallery\.sqlite is missing") as caught:
+        _ = place.exists
+    assert ("`likeness gallery restore" in str(caught.value)) == (FORMER in remains)
+    with pytest.raises(GalleryError):  # nothing is begun beside it
+        place.open(model=NEW, create=True)
+    if FORMER in remains:
+        restore(folder / FORMER, folder, find_secret)
+        with place.open() as again:
+            assert (again.model, again.people()) == (model, before)
+
+
+def test_what_a_gallery_has_beside_its_database_is_nothing_else(
+    filled: Gallery, folder: Path
+) -> None:
+    """Whatever a gallery in use leaves there, no name of it makes a folder one of other files."""
+    succession = Succession(folder, find_secret)
+    embed_all(succession)
+    succession.finish(NEW)
+    filled.erase("Cy")
+    names = {path.name for path in folder.iterdir()}
+    assert {DATABASE, FORMER} <= names
+    for name in (*names, COMING, f"{COMING}-wal", f"{FORMER}-journal", f"{ASIDE}1"):
+        alone = folder.parent / f"with-{name}"
+        alone.mkdir()
+        (alone / name).touch()
+        try:
+            _ = Folder(alone).exists
+        except GalleryError:
+            continue  # the remains of a gallery

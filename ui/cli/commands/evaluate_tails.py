@@ -11,6 +11,7 @@ from ui.settings import Settings
 
 from ...wording import count, percentage
 from .. import embedding_options, output
+from ..destinations import check_file
 from ..embedding_options import AlignedOption, IdentitiesOption, WordsOption
 from ..options import JsonOption, command
 
@@ -67,10 +68,18 @@ def tails(
     from recognition.evaluation.tail_measurement import faces_of, measure_tail
     from recognition.tail_cards import card_place, write_card, write_into_weights
 
+    if out is not None:
+        check_file(out, suffixes=(".json", ".safetensors"))
     chosen = people_to_draw_from(people, identities, leave_out)
-    if out is not None and out.suffix not in (".json", ".safetensors"):
-        raise ArgumentError(f"{out.name}: a card is .json, weights are .safetensors")
     embedder = settings.face_embedder()
+    place = out or card_place(embedder.model_id, embedder.weights_digest, settings.home)
+    weights = embedder.weights_path if place.suffix == ".safetensors" else None
+    if place.suffix == ".safetensors" and weights is None:
+        raise ArgumentError(
+            f"{embedder.model_id} is no single weights file to write the tail into: "
+            "leave --output away, or name a .json file"
+        )
+    check_file(place, suffixes=(place.suffix,), inputs=[] if weights is None else [weights])
     find = embedding_options.plain_finder(embedding_options.Way(aligned=aligned), settings)
     paths = [path for person in chosen for path in person.photographs]
     with output.progress_bar("embedding") as progress:
@@ -85,15 +94,9 @@ def tails(
         weights_sha256=embedder.weights_digest,
         mirror=embedder.is_mirrored,
     )
-    if out is not None and out.suffix == ".safetensors":
-        if embedder.weights_path is None:
-            raise ArgumentError(
-                f"{embedder.model_id} is no single weights file to write the tail into: "
-                "leave --output away, or name a .json file"
-            )
-        place = write_into_weights(tail, embedder.weights_path, out)
+    if weights is not None:
+        write_into_weights(tail, weights, place)
     else:
-        place = out or card_place(embedder.model_id, embedder.weights_digest, settings.home)
         write_card(tail, place)
     if as_json:
         output.print_json({"file": str(place), **asdict(tail)})

@@ -276,9 +276,7 @@ def compress(
     )
     _check_use(given, wanted.methods, trains=photographs is not None)
     file = _weights(weights, settings, uncompressed=True)
-    if out.suffix != ".safetensors":
-        raise ArgumentError(f"{out.name}: weights are .safetensors")
-    destinations.check_folder(out.parent)
+    destinations.check_file(out, suffixes=[".safetensors"], inputs=[file.path])
     retraining, device = None, "cpu"
     if photographs is not None:
         device = str(settings.chosen_device)
@@ -339,13 +337,11 @@ def _distil(
         raise ArgumentError(
             "distill learns from faces: give a folder of people (--photographs DIR)"
         )
-    if out.suffix != ".safetensors":
-        raise ArgumentError(f"{out.name}: weights are .safetensors")
-    destinations.check_folder(out.parent)
     from data.files import data_home
     from recognition.learning.narrower_network import RATE, STUDENT, Narrowing, distil
 
     file = _weights(weights, settings)
+    destinations.check_file(out, suffixes=[".safetensors"], inputs=[file.path])
     narrowing = Narrowing(
         photographs=photographs.absolute(),
         student=student or STUDENT,

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from data.errors import ArgumentError, DatasetError
+from data.errors import DatasetError
 from data.files import printable
 from ui.settings import Settings
 
 from ...wording import count
 from .. import embedding_options, output
+from ..destinations import check_file
 from ..embedding_options import AlignedOption, IdentitiesOption, WordsOption
 from ..options import MAX_SEED, JsonOption, command
 
@@ -76,8 +77,8 @@ def train_matching(
     from recognition.evaluation.tail_measurement import faces_of
     from recognition.learning.attention_fit import FEWEST_PEOPLE, fit_attention
 
-    if out is not None and out.suffix != ".safetensors":
-        raise ArgumentError(f"{out.name}: the file is .safetensors")
+    if out is not None:
+        check_file(out, suffixes=[".safetensors"])
     chosen = [
         one
         for one in people_to_draw_from(people, identities, leave_out)
@@ -89,6 +90,8 @@ def train_matching(
             f"{FEWEST_PEOPLE} at least"
         )
     embedder = settings.face_embedder()
+    place = out or attention_place(embedder.model_id, embedder.weights_digest, settings.home)
+    check_file(place, suffixes=[".safetensors"])
     find = embedding_options.plain_finder(embedding_options.Way(aligned=aligned), settings)
     paths = [path for person in chosen for path in person.photographs[:at_most]]
     owners = [number for number, one in enumerate(chosen) for _ in one.photographs[:at_most]]
@@ -97,7 +100,6 @@ def train_matching(
     faces = faces_of(embedded.vectors, owners)
     with output.progress_bar("training") as progress:
         fit = fit_attention(faces.vectors, faces.people, seed=seed, progress=progress)
-    place = out or attention_place(embedder.model_id, embedder.weights_digest, settings.home)
     facts = AttentionFacts(
         network=embedder.model_id,
         weights_sha256=embedder.weights_digest,

@@ -1,6 +1,7 @@
 """`evaluate tails`, and what `identify` makes of it, on pictures whose faces are known."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from data.errors import WeightsError
 from recognition.tail_cards import find_tail
 from ui.cli import embedding_options
 from ui.cli.main import main
@@ -99,6 +101,51 @@ def test_a_card_goes_where_it_is_wanted(
     assert find_tail("cd" * 32, home=home) is None
 
 
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("folder.json", "is a folder"),
+        ("file/card.json", "is no folder"),
+        ("tail.safetensors", "no single weights file"),
+        ("net.safetensors", "is also an input"),
+        ("link.safetensors", "is also an input"),
+        ("file/net.safetensors", "is no folder"),
+        ("card.txt", "name such a file"),
+        (None, "is no folder"),
+    ],
+)
+def test_a_place_that_takes_no_result_is_refused_before_any_work(
+    tmp_path: Path,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    place: str | None,
+    reason: str,
+) -> None:
+    known = people(tmp_path / "known", 120, 1, 1)
+    (tmp_path / "folder.json").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "net.safetensors").write_bytes(b"weights")
+    (tmp_path / "link.safetensors").symlink_to(tmp_path / "net.safetensors")
+    if place is None:
+        home.mkdir(exist_ok=True)
+        (home / "tails").touch()
+    single = None if place == "tail.safetensors" else tmp_path / "net.safetensors"
+    monkeypatch.setattr(
+        Settings, "face_embedder", lambda self, **terms: Embedder(weights_path=single)
+    )
+    monkeypatch.setattr(
+        embedding_options,
+        "plain_finder",
+        lambda way, settings: lambda images: pytest.fail("it began"),
+    )
+    out = [] if place is None else ["-o", str(tmp_path / place)]
+    assert main(["evaluate", "tails", "--people", str(known), *out]) == 2
+    error = capsys.readouterr().err
+    assert reason in error
+    assert error.count("error:") == 1
+
+
 def test_what_cannot_be_measured_is_one_line_and_leaves_nothing(
     tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -112,3 +159,19 @@ def test_what_cannot_be_measured_is_one_line_and_leaves_nothing(
         assert main(["evaluate", "tails", *words]) == 2
         assert capsys.readouterr().err.count("error:") == 1
     assert not (home / "tails").exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe tail", b"", b"{}", b"[" * 100_000, b"\x00", b'{"format": 99}', None]
+)
+def test_a_card_that_cannot_be_read_is_named_in_a_line(home: Path, content: bytes | None) -> None:
+    card = home / "tails" / f"seeded-{'cd' * 8}.json"
+    card.parent.mkdir(parents=True)
+    if content is None:
+        card.mkdir()
+    else:
+        card.write_bytes(content)
+    with pytest.raises(WeightsError, match=re.escape(str(card))) as caught:
+        find_tail("cd" * 32, home=home)
+    assert "\n" not in str(caught.value)
+    assert "evaluate tails" in str(caught.value)

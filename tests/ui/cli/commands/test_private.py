@@ -12,7 +12,9 @@ import pytest
 
 from data.distribution import install_command
 from recognition import secrets
+from recognition.access import GalleryAccess
 from recognition.gallery.gallery import Gallery
+from recognition.gallery.locations import Server
 from recognition.gallery.storage import encryption
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.results import today
@@ -289,6 +291,40 @@ def test_a_gallery_that_others_may_read_is_warned_of(
     )
     assert "gallery.sqlite is open" in file_line
     assert file_line.endswith("(mode 0644): chmod 600 it")
+
+
+@pytest.mark.parametrize(
+    "where", ["folder", "empty", "postgresql://127.0.0.1:9/nothing", "milvus://127.0.0.1:9/nothing"]
+)
+def test_a_key_that_others_may_read_is_warned_of_wherever_the_gallery_is(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    key_file = tmp_path / "key"
+    key_file.write_text("e" * 64)
+    key_file.chmod(0o644)
+    monkeypatch.setenv("LIKENESS_KEY_FILE", str(key_file))
+    named = None if where == "folder" else str(home / where) if where == "empty" else where
+    [line] = GalleryAccess(home, named).exposed
+    assert str(key_file) in line
+    assert line.endswith("chmod 600 it")
+    key_file.chmod(0o600)
+    assert GalleryAccess(home, named).exposed == ()
+
+
+def test_an_index_of_a_server_s_gallery_that_others_may_read_is_warned_of(home: Path) -> None:
+    access = GalleryAccess(home, "postgresql://127.0.0.1:9/nothing")
+    assert isinstance(access.place, Server)
+    index = access.place.folder / "index"
+    index.mkdir(parents=True, mode=0o700)
+    access.place.folder.chmod(0o700)
+    (index / "people.faiss").touch(0o600)
+    assert access.exposed == ()
+    for place, mode in ((index / "people.faiss", 0o644), (index, 0o755)):
+        place.chmod(mode)
+    assert [line.partition(" is open")[0] for line in access.exposed] == [
+        str(index),
+        str(index / "people.faiss"),
+    ]
 
 
 def test_what_a_server_keeps_of_the_rows_as_they_were_is_said(

@@ -91,7 +91,7 @@ def test_what_is_trained_is_found_and_names_more_of_those_it_knows(
             ["evaluate", "identify", "--match", "mean", "--specialist", "vgg_slim"],
             "specialists are asked by the best",
         ),
-        (["train-matching", "-o", "query.json"], "the file is .safetensors"),
+        (["train-matching", "-o", "query.json"], "is not .safetensors"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_a_line(
@@ -101,6 +101,40 @@ def test_what_does_not_fit_is_refused_in_a_line(
     error = capsys.readouterr().err
     assert reason in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("folder.safetensors", "is a folder"),
+        ("file/query.safetensors", "is no folder"),
+        (None, "is no folder"),
+    ],
+)
+def test_a_place_that_takes_no_result_is_refused_before_any_work(
+    known: Path,
+    tmp_path: Path,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    place: str | None,
+    reason: str,
+) -> None:
+    (tmp_path / "folder.safetensors").mkdir()
+    (tmp_path / "file").touch()
+    if place is None:
+        home.mkdir(exist_ok=True)
+        (home / "attention").touch()
+    monkeypatch.setattr(
+        embedding_options,
+        "plain_finder",
+        lambda way, settings: lambda images: pytest.fail("it began"),
+    )
+    out = [] if place is None else ["-o", str(tmp_path / place)]
+    assert main(["train-matching", "--people", str(known), *out]) == 2
+    error = capsys.readouterr().err
+    assert reason in error
+    assert error.count("error:") == 1
 
 
 def test_too_few_people_of_several_photographs_are_refused(
