@@ -82,8 +82,11 @@ def _account() -> pwd.struct_passwd:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Server]:
+def running(*, is_durable: bool = False) -> Iterator[Server]:
     """Start one, and stop it.
+
+    Args:
+        is_durable: Whether it waits for the disk, as a server does that is not asked otherwise.
 
     Raises:
         RuntimeError: There are no programs of one.
@@ -104,7 +107,7 @@ def running() -> Iterator[Server]:
             process = subprocess.Popen(
                 [*_as_ordinary_user(), str(programs / "postgres"), "-D", str(data),
                  "-c", "listen_addresses=", "-c", f"unix_socket_directories={folder}",
-                 "-c", "max_connections=60", "-c", "fsync=off"],
+                 "-c", "max_connections=60", "-c", f"fsync={'on' if is_durable else 'off'}"],
                 stdout=log, stderr=log, cwd="/",
             )  # fmt: skip
         try:

@@ -6,6 +6,7 @@ the people: an id is never given twice, and says nothing once its row is gone.
 """
 
 import os
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -56,20 +57,34 @@ def note(connection: Queries, action: Action, *people: int) -> None:
         action: What is done.
         people: The ids of those whom it is done to.
     """
+    write_lines(connection, action, people)
+    if is_outdated(connection) and reading(connection).is_plausible:
+        forget_outdated(connection)
+
+
+def write_lines(connection: Queries, action: Action, people: Sequence[int]) -> None:
+    """As `note`, but no line is removed: the caller looks after that."""
     user = os.getuid() if hasattr(os, "getuid") else None  # Windows has names alone
     now = clock.now()
     connection.executemany(
         "INSERT INTO audit (done_at, action, person_id, user_id) VALUES (?, ?, ?, ?)",
         [(_text(now), action, person, user) for person in people or (None,)],
     )
-    if is_outdated(connection) and reading(connection).is_plausible:
-        forget_outdated(connection)
 
 
 def is_outdated(connection: Queries) -> bool:
     """Whether the oldest line is past its time."""
-    oldest = connection.execute("SELECT done_at FROM audit ORDER BY id LIMIT 1").fetchone()
-    return oldest is not None and oldest[0] < _kept_since()
+    oldest = connection.execute(f"SELECT {OLDEST}").fetchone()
+    return was_outdated(oldest[0])
+
+
+OLDEST = "(SELECT done_at FROM audit ORDER BY id LIMIT 1)"
+"""When the oldest line was written, for a statement; null where there is none."""
+
+
+def was_outdated(oldest: str | None) -> bool:
+    """Whether a line written then is past its time."""
+    return oldest is not None and oldest < _kept_since()
 
 
 def forget_outdated(connection: Queries) -> None:

@@ -20,12 +20,15 @@ from . import audit
 from .audit import Action
 from .link import AMONG, Queries
 from .people import (
+    OLDEST_OPERATION,
     OVERDUE,
+    Faces,
     Row,
     Who,
     add_face,
     add_person,
     agreement_of,
+    faces_among,
     faces_in,
     forget_faces,
     group_names,
@@ -102,17 +105,15 @@ class Journal:
         self._operation = next_id(connection, "operation")
         connection.insert("operation", {"id": self._operation, "what": what, "done_at": _now()})
         if audited:
-            audit.note(connection, action, *people)
+            audit.write_lines(connection, action, people)
         connection.execute(
             "DELETE FROM operation"
             " WHERE id NOT IN (SELECT id FROM operation ORDER BY id DESC LIMIT ?)",
             (MOST_OPERATIONS,),
         )
-        over = connection.execute(
-            "SELECT id FROM operation WHERE done_at < ?", (restorable_since(),)
-        ).fetchall()
-        if over and audit.reading(connection).is_plausible:
-            connection.executemany("DELETE FROM operation WHERE id = ?", over)
+        if is_outdated(connection) and audit.reading(connection).is_plausible:
+            connection.execute("DELETE FROM operation WHERE done_at < ?", (restorable_since(),))
+            audit.forget_outdated(connection)
 
     def changes(self, kind: Row, ids: Iterable[int]) -> None:
         """Write down rows that are about to change, or to go.
@@ -181,8 +182,8 @@ def undo(connection: SealedConnection, expected: int | None = None) -> str:
 
 def is_outdated(connection: Queries) -> bool:
     """Whether something is written down, here or in the log, that is kept no longer."""
-    (operation,) = connection.execute("SELECT min(done_at) FROM operation").fetchone()
-    return (operation or "~") < restorable_since() or audit.is_outdated(connection)
+    operation, line = connection.execute(f"SELECT {OLDEST_OPERATION}, {audit.OLDEST}").fetchone()
+    return (operation or "~") < restorable_since() or audit.was_outdated(line)
 
 
 def forget_outdated(connection: Queries) -> bool:
@@ -665,23 +666,32 @@ def enrol(
     groups: Sequence[str],
 ) -> dict[int, str]:
     """Enrol photographs; see `Store.enrol`."""
+    photographs = faces_among(
+        connection, Row.TEMPLATE, [template.photograph_sha256 for template in templates]
+    )
+    known = person_id(connection, name)
     model = Snapshot(connection).model
     for template in templates:
         unit_vectors(template.embedding[None], model.dimension)
-    left_out: dict[int, str] = {}
-    person, entry = 0, None
-    known = person_id(connection, name)
     renewed = consent is not None and (consent.until is not None or consent.for_ever)
     if known is not None and not renewed and agreement_of(connection, known).has_ended:
         return dict.fromkeys(range(len(templates)), CONSENT_ENDED)
+    left_out, new = dict[int, str](), dict[str, Template]()
+    enrolled = photographs(model)
     for position, template in enumerate(templates):
-        owner = enrolled_as(connection, name, template, model)
-        if owner is not None:
+        digest = template.photograph_sha256
+        owner = name if digest in new else _owner(connection, name, template, enrolled[digest])
+        if owner is None:
+            new[digest] = template
+        else:
             left_out[position] = owner
-            continue
-        if entry is None:
-            person, entry = _begin(connection, name, consent, groups)
-        entry.adds(Row.TEMPLATE, insert_template(connection, person, template, model))
+    if new:
+        connection.link.reserve_ids(
+            {"operation": 1, Row.PERSON: int(known is None), Row.TEMPLATE: len(new)}
+        )
+        person, entry = _begin(connection, name, known, consent, groups)
+        for template in new.values():
+            entry.adds(Row.TEMPLATE, insert_template(connection, person, template, model))
     return left_out
 
 
@@ -697,7 +707,13 @@ def enrolled_as(
     connection: SealedConnection, name: str, template: Template, model: EmbeddingModel
 ) -> str | None:
     """Whose a template's photograph is already: this person's, or another's with the same face."""
-    for person, embedding in faces_in(connection, Row.TEMPLATE, template.photograph_sha256, model):
+    faces = faces_in(connection, Row.TEMPLATE, template.photograph_sha256, model)
+    return _owner(connection, name, template, faces)
+
+
+def _owner(connection: SealedConnection, name: str, template: Template, faces: Faces) -> str | None:
+    """Whose a template's photograph is already, of which these are the enrolled faces."""
+    for person, embedding in faces:
         [(owner, deleted_at)] = connection.read(
             ("person.name", "deleted_at"), "FROM person WHERE id = ?", (person,)
         )
@@ -707,11 +723,14 @@ def enrolled_as(
 
 
 def _begin(
-    connection: SealedConnection, name: str, consent: Consent | None, groups: Sequence[str]
+    connection: SealedConnection,
+    name: str,
+    person: int | None,
+    consent: Consent | None,
+    groups: Sequence[str],
 ) -> tuple[int, Journal]:
     """Make sure that there is somebody to enrol photographs of; their id."""
     what = f"photographs of '{name}' enrolled"
-    person = person_id(connection, name)
     if person is None:
         person = add_person(connection, name, now())
         entry = Journal(connection, Action.ENROL, what, person)

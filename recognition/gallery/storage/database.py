@@ -6,9 +6,10 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from data import clock
 from data.errors import AlteredError, GalleryError
@@ -16,6 +17,7 @@ from data.temporary import temporary_path
 
 from .encryption import FindSecret, IsGiven, Lock
 from .integrity import Integrity
+from .link import Values
 from .rows import SealedConnection
 from .schema import (
     APPLICATION_ID,
@@ -35,6 +37,13 @@ class SqliteLink(sqlite3.Connection):
 
     broken = (sqlite3.DatabaseError,)
     indexes = 1
+
+    def has_changed_since(self, before: int) -> bool:
+        """See `Link.has_changed_since`."""
+        return self.total_changes > before
+
+    def reserve_ids(self, wanted: Mapping[str, int]) -> None:
+        """Nothing: none is waited for."""
 
     def next_id(self, table: str) -> int:
         """See `Link.next_id`."""
@@ -381,6 +390,12 @@ class Database:
         """
         with self._transaction("BEGIN DEFERRED") as connection:
             yield connection
+
+    def ask(self, statement: str, values: Values) -> tuple[Any, ...] | None:
+        """See `AnyDatabase.ask`."""
+        with self.reading() as connection:
+            row: tuple[Any, ...] | None = connection.execute(statement, values).fetchone()
+            return row
 
     @contextmanager
     def writing(self, wait: float | None = None) -> Iterator[SealedConnection]:

@@ -2,11 +2,12 @@
 
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from .database import Database
 from .database import create_database as create_file
 from .encryption import FindSecret, IsGiven, Lock
+from .link import Values
 from .postgres_address import PostgresAddress
 from .rows import SealedConnection
 
@@ -25,6 +26,17 @@ class AnyDatabase(Protocol):
 
     def reading(self) -> AbstractContextManager[SealedConnection]:
         """Several questions about one state of the gallery.
+
+        Raises:
+            GalleryError: It cannot be read.
+        """
+
+    def ask(self, statement: str, values: Values) -> tuple[Any, ...] | None:
+        """One question about the newest state, in one round trip; its first row.
+
+        Args:
+            statement: In the words of `link`; it names no sealed column.
+            values: Of its parameters.
 
         Raises:
             GalleryError: It cannot be read.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import astuple, dataclass, field, fields, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from data.errors import ArgumentError, GalleryError, LockedError
 
@@ -298,11 +298,23 @@ def unwrap(wrapped: WrappedKey, secret: str) -> tuple[bytes, bool]:
     raise wrong
 
 
+KEY_TABLE = "wrapped_key"
+"""Where a gallery holds its key."""
+
+_KEY_COLUMNS = tuple(one.name for one in fields(WrappedKey))
+
+READ_KEY = f"SELECT {', '.join(_KEY_COLUMNS)} FROM {KEY_TABLE}"
+"""Gives the row that `key_of` takes, if the gallery is encrypted."""
+
+
+def key_of(row: tuple[Any, ...] | None) -> WrappedKey | None:
+    """The key in a row of `READ_KEY`, if there is one."""
+    return None if row is None else WrappedKey(**dict(zip(_KEY_COLUMNS, row, strict=True)))
+
+
 def read_key(connection: Queries) -> WrappedKey | None:
     """The key that a gallery holds, if it is encrypted."""
-    names = [one.name for one in fields(WrappedKey)]
-    row = connection.execute(f"SELECT {', '.join(names)} FROM wrapped_key").fetchone()
-    return None if row is None else WrappedKey(**dict(zip(names, row, strict=True)))
+    return key_of(connection.execute(READ_KEY).fetchone())
 
 
 def write_key(connection: Queries, wrapped: WrappedKey | None) -> None:
@@ -340,7 +352,10 @@ class Lock:
             LockedError: It is encrypted, and the secret is missing or wrong.
             GalleryError: It is not encrypted, though it was a moment ago, or a key is given.
         """
-        wrapped = read_key(connection)
+        return self.opened(read_key(connection))
+
+    def opened(self, wrapped: WrappedKey | None) -> Seal:
+        """The seal of a state that holds a key, or none; see `seal`."""
         if wrapped is None:
             if not self._may_be_plain and (self._known is not None or self._is_given()):
                 raise GalleryError(_PLAIN)

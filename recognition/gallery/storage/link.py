@@ -2,14 +2,20 @@
 
 Every statement of the gallery is written once, in SQL that SQLite takes as it is. What another
 kind says otherwise is either asked for here by name, or one of the few phrases that its link puts
-in its own words: `AMONG`, `today()`, `json_object(…)`, and `?` for a value.
+in its own words: `AMONG` and `AMONG_TEXTS`, `today()`, `json_object(…)`, and `?` for a value.
+
+To a server every answer is waited for. So whoever has several questions runs them all before
+fetching what one has found, and a change whose rows are not counted is not waited for.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 AMONG = "IN (SELECT value FROM json_each(?))"
 """Is one of some ids, which are given as one value: a list as JSON."""
+
+AMONG_TEXTS = "IN (SELECT value || '' FROM json_each(?))"
+"""Is one of some texts, which are given as one value: a list as JSON."""
 
 Values = Sequence[Any]
 """Of a statement's parameters, in their order."""
@@ -57,8 +63,18 @@ class Link(Queries, Protocol):
     def total_changes(self) -> int:
         """How many rows this connection has changed; more after a change than before it."""
 
+    def has_changed_since(self, before: int) -> bool:
+        """Whether a row was changed since `total_changes` was so many; asked in few words."""
+
     def next_id(self, table: str) -> int:
         """The id of a table's next row, which none has had before."""
+
+    def reserve_ids(self, wanted: Mapping[str, int]) -> None:
+        """Fetch at once, for this transaction, the ids that `next_id` is about to be asked for.
+
+        Args:
+            wanted: A table → how many rows are to come.
+        """
 
     def defer_references(self) -> None:
         """Within this transaction, a row may for a while refer to one that is not there."""

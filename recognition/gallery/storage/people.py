@@ -1,7 +1,7 @@
 """Rows of people: names, groups, consent, who is known not to be whom."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +17,7 @@ from data.errors import AmbiguousError, GalleryError
 from ...results import LONGEST_NOTE, Consent, today
 from ..names import person_name
 from ..templates import SAME_FACE, EmbeddingModel, Embeddings, Template, from_blob, to_blob
-from .link import AMONG
+from .link import AMONG, AMONG_TEXTS
 from .rows import SealedConnection
 
 # Who is meant: people by their ids or their names, and how long they are kept.
@@ -44,6 +44,10 @@ OVERDUE = "(deleted_at < ? OR expires_on < today())"
 Consent ends with the day that it names, where the user is; nobody is restored afterwards. What
 these call `today()` every connection knows; see `link`.
 """
+
+
+OLDEST_OPERATION = "(SELECT min(done_at) FROM operation)"
+"""When the oldest thing was done that can be undone, for a statement; null where there is none."""
 
 
 def restorable_since() -> str:
@@ -173,14 +177,23 @@ def next_id(connection: SealedConnection, table: str) -> int:
 
 
 def add_person(
-    connection: SealedConnection, name: str, enrolled_at: str, deleted_at: str | None = None
+    connection: SealedConnection,
+    name: str,
+    enrolled_at: str,
+    deleted_at: str | None = None,
+    agreement: "Agreement | None" = None,
 ) -> int:
     """Add somebody whose name is free, or who is deleted; their id."""
     person = next_id(connection, Row.PERSON)
-    connection.insert(
-        Row.PERSON,
-        {"id": person, "name": name, "enrolled_at": enrolled_at, "deleted_at": deleted_at},
-    )
+    row: dict[str, str | int | None] = {
+        "id": person,
+        "name": name,
+        "enrolled_at": enrolled_at,
+        "deleted_at": deleted_at,
+    }
+    if agreement is not None:
+        row |= _columns_of(agreement)
+    connection.insert(Row.PERSON, row)
     return person
 
 
@@ -215,20 +228,49 @@ def add_face(
     return row
 
 
+Faces = list[tuple[int, Embeddings]]
+"""Of a photograph: whose templates or exclusions there are, with their embeddings (1, D)."""
+
+
 def faces_in(
     connection: SealedConnection, kind: Row, photograph_sha256: str, model: EmbeddingModel
-) -> list[tuple[int, Embeddings]]:
+) -> Faces:
     """Whose templates or exclusions there are of a photograph, with their embeddings (1, D).
 
     Raises:
         GalleryError: One of them is damaged.
     """
+    return faces_among(connection, kind, [photograph_sha256])(model)[photograph_sha256]
+
+
+def faces_among(
+    connection: SealedConnection, kind: Row, photographs: Iterable[str]
+) -> Callable[[EmbeddingModel], dict[str, Faces]]:
+    """Ask whose templates or exclusions there are of photographs.
+
+    Args:
+        connection: The gallery.
+        kind: Templates or exclusions.
+        photographs: The photographs' SHA-256.
+
+    Returns:
+        Takes the gallery's model, and gives for each photograph its faces; raises a GalleryError
+        where one of them is damaged.
+    """
+    marks = {connection.mark(one): one for one in photographs}
     rows = connection.read(
-        ("person_id", f"{kind}.embedding"),
-        f"FROM {kind} WHERE photograph_mark = ? ORDER BY id",
-        (connection.mark(photograph_sha256),),
+        ("photograph_mark", "person_id", f"{kind}.embedding"),
+        f"FROM {kind} WHERE photograph_mark {AMONG_TEXTS} ORDER BY id",
+        (json.dumps([*marks]),),
     )
-    return [(person, from_blob(blob, model.dimension)) for person, blob in rows]
+
+    def found(model: EmbeddingModel) -> dict[str, Faces]:
+        faces: dict[str, Faces] = {one: [] for one in marks.values()}
+        for mark, person, blob in rows:
+            faces[marks[mark]].append((person, from_blob(blob, model.dimension)))
+        return faces
+
+    return found
 
 
 def ids_of(rows: Iterable[tuple[int, int]]) -> npt.NDArray[np.int64]:
@@ -306,15 +348,15 @@ def agreement_of(connection: SealedConnection, person: int) -> Agreement:
 
 def set_agreement(connection: SealedConnection, person: int, agreement: Agreement) -> None:
     """Put an agreement in the place of what was noted of somebody."""
-    connection.update(
-        Row.PERSON,
-        person,
-        {
-            "consent": agreement.note,
-            "consented_at": agreement.noted_at,
-            "expires_on": agreement.until,
-        },
-    )
+    connection.update(Row.PERSON, person, _columns_of(agreement))
+
+
+def _columns_of(agreement: Agreement) -> dict[str, str | None]:
+    return {
+        "consent": agreement.note,
+        "consented_at": agreement.noted_at,
+        "expires_on": agreement.until,
+    }
 
 
 def joined(own: Agreement, other: Agreement) -> Agreement:
@@ -410,6 +452,11 @@ def join(connection: SealedConnection, person: int, group: str) -> int | None:
     """Put somebody into a group; the new row's id, None where they are in it already."""
     if memberships(connection, person, group):
         return None
+    return add_membership(connection, person, group)
+
+
+def add_membership(connection: SealedConnection, person: int, group: str) -> int:
+    """Put somebody into a group that they are not in; the new row's id."""
     row = next_id(connection, Row.MEMBERSHIP)
     connection.insert(Row.MEMBERSHIP, {"id": row, "person_id": person, "name": group})
     return row

@@ -6,18 +6,21 @@ see one state and wait for nobody. A connection that was lost is made anew with 
 """
 
 import os
+import re
 import ssl
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, cast
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import chain
+from typing import Any, TypeVar, cast
 
 from data import clock
 from data.distribution import install_command
 from data.errors import GalleryError
 from data.files import printable
 
-from .encryption import FindSecret, IsGiven, Lock
+from .encryption import KEY_TABLE, READ_KEY, FindSecret, IsGiven, Lock, WrappedKey, key_of
 from .link import Values, quoted
 from .postgres_address import PostgresAddress
 from .postgres_integrity import PostgresIntegrity
@@ -38,6 +41,8 @@ BUSY_SECONDS = 30.0
 _READING = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _WRITING = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 _CHANGES = ("INSERT", "UPDATE", "DELETE")
+_ADDS = re.compile(r"INSERT INTO [^?]* VALUES (?!.* ON CONFLICT)", re.DOTALL)  # a row, surely
+_Answer = TypeVar("_Answer")
 _WIPED = (
     "person, template, crop, quality, exclusion, membership, operation, reversal, proof, "
     "wrapped_key"
@@ -76,8 +81,40 @@ _MEANING: dict[type[psycopg.Error], str] = {
 }
 
 
+class PostgresRows:
+    """What a statement has found, which is waited for when it is asked for; see `Rows`.
+
+    Args:
+        cursor: That of the statement.
+        settle: Waits for the answers to all statements.
+    """
+
+    def __init__(self, cursor: psycopg.Cursor[Any], settle: Callable[[], None]) -> None:
+        self._cursor, self._settle = cursor, settle
+
+    @property
+    def rowcount(self) -> int:
+        """See `Rows.rowcount`."""
+        self._settle()
+        return self._cursor.rowcount
+
+    def fetchone(self) -> Any:
+        """See `Rows.fetchone`."""
+        return self._cursor.fetchone()
+
+    def fetchall(self) -> list[Any]:
+        """See `Rows.fetchall`."""
+        return self._cursor.fetchall()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._cursor)
+
+
 class PostgresLink:
     """A connection to PostgreSQL; see `Link`.
+
+    Within a change no statement is waited for before its answer is asked for, by libpq's pipeline:
+    what fails is told with the next answer, or at the end of the change.
 
     Args:
         raw: The connection.
@@ -88,30 +125,102 @@ class PostgresLink:
 
     def __init__(self, raw: psycopg.Connection[Any]) -> None:
         self.raw = raw
-        self.total_changes = 0
+        self.has_written_key = False
+        self._changes = 0
+        self._uncounted: list[psycopg.Cursor[Any]] = []
+        self._pipeline: psycopg.Pipeline | None = None
+        self._within: AbstractContextManager[psycopg.Pipeline] | None = None
+        self._reserved: dict[str, deque[int]] = {}
 
-    def execute(self, statement: str, values: Values = ()) -> psycopg.Cursor[Any]:
+    def begin_change(self) -> None:
+        """Wait for no statement from now on."""
+        self.has_written_key = False
+        self._reserved.clear()
+        if psycopg.Pipeline.is_supported():
+            self._within = self.raw.pipeline()
+            self._pipeline = self._within.__enter__()
+
+    def end_change(self) -> None:
+        """Wait for every statement.
+
+        Raises:
+            psycopg.Error: What the first one said that failed.
+        """
+        within, self._within, self._pipeline = self._within, None, None
+        if within is not None:
+            within.__exit__(None, None, None)
+        self._settle()
+
+    def abandon_change(self) -> None:
+        """Take everything back since the transaction began, as far as the server is there."""
+        self._uncounted.clear()
+        with suppress(psycopg.Error):
+            self.end_change()
+        with suppress(psycopg.Error):
+            if self.raw.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+                self.raw.execute("ROLLBACK")
+
+    def execute(self, statement: str, values: Values = ()) -> PostgresRows:
         """See `Link.execute`."""
         cursor = self.raw.cursor(binary=True)
         cursor.execute(in_its_words(statement).encode(), values)
-        return self._counted(cursor, statement)
+        return self._noted(cursor, statement, 1)
 
-    def executemany(self, statement: str, each: Iterable[Values]) -> psycopg.Cursor[Any]:
+    def executemany(self, statement: str, each: Iterable[Values]) -> PostgresRows:
         """See `Link.executemany`."""
-        cursor = self.raw.cursor(binary=True)
-        cursor.executemany(in_its_words(statement).encode(), list(each))
-        return self._counted(cursor, statement)
+        cursor, times = self.raw.cursor(binary=True), list(each)
+        if times:  # else psycopg says nothing of rows
+            cursor.executemany(in_its_words(statement).encode(), times)
+        return self._noted(cursor, statement, len(times))
 
-    def _counted(self, cursor: psycopg.Cursor[Any], statement: str) -> psycopg.Cursor[Any]:
+    def _noted(self, cursor: psycopg.Cursor[Any], statement: str, times: int) -> PostgresRows:
         # By the statement: not every psycopg keeps what the server said of many at once.
-        if statement.lstrip().upper().startswith(_CHANGES):
-            self.total_changes += max(0, cursor.rowcount)
-        return cursor
+        words = statement.lstrip().upper()
+        if words.startswith(_CHANGES) and times:
+            self.has_written_key |= KEY_TABLE in statement
+            if _ADDS.match(words):
+                self._changes += times
+            elif self._pipeline is None:
+                self._changes += max(0, cursor.rowcount)
+            else:
+                self._uncounted.append(cursor)
+        return PostgresRows(cursor, self._settle)
+
+    def _settle(self) -> None:
+        """Wait for the answers to all statements."""
+        if self._pipeline is not None:
+            self._pipeline.sync()
+        self._changes += sum(max(0, cursor.rowcount) for cursor in self._uncounted)
+        self._uncounted.clear()
+
+    @property
+    def total_changes(self) -> int:
+        """See `Link.total_changes`."""
+        if self._uncounted:
+            self._settle()
+        return self._changes
+
+    def has_changed_since(self, before: int) -> bool:
+        """See `Link.has_changed_since`."""
+        return self._changes > before or self.total_changes > before
 
     def next_id(self, table: str) -> int:
         """See `Link.next_id`."""
-        [row] = self.execute("SELECT nextval(pg_get_serial_sequence(?, 'id'))", (table,)).fetchall()
-        return int(row[0])
+        if not self._reserved.get(table):
+            self.reserve_ids({table: 1})
+        return self._reserved[table].popleft()
+
+    def reserve_ids(self, wanted: Mapping[str, int]) -> None:
+        """See `Link.reserve_ids`."""
+        places = " UNION ALL ".join(
+            "SELECT ?, nextval(pg_get_serial_sequence(?, 'id')) FROM generate_series(1, ?)"
+            for count in wanted.values() if count > 0
+        )  # fmt: skip
+        if not places:
+            return
+        values = [(table, table, count) for table, count in wanted.items() if count > 0]
+        for table, number in sorted(self.execute(places, [*chain.from_iterable(values)])):
+            self._reserved.setdefault(table, deque()).append(int(number))
 
     def defer_references(self) -> None:
         """See `Link.defer_references`."""
@@ -176,6 +285,7 @@ class PostgresDatabase:
     def _connect(self) -> None:
         self._link = PostgresLink(connected(self._address))
         self._integrity = PostgresIntegrity(self._link)
+        self._told_day = ""
         weakref.finalize(self, self._link.close)  # for those who forget to close
 
     def _check_version(self) -> None:
@@ -235,29 +345,32 @@ class PostgresDatabase:
     @contextmanager
     def _transaction(self, begin: str, *, writing: bool) -> Iterator[SealedConnection]:
         with told_in_one_line(self._address, self._note_gone):
-            self._begin(begin)
+            key = self._begin(begin)
             link, integrity = self._link, self._integrity
             try:
                 connection = SealedConnection(link)
-                connection.seal = self.lock.seal(connection)
+                connection.seal = self.lock.opened(key)
+                if writing:
+                    link.begin_change()
                 integrity.check(self.lock.key, writing=writing)
                 before = link.total_changes
                 yield connection
-                if link.total_changes != before:
-                    self.lock.seal(connection)
+                if link.has_changed_since(before):
+                    if link.has_written_key:
+                        self.lock.seal(connection)
                     integrity.renew(self.lock.key)
                 self._commit(link, writing=writing)
                 integrity.done()
             except BaseException:
-                with suppress(psycopg.Error):
-                    if link.raw.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-                        link.raw.execute("ROLLBACK")
+                link.abandon_change()
                 integrity.undone()
                 raise
 
     def _commit(self, link: PostgresLink, *, writing: bool) -> None:
         try:
-            said = link.raw.execute("COMMIT").statusmessage
+            ended = link.raw.execute("COMMIT")
+            link.end_change()
+            said = ended.statusmessage
         except psycopg.OperationalError as error:
             if not writing or not link.raw.closed:
                 raise
@@ -271,18 +384,49 @@ class PostgresDatabase:
                 "back: try again"
             )
 
-    def _begin(self, begin: str) -> None:
-        """Begin a transaction; where the connection was lost since the last one, by a new one."""
-        for is_last in (False, True):
-            try:
-                self._link.raw.execute(begin.encode())
-                return
-            except psycopg.Error:
-                if is_last or not self._link.raw.closed:
-                    with suppress(psycopg.Error):
-                        self._link.raw.execute("ROLLBACK")
-                    raise
-            self._connect()
+    def _begin(self, begin: str) -> WrappedKey | None:
+        """Begin a transaction; the key of the state that it sees."""
+
+        def execute() -> WrappedKey | None:
+            cursor = self._link.raw.execute(f"{begin}; {READ_KEY}".encode())
+            while cursor.nextset():
+                pass
+            return key_of(cursor.fetchone())
+
+        return self._connected_anew(execute)
+
+    def ask(self, statement: str, values: Values) -> tuple[Any, ...] | None:
+        """See `AnyDatabase.ask`."""
+
+        def execute() -> tuple[Any, ...] | None:
+            self._tell_day()
+            row: tuple[Any, ...] | None = self._link.execute(statement, values).fetchone()
+            return row
+
+        with told_in_one_line(self._address, self._note_gone):
+            return self._connected_anew(execute)
+
+    def _tell_day(self) -> None:
+        """Let the server know which day it is for statements outside of any transaction."""
+        today = clock.today().isoformat()
+        if self._told_day != today:
+            self._link.raw.execute(f"SET likeness.today = '{today}'".encode())
+            self._told_day = today
+
+    def _connected_anew(self, execute: Callable[[], _Answer]) -> _Answer:
+        """What comes of some statements; by a new connection where it was lost since the last."""
+        try:
+            return execute()
+        except psycopg.Error:
+            if not self._link.raw.closed:
+                self._link.abandon_change()
+                raise
+        self._connect()
+        try:
+            return execute()
+        except psycopg.Error:
+            self._link.abandon_change()
+            raise
 
     @property
     def is_in_place(self) -> bool:

@@ -100,6 +100,7 @@ _PHRASES = (
         "(SELECT value FROM json_each(?))",
         "(SELECT value::bigint FROM json_array_elements_text(?::json))",
     ),
+    ("(SELECT value || '' FROM json_each(?))", "(SELECT json_array_elements_text(?::json))"),
     ("json_object(", "json_build_object("),
     ("today()", "current_setting('likeness.today')"),
 )

@@ -6,8 +6,9 @@ journal stays behind, for what it would put back are rows.
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 
 from data.errors import GalleryError
 
@@ -17,12 +18,14 @@ from ..templates import EmbeddingModel, Template, from_blob
 from . import audit, changes
 from .audit import Action
 from .changes import CONSENT_ENDED, Journal, enrolled_as, insert_template
+from .link import AMONG, AMONG_TEXTS
 from .people import (
     ENROLLED,
     RESTORABLE,
     Agreement,
     Row,
     add_face,
+    add_membership,
     add_person,
     agreement_of,
     faces_in,
@@ -118,54 +121,98 @@ def read_records(snapshot: Snapshot) -> Iterator[PersonRecord]:
         (restorable_since(),),
     )
     groups = groups_of(connection)
-    for name, row, enrolled_at, deleted_at, consent, consented_at, expires_on in sorted(
-        rows, key=lambda one: (one[0], one[3] or "", one[1])
-    ):
-        try:
+    everybody = sorted(rows, key=lambda one: (one[0], one[3] or "", one[1]))
+    for start in range(0, len(everybody), _READ_AT_ONCE):
+        part = everybody[start : start + _READ_AT_ONCE]
+        faces = _faces_of(snapshot, [person for _, person, *_ in part])
+        for name, row, enrolled_at, deleted_at, consent, consented_at, expires_on in part:
+            if faces is None:  # one of theirs is damaged: whose?
+                own = _faces_of(snapshot, [row], name)
+                assert own is not None
+            templates, exclusions = (own if faces is None else faces)[row]
             yield PersonRecord(
                 name=name,
                 enrolled_at=enrolled_at,
                 deleted_at=deleted_at,
-                templates=tuple(_templates(snapshot, row)),
-                exclusions=tuple(_exclusions(snapshot, row)),
+                templates=tuple(templates),
+                exclusions=tuple(exclusions),
                 consent=consent,
                 consented_at=consented_at,
                 expires_on=expires_on,
                 groups=groups.get(row, ()),
             )
-        except GalleryError as error:
-            raise GalleryError(f"a template of '{name}' is damaged ({error})") from error
 
 
-def _templates(snapshot: Snapshot, person: int) -> Iterator[Template]:
+_READ_AT_ONCE = 50
+"""Of so many people the faces are read at once: with their crops they are held in memory."""
+
+
+def _faces_of(
+    snapshot: Snapshot, people: Sequence[int], name: str | None = None
+) -> dict[int, tuple[list[Template], list[Template]]] | None:
+    """The templates and the exclusions of people, by their ids.
+
+    Args:
+        snapshot: The gallery.
+        people: Their ids.
+        name: What the only one of them is called.
+
+    Returns:
+        None where one is damaged and nobody is named.
+
+    Raises:
+        GalleryError: One is damaged.
+    """
+    found: dict[int, tuple[list[Template], list[Template]]] = {one: ([], []) for one in people}
+    try:
+        for person, template in _templates(snapshot, people):
+            found[person][0].append(template)
+        for person, template in _exclusions(snapshot, people):
+            found[person][1].append(template)
+    except GalleryError as error:
+        if name is None:
+            return None
+        raise GalleryError(f"a template of '{name}' is damaged ({error})") from error
+    return found
+
+
+def _templates(snapshot: Snapshot, people: Sequence[int]) -> Iterator[tuple[int, Template]]:
     rows = snapshot.connection.read(
-        ("template.photograph_sha256", "template.embedding", "crop.picture", *QUALITY_COLUMNS),
+        (
+            "template.person_id",
+            "template.photograph_sha256",
+            "template.embedding",
+            "crop.picture",
+            *QUALITY_COLUMNS,
+        ),
         "FROM template LEFT JOIN crop ON crop.template_id = template.id"
         " LEFT JOIN quality ON quality.template_id = template.id"
-        " WHERE person_id = ? ORDER BY template.id",
-        (person,),
+        f" WHERE template.person_id {AMONG} ORDER BY template.id",
+        (json.dumps(people),),
     )
-    for digest, blob, picture, *values in rows:
-        yield Template(
-            embedding=from_blob(blob, snapshot.model.dimension)[0],
-            photograph_sha256=digest,
-            crop=picture,
-            quality=None
-            if values[0] is None
-            else Quality(**dict(zip(QUALITY_COLUMNS, values, strict=True))),
+    for person, digest, blob, picture, *values in rows:
+        yield (
+            person,
+            Template(
+                embedding=from_blob(blob, snapshot.model.dimension)[0],
+                photograph_sha256=digest,
+                crop=picture,
+                quality=None
+                if values[0] is None
+                else Quality(**dict(zip(QUALITY_COLUMNS, values, strict=True))),
+            ),
         )
 
 
-def _exclusions(snapshot: Snapshot, person: int) -> Iterator[Template]:
+def _exclusions(snapshot: Snapshot, people: Sequence[int]) -> Iterator[tuple[int, Template]]:
     rows = snapshot.connection.read(
-        ("exclusion.photograph_sha256", "exclusion.embedding"),
-        "FROM exclusion WHERE person_id = ? ORDER BY id",
-        (person,),
+        ("exclusion.person_id", "exclusion.photograph_sha256", "exclusion.embedding"),
+        f"FROM exclusion WHERE person_id {AMONG} ORDER BY id",
+        (json.dumps(people),),
     )
-    for digest, blob in rows:
-        yield Template(
-            embedding=from_blob(blob, snapshot.model.dimension)[0], photograph_sha256=digest
-        )
+    for person, digest, blob in rows:
+        embedding = from_blob(blob, snapshot.model.dimension)[0]
+        yield person, Template(embedding=embedding, photograph_sha256=digest)
 
 
 class Adding:
@@ -192,13 +239,23 @@ class Adding:
             ArgumentError: A name cannot be one.
             GalleryError: An embedding is not a unit vector of the gallery's dimension.
         """
-        added = Added()
+        added, waiting = Added(), iter(records)
         model = Snapshot(self._connection).model
         before = self._connection.total_changes
-        for record in records:
-            added.plus(_add(self._connection, record, model, self))
-        if not self._written_down and self._connection.total_changes != before:
-            changes.forget(self._connection)
+        while batch := list(islice(waiting, BATCH)):
+            known = _Known(self._connection, batch)
+            self._connection.link.reserve_ids(known.lacking(batch))
+            for record in batch:
+                if known.has_some_of(record):
+                    added.plus(_add(self._connection, record, model, self))
+                else:
+                    added.plus(_add_new(self._connection, record, model, self))
+                known.note(record)
+        if self._connection.has_changed_since(before):
+            if audit.is_outdated(self._connection) and audit.reading(self._connection).is_plausible:
+                audit.forget_outdated(self._connection)
+            if not self._written_down:
+                changes.forget(self._connection)
         return added
 
     def adds(self, kind: Row, identifier: int) -> None:
@@ -219,6 +276,88 @@ class Adding:
         elif self._written_down and self._entry is None:
             self._entry = Journal(self._connection, Action.IMPORT, "people imported", audited=False)
         return self._entry
+
+
+class _Known:
+    """What a gallery has of the people of a batch: of nobody else anything has to be asked.
+
+    Args:
+        connection: In a transaction.
+        batch: The people.
+
+    Raises:
+        ArgumentError: A name cannot be one.
+    """
+
+    def __init__(self, connection: SealedConnection, batch: Sequence[PersonRecord]) -> None:
+        names = {connection.mark(person_name(one.name)): person_name(one.name) for one in batch}
+        photographs = {
+            connection.mark(face.photograph_sha256): face.photograph_sha256
+            for one in batch
+            for face in (*one.templates, *one.exclusions)
+        }
+        asked = (
+            (Row.PERSON, "mark", names),
+            (Row.TEMPLATE, "photograph_mark", photographs),
+            (Row.EXCLUSION, "photograph_mark", photographs),
+        )
+        found = [
+            connection.execute(
+                f"SELECT {column} FROM {table} WHERE {column} {AMONG_TEXTS}",
+                (json.dumps([*marks]),),
+            )
+            for table, column, marks in asked
+        ]
+        self._names, self._templates, self._exclusions = (
+            {marks[mark] for (mark,) in rows}
+            for rows, (_, _, marks) in zip(found, asked, strict=True)
+        )
+
+    def lacking(self, batch: Iterable[PersonRecord]) -> dict[str, int]:
+        """Table → how many rows are to come of those of whom nothing is there."""
+        new = [one for one in batch if not self.has_some_of(one)]
+        return {
+            Row.PERSON: len({person_name(one.name) for one in new}),
+            Row.TEMPLATE: len({face.photograph_sha256 for one in new for face in one.templates}),
+            Row.EXCLUSION: len({face.photograph_sha256 for one in new for face in one.exclusions}),
+            Row.MEMBERSHIP: sum(len(group_names(one.groups)) for one in new),
+        }
+
+    def has_some_of(self, record: PersonRecord) -> bool:
+        """Whether anything of somebody may be there already, or is in the record twice."""
+        templates, exclusions = (
+            [face.photograph_sha256 for face in faces]
+            for faces in (record.templates, record.exclusions)
+        )
+        return (
+            person_name(record.name) in self._names
+            or not self._templates.isdisjoint(templates)
+            or not self._exclusions.isdisjoint(exclusions)
+            or len(set(templates)) < len(templates)
+            or len(set(exclusions)) < len(exclusions)
+        )
+
+    def note(self, record: PersonRecord) -> None:
+        """Know of somebody who has been put in."""
+        self._names.add(person_name(record.name))
+        self._templates.update(face.photograph_sha256 for face in record.templates)
+        self._exclusions.update(face.photograph_sha256 for face in record.exclusions)
+
+
+def _add_new(
+    connection: SealedConnection, record: PersonRecord, model: EmbeddingModel, entry: Adding
+) -> Added:
+    """Put somebody in of whom nothing is there; no question is asked."""
+    person = _new(connection, person_name(record.name), record)
+    entry.adds(Row.PERSON, person)
+    for template in record.templates:
+        entry.adds(Row.TEMPLATE, insert_template(connection, person, template, model))
+    for face in record.exclusions:
+        entry.adds(Row.EXCLUSION, add_face(connection, Row.EXCLUSION, person, face, model))
+    for group in group_names(record.groups):
+        entry.adds(Row.MEMBERSHIP, add_membership(connection, person, group))
+    audit.write_lines(connection, Action.IMPORT, [person])
+    return Added(people=1, new=len(record.templates))
 
 
 def _add(
@@ -253,8 +392,8 @@ def _add(
         row = join(connection, person, group)
         if row is not None:
             entry.adds(Row.MEMBERSHIP, row)
-    if connection.total_changes != before:
-        audit.note(connection, Action.IMPORT, person)
+    if connection.has_changed_since(before):
+        audit.write_lines(connection, Action.IMPORT, [person])
     return added
 
 
@@ -269,11 +408,8 @@ def _agree(connection: SealedConnection, person: int, record: PersonRecord, entr
 
 def _new(connection: SealedConnection, name: str, record: PersonRecord) -> int:
     """Add a person without their faces; their id."""
-    person = add_person(connection, name, record.enrolled_at, record.deleted_at)
-    set_agreement(
-        connection, person, Agreement(record.consent, record.consented_at, record.expires_on)
-    )
-    return person
+    agreement = Agreement(record.consent, record.consented_at, record.expires_on)
+    return add_person(connection, name, record.enrolled_at, record.deleted_at, agreement)
 
 
 def _find(connection: SealedConnection, name: str, deleted_at: str | None) -> int | None:

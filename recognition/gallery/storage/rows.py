@@ -198,6 +198,10 @@ class SealedConnection:
         """See `Link.total_changes`."""
         return self.link.total_changes
 
+    def has_changed_since(self, before: int) -> bool:
+        """See `Link.has_changed_since`."""
+        return self.link.has_changed_since(before)
+
     @property
     def is_encrypted(self) -> bool:
         """Whether what is sealed is encrypted."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from itertools import chain
+from string import hexdigits
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,9 +28,11 @@ from ...results import (
 )
 from ..templates import EmbeddingModel, Embeddings, Ids, from_blob, unit_vectors
 from . import audit
+from .encryption import KEY_TABLE
 from .link import AMONG, Queries, quoted
 from .people import (
     ENROLLED,
+    OLDEST_OPERATION,
     OVERDUE,
     RESTORABLE,
     Who,
@@ -85,9 +88,10 @@ def lineage(connection: Queries) -> Lineage:
 
 def begin_state(connection: Queries) -> None:
     """Tell the state that a transaction makes from all others."""
-    mark = secrets.token_hex(16)
-    marks = lineage(connection)._replace(mark=mark).marks
-    connection.execute("UPDATE gallery SET changes = changes + 1, mark = ?", ("/".join(marks),))
+    connection.execute(
+        f"UPDATE gallery SET changes = changes + 1, mark = ? || ltrim(mark, '{hexdigits}')",
+        (secrets.token_hex(16),),
+    )
 
 
 def note_indexed(connection: SealedConnection) -> None:
@@ -115,6 +119,66 @@ class Revision(NamedTuple):
     changes: int
     mark: str
     expired: str
+
+
+# Whoever's consent ends is gone with the day, and nothing is changed.
+_REVISION = (
+    "gallery_id, changes, mark,"
+    " (SELECT coalesce(max(expires_on), '') FROM person WHERE expires_on < today())"
+)
+
+
+def _revision_of(row: tuple[Any, ...]) -> Revision:
+    gallery, changes, marks, expired = row
+    return Revision(gallery, changes, marks.partition("/")[0], expired)
+
+
+class Glance(NamedTuple):
+    """What has to be known before each question and each change, asked for at once.
+
+    Attributes:
+        revision: Which state the gallery is in.
+        is_encrypted: Whether it is encrypted at rest.
+        is_overdue: Whether somebody's time is over, or that of something written down.
+        traces_remain: Whether bytes of somebody who was erased may still be in a file.
+    """
+
+    revision: Revision
+    is_encrypted: bool
+    is_overdue: bool
+    traces_remain: bool
+
+
+GLANCE = (
+    f"SELECT {_REVISION}, EXISTS (SELECT 1 FROM {KEY_TABLE}), traces_remain,"
+    f" EXISTS (SELECT 1 FROM person WHERE {OVERDUE}), {OLDEST_OPERATION}, {audit.OLDEST}"
+    " FROM gallery"
+)
+"""Gives the row that `glance_of` takes; its parameter is `restorable_since`."""
+
+
+def glance_of(row: tuple[Any, ...] | None) -> Glance:
+    """What a row of `GLANCE` says.
+
+    Raises:
+        GalleryError: There is none.
+    """
+    if row is None:
+        raise no_gallery()
+    *revision, is_encrypted, traces_since, somebody, operation, line = row
+    return Glance(
+        revision=_revision_of(tuple(revision)),
+        is_encrypted=bool(is_encrypted),
+        is_overdue=bool(somebody)
+        or (operation is not None and operation < restorable_since())
+        or audit.was_outdated(line),
+        traces_remain=bool(traces_since),
+    )
+
+
+def no_gallery() -> GalleryError:
+    """The error where the one row is missing that says what a gallery is."""
+    return GalleryError("the gallery does not say what it is: restore it from a backup")
 
 
 # One state of a gallery: every question that can be asked of it.
@@ -175,7 +239,7 @@ class Snapshot:
             f"SELECT {columns} FROM gallery"
         ).fetchone()
         if row is None:
-            raise GalleryError("the gallery does not say what it is: restore it from a backup")
+            raise no_gallery()
         return row
 
     def templates_of(self, people: Ids) -> tuple[Ids, Ids]:
@@ -233,13 +297,7 @@ class Snapshot:
     @property
     def revision(self) -> Revision:
         """Which state this is."""
-        (changes,) = self._gallery("changes")
-        gallery, mark, _ = lineage(self._connection)
-        # Whoever's consent ends is gone with the day, and nothing is changed.
-        (expired,) = self._connection.execute(
-            "SELECT coalesce(max(expires_on), '') FROM person WHERE expires_on < today()"
-        ).fetchone()
-        return Revision(gallery, changes, mark, expired)
+        return _revision_of(self._gallery(_REVISION))
 
     @property
     def gallery_id(self) -> str:

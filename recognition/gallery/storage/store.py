@@ -31,9 +31,17 @@ from .changes import (
 from .databases import AnyDatabase, DatabasePlace, create_database, open_database
 from .encryption import FindSecret, IsGiven, Keep, WrappedKey
 from .link import quoted
-from .people import Who, group_names, now, require_kept
+from .people import Who, group_names, now, require_kept, restorable_since
 from .rows import SealedConnection, change_key
-from .snapshot import CALIBRATION_COLUMNS, MODEL_COLUMNS, Snapshot, begin_state
+from .snapshot import (
+    CALIBRATION_COLUMNS,
+    GLANCE,
+    MODEL_COLUMNS,
+    Glance,
+    Snapshot,
+    begin_state,
+    glance_of,
+)
 
 # The truth about who is enrolled. Every change is one transaction: all of it, or none.
 
@@ -103,6 +111,14 @@ class Store:
         with self._database.reading() as connection:
             yield Snapshot(connection)
 
+    def glance(self) -> Glance:
+        """What has to be known of the newest state before each question, in one round trip.
+
+        Raises:
+            GalleryError: The file cannot be read.
+        """
+        return glance_of(self._database.ask(GLANCE, (restorable_since(),)))
+
     @contextmanager
     def unchanging(self, wait: float | None = None) -> Iterator[Snapshot]:
         """The newest state of the gallery, and nobody changes it before the block ends.
@@ -152,7 +168,7 @@ class Store:
         with self._database.writing() as connection:
             before = connection.total_changes
             yield connection
-            if connection.total_changes != before:
+            if connection.has_changed_since(before):
                 begin_state(connection)
 
     def note_search(self, people: Sequence[int]) -> None:

@@ -623,7 +623,7 @@ def test_a_question_that_fails_takes_back_no_change_and_the_next_call_works(
         database.writing() as connection,
         suppress(psycopg.Error),
     ):
-        connection.execute("UPDATE person SET no_such_column = 1")
+        _ = connection.execute("UPDATE person SET no_such_column = 1").rowcount
     gallery.enrol("Bob", [make_template(2)])
     assert len(gallery.people()) == 2
 
