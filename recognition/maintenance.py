@@ -4,7 +4,7 @@ import math
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from data.errors import AppError, ArgumentError, GalleryError, LockedError
 from data.files import data_home, printable, sha256_of
 
 from .gallery.gallery import aside_in
-from .gallery.locations import Folder, Server, folder_of, place_of
+from .gallery.locations import Folder, Server, folder_of, kept_here, place_of
 from .gallery.names import alike
 from .gallery.protocol import nobody_enrolled
 from .gallery.search.kinds import Kind
@@ -129,14 +129,20 @@ class Upkeep:
 
     def back_up(self, target: Path, *, overwrite: bool = False) -> None:
         """Write the gallery to one file; see `backup.back_up`."""
-        folder = folder_of(self._place, "a backup")
-        if not self._place.exists:
-            raise nobody_enrolled(self._place)
-        backup.back_up(folder.path, target, overwrite=overwrite, find_secret=folder.find_secret)
+        place = kept_here(self._place, "a backup")
+        if not place.exists:
+            raise nobody_enrolled(place)
+        backup.back_up(
+            place.path,
+            target,
+            overwrite=overwrite,
+            find_secret=place.find_secret,
+            server=place.server,
+        )
 
     def check_backup(self, source: Path) -> None:
         """Refuse what `restore` would refuse; see `backup.check`."""
-        backup.check(source, folder_of(self._place, "a backup").find_secret)
+        backup.check(source, kept_here(self._place, "a backup").find_secret)
 
     def replaced(self) -> GalleryInfo | None:
         """What a restoration would take away; None where nobody is enrolled, or it is damaged."""
@@ -150,19 +156,21 @@ class Upkeep:
 
     def restore(self, source: Path) -> Path | None:
         """Make the gallery what a backup says; see `backup.restore`."""
-        folder = folder_of(self._place, "a backup")
+        place = kept_here(self._place, "a backup")
         secret = secret_in_environment()
-        aside = backup.restore(source, folder.path, folder.find_secret, secret)
+        aside = backup.restore(source, place.path, place.find_secret, secret, place.server)
         if secret is not None:  # a plain backup, in the place of a plain gallery
-            with Folder(folder.path, folder.find_secret).open() as gallery:
+            with replace(place, is_given=lambda: False).open() as gallery:
                 if not gallery.is_encrypted:
                     gallery.encrypt(secret, whatever_was_put_aside=True)
         return aside
 
     def foresee(self, source: Path) -> Foreseen:
         """What a restoration would take away; see `backup.foresee`."""
-        folder = folder_of(self._place, "a backup")
-        return backup.foresee(source, folder.path, folder.find_secret, secret_in_environment())
+        place = kept_here(self._place, "a backup")
+        return backup.foresee(
+            source, place.path, place.find_secret, secret_in_environment(), place.server
+        )
 
     def export(self, target: Path, progress: Progress = lambda done, total: None) -> Manifest:
         """Write everything to the open format; see `exports.export`."""
@@ -330,7 +338,12 @@ class ReEmbedding:
                 asked[key_id] = find_secret(key_id)
             return asked[key_id]
 
-        place = folder_of(place_of(gallery, self._home, secret), "re-embedding")
+        place = folder_of(
+            place_of(gallery, self._home, secret),
+            "re-embedding",
+            "`likeness gallery backup FILE`, `restore FILE --gallery DIR`, re-embed DIR, then back "
+            "that up and restore it here; nobody is to enrol meanwhile",
+        )
         if not place.exists:
             raise nobody_enrolled(place)
         self._succession = Succession(place.path, secret)

@@ -48,7 +48,7 @@ from .storage.integrity import facts_of, faults_of
 from .storage.people import Who
 from .storage.postgres_address import PostgresAddress
 from .storage.records import Adding, PersonRecord, read_records
-from .storage.snapshot import Revision, Roll, Snapshot
+from .storage.snapshot import Glance, Revision, Roll, Snapshot
 from .storage.store import (
     COMING,
     FORMER,
@@ -108,6 +108,7 @@ class Gallery(AnyGallery):
         self._store = self._open_store()
         self._cache = IndexCache(folder / "index")
         self._erased: int | None = None  # how many rows, as far as this machine's index knows
+        self._tidied: Revision | None = None  # the state in which this was looked at
         # By the attention that counts them: of which state, people, photographs.
         self._different: dict[TemplateAttention | None, tuple[Revision, Ids, Ids]] = {}
 
@@ -294,16 +295,26 @@ class Gallery(AnyGallery):
         place = self._server or self._folder / DATABASE
         return Store(place, self._find_secret, lambda: self._is_given())
 
-    def _erase_overdue(self) -> None:
+    def _erase_overdue(self) -> Glance | None:
         """Let those go whose time is over, where the gallery can be written.
 
         Where it cannot, they are neither listed nor restored, and the next change tries again.
+
+        Returns:
+            What the gallery is now; None where that cannot be read at once.
         """
-        with self._lock, suppress(GalleryError):
-            if self._store.erase_overdue():
-                self.wipe_traces()
-        if self._server is not None:
-            self._forget_erased_elsewhere()
+        with self._lock:
+            glance = None
+            with suppress(GalleryError):
+                glance = self._store.glance()
+                if glance.is_overdue:
+                    if self._store.erase_overdue():
+                        self.wipe_traces()
+                    glance = self._store.glance()
+            if self._server is not None and (glance is None or glance.revision != self._tidied):
+                self._forget_erased_elsewhere()
+                self._tidied = glance and glance.revision
+            return glance
 
     def _forget_erased_elsewhere(self) -> None:
         """Leave nothing, in this machine's index, of whoever another machine has erased.
@@ -312,10 +323,13 @@ class Gallery(AnyGallery):
             GalleryError: The server cannot be reached, or the index cannot be removed.
         """
         with self._lock:
-            with self._store.reading() as snapshot:
-                count = count_erased(snapshot.connection)
-                if self._erased is None and self._knows_all_erased(snapshot):
-                    self._erased = count
+            if self._erased is None:
+                with self._store.reading() as snapshot:
+                    count = count_erased(snapshot.connection)
+                    if self._knows_all_erased(snapshot):
+                        self._erased = count
+            else:
+                count = self._store.count_erased()
             if count == self._erased:  # fewer: an older state is back, which is told of
                 return
             try:
@@ -368,9 +382,8 @@ class Gallery(AnyGallery):
         Raises:
             GalleryError: Another program is in the way; the next change tries again.
         """
-        with self._store.reading() as snapshot:
-            if not snapshot.traces_remain:
-                return
+        if not self._store.glance().traces_remain:
+            return
         # No process writes an index that still holds them after this: `Views` would notice.
         try:
             with self._store.unchanging() as snapshot:
@@ -408,8 +421,8 @@ class Gallery(AnyGallery):
         if k < 1:
             raise ArgumentError(f"asked for the best {k} people: ask for at least 1")
         with self._lock:
-            self._erase_overdue()
-            with self._views.current() as view:
+            glance = self._erase_overdue()
+            with self._views.current(glance) as view:
                 queries = unit_vectors(vectors, view.dimension)
                 return view.search(queries, k, matching, among)
 
@@ -419,7 +432,7 @@ class Gallery(AnyGallery):
         attention: TemplateAttention | None = None,
     ) -> dict[int, int]:
         """See `AnyGallery.photographs_a_person`; those that are all but the same count once."""
-        with self._lock, self._views.current() as view:
+        with self._lock, self._views.current(self._store.glance()) as view:
             known = self._different.get(attention)
             if known is None or known[0] != view.revision:
                 known = view.revision, *view.different_photographs(attention)

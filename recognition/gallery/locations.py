@@ -32,6 +32,10 @@ class Folder:
     find_secret: FindSecret = field(default=lambda _: None, compare=False, repr=False)
     is_given: IsGiven = field(default=lambda: False, compare=False, repr=False)
 
+    @property
+    def server(self) -> None:
+        """Its address on a server; see `Server.server`."""
+
     def __str__(self) -> str:
         return printable(self.path)
 
@@ -84,6 +88,16 @@ class Server:
     folder: Path
     find_secret: FindSecret = field(default=lambda _: None, compare=False, repr=False)
     is_given: IsGiven = field(default=lambda: False, compare=False, repr=False)
+
+    @property
+    def path(self) -> Path:
+        """What this machine keeps of it."""
+        return self.folder
+
+    @property
+    def server(self) -> PostgresAddress:
+        """Its address."""
+        return self.address
 
     def __str__(self) -> str:
         return str(self.address)
@@ -207,15 +221,30 @@ def _something_else(folder: Path) -> str | None:
     return next((name for name in names if not name.startswith(own)), None)
 
 
-def folder_of(place: Place, what: str) -> Folder:
+def folder_of(
+    place: Place,
+    what: str,
+    instead: str = "export it, or copy it to a folder with `likeness gallery copy`",
+) -> Folder:
     """The place of a gallery on this machine.
 
+    Args:
+        place: The gallery's.
+        what: What is done to those in a folder alone.
+        instead: What to do with one that is elsewhere.
+
     Raises:
-        GalleryError: It is a server's, whose own tools do that.
+        GalleryError: It is a server's.
     """
     if isinstance(place, Folder):
         return place
-    raise GalleryError(
-        f"{what} is for galleries in a folder: export {place}, or copy it to a folder with "
-        "`likeness gallery copy`"
-    )
+    raise GalleryError(f"{what} is for galleries in a folder, and this is {place}: {instead}")
+
+
+def kept_here(place: Place, what: str) -> Folder | Server:
+    """The place of a gallery whose rows are one database's, in a folder or on a server.
+
+    Raises:
+        GalleryError: It is in Milvus.
+    """
+    return place if isinstance(place, Server) else folder_of(place, what)

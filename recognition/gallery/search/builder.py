@@ -92,6 +92,8 @@ def followed(roll: Roll, snapshot: Snapshot, line: Line) -> Roll | None:
 
 def _rows(snapshot: Snapshot, column: str, values: Ids) -> Ids:
     """Templates' ids and whose they are (n, 2), of those enrolled, by id."""
+    if not len(values):
+        return np.empty((0, 2), np.int64)
     found = snapshot.connection.execute(
         "SELECT template.id, person.id FROM template JOIN person ON person.id = person_id"
         f" WHERE {column} {AMONG} AND {ENROLLED} ORDER BY template.id",

@@ -11,7 +11,7 @@ from data.errors import AppError
 from ...matching import Matching
 from ...results import Match
 from ...template_attention import Rule, TemplateAttention, combined
-from ..storage.snapshot import Revision, Roll, Snapshot
+from ..storage.snapshot import Glance, Revision, Roll, Snapshot
 from ..storage.store import Store
 from ..templates import SAME_FACE, Embeddings, Ids
 from . import kinds
@@ -282,12 +282,19 @@ class Views:
         self._tried: tuple[str, IndexPlan] | None = None
 
     @contextmanager
-    def current(self) -> Iterator[View]:
+    def current(self, glance: Glance | None = None) -> Iterator[View]:
         """The newest state, by whichever process; what is first seen is kept at once.
+
+        Args:
+            glance: What the store has just said of its state: where nothing has changed, and its
+                index answers alone, nothing more is asked.
 
         Raises:
             GalleryError: The store cannot be read, or a template is damaged.
         """
+        if glance is not None and (view := self._unchanged(glance)) is not None:
+            yield view
+            return
         is_first = self._view is None
         with self._store.reading() as snapshot:
             has_ended, made = self._ended(snapshot)
@@ -305,6 +312,14 @@ class Views:
         if self._lacking is not None:  # not before: whoever asks once does not wait for it
             self._build(*self._lacking)
             self._lacking = None
+
+    def _unchanged(self, glance: Glance) -> View | None:
+        """What was last looked at, where it can be searched as it is."""
+        view = self._view
+        if view is None or view.revision != glance.revision or self._builder is not None:
+            return None
+        is_trusted = view.index is not None and view.index.is_exact and not glance.is_encrypted
+        return view if is_trusted else None
 
     def close(self) -> None:
         """Keep the index for the next process."""

@@ -922,9 +922,12 @@ def erased_in(connection: Queries) -> set[Erased]:
     return set(connection.execute("SELECT origin_id, kind, row FROM erased"))
 
 
+COUNT_ERASED = "SELECT count(*) FROM erased"
+
+
 def count_erased(connection: Queries) -> int:
     """How many rows were erased, by what a gallery remembers; never fewer than before."""
-    (count,) = connection.execute("SELECT count(*) FROM erased").fetchone()
+    (count,) = connection.execute(COUNT_ERASED).fetchone()
     return int(count)
 
 

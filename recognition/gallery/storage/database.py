@@ -17,7 +17,7 @@ from data.temporary import temporary_path
 
 from .encryption import FindSecret, IsGiven, Lock
 from .integrity import Integrity
-from .link import Values
+from .link import COUNTED, Values
 from .rows import SealedConnection
 from .schema import (
     APPLICATION_ID,
@@ -51,6 +51,17 @@ class SqliteLink(sqlite3.Connection):
             "SELECT ifnull(max(seq), 0) FROM sqlite_sequence WHERE name = ?", (table,)
         ).fetchone()
         return int(highest) + 1
+
+    def last_ids(self) -> dict[str, int]:
+        """See `Link.last_ids`."""
+        given = dict(self.execute("SELECT name, seq FROM sqlite_sequence"))
+        return {table: int(given.get(table) or 0) for table in COUNTED}
+
+    def skip_ids(self, last: Mapping[str, int]) -> None:
+        """See `Link.skip_ids`."""
+        for table, number in last.items():
+            self.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+            self.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (table, number))
 
     def defer_references(self) -> None:
         """See `Link.defer_references`."""
@@ -444,20 +455,6 @@ class Database:
                     self._link.execute("ROLLBACK")
                     self._integrity.undone()
                 raise
-
-    @contextmanager
-    def attached(self, uri: str, name: str) -> Iterator[None]:
-        """Let transactions within the block read another database, under a name.
-
-        Raises:
-            GalleryError: It cannot be opened.
-        """
-        with self._told_in_one_line():
-            self._link.execute(f"ATTACH ? AS {name}", (uri,))
-            try:
-                yield
-            finally:
-                self._link.execute(f"DETACH {name}")
 
     def wipe_traces(self) -> None:
         """Leave no byte in the file or its log of what has been removed.

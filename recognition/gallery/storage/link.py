@@ -76,6 +76,12 @@ class Link(Queries, Protocol):
             wanted: A table → how many rows are to come.
         """
 
+    def last_ids(self) -> dict[str, int]:
+        """The last id that was given in each table whose ids are never given twice."""
+
+    def skip_ids(self, last: Mapping[str, int]) -> None:
+        """Give no id, in some tables, that is not greater than these, nor one that is there."""
+
     def defer_references(self) -> None:
         """Within this transaction, a row may for a while refer to one that is not there."""
 
@@ -91,6 +97,10 @@ class Link(Queries, Protocol):
 
     def close(self) -> None:
         """Let go of it."""
+
+
+COUNTED = ("person", "template", "exclusion", "operation", "membership")
+"""Tables whose ids are never given twice, though their rows go; the audit log's only go by age."""
 
 
 def quoted(names: Iterable[str]) -> str:

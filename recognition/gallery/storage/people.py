@@ -390,13 +390,15 @@ def exclusions_of(connection: SealedConnection, model: EmbeddingModel) -> dict[i
     Raises:
         GalleryError: One of them is damaged.
     """
+    found: dict[int, list[Embeddings]] = {}
+    columns = ("id", "person_id", "exclusion.embedding")
+    kept = list(connection.read(columns, "FROM exclusion ORDER BY id"))
+    if not kept:
+        return {}
     taken_back = {
         row for row, person, owner, _ in enrolled_exclusions(connection, model) if person == owner
     }
-    found: dict[int, list[Embeddings]] = {}
-    for row, person, blob in connection.read(
-        ("id", "person_id", "exclusion.embedding"), "FROM exclusion ORDER BY id"
-    ):
+    for row, person, blob in kept:
         if row not in taken_back:
             found.setdefault(person, []).append(from_blob(blob, model.dimension))
     return {person: np.concatenate(vectors) for person, vectors in found.items()}

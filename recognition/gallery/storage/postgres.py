@@ -21,7 +21,7 @@ from data.errors import GalleryError
 from data.files import printable
 
 from .encryption import KEY_TABLE, READ_KEY, FindSecret, IsGiven, Lock, WrappedKey, key_of
-from .link import Values, quoted
+from .link import COUNTED, Values, quoted
 from .postgres_address import PostgresAddress
 from .postgres_integrity import PostgresIntegrity
 from .postgres_schema import MIGRATIONS, in_its_words, tables
@@ -221,6 +221,25 @@ class PostgresLink:
         values = [(table, table, count) for table, count in wanted.items() if count > 0]
         for table, number in sorted(self.execute(places, [*chain.from_iterable(values)])):
             self._reserved.setdefault(table, deque()).append(int(number))
+
+    def last_ids(self) -> dict[str, int]:
+        """See `Link.last_ids`."""
+        given = ", ".join(
+            f"coalesce(pg_sequence_last_value(pg_get_serial_sequence('{table}', 'id')), 0)"
+            for table in COUNTED
+        )
+        [numbers] = self.execute(f"SELECT {given}").fetchall()
+        return dict(zip(COUNTED, map(int, numbers), strict=True))
+
+    def skip_ids(self, last: Mapping[str, int]) -> None:
+        """See `Link.skip_ids`."""
+        for table, number in (*last.items(), ("reversal", 0)):
+            self.execute(
+                "SELECT setval(sequence, greatest(last, 1), last > 0) FROM"
+                f" (SELECT pg_get_serial_sequence('{table}', 'id') AS sequence,"
+                f" greatest(?::bigint, (SELECT max(id) FROM {table})) AS last) AS given",
+                (number,),
+            )
 
     def defer_references(self) -> None:
         """See `Link.defer_references`."""

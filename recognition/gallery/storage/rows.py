@@ -485,29 +485,14 @@ def seal_anew(connection: SealedConnection, new: Seal) -> None:
     Raises:
         GalleryError: One of them was tampered with.
     """
-    old = connection.seal
     (digest,) = connection.execute("SELECT weights_digest FROM gallery").fetchone()
-
-    def anew(table: str, key: int, row: Mapping[str, Any]) -> dict[str, Any]:
-        """The sealed columns of a row, and their marks."""
-        changed: dict[str, Any] = {}
-        for (one, column), how in SEALED.items():
-            if one != table or row.get(column) is None:
-                continue
-            bound = [row[name] for name in how.bound]
-            place = _place(table, column, key, bound, digest if how.by_model else "")
-            content = _open(old, row[column], place)
-            changed[column] = _close(new, content, place)
-            if how.mark is not None:
-                changed[how.mark] = new.mark(content)
-        return changed
-
+    anew = Resealing(connection.seal, new, digest)
     for table in dict.fromkeys(table for table, _ in SEALED):
         own = [(column, how) for (one, column), how in SEALED.items() if one == table]
         names = dict.fromkeys(name for column, how in own for name in (column, *how.bound))
         for rows in _chunks(connection, table, names):
             for key, *values in rows:
-                changed = anew(table, key, dict(zip(names, values, strict=True)))
+                changed = anew.of_row(table, key, dict(zip(names, values, strict=True)))
                 if changed:
                     columns = ", ".join(f"{name} = ?" for name in changed)
                     connection.execute(
@@ -517,12 +502,55 @@ def seal_anew(connection: SealedConnection, new: Seal) -> None:
     table, column = WRITTEN_DOWN
     for rows in _chunks(connection, table, ("kind", "row", column)):
         for key, kind, row, before in rows:
-            columns_before = json.loads(before or "{}")
-            if changed := anew(kind, row, columns_before):
+            if changed := anew.of_reversal(kind, row, before):
                 connection.execute(
-                    f"UPDATE {table} SET {column} = ? WHERE id = ?",
-                    (json.dumps(columns_before | changed), key),
+                    f"UPDATE {table} SET {column} = ? WHERE id = ?", (changed[column], key)
                 )
+
+
+@dataclass(frozen=True, slots=True)
+class Resealing:
+    """Opens what is sealed one way, and closes it another.
+
+    Attributes:
+        old: How it is sealed.
+        new: How it is to be.
+        digest: That of the model whose embeddings the gallery holds.
+    """
+
+    old: Seal
+    new: Seal
+    digest: str
+
+    def __call__(self, table: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        """What is to be otherwise in a whole row; see `of_row` and `of_reversal`."""
+        if table == WRITTEN_DOWN[0]:
+            return self.of_reversal(row["kind"], row["row"], row["before"])
+        return self.of_row(table, row.get(_key_of(table), 0), row)
+
+    def of_row(self, table: str, key: int, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The sealed columns of a row, and their marks.
+
+        Raises:
+            GalleryError: One of them was tampered with.
+        """
+        changed: dict[str, Any] = {}
+        for (one, column), how in SEALED.items():
+            if one != table or row.get(column) is None:
+                continue
+            bound = [row[name] for name in how.bound]
+            place = _place(table, column, key, bound, self.digest if how.by_model else "")
+            content = _open(self.old, row[column], place)
+            changed[column] = _close(self.new, content, place)
+            if how.mark is not None:
+                changed[how.mark] = self.new.mark(content)
+        return changed
+
+    def of_reversal(self, kind: str, row: int, before: str | None) -> dict[str, Any]:
+        """What is written down of a row; nothing where that has no sealed column."""
+        columns = json.loads(before or "{}")
+        changed = self.of_row(kind, row, columns)
+        return {WRITTEN_DOWN[1]: json.dumps(columns | changed)} if changed else {}
 
 
 def _chunks(

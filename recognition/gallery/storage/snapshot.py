@@ -215,6 +215,7 @@ class Snapshot:
     def __init__(self, connection: SealedConnection) -> None:
         self._connection = connection
         self._model: EmbeddingModel | None = None
+        self._revision: Revision | None = None
 
     @property
     def connection(self) -> SealedConnection:
@@ -297,13 +298,16 @@ class Snapshot:
     @property
     def revision(self) -> Revision:
         """Which state this is."""
-        return _revision_of(self._gallery(_REVISION))
+        if self._revision is None:  # it stays the same, as the model does
+            row = self._gallery(f"{MODEL_COLUMNS}, {_REVISION}")
+            width = len(fields(EmbeddingModel))
+            self._model, self._revision = EmbeddingModel(*row[:width]), _revision_of(row[width:])
+        return self._revision
 
     @property
     def gallery_id(self) -> str:
         """Names the gallery, in whichever state."""
-        (gallery,) = self._gallery("gallery_id")
-        return str(gallery)
+        return self.revision.gallery
 
     @property
     def origin_id(self) -> str:

@@ -16,6 +16,7 @@ from . import audit
 from .audit import Action
 from .audit import note as note_action
 from .changes import (
+    COUNT_ERASED,
     Change,
     Editor,
     Erased,
@@ -118,6 +119,11 @@ class Store:
             GalleryError: The file cannot be read.
         """
         return glance_of(self._database.ask(GLANCE, (restorable_since(),)))
+
+    def count_erased(self) -> int:
+        """How many rows were erased, ever; see `changes.count_erased`."""
+        [count] = self._database.ask(COUNT_ERASED, ()) or (0,)
+        return int(count)
 
     @contextmanager
     def unchanging(self, wait: float | None = None) -> Iterator[Snapshot]:

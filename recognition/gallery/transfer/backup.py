@@ -4,6 +4,7 @@ A restoration is one transaction in the gallery's own file. Putting another file
 not do: whoever has the old one open would go on writing its log, which SQLite finds by name.
 """
 
+import json
 import os
 import secrets
 import sqlite3
@@ -26,6 +27,7 @@ from ..search.index_file import IndexCache
 from ..storage import audit
 from ..storage.audit import Action
 from ..storage.changes import Erased, erase_once_more, erased_in, read_erased, remember_erased
+from ..storage.contents import replace_rows
 from ..storage.database import (
     Database,
     SqliteLink,
@@ -34,6 +36,7 @@ from ..storage.database import (
     in_memory,
     refuse_foreign_schema,
 )
+from ..storage.databases import AnyDatabase, open_database
 from ..storage.encryption import (
     FindSecret,
     Lock,
@@ -41,10 +44,11 @@ from ..storage.encryption import (
     new_secret,
 )
 from ..storage.integrity import Integrity, faults_of
-from ..storage.link import Queries
+from ..storage.link import AMONG, Queries
 from ..storage.people import Agreement, agreement_of, set_agreement
-from ..storage.rows import SealedConnection, seal_anew
-from ..storage.schema import APPLICATION_ID, LEAVES_TRACES, PROVED, VERSION
+from ..storage.postgres_address import PostgresAddress
+from ..storage.rows import Resealing, SealedConnection
+from ..storage.schema import APPLICATION_ID, LEAVES_TRACES, PROVED, TABLES, VERSION
 from ..storage.snapshot import Snapshot
 from ..storage.store import Store
 
@@ -58,6 +62,7 @@ def back_up(
     *,
     overwrite: bool = False,
     find_secret: FindSecret = lambda _: None,
+    server: PostgresAddress | None = None,
 ) -> None:
     """Write a gallery's present state to a file of its own, whole or not at all.
 
@@ -65,10 +70,11 @@ def back_up(
     is encrypted as the gallery is, and opens by the same key, whatever the gallery's is later on.
 
     Args:
-        folder: The gallery's.
+        folder: The gallery's; of one on a server: where this machine keeps its index of it.
         target: The file.
         overwrite: Whether it may take the place of an earlier backup.
         find_secret: Asked for what opens the gallery, if it is encrypted.
+        server: Where the gallery is, if it is on one.
 
     Raises:
         ArgumentError: The file is there already, is the gallery's own, or cannot be there.
@@ -85,13 +91,16 @@ def back_up(
     find_secret = cache(find_secret)
     try:
         with (
-            closing(Database(database, find_secret)) as opened,
-            atomic_output(target, notes=folder) as temporary,
+            closing(open_database(server or database, find_secret, lambda: False)) as opened,
+            atomic_output(target, notes=private_folder(folder)) as temporary,
         ):
-            with opened.reading():
-                _copy(opened.link, temporary, printable(target))
-            with reading_backup(temporary, find_secret) as (snapshot, _):
-                _refuse_faults(snapshot, f"the gallery {folder}")
+            with opened.reading() as connection:
+                if isinstance(opened, Database):
+                    _copy(opened.link, temporary, printable(target))
+                else:
+                    _copy_rows(connection, opened.lock, temporary, printable(target))
+            with reading_backup(temporary, find_secret) as snapshot:
+                _refuse_faults(snapshot, f"the gallery {server or folder}")
     except OSError as error:
         reason = error.strerror or error
         raise WriteError(f"cannot write {printable(target)}: {reason}") from error
@@ -114,6 +123,33 @@ def _copy(source: sqlite3.Connection, path: Path, shown: str) -> None:
             raise WriteError(f"cannot write {shown} ({error}): name another place") from error
 
 
+def _copy_rows(source: SealedConnection, lock: Lock, path: Path, shown: str) -> None:
+    """Make a gallery's file of the rows of one on a server, as `_copy` does of a file.
+
+    Raises:
+        WriteError: The file cannot be written, whose name for messages is `shown`.
+    """
+    try:
+        with closing(connect(f"{path.absolute().as_uri()}?mode=rwc")) as copy:
+            copy.execute("PRAGMA synchronous = OFF")  # what is not whole is thrown away
+            copy.execute("PRAGMA journal_mode = OFF")
+            copy.executescript(TABLES)
+            copy.execute("BEGIN")
+            first = Snapshot(source)
+            copy.execute(
+                "INSERT INTO gallery (only_row, gallery_id, created_at, model_id, weights_digest,"
+                " dimension) VALUES (1, ?, '', '', '', 1)",
+                (first.gallery_id,),
+            )
+            replace_rows(source, copy)
+            copy.skip_ids(source.link.last_ids())
+            Integrity(copy).renew(lock.key)
+            copy.execute("COMMIT")
+            copy.execute("PRAGMA journal_mode = WAL")  # as a gallery's is
+    except sqlite3.Error as error:
+        raise WriteError(f"cannot write {shown} ({error}): name another place") from error
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreseen:
     """What a restoration takes away.
@@ -134,6 +170,7 @@ def foresee(
     folder: Path,
     find_secret: FindSecret = lambda _: None,
     secret: str | None = None,
+    server: PostgresAddress | None = None,
 ) -> Foreseen:
     """Tell what a restoration would take away; nothing is changed.
 
@@ -142,6 +179,7 @@ def foresee(
         folder: The gallery's.
         find_secret: As for `restore`.
         secret: What is given to encrypt a plain backup by.
+        server: As for `restore`.
 
     Raises:
         ArgumentError: There is no such file.
@@ -150,7 +188,7 @@ def foresee(
     """
     find_secret = cache(find_secret)
     database = folder / DATABASE
-    with reading_backup(source, find_secret) as (snapshot, _):
+    with reading_backup(source, find_secret) as snapshot:
         there = _everybody(snapshot)
         origin = snapshot.origin_id
         sealed = snapshot.is_encrypted
@@ -162,10 +200,11 @@ def foresee(
         ]
     gone: tuple[str, ...] = ()
     erased, usable = set[Erased](), False
-    if database.exists() and database.stat().st_size:
+    exists = Gallery.exists(folder, server) if server else database.exists()
+    if exists and (server or database.stat().st_size):
         with (
             suppress(GalleryError),
-            closing(Database(database, find_secret)) as opened,
+            closing(open_database(server or database, find_secret, lambda: False)) as opened,
             opened.reading() as connection,
         ):
             here = Snapshot(connection)
@@ -190,8 +229,8 @@ def foresee(
             elif secret is not None:
                 notes.append(_BY_THE_KEY_GIVEN)
     if not usable:
-        erased |= _erased_before(folder)
-    if not usable and database.exists():
+        erased |= read_erased(folder) if server else _erased_before(folder)
+    if not usable and exists:
         notes.append("what somebody agreed to since it was made cannot be known")
     if not usable and not sealed:
         notes.append(
@@ -246,6 +285,7 @@ def restore(
     folder: Path,
     find_secret: FindSecret = lambda _: None,
     secret: str | None = None,
+    server: PostgresAddress | None = None,
 ) -> Path | None:
     """Make a gallery what a backup says, all of it or nothing; whoever uses it sees it at once.
 
@@ -254,11 +294,13 @@ def restore(
 
     Args:
         source: The backup; it is checked before anything is changed.
-        folder: The gallery's; it may hold none, or one that is damaged.
+        folder: The gallery's; it may hold none, or one that is damaged. Of one on a server: where
+            this machine keeps its index of it.
         find_secret: Asked for what opens the backup, if that is encrypted, and the gallery's own
             database if that is.
         secret: By which a gallery is encrypted that takes no usable one's place, if the backup is
             plain: before it is in its place, so that no kill leaves it there in plain.
+        server: Where the gallery is, if it is on one.
 
     Returns:
         Where a damaged gallery was put aside; None where there was none.
@@ -270,24 +312,62 @@ def restore(
         LockedError: One of them is encrypted, and the secret is missing or wrong.
     """
     find_secret = cache(find_secret)
-    with reading_backup(source, find_secret) as (snapshot, uri):
+    with reading_backup(source, find_secret) as snapshot:
         _refuse_faults(snapshot, f"the backup {printable(source)}")
-        return _restore(uri, folder, find_secret, secret)
+        if server is not None:
+            _restore_on(server, snapshot, folder, find_secret, secret)
+            return None
+        return _restore(snapshot.connection, folder, find_secret, secret)
 
 
 def check(source: Path, find_secret: FindSecret = lambda _: None) -> None:
     """Refuse what `restore` would refuse, before anybody is asked about it."""
-    with reading_backup(source, find_secret) as (snapshot, _):
+    with reading_backup(source, find_secret) as snapshot:
         _refuse_faults(snapshot, f"the backup {printable(source)}")
 
 
-def _restore(uri: str, folder: Path, find_secret: FindSecret, secret: str | None) -> Path | None:
+def _restore_on(
+    server: PostgresAddress,
+    backup: Snapshot,
+    folder: Path,
+    find_secret: FindSecret,
+    secret: str | None,
+) -> None:
+    """Restore a gallery on a server, of which there may be none."""
+    if not Gallery.exists(folder, server):
+        Store.create(server, backup.model)
+        if secret is not None and not backup.is_encrypted:
+            with closing(Store(server, find_secret)) as store:
+                names = [person.name for person in backup.people()]
+                store.change_key(Action.ENCRYPT, new_secret(secret, names))
+    try:
+        database = open_database(server, find_secret, lambda: False)
+    except AlteredError as error:
+        raise GalleryError(
+            f"the gallery {server} was altered by somebody without its key, and nothing is put "
+            "aside on a server: restore into another schema of it, by ?schema=NAME"
+        ) from error
+    with closing(database):
+        with database.writing() as connection:
+            if not connection.is_encrypted:  # it believes what is under its key alone
+                remember_erased(connection, read_erased(folder))
+        _fill(database, backup.connection)
+    with (
+        suppress(GalleryError),
+        Gallery.open(folder, find_secret=find_secret, server=server) as gallery,
+    ):
+        gallery.wipe_traces()
+
+
+def _restore(
+    backup: SealedConnection, folder: Path, find_secret: FindSecret, secret: str | None
+) -> Path | None:
     if _is_usable(folder / DATABASE, find_secret):
         with closing(Database(folder / DATABASE, find_secret)) as database:
             with database.writing() as connection:
                 if not connection.is_encrypted:  # it believes what is under its key alone
                     remember_erased(connection, read_erased(folder))
-            _fill(database, uri, _seal_in(uri, find_secret))
+            _fill(database, backup)
         with suppress(GalleryError), Gallery.open(folder, find_secret=find_secret) as gallery:
             gallery.wipe_traces()
         return None
@@ -302,7 +382,7 @@ def _restore(uri: str, folder: Path, find_secret: FindSecret, secret: str | None
             with closing(Database(staged, find_secret)) as database:
                 with database.writing() as connection:
                     remember_erased(connection, _erased_before(folder))
-                _fill(database, uri, _seal_in(uri, find_secret))
+                _fill(database, backup)
                 if secret is not None:
                     _encrypt(Store.over(database), secret)
                 database.wipe_traces()  # so that the file is whole without its log
@@ -322,12 +402,6 @@ def _encrypt(store: Store, secret: str) -> None:
         store.change_key(Action.ENCRYPT, new_secret(secret, names))
 
 
-def _seal_in(uri: str, find_secret: FindSecret) -> Seal:
-    """How a backup that was looked through is sealed."""
-    with closing(connect(uri)) as connection:
-        return Lock(find_secret).seal(connection)
-
-
 def _erased_before(folder: Path) -> set[Erased]:
     """Who was erased from a gallery that is damaged, as far as that can still be known."""
     found = read_erased(folder)
@@ -337,9 +411,7 @@ def _erased_before(folder: Path) -> set[Erased]:
 
 
 @contextmanager
-def reading_backup(
-    path: Path, find_secret: FindSecret = lambda _: None
-) -> Iterator[tuple[Snapshot, str]]:
+def reading_backup(path: Path, find_secret: FindSecret = lambda _: None) -> Iterator[Snapshot]:
     """Look into a file that strangers may have made; nothing is written, not even beside it.
 
     Args:
@@ -347,8 +419,7 @@ def reading_backup(
         find_secret: Asked for what opens it, if it is encrypted.
 
     Yields:
-        What it holds, and how SQLite opens that as long as the block lasts: an older version is
-        brought up in memory.
+        What it holds; an older version is brought up in memory.
 
     Raises:
         ArgumentError: There is no such file.
@@ -375,16 +446,15 @@ def reading_backup(
             if version == VERSION:
                 sealed = SealedConnection(connection)
                 sealed.seal = _seal_of(connection, shown, find_secret)
-                yield Snapshot(sealed), _uri(path)
+                yield Snapshot(sealed)
                 return
             if version >= PROVED:
                 _seal_of(connection, shown, find_secret)  # its rows are as they were written
             connection.execute("COMMIT")
-            uri = f"file:{uuid.uuid4()}?mode=memory&cache=shared"
-            with closing(in_memory(connection, uri)) as copy:
+            with closing(in_memory(connection, ":memory:")) as copy:
                 sealed = SealedConnection(copy)
                 sealed.seal = _seal_of(copy, shown, find_secret, is_proved=False)
-                yield Snapshot(sealed), uri
+                yield Snapshot(sealed)
     except sqlite3.Error as error:
         raise GalleryError(f"{shown} is damaged or no gallery's database ({error})") from error
 
@@ -416,90 +486,66 @@ def _refuse_faults(snapshot: Snapshot, what: str) -> None:
         raise GalleryError(f"{what} is damaged: {printable(faults[0])}{more}")
 
 
-def _fill(database: Database, uri: str, sealed: Seal) -> None:
+def _fill(database: AnyDatabase, backup: SealedConnection) -> None:
     """Put a backup's rows in the place of a gallery's, in one transaction.
 
     The gallery is another one from then on, so that nobody takes an index of before for its own.
     Its audit log stays, and is told of this; so does the memory of who was erased, its key, and
-    what somebody agreed to later than the backup says.
+    what somebody agreed to later than the backup says. What an encrypted gallery takes from a
+    backup is sealed by its own key before it is written.
 
     Args:
         database: The gallery's.
-        uri: The backup.
-        sealed: How the backup's rows are sealed.
+        backup: The backup's.
     """
-    with database.attached(uri, "backup"), database.writing() as connection:
+    with database.writing() as connection:
         connection.link.defer_references()
-        own, is_encrypted = connection.seal, connection.is_encrypted
-        agreed = _agreed_since(connection)
-        stays = {"audit", "erased", "proof", *(("wrapped_key",) if is_encrypted else ())}
-        tables = [table for table in _tables(connection, "main") if table not in stays]
-        for table in tables:
-            connection.execute(f"DELETE FROM main.{table}")
-        for table in tables:
-            columns = ", ".join(_columns(connection, table))
-            connection.execute(
-                f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM backup.{table}"
-            )
-        connection.execute("INSERT OR IGNORE INTO main.erased SELECT * FROM backup.erased")
-        connection.seal = sealed
-        if is_encrypted:
-            seal_anew(connection, own)
-            connection.seal = own
+        agreed = _agreed_since(connection, backup)
+        stays = {"audit", "erased", *(("wrapped_key",) if connection.is_encrypted else ())}
+        if connection.is_encrypted:
+            digest = Snapshot(backup).model.weights_digest
+            anew = Resealing(backup.seal, connection.seal, digest)
+            replace_rows(backup, connection, stays, anew)
+        else:
+            replace_rows(backup, connection, stays)
+            connection.seal = backup.seal
+        remember_erased(connection, erased_in(backup))
         # A deletion of a time to come would never be over.
+        latest = clock.now().isoformat(timespec="microseconds")
         connection.execute(
-            "UPDATE person SET deleted_at = ?1 WHERE deleted_at > ?1",
-            (clock.now().isoformat(timespec="microseconds"),),
+            "UPDATE person SET deleted_at = ? WHERE deleted_at > ?", (latest, latest)
         )
         for person, agreement in agreed.items():
             if _is_later(agreement.noted_at, agreement_of(connection, person).noted_at):
                 set_agreement(connection, person, agreement)
         audit.note(connection, Action.ROLL_BACK)
         erase_once_more(connection)
-        _keep_counting(connection)
+        _keep_counting(connection, backup)
         connection.execute(
             f"{LEAVES_TRACES}, gallery_id = ?, changes = changes + 1, mark = ?",
             (str(uuid.uuid4()), secrets.token_hex(16)),
         )
 
 
-def _agreed_since(connection: SealedConnection) -> dict[int, Agreement]:
-    """What those agreed to, in a gallery, whom a backup of the same origin that is attached has."""
+def _agreed_since(connection: SealedConnection, backup: SealedConnection) -> dict[int, Agreement]:
+    """What those agreed to, in a gallery, whom a backup of the same origin has."""
+    if Snapshot(connection).origin_id != Snapshot(backup).origin_id:
+        return {}
+    there = [person for (person,) in backup.execute("SELECT id FROM person")]
     rows = connection.execute(
-        "SELECT id FROM main.person JOIN backup.person USING (id) WHERE"
-        " (SELECT origin_id FROM main.gallery) = (SELECT origin_id FROM backup.gallery)"
+        f"SELECT id FROM person WHERE consented_at IS NOT NULL AND id {AMONG}",
+        (json.dumps(there),),
     ).fetchall()
     return {person: agreement_of(connection, person) for (person,) in rows}
 
 
-def _tables(connection: Queries, where: str) -> list[str]:
-    rows = connection.execute(
-        f"SELECT name FROM {where}.sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%'"
-        " ESCAPE '!' ORDER BY rowid"
-    )
-    return [name for (name,) in rows]
-
-
-def _columns(connection: Queries, table: str) -> list[str]:
-    """The gallery's own columns, never those that a stranger's file may name."""
-    ours, theirs = (
-        [row[1] for row in connection.execute(f"PRAGMA {where}.table_info({table})")]
-        for where in ("main", "backup")
-    )
-    return [column for column in ours if column in theirs]
-
-
-def _keep_counting(connection: Queries) -> None:
+def _keep_counting(connection: SealedConnection, backup: SealedConnection) -> None:
     """Never give an id twice: neither one that the backup gave, nor one that was given here."""
-    for table in ("person", "template", "exclusion", "operation", "membership"):
-        (highest,) = connection.execute(
-            "SELECT max(ifnull((SELECT seq FROM main.sqlite_sequence WHERE name = ?1), 0),"
-            " ifnull((SELECT seq FROM backup.sqlite_sequence WHERE name = ?1), 0),"
-            " ifnull((SELECT max(row) FROM main.erased WHERE kind = ?1), 0))",
-            (table,),
-        ).fetchone()
-        connection.execute("DELETE FROM main.sqlite_sequence WHERE name = ?", (table,))
-        connection.execute("INSERT INTO main.sqlite_sequence VALUES (?, ?)", (table, highest))
+    here, there = connection.link.last_ids(), backup.link.last_ids()
+    erased = dict(connection.execute("SELECT kind, max(row) FROM erased GROUP BY kind"))
+    connection.link.skip_ids(
+        {table: max(here[table], there[table], erased.get(table, 0)) for table in here}
+    )
 
 
 def _is_usable(database: Path, find_secret: FindSecret) -> bool:

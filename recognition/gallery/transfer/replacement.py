@@ -115,7 +115,7 @@ class Succession:
         former = self._folder / FORMER
         with (
             self._reading() as now,
-            backup.reading_backup(former, self._find_secret) as (before, _),
+            backup.reading_backup(former, self._find_secret) as before,
         ):
             is_stale = now.gallery_id == before.gallery_id
         if is_stale:  # a move was killed, or refused, before the gallery was changed

@@ -20,6 +20,7 @@ from recognition.gallery.gallery import Gallery
 from recognition.gallery.locations import Folder, place_of
 from recognition.gallery.storage.changes import read_erased
 from recognition.gallery.storage.postgres_address import PostgresAddress
+from recognition.gallery.storage.records import PersonRecord
 from recognition.gallery.storage.rows import SEALED, UNSEALED
 from recognition.gallery.storage.store import Store
 from recognition.gallery.templates import EmbeddingModel, Template
@@ -722,3 +723,71 @@ def test_an_older_dump_put_back_hides_no_later_erasure_elsewhere(
     )
     [folder] = (tmp_path / "other" / "indexes").iterdir()
     assert {row for _, kind, row in read_erased(folder) if kind == "person"} == {1, 2, 3}
+
+
+def test_how_often_the_server_is_waited_for(
+    postgres_server: "Server",
+    postgres_address: str,
+    model: EmbeddingModel,
+    make_template: MakeTemplate,
+    tmp_path: Path,
+) -> None:
+    """A search by what is known asks once; a change no more often, whatever it writes."""
+    from postgres_relay import relayed
+
+    with relayed(postgres_server.folder) as relay, ExitStack() as opened:
+        address = postgres_address.replace(str(postgres_server.folder), str(relay.folder))
+        one, other = (
+            opened.enter_context(place_of(address, tmp_path / name).open(model=model, create=True))
+            for name in ("one", "other")
+        )
+
+        def asked(call: Callable[[], object]) -> int:
+            before = relay.round_trips
+            call()
+            return relay.round_trips - before
+
+        def least(call: Callable[[], object]) -> int:  # psycopg prepares one asked five times
+            return min(asked(call) for _ in range(3))
+
+        def enrol(name: str, first: int, photographs: int) -> Callable[[], object]:
+            faces = [make_template(first + n, crop=b"crop") for n in range(photographs)]
+            return lambda: one.enrol(name, faces)
+
+        def search() -> None:
+            assert found_by(other, make_template(0)) == "Ann"
+
+        def put_in(first: int, people: int) -> Callable[[], object]:
+            records = [
+                PersonRecord(
+                    name=f"P{number}",
+                    enrolled_at="2026-01-01T00:00:00+00:00",
+                    deleted_at=None,
+                    templates=(make_template(number, crop=b"crop"),),
+                    exclusions=(make_template(number + 500),),
+                    groups=("choir",),
+                )
+                for number in range(first, first + people)
+            ]
+
+            def add() -> None:
+                with one.adding() as adding:
+                    adding(records)
+
+            return add
+
+        enrol("Ann", 0, 1)()
+        search()
+        assert least(search) == 1
+        few, many = asked(enrol("Bob", 10, 1)), asked(enrol("Cyd", 20, 30))
+        assert few <= 10
+        assert many <= few
+        assert asked(search) <= 14
+        assert least(search) == least(other.photographs_a_person) == 1
+        few, many = asked(put_in(100, 2)), asked(put_in(200, 200))
+        assert few <= 12
+        assert many <= few + 20  # answers that come meanwhile count, though nobody waits for them
+        one.edit.rename("Bob", "Robert")
+        search()
+        assert one.size == other.size == (205, 234)
+        assert one.faults() == []
