@@ -4,6 +4,7 @@
 # make test-postgres  pass the gallery's tests on a PostgreSQL server of their own: the system's, or a wheel's
 # make test-milvus  pass the gallery's tests on Milvus Lite, in an environment of its own
 # make torture  every fault of docs/reliability.md, made on purpose and counted: an hour or two
+# make torture-postgres  those that a server changes, on one of their own
 # make corpus   everything that a stranger may hand in, through every door, counted: a few minutes
 # make check  formatting, lint, types, and who may import whom
 #
@@ -21,7 +22,7 @@ READY  := $(VENV)/.ready
 MILVUS := .venv-milvus
 PORT   ?= 8501
 
-.PHONY: app test test-browser test-postgres test-milvus torture corpus check clean
+.PHONY: app test test-browser test-postgres test-milvus torture torture-postgres corpus check clean
 .DEFAULT_GOAL := app
 
 app: $(READY)
@@ -50,6 +51,9 @@ test-milvus: $(MILVUS)/.ready
 
 torture: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/torture/run.py --table docs/reliability.md $(ROWS)
+
+torture-postgres: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/torture/run.py --postgres --table docs/reliability.md $(ROWS)
 
 corpus: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/corpus/run.py --table docs/reliability.md

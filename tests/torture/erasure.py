@@ -1,22 +1,26 @@
-"""Erasure: no byte of a person is left in any file."""
+"""Erasure: no byte of a person is left in any file, nor in a dump of a server's gallery."""
 
 import random
 from pathlib import Path
 
 import numpy as np
-from people import open_gallery, query_of, templates_of
+from people import dump_of, open_gallery, query_of, templates_of
 from trial import Outcome
 
 RUN = 16  # bytes in a row of an embedding or a crop that give somebody away
 
 
 def traces(folder: Path, wanted: list[bytes]) -> list[str]:
-    """The files below a folder that hold one of these."""
-    return [
+    """The files below a folder, or the dump of its gallery on a server, that hold one of these."""
+    found = [
         file.name
         for file in sorted(folder.rglob("*"))
         if file.is_file() and any(piece in file.read_bytes() for piece in wanted)
     ]
+    dump = dump_of(folder)
+    if any(piece in dump or piece.hex().encode() in dump for piece in wanted):
+        found.append("the dump")
+    return found
 
 
 def pieces_of(name: str) -> list[bytes]:

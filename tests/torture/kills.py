@@ -10,15 +10,28 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
-from people import open_gallery, photographs, query_of, state_of, templates_of
+from people import (
+    open_gallery,
+    photographs,
+    query_of,
+    reopen_gallery,
+    server_of,
+    state_of,
+    templates_of,
+)
 from trial import Outcome
 
 from data.errors import GalleryError
-from recognition.gallery.gallery import Gallery
 
 MOST_ACKNOWLEDGED = 4
 LONGEST_WAIT = 0.03  # seconds, several times what an enrolment takes
+ON_A_SERVER = 0.15
 LIVES_A_FOLDER = 10  # so that some are killed while they make the gallery
+
+
+def longest_wait(folder: Path) -> float:
+    """Seconds within which a process is killed that uses the gallery of a folder."""
+    return LONGEST_WAIT if server_of(folder) is None else ON_A_SERVER
 
 
 def killed(work: Callable[[int], None], acknowledgements: int, wait: float) -> list[str]:
@@ -67,7 +80,7 @@ def enrolling(folder: Path, life: int) -> Callable[[int], None]:
 def judge(folder: Path, acknowledged: list[str], outcome: Outcome) -> None:
     """Open the gallery once more and look for what is not as it was promised."""
     people = {}
-    with suppress(GalleryError), Gallery.open(folder) as gallery:
+    with suppress(GalleryError), reopen_gallery(folder) as gallery:
         people = state_of(gallery)
         for name in acknowledged[-2:]:
             found = gallery.search(query_of(name), 1)[0][0].person
@@ -86,7 +99,9 @@ def kill_enrolments(trials: int, folder: Path, rng: random.Random) -> Outcome:
         if life % LIVES_A_FOLDER == 0:
             acknowledged = []
         told = killed(
-            enrolling(home, life), rng.randrange(MOST_ACKNOWLEDGED), rng.uniform(0, LONGEST_WAIT)
+            enrolling(home, life),
+            rng.randrange(MOST_ACKNOWLEDGED),
+            rng.uniform(0, longest_wait(home)),
         )
         acknowledged += told
         all_told += len(told)
@@ -103,7 +118,7 @@ def kill_reopening(trials: int, folder: Path, rng: random.Random) -> Outcome:
         home = folder / str(life // LIVES_A_FOLDER)
         if life % LIVES_A_FOLDER == 0:
             acknowledged = []
-        acknowledged += killed(enrolling(home, life), 1, rng.uniform(0, LONGEST_WAIT))
+        acknowledged += killed(enrolling(home, life), 1, rng.uniform(0, longest_wait(home)))
 
         def reopen(acknowledge: int, home: Path = home, name: str = acknowledged[-1]) -> None:
             os.write(acknowledge, b"begin\n")
@@ -111,7 +126,7 @@ def kill_reopening(trials: int, folder: Path, rng: random.Random) -> Outcome:
                 with open_gallery(home) as gallery:
                     gallery.search(query_of(name), 1)
 
-        killed(reopen, 1, rng.uniform(0, LONGEST_WAIT))
+        killed(reopen, 1, rng.uniform(0, longest_wait(home)))
         outcome.trials += 1
         judge(home, acknowledged, outcome)
     return outcome

@@ -2,11 +2,13 @@
 
     python tests/torture/run.py [ROW…] [--few] [--seed N] [--json] [--table FILE]
     python tests/torture/run.py --few --served
+    python tests/torture/run.py --postgres [ROW…] [--trials N]
 
 Without arguments every row runs at its full number of trials; `--few` takes those that run with the
 tests. The exit code is 1 if any promise was broken. `--table` writes what came of it into a page of
 the documentation, between its two marks. `--served` tries each row whose name is a line of standard
-input, and prints a line of JSON for it: the libraries are loaded once for all of them.
+input, and prints a line of JSON for it: the libraries are loaded once for all of them. With
+`--postgres` galleries are kept on a PostgreSQL server of its own, for the rows that this changes.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import random
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
@@ -32,7 +35,9 @@ import kills
 import lasting
 import learning
 import moving
+import people
 import pictures
+import postgres_server
 import strangers
 import thieves
 import writes
@@ -140,12 +145,16 @@ ROWS = {
     ),
 }  # fmt: skip
 
-BEGIN, END = "<!-- torture -->\n", "<!-- /torture -->"
+ON_A_SERVER = ("kill-enrolling", "kill-reopening", "crowd", "erasure")
+"""Rows that are tried on a PostgreSQL server as well."""
+
+TABLES = {False: "torture", True: "torture-postgres"}
+"""Whether on a server → what the table's marks are called in the page."""
 HEAD = "| row | fault | promise | trials | broken | time | |\n|---|---|---|---|---|---|---|\n"
 
 
-def tried(name: str, *, few: bool, seed: int) -> tuple[Outcome, float]:
-    """What came of a row, and the seconds it took.
+def tried(name: str, *, few: bool, seed: int, trials: int | None = None) -> tuple[Outcome, float]:
+    """What came of a row, and the seconds it took; of so many trials where they are told.
 
     The folder is in memory where there is one: every sync of a disk would be waited for, and a
     process that is killed leaves the same behind on both.
@@ -156,7 +165,9 @@ def tried(name: str, *, few: bool, seed: int) -> tuple[Outcome, float]:
     with tempfile.TemporaryDirectory(prefix="torture-", dir=place) as folder:
         began = time.monotonic()
         outcome = row.run(
-            row.few if few else row.trials, Path(folder) / "home", random.Random(seed)
+            trials or (row.few if few else row.trials),
+            Path(folder) / "home",
+            random.Random(seed),
         )
         return outcome, time.monotonic() - began
 
@@ -170,14 +181,17 @@ def line(name: str, outcome: Outcome, seconds: float) -> str:
     )
 
 
-def write_table(page: Path, results: dict[str, tuple[Outcome, float]]) -> None:
+def write_table(
+    page: Path, results: dict[str, tuple[Outcome, float]], *, postgres: bool = False
+) -> None:
     """Write the results into a page; rows that were not tried now stay as they are there."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    table, _, after = rest.partition(END)
+    begin, end = f"<!-- {TABLES[postgres]} -->\n", f"<!-- /{TABLES[postgres]} -->"
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    table, _, after = rest.partition(end)
     rows = {text.split("`")[1]: text for text in table.splitlines(True) if text.startswith("| `")}
     rows |= {name: line(name, *result) for name, result in results.items()}
     text = HEAD + "".join(rows[name] for name in ROWS if name in rows)
-    write_atomic(page, (before + BEGIN + text + END + after).encode(), mode=0o644)
+    write_atomic(page, (before + begin + text + end + after).encode(), mode=0o644)
 
 
 def serve(*, few: bool, seed: int) -> None:
@@ -194,14 +208,27 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--served", action="store_true", help="rows come by standard input")
+    parser.add_argument("--postgres", action="store_true", help="on a PostgreSQL server")
+    parser.add_argument("--trials", type=int, help="another number than each row's own")
     parser.add_argument("--table", type=Path, help="the page that gets the table")
     given = parser.parse_args()
     if given.served:
         serve(few=given.few, seed=given.seed)
         return 0
+    with ExitStack() as opened:
+        if given.postgres:
+            server = opened.enter_context(postgres_server.running())
+            os.environ[people.SERVER] = f"postgresql://likeness@/test?host={server.folder}"
+        return try_all(given)
+
+
+def try_all(given: argparse.Namespace) -> int:
+    """Try the rows that are asked for, and tell what came of them; 1 if a promise was broken."""
     results = {}
-    for name in given.rows or ROWS:
-        results[name] = outcome, seconds = tried(name, few=given.few, seed=given.seed)
+    for name in given.rows or (ON_A_SERVER if given.postgres else ROWS):
+        results[name] = outcome, seconds = tried(
+            name, few=given.few, seed=given.seed, trials=given.trials
+        )
         if not given.json:
             state = "kept" if not outcome.broken else f"BROKEN {len(outcome.broken)}×"
             print(f"{name:16} {outcome.trials:>7,} in {seconds:6.1f} s  {state}", flush=True)
@@ -210,7 +237,7 @@ def main() -> int:
     if given.json:
         print(json.dumps({name: asdict(outcome) for name, (outcome, _) in results.items()}))
     if given.table:
-        write_table(given.table, results)
+        write_table(given.table, results, postgres=given.postgres)
     return int(any(outcome.broken for outcome, _ in results.values()))
 
 
