@@ -436,6 +436,26 @@ def joined(
     return table
 
 
+def configured(
+    kind: type[Config],
+    recipe: Path,
+    *,
+    prefix: str,
+    environment: Mapping[str, str] | None = None,
+    settings: Iterable[str] = (),
+    **flags: object,
+) -> Config:
+    """The configuration that a recipe asks for; see `joined`. Its paths are relative to its folder.
+
+    Raises:
+        ArgumentError: A file that is missing or no TOML, an unknown key, a value out of range.
+    """
+    table = joined(
+        kind, recipe, prefix=prefix, environment=environment, flags=flags, settings=settings
+    )
+    return read(kind, table, recipe.parent)
+
+
 def changed(config: Config, values: Mapping[str, object]) -> Config:
     """The same configuration with other values at the paths of some keys.
 

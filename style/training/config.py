@@ -1,13 +1,12 @@
 """What a run is told, checked before anything is read or written."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
+from functools import partial
 from typing import Annotated
 
 from backbones.registry import spec_of
-from data.config import Configuration, File, Within, joined, read
+from data.config import Configuration, File, Within, configured
 from data.errors import ArgumentError
 
 _MOST_STEPS = 10_000_000
@@ -134,32 +133,5 @@ class StyleTrainingConfig(Configuration):
 PREFIX = "LIKENESS_STYLE_TRAIN_"
 """What the name of an environment variable that is a setting begins with."""
 
-
-def configure(
-    recipe: Path,
-    *,
-    environment: Mapping[str, str] | None = None,
-    settings: Iterable[str] = (),
-    **flags: object,
-) -> StyleTrainingConfig:
-    """Join a recipe with the environment and the flags of a command, each winning over the last.
-
-    Args:
-        recipe: A TOML file; paths in it are relative to its folder.
-        environment: Variables, of which those that begin with `LIKENESS_STYLE_TRAIN_` are settings.
-        settings: `KEY=VALUE` as of `--set`: they win over all else.
-        flags: Top-level keys; None stands for a flag that was not given. Paths among them are
-            relative to the working directory.
-
-    Raises:
-        ArgumentError: A file that is missing or no TOML, an unknown key, a value out of range.
-    """
-    table = joined(
-        StyleTrainingConfig,
-        recipe,
-        prefix=PREFIX,
-        environment=environment,
-        flags=flags,
-        settings=settings,
-    )
-    return read(StyleTrainingConfig, table, recipe.parent)
+configure = partial(configured, StyleTrainingConfig, prefix=PREFIX)
+"""A recipe joined with the environment, `--set` and flags; see `data.config.configured`."""

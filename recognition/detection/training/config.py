@@ -1,11 +1,10 @@
 """What a run is told, checked before anything is read or written."""
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Annotated
 
-from data.config import Configuration, File, Flag, Within, joined, read
+from data.config import Configuration, File, Flag, Within, configured
 from data.errors import ArgumentError
 
 from ..methods.config import AS_ITS_VERSION, DetectorMethod, YoloConfig, check_ideas
@@ -141,33 +140,5 @@ class DetectorTrainingConfig(Configuration):
 PREFIX = "LIKENESS_DETECTOR_TRAIN_"
 """What the name of an environment variable that is a setting begins with."""
 
-
-def configure(
-    recipe: Path,
-    *,
-    environment: Mapping[str, str] | None = None,
-    settings: Iterable[str] = (),
-    **flags: object,
-) -> DetectorTrainingConfig:
-    """Join a recipe with the environment and the flags of a command, each winning over the last.
-
-    Args:
-        recipe: A TOML file; paths in it are relative to its folder.
-        environment: Variables, of which those that begin with `LIKENESS_DETECTOR_TRAIN_` are
-            settings.
-        settings: `KEY=VALUE` as of `--set`: they win over all else.
-        flags: Top-level keys; None stands for a flag that was not given. Paths among them are
-            relative to the working directory.
-
-    Raises:
-        ArgumentError: A file that is missing or no TOML, an unknown key, a value out of range.
-    """
-    table = joined(
-        DetectorTrainingConfig,
-        recipe,
-        prefix=PREFIX,
-        environment=environment,
-        flags=flags,
-        settings=settings,
-    )
-    return read(DetectorTrainingConfig, table, recipe.parent)
+configure = partial(configured, DetectorTrainingConfig, prefix=PREFIX)
+"""A recipe joined with the environment, `--set` and flags; see `data.config.configured`."""
