@@ -13,8 +13,7 @@ language          the texts of the page, in one catalogue a language
 components        refusals, pictures with face boxes, cards
 browser           what runs in the browser: HTML, CSS, JavaScript
 fields            pictures by upload or camera, thresholds
-style_fields      fields of a picture that is to be painted
-preset_gallery    presets as small pictures
+style_fields      fields of a picture that is to be painted, presets as small pictures
 face_dialog       who a face is: enrol it, or take a wrong name from it
 person_dialog     one person: name, groups, merging, deleting
 enrolment_report  what became of the photographs of an enrolment

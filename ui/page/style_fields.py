@@ -1,9 +1,9 @@
 """The fields of a picture that is to be painted: its styles, how it is painted, its regions."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from PIL import Image
@@ -22,13 +22,12 @@ from style.config import (
 
 from .. import wording
 from ..jobs.tasks import Given
-from . import components, fields, preset_gallery, resources, session
+from . import browser, components, fields, resources, session
 from .fields import Upload
 from .language import say
 
 if TYPE_CHECKING:
     from backbones.catalogue import BackboneDescription
-
 
 MOST_STYLES = 4
 """Styles that are mixed at most."""
@@ -87,7 +86,7 @@ def thumbnails(given: Sequence[Upload]) -> None:
 
 def styles() -> list[Style]:
     """Presets and pictures of one's own, in any mixture."""
-    presets = preset_gallery.choose(say("Style"), key="presets", most=MOST_STYLES)
+    presets = choose_presets(say("Style"), key="presets", most=MOST_STYLES)
     with st.expander(say("Pictures of your own"), icon=":material/add_photo_alternate:", key="own"):
         own = fields.uploads(say("Pictures to take the style from"), key="styles", several=True)
         thumbnails(own)
@@ -290,7 +289,7 @@ def _region(number: int, strength: float) -> Region[Given] | None:
     if not given:
         return None
     thumbnails(given)
-    options = [_STAYS, _REST, _OWN, *preset_gallery.names()]
+    options = [_STAYS, _REST, _OWN, *preset_names()]
     begun = session.begins_with(f"manner-{number}", _STAYS)
     manner = st.selectbox(
         say("Style of region {number}", number=number),
@@ -339,3 +338,68 @@ def _small(upload: Upload) -> tuple[Image.Image, list[str]]:
     image = load_image(upload.content, warn=odd.append)
     image.thumbnail((96, 96))
     return image, odd
+
+
+# All presets as small pictures, to choose from by clicks.
+
+
+_tiles = browser.component("styles", "elements")
+
+
+def choose_presets(label: str, *, key: str, most: int) -> list[str]:
+    """All presets as small pictures to choose from.
+
+    Args:
+        label: What stands above them.
+        key: Tells this gallery from others.
+        most: How many may be chosen.
+
+    Returns:
+        The names of those that are chosen, in the order in which they were.
+    """
+    from style.presets.registry import PRESETS
+    from style.presets.shelf import COLUMNS, SHEET
+
+    state: dict[str, Any] = st.session_state.get(key) or session.begins_with(key, {})
+    known = {preset.name for preset in PRESETS}
+    chosen = _known(state.get("chosen", st.query_params.get_all(key)), known)[:most]
+    if session.page_was_entered() and chosen != st.query_params.get_all(key):
+        # Another page has taken them out of the address, where a reload looks for them.
+        st.query_params[key] = chosen
+    result = _tiles(
+        key=key,
+        data={
+            "label": label,
+            "parameter": key,
+            "hint": say("up to {most} are mixed", most=most),
+            "most": most,
+            "columns": COLUMNS,
+            "sheet": _sheet_url(str(SHEET)),
+            "styles": [{"name": preset.name, "about": preset.about} for preset in PRESETS],
+            "chosen": chosen,
+        },
+        default={"chosen": chosen},
+        on_chosen_change=lambda: None,
+    )
+    return _known(result.get("chosen"), known)[:most]
+
+
+def _known(named: object, known: Collection[str]) -> list[str]:
+    """What is known of what a browser or an address names, each once."""
+    found = [name for name in named if name in known] if isinstance(named, list) else []
+    return list(dict.fromkeys(found))
+
+
+def preset_names() -> list[str]:
+    """The names of all presets."""
+    from style.presets.registry import PRESETS
+
+    return [preset.name for preset in PRESETS]
+
+
+@st.cache_data(show_spinner=False)
+def _sheet_url(path: str) -> str:
+    """All presets as one picture of half its size, for the browser to cut up."""
+    with Image.open(path) as opened:
+        sheet = opened.convert("RGB").reduce(2)
+    return components.data_url(sheet)

@@ -17,7 +17,7 @@ from style.config import (
 from style.presets.registry import PRESETS
 from ui.jobs import orders, store, tasks
 from ui.jobs.store import JobState
-from ui.page import preset_gallery
+from ui.page import style_fields
 
 PAINTER = """
 import json, pathlib, signal, sys, time
@@ -81,7 +81,7 @@ def choose(monkeypatch):
     """Chooses presets, as a click in the browser would."""
 
     def choose(*names):
-        monkeypatch.setattr(preset_gallery, "choose", lambda *_, **__: list(names))
+        monkeypatch.setattr(style_fields, "choose_presets", lambda *_, **__: list(names))
 
     return choose
 
