@@ -15,8 +15,7 @@ browser           what runs in the browser: HTML, CSS, JavaScript
 fields            pictures by upload or camera, thresholds
 style_fields      fields of a picture that is to be painted, presets as small pictures
 face_dialog       who a face is: enrol it, or take a wrong name from it
-person_dialog     one person: name, groups, merging, deleting
 enrolment_report  what became of the photographs of an enrolment
-corrections       undo, photographs and look-alikes on the People page
+corrections       undo, photographs, look-alikes; one person: name, groups, merging, deleting
 pages             one file a page
 """

@@ -35,7 +35,6 @@ _PAGE = (
     "ui.page.corrections",
     "ui.page.enrolment_report",
     "ui.page.face_dialog",
-    "ui.page.person_dialog",
 )
 """What the first page needs before it shows anything, none of which brings torch."""
 

@@ -73,7 +73,7 @@ import style.presets.registry, style.presets.shelf
 from recognition.detection import detector, mtcnn
 from recognition.faces import alignment, embedding, quality
 from ui.cli import painting
-from ui.page import corrections, enrolment_report, face_dialog, person_dialog
+from ui.page import corrections, enrolment_report, face_dialog
 after = {name.partition(".")[0] for name in sys.modules} - before
 print(sorted(after & {"torch", "torchvision", "facenet_pytorch", "faiss", "pandas", "scipy"}))
 """

@@ -16,7 +16,6 @@ from ui.page import (
     corrections,
     enrolment_report,
     fields,
-    person_dialog,
     resources,
     session,
 )
@@ -174,7 +173,7 @@ def _people(service: RecognitionService) -> None:
         for person in session.first_of(found, key="people", size=_PAGE):
             _person(service, person)
     session.more_button(found, key="people", size=_PAGE)
-    person_dialog.show_wanted(service)
+    corrections.show_changed_person(service)
     corrections.photographs(service, people)
     corrections.look_alikes(service, people)
 
@@ -188,7 +187,7 @@ def _person(service: RecognitionService, person: PersonSummary) -> None:
         st.caption(wording.count(person.photographs, "photograph"))
         if person.groups:
             st.caption(wording.plain(", ".join(person.groups)))
-        person_dialog.button(person)
+        corrections.change_button(person)
 
 
 def _deleted_people(service: RecognitionService) -> None:
