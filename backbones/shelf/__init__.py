@@ -72,10 +72,3 @@ def widened(spec: BackboneSpec, width: float) -> BackboneSpec:
         f"{spec.name} comes in one width: leave width at 1, or take one of mobilenet_v1, "
         "mobilenet_v2"
     )
-
-
-def lightest() -> tuple[str, ...]:
-    """The member of each family that has the fewest parameters: enough to try what all share."""
-    return tuple(
-        min(specs, key=lambda spec: spec.parameters or 0).name for specs in families().values()
-    )

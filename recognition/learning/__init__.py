@@ -8,7 +8,6 @@ batches           which photographs, how they are changed and mixed, decoded ahe
 losses            the terms of the objective
 distillation      a small network taught by larger ones
 narrower_network  `models compress --method distill`: another network in the place of one
-confusable        groups of people whom a network confuses, for specialists
 attention_fit     the query of attention over a person's templates, for `--match attention`
 auxiliary         losses half-way through a deep network
 transfer          weights to begin with, and which layers learn when

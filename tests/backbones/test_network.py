@@ -3,11 +3,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from families import lightest
 from torch import nn
 
 from backbones.network import Backbone, Normalise
 from backbones.registry import available, create, spec_of
-from backbones.shelf import lightest
 from backbones.spec import IMAGENET, Norm
 from data.errors import ArgumentError
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from families import lightest
 from torch import nn
 
 from backbones.metadata import parse_metadata, weights_metadata
 from backbones.network import Backbone
 from backbones.networks.resnet import width_per_group
 from backbones.registry import build, create, spec_of
-from backbones.shelf import lightest
 from backbones.spec import (
     Activation,
     Attention,

@@ -2,12 +2,12 @@ import json
 
 import pytest
 import torch
+from families import lightest
 from torch import nn
 
 from backbones.network import Backbone
 from backbones.profile import gradients_of, profile
 from backbones.registry import create, spec_of
-from backbones.shelf import lightest
 from data.errors import ArgumentError
 
 

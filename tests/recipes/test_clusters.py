@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from data.errors import ArgumentError
-from recognition.learning.confusable import confusable_groups
+from recipes.clusters import confusable_groups
 
 
 def planted(seed: int, sizes: tuple[int, ...], each: int = 6) -> tuple[Tensor, Tensor, list[int]]:
