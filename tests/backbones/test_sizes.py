@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from families import lightest
 
 from backbones.features import FeatureExtractor
 from backbones.network import Backbone
 from backbones.registry import available, create, spec_of
-from backbones.shelf import lightest
 
 PRIMES = (5, 11, 13, 17, 23, 37, 53, 67, 71, 109)
 
