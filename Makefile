@@ -44,7 +44,7 @@ test-browser: $(READY)
 
 test-postgres: $(READY)
 	@$(BIN)/python tests/postgres_server.py
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile -m postgres tests/recognition/gallery
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile -m postgres tests/recognition/gallery tests/torture
 
 test-milvus: $(MILVUS)/.ready
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(MILVUS)/bin/python -m pytest tests/recognition/gallery

@@ -2,6 +2,7 @@
 
     python benchmarks/million.py --people lfw-112
     python benchmarks/million.py --templates 100000 --kind int8
+    python benchmarks/million.py --postgres --templates 200000
 
 The faces are made up: photographs of people, ten each, about as alike as a small network's are of
 real people; with `--people` also real ones, embedded by the bundled network and turned into as many
@@ -9,7 +10,8 @@ numbers, which keeps every similarity. Rows are put straight into the gallery's 
 enrolling so many one by one takes hours; all else goes through the gallery itself. Searched for are
 other photographs of those enrolled. Filling, making the index, and searching run in processes of
 their own, so that each one's memory is its own; torch is in none of the latter two. The bare FAISS
-call is that of the same index with the same settings, query by query in turn.
+call is that of the same index with the same settings, query by query in turn. With `--postgres` the
+gallery is on a server of its own, with its index here; "another connection" adds what is followed.
 """
 
 import argparse
@@ -23,7 +25,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,8 @@ import numpy.typing as npt
 from recognition.gallery.gallery import DATABASE, Gallery
 from recognition.gallery.search.index import LOOKED_AT, Nearest
 from recognition.gallery.search.kinds import Kind
+from recognition.gallery.storage.databases import DatabasePlace
+from recognition.gallery.storage.postgres_address import PostgresAddress
 from recognition.gallery.storage.store import Store
 from recognition.gallery.templates import EmbeddingModel, Template
 
@@ -117,17 +121,33 @@ def blocks(given: argparse.Namespace) -> Iterator[tuple[Vectors, npt.NDArray[np.
     )
 
 
+def place_of(given: argparse.Namespace) -> DatabasePlace:
+    """Where the rows are."""
+    return PostgresAddress.parse(given.server) if given.server else given.folder / DATABASE
+
+
+def open_gallery(given: argparse.Namespace) -> Gallery:
+    """The gallery, with its index in the folder."""
+    server = PostgresAddress.parse(given.server) if given.server else None
+    return Gallery.open(given.folder, server=server)
+
+
 def fill(given: argparse.Namespace) -> dict[str, object]:
     """Put everybody in, and compare the queries with all of them."""
     begun = time.monotonic()
-    Store.create(given.folder / DATABASE, EmbeddingModel("made-up", "0" * 64, given.dimension))
+    Store.create(place_of(given), EmbeddingModel("made-up", "0" * 64, given.dimension))
     *parts, (queries, asked) = blocks(given)
     best = np.full(len(queries), -2, np.float32)
     whose = np.full(len(queries), -1, np.int64)
     row = 0
-    connection = sqlite3.connect(given.folder / DATABASE, isolation_level=None)
+    connection = None
+    if not given.server:
+        connection = sqlite3.connect(given.folder / DATABASE, isolation_level=None)
     for vectors, owners in parts:
-        put_in(connection, vectors, owners, row)
+        if connection is None:
+            put_on_server(given.server, vectors, owners, row)
+        else:
+            put_in(connection, vectors, owners, row)
         row += len(vectors)
         for start in range(0, len(vectors), 8192):
             similarities = queries @ vectors[start : start + 8192].T
@@ -135,9 +155,10 @@ def fill(given: argparse.Namespace) -> dict[str, object]:
             value = similarities[np.arange(len(queries)), closest]
             whose = np.where(value > best, owners[start + closest], whose)
             best = np.maximum(best, value)
-    connection.execute("UPDATE gallery SET changes = 1, mark = hex(randomblob(16))")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    connection.close()
+    if connection is not None:
+        connection.execute("UPDATE gallery SET changes = 1, mark = hex(randomblob(16))")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.close()
     np.savez(given.folder / "queries.npz", queries=queries, asked=asked, whose=whose, best=best)
     made_up = asked < (asked.max() + 1 if not given.people else parts[-1][1].min())
     figures: dict[str, object] = {"templates": row, "filled in s": round(time.monotonic() - begun)}
@@ -177,14 +198,39 @@ def put_in(
     connection.execute("COMMIT")
 
 
+def put_on_server(server: str, vectors: Vectors, owners: npt.NDArray[np.int64], row: int) -> None:
+    """Add rows as enrolling does, in one transaction."""
+    from recognition.gallery.storage.postgres import connected
+
+    with closing(connected(PostgresAddress.parse(server))) as raw, raw.transaction():
+        raw.execute("CREATE TEMPORARY TABLE came (LIKE person INCLUDING DEFAULTS) ON COMMIT DROP")
+        with raw.cursor().copy("COPY came (id, name, mark, enrolled_at) FROM STDIN") as copy:
+            for one in np.unique(owners).tolist():
+                copy.write_row((one + 1, f"P{one}", f"P{one}", "2026-01-01T00:00:00+00:00"))
+        raw.execute("INSERT INTO person SELECT * FROM came ON CONFLICT DO NOTHING")
+        with raw.cursor().copy(
+            "COPY template (person_id, photograph_mark, photograph_sha256, embedding) FROM STDIN"
+            " (FORMAT binary)"
+        ) as copy:
+            copy.set_types(["int8", "text", "text", "bytea"])
+            for number, (one, vector) in enumerate(
+                zip(owners.tolist(), vectors.astype("<f4"), strict=True)
+            ):
+                digest = f"{row + number:064x}"
+                copy.write_row((one + 1, digest, digest, vector.tobytes()))
+        raw.execute("UPDATE gallery SET changes = changes + 1, mark = md5(changes::text)")
+        raw.execute("SELECT setval(pg_get_serial_sequence('person', 'id'), max(id)) FROM person")
+
+
 def make_index(given: argparse.Namespace) -> dict[str, object]:
     query = np.load(given.folder / "queries.npz")["queries"][:1]
     before = resident()
-    with closing(Store(given.folder / DATABASE)) as store, store.reading() as snapshot:
+    with closing(Store(place_of(given))) as store, store.reading() as snapshot:
         ids = snapshot.roll().ids
         without, _ = timed(Nearest(None, ids, False, snapshot.embeddings).of, query, 1)
     begun = time.monotonic()
-    with Gallery.open(given.folder) as gallery:
+    with open_gallery(given) as gallery:
+        facts = gallery.facts()
         described = gallery.make_index(Kind(given.kind))
     return {
         "a search without an index, s": round(without, 1),
@@ -194,7 +240,11 @@ def make_index(given: argparse.Namespace) -> dict[str, object]:
         "MB of the index on disk": megabytes(
             (given.folder / "index/templates.faiss").stat().st_size
         ),
-        "MB of the database": megabytes((given.folder / DATABASE).stat().st_size),
+        "MB of the database": megabytes(
+            int(facts["bytes on the server"])
+            if given.server
+            else (given.folder / DATABASE).stat().st_size
+        ),
     }
 
 
@@ -204,7 +254,7 @@ def ask(given: argparse.Namespace) -> dict[str, object]:
     queries, whose, best = held["queries"], held["whose"], held["best"]
     made_up = np.load(given.folder / "made_up.npy")
     before, begun = resident(), time.monotonic()
-    gallery = Gallery.open(given.folder)
+    gallery = open_gallery(given)
     gallery.search(queries[:1], 1)
     figures: dict[str, object] = {"opened and searched once, s": seconds_since(begun)}
     with gallery._views.current() as view:
@@ -244,24 +294,30 @@ def ask(given: argparse.Namespace) -> dict[str, object]:
     adding, after = added(gallery, given.dimension)
     figures["adding one: median, ms"] = round(float(np.median(adding)) * 1e3, 2)
     figures["the search after it: median, ms"] = round(float(np.median(after)) * 1e3, 2)
+    with open_gallery(given) as other:
+        other.search(queries[:1], 1)
+        adding, after = added(gallery, given.dimension, other)
+    figures["found by another connection: median, ms"] = round(float(np.median(after)) * 1e3, 2)
     begun = time.monotonic()
     gallery.close()
     figures["closed in s"] = seconds_since(begun)
     begun = time.monotonic()
-    with Gallery.open(given.folder) as again:
+    with open_gallery(given) as again:
         again.search(queries[:1], 1)
         figures["opened again, s"] = seconds_since(begun)
     return figures
 
 
-def added(gallery: Gallery, dimension: int) -> tuple[list[float], list[float]]:
-    """Seconds to enrol somebody, and of the search that follows; each is found."""
+def added(
+    gallery: Gallery, dimension: int, asked: Gallery | None = None
+) -> tuple[list[float], list[float]]:
+    """Seconds to enrol somebody, and of the search that follows, by another one or the same."""
     adding, after = [], []
     _, held = gallery.size
     for number, vector in enumerate(MadeUp(ADDED, dimension, seed=held).middles, start=held):
         template = Template(vector, f"{2**200 + number:064x}")
         adding.append(timed(gallery.enrol, f"New {number}", [template])[0])
-        spent, [[match]] = timed(gallery.search, vector[np.newaxis], 1)
+        spent, [[match]] = timed((asked or gallery).search, vector[np.newaxis], 1)
         after.append(spent)
         if match.person != f"New {number}":
             print(f"New {number} is not found: {match}", file=sys.stderr)
@@ -327,6 +383,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--kind", choices=list(Kind), default=Kind.AUTO)
     parser.add_argument("--people", type=Path, help="real ones too: LFW, aligned (lfw-112)")
     parser.add_argument("--folder", type=Path, help="keep the gallery here; what is there is used")
+    parser.add_argument("--postgres", action="store_true", help="on a PostgreSQL server")
+    parser.add_argument("--server", help=argparse.SUPPRESS)
     parser.add_argument("--step", choices=list(STEPS), help="do this one alone")
     given = parser.parse_args(argv)
     if given.step:
@@ -334,18 +392,24 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     folder = given.folder or Path(tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
-    try:
+    with ExitStack() as opened:
+        if not given.folder:
+            opened.callback(shutil.rmtree, folder)
+        server: list[str] = []
+        if given.postgres:
+            sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+            from postgres_server import running
+
+            address = opened.enter_context(running(is_durable=True)).address("million")
+            server = ["--server", address]
         for step in STEPS:
-            if step == "fill" and (folder / "queries.npz").exists():
+            if step == "fill" and not server and (folder / "queries.npz").exists():
                 continue
             command = [sys.executable, __file__, *(argv or sys.argv[1:])]
-            command += ["--folder", str(folder), "--step", step]
+            command += ["--folder", str(folder), "--step", step, *server]
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
             for name, value in json.loads(done.stdout).items():
                 print(f"{name:54} {value}", flush=True)
-    finally:
-        if not given.folder:
-            shutil.rmtree(folder)
 
 
 if __name__ == "__main__":

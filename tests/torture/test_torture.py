@@ -53,6 +53,24 @@ def tried() -> Iterator[Callable[[str], dict[str, Any]]]:
             process.communicate()
 
 
+_ON_A_SERVER = ("kill-enrolling", "crowd", "erasure")
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+@pytest.mark.parametrize("row", _ON_A_SERVER)
+def test_the_promise_of_a_row_is_kept_on_a_server(row: str) -> None:
+    done = subprocess.run(
+        [sys.executable, _SCRIPT, "--postgres", row, "--trials", "4", "--json"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    seen = json.loads(done.stdout)[row]
+    assert seen["broken"] == []
+    assert seen["trials"] > 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("row", [row for row in _ROWS if row not in _ELSEWHERE])
 def test_the_promise_of_a_row_is_kept(row: str, tried: Callable[[str], dict[str, Any]]) -> None:
