@@ -89,22 +89,12 @@ def consult_lfw(
     unreadable: Sequence[FailedImage] = (),
     layout: Layout = Layout.LFW,
 ) -> Consulted[LfwResult]:
-    """Verify the pairs of a protocol, as `evaluate_lfw`, and ask specialists in doubt.
+    """Verify the pairs of a protocol, and ask specialists in doubt.
 
-    Args:
-        protocol: The folds.
-        alone: The generalist's embeddings.
-        together: Those of the generalist and all specialists, averaged.
-        confusable: The share of pairs, those nearest the threshold, that are in doubt.
-        false_accept_cost: As in `evaluate_lfw`.
-        replicates: As in `evaluate_lfw`.
-        unreadable: As in `evaluate_lfw`.
-        layout: As in `evaluate_lfw`.
-
-    Raises:
-        ArgumentError: The share is none, or the cost not positive.
-        DatasetError: As `evaluate_lfw`.
-        KeyError: As `evaluate_lfw`.
+    It takes and raises what `evaluate_lfw` does, of two embeddings of each photograph: `alone`, the
+    generalist's, and `together`, that of the generalist and all specialists, averaged. `confusable`
+    is the share of pairs, those nearest the threshold, that are in doubt; one that is none is an
+    ArgumentError.
     """
     check_confusable(confusable)
     check_cost(false_accept_cost)
@@ -156,18 +146,8 @@ def consult_lfw_folder(
 ) -> Consulted[LfwResult]:
     """Run `consult_lfw` on the photographs `root/<Name>/<Name>_0001.jpg`.
 
-    Args:
-        protocol: The folds.
-        root: The folder of people.
-        finders: The generalist, and the specialists after it.
-        confusable: As in `consult_lfw`.
-        false_accept_cost: As in `evaluate_lfw`.
-        layout: As in `evaluate_lfw`.
-        progress: Called after each photograph of each finder.
-
-    Raises:
-        ArgumentError: The share is none, or the cost not positive.
-        DatasetError: Photographs are missing, or over a fifth of them cannot be read.
+    The rest is as in `evaluate_lfw_folder`, but that `finders` are the generalist, and the
+    specialists after it; `progress` is called after each photograph of each of them.
     """
     check_confusable(confusable)
     check_cost(false_accept_cost)
@@ -200,21 +180,8 @@ def consult_people_folder(
 ) -> Consulted[IdentificationResult]:
     """Draw who is enrolled, as `evaluate_people_folder`, and ask specialists about candidates.
 
-    Args:
-        root: The folder of people.
-        finders: The generalist, and the specialists after it.
-        confusable: The share of those enrolled, the most similar ones, who are candidates.
-        listing: As in `evaluate_people_folder`.
-        leave_out: As in `evaluate_people_folder`.
-        draws: As in `evaluate_people_folder`.
-        seed: As in `evaluate_people_folder`.
-        enrol: As in `evaluate_people_folder`.
-        templates: As in `evaluate_people_folder`.
-        progress: Called after each photograph of each finder.
-
-    Raises:
-        ArgumentError: The share is none.
-        DatasetError: As `evaluate_people_folder`.
+    `finders` are the generalist, and the specialists after it; `confusable` is the share of those
+    enrolled, the most similar ones, who are candidates: one that is none is an ArgumentError.
     """
     check_confusable(confusable)
     folders = [people_to_draw_from(root, listing, leave_out)]
@@ -243,19 +210,7 @@ def consult_two_folders(
     confusable: float = CONFUSABLE,
     progress: ProgressCallback | None = None,
 ) -> Consulted[IdentificationResult]:
-    """Search a gallery for probes, as `evaluate_two_folders`, and ask specialists.
-
-    Args:
-        gallery: Who is enrolled.
-        probes: Who is searched for.
-        finders: The generalist, and the specialists after it.
-        confusable: As in `consult_people_folder`.
-        progress: Called after each photograph of each finder.
-
-    Raises:
-        ArgumentError: The share is none.
-        DatasetError: As `evaluate_two_folders`.
-    """
+    """Search as `evaluate_two_folders`, and ask specialists as `consult_people_folder`."""
     check_confusable(confusable)
 
     def evaluate(
