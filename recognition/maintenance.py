@@ -105,7 +105,7 @@ class Upkeep:
                 photographs=photographs,
                 calibrations=tuple(one for one in map(gallery.calibration, Use) if one is not None),
                 facts=gallery.facts(),
-                move=way_to_move(gallery.model, self._home),
+                move=way_to_move(gallery.model, self._home, in_folder=gallery.is_in_folder),
             )
 
     def check(self) -> list[str]:

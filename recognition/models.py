@@ -15,6 +15,7 @@ from PIL import Image
 from data.errors import GalleryError, WeightsError
 from data.files import printable, sha256_of
 
+from .gallery.protocol import way_to_re_embed
 from .gallery.templates import EmbeddingModel
 from .matching import Matching
 from .results import Face
@@ -111,8 +112,9 @@ class Engine:
 
     Args:
         choice: What the user asks for.
-        remembered: Called at most once, for the model of the gallery, or None where there is none;
-            not at all where a file of weights is asked for.
+        remembered: Tells the model of the gallery, or None where there is none; asked when the
+            pipeline is loaded and by each search for faces alone, but not where a file of weights
+            is asked for.
         pipeline: Taken instead of loading one.
     """
 
@@ -366,12 +368,15 @@ def default_model(home: Path | None) -> str:
     return DEFAULT_MODEL if found is None else PREFERRED_MODEL
 
 
-def way_to_move(model: EmbeddingModel, home: Path | None = None) -> str | None:
+def way_to_move(
+    model: EmbeddingModel, home: Path | None = None, *, in_folder: bool = True
+) -> str | None:
     """How a gallery comes to the network that a new one gets; None where it has it already.
 
     Args:
         model: Whose embeddings the gallery holds.
         home: The application's data folder; None takes the user's.
+        in_folder: Whether the gallery is kept in a folder of this machine.
     """
     from backbones.weights import find_weights
 
@@ -381,8 +386,8 @@ def way_to_move(model: EmbeddingModel, home: Path | None = None) -> str | None:
         return None
     what = "by now other weights of " if model.model_id == name else ""
     return (
-        f"it works as before; a new gallery gets {what}{name}, to which "
-        f"`likeness gallery re-embed --model {name}` moves this one"
+        f"it works as before; a new gallery gets {what}{name}, to which it moves by "
+        + way_to_re_embed(name, in_folder=in_folder)
     )
 
 

@@ -94,7 +94,7 @@ class PhotographSearch:
 
     A photograph without a sure face is searched again turned by 90, 180 and 270 degrees, and the
     turn with the surest face is taken. A large one is first searched so in a small picture of it,
-    and then, as it is, by the one turn at which that has the surest face.
+    and then, as it is, by every turn whose best score is there within 0.1 of the best one's.
 
     Args:
         look: What finds boxes in a picture.

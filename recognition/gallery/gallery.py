@@ -201,6 +201,11 @@ class Gallery(AnyGallery):
     # What can be asked: each answer from one state of the store.
 
     @property
+    def is_in_folder(self) -> bool:
+        """Whether it is no server's."""
+        return self._server is None
+
+    @property
     def model(self) -> EmbeddingModel:
         """Whose embeddings the gallery holds."""
         with self._lock, self._store.reading() as snapshot:
@@ -330,7 +335,7 @@ class Gallery(AnyGallery):
                         self._erased = count
             else:
                 count = self._store.count_erased()
-            if count == self._erased:  # fewer: an older state is back, which is told of
+            if count == self._erased:  # nobody was erased elsewhere since
                 return
             try:
                 try:

@@ -40,6 +40,18 @@ class Writer(Protocol):
         """Put people in; what is there already is left as it is."""
 
 
+def way_to_re_embed(model_id: str | None = None, *, in_folder: bool) -> str:
+    """What embeds a gallery anew, in words; one that is kept elsewhere takes a copy in a folder.
+
+    Args:
+        model_id: By which network; None leaves it open.
+        in_folder: Whether the gallery is kept in a folder of this machine.
+    """
+    network = "" if model_id is None else f" --model {model_id}"
+    command = f"`likeness gallery re-embed{network}`"
+    return command if in_folder else f"{command} of a copy in a folder (`likeness gallery copy`)"
+
+
 class AnyGallery(ABC):
     """People enrolled with one model's embeddings, and who of them is closest to a face.
 
@@ -80,13 +92,18 @@ class AnyGallery(ABC):
                 f"the faces of the gallery {self} are of {told(own)}, and cannot be "
                 f"compared with those of {told(model)}: leave the choice of the detector to the "
                 "gallery, give another --home or --gallery, or embed everybody anew with "
-                f"`likeness gallery re-embed --model {own.model_id}`"
+                + way_to_re_embed(own.model_id, in_folder=self.is_in_folder)
             )
         raise GalleryError(
             f"the gallery {self} was made with {own} and cannot be used with "
             f"{model}: leave the choice of model and weights to the gallery, give another --home "
-            "or --gallery, or move it with `likeness gallery re-embed`"
+            f"or --gallery, or move it with {way_to_re_embed(in_folder=self.is_in_folder)}"
         )
+
+    @property
+    def is_in_folder(self) -> bool:
+        """Whether it is kept in a folder of this machine: there alone it is embedded anew."""
+        return False
 
     @abstractmethod
     def __str__(self) -> str:

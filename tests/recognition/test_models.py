@@ -251,6 +251,9 @@ def test_a_gallery_of_another_network_is_told_how_to_move(
         assert told is not None
         assert f"gallery re-embed --model {DEFAULT_MODEL}" in told
         assert "works as before" in told
+        assert "copy in a folder" not in told
+        elsewhere = way_to_move(EmbeddingModel(model_id, digest, 256), in_folder=False)
+        assert "copy in a folder (`likeness gallery copy`)" in str(elsewhere)
     older = way_to_move(EmbeddingModel(DEFAULT_MODEL, "00" * 32, 256))
     assert older is not None
     assert "other weights" in older

@@ -9,6 +9,7 @@ import pytest
 
 from data.errors import GalleryError
 from recognition.gallery.gallery import Gallery
+from recognition.gallery.protocol import AnyGallery
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.gallery.transfer.archive import VERSION
 from recognition.gallery.transfer.backup import back_up, restore
@@ -176,3 +177,16 @@ def test_a_move_to_another_network_takes_up_the_other_s(
     succession.undo()
     with Gallery.open(folder, model=FIRST) as back:
         assert back.model == NETWORK
+
+
+@pytest.mark.parametrize("changed", [{"detector": "other/9"}, {"model_id": "vgg_slim"}])
+def test_a_refusal_tells_of_nothing_that_is_refused_where_the_gallery_is(
+    gallery: AnyGallery, make_template: Callable[..., Template], changed: dict[str, str]
+) -> None:
+    """Only a gallery in a folder is embedded anew in its place."""
+    gallery.enrol("Ann", [make_template(1)])
+    with pytest.raises(GalleryError) as refused:
+        gallery.require(replace(gallery.model, **changed))  # type: ignore[arg-type]
+    told = str(refused.value)
+    assert "likeness gallery re-embed" in told
+    assert ("copy in a folder" in told) == ("://" in str(gallery))
