@@ -418,7 +418,10 @@ def verdict(result: Verification) -> None:
         title = say("Two different people")
     if result.person is not None:
         name = wording.shorten(result.person)
-        title, whose = name if result.same_person else say("Not {name}", name=name), f"{name}’s"
+        title, whose = (
+            name if result.same_person else say("Not {name}", name=name),
+            say("{name}’s", name=name),
+        )
     if result.probability is not None:
         numbers += say(
             "; {whose} with probability {likely}",
@@ -465,7 +468,7 @@ def closest_words(face: IdentifiedFace, threshold: float) -> str:
     """How close the closest person is to a face, and what speaks against naming it."""
     best = face.matches[0] if face.matches else None
     # Nobody is left where everybody who is enrolled is known not to be this face.
-    numbers = wording.against(best.cosine_similarity, threshold) if best else "nobody"
+    numbers = wording.against(best.cosine_similarity, threshold) if best else say("nobody")
     if best and best.probability is not None:
         numbers += say(", {likely} likely", likely=wording.likely(best.probability))
     poor = wording.quality_words(face.quality)

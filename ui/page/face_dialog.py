@@ -76,7 +76,7 @@ def show(
         st.image(face.picture, alt=say("The face in question"), width=96)
         with st.container(width="stretch", gap=None):
             name = face.found.person
-            st.markdown(f"**{wording.plain(name)}**" if name else "**Unknown**")
+            st.markdown(f"**{wording.plain(name)}**" if name else say("**Unknown**"))
             st.caption(wording.literal(components.closest_words(face.found, face.threshold)))
     chosen = st.selectbox(
         say("Name"),

@@ -201,7 +201,7 @@ def photographs(*, key: str, several: bool = True) -> list[Upload]:
     if source != say("Camera"):
         return uploads(label, key=f"{key}-files", several=several)
     shot = st.camera_input(say("Camera"), key=f"{key}-camera", label_visibility="collapsed")
-    shots = [Upload(shot.file_id, "from the camera")] if shot else []
+    shots = [Upload(shot.file_id, say("from the camera"))] if shot else []
     return _with_those_before(f"{key}-camera", shots, several=False)
 
 
@@ -249,7 +249,7 @@ def groups_of(people: Iterable[PersonSummary]) -> list[str]:
 def groups(people: Iterable[PersonSummary], *, key: str, label: str) -> list[str]:
     """A field to choose groups in; none where nobody is in one."""
     known = groups_of(people)
-    return st.multiselect(label, known, key=key, placeholder="everybody") if known else []
+    return st.multiselect(label, known, key=key, placeholder=say("everybody")) if known else []
 
 
 def somebody(
@@ -270,7 +270,7 @@ def somebody(
         names = {who: names[who] for who in found[:MOST_LISTED]}
 
     def shown(who: int | str) -> str:  # Streamlit's test driver hands over what is shown already
-        known = names.get(who, "somebody who is gone") if isinstance(who, int) else who
+        known = names.get(who, say("somebody who is gone")) if isinstance(who, int) else who
         return wording.shorten(known)
 
     return st.selectbox(
@@ -279,5 +279,5 @@ def somebody(
         index=None,
         format_func=shown,
         key=key,
-        placeholder="somebody",
+        placeholder=say("somebody"),
     )

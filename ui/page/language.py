@@ -3,8 +3,9 @@
 Whatever the page shows passes `say`, by what it is in English. `languages/en.json` lists every
 text; a copy of it under another name, as `de.json`, with the values translated, is that language,
 and `LIKENESS_LANGUAGE=de likeness app` shows it. `python -m ui.page.language` writes the English
-one anew from the calls of `say`. Refusals of the application come as they are; counts and
-durations, which the command line has as well, and what is drawn into pictures stay English.
+one anew from the calls of `say`. Refusals of the application come as they are; what `ui.wording`
+says for the command line as well (counts, durations, similarities, thresholds, faults of a face)
+and what is drawn into pictures stay English.
 """
 
 import ast

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ SHOWN = re.compile(
     r"|toggle|slider|select_slider|selectbox|multiselect|segmented_control|text_input|number_input"
     r"|expander|popover|download_button|page_link|camera_input|form_submit_button|dialog)$"
 )
+WORDS = {"help", "placeholder", "label", "alt", "text"}
+"""The options of elements that are shown."""
 FILES = sorted(LANGUAGES.glob("*.json"))
 
 
@@ -45,6 +48,18 @@ def _parts(text: str) -> list[str]:
     return re.split(r"(\{[^}]*\})", text)
 
 
+def _fixed(given: ast.expr) -> list[str]:
+    """What of a text stands in the module, whichever way it is chosen or put together."""
+    match given:
+        case ast.Constant(value=str(text)):
+            return [text]
+        case ast.IfExp(body=first, orelse=second) | ast.BinOp(left=first, right=second):
+            return [*_fixed(first), *_fixed(second)]
+        case ast.BoolOp(values=several) | ast.JoinedStr(values=several):
+            return [text for one in several for text in _fixed(one)]
+    return []
+
+
 def test_the_english_catalogue_is_what_the_modules_say() -> None:
     assert (LANGUAGES / f"{ENGLISH}.json").read_text("utf-8") == language.english(), (
         "a text has changed: python -m ui.page.language"
@@ -63,17 +78,15 @@ def test_a_language_has_every_text_with_the_same_places(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(PAGE.rglob("*.py")), ids=lambda path: path.stem)
 def test_nothing_is_shown_but_by_way_of_the_catalogue(path: Path) -> None:
-    """A text of two words or more that is handed straight to an element of the page."""
+    """Not even a word that is handed straight to an element of the page, or chosen there."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if not (isinstance(node, ast.Call) and SHOWN.search(ast.unparse(node.func))):
             continue
-        given = [*node.args, *(each.value for each in node.keywords if each.arg == "help")]
-        for argument in given:
-            if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-                assert " " not in argument.value.strip(), argument.value
-            if isinstance(argument, ast.JoinedStr):
-                fixed = [each.value for each in argument.values if isinstance(each, ast.Constant)]
-                assert not re.search(r"[a-z]{2,} [a-z]{2,}", " ".join(map(str, fixed))), fixed
+        given = [*node.args, *(each.value for each in node.keywords if each.arg in WORDS)]
+        for text in chain.from_iterable(map(_fixed, given)):
+            assert not re.search(r"[^\W\d_]{2,}", re.sub(r":material/\w+:|[\w/]+\.py", "", text)), (
+                text
+            )
 
 
 def test_every_place_is_filled_where_a_text_is_said() -> None:
