@@ -10,6 +10,7 @@
     weights      trained weights into networks; compressed; on which device
     places       where files of weights lie, and which is taken
     metadata     what a file of weights says about itself
+    folded_batch_norm  batch norms multiplied into the convolutions before them
     binary_weights  filters that are signs, as bits
     downloads    a publisher's file, fetched and checked
     dlib_file    the same of dlib's format, read without dlib

@@ -21,6 +21,7 @@ plotting          figures of matplotlib
 clock             what time it is, and whether that can be believed
 threads           how many threads compute, and how they wait
 environment       what a process that is started here gets of this one's environment
+assets/           files that come along: weights, pictures, what weights say of strangers
 distribution      this application as a package: name, version, how to install it
 """
 

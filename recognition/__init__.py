@@ -7,6 +7,7 @@ thresholds      from which similarity on two faces are one person's, and how man
 calibration     a gallery's own thresholds and probabilities, measured
 enrolment       photographs of a person become templates, or are skipped with a reason
 bulk_enrolment  many people's photographs: decoded ahead by processes, embedded in batches
+explanation     which regions of two faces carry the verdict about them
 identification  the faces of a photograph get a name each, or none
 maintenance     galleries backed up, exported, checked, and moved to another network
 matching        the rules by which a face is compared with somebody of several photographs

@@ -8,5 +8,6 @@ which `backbones.weights` reads back into the very float32 that were measured wh
                     matrices, a codebook of runs, numbers shared by a hash of their places
     shared_values   a tensor's numbers by a few values, found by k-means in one dimension
     huffman         symbols in codes whose length follows their frequency
+    integers        int8: weights and inputs as integers of eight bits; OpenVINO
     retraining      the numbers of forms, trained; the network as it was is the teacher
 """

@@ -5,6 +5,7 @@ choices           the names that it may be told: losses, mining, samplers, preci
 folder_alignment  a folder of photographs → a folder of aligned faces
 dataset           the photographs of a run, aligned, in memory, and whether they are alike
 batches           which photographs, how they are changed and mixed, decoded ahead
+pictures          pictures without names, which a compressed network is taught by
 losses            the terms of the objective
 distillation      a small network taught by larger ones
 narrower_network  `models compress --method distill`: another network in the place of one

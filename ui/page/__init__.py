@@ -7,6 +7,7 @@ limits            open pages, uploaded bytes, searches a minute
 frontend          what of Streamlit runs in the browser, from memory
 resources         what all sessions share: settings, service, list of networks
 preloading        imports that take seconds, in a thread
+navigation        the pages of the menu, in their order
 session           what one session remembers between two runs
 unlocking         the passphrase of an encrypted gallery, asked for once
 language          the texts of the page, in one catalogue a language

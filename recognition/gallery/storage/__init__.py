@@ -13,6 +13,10 @@ snapshot     one state of the truth: every question
 changes      enrolment, what is done by hand, erasure, and how each is undone
 store        every change one transaction, with what went before and comes after it
 records      everybody with all that is kept of them, read and put in
-postgres*    one connection to a server: its address, its words for the tables, its proof of rows
+postgres     one connection to a server: transactions, and errors in one line
+postgres_address    where a server is, and how it is reached
+postgres_schema     the tables and phrases in PostgreSQL's words
+postgres_integrity  proofs that the rows of an encrypted gallery there are Likeness's own
+contents     the rows of one gallery put into the database of another
 integrity    proofs that nobody without the key has altered it, and what is wrong with it
 """
