@@ -5,7 +5,8 @@
 For each member, with random weights: parameters, multiply-accumulates and the peak memory of
 feature maps as `likeness models info` counts them; milliseconds an image, one at a time, of its own
 input size; one epoch of `train` on twelve made-up people, of one batch of four photographs; and
-twenty steps of `stylize`. A row is printed as soon as it is there. With --rows each is kept as
+twenty steps of `stylize`. Times are those of the processor on one thread, which other work on the
+machine disturbs less than the clock. A row is printed as soon as it is there. With --rows each is kept as
 NAME.json too, and one that is there already is not measured again: so the table can be made in
 pieces, and goes on where it was stopped.
 """
@@ -97,9 +98,9 @@ def image_ms(name: str) -> float:
     network(image)
     seconds = []
     for _ in range(REPEATS):
-        began = time.perf_counter()
+        began = time.process_time()
         network(image)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(time.process_time() - began)
     return 1000 * statistics.median(seconds)
 
 
@@ -117,9 +118,9 @@ def epoch(name: str, people: Path, out: Path) -> tuple[float, float]:
         device="cpu",
     )
     losses: list[float] = []
-    began = time.perf_counter()
+    began = time.process_time()
     train(config, lambda report: losses.append(report.train_loss))
-    return time.perf_counter() - began, losses[0]
+    return time.process_time() - began, losses[0]
 
 
 def painting(name: str, size: int) -> tuple[float, float]:
@@ -128,10 +129,10 @@ def painting(name: str, size: int) -> tuple[float, float]:
         size=size, first_scale=size, steps=STEPS, precision=PaintingPrecision.FLOAT32
     )
     network = StyleNetwork.of(create(name, seed=0), config)
-    losses, moments = [], [time.perf_counter()]
+    losses, moments = [], [time.process_time()]
     for progress in stylize(picture(size, 0), [picture(size, 1)], config, network):
         losses.append(progress.losses["total"])
-        moments.append(time.perf_counter())
+        moments.append(time.process_time())
     steps = [after - before for before, after in pairwise(moments)]
     return statistics.median(steps[5:]), losses[0] / losses[-1]
 
@@ -180,6 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=Path, metavar="DIR", help="where each row is kept")
     parser.add_argument("--json", action="store_true", help="a line of JSON for each network")
     options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
     if options.rows is not None:
         options.rows.mkdir(parents=True, exist_ok=True)
     if not options.json:
