@@ -6,9 +6,9 @@ For each member, with random weights: parameters, multiply-accumulates and the p
 feature maps as `likeness models info` counts them; milliseconds an image, one at a time, of its own
 input size; one epoch of `train` on twelve made-up people, of one batch of four photographs; and
 twenty steps of `stylize`. Times are those of the processor on one thread, which other work on the
-machine disturbs less than the clock. A row is printed as soon as it is there. With --rows each is kept as
-NAME.json too, and one that is there already is not measured again: so the table can be made in
-pieces, and goes on where it was stopped.
+machine disturbs less than the clock. A row is printed as soon as it is there. With --rows each is
+kept as NAME.json too, and one that is there already is not measured again: so the table can be made
+in pieces, and goes on where it was stopped.
 """
 
 import argparse
