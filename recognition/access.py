@@ -11,7 +11,7 @@ from data.errors import AppError, GalleryError, LockedError
 from data.files import data_home, mode_for_others, network_file_system, printable
 
 from .gallery.gallery import Gallery, aside_in
-from .gallery.locations import Folder, Server, place_of
+from .gallery.locations import Folder, Server, index_of, place_of
 from .gallery.protocol import AnyGallery, nobody_enrolled
 from .gallery.storage.encryption import weakness_of
 from .gallery.templates import EmbeddingModel
@@ -49,6 +49,8 @@ class GalleryAccess:
         ask: Asks for what opens an encrypted gallery, where it is neither in the environment nor in
             the operating system's keyring.
         warn: Told once if what opens it is easy to guess.
+        index: The address of its index in Milvus; None takes LIKENESS_INDEX, or an index of this
+            machine's own.
     """
 
     def __init__(
@@ -57,9 +59,12 @@ class GalleryAccess:
         gallery: str | None = None,
         ask: Ask = lambda: None,
         warn: Warn = lambda _: None,
+        index: str | None = None,
     ) -> None:
         self.home = data_home(home)
-        self.place = place_of(gallery, self.home, self._find_secret, self._is_given)
+        self.place = place_of(
+            gallery, self.home, self._find_secret, self._is_given, index_of(index)
+        )
         self._find = SecretFinder(ask, warn)
         self._secret: str | None = None
         self._is_shut = False  # by `lock`, until `unlock`
@@ -135,10 +140,7 @@ class GalleryAccess:
         return self.open().audit() if self.is_there else ()
 
     def note_search(self, people: Sequence[int]) -> None:
-        """Write into the audit log whom a search has named, in ids, or that it named nobody.
-
-        Milvus keeps no such lines.
-        """
+        """Write into the audit log whom a search has named, in ids, or that it named nobody."""
         gallery = self.open() if self.is_there else None
         if isinstance(gallery, Gallery):
             gallery.note_search(people)

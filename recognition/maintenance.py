@@ -4,6 +4,7 @@ import math
 import shutil
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,16 +15,18 @@ from data.errors import AppError, ArgumentError, GalleryError, LockedError
 from data.files import data_home, printable, sha256_of
 
 from .gallery.gallery import aside_in
-from .gallery.locations import Folder, Server, folder_of, kept_here, place_of
+from .gallery.locations import Folder, folder_of, index_of, place_of
 from .gallery.names import alike
 from .gallery.protocol import nobody_enrolled
 from .gallery.search.kinds import Kind
+from .gallery.search.milvus import SCHEME, MilvusAddress
 from .gallery.storage.records import Added
 from .gallery.templates import EmbeddingModel
 from .gallery.transfer import backup, exports, imports
 from .gallery.transfer.archive import Manifest
 from .gallery.transfer.backup import Foreseen
 from .gallery.transfer.copies import Copied, copy_gallery
+from .gallery.transfer.milvus_gallery import MilvusGallery
 from .gallery.transfer.replacement import NewEmbedding, Succeeded, Succession, WaitingTemplate
 from .models import Choice, Engine, detector_of, way_to_move
 from .results import Calibration, Face, Use
@@ -76,6 +79,7 @@ class Upkeep:
             gallery.
         ask: See `GalleryAccess`.
         warn: The same.
+        index: The same.
     """
 
     def __init__(
@@ -84,10 +88,11 @@ class Upkeep:
         gallery: str | None = None,
         ask: Ask = lambda: None,
         warn: Warn = lambda _: None,
+        index: str | None = None,
     ) -> None:
         self._find_secret = SecretFinder(ask, warn)
         self._home = data_home(home)
-        self._place = place_of(gallery, self._home, self._find_secret, _is_given)
+        self._place = place_of(gallery, self._home, self._find_secret, _is_given, index_of(index))
 
     def info(self) -> GalleryInfo:
         """Tell what the gallery is and holds.
@@ -121,15 +126,17 @@ class Upkeep:
         self, kind: Kind | None = None, progress: Progress = lambda done, total: None
     ) -> str:
         """Make the gallery's index anew; see `Gallery.make_index`."""
-        place = self._place
-        if not isinstance(place, Server):
-            place = folder_of(place, "making an index")
-        with place.open() as gallery:
+        with self._place.open() as gallery:
             return gallery.make_index(kind, progress)
+
+    def remove_index(self) -> str:
+        """Remove the gallery's vectors from Milvus; see `Gallery.remove_index`."""
+        with self._place.open() as gallery:
+            return gallery.remove_index()
 
     def back_up(self, target: Path, *, overwrite: bool = False) -> None:
         """Write the gallery to one file; see `backup.back_up`."""
-        place = kept_here(self._place, "a backup")
+        place = self._place
         if not place.exists:
             raise nobody_enrolled(place)
         backup.back_up(
@@ -142,7 +149,7 @@ class Upkeep:
 
     def check_backup(self, source: Path) -> None:
         """Refuse what `restore` would refuse; see `backup.check`."""
-        backup.check(source, kept_here(self._place, "a backup").find_secret)
+        backup.check(source, self._place.find_secret)
 
     def replaced(self) -> GalleryInfo | None:
         """What a restoration would take away; None where nobody is enrolled, or it is damaged."""
@@ -156,7 +163,7 @@ class Upkeep:
 
     def restore(self, source: Path) -> Path | None:
         """Make the gallery what a backup says; see `backup.restore`."""
-        place = kept_here(self._place, "a backup")
+        place = self._place
         secret = secret_in_environment()
         aside = backup.restore(source, place.path, place.find_secret, secret, place.server)
         if secret is not None:  # a plain backup, in the place of a plain gallery
@@ -167,7 +174,7 @@ class Upkeep:
 
     def foresee(self, source: Path) -> Foreseen:
         """What a restoration would take away; see `backup.foresee`."""
-        place = kept_here(self._place, "a backup")
+        place = self._place
         return backup.foresee(
             source, place.path, place.find_secret, secret_in_environment(), place.server
         )
@@ -224,13 +231,18 @@ class Upkeep:
         """Put everybody of one gallery into another, and compare; see `copies.copy_gallery`.
 
         Args:
-            source: A folder or an address.
+            source: A folder or an address; also that of a gallery in Milvus, for one release.
             target: Another; made where there is no gallery.
             progress: Called with how many people are done, and of how many.
         """
-        there, here = (
-            place_of(named, self._home, self._find_secret, _is_given) for named in (source, target)
-        )
+        here = place_of(target, self._home, self._find_secret, _is_given)
+        if source.startswith(SCHEME):
+            with (
+                closing(MilvusGallery(MilvusAddress.parse(source))) as former,
+                here.open(model=former.model, create=True) as second,
+            ):
+                return copy_gallery(former, second, progress)
+        there = place_of(source, self._home, self._find_secret, _is_given)
         if str(there) == str(here):
             raise ArgumentError(f"{there} cannot be copied to itself: name two galleries")
         with there.open() as first, here.open(model=first.model, create=True) as second:

@@ -83,6 +83,7 @@ class RecognitionService:
         pipeline: Takes the place of detector and network.
         ask: See `GalleryAccess`.
         warn: The same.
+        index: The same.
 
     Attributes:
         gallery: The way to the gallery: opened, locked, encrypted, tidied.
@@ -105,8 +106,9 @@ class RecognitionService:
         pipeline: Pipeline | None = None,
         ask: Ask = lambda: None,
         warn: Warn = lambda _: None,
+        index: str | None = None,
     ) -> None:
-        self.gallery = GalleryAccess(home, gallery, ask, warn)
+        self.gallery = GalleryAccess(home, gallery, ask, warn, index)
         choice = Choice(
             home=self.gallery.home,
             model=model,

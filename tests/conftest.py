@@ -107,6 +107,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("LIKENESS_HOME", str(folder))
     monkeypatch.delenv("LIKENESS_WEIGHTS", raising=False)
     monkeypatch.delenv("LIKENESS_GALLERY", raising=False)
+    monkeypatch.delenv("LIKENESS_INDEX", raising=False)
     monkeypatch.setattr("backbones.places._ASSETS", tmp_path / "no-assets")
     monkeypatch.setattr("backbones.places.installed_file", lambda: None)
     return folder

@@ -47,8 +47,10 @@ class Settings:
 
     Attributes:
         home: The data folder; None takes LIKENESS_HOME or the user's own.
-        gallery: A folder or an address, `postgresql://…` or `milvus://…`; None takes
-            LIKENESS_GALLERY, or else the data folder's own.
+        gallery: A folder or an address, `postgresql://…`; None takes LIKENESS_GALLERY, or else the
+            data folder's own.
+        index: An address, `milvus://…`, where the gallery's vectors are searched; None takes
+            LIKENESS_INDEX, or else an index of this machine's own.
         model: The network's name; None takes the one that the weights name.
         weights: The weights file; None looks in the known places.
         device: Where networks run; None takes `auto`, or what a recipe says.
@@ -56,6 +58,7 @@ class Settings:
 
     home: Path | None = None
     gallery: str | None = None
+    index: str | None = None
     model: str | None = None
     weights: Path | None = None
     device: Device | None = None
@@ -85,6 +88,7 @@ class Settings:
         service = RecognitionService(
             home=self.home,
             gallery=self.gallery,
+            index=self.index,
             model=self.model,
             weights=self.weights,
             device=self.chosen_device,

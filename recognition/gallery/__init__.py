@@ -8,7 +8,6 @@
     storage/    the truth: every change one transaction, every question one state
     search/     the index: a cache of the truth, made again whenever it does not fit
     transfer/   what leaves and comes in: backups, exports, copies, another network's embeddings
-    milvus/     the same gallery on a Milvus server
 
 Nothing here needs torch.
 """

@@ -61,6 +61,8 @@ from .templates import EmbeddingModel, Embeddings, Ids, Template, unit_vectors
 
 if TYPE_CHECKING:
     from .search.builder import Progress
+    from .search.milvus import MilvusAddress
+    from .search.milvus_index import MilvusIndex
     from .search.searcher import Views
 
 _MOST_TOLD = 10
@@ -91,6 +93,7 @@ class Gallery(AnyGallery):
         find_secret: Asked for what opens it, if it is encrypted.
         is_given: See `Lock`.
         server: Where its database is; None: in the folder.
+        index: Where in Milvus its vectors are searched; None: this machine has an index.
     """
 
     def __init__(
@@ -99,8 +102,9 @@ class Gallery(AnyGallery):
         find_secret: FindSecret = lambda _: None,
         is_given: IsGiven = lambda: False,
         server: PostgresAddress | None = None,
+        index: "MilvusAddress | None" = None,
     ) -> None:
-        self._server = server
+        self._server, self._index = server, index
         self._ask, self._secrets = find_secret, dict[str, str | None]()
         self._is_given = is_given
         self._folder = folder
@@ -122,6 +126,7 @@ class Gallery(AnyGallery):
         find_secret: FindSecret = lambda _: None,
         is_given: IsGiven = lambda: False,
         server: PostgresAddress | None = None,
+        index: "MilvusAddress | None" = None,
     ) -> "Gallery":
         """Open the gallery in a folder, or on a server.
 
@@ -136,24 +141,32 @@ class Gallery(AnyGallery):
             is_given: Whether the user has given a passphrase or key: then a gallery that is not
                 encrypted is refused, and a new one is encrypted by it.
             server: Where its database is; None: in the folder.
+            index: Where in Milvus its vectors are searched; None: this machine has an index.
 
         Raises:
             GalleryError: There is none (and `create` is False), its database is missing, empty,
-                damaged or of a newer version, or it holds another model's embeddings.
+                damaged or of a newer version, or it holds another model's embeddings; or it is
+                encrypted, and its vectors would be in the open in Milvus.
             LockedError: It is encrypted, and the passphrase or key is missing or wrong.
         """
         sweep(folder, folder / "index", Path(tempfile.gettempdir()))
         if not cls.exists(folder, server):
             if model is None or not create:
                 raise nobody_enrolled(server or folder)
+            if index is not None and is_given():
+                from .search.milvus_index import refusal
+
+                raise refusal(index)
             Store.create(server or private_folder(folder) / DATABASE, model)
             if is_given():
                 with closing(cls(folder, find_secret, server=server)) as made:
                     secret = find_secret("")
                     if secret is not None and not made.is_encrypted and made.is_empty:
                         made.encrypt(secret)
-        gallery = cls(folder, find_secret, is_given, server)
+        gallery = cls(folder, find_secret, is_given, server, index)
         try:
+            if gallery._elsewhere is not None and gallery.is_encrypted:
+                gallery._elsewhere.leave(gallery._store)
             gallery._erase_overdue()
             # Those of a change that was killed on its way.
             with suppress(GalleryError):
@@ -289,7 +302,22 @@ class Gallery(AnyGallery):
         # FAISS takes a third of a second, which who lists or renames people need not wait for.
         from .search.searcher import Views
 
-        return Views(self._store, self._cache, self._open_store, lambda: self.index_kind)
+        return Views(
+            self._store,
+            self._cache,
+            self._open_store,
+            lambda: self.index_kind,
+            self._elsewhere,
+        )
+
+    @cached_property
+    def _elsewhere(self) -> "MilvusIndex | None":
+        """The index in Milvus, which nobody has connected to yet."""
+        if self._index is None:
+            return None
+        from .search.milvus_index import MilvusIndex
+
+        return MilvusIndex(self._index, self._folder)
 
     def _find_secret(self, key_id: str) -> str | None:
         if key_id not in self._secrets:  # nobody is asked twice
@@ -337,6 +365,8 @@ class Gallery(AnyGallery):
                 count = self._store.count_erased()
             if count == self._erased:  # nobody was erased elsewhere since
                 return
+            with suppress(GalleryError):  # else whoever searches next takes them out
+                self._forget_in_milvus(_PATIENCE)
             try:
                 try:
                     with self._store.unchanging(_PATIENCE) as snapshot:
@@ -401,9 +431,31 @@ class Gallery(AnyGallery):
                 f"cannot remove the index in {self._folder} ({error}), so traces of what was "
                 "erased remain in it: remove it, or check its permissions and erase again"
             ) from error
+        self._forget_in_milvus()
         self._store.wipe_traces(
             lambda: erase_from_former(self._folder, erased, self._find_secret), since
         )
+
+    def _forget_in_milvus(self, wait: float | None = None) -> None:
+        """Leave no vector, in Milvus, of whoever was erased.
+
+        Raises:
+            GalleryError: Milvus does not answer, and whoever opens the gallery next tries again; or
+                somebody changes the gallery for longer than `wait`.
+        """
+        if self._elsewhere is None:
+            return
+        from .search.milvus import MilvusError
+
+        try:
+            self._elsewhere.connect()  # not while nobody else can change anything
+            with self._store.unchanging(wait) as snapshot:
+                self._elsewhere.forget(snapshot)
+        except MilvusError as error:
+            raise GalleryError(
+                "who was erased is gone from the gallery, but not their vectors from Milvus, where "
+                f"they lie without a name until the next change, or opening, reaches it: {error}"
+            ) from error
 
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         """Everybody enrolled, by name; or those who were deleted and can be restored."""
@@ -427,9 +479,24 @@ class Gallery(AnyGallery):
             raise ArgumentError(f"asked for the best {k} people: ask for at least 1")
         with self._lock:
             glance = self._erase_overdue()
-            with self._views.current(glance) as view:
-                queries = unit_vectors(vectors, view.dimension)
-                return view.search(queries, k, matching, among)
+            try:
+                return self._searched(glance, vectors, k, matching, among)
+            except GalleryError:
+                if self._elsewhere is None or not self._elsewhere.is_lost:
+                    raise
+                return self._searched(None, vectors, k, matching, among)  # without Milvus
+
+    def _searched(
+        self,
+        glance: Glance | None,
+        vectors: npt.NDArray[np.floating],
+        k: int,
+        matching: Rule,
+        among: Collection[int] | None,
+    ) -> list[list[Match]]:
+        with self._views.current(glance) as view:
+            queries = unit_vectors(vectors, view.dimension)
+            return view.search(queries, k, matching, among)
 
     def photographs_a_person(
         self,
@@ -474,8 +541,19 @@ class Gallery(AnyGallery):
             Which index that is, and why, in words.
 
         Raises:
+            ArgumentError: A kind is chosen, and the index is in Milvus, whose address says which.
             GalleryError: A template is damaged, or the index cannot be written.
         """
+        if self._elsewhere is not None:
+            if kind is not None:
+                raise ArgumentError(
+                    f"--kind {kind} is for an index of this machine's own: in Milvus the address "
+                    "says which, as milvus://HOST/NAME?index=HNSW"
+                )
+            with closing(self._open_store()) as store:
+                self._elsewhere.fill(store, progress=progress, anew=True)
+            with self._lock, self._store.reading() as snapshot:
+                return self._elsewhere.described(snapshot, snapshot.size()[1])
         from .search.builder import build
 
         try:
@@ -502,12 +580,49 @@ class Gallery(AnyGallery):
         """Whether this is still the gallery in its folder: neither removed nor replaced."""
         return self._store.is_in_place
 
+    def remove_index(self) -> str:
+        """Remove the vectors from Milvus.
+
+        Returns:
+            From where.
+
+        Raises:
+            ArgumentError: No index in Milvus is named.
+            GalleryError: Milvus does not answer, or refuses.
+        """
+        if self._elsewhere is None:
+            raise ArgumentError("name the index to remove: --index milvus://HOST/NAME")
+        self._elsewhere.remove()
+        return str(self._elsewhere)
+
     @property
     def lingers(self) -> str | None:
-        """Nothing where it is in a folder: `erase` leaves no byte."""
+        """Nothing where it is in a folder, searched on this machine: `erase` leaves no byte."""
+        left = [*self._lingering_in_milvus(), *self._lingering_on_the_server()]
+        return "; ".join(left) or None
+
+    def _lingering_in_milvus(self) -> Iterator[str]:
+        if self._index is not None:
+            yield (
+                "Milvus has removed their vectors, and keeps bytes of them until it has compacted, "
+                "as it was asked to; its own backups keep them longer"
+            )
+        if others := self._other_indexes():
+            yield (
+                f"their vectors may still be in {' and '.join(others)}, until a command with "
+                "--index reaches it"
+            )
+
+    def _other_indexes(self) -> list[str]:
+        """Where in Milvus vectors have been put that the index named now is not."""
+        from .search.milvus_index import known_indexes
+
+        return [one for one in known_indexes(self._folder) if one != str(self._index)]
+
+    def _lingering_on_the_server(self) -> Iterator[str]:
         if self._server is None:
-            return None
-        return (
+            return
+        yield (
             "the server's own files may keep bytes of them for a while: its tables until the space "
             "is used again, its write-ahead log until that is recycled, standbys likewise, and its "
             "backups as long as they are kept"
@@ -591,6 +706,14 @@ class Gallery(AnyGallery):
         """
         if not whatever_was_put_aside:
             self._refuse_aside("encrypt the gallery")
+        if others := self._other_indexes():
+            raise GalleryError(
+                f"vectors of the gallery are in the open in {others[0]}: first "
+                f"`likeness gallery index --remove --index {others[0]}`, then encrypt the gallery; "
+                f"if it is there no more, remove the file index-milvus in {self._folder}"
+            )
+        if self._elsewhere is not None:
+            self._elsewhere.remove()
         self._change_key(Action.ENCRYPT, new_secret(secret, self._names()), keep)
 
     def decrypt(self) -> None:
@@ -695,4 +818,6 @@ class Gallery(AnyGallery):
         with self._lock:
             if "_views" in self.__dict__:  # something was searched
                 self._views.close()
+            if self._elsewhere is not None:
+                self._elsewhere.close()
             self._store.close()

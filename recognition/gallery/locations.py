@@ -1,4 +1,4 @@
-"""Where a gallery is kept: in a folder, on a server, or in Milvus. Only the address differs."""
+"""Where a gallery is kept: in a folder, or on a server. Only the address differs."""
 
 import hashlib
 import os
@@ -10,8 +10,7 @@ from data.errors import ArgumentError, GalleryError
 from data.files import printable
 
 from .gallery import ASIDE, DATABASE, Gallery
-from .milvus.connection import SCHEME, MilvusAddress
-from .protocol import AnyGallery
+from .search.milvus import SCHEME, MilvusAddress
 from .storage.encryption import FindSecret, IsGiven
 from .storage.postgres_address import SCHEMES, PostgresAddress
 from .storage.store import COMING, FORMER
@@ -26,11 +25,13 @@ class Folder:
         path: The folder.
         find_secret: Asked for what opens the gallery, if it is encrypted.
         is_given: See `Gallery.open`.
+        index: Where in Milvus its vectors are searched; None: this machine has an index.
     """
 
     path: Path
     find_secret: FindSecret = field(default=lambda _: None, compare=False, repr=False)
     is_given: IsGiven = field(default=lambda: False, compare=False, repr=False)
+    index: MilvusAddress | None = field(default=None, compare=False)
 
     @property
     def server(self) -> None:
@@ -70,6 +71,7 @@ class Folder:
             create=create,
             find_secret=self.find_secret,
             is_given=self.is_given,
+            index=self.index,
         )
 
 
@@ -82,12 +84,14 @@ class Server:
         folder: Where this machine keeps its index of it.
         find_secret: Asked for what opens the gallery, if it is encrypted.
         is_given: See `Gallery.open`.
+        index: As a folder's.
     """
 
     address: PostgresAddress
     folder: Path
     find_secret: FindSecret = field(default=lambda _: None, compare=False, repr=False)
     is_given: IsGiven = field(default=lambda: False, compare=False, repr=False)
+    index: MilvusAddress | None = field(default=None, compare=False)
 
     @property
     def path(self) -> Path:
@@ -120,41 +124,11 @@ class Server:
             find_secret=self.find_secret,
             is_given=self.is_given,
             server=self.address,
+            index=self.index,
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Milvus:
-    """A Milvus server's gallery, or one in a folder of Milvus Lite; its text has no secret.
-
-    Attributes:
-        address: Its address.
-    """
-
-    address: MilvusAddress
-
-    def __str__(self) -> str:
-        return str(self.address)
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is a gallery.
-
-        Raises:
-            GalleryError: The server does not answer.
-        """
-        from .milvus.gallery import MilvusGallery  # brings pymilvus
-
-        return MilvusGallery.exists(self.address)
-
-    def open(self, *, model: EmbeddingModel | None = None, create: bool = False) -> AnyGallery:
-        """Open the gallery, as `Folder.open` does."""
-        from .milvus.gallery import MilvusGallery
-
-        return MilvusGallery.open(self.address, model=model, create=create)
-
-
-Place = Folder | Server | Milvus
+Place = Folder | Server
 """Where a gallery is, or may be made."""
 
 
@@ -163,15 +137,17 @@ def place_of(
     home: Path,
     find_secret: FindSecret = lambda _: None,
     is_given: IsGiven = lambda: False,
+    index: MilvusAddress | None = None,
 ) -> Place:
     """The place that a user means.
 
     Args:
-        named: A folder, or an address `postgresql://…` or `milvus://…`; None takes
-            LIKENESS_GALLERY, or else the data folder's own.
+        named: A folder, or an address `postgresql://…`; None takes LIKENESS_GALLERY, or else the
+            data folder's own.
         home: The data folder.
         find_secret: Asked for what opens the gallery, if it is encrypted.
         is_given: See `Gallery.open`.
+        index: Where in Milvus its vectors are searched; None: this machine has an index.
 
     Raises:
         ArgumentError: It is no place.
@@ -181,21 +157,50 @@ def place_of(
     if named == "":
         raise ArgumentError("the gallery that is named is empty: name a folder or an address")
     if named is None:
-        return Folder(home / "gallery", find_secret, is_given)
+        return Folder(home / "gallery", find_secret, is_given, index)
     if named.startswith(SCHEMES):
         address = PostgresAddress.parse(named)
-        return Server(address, _index_folder(home, address), find_secret, is_given)
+        return Server(address, _index_folder(home, address), find_secret, is_given, index)
     if named.startswith(SCHEME):
-        return Milvus(MilvusAddress.parse(named))
+        former = MilvusAddress.parse(named)
+        raise ArgumentError(
+            f"people are kept in {former} no more: `likeness gallery copy {former} "
+            f"{SCHEMES[0]}HOST/DATABASE`, or to a folder, brings them over; and --index {SCHEME}… "
+            "keeps a gallery's vectors in Milvus"
+        )
     if "://" in named:
         raise ArgumentError(
             f"the gallery {printable(_without_secret(named))} is neither a folder nor an address "
-            f"{SCHEMES[0]}HOST/DATABASE or {SCHEME}HOST/NAME"
+            f"{SCHEMES[0]}HOST/DATABASE"
         )
     folder = Path(named).expanduser().absolute()
     if folder.exists() and not folder.is_dir():
         raise ArgumentError(f"the gallery {printable(folder)} is a file: name its folder")
-    return Folder(folder, find_secret, is_given)
+    return Folder(folder, find_secret, is_given, index)
+
+
+def index_of(named: str | None) -> MilvusAddress | None:
+    """The index in Milvus that a user means.
+
+    Args:
+        named: Its address; None takes LIKENESS_INDEX.
+
+    Returns:
+        None where this machine is to have an index of its own.
+
+    Raises:
+        ArgumentError: It is no such address.
+    """
+    if named is None:
+        named = os.environ.get("LIKENESS_INDEX")
+    if named is None:
+        return None
+    if not named.startswith(SCHEME):
+        raise ArgumentError(
+            f"the index {printable(_without_secret(named))!r} is no address {SCHEME}HOST/NAME: "
+            "leave --index and LIKENESS_INDEX out for an index of this machine's own"
+        )
+    return MilvusAddress.parse(named)
 
 
 def _without_secret(named: str) -> str:
@@ -239,12 +244,3 @@ def folder_of(
     if isinstance(place, Folder):
         return place
     raise GalleryError(f"{what} is for galleries in a folder, and this is {place}: {instead}")
-
-
-def kept_here(place: Place, what: str) -> Folder | Server:
-    """The place of a gallery whose rows are one database's, in a folder or on a server.
-
-    Raises:
-        GalleryError: It is in Milvus.
-    """
-    return place if isinstance(place, Server) else folder_of(place, what)

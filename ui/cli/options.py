@@ -47,8 +47,16 @@ GalleryOption = Annotated[
     str | None,
     typer.Option(
         "--gallery",
-        metavar="DIR|postgresql://HOST/DB|milvus://HOST/NAME",
+        metavar="DIR|postgresql://HOST/DB",
         help="Where people are kept, instead of LIKENESS_GALLERY or the data folder.",
+    ),
+]
+IndexOption = Annotated[
+    str | None,
+    typer.Option(
+        "--index",
+        metavar="milvus://HOST/NAME",
+        help="Where vectors are searched, instead of LIKENESS_INDEX or this machine.",
     ),
 ]
 ModelOption = Annotated[
@@ -113,6 +121,7 @@ def remember_settings(
     context: typer.Context,
     home: HomeOption = None,
     gallery: GalleryOption = None,
+    index: IndexOption = None,
     model: ModelOption = None,
     weights: WeightsOption = None,
     device: DeviceOption = None,
@@ -121,7 +130,8 @@ def remember_settings(
 ) -> None:
     """Recognise faces and paint pictures in another picture's style, on your own machine."""
     given = {
-        "home": home, "gallery": gallery, "model": model, "weights": weights, "device": device
+        "home": home, "gallery": gallery, "index": index, "model": model, "weights": weights,
+        "device": device,
     }  # fmt: skip
     context.obj = Settings().overridden_by(given)
 

@@ -41,13 +41,14 @@ _RECHECKED = 60  # seconds after which weights that somebody put into a folder a
 def settings() -> Settings:
     """What `likeness app` was told, which it hands on through the environment.
 
-    `LIKENESS_HOME`, `LIKENESS_GALLERY`, `LIKENESS_MODEL`, `LIKENESS_WEIGHTS_FILE` and
-    `LIKENESS_DEVICE` stand for the options of the same names.
+    `LIKENESS_HOME`, `LIKENESS_GALLERY`, `LIKENESS_INDEX`, `LIKENESS_MODEL`,
+    `LIKENESS_WEIGHTS_FILE` and `LIKENESS_DEVICE` stand for the options of the same names.
     """
     weights = os.environ.get("LIKENESS_WEIGHTS_FILE")
     return Settings(
         home=data_home(),
         gallery=os.environ.get("LIKENESS_GALLERY"),
+        index=os.environ.get("LIKENESS_INDEX"),
         model=os.environ.get("LIKENESS_MODEL"),
         weights=Path(weights) if weights else None,
         device=Device(os.environ.get("LIKENESS_DEVICE", Device.AUTO)),
@@ -209,7 +210,10 @@ def tidy_daily() -> threading.Thread:
     def tidy() -> None:
         with suppress(AppError, OSError):
             store.tidy(chosen.home)
-        with suppress(AppError, OSError), GalleryAccess(chosen.home, chosen.gallery) as access:
+        with (
+            suppress(AppError, OSError),
+            GalleryAccess(chosen.home, chosen.gallery, index=chosen.index) as access,
+        ):
             access.tidy()
 
     def go_on() -> None:

@@ -178,6 +178,7 @@ def _environment(settings: Settings, access: Access, lock_after: int) -> dict[st
     given = {
         "LIKENESS_HOME": data_home(settings.home),
         "LIKENESS_GALLERY": _in_place(gallery),
+        "LIKENESS_INDEX": settings.index or os.environ.get("LIKENESS_INDEX"),
         "LIKENESS_MODEL": settings.model,
         "LIKENESS_WEIGHTS_FILE": _in_place(weights),
         "LIKENESS_WEIGHTS": _in_place(os.environ.get("LIKENESS_WEIGHTS")),

@@ -1,115 +1,21 @@
-"""A large index is trained, measured and made, in the background if need be."""
+"""A large index is trained, measured and made."""
 
-import json
-import threading
 from collections.abc import Callable
-from contextlib import closing, suppress
 from typing import Any
 
 import faiss
 import numpy as np
 import numpy.typing as npt
 
-from data.errors import AppError, GalleryError
+from data.errors import GalleryError
 
-from ..storage.link import AMONG
-from ..storage.people import ENROLLED
 from ..storage.snapshot import Roll, Snapshot
 from ..storage.store import Store
 from ..templates import Embeddings, Ids
 from .index import LOOKED_AT, TemplateIndex, threads
 from .index_file import IndexCache
 from .kinds import IndexPlan, Kind, parts_of
-
-# Which template is whose, followed from one state of a gallery to the next.
-#
-# Reading all of a million rows takes a second. But whoever changes anything about a person leaves
-# a line in the audit log, in the same transaction: so it is enough to look at those whom the
-# lines since then are about.
-
-_MOST_PEOPLE = 1_000
-"""Of so many it is looked at what has changed; of more, everything is read."""
-
-
-Line = tuple[int, str]
-"""A line of the audit log, as it is told from any other: its id, and when it was written."""
-
-NO_LINE: Line = (0, "")
-
-
-def latest_line(snapshot: Snapshot) -> Line:
-    """The audit log's latest line."""
-    found = snapshot.connection.execute(
-        "SELECT id, done_at FROM audit ORDER BY id DESC LIMIT 1"
-    ).fetchone()
-    return NO_LINE if found is None else (int(found[0]), str(found[1]))
-
-
-def is_past(snapshot: Snapshot, line: Line) -> bool:
-    """Whether a state is a later one of that in which a line was the latest.
-
-    It is not where somebody has put an older copy of the database back by hand: then ids may have
-    been given again.
-    """
-    found = snapshot.connection.execute("SELECT 1 FROM audit WHERE (id, done_at) = (?, ?)", line)
-    return line == NO_LINE or found.fetchone() is not None
-
-
-def followed(roll: Roll, snapshot: Snapshot, line: Line) -> Roll | None:
-    """Bring a roll of an earlier state of the same gallery up to the present one.
-
-    Args:
-        roll: The earlier one.
-        snapshot: The present state.
-        line: The audit log's latest line in the earlier state.
-
-    Returns:
-        The roll; None where everything has to be read.
-    """
-    lines = snapshot.connection.execute(
-        "SELECT DISTINCT person_id FROM audit WHERE id > ? LIMIT ?", (line[0], _MOST_PEOPLE + 1)
-    ).fetchall()
-    if not lines or len(lines) > _MOST_PEOPLE or (None,) in lines:
-        return None
-    changed = np.array(lines, np.int64).reshape(-1)
-    rows = _rows(snapshot, "person.id", changed)
-    was_theirs = np.isin(roll.people, changed)
-    # Where one of their templates is somebody else's now, no line need be about that person.
-    elsewhere = np.setdiff1d(roll.ids[was_theirs], rows[:, 0])
-    rows = np.concatenate([rows, _rows(snapshot, "template.id", elsewhere)])
-    stays = ~(was_theirs | np.isin(roll.ids, rows[:, 0]))
-    ids = np.concatenate([roll.ids[stays], rows[:, 0]])
-    people = np.concatenate([roll.people[stays], rows[:, 1]])
-    if not np.all(ids[:-1] < ids[1:]):
-        order = np.argsort(ids)
-        ids, people = ids[order], people[order]
-    names = roll.names.copy()
-    for person in changed.tolist():
-        names.pop(person, None)
-    names |= _names(snapshot, np.concatenate([changed, rows[:, 1]]))
-    return Roll(ids=ids, people=people, names=names)
-
-
-def _rows(snapshot: Snapshot, column: str, values: Ids) -> Ids:
-    """Templates' ids and whose they are (n, 2), of those enrolled, by id."""
-    if not len(values):
-        return np.empty((0, 2), np.int64)
-    found = snapshot.connection.execute(
-        "SELECT template.id, person.id FROM template JOIN person ON person.id = person_id"
-        f" WHERE {column} {AMONG} AND {ENROLLED} ORDER BY template.id",
-        (json.dumps(values.tolist()),),
-    ).fetchall()
-    return np.array(found, np.int64).reshape(-1, 2)
-
-
-def _names(snapshot: Snapshot, people: Ids) -> dict[int, str]:
-    found = snapshot.connection.read(
-        ("id", "person.name"),
-        f"FROM person WHERE id {AMONG} AND {ENROLLED}",
-        (json.dumps(np.unique(people).tolist()),),
-    )
-    return dict(found)
-
+from .roll import Line, is_past, latest_line
 
 # What a large index is trained on, and how: lists of neighbours, and how a template is coded.
 
@@ -120,10 +26,6 @@ _ROUNDS = 10
 
 FEWEST_PEOPLE = 5
 """How many people the middle of a list is of, at least: so it is nobody's own template."""
-
-
-class Stopped(Exception):  # noqa: N818  # not an error
-    """The index is not wanted any more."""
 
 
 def train(
@@ -355,50 +257,3 @@ def _trained(
 def _require(snapshot: Snapshot, gallery: str, line: Line) -> None:
     if snapshot.gallery_id != gallery or not is_past(snapshot, line):
         raise GalleryError("another gallery was restored in this one's place: make the index again")
-
-
-class Builder:
-    """Makes an index in a thread of its own.
-
-    Args:
-        open_store: Opens the gallery once more.
-        cache: Where the index is kept.
-        plan_for: See `build`.
-    """
-
-    def __init__(
-        self,
-        open_store: Callable[[], Store],
-        cache: IndexCache,
-        plan_for: Callable[[int, int], IndexPlan],
-    ) -> None:
-        self._open_store, self._cache, self._plan_for = open_store, cache, plan_for
-        self._is_unwanted = threading.Event()
-        self._made: TemplateIndex | None = None
-        self._thread = threading.Thread(target=self._run, name="index", daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        # Whatever fails here costs time and nothing else: what answers meanwhile goes on doing so.
-        failures = (OSError, AppError, RuntimeError, MemoryError, Stopped)
-        with suppress(*failures), closing(self._open_store()) as store:
-            self._made = build(store, self._cache, self._plan_for, self._check)
-
-    def _check(self) -> None:
-        if self._is_unwanted.is_set():
-            raise Stopped
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether it is still at it."""
-        return self._thread.is_alive()
-
-    @property
-    def made(self) -> TemplateIndex | None:
-        """The index, once it is made; it is given up to the caller."""
-        return None if self.is_busy else self._made
-
-    def stop(self) -> None:
-        """Give up, and wait until that is done."""
-        self._is_unwanted.set()
-        self._thread.join()

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import faiss
 import numpy as np
@@ -285,6 +285,23 @@ _FEW = 256  # of so many templates all are compared, without asking the index
 _ROWS_COMPARED_AT_ONCE = 8_192
 
 
+class Candidates(Protocol):
+    """An index: says which templates may be the closest ones."""
+
+    @property
+    def dimension(self) -> int:
+        """How many numbers a template has, D."""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it holds the very templates, and compares all of them."""
+
+    def search(
+        self, queries: Embeddings, count: int, among: Ids | None = None, /
+    ) -> tuple[npt.NDArray[np.float32], Ids]:
+        """Cosine similarities and ids, (Q, count) each; see `TemplateIndex.search`."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Nearest:
     """Finds the closest of some templates.
@@ -296,7 +313,7 @@ class Nearest:
         read: Reads from the store; None where the index is exact, and trusted.
     """
 
-    index: TemplateIndex | None
+    index: Candidates | None
     ids: Ids
     is_part: bool
     read: Read | None
@@ -326,13 +343,18 @@ class Nearest:
         if not self.index.is_exact:
             count = min(len(self.ids), max(LOOKED_AT, 2 * count))
         similarities, ids = self.index.search(queries, count, self.ids if self.is_part else None)
-        found = [row[row >= 0] for row in ids]
+        found = [self._known(row) for row in ids]
         if self.read is None:
             return list(zip(similarities, found, strict=True))
         if self.index.is_exact:
             self.read(np.unique(ids))  # opens what is sealed: a row that was altered is found out
             return list(zip(similarities, found, strict=True))
         return _ranked(queries, found, self.read)
+
+    def _known(self, ids: Ids) -> Ids:
+        """Those of some ids (n,) that the store has, too: an index elsewhere may have others."""
+        places = np.searchsorted(self.ids, ids).clip(max=len(self.ids) - 1)
+        return ids[self.ids[places] == ids]
 
 
 def _ranked(queries: Embeddings, found: list[Ids], read: Read) -> list[Found]:

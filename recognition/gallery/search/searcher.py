@@ -15,10 +15,13 @@ from ..storage.snapshot import Glance, Revision, Roll, Snapshot
 from ..storage.store import Store
 from ..templates import SAME_FACE, Embeddings, Ids
 from . import kinds
-from .builder import NO_LINE, Builder, followed, is_past, latest_line
-from .index import Found, Nearest, TemplateIndex
+from .background import Background
+from .builder import build
+from .index import Candidates, Found, Nearest, TemplateIndex
 from .index_file import IndexCache
 from .kinds import IndexPlan, Kind, described, is_of_plan, plan_of
+from .milvus_index import MilvusIndex
+from .roll import NO_LINE, followed, is_past, latest_line
 
 # What a search looks at: one state of the store, with its index.
 
@@ -44,7 +47,7 @@ class View:
 
     revision: Revision
     roll: Roll
-    index: TemplateIndex | None
+    index: Candidates | None
     excluded: Mapping[int, Embeddings] = field(default_factory=dict)
     snapshot: Snapshot | None = None
 
@@ -210,7 +213,7 @@ class View:
         if self.snapshot is not None:
             ids, owners = self.snapshot.templates_of(people)
             return owners, self.snapshot.embeddings(ids)
-        assert self.index is not None
+        assert isinstance(self.index, TemplateIndex)
         rows = np.isin(self.roll.people, people)
         return self.roll.people[rows], self.index.embeddings(self.roll.ids[rows])
 
@@ -251,6 +254,9 @@ _WORTH_WRITING = 0.1
 _PATIENCE = 1.0
 """For so many seconds it is waited for another process's change, to keep what can be made again."""
 
+_TRIES = 3
+"""So often Milvus is brought up to a state that somebody changes in the same moment."""
+
 _OUTGROWN = 2
 """Until there is a smaller index, an exact one holds up to so many times `EXACT_UP_TO`."""
 
@@ -263,6 +269,7 @@ class Views:
         cache: Where its index is kept.
         open_store: Opens the store once more, for making an index in the background.
         wanted: Says which kind of index the user has chosen.
+        elsewhere: The index in Milvus; None: there is one on this machine alone.
     """
 
     def __init__(
@@ -271,13 +278,15 @@ class Views:
         cache: IndexCache,
         open_store: Callable[[], Store],
         wanted: Callable[[], Kind] = lambda: Kind.AUTO,
+        elsewhere: MilvusIndex | None = None,
     ) -> None:
-        self._store, self._cache = store, cache
+        self._store, self._cache, self._elsewhere = store, cache, elsewhere
         self._open_store, self._wanted = open_store, wanted
         self._view: View | None = None
+        self._is_indexed = False  # whether this machine's index has been brought up to the view
         self._line = NO_LINE  # the audit log's latest, when the view was new
         self._unwritten = 0  # templates that have come or gone since the file was written
-        self._builder: Builder | None = None
+        self._builder: Background[TemplateIndex] | None = None
         self._lacking: tuple[str, IndexPlan] | None = None
         self._tried: tuple[str, IndexPlan] | None = None
 
@@ -295,18 +304,28 @@ class Views:
         if glance is not None and (view := self._unchanged(glance)) is not None:
             yield view
             return
-        is_first = self._view is None
+        for _ in range(_TRIES):
+            if not self._is_in_milvus(self._open_store, glance):
+                break
+            with self._store.reading() as snapshot:
+                if self._elsewhere is not None and self._elsewhere.holds(snapshot):
+                    view = self._seen(snapshot)
+                    if view.index is not None:  # this machine's, for while Milvus did not answer
+                        view = self._view = replace(view, index=None)
+                        self._is_indexed = False
+                    yield replace(view, index=self._elsewhere, snapshot=snapshot)
+                    return
+            glance = None
+        is_first = not self._is_indexed
         with self._store.reading() as snapshot:
             has_ended, made = self._ended(snapshot)
-            if self._view is None or self._view.revision != snapshot.revision:
-                self._view = self._indexed(self._view_of(snapshot), made, snapshot)
-                # Not before: lines of a state that could not be read are looked at again.
-                self._line = latest_line(snapshot)
-            elif has_ended:
-                self._view = self._indexed(self._view, made, snapshot)
-            index = self._view.index
+            view = self._seen(snapshot)
+            if has_ended or not self._is_indexed:
+                view = self._view = self._indexed(view, made, snapshot)
+                self._is_indexed = True
+            index = view.index
             is_trusted = index is not None and index.is_exact and not snapshot.is_encrypted
-            yield replace(self._view, snapshot=None if is_trusted else snapshot)
+            yield replace(view, snapshot=None if is_trusted else snapshot)
         if is_first:
             self._keep()
         if self._lacking is not None:  # not before: whoever asks once does not wait for it
@@ -315,7 +334,7 @@ class Views:
 
     def _unchanged(self, glance: Glance) -> View | None:
         """What was last looked at, where it can be searched as it is."""
-        view = self._view
+        view = self._view if self._is_indexed and self._elsewhere is None else None
         if view is None or view.revision != glance.revision or self._builder is not None:
             return None
         is_trusted = view.index is not None and view.index.is_exact and not glance.is_encrypted
@@ -326,8 +345,23 @@ class Views:
         if self._builder is not None:
             self._builder.stop()
             self._builder = None
+        if self._elsewhere is not None and self._view is not None:
+            with suppress(AppError):
+                self._is_in_milvus(None)
         self._keep()
-        self._view = None
+        self._view, self._is_indexed = None, False
+
+    def _is_in_milvus(
+        self, open_store: Callable[[], Store] | None, glance: Glance | None = None
+    ) -> bool:
+        """Whether Milvus holds the present state; see `MilvusIndex.follow`."""
+        if self._elsewhere is None:
+            return False
+        if glance is not None and self._elsewhere.is_fresh(glance):
+            return True
+        return self._elsewhere.follow(
+            self._store, lambda snapshot: self._seen(snapshot).roll.ids, open_store
+        )
 
     def size(self, snapshot: Snapshot) -> tuple[int, int]:
         """How many people are enrolled, and from how many photographs."""
@@ -337,16 +371,20 @@ class Views:
 
     def described(self, snapshot: Snapshot) -> str:
         """Which index the gallery has, and why, in words."""
+        if self._elsewhere is not None:
+            return self._elsewhere.described(snapshot, self.size(snapshot)[1])
         head = self._cache.head(snapshot)
         return described(self._plan(self.size(snapshot)[1], snapshot), head and head["about"])
 
     def _plan(self, templates: int, snapshot: Snapshot) -> IndexPlan:
         return plan_of(self._wanted(), templates, snapshot.model.dimension)
 
-    def _view_of(self, snapshot: Snapshot) -> View:
-        """The present state, with the index of an earlier one, where there is one."""
+    def _seen(self, snapshot: Snapshot) -> View:
+        """The present state, with this machine's index of an earlier one, where it is held."""
         revision, roll, index = snapshot.revision, None, None
         earlier = self._view
+        if earlier is not None and earlier.revision == revision:
+            return earlier
         # Another gallery, or an older state that was put in this one's place, has its own ids.
         if (
             earlier is not None
@@ -356,20 +394,24 @@ class Views:
             index = earlier.index
             if revision.expired == earlier.revision.expired:
                 roll = followed(earlier.roll, snapshot, self._line)
-        if index is None:
-            index, self._unwritten = self._cache.read(snapshot), 0
-        if index is not None and index.dimension != snapshot.model.dimension:
-            index = None
-        return View(
+        view = View(
             revision=revision,
             roll=snapshot.roll() if roll is None else roll,
             index=index,
             excluded=snapshot.exclusions(),
         )
+        # Not before: lines of a state that could not be read are looked at again.
+        self._view, self._is_indexed, self._line = view, False, latest_line(snapshot)
+        return view
 
     def _indexed(self, view: View, made: TemplateIndex | None, snapshot: Snapshot) -> View:
         """Bring the index up to a view's state, or begin to make one."""
+        assert view.index is None or isinstance(view.index, TemplateIndex)
         index, templates = view.index, len(view.roll.ids)
+        if index is None and made is None:
+            index, self._unwritten = self._cache.read(snapshot), 0
+        if index is not None and index.dimension != snapshot.model.dimension:
+            index = None
         plan = self._plan(templates, snapshot)
         if made is None and not (
             index is not None and plan.is_met(index.kind, index.lists_planned)
@@ -383,7 +425,7 @@ class Views:
             index = None
         if index is not None:
             self._unwritten += index.follow(view.roll.ids, snapshot.embeddings)
-        if not _is_met(plan, index):
+        if not _is_met(plan, index) and self._elsewhere is None:
             self._lacking = snapshot.gallery_id, plan
         return replace(view, index=index)
 
@@ -398,7 +440,10 @@ class Views:
         """Begin to make an index, unless one is being made, or the same has failed."""
         if self._builder is None and self._tried != (gallery, plan):
             self._tried = gallery, plan
-            self._builder = Builder(self._open_store, self._cache, lambda *_: plan)
+            self._builder = Background(
+                self._open_store,
+                lambda store, check: build(store, self._cache, lambda *_: plan, check),
+            )
 
     def _ended(self, snapshot: Snapshot) -> tuple[bool, TemplateIndex | None]:
         """Whether making an index has come to an end, told once; and the index, if it has one."""
@@ -421,7 +466,9 @@ class Views:
         erasure of someone who is in it. A cache that cannot be written costs time and nothing else.
         """
         view = self._view
-        if view is None or not view.index or not self._store.is_in_place:
+        if view is None or not self._is_indexed or not self._store.is_in_place:
+            return
+        if not isinstance(view.index, TemplateIndex) or not len(view.index):
             return
         if self._unwritten <= _WORTH_WRITING * len(view.index) and self._cache.exists:
             return

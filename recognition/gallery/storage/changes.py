@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
-from typing import Protocol
 
 from data import clock
 from data.errors import ArgumentError, GalleryError
@@ -245,35 +244,15 @@ def _now() -> str:
 # person's alone; see `people.Who`.
 
 
-class Fetcher(Protocol):
-    """Fetches people whom a change is about, where they are not in the database already."""
-
-    def load(self, whom: Iterable[Who]) -> None:
-        """Fetch people who are meant by an id, and all who have one of some names."""
-
-    def load_namesakes(self, who: Who) -> None:
-        """Fetch somebody, and whoever else has their name."""
-
-    def load_latest_operation(self) -> None:
-        """Fetch what the latest operation has changed."""
-
-
 class Change:
     """One transaction in which people are changed by hand.
 
     Args:
         connection: In that transaction.
-        fetcher: Fetches people before they are asked for; None: they are there.
     """
 
-    def __init__(self, connection: SealedConnection, fetcher: Fetcher | None = None) -> None:
+    def __init__(self, connection: SealedConnection) -> None:
         self.connection = connection
-        self.fetcher = fetcher
-
-    def fetch(self, *whom: Who) -> None:
-        """Fetch people, at once, before they are asked for one by one."""
-        if self.fetcher is not None:
-            self.fetcher.load(whom)
 
     def one(self, who: Who) -> tuple[int, str]:
         """The id and the name of somebody enrolled.
@@ -374,7 +353,6 @@ class Editor:
             GalleryError: Nobody is meant, or somebody else has the new name.
         """
         with self._changing() as change:
-            change.fetch(who, new)
             new = person_name(new)
             person, old = change.one(who)
             if new == old:
@@ -391,7 +369,6 @@ class Editor:
             GalleryError: Nobody is meant by that.
         """
         with self._changing() as change:
-            change.fetch(who)
             person, name = change.one(who)
             entry = change.journal(Action.DELETE, f"'{name}' deleted", person)
             entry.changes(Row.PERSON, [person])
@@ -409,8 +386,6 @@ class Editor:
             GalleryError: Nobody was, or the name has been given to somebody else since.
         """
         with self._changing() as change:
-            if change.fetcher is not None:
-                change.fetcher.load_namesakes(who)
             if isinstance(who, str):
                 change.refuse_enrolled(person_name(who))
             person = require_deleted(change.connection, who)
@@ -430,7 +405,6 @@ class Editor:
                 both.
         """
         with self._changing() as change:
-            change.fetch(who, into_whom)
             (gone, name), (stays, into) = change.one(who), change.one(into_whom)
             if gone == stays:
                 raise GalleryError(f"'{name}' cannot be merged into themselves: name two people")
@@ -463,7 +437,6 @@ class Editor:
                 are all of theirs, or one shows both people.
         """
         with self._changing() as change:
-            change.fetch(who, to_whom)
             (person, name), (target, to) = change.one(who), change.one(to_whom)
             chosen = change.chosen(person, name, photographs, to)
             what = f"{_photographs(chosen)} of '{name}' moved to '{to}'"
@@ -486,7 +459,6 @@ class Editor:
                 theirs, or somebody has the new name.
         """
         with self._changing() as change:
-            change.fetch(who, new)
             new = person_name(new)
             person, name = change.one(who)
             chosen = change.chosen(person, name, photographs, new)
@@ -511,7 +483,6 @@ class Editor:
             GalleryError: Nobody is meant by that, or the embedding is not one of the gallery's.
         """
         with self._changing() as change:
-            change.fetch(who)
             person, name = change.one(who)
             model = Snapshot(change.connection).model
             unit_vectors(face.embedding[None], model.dimension)
@@ -540,7 +511,6 @@ class Editor:
             GalleryError: One of them is not enrolled, or they are the same.
         """
         with self._changing() as change:
-            change.fetch(who, other_one)
             (one, name), (another, other) = change.one(who), change.one(other_one)
             people = [one, another]
             if people[0] == people[1]:
@@ -579,7 +549,6 @@ class Editor:
             GalleryError: Nobody is meant by that.
         """
         with self._changing() as change:
-            change.fetch(who)
             person, name = change.one(who)
             entry = change.journal(Action.CONSENT, f"consent of '{name}' noted", person)
             entry.changes(Row.PERSON, [person])
@@ -600,7 +569,6 @@ class Editor:
             GalleryError: Somebody is not enrolled, or none of them is in a group to be left.
         """
         with self._changing() as change:
-            change.fetch(*whom)
             add, remove = group_names(add), group_names(remove)
             names = dict(map(change.one, whom))
             if not names or not (add or remove) or set(add) & set(remove):
@@ -643,8 +611,6 @@ class Editor:
             GalleryError: Nothing can be undone, or another operation is the latest by now.
         """
         with self._changing() as change:
-            if change.fetcher is not None:
-                change.fetcher.load_latest_operation()
             return undo(change.connection, operation)
 
 

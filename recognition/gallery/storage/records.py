@@ -224,11 +224,10 @@ class Adding:
 
     Args:
         connection: In that transaction.
-        written_down: Whether it can be undone at all; else what was done before cannot be either.
     """
 
-    def __init__(self, connection: SealedConnection, *, written_down: bool = True) -> None:
-        self._connection, self._written_down = connection, written_down
+    def __init__(self, connection: SealedConnection) -> None:
+        self._connection, self._written_down = connection, True
         self._entry: Journal | None = None
         self._rows = 0
 

@@ -1,12 +1,36 @@
 """One gallery into another, wherever the two are kept."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 from ...results import Calibration, Use
 from ..protocol import AnyGallery
-from ..storage.records import BATCH, Added, checksum, fingerprints
+from ..storage.records import BATCH, Added, PersonRecord, checksum, fingerprints
+from ..templates import EmbeddingModel
+
+
+class Source(Protocol):
+    """A gallery to be copied, as far as it is asked."""
+
+    @property
+    def model(self) -> EmbeddingModel:
+        """Whose embeddings it holds."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """How many people are enrolled, and from how many photographs."""
+
+    def people(self, *, deleted: bool = False) -> Sequence[object]:
+        """Everybody enrolled; or those who were deleted and can be restored."""
+
+    def calibration(self, use: Use) -> Calibration | None:
+        """Its own threshold for a use; None if there is none for its model."""
+
+    def records(self) -> AbstractContextManager[Iterator[PersonRecord]]:
+        """Everybody, with all that is kept of them, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +54,7 @@ class Copied:
 
 
 def copy_gallery(
-    source: AnyGallery,
+    source: Source,
     target: AnyGallery,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Copied:

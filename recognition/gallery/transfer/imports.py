@@ -60,8 +60,7 @@ def import_from(
 ) -> Added:
     """Put everybody of an export into a gallery; who is there already gets what they lack.
 
-    In a local gallery it is one change: all of it or nothing. In Milvus it goes by batches of
-    people; after an interruption the same import goes on where it was.
+    It is one change: all of it or nothing.
 
     Args:
         source: The export, a folder or a ZIP.

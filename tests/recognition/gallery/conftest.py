@@ -12,6 +12,7 @@ import pytest
 
 from recognition.gallery.locations import Folder, place_of
 from recognition.gallery.protocol import AnyGallery
+from recognition.gallery.search.milvus import MilvusAddress
 from recognition.gallery.templates import EmbeddingModel, Template
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ def gallery(request: pytest.FixtureRequest, model: EmbeddingModel) -> Iterator[A
         home = request.getfixturevalue("tmp_path")
         place = place_of(request.getfixturevalue("postgres_address"), home)
     elif kind == "milvus":
-        place = place_of(f"milvus://{request.getfixturevalue('tmp_path')}/gallery.db", Path())
+        tmp_path = request.getfixturevalue("tmp_path")
+        index = MilvusAddress(uri=f"{tmp_path}/index.db")
+        place = Folder(tmp_path / "home" / "gallery", index=index)
     else:
         place = Folder(request.getfixturevalue("folder"))
     with place.open(model=model, create=True) as opened:

@@ -6,9 +6,9 @@ import pytest
 
 from data.distribution import install_command
 from data.errors import ArgumentError, GalleryError
-from recognition.gallery.locations import Folder, Milvus, folder_of, place_of
-from recognition.gallery.milvus import connection
-from recognition.gallery.milvus.connection import MilvusAddress
+from recognition.gallery.locations import Folder, Server, folder_of, index_of, place_of
+from recognition.gallery.search import milvus
+from recognition.gallery.search.milvus import MilvusAddress, MilvusVectors
 from recognition.gallery.templates import EmbeddingModel
 
 MODEL = EmbeddingModel("net", "ab" * 32, 8)
@@ -17,6 +17,7 @@ MODEL = EmbeddingModel("net", "ab" * 32, 8)
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LIKENESS_GALLERY", raising=False)
+    monkeypatch.delenv("LIKENESS_INDEX", raising=False)
     monkeypatch.delenv("LIKENESS_MILVUS_TOKEN", raising=False)
 
 
@@ -66,18 +67,39 @@ def test_what_is_left_out_has_a_default(monkeypatch: pytest.MonkeyPatch, tmp_pat
     ],
 )
 def test_what_is_no_address_is_told_in_one_line(text: str, tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError) as caught:
-        place_of(text, tmp_path)
-    assert "\n" not in str(caught.value)
+    for read in (index_of, lambda text: place_of(text, tmp_path)):
+        with pytest.raises(ArgumentError) as caught:
+            read(text)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "faces", "postgresql://ann:secret@db/x", "/tmp/x.db"])
+def test_an_index_elsewhere_is_in_milvus_or_nowhere(text: str) -> None:
+    with pytest.raises(ArgumentError, match="no address milvus://") as caught:
+        index_of(text)
+    assert "secret" not in str(caught.value)
+
+
+def test_an_index_that_is_named_goes_before_the_environment_and_none_is_this_machine_s(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert index_of(None) is None
+    monkeypatch.setenv("LIKENESS_INDEX", "milvus://db/team")
+    assert index_of(None) == MilvusAddress(uri="http://db:19530", name="team")
+    found = index_of("milvus://other/theirs")
+    assert found == MilvusAddress(uri="http://other:19530", name="theirs")
+    for named in (None, str(tmp_path), "postgresql:///faces"):
+        assert place_of(named, tmp_path, index=found).index is found
+        assert place_of(named, tmp_path).index is None
 
 
 def test_what_is_named_goes_before_the_environment_and_that_before_the_data_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert place_of(None, tmp_path) == Folder(tmp_path / "gallery")
-    monkeypatch.setenv("LIKENESS_GALLERY", "milvus://db/team")
+    monkeypatch.setenv("LIKENESS_GALLERY", "postgresql://db/team")
     place = place_of(None, tmp_path)
-    assert isinstance(place, Milvus)
+    assert isinstance(place, Server)
     with pytest.raises(GalleryError, match="a backup is for galleries in a folder"):
         folder_of(place, "a backup")
     assert place_of(str(tmp_path), tmp_path) == Folder(tmp_path)
@@ -87,11 +109,11 @@ def test_what_is_named_goes_before_the_environment_and_that_before_the_data_fold
 
 
 def test_without_pymilvus_one_line_says_how_to_install_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connection.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(milvus.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(GalleryError, match="needs pymilvus") as caught:
-        place_of("milvus://db/team", tmp_path).open()
+        MilvusVectors(MilvusAddress.parse("milvus://db/team"))
     assert install_command("milvus") in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -101,14 +123,14 @@ def test_without_pymilvus_one_line_says_how_to_install_it(
     [
         (
             "collection not loaded[collection=446]",
-            "Milvus has not loaded its collections team_rows",
+            "Milvus has not loaded the collections that begin with team",
         ),
-        ("Collection 'team_rows' is NOT LOADED", "Milvus has not loaded its collections team_rows"),
+        ("Collection 'team_vectors' is NOT LOADED", "Milvus has not loaded the collections"),
         ("no quorum", "Milvus says 'no quorum'"),
     ],
 )
 def test_what_milvus_refuses_is_one_line_that_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said: str, told: str
+    monkeypatch: pytest.MonkeyPatch, said: str, told: str
 ) -> None:
     class Refusal(Exception):  # noqa: N818  (pymilvus's own is called MilvusException)
         message = said
@@ -116,8 +138,10 @@ def test_what_milvus_refuses_is_one_line_that_says_what_to_do(
     class Client:
         def __init__(self, **_: object) -> None: ...
 
-        def has_collection(self, name: str) -> bool:
+        def has_collection(self, name: str, timeout: float) -> bool:
             return True
+
+        def load_collection(self, name: str, timeout: float) -> None: ...
 
         def query(self, *_: object, **__: object) -> list[object]:
             raise Refusal
@@ -127,9 +151,9 @@ def test_what_milvus_refuses_is_one_line_that_says_what_to_do(
     module = ModuleType("pymilvus")
     module.MilvusClient, module.MilvusException = Client, Refusal  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pymilvus", module)
-    monkeypatch.setattr(connection.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(milvus.importlib.util, "find_spec", lambda name: True)
     with pytest.raises(GalleryError, match=told) as caught:
-        place_of("milvus://db/team", tmp_path).open()
+        MilvusVectors(MilvusAddress.parse("milvus://db/team")).state()
     assert "\n" not in str(caught.value)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data.errors import AppError
-from recognition.gallery.search.builder import followed, latest_line
+from recognition.gallery.search.roll import followed, latest_line
 from recognition.gallery.storage.audit import Action
 from recognition.gallery.storage.databases import DatabasePlace
 from recognition.gallery.storage.postgres_address import PostgresAddress
@@ -143,7 +143,7 @@ def test_where_lines_tell_of_everybody_all_is_read(store: Store) -> None:
 
 
 def test_many_people_are_read_anew(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recognition.gallery.search.builder._MOST_PEOPLE", 2)
+    monkeypatch.setattr("recognition.gallery.search.roll._MOST_PEOPLE", 2)
     with store.reading() as snapshot:
         roll, line = snapshot.roll(), latest_line(snapshot)
     for number, name in enumerate(NAMES):

@@ -139,17 +139,12 @@ def test_importing_again_changes_nothing_and_brings_what_is_lacking(
     added = import_from(tmp_path / "people", into_same(full))
     assert (added.new, added.known, added.others) == (1, 2, [("Ann", "Eve")])
     assert {one.name: one.photographs for one in full.people()}["Ann"] == 1
-    if not isinstance(full, Gallery):
-        with pytest.raises(GalleryError, match="nothing to undo"):
-            full.edit.undo()
 
 
 def test_an_import_is_taken_back_as_one_and_then_what_was_done_before(
     full: AnyGallery, make_template: MakeTemplate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In batches of two people, and with everything that a record may bring."""
-    if not isinstance(full, Gallery):
-        pytest.skip("what is in Milvus cannot take an import back")
     monkeypatch.setattr("recognition.gallery.transfer.imports.BATCH", 2)
     export(full, tmp_path / "people")
     with Gallery.open(tmp_path / "other", model=full.model, create=True) as other:

@@ -32,7 +32,7 @@ import style.service
 from data.errors import AppError
 from data.tensors import write_tensors
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.locations import Milvus, Server
+from recognition.gallery.locations import Server
 from recognition.gallery.storage import encryption
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.service import RecognitionService
@@ -177,7 +177,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder, home = tmp_path / "here", tmp_path / "home"
     monkeypatch.setenv("LIKENESS_HOME", str(home))
     monkeypatch.setenv("HOME", str(tmp_path))
-    for variable in ("LIKENESS_WEIGHTS", "LIKENESS_GALLERY", "LIKENESS_KEY"):
+    for variable in ("LIKENESS_WEIGHTS", "LIKENESS_GALLERY", "LIKENESS_INDEX", "LIKENESS_KEY"):
         monkeypatch.delenv(variable, raising=False)
     for name in PICTURES:
         suffixes = (".png", ".jpg") if "/" not in name else (".jpg",)
@@ -284,7 +284,8 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ui.cli.commands.models._ask", lambda *_, **__: None)
     monkeypatch.setattr("ui.cli.commands.models._weights", begin)
     monkeypatch.setattr("ui.page.server.serve", begin)
-    monkeypatch.setattr(Milvus, "open", begin)
+    monkeypatch.setattr("recognition.maintenance.MilvusGallery", begin)
+    monkeypatch.setattr("recognition.gallery.search.milvus_index.MilvusVectors", begin)
     monkeypatch.setattr(Server, "open", begin)
     monkeypatch.setattr("recognition.thresholds.Thresholds.calibrate", begin)
     monkeypatch.setattr("ui.cli.commands.evaluate_style._judged", begin)

@@ -95,12 +95,19 @@ def index(
             "faster. Without it, what was chosen before."
         ),
     ] = None,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove what --index keeps in Milvus instead.")
+    ] = False,
 ) -> int:
     """Make the index by which people are found anew, for the gallery as it is now.
 
     Large galleries make it by themselves as well, in the background of whatever stays open, such as
-    the page. The choice is kept with the gallery. Others may use the gallery meanwhile.
+    the page. The choice is kept with the gallery. Others may use the gallery meanwhile. With
+    --index the vectors are put into Milvus, and nothing else is.
     """
+    if remove:
+        output.print_line(f"removed the vectors from {_upkeep(settings).remove_index()}")
+        return 0
     with output.progress_bar("indexing") as progress:
         made = _upkeep(settings).make_index(kind, progress)
     output.print_line(f"index: {made}")
@@ -489,7 +496,9 @@ def _print_added(what: str, added: "Added") -> None:
 def _upkeep(settings: Settings) -> "Upkeep":
     from recognition.maintenance import Upkeep
 
-    return Upkeep(settings.home, settings.gallery, passphrase.ask, output.print_warning)
+    return Upkeep(
+        settings.home, settings.gallery, passphrase.ask, output.print_warning, settings.index
+    )
 
 
 def _given(file: Path | None, keyring: bool) -> str | None:

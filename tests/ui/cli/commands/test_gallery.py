@@ -80,7 +80,10 @@ def test_the_gallery_that_is_named_counts_in_every_command(
         (["info", "--gallery", "milvus://db/x?index=BEST"], 2),
         (["copy", "a", "a"], 2),
         (["copy", "a", "b"], 1),
-        (["backup", "x.sqlite", "--gallery", "milvus://db/x"], 1),
+        (["info", "--gallery", "milvus://db/x"], 2),
+        (["info", "--index", "postgresql://db/x"], 2),
+        (["info", "--index", "milvus://db/x?index=BEST"], 2),
+        (["backup", "x.sqlite", "--gallery", "postgresql://db/x"], 1),
     ],
 )
 def test_what_cannot_be_done_is_told_in_one_line_and_leaves_nothing(
@@ -143,7 +146,9 @@ def test_the_index_is_chosen_made_and_explained(
     ("options", "code", "what"),
     [
         (["--kind", "hnsw"], 2, "is not one of 'auto', 'flat', 'int8', 'pq'"),
-        (["--gallery", "milvus://host/name"], 1, "making an index is for galleries in a folder"),
+        (["--gallery", "milvus://host/name"], 2, "people are kept in milvus://host"),
+        (["--index", "milvus://host/name"], 1, "nobody is enrolled"),
+        (["--index", "host/name"], 2, "is no address milvus://HOST/NAME"),
         ([], 1, "nobody is enrolled"),
     ],
 )
