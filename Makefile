@@ -2,7 +2,7 @@
 # make test   install and pass the tests
 # make test-browser  pass the tests of the page in a real browser: a Chromium has to be there
 # make test-postgres  pass the gallery's tests on a PostgreSQL server of their own: the system's, or a wheel's
-# make test-milvus  pass the gallery's tests on Milvus Lite, in an environment of its own
+# make test-milvus  pass the gallery's tests with the index in Milvus Lite, in an environment of its own
 # make torture  every fault of docs/reliability.md, made on purpose and counted: an hour or two
 # make torture-postgres  those that a server changes, on one of their own
 # make corpus   everything that a stranger may hand in, through every door, counted: a few minutes

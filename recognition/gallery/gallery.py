@@ -802,7 +802,10 @@ class Gallery(AnyGallery):
     def facts(self) -> dict[str, str | int]:
         """See `AnyGallery.facts`."""
         with self._lock, self._store.reading() as snapshot:
-            return facts_of(snapshot, self._folder) | {"index": self._views.described(snapshot)}
+            facts = facts_of(snapshot, self._folder)
+            if self._elsewhere is not None:
+                facts["kind"] = str(facts["kind"]).replace("FAISS", "Milvus")
+            return facts | {"index": self._views.described(snapshot)}
 
     @contextmanager
     def _apart(self) -> Iterator[Snapshot]:

@@ -16,7 +16,7 @@ from milvus_in_memory import SERVERS, Server, VectorsInMemory
 
 from data.errors import ArgumentError, GalleryError
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.locations import Folder
+from recognition.gallery.locations import Folder, place_of
 from recognition.gallery.search import milvus_index
 from recognition.gallery.search.milvus import MilvusAddress, MilvusError, MilvusVectors
 from recognition.gallery.search.milvus_index import Note, known_indexes
@@ -265,6 +265,18 @@ def test_whatever_becomes_of_it_the_same_are_found_and_it_is_whole_again(
         np.testing.assert_array_equal(np.stack([held[n] for n in enrolled(gallery)]), templates)
 
 
+@pytest.mark.parametrize("harm", [empty, drop])
+def test_one_that_is_emptied_while_it_is_believed_is_seen_to_be(
+    in_memory: MilvusAddress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: object
+) -> None:
+    with opened(tmp_path / "gallery", in_memory) as gallery:
+        fill(gallery, PEOPLE)
+        own = answers(gallery)
+        monkeypatch.setattr(milvus_index, "_RECHECKED", 1e9)
+        harm(gallery)  # type: ignore[operator]
+        assert answers(gallery) == own
+
+
 @pytest.mark.parametrize("harm", [swap, put_strangers])
 def test_no_name_and_no_similarity_is_ever_milvus_s_word(
     in_memory: MilvusAddress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: object
@@ -331,12 +343,17 @@ def test_after_a_move_to_another_network_it_is_made_anew(
         assert searched_in_milvus(gallery)
 
 
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
 def test_without_an_answer_the_same_are_found_one_line_says_so_and_it_comes_back(
     in_memory: MilvusAddress,
     server: Server,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
 ) -> None:
+    """Before it is asked, or in the midst of a search that it was believed to be good for."""
+    monkeypatch.setattr(milvus_index, "_RECHECKED", seconds)
     with opened(tmp_path / "gallery", in_memory) as gallery:
         fill(gallery, PEOPLE)
         own = answers(gallery)
@@ -352,6 +369,7 @@ def test_without_an_answer_the_same_are_found_one_line_says_so_and_it_comes_back
         [[match]] = gallery.search(looks(range(20, 21)), 1)
         assert match.person == "P00020"
         server.is_down = False
+        gallery._elsewhere._lost_until = 0.0  # type: ignore[union-attr]
         [[match]] = gallery.search(looks(range(20, 21)), 1)
         assert match.person == "P00020"
         assert searched_in_milvus(gallery)
@@ -508,6 +526,7 @@ def test_it_is_made_told_of_and_removed(address: MilvusAddress, tmp_path: Path) 
     with opened(folder, address) as gallery:
         fill(gallery, PEOPLE)
         assert "not made yet" in str(gallery.facts()["index"])
+        assert gallery.facts()["kind"] == "SQLite and Milvus"
         seen: list[tuple[int, int]] = []
         told = gallery.make_index(progress=lambda done, total: seen.append((done, total)))
         assert seen[-1] == (60, 60)
@@ -577,6 +596,32 @@ def test_a_place_hands_its_index_on(address: MilvusAddress, tmp_path: Path) -> N
         [[match]] = gallery.search(looks(range(5, 6)), 1)
         assert match.person == "P00005"
         assert in_milvus(gallery) == enrolled(gallery)
+
+
+@pytest.mark.postgres
+def test_machines_that_share_a_server_and_an_index_find_each_other_s_people(
+    postgres_address: str, in_memory: MilvusAddress, server: Server, tmp_path: Path
+) -> None:
+    first, second = (
+        place_of(postgres_address, tmp_path / name, index=in_memory) for name in ("one", "two")
+    )
+    with first.open(model=MODEL, create=True) as one, second.open() as two:
+        assert isinstance(one, Gallery)
+        assert isinstance(two, Gallery)
+        fill(one, PEOPLE)
+        assert answers(one) == answers(two)
+        for by, other, person in ((one, two, 40), (two, one, 41)):
+            fill(by, range(person, person + 1))
+            [[match]] = other.search(looks(range(person, person + 1)), 1)
+            assert match.person == f"P{person:05}"
+            assert searched_in_milvus(by)
+            assert searched_in_milvus(other)
+            assert in_milvus(by) == enrolled(other)
+        one.erase("P00041")
+        assert in_milvus(two) == enrolled(two)
+        assert answers(one) == answers(two)
+        assert "Milvus has removed" in (one.lingers or "")
+        assert "the server's own files" in (one.lingers or "")
 
 
 @pytest.fixture
