@@ -32,8 +32,9 @@ from torch.nn import functional as F
 from backbones.registry import create
 from backbones.weights import load_backbone
 from data.images import find_images, load_image
+from recognition.detection.methods.registry import load
 from recognition.detection.mtcnn import MtcnnDetector
-from recognition.detection.one_stage import OneStageDetector, load_network
+from recognition.detection.one_stage import OneStageDetector
 from recognition.detection.one_stage_network import OneStageNetwork, flattened
 from recognition.faces.alignment import crop_size
 from recognition.faces.embedding import FaceEmbedder
@@ -218,7 +219,10 @@ def one_stage(device: torch.device, images: Sequence[Image.Image], weights: Path
 
     def network() -> OneStageNetwork:
         if weights is not None:
-            return load_network(weights)
+            _, read = load(weights)
+            if not isinstance(read, OneStageNetwork):
+                raise SystemExit(f"{weights} holds another detector than the one-stage one")
+            return read.fold()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return OneStageNetwork().fold().requires_grad_(False)

@@ -164,11 +164,10 @@ def _flat(x: Tensor) -> Tensor:
 #
 # Where it departs from the published code:
 #
-# - Candidates are cut out of the level of the image pyramid that fits them, a level's in one
-# call. - What lies outside of an image is mid-grey, so a padded image gives the same faces as a
-# bare one. - Windows and boxes are exact; the published code rounds them to whole pixels and
-# counts from one. - A face is the mean of the candidates that agree on it, not the best of them
-# alone.
+# - Candidates are cut out of the level of the image pyramid that fits them, a level's in one call.
+# - What lies outside of an image is mid-grey, so a padded image gives the same faces as a bare one.
+# - Windows and boxes are exact; the published code rounds them to whole pixels and counts from one.
+# - A face is the mean of the candidates that agree on it, not the best of them alone.
 
 PYRAMID_FACTOR = 0.709
 """Each level of the pyramid has about half the pixels of the one before."""

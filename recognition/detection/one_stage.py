@@ -1,16 +1,12 @@
 """The one-stage detector: one network, one look; the search around it is `search`'s."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from backbones.weights import resolve_device
-from data.errors import WeightsError
-from data.files import printable
-from data.tensors import read_tensors
 
 from ..results import Face
 from .detections import Detections
@@ -36,39 +32,6 @@ def metadata_of(seed: int, command: str) -> dict[str, str]:
         "seed": str(seed),
         "command": command,
     }
-
-
-def load_network(path: Path) -> OneStageNetwork:
-    """Read the network's weights, ready for inference.
-
-    Raises:
-        ArgumentError: There is no such file.
-        WeightsError: It is damaged, or of another network.
-    """
-    file = read_tensors(path)
-    network, shown = OneStageNetwork(), printable(path)
-    found = file.metadata.get("architecture")
-    if found != ARCHITECTURE:
-        raise WeightsError(
-            f"{shown} holds {printable(found or 'an unknown network')}, expected {ARCHITECTURE}: "
-            "take a file that `likeness train-detector` has written"
-        )
-    _check(file.tensors, network, shown)
-    network.load_state_dict({name: tensor.float() for name, tensor in file.tensors.items()})
-    return network.fold().requires_grad_(False)
-
-
-def _check(tensors: Mapping[str, Tensor], network: OneStageNetwork, shown: str) -> None:
-    """Refuse what is not the network's, or no number."""
-    wanted = network.state_dict()
-    for name in sorted(wanted.keys() ^ tensors.keys()):
-        state = "lacks" if name in wanted else "has an unknown"
-        raise WeightsError(f"{shown} {state} tensor {printable(name)}: fetch the file again")
-    for name, tensor in tensors.items():
-        if tensor.shape != wanted[name].shape:
-            raise WeightsError(f"{shown}: {name} has another shape than the network's")
-        if not bool(torch.isfinite(tensor).all()):
-            raise WeightsError(f"{shown} is damaged: {name} holds NaN or infinity")
 
 
 class OneStageDetector:

@@ -14,9 +14,9 @@ from torchvision.ops import box_iou
 from data.errors import ArgumentError, ImageError, WeightsError
 from data.tensors import read_tensors, write_tensors
 from recognition.detection.detector import DetectorOptions, detector_spec, make_detector
+from recognition.detection.methods.registry import load
 from recognition.detection.one_stage import (
     OneStageDetector,
-    load_network,
     metadata_of,
 )
 from recognition.detection.one_stage_network import (
@@ -350,7 +350,9 @@ def test_folding_changes_nothing_and_the_file_is_small(
     write_tensors(path, untrained.state_dict(), metadata_of(1, ""))
     assert path.stat().st_size < 1_000_000
     pictures = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
-    for ours, theirs in zip(load_network(path)(pictures), untrained(pictures), strict=True):
+    _, read = load(path)
+    assert isinstance(read, OneStageNetwork)
+    for ours, theirs in zip(read.fold()(pictures), untrained(pictures), strict=True):
         assert ours.shape == theirs.shape
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
@@ -374,7 +376,7 @@ def test_damaged_weights_are_refused_in_a_line(
     path = tmp_path / "w.safetensors"
     write_tensors(path, tensors, says)
     with pytest.raises(WeightsError) as refused:
-        load_network(path)
+        load(path)
     assert "\n" not in str(refused.value)
 
 

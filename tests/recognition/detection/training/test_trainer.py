@@ -16,7 +16,9 @@ from data.tensors import read_metadata
 from recognition.detection.annotations import BoxedPhotograph
 from recognition.detection.average_precision import PrecisionCurve
 from recognition.detection.methods import one_stage
-from recognition.detection.one_stage import OneStageDetector, load_network
+from recognition.detection.methods.registry import load
+from recognition.detection.one_stage import OneStageDetector
+from recognition.detection.one_stage_network import OneStageNetwork
 from recognition.detection.training import trainer
 from recognition.detection.training.config import (
     DetectorTrainingConfig,
@@ -48,7 +50,9 @@ def test_a_run_leaves_weights_that_a_detector_takes(config: DetectorTrainingConf
     assert [json.loads(line) for line in lines] == [each.as_json() for each in reports]
     assert done.average_precision == max(each.average_precision for each in reports)
     assert read_metadata(done.weights)["command"] == "likeness train-detector x.toml"
-    OneStageDetector(load_network(done.weights))
+    _, network = load(done.weights)
+    assert isinstance(network, OneStageNetwork)
+    OneStageDetector(network.fold())
     card = (config.out / "model-card.md").read_text()
     assert "`likeness train-detector x.toml`, from random weights" in card
     assert "6 photographs (portraits); 2 photographs (boxed from number 1, 2, boxed)" in card
