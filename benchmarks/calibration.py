@@ -21,8 +21,7 @@ import numpy as np
 from data.datasets import Identity, only_listed, read_identities, split_identities
 from data.errors import DatasetError
 from recognition.evaluation.embeddings import Finder, embed_photographs
-from recognition.evaluation.probability import Labelled, reliability_of
-from recognition.evaluation.thresholds import (
+from recognition.evaluation.error_rate_thresholds import (
     MOST_PHOTOGRAPHS,
     Faces,
     cutoff,
@@ -32,6 +31,7 @@ from recognition.evaluation.thresholds import (
     search_cutoff,
     searches,
 )
+from recognition.evaluation.probability import Labelled, reliability_of
 from recognition.models import Choice, Engine
 
 SPLIT, SEED = (6 / 7, 1 / 7, 0.0), 7  # of recipes/bundled.toml

@@ -10,9 +10,7 @@ import numpy as np
 
 from data.errors import ArgumentError, DatasetError
 
-from .evaluation.impostor_tail import ImpostorTail, Searched
-from .evaluation.probability import LikelihoodRatio, Reliability, check_prior
-from .evaluation.thresholds import (
+from .evaluation.error_rate_thresholds import (
     MOST_PHOTOGRAPHS,
     SEARCHES,
     Combined,
@@ -28,6 +26,8 @@ from .evaluation.thresholds import (
     search_cutoff,
     searches,
 )
+from .evaluation.impostor_tail import ImpostorTail, Searched
+from .evaluation.probability import LikelihoodRatio, Reliability, check_prior
 from .gallery.protocol import AnyGallery
 from .gallery.storage.snapshot import require_few
 from .gallery.templates import SAME_FACE

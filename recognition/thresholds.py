@@ -10,10 +10,10 @@ from data.errors import AppError, ArgumentError
 
 from .access import GalleryAccess
 from .calibration import THEMSELVES, calibrate, check_wanted, embed_strangers, still_holds
+from .evaluation.error_rate_thresholds import check_rate, rate_among
 from .evaluation.impostor_tail import ImpostorTail, Searched
 from .evaluation.metrics import EXPECTED_ERRORS
 from .evaluation.probability import PRIOR
-from .evaluation.thresholds import check_rate, rate_among
 from .gallery.protocol import nobody_enrolled
 from .gallery.storage.snapshot import FALSE_DISCOVERIES, by_chance, look_alikes, require_few
 from .matching import Matching

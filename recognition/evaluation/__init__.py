@@ -8,7 +8,7 @@ pairs             pairs compared and decided, and their figures
 verification      LFW's and CFP's protocol: do two photographs show one person?
 searches          probes searched among those enrolled
 identification    open-set identification: who is it, if anyone; and what thresholds promise
-thresholds        thresholds for a wanted rate of false accepts
+error_rate_thresholds  thresholds for a wanted rate of false accepts
 detection         how well a detector finds the faces that people have boxed
 impostor_tail     how many strangers a search names, from the tail of impostor similarities
 tail_measurement  that tail, from people whom a network never saw

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from data.errors import DatasetError
 
+from .error_rate_thresholds import REMEDY, Faces
 from .impostor_tail import COUNTED, ImpostorTail, Parameters, Tail, Values, fit_tail
-from .thresholds import REMEDY, Faces
 
 FEWEST_PEOPLE = 100
 """On fewer, a threshold for one stranger in a hundred would rest on less than one of them."""

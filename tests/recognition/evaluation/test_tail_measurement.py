@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from data.errors import DatasetError
+from recognition.evaluation.error_rate_thresholds import Faces, Impostors, combined
 from recognition.evaluation.impostor_tail import Searched
 from recognition.evaluation.tail_measurement import faces_of, measure_tail
-from recognition.evaluation.thresholds import Faces, Impostors, combined
 from recognition.matching import Matching
 
 D = 24

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.errors import ArgumentError, DatasetError
-from recognition.evaluation.thresholds import (
+from recognition.evaluation.error_rate_thresholds import (
     LARGEST_RATE,
     MOST_OFF,
     Faces,
