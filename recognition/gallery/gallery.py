@@ -346,7 +346,7 @@ class Gallery(AnyGallery):
                     glance = self._store.glance()
             if self._server is not None and (glance is None or glance.revision != self._tidied):
                 self._forget_erased_elsewhere()
-                self._tidied = glance and glance.revision
+                self._tidied = None if glance is None else glance.revision
             return glance
 
     def _forget_erased_elsewhere(self) -> None:

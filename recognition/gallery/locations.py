@@ -34,8 +34,9 @@ class Folder:
     index: MilvusAddress | None = field(default=None, compare=False)
 
     @property
-    def server(self) -> None:
-        """Its address on a server; see `Server.server`."""
+    def server(self) -> PostgresAddress | None:
+        """Its address on a server, which it has not; see `Server.server`."""
+        return None
 
     def __str__(self) -> str:
         return printable(self.path)

@@ -1,6 +1,6 @@
 """All rows of a gallery, put in the place of another's, whichever kinds of database hold them."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from .link import Queries, quoted
@@ -12,7 +12,7 @@ _WHOLE = ("gallery", "wrapped_key", "calibration", "erased")
 
 _ROWS_AT_ONCE = 500
 
-Change = Callable[[str, dict[str, Any]], Mapping[str, Any]]
+Change = Callable[[str, dict[str, Any]], dict[str, Any]]
 """A table and a row of it → the columns that are to be otherwise."""
 
 

@@ -126,10 +126,9 @@ def read_records(snapshot: Snapshot) -> Iterator[PersonRecord]:
         part = everybody[start : start + _READ_AT_ONCE]
         faces = _faces_of(snapshot, [person for _, person, *_ in part])
         for name, row, enrolled_at, deleted_at, consent, consented_at, expires_on in part:
-            if faces is None:  # one of theirs is damaged: whose?
-                own = _faces_of(snapshot, [row], name)
-                assert own is not None
-            templates, exclusions = (own if faces is None else faces)[row]
+            # Where one of theirs is damaged, it is looked whose.
+            theirs = faces or _faces_of(snapshot, [row], name) or {}
+            templates, exclusions = theirs[row]
             yield PersonRecord(
                 name=name,
                 enrolled_at=enrolled_at,

@@ -35,8 +35,13 @@ class Here:
 
     def __init__(self, folder: Path, address: str | None, model: EmbeddingModel) -> None:
         self.folder, self.address, self._model = folder, address, model
-        self.server = address and PostgresAddress.parse(address)
+        self.server = None if address is None else PostgresAddress.parse(address)
         self._opened = ExitStack()
+
+    @property
+    def schema(self) -> str:
+        assert self.server is not None
+        return self.server.schema
 
     def open(self, key: str | None = None) -> Gallery:
         place = (
@@ -49,11 +54,11 @@ class Here:
         return gallery
 
     def back_up(self, target: Path, key: str | None = None) -> Path:
-        back_up(self.folder, target, find_secret=lambda _: key, server=self.server or None)
+        back_up(self.folder, target, find_secret=lambda _: key, server=self.server)
         return target
 
     def restore(self, source: Path, key: str | None = None, secret: str | None = None) -> None:
-        restore(source, self.folder, lambda _: key, secret, self.server or None)
+        restore(source, self.folder, lambda _: key, secret, self.server)
 
     def close(self) -> None:
         self._opened.close()
@@ -165,7 +170,7 @@ def test_a_restoration_on_a_server_keeps_its_promises(
     eve = one.person("Eve").person_id
     one.edit.consent("Dan", Consent(note="a later form"))
     lines = len(one.audit())
-    foreseen = foresee(kept, server.folder, lambda _: key, server=server.server or None)
+    foreseen = foresee(kept, server.folder, lambda _: key, server=server.server)
     assert foreseen.gone == ("Eve",)
     assert foreseen.erased_again == 1
     server.restore(kept, key)
@@ -180,7 +185,7 @@ def test_a_restoration_on_a_server_keeps_its_promises(
     assert one.faults() == []
     dump = postgres_server.run(
         "pg_dump", "-h", str(postgres_server.folder), "-U", "likeness",
-        "-n", server.server.schema, "test",
+        "-n", server.schema, "test",
     )  # fmt: skip
     assert make_template(10).embedding.tobytes().hex() not in dump
 
@@ -202,7 +207,7 @@ def test_a_plain_backup_comes_encrypted_into_an_encrypted_gallery(
         assert restored.is_encrypted
         assert everything(restored) == everything(gallery)
         restored.edit.undo()
-        sql = f"SELECT count(*) FROM {place.server.schema}.person WHERE name = 'Bob'"
+        sql = f"SELECT count(*) FROM {place.schema}.person WHERE name = 'Bob'"
         assert postgres_server.sql(sql).strip() == "0"
 
 
@@ -269,7 +274,7 @@ def test_what_was_altered_on_a_server_is_put_nowhere(
     fill(gallery, make_template)
     kept = server.back_up(tmp_path / "kept.sqlite", KEY)
     gallery.close()
-    postgres_server.sql(f"UPDATE {server.server.schema}.person SET expires_on = '2998-01-01'")
+    postgres_server.sql(f"UPDATE {server.schema}.person SET expires_on = '2998-01-01'")
     with pytest.raises(GalleryError, match=r"restore into another schema of it, by \?schema=NAME"):
         server.restore(kept, KEY)
     with pytest.raises(GalleryError, match="altered by somebody"):
