@@ -36,7 +36,7 @@ from recognition.models import Choice, Engine
 from style.config import StyleConfig
 from style.evaluation.judge import Judge
 from style.service import StyleService, Terms
-from ui.portraits import Sitters
+from ui.portraits import PortraitFinder
 from ui.settings import Settings
 
 FOLDS = tuple(range(1, 9))  # of whose pairs the threshold comes; the people painted are fold 9's
@@ -141,7 +141,7 @@ def paint(
         [style],
         config,
         weights=given.weights,
-        portrait=Sitters(Settings()),
+        portrait=PortraitFinder(Settings()),
         terms=Terms(weight=given.weight, relief=given.relief),
     )
     measured = {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .jobs.store import Job
 
 
-class Sitters:
+class PortraitFinder:
     """Finds the faces of photographs, for `StyleService.stylize`; loads its networks only then."""
 
     def __init__(self, settings: Settings) -> None:

@@ -16,7 +16,7 @@ from style.results import Resemblance
 from ui.cli.main import main
 from ui.jobs.store import Job, JobState
 from ui.jobs.supervisor import LINES
-from ui.portraits import Sitters, as_json, told_by, verdict, verdicts
+from ui.portraits import PortraitFinder, as_json, told_by, verdict, verdicts
 from ui.settings import Device, Settings
 
 SAME = Resemblance(similarity=0.62, threshold=0.39)
@@ -73,7 +73,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def test_the_wings_meet(settings: Settings, astronaut: Image.Image) -> None:
     photograph = astronaut.resize((256, 240))
-    portrait = Sitters(settings)(photograph)
+    portrait = PortraitFinder(settings)(photograph)
     assert portrait.size == (240, 256)
     assert len(portrait.faces) == 1
     x, y = torch.tensor(portrait.faces[0]).mean(0).tolist()
@@ -89,7 +89,7 @@ def test_the_wings_meet(settings: Settings, astronaut: Image.Image) -> None:
 
 def test_a_landscape_is_refused(settings: Settings) -> None:
     with pytest.raises(ArgumentError, match="no face is found"):
-        Sitters(settings)(Image.new("RGB", (80, 80), "green"))
+        PortraitFinder(settings)(Image.new("RGB", (80, 80), "green"))
 
 
 @pytest.fixture

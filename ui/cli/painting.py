@@ -163,7 +163,7 @@ class Easel:
 
         self._order = order
         self._weights, self._home = settings.weights, settings.home
-        self._portrait = portraits.Sitters(settings)
+        self._portrait = portraits.PortraitFinder(settings)
         self._service = StyleService(home=settings.home, device=settings.chosen_device)
         loaded = self._service.load(order.config.backbone, weights=settings.weights)
         self._digest = loaded.weights.sha256
