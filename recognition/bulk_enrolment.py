@@ -153,15 +153,15 @@ Read = Photograph | Known | FailedImage
 
 
 def enrol_people(
-    desk: "Desk",
+    queue: "EnrolmentQueue",
     find: Find,
     known_of: Callable[[str], frozenset[str]],
     workers: int | None = None,
 ) -> None:
-    """Enrol the people of a desk.
+    """Enrol the people of a queue.
 
     Args:
-        desk: Whom, and where to.
+        queue: Whom, and where to.
         find: Images → the faces in each of them.
         known_of: The SHA-256 of the photographs that are enrolled under a name already.
         workers: Processes that decode; None: one a core.
@@ -169,7 +169,7 @@ def enrol_people(
     Raises:
         GalleryError: The gallery refuses.
     """
-    tasks = [(name, path) for name, paths in desk.people.items() for path in paths]
+    tasks = [(name, path) for name, paths in queue.people.items() for path in paths]
     known = _Remembered(known_of)
 
     def read(number: int) -> Read:
@@ -187,9 +187,9 @@ def enrol_people(
         )
         with ahead.results() as photographs, closing(_looked_at(photographs, find)) as looked_at:
             for (name, _), item in zip(tasks, looked_at, strict=True):
-                if desk.take(name, item):
+                if queue.take(name, item):
                     known.forget(name)
-    desk.enrol()
+    queue.enrol()
 
 
 def _looked_at(photographs: Iterable[Read], find: Find) -> "Generator[Looked]":
@@ -267,7 +267,7 @@ class _Person:
         return settled
 
 
-class Desk:
+class EnrolmentQueue:
     """Where photographs are handed in, person by person, to be enrolled some hundred at a time.
 
     Args:

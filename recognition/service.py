@@ -13,7 +13,7 @@ from data.files import printable
 from data.sources import Source, check_source, several
 
 from .access import GalleryAccess
-from .bulk_enrolment import Desk, enrol_people
+from .bulk_enrolment import EnrolmentQueue, enrol_people
 from .calibration import probability_of
 from .enrolment import (
     EnrolmentTerms,
@@ -208,7 +208,7 @@ class RecognitionService:
         """
         check_face(face)
         people, left_out = photographs_in(root)
-        desk = Desk(
+        queue = EnrolmentQueue(
             self._to_enrol_in,
             people,
             self._terms(face, any_quality, consent, groups, others=False),
@@ -217,12 +217,12 @@ class RecognitionService:
         there = self.gallery.is_there
         self._check_model()
         enrol_people(
-            desk,
+            queue,
             self.models.pipeline.faces,
             lambda name: self.gallery.open().photographs_known(name) if there else frozenset(),
             workers,
         )
-        done = joined(desk.done)
+        done = joined(queue.done)
         alike = self.people.spelled_alike([one.person for one in done.enrolled])
         return joined([done, replace(left_out, notes=(*alike, *self.thresholds.measure_anew()))])
 

@@ -202,11 +202,11 @@ def test_an_interrupted_run_is_gone_on_with(tmp_path: Path, people: Path, batche
 @pytest.mark.usefixtures("in_small_batches")
 def test_a_gallery_that_refuses_ends_the_run_and_every_thread(tmp_path: Path, people: Path) -> None:
     threads = threading.active_count()
-    desk = bulk_enrolment.Desk(
+    queue = bulk_enrolment.EnrolmentQueue(
         _refuse, {"p9": sorted((people / "p9").iterdir())}, TERMS, lambda *_: None
     )
     with pytest.raises(GalleryError) as refusal:
-        bulk_enrolment.enrol_people(desk, PixelPipeline().faces, lambda _: frozenset(), 2)
+        bulk_enrolment.enrol_people(queue, PixelPipeline().faces, lambda _: frozenset(), 2)
     assert "full" in str(refusal.value)
     assert_threads_end(threads)
 
