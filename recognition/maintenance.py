@@ -70,7 +70,7 @@ class GalleryInfo:
     move: str | None
 
 
-class Upkeep:
+class GalleryMaintenance:
     """Looks after one gallery. Others may use it meanwhile. Nothing here needs a network.
 
     Args:

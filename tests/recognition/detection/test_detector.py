@@ -23,7 +23,7 @@ from recognition.detection.detector import (
 from recognition.detection.methods.config import DetectorMethod
 from recognition.detection.methods.localisation import LocalisationNetwork
 from recognition.faces.alignment import template
-from recognition.maintenance import ReEmbedding, Upkeep
+from recognition.maintenance import GalleryMaintenance, ReEmbedding
 from recognition.results import Face
 from recognition.service import RecognitionService
 
@@ -159,7 +159,7 @@ def test_a_gallery_chooses_the_detector_that_it_was_made_with_and_refuses_others
         assert named(service) == ["Person 0", "Person 1", "Person 2"]
         assert service.models.pipeline.detector_id == "in-the-middle/3"
         assert service.models.model.alignment == "five-point-112/1"
-    facts = Upkeep(home).info().facts
+    facts = GalleryMaintenance(home).info().facts
     assert (facts["detector"], facts["alignment"]) == ("in-the-middle/3", "five-point-112/1")
     with RecognitionService(home=home, device="cpu", detector="mtcnn") as service:
         for refused in (

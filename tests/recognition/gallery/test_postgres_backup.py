@@ -18,7 +18,7 @@ from recognition.gallery.storage.records import checksum, fingerprints
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.gallery.transfer import backup as backups
 from recognition.gallery.transfer.backup import back_up, foresee, restore
-from recognition.maintenance import ReEmbedding, Upkeep
+from recognition.maintenance import GalleryMaintenance, ReEmbedding
 from recognition.results import Consent
 
 if TYPE_CHECKING:
@@ -291,7 +291,7 @@ def test_by_the_commands(
     server, empty = here("server"), here("server2")
     fill(gallery := server.open(), make_template)
     before = everything(gallery)
-    maintenance = Upkeep(tmp_path / "home", server.address)
+    maintenance = GalleryMaintenance(tmp_path / "home", server.address)
     maintenance.back_up(tmp_path / "kept.sqlite")
     gallery.edit.delete("Bob")
     maintenance.check_backup(tmp_path / "kept.sqlite")
@@ -304,7 +304,7 @@ def test_by_the_commands(
     assert maintenance.restore(tmp_path / "kept.sqlite") is None
     assert everything(gallery) == before
     with pytest.raises(GalleryError, match="nobody is enrolled"):
-        Upkeep(tmp_path / "home", empty.address).back_up(tmp_path / "none.sqlite")
+        GalleryMaintenance(tmp_path / "home", empty.address).back_up(tmp_path / "none.sqlite")
     with pytest.raises(
         GalleryError, match=r"re-embedding is for galleries in a folder.*restore"
     ) as one:

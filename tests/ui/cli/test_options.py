@@ -86,7 +86,7 @@ def nothing_begins(monkeypatch: pytest.MonkeyPatch, home: object) -> None:
         raise StoppedError("stopped")
 
     monkeypatch.setattr(Settings, "recognition_service", stop)
-    monkeypatch.setattr("ui.cli.commands.gallery._upkeep", stop)
+    monkeypatch.setattr("ui.cli.commands.gallery._maintenance", stop)
     monkeypatch.setattr("typer.main.get_command", lambda _: TREE)  # a tenth of a second each time
 
 

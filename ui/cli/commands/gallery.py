@@ -20,7 +20,7 @@ from ..options import UNCHANGED, JsonOption, command
 
 if TYPE_CHECKING:
     from recognition.gallery.storage.records import Added
-    from recognition.maintenance import Upkeep
+    from recognition.maintenance import GalleryMaintenance
 
 
 app = typer.Typer()
@@ -42,7 +42,7 @@ MOST_NAMED = 10  # photographs left out that are told one by one
 @command(_group, "info", example="likeness gallery info --json", became=UNCHANGED)
 def info(settings: Settings, as_json: JsonOption = False) -> int:
     """Tell where the gallery is, whose embeddings it holds, and how much."""
-    found = _upkeep(settings).info()
+    found = _maintenance(settings).info()
     if as_json:
         output.print_json(asdict(found))
         return 0
@@ -72,7 +72,7 @@ def info(settings: Settings, as_json: JsonOption = False) -> int:
 @command(_group, "check", example="likeness gallery check", became=UNCHANGED)
 def check(settings: Settings, as_json: JsonOption = False) -> int:
     """Look at everything that is kept, and tell what is damaged."""
-    faults = _upkeep(settings).check()
+    faults = _maintenance(settings).check()
     if as_json:
         output.print_json({"sound": not faults, "faults": faults})
         return 1 if faults else 0
@@ -106,10 +106,10 @@ def index(
     --index the vectors are put into Milvus, and nothing else is.
     """
     if remove:
-        output.print_line(f"removed the vectors from {_upkeep(settings).remove_index()}")
+        output.print_line(f"removed the vectors from {_maintenance(settings).remove_index()}")
         return 0
     with output.progress_bar("indexing") as progress:
-        made = _upkeep(settings).make_index(kind, progress)
+        made = _maintenance(settings).make_index(kind, progress)
     output.print_line(f"index: {made}")
     return 0
 
@@ -126,7 +126,7 @@ def backup(
 
     The file is checked before it gets its name. Whoever is erased later stays in it.
     """
-    _upkeep(settings).back_up(file, overwrite=overwrite)
+    _maintenance(settings).back_up(file, overwrite=overwrite)
     output.print_line(f"{file} holds the gallery: likeness gallery restore brings it back")
     return 0
 
@@ -143,9 +143,9 @@ def restore(
     gallery that somebody is in is told of, and asked about on a terminal; scripts agree by --yes.
     A damaged gallery is put aside.
     """
-    upkeep = _upkeep(settings)
-    upkeep.check_backup(file)
-    foreseen = upkeep.foresee(file)
+    maintenance = _maintenance(settings)
+    maintenance.check_backup(file)
+    foreseen = maintenance.foresee(file)
     for name in foreseen.gone[:MOST_NAMED]:
         output.print_note(f"{name} goes: not in the backup")
     if len(foreseen.gone) > MOST_NAMED:
@@ -155,13 +155,13 @@ def restore(
         output.print_note(f"{again} of the backup were erased since, and are erased once more")
     for note in foreseen.notes:
         output.print_note(note)
-    gone = upkeep.replaced()
+    gone = maintenance.replaced()
     if gone is not None:
         what = f"{count(gone.people, 'person', 'people')}, {count(gone.photographs, 'photograph')}"
         if not agreed(f"{gone.place}: {what}", f"Replace them by those of {file}?", yes=yes):
             output.print_error("nothing was restored")
             return 1
-    aside = upkeep.restore(file)
+    aside = maintenance.restore(file)
     if aside is not None:
         output.print_warning(f"the damaged gallery is in {aside}")
     output.print_line(f"the gallery is that of {file}")
@@ -179,8 +179,8 @@ def put_aside(
     They keep everybody as they were, whoever was erased since, and are encrypted only if they were
     then. While one is there nobody is erased by hand, and the gallery is not encrypted.
     """
-    upkeep = _upkeep(settings)
-    found = upkeep.put_aside()
+    maintenance = _maintenance(settings)
+    found = maintenance.put_aside()
     for place in found:
         output.print_line(printable(place))
     if not remove or not found:
@@ -189,7 +189,7 @@ def put_aside(
     if not agreed(what, "Remove for good?", yes=yes):
         output.print_error("nothing was removed")
         return 1
-    upkeep.remove_aside()
+    maintenance.remove_aside()
     output.print_line(f"removed {what}")
     return 0
 
@@ -207,9 +207,9 @@ def export(
     format.
     """
     with output.progress_bar("exporting") as progress:
-        upkeep, written = _upkeep(settings), []
+        maintenance, written = _maintenance(settings), []
         place, misplaced = kept(
-            target, settings.home, lambda path: written.append(upkeep.export(path, progress))
+            target, settings.home, lambda path: written.append(maintenance.export(path, progress))
         )
     [manifest] = written
     output.print_line(
@@ -237,8 +237,8 @@ def import_(
     Thresholds decide who is named: those of the export are told of, and taken where they are agreed
     to on a terminal or by --thresholds.
     """
-    upkeep = _upkeep(settings)
-    for one in (offered := upkeep.offered_thresholds(source)):
+    maintenance = _maintenance(settings)
+    for one in (offered := maintenance.offered_thresholds(source)):
         output.print_note(
             f"the export brings a threshold to {one.use}: {wording.similarity(one.threshold)}, "
             f"measured {one.calibrated_at[:10]} on {output.one_line(one.data)}"
@@ -252,9 +252,9 @@ def import_(
                 "not taken: --thresholds takes them; likeness calibrate measures your own"
             )
     with output.progress_bar("importing") as progress:
-        added = upkeep.import_from(source, progress, thresholds=thresholds)
+        added = maintenance.import_from(source, progress, thresholds=thresholds)
     _print_added("imported", added)
-    for name, other in upkeep.spelled_alike()[:MOST_NAMED] if added.new else ():
+    for name, other in maintenance.spelled_alike()[:MOST_NAMED] if added.new else ():
         output.print_warning(f"'{name}' is spelled like '{other}': `people merge` makes them one")
     return 0
 
@@ -277,7 +277,7 @@ def copy(
     What is there already is left alone: a copy that was interrupted goes on where it was.
     """
     with output.progress_bar("copying") as progress:
-        copied = _upkeep(settings).copy(source, target, progress)
+        copied = _maintenance(settings).copy(source, target, progress)
     for one in copied.thresholds:
         output.print_note(
             f"took the threshold to {one.use}: {wording.similarity(one.threshold)}, "
@@ -493,10 +493,10 @@ def _print_added(what: str, added: "Added") -> None:
         output.print_warning(f"and {len(added.others) - MOST_NAMED:,} more")
 
 
-def _upkeep(settings: Settings) -> "Upkeep":
-    from recognition.maintenance import Upkeep
+def _maintenance(settings: Settings) -> "GalleryMaintenance":
+    from recognition.maintenance import GalleryMaintenance
 
-    return Upkeep(
+    return GalleryMaintenance(
         settings.home, settings.gallery, passphrase.ask, output.print_warning, settings.index
     )
 
