@@ -1,6 +1,6 @@
 """Trained weights into networks: load them, fetch them, say where they run."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from data.errors import ArgumentError, WeightsError
 from data.files import printable, private_folder, sha256_of
+from data.progress import Progress
 from data.tensors import read_tensors, write_tensors
 
 from .binary_weights import METADATA_KEY as BITS
@@ -272,7 +273,7 @@ def compress_weights(
     retraining: Retraining | None = None,
     *,
     device: str | torch.device = "cpu",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> CompressedFile:
     """Write weights once more, smaller; `load_backbone` reads them as it reads any.
 
@@ -374,7 +375,7 @@ def _trained(
     compression: Compression,
     retraining: Retraining,
     device: str | torch.device,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> tuple[dict[str, Tensor], dict[str, Form], float, float]:
     """Tensors and forms after training, and how near both ends of it come to the original."""
     loaded = load_backbone(file.architecture, weights=file.path, device=device)
@@ -390,7 +391,7 @@ def _trained(
         pupil.load_state_dict({key: form.tensor() for key, form in own.items()}, strict=False)
         round_layers(pupil, {key: form.ends for key, form in own.items()})
 
-    def told(stage: int) -> Callable[[int, int], None] | None:
+    def told(stage: int) -> Progress | None:
         if progress is None:
             return None
         return lambda done, total: progress(stage * total + done, stages * total)

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from data.progress import Progress
+
 Extract = Callable[[Tensor], Mapping[str, Tensor]]
 
 
@@ -192,7 +194,7 @@ def paint(
     style: Tensor,
     size: int,
     settings: Settings,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    report: Progress = lambda done, total: None,
 ) -> Painted:
     """Paint `content` (1, 3, H, W) in the manner of `style` (1, 3, h, w), coarse to fine.
 

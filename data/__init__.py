@@ -18,6 +18,7 @@ lfw               LFW's list of pairs, and where its photographs lie
 config            configurations: checked values, TOML, environment, `--set`
 tensors           safetensors files, and no pickle
 plotting          figures of matplotlib
+progress          the form in which long work tells how far it has come
 clock             what time it is, and whether that can be believed
 threads           how many threads compute, and how they wait
 environment       what a process that is started here gets of this one's environment

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from PIL import Image
 
 from data.decoder_sandbox import decoding_apart
+from data.progress import Progress
 
 from .enrolment import (
     EnrolmentTerms,
@@ -28,7 +29,6 @@ from .photographs import (
     MOST_PIXELS,
     Known,
     Photograph,
-    ProgressCallback,
     Seen,
     in_batches,
     look_at_batch,
@@ -282,7 +282,7 @@ class EnrolmentQueue:
         gallery: Callable[[], AnyGallery],
         people: Mapping[str, Sequence[Path]],
         terms: EnrolmentTerms,
-        progress: ProgressCallback,
+        progress: Progress,
     ) -> None:
         self.people = people
         self.done: list[Enrolment] = []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.errors import ArgumentError, DatasetError
+from data.progress import Progress
 
 from .evaluation.error_rate_thresholds import (
     MOST_PHOTOGRAPHS,
@@ -31,7 +32,6 @@ from .evaluation.probability import LikelihoodRatio, Reliability, check_prior
 from .gallery.protocol import AnyGallery
 from .gallery.storage.snapshot import require_few
 from .gallery.templates import SAME_FACE
-from .photographs import ProgressCallback
 from .results import Calibration, FailedImage, Use
 
 THEMSELVES = "those enrolled themselves"
@@ -86,7 +86,7 @@ def embed_strangers(
     people: "Sequence[Identity]",
     gallery: AnyGallery,
     find: "Finder",
-    progress: ProgressCallback | None = None,
+    progress: Progress | None = None,
 ) -> Strangers:
     """Embed the people of a folder, without those who are enrolled.
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from backbones.spec import Alignment
 from backbones.visualisation.sheet import Cell, SheetRow, overlay, sheet
+from data.progress import Progress
 
 from .faces.alignment import (
     CROP_SIZE,
@@ -77,7 +78,7 @@ def explain(
     images: Sequence[Image.Image],
     faces: Sequence[Face],
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Explanation:
     """Cover the regions of two faces.
 

@@ -3,7 +3,7 @@
 import math
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 
 from data.errors import AppError, ArgumentError, GalleryError, LockedError
 from data.files import data_home, printable, sha256_of
+from data.progress import Progress
 
 from .gallery.gallery import aside_in
 from .gallery.locations import Folder, folder_of, index_of, place_of
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 
 
 # Keeping and moving galleries, for both front doors: one call for each thing wanted done.
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,12 +10,10 @@ from PIL import Image
 
 from data.errors import AppError, ImageError
 from data.files import read_regular, sha256_of
+from data.progress import Progress
 from data.sources import Source, content_of, image_of, is_decoded, name_of, several
 
 from .results import FailedImage
-
-ProgressCallback = Callable[[int, int], None]
-"""Called after each photograph with how many are done, and of how many."""
 
 FaceT = TypeVar("FaceT")
 
@@ -190,7 +188,7 @@ def pixels_of(item: Photograph | Known | FailedImage) -> int:
 def look_at(
     sources: Sequence[Source],
     find: Callable[[Sequence[Image.Image]], Sequence[Sequence[FaceT]]],
-    progress: ProgressCallback | None,
+    progress: Progress | None,
 ) -> Iterator[Seen[FaceT] | FailedImage]:
     """Find the faces in photographs, in order and batch by batch.
 

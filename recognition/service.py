@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from data.errors import ImageError
 from data.files import printable
+from data.progress import Progress
 from data.sources import Source, check_source, several
 
 from .access import GalleryAccess
@@ -36,7 +37,6 @@ from .people import EnrolledPeople
 from .photographs import (
     Given,
     Photograph,
-    ProgressCallback,
     Seen,
     given_photographs,
     look_at,
@@ -141,7 +141,7 @@ class RecognitionService:
         any_quality: bool = False,
         consent: Consent | None = None,
         groups: Sequence[str] = (),
-        progress: ProgressCallback | None = None,
+        progress: Progress | None = None,
     ) -> Enrolment:
         """Enrol photographs of one person; those that cannot be used are skipped with a reason.
 
@@ -182,7 +182,7 @@ class RecognitionService:
         consent: Consent | None = None,
         groups: Sequence[str] = (),
         workers: int | None = None,
-        progress: ProgressCallback | None = None,
+        progress: Progress | None = None,
     ) -> Enrolment:
         """Enrol a folder of folders, each named like the person on its photographs.
 
@@ -236,7 +236,7 @@ class RecognitionService:
         matching: Matching = Matching.BEST,
         repeats: bool = False,
         groups: Sequence[str] = (),
-        progress: ProgressCallback | None = None,
+        progress: Progress | None = None,
     ) -> list[Identification | FailedImage]:
         """Say who is in photographs, among the people enrolled.
 
@@ -342,9 +342,7 @@ class RecognitionService:
         judged = self._judge_pair(first, second, decision, similarity)
         return replace(judged, photographs=(one, other))
 
-    def explain(
-        self, a: Source, b: Source, *, progress: ProgressCallback | None = None
-    ) -> "Explanation":
+    def explain(self, a: Source, b: Source, *, progress: Progress | None = None) -> "Explanation":
         """Find which regions of the largest faces of two photographs carry the verdict.
 
         Args:
@@ -463,7 +461,7 @@ class RecognitionService:
         )
 
     def look(
-        self, images: Source | Iterable[Source], *, progress: ProgressCallback | None = None
+        self, images: Source | Iterable[Source], *, progress: Progress | None = None
     ) -> "list[Seen[DetectedFace] | FailedImage]":
         """Find and embed the faces in photographs, which takes nearly all the time of what follows.
 
@@ -484,7 +482,7 @@ class RecognitionService:
         return list(self._look_at(several(images), progress))
 
     def detect(
-        self, images: Source | Iterable[Source], *, progress: ProgressCallback | None = None
+        self, images: Source | Iterable[Source], *, progress: Progress | None = None
     ) -> list[Detection | FailedImage]:
         """Find the faces in photographs; this needs no weights but the detector's own.
 
@@ -560,7 +558,7 @@ class RecognitionService:
             self.gallery.open().require(self.models.model, adopt=True)
 
     def _look_at(
-        self, images: Sequence[Given], progress: ProgressCallback | None
+        self, images: Sequence[Given], progress: Progress | None
     ) -> "Iterator[Seen[DetectedFace] | FailedImage]":
         """Find and embed the faces in photographs, after a look whether the gallery takes them."""
         self._check_model()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import AppError, ArgumentError
+from data.progress import Progress
 
 from .access import GalleryAccess
 from .calibration import THEMSELVES, calibrate, check_wanted, embed_strangers, still_holds
@@ -18,7 +19,6 @@ from .gallery.protocol import nobody_enrolled
 from .gallery.storage.snapshot import FALSE_DISCOVERIES, by_chance, look_alikes, require_few
 from .matching import Matching
 from .models import Engine
-from .photographs import ProgressCallback
 from .results import Calibration, Decision, LookAlikes, Origin, PersonSummary, StrangerRate, Use
 
 if TYPE_CHECKING:
@@ -355,7 +355,7 @@ class Thresholds:
         identities: Path | None = None,
         aligned: bool = False,
         prior: float = PRIOR,
-        progress: ProgressCallback | None = None,
+        progress: Progress | None = None,
     ) -> "Calibrated":
         """Give the gallery its own thresholds and probabilities.
 

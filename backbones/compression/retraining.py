@@ -10,7 +10,7 @@ trained. Beside them biases, slopes and the factors of norms are; running statis
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from data.errors import ArgumentError, TrainingError
+from data.progress import Progress
 
 from ..network import Backbone
 from ..spec import Alignment
@@ -97,7 +98,7 @@ def tune(
     *,
     trained: frozenset[str],
     pupil: Backbone | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Tuned:
     """Train the numbers of forms, and the plain tensors beside them.
 

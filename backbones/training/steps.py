@@ -14,12 +14,12 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from data.progress import Progress
+
 from .averaging import WeightAverage
 from .checkpoint import Position, TrainingState
 from .optimizers import check_finite, parameter_groups
 from .run_folder import RunFolder
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from data.progress import Progress
+
 from ..network import Backbone
 from .units import Unit, check_size, device_of
 
@@ -111,7 +113,7 @@ def occlusion(
     side: int,
     stride: int,
     batch: int = 8,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Tensor:
     """How much less a number is where a square of the image is covered.
 

@@ -1,6 +1,6 @@
 """A sheet for each way of looking into a network."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from data.errors import ArgumentError
+from data.progress import Progress
 
 from ..network import Backbone
 from ..spec import HeadPooling
@@ -26,9 +27,6 @@ from .units import (
     receptive_box,
     strongest_channels,
 )
-
-Progress = Callable[[int, int], None]
-"""Told how much of how much is done."""
 
 LONGEST_SIDE = 320
 """To which an image is reduced before a network looks at it, px."""

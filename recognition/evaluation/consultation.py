@@ -9,8 +9,8 @@ import numpy as np
 
 from data.datasets import Identity
 from data.lfw import Layout, LfwProtocol, PhotographKey, photograph_path
+from data.progress import Progress
 
-from ..photographs import ProgressCallback
 from ..results import FailedImage
 from .embeddings import Embedding, Finder, embed_with_each
 from .identification import IdentificationResult, evaluate_gallery, evaluate_identification
@@ -142,7 +142,7 @@ def consult_lfw_folder(
     confusable: float = CONFUSABLE,
     false_accept_cost: float = FALSE_ACCEPT_COST,
     layout: Layout = Layout.LFW,
-    progress: ProgressCallback | None = None,
+    progress: Progress | None = None,
 ) -> Consulted[LfwResult]:
     """Run `consult_lfw` on the photographs `root/<Name>/<Name>_0001.jpg`.
 
@@ -176,7 +176,7 @@ def consult_people_folder(
     seed: int = 0,
     enrol: int | None = None,
     templates: int = 1,
-    progress: ProgressCallback | None = None,
+    progress: Progress | None = None,
 ) -> Consulted[IdentificationResult]:
     """Draw who is enrolled, as `evaluate_people_folder`, and ask specialists about candidates.
 
@@ -208,7 +208,7 @@ def consult_two_folders(
     finders: Sequence[Finder],
     *,
     confusable: float = CONFUSABLE,
-    progress: ProgressCallback | None = None,
+    progress: Progress | None = None,
 ) -> Consulted[IdentificationResult]:
     """Search as `evaluate_two_folders`, and ask specialists as `consult_people_folder`."""
     check_confusable(confusable)
@@ -230,7 +230,7 @@ def _consult(
     evaluate: Callable[
         [Sequence[People], Panel | None, Sequence[FailedImage]], IdentificationResult
     ],
-    progress: ProgressCallback | None,
+    progress: Progress | None,
 ) -> Consulted[IdentificationResult]:
     paths = photographs_of(folders)
     alone, together = embed_with_each(paths, finders, root=root, progress=progress)

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from data.errors import DatasetError, ImageError
 from data.files import private_folder
 from data.images import load_image, save_image
+from data.progress import Progress
 
 from ..detection.annotations import BoxedPhotograph
 from ..detection.average_precision import BoxMatches, PrecisionCurve, match, precision_curve
@@ -129,7 +130,7 @@ def evaluate_detector(
     score: float,
     wanted_precision: float = 0.82,
     misses: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> DetectionResult:
     """Search photographs one at a time, and compare what is found with their boxes.
 

@@ -16,11 +16,12 @@ from data.datasets import check_corrupt
 from data.errors import ArgumentError, DatasetError
 from data.files import printable
 from data.images import to_tensor
+from data.progress import Progress
 
 from ..detection.detector import distance_from_centre, make_detector
 from ..faces.alignment import CROP_SIZE, by_template, realign
 from ..faces.embedding import Recogniser
-from ..photographs import ProgressCallback, look_at
+from ..photographs import look_at
 from ..results import Face, FailedImage
 
 Embedding = npt.NDArray[np.float32]
@@ -158,7 +159,7 @@ def embed_photographs(
     find: Finder,
     *,
     root: Path,
-    progress: ProgressCallback | None = None,
+    progress: Progress | None = None,
 ) -> PhotographEmbeddings:
     """Embed the one face that counts in each photograph, batch by batch.
 
@@ -194,7 +195,7 @@ def embed_with_each(
     finders: Sequence[Finder],
     *,
     root: Path,
-    progress: ProgressCallback | None = None,
+    progress: Progress | None = None,
 ) -> tuple[PhotographEmbeddings, PhotographEmbeddings]:
     """Embed photographs with the first finder, and with all finders averaged.
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from data.datasets import Identity
 from data.errors import ArgumentError, DatasetError
+from data.progress import Progress
 
 from ..matching import Matching
-from ..photographs import ProgressCallback
 from ..results import FailedImage
 from ..template_attention import Rule, name_of
 from . import searches
@@ -506,7 +506,7 @@ def evaluate_people_folder(
     templates: int = 1,
     rule: Rule = Matching.BEST,
     tail: ImpostorTail | None = None,
-    progress: ProgressCallback | None = None,
+    progress: Progress | None = None,
 ) -> IdentificationResult:
     """Run `evaluate_identification` on `root/<person>/<photograph>`.
 
@@ -548,7 +548,7 @@ def evaluate_two_folders(
     *,
     rule: Rule = Matching.BEST,
     tail: ImpostorTail | None = None,
-    progress: ProgressCallback | None = None,
+    progress: Progress | None = None,
 ) -> IdentificationResult:
     """Run `evaluate_gallery` on two folders of `<person>/<photograph>`.
 
@@ -564,7 +564,7 @@ def _embed(
     folders: Sequence[Sequence[Identity]],
     root: Path,
     find: Finder,
-    progress: ProgressCallback | None,
+    progress: Progress | None,
 ) -> tuple[list[dict[str, list[Embedding | None]]], tuple[FailedImage, ...]]:
     """Return each folder's people by name, and what could not be read."""
     embedded = embed_photographs(photographs_of(folders), find, root=root, progress=progress)

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from data.errors import ArgumentError, DatasetError
 from data.lfw import FacePose, Layout, LfwProtocol, PhotographKey, photograph_path
+from data.progress import Progress
 
-from ..photographs import ProgressCallback
 from ..results import FailedImage
 from .embeddings import Embedding, Finder, embed_photographs
 from .intervals import REPLICATES, Interval
@@ -359,7 +359,7 @@ def evaluate_lfw_folder(
     *,
     false_accept_cost: float = FALSE_ACCEPT_COST,
     layout: Layout = Layout.LFW,
-    progress: ProgressCallback | None = None,
+    progress: Progress | None = None,
 ) -> LfwResult:
     """Embed the protocol's photographs, `root/<Name>/<Name>_0001.jpg`, and compare the pairs.
 

@@ -19,8 +19,8 @@ from PIL import Image
 from data.datasets import only_listed, read_identities
 from data.errors import ArgumentError, DatasetError
 from data.files import printable
+from data.progress import Progress
 
-from ..photographs import ProgressCallback
 from .choices import Whitening
 from .embeddings import Embedding, Finder, embed_photographs
 
@@ -140,7 +140,7 @@ def fit_on_folder(
     tested: Collection[str],
     listing: Path | None = None,
     dimension: int | None = None,
-    progress: ProgressCallback | None = None,
+    progress: Progress | None = None,
 ) -> Whitener:
     """Fit to the photographs `root/<person>/<photograph>`.
 

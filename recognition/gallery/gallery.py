@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from data.errors import ArgumentError, GalleryError
 from data.files import printable, private_folder
+from data.progress import Progress
 from data.temporary import sweep
 
 from ..matching import Matching
@@ -60,7 +61,6 @@ from .storage.store import (
 from .templates import EmbeddingModel, Embeddings, Ids, Template, unit_vectors
 
 if TYPE_CHECKING:
-    from .search.builder import Progress
     from .search.milvus import MilvusAddress
     from .search.milvus_index import MilvusIndex
     from .search.searcher import Views

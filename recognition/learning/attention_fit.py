@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from data.errors import DatasetError
+from data.progress import Progress
 
-from ..photographs import ProgressCallback
 from ..template_attention import TemplateAttention
 
 # One query weighs a person's templates (`TemplateAttention`). It is trained as it is used: of a
@@ -84,7 +84,7 @@ def fit_attention(
     owners: Owners,
     *,
     seed: int = 0,
-    progress: ProgressCallback | None = None,
+    progress: Progress | None = None,
 ) -> AttentionFit:
     """Train the query.
 

@@ -28,6 +28,7 @@ from data.errors import AppError, ArgumentError, DatasetError, ImageError, Write
 from data.files import printable, private_folder, sha256_of, write_atomic
 from data.folders import Account, sift_all
 from data.images import find_images, load_image, save_image, to_image
+from data.progress import Progress
 
 from ..detection.detector import FaceDetector, central_faces, make_detector
 from ..faces.alignment import BORDER as _BORDER
@@ -101,7 +102,7 @@ class Aligner:
         *,
         alignment: Alignment = Alignment.FIVE_POINT,
         device: str = "cpu",
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         """Prepare; the detector is built when the first photograph needs it.
 

@@ -1,6 +1,6 @@
 """A small network taught by a larger one: its embeddings are the targets."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from backbones.spec import Alignment, BackboneSpec
 from backbones.weights import LoadedBackbone, load_backbone
 from data.errors import ArgumentError, WeightsError
 from data.files import sha256_of
+from data.progress import Progress
 from data.tensors import read_tensors, write_tensors
 
 from .config import TrainingConfig
@@ -241,7 +242,7 @@ def teacher_targets(
     pixels: Tensor,
     cache: Path,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Tensor:
     """The teacher's embedding of every photograph and of its mirror image, computed once.
 

@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from data.errors import AppError, ArgumentError, DatasetError, ImageError
 from data.files import printable, private_folder, write_atomic
 from data.folders import Account, sift_all
 from data.images import load_image, save_image, to_image
+from data.progress import Progress
 
 from ..detection.detector import FaceDetector, central_faces, make_detector
 from ..faces.alignment import CROP_SIZE, align_faces
@@ -88,9 +89,7 @@ class AlignmentReport:
     account: Account
 
 
-def align_folder(
-    config: AlignmentConfig, progress: Callable[[int, int], None] | None = None
-) -> AlignmentReport:
+def align_folder(config: AlignmentConfig, progress: Progress | None = None) -> AlignmentReport:
     """Detect and align every photograph of a folder, and write the faces.
 
     Each face is written whole or not at all, so that a run that was killed is gone on with by the

@@ -6,7 +6,6 @@ shall be as similar as the teacher finds them. It is a training run like any oth
 user would have to write into a recipe is chosen here.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from backbones.training.optimizers import OptimizerConfig
 from backbones.weights import load_backbone
 from data.errors import ArgumentError
 from data.files import printable
+from data.progress import Progress
 from data.tensors import read_tensors, write_tensors
 
 from .choices import LossName, Sampling
@@ -105,7 +105,7 @@ def distil(
     teacher: WeightsFile,
     place: Path,
     narrowing: Narrowing,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> WeightsFile:
     """Teach a network to a narrower one, and write that one's weights.
 

@@ -1,6 +1,6 @@
 """Pictures without names, as a network wants them: what a compressed network is taught by."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from backbones.spec import Alignment, BackboneSpec
 from data.errors import AppError
 from data.images import load_image, to_tensor
+from data.progress import Progress
 
 from .dataset import Aligner, Missed
 
@@ -24,7 +25,7 @@ def pictures_for(
     cache: Path,
     *,
     device: str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Tensor, list[Missed]]:
     """Read pictures for a network, faces aligned as it wants them.
 

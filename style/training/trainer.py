@@ -10,10 +10,11 @@ import torch
 from backbones.training.model_card import write_model_card
 from backbones.training.run_folder import RunFolder, fingerprint
 from backbones.training.schedule import ScheduleConfig, ScheduleName, rate_factor
-from backbones.training.steps import Lesson, Progress, StepReport, StepResult, StepRun
+from backbones.training.steps import Lesson, StepReport, StepResult, StepRun
 from backbones.weights import load_backbone, resolve_device
 from data.errors import ArgumentError
 from data.files import printable
+from data.progress import Progress
 from data.tensors import read_metadata
 
 from ..draft import NAME, TAPS

@@ -4,13 +4,14 @@ The form that they came from is empty by then, so a receipt keeps them: whoever 
 group picture is clicked on it, and a poor face is enrolled all the same if that is wanted.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from data.progress import Progress
 from recognition.results import Enrolment, FailedImage, PersonSummary
 from recognition.service import RecognitionService
 
@@ -114,7 +115,7 @@ def enrol(
     *,
     face: int | None,
     any_quality: bool,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Receipt:
     """Enrol photographs, and tell what became of each.
 

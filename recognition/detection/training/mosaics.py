@@ -20,11 +20,11 @@ from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 from torchvision.ops import box_iou, nms
 
-from backbones.training.steps import Progress
 from data.datasets import listed_names
 from data.errors import DatasetError, ImageError, WeightsError
 from data.files import printable, private_folder, sha256_of
 from data.images import find_images, load_image
+from data.progress import Progress
 from data.tensors import read_metadata, write_tensors
 
 from ...results import Box

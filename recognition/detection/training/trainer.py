@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from backbones.training.model_card import write_model_card
 from backbones.training.run_folder import RunFolder
-from backbones.training.steps import Progress, StepReport, StepResult, StepRun
+from backbones.training.steps import StepReport, StepResult, StepRun
 from backbones.weights import resolve_device
 from data.config import to_toml
 from data.errors import DatasetError, TrainingError
 from data.files import printable, sha256_of
 from data.images import load_image
+from data.progress import Progress
 from data.tensors import read_metadata, read_tensors
 
 from ..annotations import BoxedPhotograph, read_boxed

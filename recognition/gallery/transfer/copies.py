@@ -1,10 +1,12 @@
 """One gallery into another, wherever the two are kept."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
+
+from data.progress import Progress
 
 from ...results import Calibration, Use
 from ..protocol import AnyGallery
@@ -56,7 +58,7 @@ class Copied:
 def copy_gallery(
     source: Source,
     target: AnyGallery,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> Copied:
     """Put everybody of a gallery into another, batch after batch, and read both back.
 

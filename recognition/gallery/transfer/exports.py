@@ -7,7 +7,7 @@ import shutil
 import struct
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from typing import IO
 
 from data.errors import ArgumentError, WriteError
 from data.files import atomic_output, printable
+from data.progress import Progress
 from data.temporary import temporary_path
 
 from ...results import Use
@@ -108,7 +109,7 @@ class _Tensors:
 def export(
     gallery: AnyGallery,
     target: Path,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
     notes: Path | None = None,
 ) -> Manifest:
     """Write everything that a gallery keeps, whole or not at all; in plain, whoever reads it.
@@ -153,9 +154,7 @@ def _opened(target: Path, notes: Path | None) -> Iterator[_Target]:
         hidden.rename(target)
 
 
-def _write(
-    gallery: AnyGallery, into: _Target, scratch: Path, progress: Callable[[int, int], None]
-) -> Manifest:
+def _write(gallery: AnyGallery, into: _Target, scratch: Path, progress: Progress) -> Manifest:
     model, (enrolled, _) = gallery.model, gallery.size
     digests: list[bytes] = []
     people = crops = groups = 0

@@ -17,6 +17,7 @@ import numpy as np
 from data import clock
 from data.errors import AppError, GalleryError
 from data.files import printable
+from data.progress import Progress
 
 from ...results import Calibration, Consent, Quality, today
 from ..names import person_name
@@ -46,8 +47,6 @@ _DAMAGE = (ArithmeticError, ValueError, LookupError, TypeError, RecursionError, 
 """What a line is met with that a stranger has made."""
 
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-
-Progress = Callable[[int, int], None]
 
 
 def import_from(

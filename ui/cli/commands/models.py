@@ -11,6 +11,7 @@ import typer
 
 from backbones.visualisation import Show
 from data.errors import AppError, ArgumentError
+from data.progress import Progress
 from ui.settings import Settings
 
 from ... import wording
@@ -480,7 +481,7 @@ class _Pictures:
         self,
         prepare: "Callable[[Tensor], Tensor]",
         paths: Sequence[Path],
-        progress: Callable[[int, int], None],
+        progress: Progress,
     ) -> None:
         self._prepare, self._paths, self._progress = prepare, paths, progress
         self._good = list[Path]()
@@ -513,7 +514,7 @@ def _of_many(
     network: "Backbone",
     paths: Sequence[Path],
     units: "Sequence[Unit]",
-    progress: Callable[[int, int], None],
+    progress: Progress,
 ) -> "Image":
     """Draw the patches of many pictures, without those that cannot be looked at.
 

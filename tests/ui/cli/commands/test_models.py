@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +25,7 @@ from backbones.visualisation.sheet import SheetRow
 from backbones.visualisation.units import Unit
 from backbones.weights import load_backbone
 from data.errors import WeightsError
+from data.progress import Progress
 from data.tensors import write_tensors
 from ui.cli.commands.models import _weights
 from ui.cli.main import main
@@ -41,9 +42,7 @@ def fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """The names whose weights would have been fetched."""
     names: list[str] = []
 
-    def fetch(
-        name: str, *, home: Path | None, progress: Callable[[int, int], None]
-    ) -> SimpleNamespace:
+    def fetch(name: str, *, home: Path | None, progress: Progress) -> SimpleNamespace:
         names.append(name)
         progress(50, 100)
         progress(100, 100)

@@ -16,6 +16,7 @@ from streamlit.testing.v1 import AppTest, local_script_runner
 import ui
 from backbones.pair_unit import PairUnit
 from data.errors import AppError, ArgumentError, GalleryError
+from data.progress import Progress
 from recognition.explanation import Evidence, Explanation
 from recognition.faces.pipeline import DetectedFace
 from recognition.photographs import Seen
@@ -225,7 +226,7 @@ class PlayedService:
         self.done.append(f"a face said not to be '{person}'")
 
     def look(
-        self, images: Sequence[bytes], *, progress: Callable[[int, int], None] | None = None
+        self, images: Sequence[bytes], *, progress: Progress | None = None
     ) -> list[Seen[DetectedFace] | FailedImage]:
         self.looks += 1
         for image in images:
@@ -257,7 +258,7 @@ class PlayedService:
         *,
         face: int | None = None,
         any_quality: bool = False,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> Enrolment:
         self.any_quality = any_quality
         if self.refusal:
@@ -323,7 +324,7 @@ class PlayedService:
         top_k: int,
         threshold: float,
         groups: tuple[str, ...],
-        progress: Callable[[int, int], None] | None = None,
+        progress: Progress | None = None,
     ) -> list[Identification | FailedImage]:
         self.identifications += 1
         self.asked_groups = groups
