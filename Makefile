@@ -81,7 +81,8 @@ endif
 $(MILVUS)/.ready: Makefile requirements.lock
 	$(or $(PYTHON),false) -m venv $(MILVUS)
 	$(MILVUS)/bin/pip install --quiet --constraint requirements.lock pymilvus milvus-lite faiss-cpu \
-		cryptography zxcvbn numpy safetensors platformdirs pillow pytest pytest-timeout hypothesis
+		cryptography zxcvbn numpy scipy safetensors platformdirs pillow pytest pytest-timeout \
+		hypothesis
 	@touch $@
 
 clean:
