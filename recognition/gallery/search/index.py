@@ -354,7 +354,8 @@ class Nearest:
     def _known(self, ids: Ids) -> Ids:
         """Those of some ids (n,) that the store has, too: an index elsewhere may have others."""
         places = np.searchsorted(self.ids, ids).clip(max=len(self.ids) - 1)
-        return ids[self.ids[places] == ids]
+        known: Ids = ids[self.ids[places] == ids]
+        return known
 
 
 def _ranked(queries: Embeddings, found: list[Ids], read: Read) -> list[Found]:

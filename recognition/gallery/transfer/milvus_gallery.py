@@ -94,7 +94,7 @@ class MilvusGallery:
         digest = self.model.weights_digest
         for row in self._rows('kind == "calibration"'):
             if (row.columns["use"], row.columns["weights_digest"]) == (use, digest):
-                own = {name: row.columns.get(name) for name in CALIBRATION_COLUMNS}
+                own: dict[str, Any] = {name: row.columns.get(name) for name in CALIBRATION_COLUMNS}
                 return Calibration(**(own | {"use": use}))
         return None
 
@@ -246,4 +246,5 @@ def _exclusion(row: _Row) -> Template:
 
 
 def _quality(columns: Mapping[str, Any]) -> Quality:
-    return Quality(**{name: columns.get(name) for name in QUALITY_COLUMNS})
+    known: dict[str, Any] = {name: columns.get(name) for name in QUALITY_COLUMNS}
+    return Quality(**known)

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -61,7 +61,7 @@ def train_detector(
     from recognition.detection.training.trainer import train
 
     keys = setting or []
-    flags = {"method": method, "steps": steps, "seed": seed}
+    flags: dict[str, Any] = {"method": method, "steps": steps, "seed": seed}
     device = settings.device and str(settings.device)
     config = configure(
         recipe, environment=os.environ, settings=keys, out=out, device=device, **flags
