@@ -343,19 +343,19 @@ class Nearest:
         if not self.index.is_exact:
             count = min(len(self.ids), max(LOOKED_AT, 2 * count))
         similarities, ids = self.index.search(queries, count, self.ids if self.is_part else None)
-        found = [self._known(row) for row in ids]
+        found = [self._known(*row) for row in zip(similarities, ids, strict=True)]
         if self.read is None:
-            return list(zip(similarities, found, strict=True))
+            return found
         if self.index.is_exact:
             self.read(np.unique(ids))  # opens what is sealed: a row that was altered is found out
-            return list(zip(similarities, found, strict=True))
-        return _ranked(queries, found, self.read)
+            return found
+        return _ranked(queries, [known for _, known in found], self.read)
 
-    def _known(self, ids: Ids) -> Ids:
-        """Those of some ids (n,) that the store has, too: an index elsewhere may have others."""
+    def _known(self, similarities: npt.NDArray[np.float32], ids: Ids) -> Found:
+        """Those of a query's (n,) that the store has, too: an index elsewhere may have others."""
         places = np.searchsorted(self.ids, ids).clip(max=len(self.ids) - 1)
-        known: Ids = ids[self.ids[places] == ids]
-        return known
+        known = self.ids[places] == ids
+        return similarities[known], ids[known]
 
 
 def _ranked(queries: Embeddings, found: list[Ids], read: Read) -> list[Found]:
