@@ -137,9 +137,9 @@ class Localisation:
 
     def losses(self, network: nn.Module, batch: MosaicBatch) -> dict[str, Tensor]:
         """Of a piece of each picture."""
-        pictures, told = changed(batch.pictures, batch.told, batch.source)
+        pictures, targets = changed(batch.pictures, batch.targets, batch.source)
         side, count = pictures.shape[2], len(pictures)
-        faces = [faces_of_cells(each, side) for each in told]
+        faces = [faces_of_cells(each, side) for each in targets]
         crops = torch.stack([crop_around(each, side, batch.source) for each in faces])
         there, placed = torch.zeros(count, dtype=torch.bool), torch.zeros(count, dtype=torch.bool)
         boxes, points = torch.zeros(count, 4), torch.zeros(count, 5, 2)

@@ -33,13 +33,13 @@ class MosaicBatch:
     Attributes:
         numbers: Of the mosaics.
         pictures: (B, 3, S, S) uint8, as the network may see them.
-        told: (B, cells, 16), see `training.mosaics.targets`.
+        targets: (B, cells, 16), see `training.mosaics.targets`.
         source: Draws of this step.
     """
 
     numbers: Sequence[int]
     pictures: Tensor
-    told: Tensor
+    targets: Tensor
     source: torch.Generator
 
 
@@ -108,16 +108,16 @@ _LEAST_SIDE = 6.0  # px
 _LEAST_VISIBLE = 0.6  # of a box that a picture's border cuts
 
 
-def faces_of_cells(told: Tensor, side: int) -> FaceTargets:
+def faces_of_cells(targets: Tensor, side: int) -> FaceTargets:
     """Which faces the cells of a square picture are told of.
 
     Args:
-        told: (cells, 16), see `training.mosaics.targets`.
+        targets: (cells, 16), see `training.mosaics.targets`.
         side: Of the picture in pixels.
     """
     middles, strides = cells(side, side)
-    sure = told[:, 0] >= _SURE
-    said, here = told[sure], (middles[sure], strides[sure])
+    sure = targets[:, 0] >= _SURE
+    said, here = targets[sure], (middles[sure], strides[sure])
     boxes = decode_boxes(said, *here)
     kept = nms(boxes, said[:, 0], _SAME)
     found = FaceTargets(boxes[kept], decode_landmarks(said, *here)[kept], said[kept, 15] > 0)

@@ -38,9 +38,9 @@ class OneStageMethod:
 
     def losses(self, network: nn.Module, batch: MosaicBatch) -> dict[str, Tensor]:
         """See `training.objective.losses`."""
-        pictures, told = changed(batch.pictures, batch.told, batch.source)
+        pictures, targets = changed(batch.pictures, batch.targets, batch.source)
         device = next(network.parameters()).device
-        parts = losses(flattened(network(pictures.to(device))), told.to(device))
+        parts = losses(flattened(network(pictures.to(device))), targets.to(device))
         total = parts["score"] + self._box_weight * parts["box"]
         return parts | {"total": total + self._landmark_weight * parts["landmarks"]}
 

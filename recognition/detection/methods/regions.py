@@ -48,11 +48,11 @@ def offsets(proposals: Tensor, boxes: Tensor) -> Tensor:
     return torch.cat([way, (wanted / sides).log()], 1)
 
 
-def moved_by(proposals: Tensor, told: Tensor) -> Tensor:
+def moved_by(proposals: Tensor, moves: Tensor) -> Tensor:
     """The inverse of `offsets`; a side becomes at most about seven times as long."""
     sides = proposals[:, 2:] - proposals[:, :2]
-    centre = (proposals[:, :2] + proposals[:, 2:]) / 2 + told[:, :2] * sides
-    half = sides * told[:, 2:].clamp(-_MOST_LOG, _MOST_LOG).exp() / 2
+    centre = (proposals[:, :2] + proposals[:, 2:]) / 2 + moves[:, :2] * sides
+    half = sides * moves[:, 2:].clamp(-_MOST_LOG, _MOST_LOG).exp() / 2
     return torch.cat([centre - half, centre + half], 1)
 
 
@@ -221,10 +221,10 @@ class Rcnn:
         pictures, side = _recoloured(batch), batch.pictures.shape[2]
         crops: list[Tensor] = []
         right: list[int] = []
-        for number, raw, picture, told in zip(
-            batch.numbers, batch.pictures, pictures, batch.told, strict=True
+        for number, raw, picture, cells in zip(
+            batch.numbers, batch.pictures, pictures, batch.targets, strict=True
         ):
-            faces = faces_of_cells(told, side).boxes
+            faces = faces_of_cells(cells, side).boxes
             boxes = torch.cat([faces, self._proposals(number, raw)])
             overlaps, _ = overlaps_with(boxes, faces)
             chosen, others = sampled(overlaps, 64, 0.25, 0.1, batch.source)
@@ -245,8 +245,8 @@ class Rcnn:
         ways: list[Tensor] = []
         right: list[int] = []
         for number in range(min(len(pictures), _FITTED)):
-            shown, told = pictures.batch([number])
-            faces = faces_of_cells(told[0], shown.shape[2]).boxes
+            shown, cells = pictures.batch([number])
+            faces = faces_of_cells(cells[0], shown.shape[2]).boxes
             boxes = torch.cat([faces, self._proposals(number, shown[0])])
             overlaps, which = overlaps_with(boxes, faces)
             wrong = (overlaps < _SVM_WRONG).nonzero()[:, 0]
@@ -424,8 +424,8 @@ class FastRcnn:
         regions: list[Tensor] = []
         wanted: list[Tensor] = []
         right: list[bool] = []
-        for number, raw, told in zip(batch.numbers, batch.pictures, batch.told, strict=True):
-            faces = faces_of_cells(told, side).boxes
+        for number, raw, cells in zip(batch.numbers, batch.pictures, batch.targets, strict=True):
+            faces = faces_of_cells(cells, side).boxes
             boxes = torch.cat([faces, self._proposals(number, raw)])
             overlaps, which = overlaps_with(boxes, faces)
             chosen, others = sampled(overlaps, 64, 0.25, 0.1, batch.source)
@@ -453,17 +453,17 @@ class FastRcnn:
         return _region_detector(_ProposalLook(_MapJudge(network)), device, identity, search)
 
 
-def fast_losses(logits: Tensor, told: Tensor, right: Tensor, wanted: Tensor) -> dict[str, Tensor]:
+def fast_losses(logits: Tensor, moves: Tensor, right: Tensor, wanted: Tensor) -> dict[str, Tensor]:
     """The joint loss: cross-entropy of all regions, smooth L1 of the offsets of faces.
 
     Args:
         logits: (N,) of regions.
-        told: (N, 4) offsets in usual sizes.
+        moves: (N, 4) offsets in usual sizes.
         right: (N,) whether each is a face.
         wanted: (F, 4) offsets of those that are, in their order.
     """
     scaled = wanted / wanted.new_tensor(_BOX_SCALE)
-    box = F.smooth_l1_loss(told[right], scaled, reduction="sum") / max(1, len(right))
+    box = F.smooth_l1_loss(moves[right], scaled, reduction="sum") / max(1, len(right))
     score = F.binary_cross_entropy_with_logits(logits, right.float())
     return {"score": score, "box": box, "total": score + box}
 
@@ -475,8 +475,8 @@ class _MapJudge:
         self._network = network
 
     def __call__(self, picture: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        logits, told = self._network(picture[None], [boxes])
-        return logits.sigmoid(), moved_by(boxes, told * told.new_tensor(_BOX_SCALE))
+        logits, moves = self._network(picture[None], [boxes])
+        return logits.sigmoid(), moved_by(boxes, moves * moves.new_tensor(_BOX_SCALE))
 
 
 # Faster R-CNN.
@@ -521,11 +521,11 @@ class FasterRcnn:
 
     def losses(self, network: nn.Module, batch: MosaicBatch) -> dict[str, Tensor]:
         """The four of the paper: of the proposals' scores and boxes, and of the final ones."""
-        pictures, told = changed(batch.pictures, batch.told, batch.source)
+        pictures, cells = changed(batch.pictures, batch.targets, batch.source)
         side = pictures.shape[2]
         device = next(network.parameters()).device
         targets = []
-        for each in told:
+        for each in cells:
             boxes = faces_of_cells(each, side).boxes.clamp(0, side).to(device)
             labels = torch.ones(len(boxes), dtype=torch.long, device=device)
             targets.append({"boxes": boxes, "labels": labels})

@@ -107,9 +107,9 @@ class SlidingWindow:
 
     def losses(self, network: nn.Module, batch: MosaicBatch) -> dict[str, Tensor]:
         """Of a batch in a size in which one of its faces, drawn at random, fills a window."""
-        pictures, told = changed(batch.pictures, batch.told, batch.source)
+        pictures, targets = changed(batch.pictures, batch.targets, batch.source)
         side = pictures.shape[2]
-        faces = [faces_of_cells(each, side).boxes for each in told]
+        faces = [faces_of_cells(each, side).boxes for each in targets]
         sides = torch.cat([(each[:, 2:] - each[:, :2]).prod(1).sqrt() for each in faces])
         draws = torch.rand(2, generator=batch.source).tolist()
         wanted = float(sides[int(draws[0] * len(sides))]) if len(sides) else float(WINDOW)

@@ -258,7 +258,7 @@ class YoloNetwork(nn.Module):
                 bias[:, 4] = _RARE
             output.bias.data.copy_(bias.flatten())
 
-    def forward(self, x: Tensor) -> "Told":
+    def forward(self, x: Tensor) -> "Predictions":
         """Look at pictures.
 
         Args:
@@ -282,7 +282,7 @@ class YoloNetwork(nn.Module):
             above = self.necks[level](here)
             said = self.outputs[level](above)  # (B, boxes * 5, h, w)
             values.append(said.unflatten(1, (self.design.boxes, 5)).permute(0, 3, 4, 1, 2))
-        return Told(self, values[::-1])
+        return Predictions(self, values[::-1])
 
 
 def _blocks(kind: str, channels: int, depth: int, *, silu: bool) -> list[nn.Module]:
@@ -291,7 +291,7 @@ def _blocks(kind: str, channels: int, depth: int, *, silu: bool) -> list[nn.Modu
     return [_Bottleneck(channels, residual=kind == "residual", silu=silu) for _ in range(depth)]
 
 
-class Told:
+class Predictions:
     """What the boxes of all cells of a batch say, as boxes in pixels.
 
     Attributes:
@@ -362,16 +362,16 @@ def decode(
 # Which box of which cell answers for which face.
 
 _ALIKE = 0.4  # overlap of shapes from which on an anchor takes a face, where several may
-_NEARLY = 0.6  # overlap with a face from which on a box that has none is not told that it is wrong
+_NEARLY = 0.6  # overlap with a face from which on a box that has none does not count as wrong
 
 
-def responsible(told: Told, faces: Tensor, *, several: bool) -> tuple[Tensor, Tensor]:
+def responsible(predictions: Predictions, faces: Tensor, *, several: bool) -> tuple[Tensor, Tensor]:
     """Assign faces to boxes by their anchors: v2 to v4.
 
     A box answers for one face; the largest face that wants it gets it.
 
     Args:
-        told: Of the batch; its predictions are not looked at.
+        predictions: Of the batch; where boxes are, not what is said of them.
         faces: (F, 4) of one picture, in pixels.
         several: See `YoloDesign.several`.
 
@@ -379,9 +379,13 @@ def responsible(told: Told, faces: Tensor, *, several: bool) -> tuple[Tensor, Te
         Indices of boxes (P,), ascending, and for each the face that is its own (P,).
     """
     owners: dict[int, int] = {}
-    per_cell = (told.starts[1] - told.starts[0]) // (told.shapes[0][0] * told.shapes[0][1])
-    kinds = [(level, box) for level in range(len(told.shapes)) for box in range(per_cell)]
-    anchors = torch.stack([told.anchors[told.starts[level] + box] for level, box in kinds])
+    per_cell = (predictions.starts[1] - predictions.starts[0]) // (
+        predictions.shapes[0][0] * predictions.shapes[0][1]
+    )
+    kinds = [(level, box) for level in range(len(predictions.shapes)) for box in range(per_cell)]
+    anchors = torch.stack(
+        [predictions.anchors[predictions.starts[level] + box] for level, box in kinds]
+    )
     sides = faces[:, 2:] - faces[:, :2]
     overlaps = shape_overlaps(sides, anchors)
     for face in sides.prod(1).argsort(descending=True, stable=True).tolist():
@@ -394,8 +398,8 @@ def responsible(told: Told, faces: Tensor, *, several: bool) -> tuple[Tensor, Te
         centre = ((faces[face, :2] + faces[face, 2:]) / 2).tolist()
         for kind in wanted:
             level, box = kinds[kind]
-            (rows, columns), start = told.shapes[level], told.starts[level]
-            stride = float(told.strides[start])
+            (rows, columns), start = predictions.shapes[level], predictions.starts[level]
+            stride = float(predictions.strides[start])
             for column, row in _cells_of(centre, stride, several=several):
                 if 0 <= column < columns and 0 <= row < rows:
                     owners.setdefault(start + (row * columns + column) * per_cell + box, face)
@@ -417,19 +421,21 @@ def _cells_of(centre: Sequence[float], stride: float, *, several: bool) -> list[
     return found
 
 
-def responsible_by_overlap(told: Told, boxes: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
+def responsible_by_overlap(
+    predictions: Predictions, boxes: Tensor, faces: Tensor
+) -> tuple[Tensor, Tensor]:
     """Assign faces to boxes as v1 does: of the cell's boxes the one that overlaps the face most.
 
     Args:
-        told: Of the batch.
+        predictions: Of the batch.
         boxes: (N, 4) of one picture, as they are predicted now.
         faces: (F, 4) of that picture. The largest whose centre a cell holds gets the cell.
 
     Returns:
         As `responsible`.
     """
-    [(rows, columns)], stride = told.shapes, float(told.strides[0])
-    per_cell = told.starts[1] // (rows * columns)
+    [(rows, columns)], stride = predictions.shapes, float(predictions.strides[0])
+    per_cell = predictions.starts[1] // (rows * columns)
     owners: dict[int, int] = {}
     taken: set[int] = set()
     areas = (faces[:, 2:] - faces[:, :2]).prod(1)
@@ -455,28 +461,30 @@ _COORDINATES, _NO_FACE = 5.0, 0.5  # v1's weights of boxes, and of scores where 
 _OBJECT = 5.0  # v2's weight of scores where there is one
 
 
-def yolo_losses(design: YoloDesign, told: Told, faces: Sequence[FaceTargets]) -> dict[str, Tensor]:
+def yolo_losses(
+    design: YoloDesign, predictions: Predictions, faces: Sequence[FaceTargets]
+) -> dict[str, Tensor]:
     """The losses of a batch.
 
     Args:
         design: Whose.
-        told: What the network says.
+        predictions: What the network says.
         faces: Of each picture.
 
     Returns:
         `box`, `score` and `total`, their sum, each a face.
     """
-    device = told.values.device
-    box, score = told.values.new_zeros(()), told.values.new_zeros(())
+    device = predictions.values.device
+    box, score = predictions.values.new_zeros(()), predictions.values.new_zeros(())
     count = 0
     for number, theirs in enumerate(faces):
         there = theirs.boxes.to(device)
-        predicted, logits = told.boxes[number], told.logits[number]
+        predicted, logits = predictions.boxes[number], predictions.logits[number]
         with torch.no_grad():
             if design.version == 1:
-                chosen, own = responsible_by_overlap(told, predicted, there)
+                chosen, own = responsible_by_overlap(predictions, predicted, there)
             else:
-                chosen, own = responsible(told, there, several=design.several)
+                chosen, own = responsible(predictions, there, several=design.several)
             overlaps = box_iou(predicted, there)
             nearly = overlaps.amax(1) if len(there) else predicted.new_zeros(len(predicted))
         count += len(chosen)
@@ -487,14 +495,14 @@ def yolo_losses(design: YoloDesign, told: Told, faces: Sequence[FaceTargets]) ->
             silent &= nearly < _NEARLY
         found = overlaps[chosen, own]
         if design.version == 1:
-            box = box + _COORDINATES * _root_errors(told, number, chosen, wanted)
+            box = box + _COORDINATES * _root_errors(predictions, number, chosen, wanted)
             score = score + (logits[chosen] - found).square().sum()
             score = score + _NO_FACE * logits[silent].square().sum()
             continue
         if design.ciou:
             box = box + complete_box_iou_loss(predicted[chosen], wanted, reduction="sum")
         else:
-            box = box + _side_errors(told, number, chosen, wanted)
+            box = box + _side_errors(predictions, number, chosen, wanted)
         if design.logistic:
             ones, zeros = torch.ones_like(found), torch.zeros_like(logits[silent])
             score = score + F.binary_cross_entropy_with_logits(
@@ -510,19 +518,19 @@ def yolo_losses(design: YoloDesign, told: Told, faces: Sequence[FaceTargets]) ->
     return parts | {"total": parts["box"] + parts["score"]}
 
 
-def _root_errors(told: Told, number: int, chosen: Tensor, wanted: Tensor) -> Tensor:
+def _root_errors(predictions: Predictions, number: int, chosen: Tensor, wanted: Tensor) -> Tensor:
     """v1: squared errors of centres in cells, and of the roots of sides."""
-    said = told.values[number, chosen]
-    centre = (wanted[:, :2] + wanted[:, 2:]) / 2 / told.strides[chosen, None]
+    said = predictions.values[number, chosen]
+    centre = (wanted[:, :2] + wanted[:, 2:]) / 2 / predictions.strides[chosen, None]
     roots = ((wanted[:, 2:] - wanted[:, :2]).clamp(min=0) / REFERENCE).sqrt()
-    at = said[:, :2] - (centre - told.cells[chosen])
+    at = said[:, :2] - (centre - predictions.cells[chosen])
     # |p|: the sides are the square of what is predicted, whose sign nobody sees.
     return at.square().sum() + (said[:, 2:4].abs() - roots).square().sum()
 
 
-def _side_errors(told: Told, number: int, chosen: Tensor, wanted: Tensor) -> Tensor:
+def _side_errors(predictions: Predictions, number: int, chosen: Tensor, wanted: Tensor) -> Tensor:
     """v2 on: squared errors of centres in cells, and of the logarithms of sides."""
-    said, stride = told.boxes[number, chosen], told.strides[chosen, None]
+    said, stride = predictions.boxes[number, chosen], predictions.strides[chosen, None]
     centre = (said[:, :2] + said[:, 2:] - wanted[:, :2] - wanted[:, 2:]) / 2 / stride
     sides = ((said[:, 2:] - said[:, :2]) / (wanted[:, 2:] - wanted[:, :2])).clamp(min=1e-6).log()
     return centre.square().sum() + sides.square().sum()
@@ -628,8 +636,8 @@ class YoloMethod:
         sides = []
         for start in range(0, min(len(pictures), _CLUSTERED), 8):
             numbers = range(start, min(start + 8, len(pictures), _CLUSTERED))
-            shown, told = pictures.batch(numbers)
-            for each in told:
+            shown, targets = pictures.batch(numbers)
+            for each in targets:
                 boxes = faces_of_cells(each, shown.shape[2]).boxes
                 sides.append(boxes[:, 2:] - boxes[:, :2])
         found = anchor_clusters(torch.cat(sides), network.anchors.shape[:2].numel())
@@ -637,9 +645,9 @@ class YoloMethod:
 
     def losses(self, network: nn.Module, batch: MosaicBatch) -> dict[str, Tensor]:
         """See `yolo_losses`."""
-        pictures, told = changed(batch.pictures, batch.told, batch.source)
+        pictures, targets = changed(batch.pictures, batch.targets, batch.source)
         side = pictures.shape[2]
-        faces = [faces_of_cells(each, side) for each in told]
+        faces = [faces_of_cells(each, side) for each in targets]
         if self.design.mosaic:
             pictures, faces = four_in_one(pictures, faces, batch.source)
         if self.design.multi_scale:
@@ -674,8 +682,11 @@ class _YoloLook:
     def __call__(
         self, batch: Tensor, sizes: Sequence[tuple[int, int]], least: float
     ) -> list[Detections]:
-        told = self._network(batch)
-        scores, boxes = told.scores(self._network.design.version).cpu(), told.boxes.cpu()
+        predictions = self._network(batch)
+        scores, boxes = (
+            predictions.scores(self._network.design.version).cpu(),
+            predictions.boxes.cpu(),
+        )
         found = []
         for said, theirs, (height, width) in zip(scores, boxes, sizes, strict=True):
             centre = (theirs[:, :2] + theirs[:, 2:]) / 2

@@ -12,7 +12,7 @@ _FACE = 0.3  # from this score on a cell has a box and landmarks to learn
 _MIRRORED_POINTS = (1, 0, 2, 4, 3)  # the left eye of a mirrored face was its right one
 
 
-def losses(values: Tensor, told: Tensor) -> dict[str, Tensor]:
+def losses(values: Tensor, targets: Tensor) -> dict[str, Tensor]:
     """The three losses of a batch.
 
     Scores are learnt by binary cross-entropy, weighted by how wrong they are (quality focal loss,
@@ -22,16 +22,16 @@ def losses(values: Tensor, told: Tensor) -> dict[str, Tensor]:
 
     Args:
         values: (B, cells, 15) of the network.
-        told: (B, cells, 16), see `mosaics.targets`.
+        targets: (B, cells, 16), see `mosaics.targets`.
 
     Returns:
         `score`, `box` and `landmarks`.
     """
-    wanted = told[..., 0]
+    wanted = targets[..., 0]
     wrong = (values[..., 0].detach().sigmoid() - wanted).abs()
     entropy = F.binary_cross_entropy_with_logits(values[..., 0], wanted, reduction="none")
     face = wanted > _FACE
-    weight, target, value = wanted[face], told[face], values[face]  # (N,), (N, 16), (N, 15)
+    weight, target, value = wanted[face], targets[face], values[face]  # (N,), (N, 16), (N, 15)
     norm = weight.sum().clamp(min=1)
     sides = target[:, 3:5].exp()  # (N, 2) in strides
     centre = ((value[:, 1:3] - target[:, 1:3]) / sides).abs().sum(1)
@@ -45,12 +45,12 @@ def losses(values: Tensor, told: Tensor) -> dict[str, Tensor]:
     }
 
 
-def changed(pictures: Tensor, told: Tensor, source: torch.Generator) -> tuple[Tensor, Tensor]:
+def changed(pictures: Tensor, targets: Tensor, source: torch.Generator) -> tuple[Tensor, Tensor]:
     """Mirror half of the mosaics and recolour them all, with what the network is told of them.
 
     Args:
         pictures: (B, 3, S, S) uint8.
-        told: (B, cells, 16).
+        targets: (B, cells, 16).
         source: Draws.
 
     Returns:
@@ -67,24 +67,24 @@ def changed(pictures: Tensor, told: Tensor, source: torch.Generator) -> tuple[Te
         pca_colour=0.3,
     )
     chosen = draws.chosen("mirror", 0.5)
-    images, told = images.clone(), told.clone()
+    images, targets = images.clone(), targets.clone()
     images[chosen] = images[chosen].flip(3)
-    told[chosen] = mirrored(told[chosen], pictures.shape[3])
-    return images.contiguous(memory_format=torch.channels_last), told
+    targets[chosen] = mirrored(targets[chosen], pictures.shape[3])
+    return images.contiguous(memory_format=torch.channels_last), targets
 
 
-def mirrored(told: Tensor, side: int) -> Tensor:
+def mirrored(targets: Tensor, side: int) -> Tensor:
     """What the cells of a square picture are told once it is mirrored.
 
     Args:
-        told: (B, cells, 16).
+        targets: (B, cells, 16).
         side: Of the picture in pixels.
     """
     levels = []
     start = 0
     for stride in STRIDES:
         count = side // stride
-        grid = told[:, start : start + count**2].view(-1, count, count, told.shape[2])
+        grid = targets[:, start : start + count**2].view(-1, count, count, targets.shape[2])
         levels.append(grid.flip(2).flatten(1, 2))
         start += count**2
     turned = torch.cat(levels, 1)

@@ -278,8 +278,8 @@ class DetectorLesson:
             order = self._order_of(place // count)
             numbers.append(order[place % count])
         source = torch.Generator().manual_seed((self._config.seed << 32) + step)
-        pictures, told = self._mosaics.batch(numbers)
-        return MosaicBatch(numbers, pictures, told, source)
+        pictures, targets = self._mosaics.batch(numbers)
+        return MosaicBatch(numbers, pictures, targets, source)
 
     def _order_of(self, round_: int) -> list[int]:
         if self._order[0] != round_:

@@ -20,7 +20,7 @@ from recognition.detection.methods.config import (
 from recognition.detection.methods.method import FaceTargets
 from recognition.detection.methods.yolo import (
     REFERENCE,
-    Told,
+    Predictions,
     YoloNetwork,
     anchor_clusters,
     anchors_by_hand,
@@ -55,7 +55,9 @@ def faces(boxes: Tensor) -> FaceTargets:
     )
 
 
-def told_by(version: int, seed: int = 1, ideas: YoloConfig = PLAIN) -> tuple[YoloNetwork, Told]:
+def predictions_of(
+    version: int, seed: int = 1, ideas: YoloConfig = PLAIN
+) -> tuple[YoloNetwork, Predictions]:
     """A network of random weights that looks at noise of 64×96 pixels."""
     torch.manual_seed(seed)
     network = YoloNetwork(design_of(version, ideas))
@@ -128,28 +130,31 @@ def test_boxes_in_closed_form() -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_network_tells_of_every_box_of_every_cell_and_is_small(version: int) -> None:
-    network, told = told_by(version)
+    network, predictions = predictions_of(version)
     design = network.design
     count = sum((64 // s) * (96 // s) * design.boxes for s in design.strides)
-    assert told.boxes.shape == (2, count, 4)
-    assert bool(torch.isfinite(told.boxes).all())
-    scores = told.scores(version).detach()
+    assert predictions.boxes.shape == (2, count, 4)
+    assert bool(torch.isfinite(predictions.boxes).all())
+    scores = predictions.scores(version).detach()
     assert 0 <= float(scores.min()) <= float(scores.max()) <= 1
     assert sum(p.numel() for p in network.parameters()) < 1_500_000
-    rows, columns = told.shapes[0]
-    assert told.cells[-1].tolist() == [told.shapes[-1][1] - 1, told.shapes[-1][0] - 1]
-    assert told.cells[design.boxes].tolist() == [1.0, 0.0]
+    rows, columns = predictions.shapes[0]
+    assert predictions.cells[-1].tolist() == [
+        predictions.shapes[-1][1] - 1,
+        predictions.shapes[-1][0] - 1,
+    ]
+    assert predictions.cells[design.boxes].tolist() == [1.0, 0.0]
     assert (rows * design.strides[0], columns * design.strides[0]) == (64, 96)
 
 
-def assigned(told: Told, boxes: Tensor, several: bool) -> dict[int, int]:
+def assigned(predictions: Predictions, boxes: Tensor, several: bool) -> dict[int, int]:
     """Which face each box answers for, box by box."""
     answers: dict[int, int] = {}
     sizes = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).tolist()
-    kinds = {tuple(a) for a in told.anchors.tolist()}
-    for number in range(len(told.anchors)):
-        anchor, stride = told.anchors[number].tolist(), float(told.strides[number])
-        column, row = told.cells[number].tolist()
+    kinds = {tuple(a) for a in predictions.anchors.tolist()}
+    for number in range(len(predictions.anchors)):
+        anchor, stride = predictions.anchors[number].tolist(), float(predictions.strides[number])
+        column, row = predictions.cells[number].tolist()
         mine = []
         for face, box in enumerate(boxes.tolist()):
             side = [box[2] - box[0], box[3] - box[1]]
@@ -170,23 +175,23 @@ def assigned(told: Told, boxes: Tensor, several: bool) -> dict[int, int]:
 
 @pytest.mark.parametrize(("version", "several"), [(2, False), (3, False), (3, True), (4, True)])
 def test_faces_are_assigned_as_by_plain_loops(version: int, several: bool) -> None:
-    _, told = told_by(version)
+    _, predictions = predictions_of(version)
     for seed in range(2):
         boxes = boxes_in(64, 9, seed)
-        chosen, own = responsible(told, boxes, several=several)
+        chosen, own = responsible(predictions, boxes, several=several)
         found = dict(zip(chosen.tolist(), own.tolist(), strict=True))
-        assert found == assigned(told, boxes, several)
+        assert found == assigned(predictions, boxes, several)
         assert chosen.tolist() == sorted(set(chosen.tolist()))
-    assert len(responsible(told, torch.zeros(0, 4), several=several)[0]) == 0
+    assert len(responsible(predictions, torch.zeros(0, 4), several=several)[0]) == 0
     outside = torch.tensor([[200.0, 200, 220, 220]])
-    assert len(responsible(told, outside, several=several)[0]) == 0
+    assert len(responsible(predictions, outside, several=several)[0]) == 0
 
 
 def test_of_two_boxes_the_better_one_answers() -> None:
-    _, told = told_by(1)
+    _, predictions = predictions_of(1)
     for seed in range(4):
-        boxes, predicted = boxes_in(64, 10, seed), told.boxes[0].detach()
-        chosen, own = responsible_by_overlap(told, predicted, boxes)
+        boxes, predicted = boxes_in(64, 10, seed), predictions.boxes[0].detach()
+        chosen, own = responsible_by_overlap(predictions, predicted, boxes)
         sizes = (boxes[:, 2:] - boxes[:, :2]).prod(1).tolist()
         wanted: dict[int, int] = {}
         for row in range(4):
@@ -211,20 +216,25 @@ def entropy(logit: float, wanted: float) -> float:
     return -(wanted * math.log(p) + (1 - wanted) * math.log(1 - p))
 
 
-def slow_losses(version: int, network: YoloNetwork, told: Told, boxes: list[Tensor]) -> list[float]:
+def slow_losses(
+    version: int, network: YoloNetwork, predictions: Predictions, boxes: list[Tensor]
+) -> list[float]:
     """Box and score, each box of each cell by itself; with squared errors."""
     box = score = 0.0
     count = 0
     for number, theirs in enumerate(boxes):
-        predicted = told.boxes[number].detach()
+        predicted = predictions.boxes[number].detach()
         if version == 1:
-            pairs = responsible_by_overlap(told, predicted, theirs)
+            pairs = responsible_by_overlap(predictions, predicted, theirs)
         else:
-            pairs = responsible(told, theirs, several=network.design.several)
+            pairs = responsible(predictions, theirs, several=network.design.several)
         owners = dict(zip(pairs[0].tolist(), pairs[1].tolist(), strict=True))
         count += len(owners)
         for index, mine in enumerate(predicted.tolist()):
-            logit, stride = float(told.logits[number, index].detach()), float(told.strides[index])
+            logit, stride = (
+                float(predictions.logits[number, index].detach()),
+                float(predictions.strides[index]),
+            )
             overlaps = [iou(mine, face) for face in theirs.tolist()]
             sure = 1 / (1 + math.exp(-logit))
             if index not in owners:
@@ -253,37 +263,37 @@ def slow_losses(version: int, network: YoloNetwork, told: Told, boxes: list[Tens
 @pytest.mark.parametrize("version", VERSIONS)
 def test_losses_are_those_of_plain_loops(version: int) -> None:
     ideas = YoloConfig(box_loss=BoxLoss.SQUARED) if version == 4 else PLAIN
-    network, told = told_by(version, ideas=ideas)
+    network, predictions = predictions_of(version, ideas=ideas)
     for seed in range(2):
         boxes = [boxes_in(64, 6, seed), boxes_in(64, 0, seed)]
-        found = yolo_losses(network.design, told, [faces(each) for each in boxes])
-        box, score = slow_losses(version, network, told, boxes)
+        found = yolo_losses(network.design, predictions, [faces(each) for each in boxes])
+        box, score = slow_losses(version, network, predictions, boxes)
         assert float(found["box"].detach()) == pytest.approx(box, rel=1e-3)
         assert float(found["score"].detach()) == pytest.approx(score, rel=1e-3)
         assert float(found["total"].detach()) == pytest.approx(box + score, rel=1e-3)
-    nobody = yolo_losses(network.design, told, [faces(boxes[1])] * 2)
+    nobody = yolo_losses(network.design, predictions, [faces(boxes[1])] * 2)
     assert float(nobody["box"].detach()) == 0.0
     nobody["total"].backward()  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_box_that_is_right_costs_nothing(version: int) -> None:
-    network, told = told_by(version)
+    network, predictions = predictions_of(version)
     with torch.no_grad():
-        boxes = told.boxes[0, 20:21].detach().clone()
+        boxes = predictions.boxes[0, 20:21].detach().clone()
         chosen, own = (
-            responsible_by_overlap(told, told.boxes[0], boxes)
+            responsible_by_overlap(predictions, predictions.boxes[0], boxes)
             if version == 1
-            else responsible(told, boxes, several=network.design.several)
+            else responsible(predictions, boxes, several=network.design.several)
         )
         if not len(chosen):
             pytest.skip("the box lies outside")
-        told.boxes[0, chosen] = boxes[own]
+        predictions.boxes[0, chosen] = boxes[own]
         if version == 1:
             centre, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
-            told.values[0, chosen, :2] = (centre / 16 - told.cells[chosen])[own]
-            told.values[0, chosen, 2:4] = (sides / REFERENCE).sqrt()[own]
-        found = yolo_losses(network.design, told, [faces(boxes), faces(boxes[:0])])
+            predictions.values[0, chosen, :2] = (centre / 16 - predictions.cells[chosen])[own]
+            predictions.values[0, chosen, 2:4] = (sides / REFERENCE).sqrt()[own]
+        found = yolo_losses(network.design, predictions, [faces(boxes), faces(boxes[:0])])
     assert float(found["box"]) == pytest.approx(0, abs=1e-4)
 
 
@@ -322,8 +332,8 @@ def test_ideas_are_put_in_and_taken_away() -> None:
     assert design_of(3, YoloConfig(box_loss=BoxLoss.CIOU, mosaic=True)) == replace(
         three, ciou=True, mosaic=True
     )
-    told_by(2, ideas=YoloConfig(scales=Scales.THREE))
-    told_by(3, ideas=YoloConfig(scales=Scales.ONE))
+    predictions_of(2, ideas=YoloConfig(scales=Scales.THREE))
+    predictions_of(3, ideas=YoloConfig(scales=Scales.ONE))
 
 
 @pytest.mark.parametrize(
