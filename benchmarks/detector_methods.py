@@ -5,12 +5,16 @@ python benchmarks/detector_methods.py table --images faces-boxed/images \
     --rows table.jsonl [--one-stage best.safetensors] [--yunet yunet_n.safetensors]
 python benchmarks/detector_methods.py ablations … --runs var/runs/ablations --rows ablations.jsonl \
     --steps 400
+python benchmarks/detector_methods.py misses … --photographs crowd.jpg street.jpg --sheet misses.png
 
 `table` measures whatever has been trained by `likeness train-detector recipes/detectors/NAME.toml`
-into the runs' folder; `ablations` trains its runs itself. A row is measured once: it is written to
-the file of rows at once, and left as it is where the same weights have one on the same photographs.
-Photographs a second are comparable only within one run on one machine. What was learnt is told in
-pictures seen and in minutes, which depend on what else the machine did.
+into the runs' folder; `ablations` trains its runs itself; `misses` draws what each of the table's
+rows finds and misses in some of the photographs, on blank paper, so that nobody is shown.
+
+A row is measured once: it is written to the file of rows at once, and left as it is where the same
+weights have one on the same photographs. Photographs a second are comparable only within one run on
+one machine. What was learnt is told in pictures seen and in minutes, which depend on what else the
+machine did.
 """
 
 import argparse
@@ -22,12 +26,14 @@ from typing import Any
 
 import torch
 from detectors import YUNET_SCORE, yunet_detector
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from data.config import read, read_recipe
 from data.files import sha256_of
+from data.images import load_image, save_image
 from data.tensors import read_tensors
 from recognition.detection.annotations import BoxedPhotograph, read_boxed
+from recognition.detection.average_precision import match
 from recognition.detection.detector import (
     DetectorOptions,
     FaceDetector,
@@ -127,32 +133,89 @@ HEAD = (
 )
 
 
+def table_rows(options: argparse.Namespace) -> Iterator[Row]:
+    """All detectors of the table: those of before, and what has been trained."""
+    yield from usual_rows(options)
+    for method in DetectorMethod:
+        weights = options.runs / method / "best.safetensors"
+        if weights.is_file() and method != DetectorMethod.ONE_STAGE:
+            yield trained_row(method, weights)
+
+
+_FOUND, _MISSED, _WRONG = (0, 150, 60), (215, 30, 30), (240, 150, 0)
+_PAPER, _SHEET, _INK = (246, 246, 243), (255, 255, 255), (40, 40, 40)
+_OVERLAP, _WIDTH, _HEAD, _GAP = 0.4, 400, 20, 8
+
+
+def drawn(row: Row, photograph: BoxedPhotograph) -> Image.Image:
+    """The boxes of a photograph on blank paper: found, missed, and wrong."""
+    image = load_image(photograph.path)
+    [faces] = row.detector.detect([image])
+    kept = [face for face in faces if face.detection_score >= row.score]
+    boxes, scores = [face.box for face in kept], [face.detection_score for face in kept]
+    found = match(boxes, scores, photograph.boxes, photograph.difficult, _OVERLAP)
+    paper = Image.new("RGB", (_WIDTH, round(_WIDTH * image.height / image.width)), _PAPER)
+    pen, scale = ImageDraw.Draw(paper), _WIDTH / image.width
+    for box in boxes:
+        alone = match([box], [1.0], photograph.boxes, photograph.difficult, _OVERLAP)
+        if not all(alone.right):
+            pen.rectangle([scale * edge for edge in box], outline=_WRONG, width=2)
+    for box, hard, score in zip(photograph.boxes, photograph.difficult, found.found, strict=True):
+        if score is not None or not hard:
+            colour = _MISSED if score is None else _FOUND
+            pen.rectangle([scale * edge for edge in box], outline=colour, width=2)
+    return paper
+
+
+def draw_misses(rows: Iterator[Row], photographs: list[BoxedPhotograph], sheet: Path) -> None:
+    """A line of pictures for each detector, its name above."""
+    lines = [(row.name, [drawn(row, each) for each in photographs]) for row in rows]
+    height = max(each.height for _, pictures in lines for each in pictures)
+    across = len(photographs) * (_WIDTH + _GAP) + _GAP
+    page = Image.new("RGB", (across, len(lines) * (height + _HEAD + _GAP)), _SHEET)
+    pen = ImageDraw.Draw(page)
+    for number, (name, pictures) in enumerate(lines):
+        top = number * (height + _HEAD + _GAP)
+        pen.text((_GAP, top + 4), name, fill=_INK, font_size=14)
+        for column, picture in enumerate(pictures):
+            page.paste(picture, (_GAP + column * (_WIDTH + _GAP), top + _HEAD))
+    save_image(page, sheet)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["table", "ablations"])
+    parser.add_argument("what", choices=["table", "ablations", "misses"])
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--annotations", type=Path, required=True)
     parser.add_argument("--skip", type=int, default=0)
     parser.add_argument("--at-most", type=int)
     parser.add_argument("--runs", type=Path, required=True)
-    parser.add_argument("--rows", type=Path, required=True)
+    parser.add_argument("--rows", type=Path)
+    parser.add_argument("--photographs", nargs="+", default=[], metavar="NAME")
+    parser.add_argument("--sheet", type=Path, metavar="FILE")
     parser.add_argument("--one-stage", type=Path)
     parser.add_argument("--yunet", type=Path)
     parser.add_argument("--steps", type=int)
     options = parser.parse_args()
     torch.set_num_threads(1)
     boxed = read_boxed(options.images, options.annotations)[options.skip :][: options.at_most]
+    if options.what == "misses":
+        if options.sheet is None or not options.photographs:
+            parser.error("misses needs --photographs and --sheet")
+        named = {each.path.name: each for each in boxed}
+        if unknown := set(options.photographs) - named.keys():
+            parser.error(f"no photograph {min(unknown)} among those that are searched")
+        draw_misses(table_rows(options), [named[one] for one in options.photographs], options.sheet)
+        return
+    if options.rows is None:
+        parser.error(f"{options.what} needs --rows")
     where = f"{boxed[0].path.name} {len(boxed)}"
     rows = options.rows.read_text().splitlines() if options.rows.is_file() else []
     known = {each["key"]: each for each in map(json.loads, rows)}
     print(HEAD)
-    for row in usual_rows(options) if options.what == "table" else ():
-        show(row, known, boxed, where, options.rows)
     if options.what == "table":
-        for method in DetectorMethod:
-            weights = options.runs / method / "best.safetensors"
-            if weights.is_file() and method != DetectorMethod.ONE_STAGE:
-                show(trained_row(method, weights), known, boxed, where, options.rows)
+        for row in table_rows(options):
+            show(row, known, boxed, where, options.rows)
         return
     for name, method, settings in ABLATIONS:
         out = options.runs / name.replace(", ", "-").replace(" ", "-")
