@@ -46,7 +46,7 @@ class TemplateAttention:
         shares: Values = grown / grown.sum()
         return shares
 
-    def worth(self, templates: npt.NDArray[np.floating]) -> int:
+    def effective_count(self, templates: npt.NDArray[np.floating]) -> int:
         """As how many templates that weigh alike a person's templates (n, D) count, rounded down.
 
         That is 1 / Σ a², of the weights a of those that differ: a mean spreads by it.

@@ -307,12 +307,12 @@ class Thresholds:
     def _searched(self, matching: Matching, among: "Collection[int] | None") -> Searched:
         if not self._access.is_there or (gallery := self._access.open()).is_empty:
             raise nobody_enrolled(self._access.place)
-        worth = (
+        effective_counts = (
             gallery.photographs_a_person(among, self._engine.attention)
             if matching is Matching.ATTENTION
             else None
         )
-        return Searched(gallery.photographs_a_person(among), matching, worth)
+        return Searched(gallery.photographs_a_person(among), matching, effective_counts)
 
     @property
     def odd_from(self) -> float | None:

@@ -438,10 +438,10 @@ def search_cutoff(
     level = float(highest(searches, LARGEST_RATE / STEPS_ABOVE, searches.effective)[1])
     reached, accepted = (share_above(one, level) for one in (searches, pairs))
     if is_supported(accepted, pairs.effective) and accepted < reached:
-        worth = times * math.log1p(-reached) / math.log1p(-accepted)
+        effective_count = times * math.log1p(-reached) / math.log1p(-accepted)
         error = relative_error(searches, level, reached, seed)
-        single = fitted(pairs, rate_among(fpir, 1 / worth), error, seed)
-        found = _as_searches(single, fpir, worth)
+        single = fitted(pairs, rate_among(fpir, 1 / effective_count), error, seed)
+        found = _as_searches(single, fpir, effective_count)
         if _is_sure(found) or (
             is_supported(single.rate, pairs.effective) and is_supported(fpir, searches.effective)
         ):

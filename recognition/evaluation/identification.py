@@ -181,9 +181,11 @@ def _thresholds(
     of_size: dict[tuple[tuple[tuple[int, int], ...], ...], tuple[float, bool]] = {}
     thresholds = []
     for one in found:
-        size = tuple(tuple(sorted(each.items())) for each in (one.enrolled, one.worth or {}))
+        size = tuple(
+            tuple(sorted(each.items())) for each in (one.enrolled, one.effective_counts or {})
+        )
         if size not in of_size:
-            searched = Searched(one.enrolled, matching, one.worth)
+            searched = Searched(one.enrolled, matching, one.effective_counts)
             threshold = tail.threshold(rate, searched)
             of_size[size] = threshold, tail.named_rate(threshold, searched).extrapolated
         thresholds.append(of_size[size][0])

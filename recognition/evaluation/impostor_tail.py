@@ -166,13 +166,13 @@ class Searched:
     Attributes:
         templates: How many photographs → how many people have so many; all positive.
         matching: How a face is compared with a person of several photographs.
-        worth: The same as `templates`, but of as many photographs as weigh alike by attention;
-            None where that is not known, or another rule holds.
+        effective_counts: The same as `templates`, but of as many photographs as weigh alike by
+            attention; None where that is not known, or another rule holds.
     """
 
     templates: Mapping[int, int]
     matching: Matching = Matching.BEST
-    worth: Mapping[int, int] | None = None
+    effective_counts: Mapping[int, int] | None = None
 
     def __post_init__(self) -> None:
         if not self.templates or min(min(m, n) for m, n in self.templates.items()) < 1:
@@ -187,9 +187,9 @@ class Searched:
         """
         if self.matching is not Matching.ATTENTION:
             return self.templates, self.matching
-        if self.worth is None:
+        if self.effective_counts is None:
             return self.templates, Matching.BEST
-        return self.worth, Matching.MEAN
+        return self.effective_counts, Matching.MEAN
 
     @property
     def people(self) -> int:
@@ -345,8 +345,8 @@ class ImpostorTail:
         """
         p = self.far(threshold)[:1]
         reached = chance_of_any(p, self._of_photographs(p, self.fits[:1]), photographs)
-        worth = _worth(reached, np.broadcast_to(p, reached.shape)).prod(axis=1)
-        return chance_of_any(p, 0.0, worth)
+        effective_count = _effective_count(reached, np.broadcast_to(p, reached.shape)).prod(axis=1)
+        return chance_of_any(p, 0.0, effective_count)
 
     def to_json(self) -> str:
         """Return it as text, to be read by `tail_from_json`."""
@@ -363,12 +363,12 @@ class ImpostorTail:
         """Return the part of strangers that is named, for each fit or for the first alone."""
         fits = self.fits[:1] if first else self.fits
         p = self.far(threshold)[: len(fits)]
-        worth = np.zeros(len(fits))
+        effective_count = np.zeros(len(fits))
         spread, matching = searched.spread
         for templates, people in spread.items():
             reached = self._of_person(threshold, p, fits, templates, matching)
-            worth = worth + people * _worth(reached, p)
-        return chance_of_any(p, self._of_probes(p, fits), worth)
+            effective_count = effective_count + people * _effective_count(reached, p)
+        return chance_of_any(p, self._of_probes(p, fits), effective_count)
 
     def _of_person(
         self,
@@ -490,11 +490,11 @@ def _is_sound(tail: ImpostorTail) -> bool:
     )
 
 
-def _worth(reached: Values, p: Values) -> Values:
+def _effective_count(reached: Values, p: Values) -> Values:
     """Return how many independent comparisons of chance p reach somebody as often."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        worth = np.log1p(-reached) / np.log1p(-p)
-    found: Values = np.where((p <= 0) | (p >= 1), 1.0, worth)
+        effective_count = np.log1p(-reached) / np.log1p(-p)
+    found: Values = np.where((p <= 0) | (p >= 1), 1.0, effective_count)
     return found
 
 

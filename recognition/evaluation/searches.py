@@ -58,7 +58,7 @@ class Search:
         stranger_people: The number of each stranger's probe's person: (probes,).
         stranger_best: The number of whoever of those enrolled ranks first: (probes,).
         enrolled: How many photographs → how many people were enrolled by so many.
-        worth: The same of as many as weigh alike by attention; None by another rule.
+        effective_counts: The same of as many as weigh alike by attention; None by another rule.
         asked: About how many comparisons of a probe with a person specialists were asked.
         comparisons: How many of them there were.
     """
@@ -70,7 +70,7 @@ class Search:
     stranger_people: Numbers
     stranger_best: Numbers
     enrolled: Mapping[int, int]
-    worth: Mapping[int, int] | None
+    effective_counts: Mapping[int, int] | None
     asked: int
     comparisons: int
 
@@ -145,7 +145,7 @@ def search(
         stranger_people=people[~is_known],
         stranger_best=closest[~is_known],
         enrolled=Counter(map(len, enrolled.values())),
-        worth=Counter(rule.worth(np.stack(own)) for own in enrolled.values())
+        effective_counts=Counter(rule.effective_count(np.stack(own)) for own in enrolled.values())
         if isinstance(rule, TemplateAttention)
         else None,
         asked=0 if panel is None else len(found) * panel.candidates(len(enrolled)),

@@ -122,8 +122,9 @@ class View:
         chance. Past `_MOST_COMPARED` photographs of people with several all are counted.
 
         Args:
-            attention: Counts them as `TemplateAttention.worth` does; past `_MOST_COMPARED` a person
-                counts as one photograph then, which no weights are worth less than.
+            attention: Counts them as `TemplateAttention.effective_count` does; past
+                `_MOST_COMPARED` a person counts as one photograph then, the least that any weights
+                give.
         """
         people, counts = np.unique(self.roll.people, return_counts=True)
         several = people[counts > 1]
@@ -137,7 +138,7 @@ class View:
                 np.searchsorted(people, several), np.split(order, starts[1:]), strict=True
             ):
                 if attention is not None:
-                    counts[place] = attention.worth(embeddings[rows])
+                    counts[place] = attention.effective_count(embeddings[rows])
                     continue
                 alike = np.tril(embeddings[rows] @ embeddings[rows].T, -1) >= SAME_FACE
                 counts[place] -= int(alike.any(axis=1).sum())

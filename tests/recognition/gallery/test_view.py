@@ -182,17 +182,17 @@ def test_a_query_of_zeros_is_the_mean_and_a_long_one_a_single_photograph(count: 
     values, templates = rng.uniform(-1, 1, count), unit(rng.normal(size=(count, D)))
     mean = TemplateAttention(np.zeros(D, np.float32))
     assert combined(values, mean, templates) == pytest.approx(combined(values, Matching.MEAN))
-    assert mean.worth(templates) == count
+    assert mean.effective_count(templates) == count
     one = TemplateAttention(np.float32(1e4) * templates[0])  # most like itself
     assert combined(values, one, templates) == pytest.approx(values[0], abs=1e-5)
-    assert one.worth(templates) == 1
+    assert one.effective_count(templates) == 1
 
 
 def test_a_photograph_given_twice_is_worth_one() -> None:
     templates = unit(np.random.default_rng(0).normal(size=(3, D)))
     mean = TemplateAttention(np.zeros(D, np.float32))
-    assert mean.worth(templates[[0, 0, 0]]) == 1
-    assert mean.worth(templates[[0, 1, 2, 0, 1, 2]]) == 3
+    assert mean.effective_count(templates[[0, 0, 0]]) == 1
+    assert mean.effective_count(templates[[0, 1, 2, 0, 1, 2]]) == 3
 
 
 def test_one_photograph_of_somebody_else_does_not_decide_by_the_trimmed_mean() -> None:
