@@ -97,7 +97,7 @@ class Backbone(nn.Module):
 
         Raises:
             ArgumentError: The spec wants another norm, convolution, activation or pooling, and
-                there is none to exchange; or a resolution that the network does not take.
+                there is none to exchange; or a size or a resolution that the network does not take.
             ValueError: The stages are not the spec's taps in their order.
         """
         declared = [tap.name for tap in self.spec.taps]
@@ -108,7 +108,7 @@ class Backbone(nn.Module):
                 f"{self.spec.name} has rectifiers inside its layers that cannot be exchanged: "
                 f"leave activation at {Activation.OWN}"
             )
-        self._check_resolution(stages, head)
+        self._check_size(stages, head)
         new = exchange_convolutions(self, self.spec.conv, head=head)
         chained = [layer for layers in (*stages.values(), head) for layer in layers]
         new |= exchange_activations(self, self.spec.activation, chained)
@@ -117,7 +117,7 @@ class Backbone(nn.Module):
             self.spec.head_pooling,
             head,
             self.spec.taps[-1].channels,
-            lambda: self._last_map(stages),
+            lambda: self._last_map(stages, head),
         )
         attention = self._attention()
         new |= exchange_norms(self, self.spec.norm, head=head)
@@ -180,30 +180,41 @@ class Backbone(nn.Module):
             for name, layers in self._stages
         )
 
-    def _check_resolution(
+    def _check_size(
         self, stages: Mapping[str, Sequence[nn.Module]], head: Sequence[nn.Module]
     ) -> None:
-        """Whether the network takes its images scaled down, where the spec wants it."""
-        if self.spec.resolution == 1:
-            return
-        if not any(
+        """Whether something is left of the images to embed where the head averages over them."""
+        averages = any(
             isinstance(it, nn.AdaptiveAvgPool2d) for layer in head for it in layer.modules()
-        ):
+        )
+        if not averages:  # such a head is built for one size, and its builder looks at that
+            if self.spec.resolution == 1:
+                return
             raise ArgumentError(
                 f"{self.spec.name} has a layer that fits one size of image: leave resolution at 1"
             )
         height, width = self.spec.seen_size
+        if self.spec.resolution == 1 and min(height, width) >= self.spec.taps[-1].least_side:
+            return
         try:
-            self._last_map(stages)
+            self._last_map(stages, head)
         except RuntimeError as error:  # a window that is larger than what is left of the image
+            left = (
+                f", which are left at resolution {self.spec.resolution:g}"
+                if self.spec.resolution < 1
+                else ""
+            )
             raise ArgumentError(
-                f"{self.spec.name} takes no images of {height}x{width} pixels, which are left at "
-                f"resolution {self.spec.resolution:g}: give a larger one"
+                f"{self.spec.name} takes no images of {height}x{width} pixels{left}: "
+                "give a larger one"
             ) from error
 
-    def _last_map(self, stages: Mapping[str, Sequence[nn.Module]]) -> tuple[int, int]:
-        """(H, W) of the last tap's map of one image, from shapes alone."""
+    def _last_map(
+        self, stages: Mapping[str, Sequence[nn.Module]], head: Sequence[nn.Module]
+    ) -> tuple[int, int]:
+        """(H, W) of what the head averages over, of one image, from shapes alone."""
         layers = [layer for stage in stages.values() for layer in stage]
+        layers += _before_average(head)
         shapes = copy.deepcopy(nn.Sequential(*layers)).to("meta").eval()
         with torch.no_grad():
             found = shapes(torch.empty(1, 3, *self.spec.seen_size, device="meta"))
@@ -421,6 +432,20 @@ class Backbone(nn.Module):
     ) -> Tensor:
         """The same as `embedding`."""
         return self.embedding(images, alterations)
+
+
+def _before_average(head: Sequence[nn.Module]) -> list[nn.Module]:
+    """The layers of a head before its average over the image; all of them where there is none."""
+    before = list[nn.Module]()
+    for layer in head:
+        if isinstance(layer, nn.AdaptiveAvgPool2d):
+            break
+        inside = list(layer.children())
+        kinds = [isinstance(child, nn.AdaptiveAvgPool2d) for child in inside]
+        if any(kinds):
+            return before + inside[: kinds.index(True)]
+        before.append(layer)
+    return before
 
 
 def run_stages(

@@ -138,6 +138,16 @@ def is_bundled(path: Path) -> bool:
     return path.parent.resolve() == _ASSETS.resolve()
 
 
+def bundled_weights(name: str) -> Path | None:
+    """The file of a network's weights that came with the application; None where there is none.
+
+    Args:
+        name: The network's name.
+    """
+    path = _ASSETS / f"{name}{_SUFFIX}"
+    return path if path.is_file() else None
+
+
 def cached_weights(name: str, home: Path | None = None) -> Path:
     """Where a network's downloaded weights are kept, whether or not they are there.
 

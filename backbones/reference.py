@@ -6,6 +6,7 @@
 from collections.abc import Iterator, Sequence
 
 from . import shelf
+from .places import bundled_weights
 from .profile import Profile, profile
 from .spec import BackboneSpec
 
@@ -20,7 +21,8 @@ faces, and `stylize` paints with its feature maps, where there are weights for i
 is the most that feature maps take at any one time in inference, in MB, float32, without the
 weights. A *receptive field* is the side of the square of pixels that a cell of the last tap sees;
 squeeze and excitation and attention see the whole image. Parameters are those of the network as it
-stands here, without a classifier.
+stands here, without a classifier. Some weights come along, others are to be downloaded, and for the
+rest no download is known here.
 
 `likeness models look vgg_slim photo.jpg --show maps -o maps.png` draws what it sees: its feature
 maps, the patches of a folder that excite its units most (`patches`), what made an activation
@@ -73,21 +75,26 @@ def section(family: str, specs: Sequence[BackboneSpec]) -> str:
 def _row(found: Profile) -> str:
     spec, (height, width) = found.spec, found.input_size
     last = found.layers[-1]
-    offered = "; ".join(
-        f"{source.trained_on}, {source.size / 1e6:.1f} MB" for source in spec.weights
-    )
+    offered = [f"{source.trained_on}, {source.size / 1e6:.1f} MB" for source in spec.weights]
+    if bundled_weights(spec.name) is not None:
+        offered.insert(0, "come along")
     cells = (
         f"`{spec.name}`",
         f"{height}×{width}",
         f"{found.parameters:,}",
         f"{found.multiply_accumulates / 1e6:,.1f}",
-        f"{found.peak_bytes / 1e6:.1f}",
+        _megabytes(found.peak_bytes),
         str(spec.dimension),
         str(last.stride),
         "whole image" if last.receptive_field is None else str(last.receptive_field),
-        offered or "none to download",
+        "; ".join(offered) or "none to download",
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _megabytes(count: int) -> str:
+    """In MB, with a figure that is not 0."""
+    return f"{count / 1e6:.1f}" if count >= 50_000 else f"{count / 1e6:.1g}"
 
 
 def _taps(profiles: Sequence[Profile]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """GoogLeNet: torchvision's Inception modules, without the classifier.
 
-C. Szegedy et al.: Going Deeper with Convolutions, 2015, with batch norm, as torchvision has it.
+C. Szegedy et al.: Going Deeper with Convolutions, 2015, as torchvision has it: with batch
+norm, and 3×3 filters in the place of 5×5 ones.
 """
 
 from torchvision import models

@@ -6,7 +6,7 @@ from .imagenet import classifier, imagenet_weights
 SPECS = (
     classifier(
         "googlenet",
-        "GoogLeNet: Inception modules with batch norm; auxiliary heads in training",
+        "GoogLeNet with batch norm, and 3×3 filters for its 5×5 ones; auxiliary heads in training",
         (
             Tap("conv1", 64, 2),
             Tap("conv3", 192, 4),

@@ -12,7 +12,7 @@ from ..spec import (
 SPECS = (
     BackboneSpec(
         name="inception_resnet_v1",
-        summary="FaceNet's Inception-ResNet-v1: a face recogniser, 512 numbers a face",
+        summary="Inception-ResNet-v1 as a face recogniser, 512 numbers a face",
         taps=(
             Tap("conv2d_2b", 64, 2, least=9),
             Tap("conv2d_4a", 192, 4, least=23),

@@ -74,7 +74,7 @@ SPECS = (
     _resnet("resnet101", "ResNet-101: a residual network for much data", _BOTTLENECK, 42_500_160),
     _resnet(
         "resnet152",
-        "ResNet-152: the deepest residual network of its paper",
+        "ResNet-152: the deepest that its paper made for ImageNet",
         _BOTTLENECK,
         58_143_808,
         imagenet_weights(

@@ -7,7 +7,9 @@ from .imagenet import OWN, classifier
 def _shufflenet(groups: int, channels: int, parameters: int) -> BackboneSpec:
     return classifier(
         f"shufflenet_v1_g{groups}",
-        f"ShuffleNet v1 with {groups} groups: grouped 1×1 convolutions and a channel shuffle",
+        "ShuffleNet v1 whose 1×1 convolutions are dense: what its others are compared with"
+        if groups == 1
+        else f"ShuffleNet v1: 1×1 convolutions in {groups} groups, and a channel shuffle",
         (
             Tap("conv1", 24, 2),
             Tap("stage2", channels, 8),

@@ -107,8 +107,7 @@ SPECS = (
     replace(
         VGG19,
         name="vgg_slim",
-        summary="VGG-19 up to relu5_1 at a quarter of its width, bundled: style at a fifth of the "
-        "cost",
+        summary="VGG-19 up to relu5_1 at a quarter of its width: paints unless told otherwise",
         taps=relu_taps(QUARTER, QUARTER_DEPTHS),
         weights=(),
         licence=OWN,

@@ -1,5 +1,7 @@
 """A network with other attention, activations, pooling or first weights than its paper's."""
 
+import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -224,6 +226,42 @@ def test_an_option_that_does_not_fit_is_refused_in_one_line(
     with torch.device("meta"), pytest.raises(ArgumentError, match=said) as caught:
         create(name, **options)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("resolution", [1.0, 0.6, 0.3])
+@pytest.mark.parametrize("pooling", [HeadPooling.OWN, HeadPooling.GLOBAL_DEPTHWISE])
+@pytest.mark.parametrize(
+    "name", ["alexnet", "dlib_resnet", "lenet5_modern", "mobilenet_v2", "squeezenet1_1", "zfnet"]
+)
+def test_what_is_built_embeds_its_images_and_what_is_too_small_is_refused(
+    name: str, pooling: HeadPooling, resolution: float
+) -> None:
+    """The head may have a window of its own before it averages."""
+    sides = (5, 8, 16, 33, 60, 90, spec_of(name).input_size[0])
+    built, said = set[int](), list[str]()
+    for side in sides:
+        changes = {"input_size": (side, side), "head_pooling": pooling, "resolution": resolution}
+        try:
+            network = _shapes(name, **changes)
+        except ArgumentError as error:
+            said.append(str(error))
+            continue
+        built.add(side)
+        found = network.eval()(torch.empty(2, 3, side, side, device="meta"))
+        assert found.shape == (2, network.spec.dimension)
+    assert built == {side for side in sides if side >= min(built, default=math.inf)}
+    assert built or resolution < 1
+    expected = r"takes no images of \d+x\d+ pixels.*|.* needs sides of .*"
+    assert all(re.fullmatch(f"{name} ({expected})|{expected}", text) for text in said)
+
+
+def test_a_file_of_weights_whose_images_are_too_small_is_refused(tmp_path: Path) -> None:
+    network = create("squeezenet1_1", head_pooling=HeadPooling.GLOBAL_DEPTHWISE, seed=0)
+    path = tmp_path / "small.safetensors"
+    metadata = weights_metadata(network.spec) | {"input_size": "8x8"}
+    write_tensors(path, network.state_dict(), metadata)
+    with pytest.raises(WeightsError, match="takes no images of 8x8 pixels"):
+        load_backbone(None, weights=path)
 
 
 @pytest.mark.parametrize(

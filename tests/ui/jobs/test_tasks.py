@@ -171,10 +171,19 @@ def test_without_weights_a_stylisation_fails_with_the_line_that_says_why(home: P
     assert "no weights for vgg19" in str(failed.error)
 
 
-def test_a_download_of_what_nobody_offers_fails_with_the_line_that_says_why(home: Path) -> None:
-    failed = ended(tasks.download(Settings(home=home), "mobilefacenet"), home)
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("mobilefacenet", "weights for mobilefacenet came with the application"),
+        ("lenet5", "no download is known of weights for lenet5"),
+    ],
+)
+def test_a_download_of_what_nobody_offers_fails_with_the_line_that_says_why(
+    name: str, why: str, home: Path
+) -> None:
+    failed = ended(tasks.download(Settings(home=home), name), home)
     assert failed.state is JobState.FAILED
-    assert "nobody offers weights for mobilefacenet" in str(failed.error)
+    assert why in str(failed.error)
 
 
 def test_weights_are_fetched_by_one_job_at_a_time(

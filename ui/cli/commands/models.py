@@ -114,12 +114,17 @@ def download(
     json_lines: JsonLinesOption = False,
 ) -> int:
     """Fetch the weights that a publisher offers for a network, after asking."""
+    from backbones.places import bundled_weights
     from backbones.registry import spec_of
     from backbones.weights import download_weights
 
     sources = spec_of(name).weights
     if not sources:
-        raise ArgumentError(f"nobody offers weights for {name}: train some, or give --weights FILE")
+        if bundled_weights(name) is not None:
+            raise ArgumentError(f"weights for {name} came with the application: use them as it is")
+        raise ArgumentError(
+            f"no download is known of weights for {name}: train some, or give --weights FILE"
+        )
     _ask(name, sources[0], agreed=yes)
     bar = output.progress_bar(f"fetching {name}", of_bytes=True, shown=not json_lines)
     with bar as advance:
