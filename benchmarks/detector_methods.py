@@ -37,6 +37,7 @@ from recognition.detection.average_precision import match
 from recognition.detection.detector import (
     DetectorOptions,
     FaceDetector,
+    detector_of_file,
     detector_spec,
     make_detector,
 )
@@ -71,7 +72,8 @@ class Row:
 
 def trained_row(name: str, weights: Path) -> Row:
     options = DetectorOptions(minimum_score=LEAST_SCORE)
-    return Row(name, weights, make_detector("cpu", str(weights), options), 0.5)
+    spec = detector_of_file(weights)
+    return Row(name, weights, make_detector("cpu", str(weights), options), spec.minimum_score)
 
 
 def usual_rows(options: argparse.Namespace) -> Iterator[Row]:
@@ -123,13 +125,17 @@ def line_of(row: dict[str, Any]) -> str:
     sizes = ["–" if size["recall"] is None else f"{size['recall']:.2f}" for size in row["sizes"]]
     learnt = f"{row['pictures']:,} / {row['minutes']:.0f}" if "pictures" in row else "–"
     numbers = f"{row['parameters']:,}" if "parameters" in row else "–"
-    cells = [row["name"], *ap, " ".join(sizes), f"{row['images_per_second']:.1f}", numbers, learnt]
+    there = row["recall_at_precision"]["value"]
+    cells = [row["name"], *ap]
+    cells.append(f"{row['recall']['value']:.2f} / {row['precision']['value'] or 0:.2f}")
+    cells += ["–" if there is None else f"{there:.2f}", " ".join(sizes)]
+    cells += [f"{row['images_per_second']:.1f}", numbers, learnt]
     return f"| {' | '.join(cells)} |"
 
 
 HEAD = (
-    "| detector | AP at 0.4 | AP at 0.5 | recall by size | photographs/s | numbers "
-    "| pictures / minutes |\n|---|---|---|---|---|---|---|"
+    "| detector | AP at 0.4 | AP at 0.5 | recall / precision | recall at precision 0.82 "
+    "| recall by size | photographs/s | numbers | pictures / minutes |\n" + "|---" * 9 + "|"
 )
 
 

@@ -60,7 +60,9 @@ _SERVES: Mapping[str, tuple[str, ...]] = {
 }
 """Each module of `commands`, in the order of help, and the first words that need it."""
 
-_WITH_VALUE = frozenset({"--home", "--gallery", "--model", "--backbone", "--weights", "--device"})
+_WITH_VALUE = frozenset(
+    {"--home", "--gallery", "--index", "--model", "--backbone", "--weights", "--device"}
+)
 """Options that may stand before a command and take the next word."""
 
 

@@ -327,7 +327,7 @@ def test_what_the_least_ratio_writes_can_be_read(numbers: int) -> None:
         (["--bits", "9"], "less than or equal to 8"),
         (["--sparsity", "1"], "below 1"),
         (["--sparsity", "nan"], "less than or equal to 1"),
-        (["-o", "small.bin"], "are .safetensors"),
+        (["-o", "small.bin"], "small.bin is not .safetensors"),
     ],
 )
 def test_the_command_refuses_what_it_cannot_do(

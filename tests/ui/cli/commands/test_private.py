@@ -293,9 +293,7 @@ def test_a_gallery_that_others_may_read_is_warned_of(
     assert file_line.endswith("(mode 0644): chmod 600 it")
 
 
-@pytest.mark.parametrize(
-    "where", ["folder", "empty", "postgresql://127.0.0.1:9/nothing", "milvus://127.0.0.1:9/nothing"]
-)
+@pytest.mark.parametrize("where", ["folder", "empty", "postgresql://127.0.0.1:9/nothing"])
 def test_a_key_that_others_may_read_is_warned_of_wherever_the_gallery_is(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
