@@ -122,6 +122,10 @@ class PostgresAddress:
             )
         options = dict(asked)
         schema = options.pop("schema", DEFAULT_SCHEMA)
+        if host and "host" in options:
+            raise ArgumentError(
+                "an address of PostgreSQL with two hosts, before its database and as host=: give one"
+            )
         if not host:
             host = options.pop("host", "") or next(filter(os.path.isdir, _SOCKETS), _SOCKETS[0])
         # After a / ? or # in a password, what is left of it stands where other things do.

@@ -209,6 +209,8 @@ def test_of_several_hosts_none_is_taken() -> None:
     for hosts in ("postgresql://one,two/d", "postgresql:///d?host=one,two"):
         with pytest.raises(ArgumentError, match="several hosts: give one"):
             PostgresAddress.parse(hosts)
+    with pytest.raises(ArgumentError, match="two hosts"):
+        PostgresAddress.parse("postgresql://one/d?host=/tmp")
 
 
 @pytest.mark.parametrize(
