@@ -124,7 +124,7 @@ class PostgresAddress:
         schema = options.pop("schema", DEFAULT_SCHEMA)
         if host and "host" in options:
             raise ArgumentError(
-                "an address of PostgreSQL with two hosts, before its database and as host=: give one"
+                "an address of PostgreSQL with two hosts, one of them as host=: give one"
             )
         if not host:
             host = options.pop("host", "") or next(filter(os.path.isdir, _SOCKETS), _SOCKETS[0])
