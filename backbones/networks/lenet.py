@@ -152,7 +152,9 @@ class LeNet(Backbone):
 
     def _initialise(self) -> None:
         """Uniform in ±2.4 / inputs of a unit (appendix A)."""
-        for layer in (self.c1, self.c5, self.f6):
+        # A layer is several where the convolutions are asked to be of another kind.
+        parts = [part for layer in (self.c1, self.c5, self.f6) for part in layer.modules()]
+        for layer in (part for part in parts if isinstance(part, nn.Conv2d | nn.Linear)):
             bound = 2.4 / math.prod(layer.weight.shape[1:])
             nn.init.uniform_(layer.weight, -bound, bound)
             if layer.bias is not None:
