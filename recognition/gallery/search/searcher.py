@@ -212,8 +212,7 @@ class View:
     def _all_of(self, people: Ids) -> tuple[Ids, Embeddings]:
         """All templates of people (p,): whose each is, (n,), and the templates, (n, D)."""
         if self.snapshot is not None:
-            ids, owners = self.snapshot.templates_of(people)
-            return owners, self.snapshot.embeddings(ids)
+            return self.snapshot.embeddings_of(people)
         assert isinstance(self.index, TemplateIndex)
         rows = np.isin(self.roll.people, people)
         return self.roll.people[rows], self.index.embeddings(self.roll.ids[rows])

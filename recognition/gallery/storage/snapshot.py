@@ -243,14 +243,13 @@ class Snapshot:
             raise no_gallery()
         return row
 
-    def templates_of(self, people: Ids) -> tuple[Ids, Ids]:
-        """The templates' ids of people (p,), ascending, and whose each is, (n,)."""
-        rows = self._connection.execute(
-            f"SELECT id, person_id FROM template WHERE person_id {AMONG} ORDER BY id",
-            (json.dumps(people.tolist()),),
-        )
-        table = np.fromiter(chain.from_iterable(rows), np.int64).reshape(-1, 2)
-        return table[:, 0], table[:, 1]
+    def embeddings_of(self, people: Ids) -> tuple[Ids, Embeddings]:
+        """Whose each template of people (p,) is, (n,), and their embeddings (n, D), by their ids.
+
+        Raises:
+            GalleryError: One of them is damaged; the message names the person.
+        """
+        return self._embeddings(f"person_id {AMONG}", people)
 
     def kept(self, ids: Ids) -> Ids:
         """Those of some templates' ids (n,), ascending, that are still there."""
@@ -266,12 +265,16 @@ class Snapshot:
         Raises:
             GalleryError: One of them is damaged; the message names the person.
         """
+        return self._embeddings(f"id {AMONG}", ids)[1]
+
+    def _embeddings(self, condition: str, among: Ids) -> tuple[Ids, Embeddings]:
+        """Whose those templates are, (n,), of which a condition on ids holds, and (n, D)."""
         dimension = self.model.dimension
         rows = list(
             self._connection.read(
                 ("person_id", "template.embedding"),
-                f"FROM template WHERE id {AMONG} ORDER BY id",
-                (json.dumps(ids.tolist()),),
+                f"FROM template WHERE {condition} ORDER BY id",
+                (json.dumps(among.tolist()),),
             )
         )
         owners = [person for person, _ in rows]
@@ -279,7 +282,8 @@ class Snapshot:
         if all(len(blob) == 4 * dimension for blob in blobs):
             table = np.frombuffer(b"".join(blobs), dtype="<f4")
             with suppress(GalleryError):
-                return unit_vectors(table.reshape(-1, dimension), dimension)
+                embeddings = unit_vectors(table.reshape(-1, dimension), dimension)
+                return np.array(owners, np.int64), embeddings
         raise self._damage(owners, blobs, dimension)
 
     def _damage(self, owners: list[int], blobs: list[bytes], dimension: int) -> GalleryError:
