@@ -10,6 +10,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from data.errors import AlteredError, AppError
+from data.files import printable
 
 from ...results import Calibration, Use
 from ..names import kept_name
@@ -313,7 +314,7 @@ def _bad_rows(snapshot: Snapshot) -> Iterator[str]:
             row, name = opened()
             names[row] = name
             if kept_name(name) != name:
-                yield f"the name '{name}' is not kept in its one form"
+                yield f"the name '{printable(name)}' is not kept in its one form"
         except AppError as error:
             yield str(error)
     moments = "enrolled_at, deleted_at, consented_at"
@@ -326,7 +327,7 @@ def _bad_rows(snapshot: Snapshot) -> Iterator[str]:
         try:
             (group,) = opened()
             if kept_name(group) != group:
-                yield f"the name of the group '{group}' is not kept in its one form"
+                yield f"the name of the group '{printable(group)}' is not kept in its one form"
         except AppError as error:
             yield str(error)
     for use in Use:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from data import clock
 from data.errors import AmbiguousError, GalleryError
+from data.files import printable
 
 from ...results import LONGEST_NOTE, Consent, today
 from ..names import person_name
@@ -102,9 +103,9 @@ def require_deleted(connection: SealedConnection, who: Who) -> int:
         (value, restorable_since()),
     ).fetchall()
     if len(found) > 1:
-        raise _several(f"{len(found)} people called '{who}' are deleted", found)
+        raise _several(f"{len(found)} people called '{printable(str(who))}' are deleted", found)
     if not found:
-        called = f"person {who}" if isinstance(who, int) else f"nobody called '{who}'"
+        called = f"person {who}" if isinstance(who, int) else f"nobody called '{printable(who)}'"
         verb = "was not" if isinstance(who, int) else "was"
         raise GalleryError(
             f"{called} {verb} deleted in the last {RESTORABLE_DAYS} days: "
@@ -126,12 +127,13 @@ def require_kept(connection: SealedConnection, who: Who) -> int:
         f"SELECT id FROM person WHERE {column} = ? ORDER BY id", (value,)
     ).fetchall()
     if len(found) > 1:
-        raise _several(f"{len(found)} people are called '{who}', enrolled or deleted", found)
+        told = f"{len(found)} people are called '{printable(str(who))}', enrolled or deleted"
+        raise _several(told, found)
     if not found:
         raise (
             gone(who)
             if isinstance(who, int)
-            else GalleryError(f"nobody called '{who}' is enrolled or deleted")
+            else GalleryError(f"nobody called '{printable(who)}' is enrolled or deleted")
         )
     return int(found[0][0])
 

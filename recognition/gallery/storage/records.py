@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 
 from data.errors import GalleryError
+from data.files import printable
 
 from ...results import Quality
 from ..names import person_name
@@ -171,7 +172,7 @@ def _faces_of(
     except GalleryError as error:
         if name is None:
             return None
-        raise GalleryError(f"a template of '{name}' is damaged ({error})") from error
+        raise GalleryError(f"a template of '{printable(name)}' is damaged ({error})") from error
     return found
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.errors import GalleryError
+from data.files import printable
 
 from ...results import (
     AuditEntry,
@@ -292,7 +293,7 @@ class Snapshot:
             try:
                 from_blob(blob, dimension)
             except GalleryError as error:
-                name = name_of(self._connection, person)
+                name = printable(name_of(self._connection, person))
                 return GalleryError(
                     f"a template of '{name}' is damaged ({error}): erase '{name}' and enrol "
                     "again, or restore the gallery from a backup"

@@ -149,3 +149,27 @@ def test_only_the_latest_operation_is_undone_where_it_is_the_one_that_was_meant(
     assert gallery.edit.undo(shown) == "'Ann' renamed 'Anne'"
     numbers = [one.number for one in gallery.operations()]
     assert all(a > b for a, b in pairwise(numbers))
+
+
+ASKED_BY_NAME: dict[str, Callable[[AnyGallery, str, Template], object]] = {
+    "renamed": lambda gallery, name, _: gallery.edit.rename(name, "Bo"),
+    "deleted": lambda gallery, name, _: gallery.edit.delete(name),
+    "restored": lambda gallery, name, _: gallery.edit.restore(name),
+    "erased": lambda gallery, name, _: gallery.erase(name),
+    "excluded": lambda gallery, name, template: gallery.edit.exclude(name, template),
+    "told apart": lambda gallery, name, _: gallery.edit.tell_apart("Ann", name),
+    "shown": lambda gallery, name, _: gallery.photographs(name),
+    "a group": lambda gallery, name, _: gallery.members([name]),
+}
+
+
+@pytest.mark.parametrize("name", ["\n", "\n/../\n", "a\rb", "a\u2028b", "a\x85/\x85", "\x1b[2Ja"])
+@pytest.mark.parametrize("asked", ASKED_BY_NAME)
+def test_whatever_is_in_a_name_that_nobody_has_the_answer_is_one_line(
+    gallery: AnyGallery, make_template: MakeTemplate, asked: str, name: str
+) -> None:
+    gallery.enrol("Ann", [make_template(1)])
+    with pytest.raises((ArgumentError, GalleryError)) as refused:
+        ASKED_BY_NAME[asked](gallery, name, make_template(2))
+    assert str(refused.value).isprintable()
+    assert ids(gallery) == {1: "Ann"}
