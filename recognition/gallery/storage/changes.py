@@ -845,8 +845,7 @@ def erase_once_more(connection: SealedConnection) -> int:
     """
     people = {row[0] for row in connection.execute(_BACK.format("person"))}
     templates = {row[0] for row in connection.execute(_BACK.format("template"))}
-    left = "(SELECT count(*) FROM template WHERE person_id = person.id AND id NOT IN"
-    left += " (SELECT value FROM json_each(?)))"
+    left = f"(SELECT count(*) FROM template WHERE person_id = person.id AND NOT id {AMONG})"
     ids = json.dumps(sorted(templates))
     people |= {
         row[0]

@@ -43,9 +43,16 @@ OVERDUE = "(deleted_at < ? OR expires_on < today())"
 """Holds of a row of `person` who must not be kept; takes `restorable_since`.
 
 Consent ends with the day that it names, where the user is; nobody is restored afterwards. What
-these call `today()` every connection knows; see `link`.
+these call `today()` every connection knows; see `link`. Whether it holds of anybody is asked by
+`OLDEST_DELETION` and `LAST_EXPIRY`: of "or" PostgreSQL reads all people.
 """
 
+
+OLDEST_DELETION = "(SELECT min(deleted_at) FROM person WHERE deleted_at IS NOT NULL)"
+"""When whoever is deleted for the longest was, for a statement; null where nobody is."""
+
+LAST_EXPIRY = "(SELECT coalesce(max(expires_on), '') FROM person WHERE expires_on < today())"
+"""The last day of the consent that ended last, for a statement; empty where none has."""
 
 OLDEST_OPERATION = "(SELECT min(done_at) FROM operation)"
 """When the oldest thing was done that can be undone, for a statement; null where there is none."""

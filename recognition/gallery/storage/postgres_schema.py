@@ -3,6 +3,7 @@
 import re
 from functools import cache
 
+from .link import AMONG, AMONG_TEXTS
 from .rows import SEALED, UNSEALED
 from .schema import AUDIT_DAYS, TABLES, TRIGGERS, VERSION
 
@@ -96,11 +97,9 @@ END $$;
 
 
 _PHRASES = (
-    (
-        "(SELECT value FROM json_each(?))",
-        "(SELECT value::bigint FROM json_array_elements_text(?::json))",
-    ),
-    ("(SELECT value || '' FROM json_each(?))", "(SELECT json_array_elements_text(?::json))"),
+    # As an array: of a set that is selected its planner expects many, and reads the whole table.
+    (AMONG, "= ANY (ARRAY(SELECT value::bigint FROM json_array_elements_text(?::json)))"),
+    (AMONG_TEXTS, "= ANY (ARRAY(SELECT json_array_elements_text(?::json)))"),
     ("json_object(", "json_build_object("),
     ("today()", "current_setting('likeness.today')"),
 )

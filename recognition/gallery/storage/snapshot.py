@@ -33,8 +33,9 @@ from .encryption import KEY_TABLE
 from .link import AMONG, Queries, quoted
 from .people import (
     ENROLLED,
+    LAST_EXPIRY,
+    OLDEST_DELETION,
     OLDEST_OPERATION,
-    OVERDUE,
     RESTORABLE,
     Who,
     enrolled_exclusions,
@@ -123,10 +124,7 @@ class Revision(NamedTuple):
 
 
 # Whoever's consent ends is gone with the day, and nothing is changed.
-_REVISION = (
-    "gallery_id, changes, mark,"
-    " (SELECT coalesce(max(expires_on), '') FROM person WHERE expires_on < today())"
-)
+_REVISION = f"gallery_id, changes, mark, {LAST_EXPIRY}"
 
 
 def _revision_of(row: tuple[Any, ...]) -> Revision:
@@ -152,10 +150,10 @@ class Glance(NamedTuple):
 
 GLANCE = (
     f"SELECT {_REVISION}, EXISTS (SELECT 1 FROM {KEY_TABLE}), traces_remain,"
-    f" EXISTS (SELECT 1 FROM person WHERE {OVERDUE}), {OLDEST_OPERATION}, {audit.OLDEST}"
+    f" {OLDEST_DELETION}, {OLDEST_OPERATION}, {audit.OLDEST}"
     " FROM gallery"
 )
-"""Gives the row that `glance_of` takes; its parameter is `restorable_since`."""
+"""Gives the row that `glance_of` takes. Each part is one look into an index."""
 
 
 def glance_of(row: tuple[Any, ...] | None) -> Glance:
@@ -166,15 +164,20 @@ def glance_of(row: tuple[Any, ...] | None) -> Glance:
     """
     if row is None:
         raise no_gallery()
-    *revision, is_encrypted, traces_since, somebody, operation, line = row
+    *revision, is_encrypted, traces_since, deletion, operation, line = row
     return Glance(
         revision=_revision_of(tuple(revision)),
         is_encrypted=bool(is_encrypted),
-        is_overdue=bool(somebody)
+        is_overdue=_is_due(deletion, expired=revision[-1])
         or (operation is not None and operation < restorable_since())
         or audit.was_outdated(line),
         traces_remain=bool(traces_since),
     )
+
+
+def _is_due(deletion: str | None, expired: str) -> bool:
+    """Whether somebody must go, by what `OLDEST_DELETION` and `LAST_EXPIRY` gave."""
+    return bool(expired) or (deletion is not None and deletion < restorable_since())
 
 
 def no_gallery() -> GalleryError:
@@ -345,10 +348,10 @@ class Snapshot:
 
         They were deleted too long ago to be restored, or their consent has ended.
         """
-        (anybody,) = self._connection.execute(
-            f"SELECT EXISTS (SELECT 1 FROM person WHERE {OVERDUE})", (restorable_since(),)
+        deletion, expired = self._connection.execute(
+            f"SELECT {OLDEST_DELETION}, {LAST_EXPIRY}"
         ).fetchone()
-        return bool(anybody)
+        return _is_due(deletion, expired)
 
     def people(self, *, deleted: bool = False) -> tuple[PersonSummary, ...]:
         """Everybody enrolled, or those who can be restored, by name."""

@@ -32,7 +32,7 @@ from .changes import (
 from .databases import AnyDatabase, DatabasePlace, create_database, open_database
 from .encryption import FindSecret, IsGiven, Keep, WrappedKey
 from .link import quoted
-from .people import Who, group_names, now, require_kept, restorable_since
+from .people import Who, group_names, now, require_kept
 from .rows import SealedConnection, change_key
 from .snapshot import (
     CALIBRATION_COLUMNS,
@@ -118,7 +118,7 @@ class Store:
         Raises:
             GalleryError: The file cannot be read.
         """
-        return glance_of(self._database.ask(GLANCE, (restorable_since(),)))
+        return glance_of(self._database.ask(GLANCE, ()))
 
     def count_erased(self) -> int:
         """How many rows were erased, ever; see `changes.count_erased`."""

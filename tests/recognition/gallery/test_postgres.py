@@ -19,9 +19,12 @@ from data.errors import AlteredError, GalleryError, LockedError
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.locations import Folder, place_of
 from recognition.gallery.storage.changes import read_erased
+from recognition.gallery.storage.link import AMONG
 from recognition.gallery.storage.postgres_address import PostgresAddress
+from recognition.gallery.storage.postgres_schema import in_its_words
 from recognition.gallery.storage.records import PersonRecord
 from recognition.gallery.storage.rows import SEALED, UNSEALED
+from recognition.gallery.storage.snapshot import GLANCE
 from recognition.gallery.storage.store import Store
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.gallery.transfer.copies import copy_gallery
@@ -804,3 +807,38 @@ def test_how_often_the_server_is_waited_for(
         search()
         assert one.size == other.size == (205, 234)
         assert one.faults() == []
+
+
+PLANNED: dict[str, tuple[str, tuple[str, ...]]] = {
+    "what a search asks first": (GLANCE, ()),
+    "templates by their ids": (f"SELECT embedding FROM template WHERE id {AMONG}", ("[7, 8]",)),
+    "people's templates": (f"SELECT embedding FROM template WHERE person_id {AMONG}", ("[7, 8]",)),
+}
+
+
+@pytest.mark.parametrize("analyzed", [False, True], ids=["as it came", "analyzed"])
+@pytest.mark.parametrize("question", PLANNED)
+def test_what_a_search_asks_is_answered_by_indexes_however_many_are_enrolled(
+    machine: Callable[[str], Gallery], where: PostgresAddress, question: str, *, analyzed: bool
+) -> None:
+    from recognition.gallery.storage.postgres import connected
+
+    machine("here")
+    statement, values = PLANNED[question]
+    with connected(where) as raw:
+        raw.execute("SET likeness.today = '2026-01-01'")
+        raw.execute(
+            "INSERT INTO person (id, name, mark, enrolled_at)"
+            " SELECT n, n, n, '2026-01-01' FROM generate_series(1, 20000) AS n"
+        )
+        raw.execute(
+            "INSERT INTO template (person_id, photograph_mark, photograph_sha256, embedding)"
+            " SELECT n, lpad(n::text, 64, '0'), '', decode(repeat('00', 64), 'hex')"
+            " FROM generate_series(1, 20000) AS n"
+        )
+        if analyzed:
+            raw.execute("ANALYZE")
+        plan = raw.execute(f"EXPLAIN {in_its_words(statement)}".encode(), values).fetchall()
+    lines = "\n".join(line for (line,) in plan)
+    assert "Seq Scan on person" not in lines, lines
+    assert "Seq Scan on template" not in lines, lines

@@ -139,8 +139,8 @@ def test_nobody_who_uses_a_folder_waits_for_psycopg() -> None:
 
 def test_a_statement_is_put_in_the_servers_words() -> None:
     assert in_its_words(f"SELECT 1 FROM t WHERE a = ? AND id {AMONG} AND b = ?") == (
-        "SELECT 1 FROM t WHERE a = $1 AND id IN"
-        " (SELECT value::bigint FROM json_array_elements_text($2::json)) AND b = $3"
+        "SELECT 1 FROM t WHERE a = $1 AND id = ANY"
+        " (ARRAY(SELECT value::bigint FROM json_array_elements_text($2::json))) AND b = $3"
     )
     for words in (in_its_words(ENROLLED), tables()):
         for only_sqlite in ("today()", "json_each", "STRICT", "PRAGMA", "AUTOINCREMENT,", "BLOB"):
