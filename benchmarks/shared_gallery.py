@@ -25,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from recognition.gallery.gallery import Gallery
 from recognition.gallery.locations import Folder, Place, place_of
-from recognition.gallery.protocol import AnyGallery
 from recognition.gallery.storage.records import PersonRecord
 from recognition.gallery.templates import EmbeddingModel, Template
 
@@ -73,7 +73,7 @@ class Trial:
             self._found(gallery, "Person 0")
         self.figures.clear()
 
-    def _found(self, gallery: AnyGallery, name: str) -> None:
+    def _found(self, gallery: Gallery, name: str) -> None:
         [[best]] = gallery.search(template_of(name, self._dimension).embedding[np.newaxis], 1)
         if best.person != name:
             raise SystemExit(f"{self.name}: {name} is taken for {best.person}")

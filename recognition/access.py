@@ -10,9 +10,8 @@ from typing import Self
 from data.errors import AppError, GalleryError, LockedError
 from data.files import data_home, mode_for_others, network_file_system, printable
 
-from .gallery.gallery import Gallery, aside_in
+from .gallery.gallery import Gallery, aside_in, nobody_enrolled
 from .gallery.locations import Folder, Server, index_of, place_of
-from .gallery.protocol import AnyGallery, nobody_enrolled
 from .gallery.storage.encryption import weakness_of
 from .gallery.templates import EmbeddingModel
 from .results import AuditEntry
@@ -72,7 +71,7 @@ class GalleryAccess:
         self._judged: tuple[str, str | None] | None = None  # what has opened it, and why it is weak
         self._may_be_plain = False
         self._lock = threading.RLock()
-        self._opened: AnyGallery | None = None
+        self._opened: Gallery | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -94,7 +93,7 @@ class GalleryAccess:
             opened = self._opened
             return (opened is not None and opened.is_in_place) or self.place.exists
 
-    def open(self) -> AnyGallery:
+    def open(self) -> Gallery:
         """The gallery, opened when it is first needed, and anew when it has been replaced.
 
         Raises:
@@ -108,7 +107,7 @@ class GalleryAccess:
                 self._opened = self.place.open()
             return self._opened
 
-    def open_existing(self) -> AnyGallery:
+    def open_existing(self) -> Gallery:
         """The gallery, which must be there; the error tells how to enrol somebody.
 
         Raises:
@@ -118,7 +117,7 @@ class GalleryAccess:
             raise nobody_enrolled(self.place)
         return self.open()
 
-    def open_for(self, model: EmbeddingModel) -> AnyGallery:
+    def open_for(self, model: EmbeddingModel) -> Gallery:
         """The gallery, made for a model's embeddings where there is none."""
         with self._lock:
             if not self.is_there:

@@ -22,7 +22,7 @@ from .enrolment import (
     oddities,
     template_or_reason,
 )
-from .gallery.protocol import AnyGallery
+from .gallery.gallery import Gallery
 from .gallery.templates import Template
 from .photographs import (
     MOST_IMAGES,
@@ -279,7 +279,7 @@ class EnrolmentQueue:
 
     def __init__(
         self,
-        gallery: Callable[[], AnyGallery],
+        gallery: Callable[[], Gallery],
         people: Mapping[str, Sequence[Path]],
         terms: EnrolmentTerms,
         progress: Progress,

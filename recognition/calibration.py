@@ -29,7 +29,7 @@ from .evaluation.error_rate_thresholds import (
 )
 from .evaluation.impostor_tail import ImpostorTail, Searched
 from .evaluation.probability import LikelihoodRatio, Reliability, check_prior
-from .gallery.protocol import AnyGallery
+from .gallery.gallery import Gallery
 from .gallery.storage.snapshot import require_few
 from .gallery.templates import SAME_FACE
 from .results import Calibration, FailedImage, Use
@@ -84,7 +84,7 @@ class Strangers:
 def embed_strangers(
     root: Path,
     people: "Sequence[Identity]",
-    gallery: AnyGallery,
+    gallery: Gallery,
     find: "Finder",
     progress: Progress | None = None,
 ) -> Strangers:
@@ -129,7 +129,7 @@ def embed_strangers(
 
 
 def calibrate(
-    gallery: AnyGallery,
+    gallery: Gallery,
     wanted: Mapping[Use, float],
     strangers: Strangers | None,
     prior: float,
@@ -208,7 +208,7 @@ def calibrate(
 
 
 def _combined(
-    gallery: AnyGallery,
+    gallery: Gallery,
     faces: Faces,
     strangers: Strangers | None,
     pairs: Impostors,
@@ -224,7 +224,7 @@ def _combined(
 
 
 def _search_cutoff(
-    gallery: AnyGallery, faces: Faces, strangers: Strangers | None, pairs: Impostors, rate: float
+    gallery: Gallery, faces: Faces, strangers: Strangers | None, pairs: Impostors, rate: float
 ) -> Cutoff:
     """The threshold at which so many of those who search, and are somebody else, find somebody."""
     if strangers is not None:
@@ -291,7 +291,7 @@ def check_wanted(fpir: float | None, far: float | None, prior: float) -> dict[Us
     return wanted
 
 
-def _enrolled(gallery: AnyGallery) -> Faces:
+def _enrolled(gallery: Gallery) -> Faces:
     """Those enrolled, numbered from 0.
 
     Raises:
@@ -303,7 +303,7 @@ def _enrolled(gallery: AnyGallery) -> Faces:
     return Faces(templates, numbered.reshape(-1))
 
 
-def _searched(gallery: AnyGallery, strangers: Faces) -> Impostors:
+def _searched(gallery: Gallery, strangers: Faces) -> Impostors:
     """Search strangers among those enrolled; whoever is most like them counts."""
     found = gallery.search(strangers.vectors, 1)
     best = np.array([matches[0].cosine_similarity if matches else -1.0 for matches in found])

@@ -14,8 +14,8 @@ from PIL import Image
 from data.errors import ArgumentError
 
 from .faces.quality import measure, shortcomings
+from .gallery.gallery import Gallery
 from .gallery.names import person_name
-from .gallery.protocol import AnyGallery
 from .gallery.storage.changes import CONSENT_ENDED
 from .gallery.templates import SAME_FACE, Embeddings, Template
 from .photographs import Seen
@@ -58,7 +58,7 @@ class Noticed:
 
 
 def noticed(
-    gallery: AnyGallery, name: str, templates: Sequence[Template], watch: Watch
+    gallery: Gallery, name: str, templates: Sequence[Template], watch: Watch
 ) -> list[Noticed]:
     """Say what is odd about each of a person's new photographs.
 
@@ -92,7 +92,7 @@ def noticed(
 
 
 def _more_like(
-    gallery: AnyGallery, name: str, template: Template, closest: float, watch: Watch
+    gallery: Gallery, name: str, template: Template, closest: float, watch: Watch
 ) -> list[tuple[int | None, str]]:
     """Say to whom else a photograph is more like than to the person's own: their id, and a line.
 
@@ -149,7 +149,7 @@ class EnrolmentTerms:
 
 
 def enrol(
-    gallery: Callable[[], AnyGallery],
+    gallery: Callable[[], Gallery],
     name: str,
     photographs: "Iterable[Seen[DetectedFace] | FailedImage]",
     terms: EnrolmentTerms,
@@ -197,7 +197,7 @@ def enrol(
     )
 
 
-def enrolled(gallery: AnyGallery, name: str, photographs: int) -> Enrolled:
+def enrolled(gallery: Gallery, name: str, photographs: int) -> Enrolled:
     """Tell of somebody who was enrolled, and which consent covers their photographs."""
     person = gallery.person(name)
     parts = []
@@ -211,7 +211,7 @@ def enrolled(gallery: AnyGallery, name: str, photographs: int) -> Enrolled:
 
 
 def kept_photographs(
-    gallery: Callable[[], AnyGallery],
+    gallery: Callable[[], Gallery],
     name: str,
     photographs: Sequence[tuple[str, Template, tuple[str, ...]]],
     terms: EnrolmentTerms,

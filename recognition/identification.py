@@ -8,7 +8,7 @@ import numpy as np
 
 from .calibration import ratio_of
 from .faces.quality import measure
-from .gallery.protocol import AnyGallery
+from .gallery.gallery import Gallery
 from .matching import Matching
 from .photographs import Seen
 from .results import Calibration, Decision, Identification, IdentifiedFace, Match
@@ -43,7 +43,7 @@ class Question:
 
 
 def name_faces(
-    gallery: AnyGallery, photograph: "Seen[DetectedFace]", question: Question
+    gallery: Gallery, photograph: "Seen[DetectedFace]", question: Question
 ) -> Identification:
     """Name every face of a photograph, or say that nobody enrolled is close enough.
 
@@ -97,7 +97,7 @@ def name_nobody(photograph: "Seen[DetectedFace]") -> Identification:
 
 
 def _search(
-    gallery: AnyGallery, faces: "Sequence[DetectedFace]", question: Question
+    gallery: Gallery, faces: "Sequence[DetectedFace]", question: Question
 ) -> list[list[Match]]:
     """The people closest to each face: as many as are asked for, or as may have to be looked at."""
     calibration, ratio = question.calibration, ratio_of(question.calibration)

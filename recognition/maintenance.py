@@ -15,10 +15,9 @@ from data.errors import AppError, ArgumentError, GalleryError, LockedError
 from data.files import data_home, printable, sha256_of
 from data.progress import Progress
 
-from .gallery.gallery import aside_in
+from .gallery.gallery import aside_in, nobody_enrolled
 from .gallery.locations import Folder, folder_of, index_of, place_of
 from .gallery.names import alike
-from .gallery.protocol import nobody_enrolled
 from .gallery.search.kinds import Kind
 from .gallery.search.milvus import SCHEME, MilvusAddress
 from .gallery.storage.records import Added

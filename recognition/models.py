@@ -15,8 +15,7 @@ from PIL import Image
 from data.errors import GalleryError, WeightsError
 from data.files import printable, sha256_of
 
-from .gallery.protocol import way_to_re_embed
-from .gallery.templates import EmbeddingModel
+from .gallery.templates import EmbeddingModel, way_to_re_embed
 from .matching import Matching
 from .results import Face
 

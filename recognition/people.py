@@ -7,8 +7,8 @@ from data.decoder_sandbox import decode
 from data.errors import ArgumentError, ImageError
 
 from .access import GalleryAccess
+from .gallery.gallery import Gallery
 from .gallery.names import alike, person_name, spelling
-from .gallery.protocol import AnyGallery
 from .gallery.storage.changes import Editor
 from .gallery.storage.people import Who, group_names
 from .results import Operation, PersonState, PersonSummary, PhotographSummary, today
@@ -117,7 +117,7 @@ class EnrolledPeople:
         return self._access.open_existing().person(who, state)
 
     def erase(self, who: Who) -> str | None:
-        """Remove a person, enrolled or deleted, for good; see `AnyGallery.erase`.
+        """Remove a person, enrolled or deleted, for good; see `Gallery.erase`.
 
         Returns:
             What that leaves for a while, in one line; None where it leaves no byte.
@@ -155,7 +155,7 @@ class EnrolledPeople:
         return self._access.open().operations() if self._access.is_there else ()
 
 
-def _spelt_alike(gallery: AnyGallery, name: str) -> list[PersonSummary]:
+def _spelt_alike(gallery: Gallery, name: str) -> list[PersonSummary]:
     """Those whose names differ from one in capitals and blanks alone."""
     return [one for one in gallery.people() if spelling(one.name) == spelling(name)]
 

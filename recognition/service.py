@@ -27,8 +27,8 @@ from .enrolment import (
     template_of,
 )
 from .faces.quality import measure
+from .gallery.gallery import Gallery, nobody_enrolled
 from .gallery.names import person_name
-from .gallery.protocol import AnyGallery, nobody_enrolled
 from .gallery.storage.people import Who, group_names
 from .identification import Question, name_faces
 from .matching import Matching
@@ -548,7 +548,7 @@ class RecognitionService:
             somebody = np.eye(1, self.models.model.dimension, dtype=np.float32)
             self.gallery.open().search(somebody, 1)
 
-    def _to_enrol_in(self) -> AnyGallery:
+    def _to_enrol_in(self) -> Gallery:
         # The model comes before the gallery's lock: the engine takes both in this order.
         return self.gallery.open_for(self.models.model)
 

@@ -15,7 +15,7 @@ from .evaluation.error_rate_thresholds import check_rate, rate_among
 from .evaluation.impostor_tail import ImpostorTail, Searched
 from .evaluation.metrics import EXPECTED_ERRORS
 from .evaluation.probability import PRIOR
-from .gallery.protocol import nobody_enrolled
+from .gallery.gallery import nobody_enrolled
 from .gallery.storage.snapshot import FALSE_DISCOVERIES, by_chance, look_alikes, require_few
 from .matching import Matching
 from .models import Engine

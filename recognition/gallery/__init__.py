@@ -1,7 +1,6 @@
 """Who is enrolled: people and their templates in SQL, searched through a FAISS index.
 
     gallery     the one class that callers see, kept in a folder or on a PostgreSQL server
-    protocol    what is asked of a gallery, wherever it is kept
     locations   where a gallery is, a folder or an address, and how it is opened
     templates   what is kept of a face, and which model's it is
     names       what may be a person's name

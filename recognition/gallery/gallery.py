@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -31,12 +32,12 @@ from ..results import (
 )
 from ..template_attention import Rule, TemplateAttention
 from .names import person_name
-from .protocol import AnyGallery, Writer, nobody_enrolled
 from .search.index_file import IndexCache
 from .search.kinds import Kind, plan_of, read_kind, write_kind
 from .storage.audit import Action
 from .storage.changes import (
     Change,
+    Editor,
     back_again,
     count_erased,
     erased_in,
@@ -48,7 +49,7 @@ from .storage.encryption import FindSecret, IsGiven, Keep, new_secret
 from .storage.integrity import facts_of, faults_of
 from .storage.people import Who
 from .storage.postgres_address import PostgresAddress
-from .storage.records import Adding, PersonRecord, read_records
+from .storage.records import PersonRecord, RecordWriter, read_records
 from .storage.snapshot import Glance, Revision, Roll, Snapshot
 from .storage.store import (
     COMING,
@@ -58,7 +59,15 @@ from .storage.store import (
     forget_coming,
     has_former,
 )
-from .templates import EmbeddingModel, Embeddings, Ids, Template, unit_vectors
+from .templates import (
+    EmbeddingModel,
+    Embeddings,
+    Ids,
+    Template,
+    faces_of,
+    unit_vectors,
+    way_to_re_embed,
+)
 
 if TYPE_CHECKING:
     from .search.milvus import MilvusAddress
@@ -81,10 +90,19 @@ def aside_in(folder: Path) -> tuple[Path, ...]:
     return tuple(path for path in sorted(folder.glob(f"{ASIDE}*")) if path.is_dir())
 
 
-class Gallery(AnyGallery):
-    """A gallery in a folder, or on a server. Safe for several threads and processes at once.
+def nobody_enrolled(place: object) -> GalleryError:
+    """The error of a gallery that is asked who somebody is and knows nobody."""
+    return GalleryError(
+        f"nobody is enrolled in {place}: enrol somebody first, "
+        "`likeness enroll PHOTOGRAPH --name NAME`"
+    )
 
-    Every search first asks the store whether anything has changed, by this process or another.
+
+class Gallery:
+    """People enrolled with one model's embeddings, and who of them is closest to a face.
+
+    It is kept in a folder, or on a server. Safe for several threads and processes at once: every
+    search first asks the store whether anything has changed, by this process or another.
 
     Use `Gallery.open`; close it, or use it in a `with` statement.
 
@@ -208,14 +226,57 @@ class Gallery(AnyGallery):
             )
         return False
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
     def __str__(self) -> str:
+        """Where it is, for messages; no secret is in it."""
         return str(self._server or self._folder)
+
+    def require(self, model: EmbeddingModel, *, adopt: bool = False) -> None:
+        """Make sure that a model's embeddings may be searched or enrolled here.
+
+        Args:
+            model: The model.
+            adopt: Let a gallery without anybody take up the model.
+
+        Raises:
+            GalleryError: The gallery holds embeddings of another model, or of faces that another
+                detector found or that were aligned otherwise; the message names both.
+        """
+        own = self.model
+        if own.fits(model) or (adopt and self.adopt(model)):
+            return
+        if own.is_same_network(model):
+
+            def told(one: EmbeddingModel) -> str:
+                return ", ".join(f"{what} {name}" for what, name in faces_of(one).items())
+
+            raise GalleryError(
+                f"the faces of the gallery {self} are of {told(own)}, and cannot be "
+                f"compared with those of {told(model)}: leave the choice of the detector to the "
+                "gallery, give another --home or --gallery, or embed everybody anew with "
+                + way_to_re_embed(own.model_id, in_folder=self.is_in_folder)
+            )
+        raise GalleryError(
+            f"the gallery {self} was made with {own} and cannot be used with "
+            f"{model}: leave the choice of model and weights to the gallery, give another --home "
+            f"or --gallery, or move it with {way_to_re_embed(in_folder=self.is_in_folder)}"
+        )
 
     # What can be asked: each answer from one state of the store.
 
     @property
     def is_in_folder(self) -> bool:
-        """Whether it is no server's."""
+        """Whether it is kept in a folder of this machine: there alone it is embedded anew."""
         return self._server is None
 
     @property
@@ -231,23 +292,41 @@ class Gallery(AnyGallery):
             return snapshot.is_empty
 
     def named(self, name: str) -> tuple[PersonSummary, ...]:
-        """Everybody enrolled under a name; see `AnyGallery.named`."""
+        """Everybody enrolled under a name, in the form that `person_name` gives it."""
         with self._lock, self._store.reading() as snapshot:
             return snapshot.named(name)
 
     def members(self, groups: Sequence[str]) -> frozenset[int]:
-        """The ids of those who are in one of some groups; see `Snapshot.members`."""
+        """The ids of those who are enrolled and in one of some groups.
+
+        Raises:
+            ArgumentError: One of them cannot be a name.
+            GalleryError: Nobody is in one of them.
+        """
         with self._lock, self._store.reading() as snapshot:
             return snapshot.members(groups)
 
     def templates(self) -> tuple[Roll, Embeddings]:
-        """Which template is whose, and the templates themselves, (N, D)."""
+        """Which template is whose, and the templates themselves, (N, D).
+
+        Raises:
+            GalleryError: A template is damaged.
+        """
         with self._lock, self._store.reading() as snapshot:
             roll = snapshot.roll()
             return roll, snapshot.embeddings(roll.ids)
 
     def person(self, who: Who, state: PersonState = PersonState.ENROLLED) -> PersonSummary:
-        """One person, who is to be changed; see `Snapshot.person`."""
+        """One person, who is to be changed.
+
+        Args:
+            who: The id, or a name.
+            state: How things stand with them.
+
+        Raises:
+            AmbiguousError: Several people are meant.
+            GalleryError: Nobody is.
+        """
         with self._lock, self._store.reading() as snapshot:
             return snapshot.person(who, state)
 
@@ -255,13 +334,17 @@ class Gallery(AnyGallery):
         """The SHA-256 of a person's photographs, and their templates (N, D) in that order.
 
         Raises:
-            GalleryError: Nobody has that name.
+            GalleryError: Nobody has that name, or a template is damaged.
         """
         with self._lock, self._store.reading() as snapshot:
             return snapshot.faces_of(person)
 
     def told_apart(self) -> frozenset[tuple[str, str]]:
-        """Who is known to be two people; see `Snapshot.told_apart`."""
+        """The names of any two who are known to be two people, in order.
+
+        Raises:
+            GalleryError: A template or an exclusion is damaged.
+        """
         with self._lock, self._store.reading() as snapshot:
             return snapshot.told_apart()
 
@@ -276,12 +359,26 @@ class Gallery(AnyGallery):
             return snapshot.calibration(use)
 
     def crop(self, person: Who, photograph: int | None = None) -> bytes | None:
-        """The aligned face of a person's photograph; see `Snapshot.crop`."""
+        """The aligned face of a person's photograph as a picture file; None if none was kept.
+
+        Args:
+            person: The person.
+            photograph: Its number; None takes the first one whose face was kept.
+
+        Raises:
+            AmbiguousError: Several people are meant.
+            GalleryError: Nobody is.
+        """
         with self._lock, self._store.reading() as snapshot:
             return snapshot.crop(person, photograph)
 
     def photographs(self, person: Who) -> tuple[PhotographSummary, ...]:
-        """What somebody is enrolled by; see `Snapshot.photographs`."""
+        """What somebody is enrolled by, in the order of their numbers.
+
+        Raises:
+            AmbiguousError: Several people are meant.
+            GalleryError: Nobody is, or a template is damaged.
+        """
         with self._lock, self._store.reading() as snapshot:
             return snapshot.photographs(person)
 
@@ -306,7 +403,7 @@ class Gallery(AnyGallery):
             self._store,
             self._cache,
             self._open_store,
-            lambda: self.index_kind,
+            lambda: read_kind(self._folder),
             self._elsewhere,
         )
 
@@ -464,7 +561,7 @@ class Gallery(AnyGallery):
             return snapshot.people(deleted=deleted)
 
     def tidy(self) -> None:
-        """See `AnyGallery.tidy`."""
+        """Erase whoever's time is over, as every opening, listing, search and change does."""
         self._erase_overdue()
 
     def search(
@@ -474,7 +571,22 @@ class Gallery(AnyGallery):
         matching: Rule = Matching.BEST,
         among: Collection[int] | None = None,
     ) -> list[list[Match]]:
-        """See `AnyGallery.search`."""
+        """Find the people closest to each query, without those who are excluded from it.
+
+        Args:
+            vectors: (Q, D) unit vectors.
+            k: How many people to find, at least 1.
+            matching: How a person's photographs are compared; attention by what was trained for it.
+            among: The ids of the people who may be found; None: everybody.
+
+        Returns:
+            For each query at most k people, best first, those of equal similarity by name.
+
+        Raises:
+            ArgumentError: k is less than 1.
+            GalleryError: The queries are not unit vectors of the gallery's dimension, or a template
+                is damaged.
+        """
         if k < 1:
             raise ArgumentError(f"asked for the best {k} people: ask for at least 1")
         with self._lock:
@@ -503,7 +615,14 @@ class Gallery(AnyGallery):
         among: Collection[int] | None = None,
         attention: TemplateAttention | None = None,
     ) -> dict[int, int]:
-        """See `AnyGallery.photographs_a_person`; those that are all but the same count once."""
+        """How many photographs → how many people are enrolled by so many.
+
+        Photographs of a person that are all but the same count once.
+
+        Args:
+            among: The ids of the people who count; None: everybody.
+            attention: Counts as many of a person's as weigh alike by it, or fewer.
+        """
         with self._lock, self._views.current(self._store.glance()) as view:
             known = self._different.get(attention)
             if known is None or known[0] != view.revision:
@@ -520,11 +639,6 @@ class Gallery(AnyGallery):
         """How many people are enrolled, and from how many photographs."""
         with self._lock, self._store.reading() as snapshot:
             return self._views.size(snapshot)
-
-    @property
-    def index_kind(self) -> Kind:
-        """Which kind of index has been chosen."""
-        return read_kind(self._folder)
 
     def make_index(
         self, kind: Kind | None = None, progress: "Progress" = lambda done, total: None
@@ -558,7 +672,7 @@ class Gallery(AnyGallery):
 
         try:
             if kind is None:
-                kind = self.index_kind
+                kind = read_kind(self._folder)
             write_kind(self._folder, kind)
             with closing(self._open_store()) as store:
                 build(store, self._cache, partial(plan_of, kind), progress=progress)
@@ -571,13 +685,20 @@ class Gallery(AnyGallery):
     # Changes.
 
     def adopt(self, model: EmbeddingModel) -> bool:
-        """See `AnyGallery.adopt`."""
+        """Take up another model, which only a gallery without anybody can.
+
+        Returns:
+            Whether the gallery is now that model's.
+
+        Raises:
+            GalleryError: The gallery cannot be written.
+        """
         with self._lock:
             return self._store.adopt(model)
 
     @property
     def is_in_place(self) -> bool:
-        """Whether this is still the gallery in its folder: neither removed nor replaced."""
+        """Whether this is still the gallery in its place: neither removed nor replaced."""
         return self._store.is_in_place
 
     def remove_index(self) -> str:
@@ -597,7 +718,10 @@ class Gallery(AnyGallery):
 
     @property
     def lingers(self) -> str | None:
-        """Nothing where it is in a folder, searched on this machine: `erase` leaves no byte."""
+        """What an erasure leaves for a while, in one line; None where it leaves no byte.
+
+        It leaves none where the gallery is in a folder and searched on this machine.
+        """
         left = [*self._lingering_in_milvus(), *self._lingering_on_the_server()]
         return "; ".join(left) or None
 
@@ -630,7 +754,7 @@ class Gallery(AnyGallery):
 
     @property
     def older_rows_linger(self) -> str | None:
-        """See `AnyGallery.older_rows_linger`."""
+        """What is left of rows that were encrypted, or by another key; None where no byte is."""
         if self._server is None:
             return None
         return (
@@ -640,9 +764,28 @@ class Gallery(AnyGallery):
         )
 
     def calibrate(self, calibrations: Sequence[Calibration]) -> None:
-        """Keep the gallery's own threshold for each use; see `Store.calibrate`."""
+        """Keep the gallery's own threshold for each use, in place of earlier ones.
+
+        Raises:
+            GalleryError: The gallery is by now another model's, or cannot be written.
+        """
         with self._lock:
             self._store.calibrate(calibrations)
+
+    def enrol(
+        self,
+        person: str,
+        templates: Sequence[Template],
+        consent: Consent | None = None,
+        groups: Sequence[str] = (),
+    ) -> dict[int, str]:
+        """Enrol photographs under a name; see `enrol_all`.
+
+        Returns:
+            Position in `templates` → under which name that one is enrolled already.
+        """
+        (left_out,) = self.enrol_all([(person, templates)], consent, groups)
+        return left_out
 
     def enrol_all(
         self,
@@ -650,13 +793,22 @@ class Gallery(AnyGallery):
         consent: Consent | None = None,
         groups: Sequence[str] = (),
     ) -> list[dict[int, str]]:
-        """Enrol several people's photographs; see `Store.enrol_all`."""
+        """Enrol several people's photographs as one change; see `Store.enrol_all`."""
         with self._changing():
             return self._store.enrol_all(people, consent, groups)
 
+    @property
+    def edit(self) -> Editor:
+        """What is done to the people by hand, each an operation that can be undone."""
+        return Editor(self.editing)
+
     @contextmanager
     def editing(self) -> Iterator[Change]:
-        """See `AnyGallery.editing`."""
+        """One change by hand, for `Editor`: all of it, or nothing.
+
+        Raises:
+            GalleryError: The gallery cannot be written.
+        """
         with self._changing(), self._store.editing() as change:
             yield change
 
@@ -666,7 +818,9 @@ class Gallery(AnyGallery):
             self._store.note_search(people)
 
     def erase(self, who: Who) -> None:
-        """Remove a person for good: when this returns no byte of them is left in any file.
+        """Remove a person for good, enrolled or deleted; `lingers` tells what that leaves.
+
+        In a folder, when this returns, no byte of them is left in any file.
 
         Raises:
             AmbiguousError: Several people have that name, of whom all but one are deleted.
@@ -784,23 +938,26 @@ class Gallery(AnyGallery):
 
     @contextmanager
     def records(self) -> Iterator[Iterator[PersonRecord]]:
-        """Everybody in one state of the gallery, whatever is changed meanwhile."""
+        """Everybody, with all that is kept of them, by name.
+
+        They are of one state of the gallery, whatever is changed meanwhile.
+        """
         with self._apart() as snapshot:
             yield read_records(snapshot)
 
     @contextmanager
-    def adding(self) -> Iterator[Writer]:
+    def adding(self) -> Iterator[RecordWriter]:
         """Put people in: all of the block, or nothing."""
         with self._changing(), self._store.adding() as connection:
-            yield Adding(connection)
+            yield RecordWriter(connection)
 
     def faults(self) -> list[str]:
-        """See `AnyGallery.faults`."""
+        """What is wrong with the gallery, a line each; looks at everything that is kept."""
         with self._apart() as snapshot:
             return faults_of(snapshot)
 
     def facts(self) -> dict[str, str | int]:
-        """See `AnyGallery.facts`."""
+        """What there is to know of where and how it is kept, by name."""
         with self._lock, self._store.reading() as snapshot:
             facts = facts_of(snapshot, self._folder)
             if self._elsewhere is not None:

@@ -78,6 +78,18 @@ class EmbeddingModel:
         )
 
 
+def way_to_re_embed(model_id: str | None = None, *, in_folder: bool) -> str:
+    """What embeds a gallery anew, in words; one that is kept elsewhere takes a copy in a folder.
+
+    Args:
+        model_id: By which network; None leaves it open.
+        in_folder: Whether the gallery is kept in a folder of this machine.
+    """
+    network = "" if model_id is None else f" --model {model_id}"
+    command = f"`likeness gallery re-embed{network}`"
+    return command if in_folder else f"{command} of a copy in a folder (`likeness gallery copy`)"
+
+
 def faces_of(model: EmbeddingModel) -> dict[str, str]:
     """What found the faces of a gallery and how they were aligned, as its facts tell it."""
     alignment = model.alignment or "as its weights ask for"

@@ -215,7 +215,7 @@ def _exclusions(snapshot: Snapshot, people: Sequence[int]) -> Iterator[tuple[int
         yield person, Template(embedding=embedding, photograph_sha256=digest)
 
 
-class Adding:
+class RecordWriter:
     """Puts people in, some at a time, in one transaction and as one operation for `undo`.
 
     A person joins whoever has the name; what is there already is left as it is. Where more rows are
@@ -344,39 +344,39 @@ class _Known:
 
 
 def _add_new(
-    connection: SealedConnection, record: PersonRecord, model: EmbeddingModel, entry: Adding
+    connection: SealedConnection, record: PersonRecord, model: EmbeddingModel, writer: RecordWriter
 ) -> Added:
     """Put somebody in of whom nothing is there; no question is asked."""
     person = _new(connection, person_name(record.name), record)
-    entry.adds(Row.PERSON, person)
+    writer.adds(Row.PERSON, person)
     for template in record.templates:
-        entry.adds(Row.TEMPLATE, insert_template(connection, person, template, model))
+        writer.adds(Row.TEMPLATE, insert_template(connection, person, template, model))
     for face in record.exclusions:
-        entry.adds(Row.EXCLUSION, add_face(connection, Row.EXCLUSION, person, face, model))
+        writer.adds(Row.EXCLUSION, add_face(connection, Row.EXCLUSION, person, face, model))
     for group in group_names(record.groups):
-        entry.adds(Row.MEMBERSHIP, add_membership(connection, person, group))
+        writer.adds(Row.MEMBERSHIP, add_membership(connection, person, group))
     audit.write_lines(connection, Action.IMPORT, [person])
     return Added(people=1, new=len(record.templates))
 
 
 def _add(
-    connection: SealedConnection, record: PersonRecord, model: EmbeddingModel, entry: Adding
+    connection: SealedConnection, record: PersonRecord, model: EmbeddingModel, writer: RecordWriter
 ) -> Added:
     name = person_name(record.name)
     before = connection.total_changes
     added, person = Added(people=1), _find(connection, name, record.deleted_at)
     if person is None:
         person = _new(connection, name, record)
-        entry.adds(Row.PERSON, person)
+        writer.adds(Row.PERSON, person)
     elif record.deleted_at is None:
         if agreement_of(connection, person).has_ended:
             added.others = [(name, CONSENT_ENDED)] * len(record.templates)
             return added
-        _agree(connection, person, record, entry)
+        _agree(connection, person, record, writer)
     for template in record.templates:
         owner = _owner(connection, person, name, template, model)
         if owner is None:
-            entry.adds(Row.TEMPLATE, insert_template(connection, person, template, model))
+            writer.adds(Row.TEMPLATE, insert_template(connection, person, template, model))
             added.new += 1
         elif owner == name:
             added.known += 1
@@ -386,22 +386,24 @@ def _add(
         known = faces_in(connection, Row.EXCLUSION, face.photograph_sha256, model)
         vector = face.embedding.tobytes()
         if not any(owner == person and one.tobytes() == vector for owner, one in known):
-            entry.adds(Row.EXCLUSION, add_face(connection, Row.EXCLUSION, person, face, model))
+            writer.adds(Row.EXCLUSION, add_face(connection, Row.EXCLUSION, person, face, model))
     for group in group_names(record.groups):
         row = join(connection, person, group)
         if row is not None:
-            entry.adds(Row.MEMBERSHIP, row)
+            writer.adds(Row.MEMBERSHIP, row)
     if connection.has_changed_since(before):
         audit.write_lines(connection, Action.IMPORT, [person])
     return added
 
 
-def _agree(connection: SealedConnection, person: int, record: PersonRecord, entry: Adding) -> None:
+def _agree(
+    connection: SealedConnection, person: int, record: PersonRecord, writer: RecordWriter
+) -> None:
     """Let somebody who is there already be covered by what their record says as well."""
     own = agreement_of(connection, person)
     both = joined(own, Agreement(record.consent, record.consented_at, record.expires_on))
     if both != own:
-        entry.changes(Row.PERSON, person)
+        writer.changes(Row.PERSON, person)
         set_agreement(connection, person, both)
 
 

@@ -267,7 +267,7 @@ class Store:
 
     @contextmanager
     def adding(self) -> Iterator[SealedConnection]:
-        """One change for `records.Adding`.
+        """One change for `records.RecordWriter`.
 
         Raises:
             GalleryError: The file cannot be written.

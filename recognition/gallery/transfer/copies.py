@@ -9,7 +9,7 @@ from typing import Protocol
 from data.progress import Progress
 
 from ...results import Calibration, Use
-from ..protocol import AnyGallery
+from ..gallery import Gallery
 from ..storage.records import BATCH, Added, PersonRecord, checksum, fingerprints
 from ..templates import EmbeddingModel
 
@@ -57,7 +57,7 @@ class Copied:
 
 def copy_gallery(
     source: Source,
-    target: AnyGallery,
+    target: Gallery,
     progress: Progress = lambda done, total: None,
 ) -> Copied:
     """Put everybody of a gallery into another, batch after batch, and read both back.

@@ -20,7 +20,7 @@ from data.progress import Progress
 from data.temporary import temporary_path
 
 from ...results import Use
-from ..protocol import AnyGallery
+from ..gallery import Gallery
 from ..storage.records import PersonRecord, checksum, fingerprints
 from ..templates import Template
 from .archive import EMBEDDINGS, MANIFEST, PEOPLE, Manifest, Member
@@ -107,7 +107,7 @@ class _Tensors:
 
 
 def export(
-    gallery: AnyGallery,
+    gallery: Gallery,
     target: Path,
     progress: Progress = lambda done, total: None,
     notes: Path | None = None,
@@ -154,7 +154,7 @@ def _opened(target: Path, notes: Path | None) -> Iterator[_Target]:
         hidden.rename(target)
 
 
-def _write(gallery: AnyGallery, into: _Target, scratch: Path, progress: Progress) -> Manifest:
+def _write(gallery: Gallery, into: _Target, scratch: Path, progress: Progress) -> Manifest:
     model, (enrolled, _) = gallery.model, gallery.size
     digests: list[bytes] = []
     people = crops = groups = 0

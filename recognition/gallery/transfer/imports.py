@@ -20,8 +20,8 @@ from data.files import printable
 from data.progress import Progress
 
 from ...results import Calibration, Consent, Quality, today
+from ..gallery import Gallery
 from ..names import person_name
-from ..protocol import AnyGallery
 from ..storage.people import group_names, restorable_since
 from ..storage.records import BATCH, Added, PersonRecord, checksum, fingerprints
 from ..storage.snapshot import QUALITY_COLUMNS
@@ -51,7 +51,7 @@ _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 
 def import_from(
     source: Path,
-    open_gallery: Callable[[EmbeddingModel], AnyGallery],
+    open_gallery: Callable[[EmbeddingModel], Gallery],
     progress: Progress = lambda done, total: None,
     *,
     scratch: Path | None = None,
@@ -99,7 +99,7 @@ def thresholds_in(source: Path) -> tuple[Calibration, ...]:
         raise GalleryError(f"cannot read {printable(source)}: {error.strerror or error}") from error
 
 
-def _write(export: "Export", gallery: AnyGallery, progress: Progress, *, thresholds: bool) -> Added:
+def _write(export: "Export", gallery: Gallery, progress: Progress, *, thresholds: bool) -> Added:
     manifest = export.manifest
     gallery.require(manifest.model, adopt=True)
     added, records = Added(), export.records()

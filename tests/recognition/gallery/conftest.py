@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from recognition.gallery.gallery import Gallery
 from recognition.gallery.locations import Folder, place_of
-from recognition.gallery.protocol import AnyGallery
 from recognition.gallery.search.milvus import MilvusAddress
 from recognition.gallery.templates import EmbeddingModel, Template
 
@@ -74,7 +74,7 @@ def postgres_address(postgres_server: "Server") -> str:
 
 
 @pytest.fixture
-def gallery(request: pytest.FixtureRequest, model: EmbeddingModel) -> Iterator[AnyGallery]:
+def gallery(request: pytest.FixtureRequest, model: EmbeddingModel) -> Iterator[Gallery]:
     kind = getattr(request, "param", "folder")
     if kind == "postgres":
         home = request.getfixturevalue("tmp_path")

@@ -9,7 +9,6 @@ import pytest
 
 from data.errors import GalleryError
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.protocol import AnyGallery
 from recognition.gallery.storage.records import PersonRecord
 from recognition.gallery.templates import EmbeddingModel, Template
 
@@ -17,7 +16,7 @@ MakeTemplate = Callable[..., Template]
 
 
 @pytest.fixture
-def twins(gallery: AnyGallery, make_template: MakeTemplate) -> AnyGallery:
+def twins(gallery: Gallery, make_template: MakeTemplate) -> Gallery:
     """Ann and Bob by two photographs each, of which the second ones are alike; and Cyd."""
     near = make_template(2).embedding + 0.2 * make_template(3).embedding
     near /= np.linalg.norm(near)
@@ -27,7 +26,7 @@ def twins(gallery: AnyGallery, make_template: MakeTemplate) -> AnyGallery:
     return gallery
 
 
-def test_it_is_remembered_undone_and_said_once(twins: AnyGallery) -> None:
+def test_it_is_remembered_undone_and_said_once(twins: Gallery) -> None:
     assert twins.told_apart() == frozenset()
     twins.edit.tell_apart("Bob", "Ann")
     assert twins.told_apart() == {("Ann", "Bob")}
@@ -40,7 +39,7 @@ def test_it_is_remembered_undone_and_said_once(twins: AnyGallery) -> None:
 
 
 def test_a_face_said_not_to_be_somebody_s_tells_apart_whoever_it_is_enrolled_as(
-    twins: AnyGallery, make_template: MakeTemplate
+    twins: Gallery, make_template: MakeTemplate
 ) -> None:
     twins.edit.exclude("Cyd", make_template(1))
     twins.edit.exclude("Cyd", make_template(99))  # nobody's
@@ -48,14 +47,14 @@ def test_a_face_said_not_to_be_somebody_s_tells_apart_whoever_it_is_enrolled_as(
 
 
 def test_a_second_face_of_the_same_photograph_tells_nothing(
-    twins: AnyGallery, make_template: MakeTemplate
+    twins: Gallery, make_template: MakeTemplate
 ) -> None:
     stranger = replace(make_template(70), photograph_sha256=make_template(1).photograph_sha256)
     twins.edit.exclude("Cyd", stranger)
     assert twins.told_apart() == frozenset()
 
 
-def test_names_change_and_the_knowledge_stays(twins: AnyGallery) -> None:
+def test_names_change_and_the_knowledge_stays(twins: Gallery) -> None:
     twins.edit.tell_apart("Ann", "Bob")
     twins.edit.rename("Bob", "Rob")
     assert twins.told_apart() == {("Ann", "Rob")}
@@ -66,7 +65,7 @@ def test_names_change_and_the_knowledge_stays(twins: AnyGallery) -> None:
 
 
 def test_each_is_still_found_by_their_own_photographs(
-    twins: AnyGallery, make_template: MakeTemplate
+    twins: Gallery, make_template: MakeTemplate
 ) -> None:
     twins.edit.tell_apart("Ann", "Bob")
     for seed, name in ((1, "Ann"), (2, "Ann"), (4, "Bob"), (6, "Cyd")):
@@ -74,7 +73,7 @@ def test_each_is_still_found_by_their_own_photographs(
 
 
 def test_whoever_is_merged_after_all_has_every_face_of_both(
-    twins: AnyGallery, make_template: MakeTemplate
+    twins: Gallery, make_template: MakeTemplate
 ) -> None:
     twins.edit.tell_apart("Ann", "Bob")
     twins.edit.merge("Bob", "Ann")
@@ -87,7 +86,7 @@ def test_whoever_is_merged_after_all_has_every_face_of_both(
 
 
 @pytest.mark.parametrize("gone", ["Ann", "Bob"])
-def test_it_is_erased_with_either(twins: AnyGallery, gone: str) -> None:
+def test_it_is_erased_with_either(twins: Gallery, gone: str) -> None:
     twins.edit.tell_apart("Ann", "Bob")
     twins.erase(gone)
     with twins.records() as records:
@@ -109,7 +108,7 @@ def test_no_byte_of_a_face_stays_in_what_is_known_of_others(
         assert gone.photograph_sha256.encode() not in content
 
 
-def test_one_person_or_nobody_cannot_be_told_apart(twins: AnyGallery) -> None:
+def test_one_person_or_nobody_cannot_be_told_apart(twins: Gallery) -> None:
     for pair in (("Ann", "Ann"), ("Ann", "Eve"), ("Eve", "Ann")):
         with pytest.raises(GalleryError):
             twins.edit.tell_apart(*pair)
@@ -117,7 +116,7 @@ def test_one_person_or_nobody_cannot_be_told_apart(twins: AnyGallery) -> None:
 
 
 def test_who_has_no_photograph_cannot_be_told_from_anybody(
-    twins: AnyGallery, make_template: MakeTemplate
+    twins: Gallery, make_template: MakeTemplate
 ) -> None:
     # What is Ann's here is not taken as Zoe's.
     zoe = PersonRecord(

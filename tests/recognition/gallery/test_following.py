@@ -13,7 +13,7 @@ from recognition.gallery.search.roll import followed, latest_line
 from recognition.gallery.storage.audit import Action
 from recognition.gallery.storage.databases import DatabasePlace
 from recognition.gallery.storage.postgres_address import PostgresAddress
-from recognition.gallery.storage.records import Adding, PersonRecord
+from recognition.gallery.storage.records import PersonRecord, RecordWriter
 from recognition.gallery.storage.snapshot import Roll
 from recognition.gallery.storage.store import Store
 from recognition.gallery.templates import EmbeddingModel, Template
@@ -75,7 +75,7 @@ class Changes:
             templates=(self._face(), self._face()),
         )
         with self._store.adding() as connection:
-            Adding(connection)([record])
+            RecordWriter(connection)([record])
 
     def _editing(self) -> None:
         name, other = self._name(), self._name()

@@ -9,7 +9,6 @@ import pytest
 
 from data.errors import ArgumentError, GalleryError
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.protocol import AnyGallery
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.matching import Matching
 from recognition.results import Consent, today
@@ -29,7 +28,7 @@ SECRET = "f" * 64
 
 
 @pytest.fixture
-def four(gallery: AnyGallery, make_template: MakeTemplate) -> AnyGallery:
+def four(gallery: Gallery, make_template: MakeTemplate) -> Gallery:
     """Ann and Bob of the family, Bob and Cyd of the staff, Dan of none; two photographs each."""
     groups = {"Ann": ["family"], "Bob": ["family", "staff"], "Cyd": ["staff"], "Dan": []}
     for number, (name, own) in enumerate(groups.items()):
@@ -38,16 +37,16 @@ def four(gallery: AnyGallery, make_template: MakeTemplate) -> AnyGallery:
     return gallery
 
 
-def groups_of(gallery: AnyGallery) -> dict[str, tuple[str, ...]]:
+def groups_of(gallery: Gallery) -> dict[str, tuple[str, ...]]:
     return {person.name: person.groups for person in gallery.people()}
 
 
-def names_of(gallery: AnyGallery, *groups: str) -> set[str]:
+def names_of(gallery: Gallery, *groups: str) -> set[str]:
     ids = gallery.members(groups)
     return {person.name for person in gallery.people() if person.person_id in ids}
 
 
-def test_they_are_told_of_everybody(four: AnyGallery) -> None:
+def test_they_are_told_of_everybody(four: Gallery) -> None:
     assert groups_of(four) == {
         "Ann": ("family",), "Bob": ("family", "staff"), "Cyd": ("staff",), "Dan": ()
     }  # fmt: skip
@@ -57,7 +56,7 @@ def test_they_are_told_of_everybody(four: AnyGallery) -> None:
 
 @pytest.mark.parametrize("matching", RULES)
 def test_a_search_among_a_group_is_a_search_in_a_gallery_of_them_alone(
-    four: AnyGallery, make_template: MakeTemplate, matching: Rule
+    four: Gallery, make_template: MakeTemplate, matching: Rule
 ) -> None:
     queries = np.stack([make_template(seed).embedding for seed in range(20)])
     among = four.members(["staff"])
@@ -70,7 +69,7 @@ def test_a_search_among_a_group_is_a_search_in_a_gallery_of_them_alone(
     assert {match.person for [match] in four.search(queries, 1, matching, among)} == {"Bob", "Cyd"}
 
 
-def test_whoever_is_deleted_or_past_consent_is_in_none(four: AnyGallery) -> None:
+def test_whoever_is_deleted_or_past_consent_is_in_none(four: Gallery) -> None:
     four.edit.delete("Bob")
     assert names_of(four, "family") == {"Ann"}
     four.edit.restore("Bob")
@@ -79,7 +78,7 @@ def test_whoever_is_deleted_or_past_consent_is_in_none(four: AnyGallery) -> None
     assert names_of(four, "family") == {"Ann", "Bob"}
 
 
-def test_a_group_is_there_while_somebody_is_in_it(four: AnyGallery) -> None:
+def test_a_group_is_there_while_somebody_is_in_it(four: Gallery) -> None:
     four.erase("Ann")
     four.edit.group(["Bob"], remove=["family"])
     with pytest.raises(GalleryError, match="nobody who is enrolled is in the group 'family'"):
@@ -88,7 +87,7 @@ def test_a_group_is_there_while_somebody_is_in_it(four: AnyGallery) -> None:
     assert names_of(four, "family") == {"Bob"}
 
 
-def test_several_people_are_put_into_groups_and_taken_out_at_once(four: AnyGallery) -> None:
+def test_several_people_are_put_into_groups_and_taken_out_at_once(four: Gallery) -> None:
     before = groups_of(four)
     four.edit.group(["Ann", "Cyd", "Ann"], add=[" friends "], remove=["family"])
     assert groups_of(four) == before | {"Ann": ("friends",), "Cyd": ("friends", "staff")}
@@ -119,7 +118,7 @@ def test_several_people_are_put_into_groups_and_taken_out_at_once(four: AnyGalle
     ],
 )
 def test_what_cannot_be_changes_nothing(
-    four: AnyGallery, names: list[str], add: list[str], remove: list[str], error: type[Exception]
+    four: Gallery, names: list[str], add: list[str], remove: list[str], error: type[Exception]
 ) -> None:
     before, log = groups_of(four), four.audit()
     with pytest.raises(error):
@@ -127,14 +126,14 @@ def test_what_cannot_be_changes_nothing(
     assert (groups_of(four), four.audit()) == (before, log)
 
 
-def test_one_name_however_its_letters_are_composed(four: AnyGallery) -> None:
+def test_one_name_however_its_letters_are_composed(four: Gallery) -> None:
     four.edit.group(["Ann"], add=["Z\u00fcrich"])
     four.edit.group(["Bob"], add=["Zu\u0308rich"])
     assert names_of(four, " Zu\u0308rich") == {"Ann", "Bob"}
 
 
 def test_two_who_become_one_are_in_the_groups_of_both_and_undo_parts_them(
-    four: AnyGallery,
+    four: Gallery,
 ) -> None:
     before = groups_of(four)
     four.edit.merge("Cyd", "Ann")
@@ -147,7 +146,7 @@ def test_two_who_become_one_are_in_the_groups_of_both_and_undo_parts_them(
     assert names_of(four, "staff") == {"Bob", "Cyd"}
 
 
-def test_whoever_is_split_off_is_in_the_same_groups(four: AnyGallery) -> None:
+def test_whoever_is_split_off_is_in_the_same_groups(four: Gallery) -> None:
     number = four.photographs("Bob")[0].number
     four.edit.split("Bob", [number], "Rob")
     assert groups_of(four)["Rob"] == groups_of(four)["Bob"] == ("family", "staff")
@@ -159,7 +158,7 @@ def test_whoever_is_split_off_is_in_the_same_groups(four: AnyGallery) -> None:
 
 
 def test_enrolling_again_joins_more_and_undo_takes_that_back(
-    four: AnyGallery, make_template: MakeTemplate
+    four: Gallery, make_template: MakeTemplate
 ) -> None:
     four.enrol("Ann", [make_template(50)], groups=["friends", "family"])
     assert groups_of(four)["Ann"] == ("family", "friends")
@@ -204,7 +203,7 @@ def test_a_change_of_groups_by_another_process_counts_with_the_next_search(
     assert crowd.search(query, 1, among=crowd.members(["g0"]))[0][0].person != "p0"
 
 
-def test_whoever_is_in_a_group_already_leaves_nothing_to_undo(four: AnyGallery) -> None:
+def test_whoever_is_in_a_group_already_leaves_nothing_to_undo(four: Gallery) -> None:
     before = four.operations()
     four.edit.group(["Ann", "Bob"], add=["family"])
     assert four.operations() == before

@@ -24,7 +24,6 @@ from safetensors.numpy import load_file
 
 from data.errors import AppError, ArgumentError, GalleryError
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.protocol import AnyGallery
 from recognition.gallery.storage.records import Added, checksum, fingerprints
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.gallery.transfer.archive import VERSION
@@ -46,7 +45,7 @@ CALIBRATION = Calibration(
 )  # fmt: skip
 
 
-def fill(gallery: AnyGallery, make_template: MakeTemplate) -> AnyGallery:
+def fill(gallery: Gallery, make_template: MakeTemplate) -> Gallery:
     """Crops, qualities and groups, somebody deleted, hostile names, an exclusion."""
     first = replace(make_template(0, crop=b"\x89PNG" + bytes(range(256)) * 400), quality=QUALITY)
     gallery.enrol("Ann", [first, make_template(1, crop=b"\xff\xd8jpeg")], groups=GROUPS)
@@ -59,11 +58,11 @@ def fill(gallery: AnyGallery, make_template: MakeTemplate) -> AnyGallery:
 
 
 @pytest.fixture
-def full(gallery: AnyGallery, make_template: MakeTemplate) -> AnyGallery:
+def full(gallery: Gallery, make_template: MakeTemplate) -> Gallery:
     return fill(gallery, make_template)
 
 
-def everything(gallery: AnyGallery) -> list[tuple[object, ...]]:
+def everything(gallery: Gallery) -> list[tuple[object, ...]]:
     """All that is kept of everybody, to the last bit, in order."""
 
     def face(template: Template) -> tuple[object, ...]:
@@ -78,7 +77,7 @@ def everything(gallery: AnyGallery) -> list[tuple[object, ...]]:
         ]  # fmt: skip
 
 
-def into(folder: Path) -> Callable[[EmbeddingModel], AnyGallery]:
+def into(folder: Path) -> Callable[[EmbeddingModel], Gallery]:
     return lambda model: Gallery.open(folder, model=model, create=True)
 
 
@@ -87,7 +86,7 @@ def into(folder: Path) -> Callable[[EmbeddingModel], AnyGallery]:
 
 @pytest.mark.parametrize("name", ["people", "people.zip"])
 def test_what_is_exported_and_imported_is_the_same_to_the_last_bit(
-    full: AnyGallery, tmp_path: Path, name: str
+    full: Gallery, tmp_path: Path, name: str
 ) -> None:
     manifest = export(full, tmp_path / name)
     assert (manifest.people, manifest.templates, manifest.exclusions, manifest.crops) == (
@@ -107,7 +106,7 @@ def test_what_is_exported_and_imported_is_the_same_to_the_last_bit(
 
 
 def test_thresholds_are_shown_and_taken_only_where_that_is_asked_for(
-    full: AnyGallery, tmp_path: Path
+    full: Gallery, tmp_path: Path
 ) -> None:
     """They decide who is named, and an export may be a stranger's."""
     export(full, tmp_path / "people")
@@ -128,7 +127,7 @@ def test_thresholds_are_shown_and_taken_only_where_that_is_asked_for(
 
 
 def test_importing_again_changes_nothing_and_brings_what_is_lacking(
-    full: AnyGallery, make_template: MakeTemplate, tmp_path: Path
+    full: Gallery, make_template: MakeTemplate, tmp_path: Path
 ) -> None:
     export(full, tmp_path / "people")
     before = everything(full)
@@ -142,7 +141,7 @@ def test_importing_again_changes_nothing_and_brings_what_is_lacking(
 
 
 def test_an_import_is_taken_back_as_one_and_then_what_was_done_before(
-    full: AnyGallery, make_template: MakeTemplate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    full: Gallery, make_template: MakeTemplate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In batches of two people, and with everything that a record may bring."""
     monkeypatch.setattr("recognition.gallery.transfer.imports.BATCH", 2)
@@ -163,7 +162,7 @@ def test_an_import_is_taken_back_as_one_and_then_what_was_done_before(
 
 
 def test_an_import_too_large_to_be_written_down_cannot_be_undone_nor_what_was_before(
-    full: AnyGallery, make_template: MakeTemplate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    full: Gallery, make_template: MakeTemplate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export(full, tmp_path / "people")
     monkeypatch.setattr("recognition.gallery.storage.records.MOST_ROWS", 3)
@@ -174,11 +173,11 @@ def test_an_import_too_large_to_be_written_down_cannot_be_undone_nor_what_was_be
             other.edit.undo()
 
 
-def into_same(gallery: AnyGallery) -> Callable[[EmbeddingModel], AnyGallery]:
+def into_same(gallery: Gallery) -> Callable[[EmbeddingModel], Gallery]:
     """Import into a gallery that stays open."""
 
     class Open:
-        def __enter__(self) -> AnyGallery:
+        def __enter__(self) -> Gallery:
             return gallery
 
         def __exit__(self, *_: object) -> None: ...
@@ -187,7 +186,7 @@ def into_same(gallery: AnyGallery) -> Callable[[EmbeddingModel], AnyGallery]:
 
 
 def test_the_format_is_what_it_is_said_to_be(
-    gallery: AnyGallery, make_template: MakeTemplate, tmp_path: Path
+    gallery: Gallery, make_template: MakeTemplate, tmp_path: Path
 ) -> None:
     fill(gallery, make_template)
     export(gallery, tmp_path / "people")
@@ -262,7 +261,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 def test_an_export_without_groups_is_of_the_version_before_there_were_any(
-    full: AnyGallery, tmp_path: Path
+    full: Gallery, tmp_path: Path
 ) -> None:
     full.edit.group(["Ann"], remove=GROUPS)
     export(full, tmp_path / "people")
@@ -277,7 +276,7 @@ def test_an_export_without_groups_is_of_the_version_before_there_were_any(
 
 
 @pytest.mark.parametrize("groups", [["x", "x"], [" x"], ["x\n"], [7], "x", None, {"x": 1}])
-def test_groups_that_are_none_are_refused(full: AnyGallery, tmp_path: Path, groups: object) -> None:
+def test_groups_that_are_none_are_refused(full: Gallery, tmp_path: Path, groups: object) -> None:
     export(full, tmp_path / "people")
     rewrite(tmp_path / "people", lambda line: line.update(groups=groups))
     with pytest.raises(GalleryError, match=r"line 1 of people\.jsonl is damaged"):
@@ -302,7 +301,7 @@ def test_groups_that_are_none_are_refused(full: AnyGallery, tmp_path: Path, grou
     ],
 )
 def test_a_calibration_that_cannot_be_one_is_refused_with_all_the_rest(
-    full: AnyGallery, tmp_path: Path, name: str, value: object
+    full: Gallery, tmp_path: Path, name: str, value: object
 ) -> None:
     export(full, tmp_path / "people")
     manifest = json.loads((tmp_path / "people" / "manifest.json").read_text())
@@ -339,7 +338,7 @@ def link(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_export_is_refused_and_nothing_changes(
-    full: AnyGallery, folder: Path, tmp_path: Path, damage: str
+    full: Gallery, folder: Path, tmp_path: Path, damage: str
 ) -> None:
     export(full, tmp_path / "people")
     DAMAGES[damage](tmp_path / "people")
@@ -376,7 +375,7 @@ def zipped(folder: Path, target: Path, **more: bytes) -> Path:
     ],
 )
 def test_tricks_in_a_zip_are_refused(
-    full: AnyGallery, folder: Path, tmp_path: Path, name: str, content: bytes
+    full: Gallery, folder: Path, tmp_path: Path, name: str, content: bytes
 ) -> None:
     export(full, tmp_path / "people")
     source = zipped(tmp_path / "people", tmp_path / "people.zip", **{name: content})
@@ -388,9 +387,7 @@ def test_tricks_in_a_zip_are_refused(
     assert not Path("/tmp/likeness-outside").exists()
 
 
-def test_a_compressed_zip_of_the_same_is_taken(
-    full: AnyGallery, folder: Path, tmp_path: Path
-) -> None:
+def test_a_compressed_zip_of_the_same_is_taken(full: Gallery, folder: Path, tmp_path: Path) -> None:
     export(full, tmp_path / "people")
     source = zipped(tmp_path / "people", tmp_path / "people.zip")
     assert import_from(source, into(tmp_path / "other")).new == 4
@@ -400,7 +397,7 @@ def test_a_compressed_zip_of_the_same_is_taken(
         import_from(cut, into(tmp_path / "third"))
 
 
-def test_another_model_is_refused(full: AnyGallery, tmp_path: Path, model: EmbeddingModel) -> None:
+def test_another_model_is_refused(full: Gallery, tmp_path: Path, model: EmbeddingModel) -> None:
     export(full, tmp_path / "people")
     other = replace(model, weights_digest="cd" * 32)
     with Gallery.open(tmp_path / "other", model=other, create=True) as gallery:
@@ -411,7 +408,7 @@ def test_another_model_is_refused(full: AnyGallery, tmp_path: Path, model: Embed
         assert [person.name for person in gallery.people()] == ["Bob"]
 
 
-def test_nothing_is_overwritten_or_left_behind(full: AnyGallery, tmp_path: Path) -> None:
+def test_nothing_is_overwritten_or_left_behind(full: Gallery, tmp_path: Path) -> None:
     (tmp_path / "there.zip").write_bytes(b"mine")
     for target in (tmp_path / "there.zip", tmp_path, tmp_path / "no" / "people"):
         with pytest.raises(ArgumentError):
@@ -426,7 +423,7 @@ def test_nothing_is_overwritten_or_left_behind(full: AnyGallery, tmp_path: Path)
 
 
 def test_a_copy_goes_on_where_it_was_and_is_compared(
-    full: AnyGallery, make_template: MakeTemplate, model: EmbeddingModel, tmp_path: Path
+    full: Gallery, make_template: MakeTemplate, model: EmbeddingModel, tmp_path: Path
 ) -> None:
     with Gallery.open(tmp_path / "other", model=model, create=True) as other:
         with full.records() as records, other.adding() as add:
@@ -486,7 +483,7 @@ def kept(gallery: Gallery, folder: Path, make_template: MakeTemplate, tmp_path: 
     return tmp_path / "kept.sqlite"
 
 
-def closest(gallery: AnyGallery, template: Template) -> str:
+def closest(gallery: Gallery, template: Template) -> str:
     return gallery.search(template.embedding[np.newaxis], 1)[0][0].person
 
 
@@ -632,7 +629,7 @@ def test_a_backup_overwrites_nothing_unless_it_shall(
 @pytest.mark.skipif(os.name != "posix", reason="no limit of a file's size")
 @pytest.mark.parametrize("most", [4096, 60_000])
 def test_a_backup_for_which_there_is_no_room_names_its_file_and_leaves_nothing(
-    full: AnyGallery, folder: Path, tmp_path: Path, most: int
+    full: Gallery, folder: Path, tmp_path: Path, most: int
 ) -> None:
     """As on a full disk: the backup's file may not grow further."""
     place = tmp_path / "disk"
@@ -707,7 +704,7 @@ MOMENTS = [
     ids=lambda changed: str(changed)[:50],
 )
 def test_dates_that_cannot_be_are_refused(
-    full: AnyGallery, tmp_path: Path, changed: dict[str, object]
+    full: Gallery, tmp_path: Path, changed: dict[str, object]
 ) -> None:
     export(full, tmp_path / "people")
     _with(tmp_path / "people", **changed)
@@ -729,7 +726,7 @@ def test_a_backup_with_a_date_that_cannot_be_one_is_refused(
 
 
 @pytest.mark.parametrize("name", ["people", "people.zip"])
-def test_a_crop_is_one_face_s(full: AnyGallery, tmp_path: Path, name: str) -> None:
+def test_a_crop_is_one_face_s(full: Gallery, tmp_path: Path, name: str) -> None:
     """Else a small file fills a large gallery: the same megabyte for each of many faces."""
     folder = tmp_path / "people"
     export(full, folder)
@@ -748,7 +745,7 @@ def test_a_crop_is_one_face_s(full: AnyGallery, tmp_path: Path, name: str) -> No
 
 @pytest.mark.parametrize("value", [10**400, -(10**400), 1e7, 1e308, "1", None, True, [1]])
 def test_a_quality_that_cannot_be_one_is_refused(
-    full: AnyGallery, tmp_path: Path, value: object
+    full: Gallery, tmp_path: Path, value: object
 ) -> None:
     export(full, tmp_path / "people")
     path = tmp_path / "people"
@@ -762,7 +759,7 @@ def test_a_quality_that_cannot_be_one_is_refused(
 
 
 def test_bytes_are_bounded_before_anything_is_unpacked(
-    full: AnyGallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    full: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     export(full, tmp_path / "people")
     scratch = tmp_path / "scratch"

@@ -12,7 +12,6 @@ import pytest
 from data.errors import ArgumentError, GalleryError
 from recognition.gallery.gallery import DATABASE, Gallery
 from recognition.gallery.locations import Folder, place_of
-from recognition.gallery.protocol import AnyGallery
 from recognition.gallery.storage.postgres_address import PostgresAddress
 from recognition.gallery.storage.records import checksum, fingerprints
 from recognition.gallery.templates import EmbeddingModel, Template
@@ -80,7 +79,7 @@ def here(
         yield make
 
 
-def everything(gallery: AnyGallery) -> str:
+def everything(gallery: Gallery) -> str:
     with gallery.records() as records:
         return checksum(digest for record in records for digest in fingerprints(record))
 

@@ -9,7 +9,6 @@ import pytest
 
 from data.errors import GalleryError
 from recognition.gallery.gallery import Gallery
-from recognition.gallery.protocol import AnyGallery
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.gallery.transfer.archive import VERSION
 from recognition.gallery.transfer.backup import back_up, restore
@@ -181,7 +180,7 @@ def test_a_move_to_another_network_takes_up_the_other_s(
 
 @pytest.mark.parametrize("changed", [{"detector": "other/9"}, {"model_id": "vgg_slim"}])
 def test_a_refusal_tells_of_nothing_that_is_refused_where_the_gallery_is(
-    gallery: AnyGallery, make_template: Callable[..., Template], changed: dict[str, str]
+    gallery: Gallery, make_template: Callable[..., Template], changed: dict[str, str]
 ) -> None:
     """Only a gallery in a folder is embedded anew in its place."""
     gallery.enrol("Ann", [make_template(1)])

@@ -6,19 +6,19 @@ from itertools import pairwise
 import pytest
 
 from data.errors import AmbiguousError, ArgumentError, GalleryError
-from recognition.gallery.protocol import AnyGallery
+from recognition.gallery.gallery import Gallery
 from recognition.gallery.templates import Template
 from recognition.results import PersonState
 
 MakeTemplate = Callable[..., Template]
 
 
-def ids(gallery: AnyGallery, *, deleted: bool = False) -> dict[int, str]:
+def ids(gallery: Gallery, *, deleted: bool = False) -> dict[int, str]:
     return {one.person_id: one.name for one in gallery.people(deleted=deleted)}
 
 
 @pytest.fixture
-def namesakes(gallery: AnyGallery, make_template: MakeTemplate) -> list[int]:
+def namesakes(gallery: Gallery, make_template: MakeTemplate) -> list[int]:
     """Three people called Ann: two are deleted, the third is enrolled."""
     found = []
     for seed in (1, 2, 3):
@@ -31,7 +31,7 @@ def namesakes(gallery: AnyGallery, make_template: MakeTemplate) -> list[int]:
 
 
 def test_whoever_was_deleted_is_erased_and_namesakes_stay(
-    gallery: AnyGallery, namesakes: list[int], make_template: MakeTemplate
+    gallery: Gallery, namesakes: list[int], make_template: MakeTemplate
 ) -> None:
     first, second, third = namesakes
     with pytest.raises(AmbiguousError, match=f"--id {first} or {second} or {third}"):
@@ -48,7 +48,7 @@ def test_whoever_was_deleted_is_erased_and_namesakes_stay(
 
 
 def test_one_of_several_who_were_deleted_is_restored_by_the_id(
-    gallery: AnyGallery, namesakes: list[int], make_template: MakeTemplate
+    gallery: Gallery, namesakes: list[int], make_template: MakeTemplate
 ) -> None:
     first, second, third = namesakes
     with pytest.raises(GalleryError, match="'Ann' is enrolled"):
@@ -64,7 +64,7 @@ def test_one_of_several_who_were_deleted_is_restored_by_the_id(
 
 
 def test_somebody_is_told_of_as_things_stand_with_them(
-    gallery: AnyGallery, namesakes: list[int]
+    gallery: Gallery, namesakes: list[int]
 ) -> None:
     first, _, third = namesakes
     assert gallery.person("Ann").person_id == third
@@ -84,7 +84,7 @@ def test_somebody_is_told_of_as_things_stand_with_them(
         gallery.person("")
 
 
-CHANGES: dict[str, Callable[[AnyGallery, int, int, Template], object]] = {
+CHANGES: dict[str, Callable[[Gallery, int, int, Template], object]] = {
     "rename": lambda gallery, who, other, face: gallery.edit.rename(who, "Zoe"),
     "delete": lambda gallery, who, other, face: gallery.edit.delete(who),
     "merge": lambda gallery, who, other, face: gallery.edit.merge(who, other),
@@ -103,7 +103,7 @@ CHANGES: dict[str, Callable[[AnyGallery, int, int, Template], object]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_by_the_id_is_of_that_person_whatever_they_are_called(
-    gallery: AnyGallery, make_template: MakeTemplate, change: str
+    gallery: Gallery, make_template: MakeTemplate, change: str
 ) -> None:
     """Between looking and changing, Ann was renamed, and somebody else was enrolled as Ann."""
     gallery.enrol("Ann", [make_template(1), make_template(2)])
@@ -122,7 +122,7 @@ def test_a_change_by_the_id_is_of_that_person_whatever_they_are_called(
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_whoever_is_gone_meanwhile_is_not_changed_and_nor_is_anybody_else(
-    gallery: AnyGallery, make_template: MakeTemplate, change: str
+    gallery: Gallery, make_template: MakeTemplate, change: str
 ) -> None:
     for seed, name in enumerate(("Ann", "Bob", "Cyd"), 1):
         gallery.enrol(name, [make_template(seed)])
@@ -136,7 +136,7 @@ def test_whoever_is_gone_meanwhile_is_not_changed_and_nor_is_anybody_else(
 
 
 def test_only_the_latest_operation_is_undone_where_it_is_the_one_that_was_meant(
-    gallery: AnyGallery, make_template: MakeTemplate
+    gallery: Gallery, make_template: MakeTemplate
 ) -> None:
     gallery.enrol("Ann", [make_template(1)])
     gallery.edit.rename("Ann", "Anne")
@@ -151,7 +151,7 @@ def test_only_the_latest_operation_is_undone_where_it_is_the_one_that_was_meant(
     assert all(a > b for a, b in pairwise(numbers))
 
 
-ASKED_BY_NAME: dict[str, Callable[[AnyGallery, str, Template], object]] = {
+ASKED_BY_NAME: dict[str, Callable[[Gallery, str, Template], object]] = {
     "renamed": lambda gallery, name, _: gallery.edit.rename(name, "Bo"),
     "deleted": lambda gallery, name, _: gallery.edit.delete(name),
     "restored": lambda gallery, name, _: gallery.edit.restore(name),
@@ -166,7 +166,7 @@ ASKED_BY_NAME: dict[str, Callable[[AnyGallery, str, Template], object]] = {
 @pytest.mark.parametrize("name", ["\n", "\n/../\n", "a\rb", "a\u2028b", "a\x85/\x85", "\x1b[2Ja"])
 @pytest.mark.parametrize("asked", ASKED_BY_NAME)
 def test_whatever_is_in_a_name_that_nobody_has_the_answer_is_one_line(
-    gallery: AnyGallery, make_template: MakeTemplate, asked: str, name: str
+    gallery: Gallery, make_template: MakeTemplate, asked: str, name: str
 ) -> None:
     gallery.enrol("Ann", [make_template(1)])
     with pytest.raises((ArgumentError, GalleryError)) as refused:
