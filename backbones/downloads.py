@@ -9,7 +9,6 @@ import re
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -23,14 +22,12 @@ from torch import Tensor
 
 from data.errors import WeightsError
 from data.files import printable, sha256_of
+from data.progress import Progress
 
 from .spec import WeightsSource
 
 if sys.platform != "win32":
     import fcntl
-
-Report = Callable[[int, int], None]
-"""Told how many bytes of how many are there."""
 
 _PIECE = 1 << 18
 _TIMEOUT = 30.0
@@ -41,7 +38,7 @@ class _BrokenConnectionError(Exception):
     """No more bytes came; what is missing can be asked for again."""
 
 
-def fetch(source: WeightsSource, folder: Path, progress: Report | None = None) -> Path:
+def fetch(source: WeightsSource, folder: Path, progress: Progress | None = None) -> Path:
     """Get a publisher's file and make sure that it is the one meant.
 
     A connection that breaks is taken up again where it broke: at once while bytes keep coming, and
@@ -136,7 +133,7 @@ class _Download:
     source: WeightsSource
     file: BinaryIO
     etag: Path
-    progress: Report | None
+    progress: Progress | None
 
     def take_up(self) -> bool:
         """Ask for what is missing and append it; False where it broke off after some bytes."""

@@ -29,7 +29,7 @@ from .compression.forms import Form, IntegerForm
 from .compression.integers import Accelerated, calibrate, is_accelerated, round_layers
 from .compression.retraining import Retraining, tune
 from .dlib_file import ARCHITECTURE, INSTALL, SUFFIX, read_file
-from .downloads import Report, fetch, read_published
+from .downloads import fetch, read_published
 from .metadata import parse_metadata, weights_metadata
 from .network import Backbone
 from .pair_unit import LIMITS, PREFIX, PairUnit, read_pair_unit
@@ -197,7 +197,7 @@ def initialise(backbone: Backbone, weights: Path) -> bool:
 
 
 def download_weights(
-    name: str, *, home: Path | None = None, progress: Report | None = None
+    name: str, *, home: Path | None = None, progress: Progress | None = None
 ) -> WeightsFile:
     """Fetch a network's weights from their publisher and keep them as safetensors.
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
+from data import clock
 from data.decoder_sandbox import decode
 from data.errors import ArgumentError, ImageError
 
@@ -11,7 +12,7 @@ from .gallery.gallery import Gallery
 from .gallery.names import alike, person_name, spelling
 from .gallery.storage.changes import Editor
 from .gallery.storage.people import Who, group_names
-from .results import Operation, PersonState, PersonSummary, PhotographSummary, today
+from .results import Operation, PersonState, PersonSummary, PhotographSummary
 
 _MOST_SPELLED = 100_000
 _MOST_SHOWN = 1_000_000  # pixels of a face's picture, which is 160 to a side as it is kept here
@@ -99,7 +100,7 @@ class EnrolledPeople:
 
     def expiring(self, days: int) -> tuple[PersonSummary, ...]:
         """Those whose consent ends within some days, the first to end first."""
-        last = (today() + timedelta(days=days)).isoformat()
+        last = (clock.today() + timedelta(days=days)).isoformat()
         found = [one for one in self.summaries() if one.expires_on and one.expires_on <= last]
         return tuple(sorted(found, key=lambda person: person.expires_on or ""))
 

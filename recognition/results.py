@@ -537,16 +537,11 @@ class Consent:
             )
         if self.until is not None and self.for_ever:
             raise ArgumentError("a last day, or without end: choose one")
-        if self.until is not None and self.until < today():
+        if self.until is not None and self.until < clock.today():
             raise ArgumentError(
                 f"{self.until} is over: whoever's consent has ended is to be erased, "
                 "`likeness people erase NAME`"
             )
-
-
-def today() -> date:
-    """The day where the user is, by which consent ends."""
-    return clock.today()
 
 
 @dataclass(frozen=True, slots=True)

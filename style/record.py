@@ -20,7 +20,7 @@ _TOO_NEW = "it was painted by a newer version, with settings unknown here ({}): 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class SourceFile:
     """A file that a picture was painted from, as the picture remembers it.
 
     Attributes:
@@ -34,7 +34,7 @@ class Source:
     size: int
 
     @classmethod
-    def of(cls, path: Path) -> "Source":
+    def of(cls, path: Path) -> "SourceFile":
         """Look at a file.
 
         Raises:
@@ -76,9 +76,9 @@ class Record:
     """
 
     config: StyleConfig
-    content: Source | None = None
-    styles: tuple[Source, ...] = ()
-    regions: tuple[Region[Source], ...] = ()
+    content: SourceFile | None = None
+    styles: tuple[SourceFile, ...] = ()
+    regions: tuple[Region[SourceFile], ...] = ()
     weights: str | None = None
     depth: Depth | None = None
     draft: bool = False
@@ -143,7 +143,7 @@ def _pictures_in(folder: Path) -> list[Path]:
         return []
 
 
-def _plain_region(region: Region[Source]) -> dict[str, object]:
+def _plain_region(region: Region[SourceFile]) -> dict[str, object]:
     """A region as JSON."""
     style = region.style
     told = {
@@ -154,7 +154,7 @@ def _plain_region(region: Region[Source]) -> dict[str, object]:
     return {name: value for name, value in told.items() if value is not None}
 
 
-def _region(told: Mapping[str, Any]) -> Region[Source]:
+def _region(told: Mapping[str, Any]) -> Region[SourceFile]:
     """A region of JSON."""
     style = told["style"]
     return Region(
@@ -164,9 +164,9 @@ def _region(told: Mapping[str, Any]) -> Region[Source]:
     )
 
 
-def _source(told: Mapping[str, Any]) -> Source:
+def _source(told: Mapping[str, Any]) -> SourceFile:
     """A source of JSON; its name may be any file's, but no path."""
-    source = Source(name=told["name"], sha256=told["sha256"], size=told["size"])
+    source = SourceFile(name=told["name"], sha256=told["sha256"], size=told["size"])
     if Path(source.name).name != source.name or not _DIGEST.fullmatch(source.sha256):
         raise ValueError(f"{source.name!r} is no file")
     return source

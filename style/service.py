@@ -144,9 +144,6 @@ def _sit(
 
 # One call that turns pictures on disk into a painting: for the command line and the page.
 
-Picture = Source
-"""A picture as `data.sources` takes it."""
-
 
 class _Pictures(TypedDict):
     """What a painting is made from, as `style.stylize.stylize` takes it."""
@@ -193,12 +190,12 @@ class StyleService:
 
     def stylize(
         self,
-        content: Picture,
-        styles: Picture | Iterable[Picture],
+        content: Source,
+        styles: Source | Iterable[Source],
         config: StyleConfig,
         *,
-        regions: Sequence[Region[Picture]] = (),
-        initial: Picture | None = None,
+        regions: Sequence[Region[Source]] = (),
+        initial: Source | None = None,
         weights: Path | None = None,
         portrait: Callable[[Image], Portrait] | None = None,
         terms: Terms | None = None,
@@ -269,12 +266,12 @@ class StyleService:
 
     def plan(
         self,
-        content: Picture,
-        styles: Picture | Iterable[Picture],
+        content: Source,
+        styles: Source | Iterable[Source],
         config: StyleConfig,
         *,
-        regions: Sequence[Region[Picture]] = (),
-        initial: Picture | None = None,
+        regions: Sequence[Region[Source]] = (),
+        initial: Source | None = None,
         weights: Path | None = None,
         room: Room | None = None,
     ) -> ResourcePlan:
@@ -285,11 +282,11 @@ class StyleService:
 
     def draft(
         self,
-        content: Picture,
-        styles: Picture | Iterable[Picture],
+        content: Source,
+        styles: Source | Iterable[Source],
         config: StyleConfig,
         *,
-        regions: Sequence[Region[Picture]] = (),
+        regions: Sequence[Region[Source]] = (),
     ) -> torch.Tensor:
         """Paint `content` in the manner of `styles` at once; see `style.draft`.
 
@@ -312,10 +309,10 @@ class StyleService:
 
     def _draft(
         self,
-        content: Picture,
-        styles: Picture | Iterable[Picture],
+        content: Source,
+        styles: Source | Iterable[Source],
         config: StyleConfig,
-        regions: Sequence[Region[Picture]],
+        regions: Sequence[Region[Source]],
     ) -> Draft:
         given = [self._read_region(region) for region in regions]
         return draft(
@@ -337,11 +334,11 @@ class StyleService:
 
     def _pictures(
         self,
-        content: Picture,
-        styles: Picture | Iterable[Picture],
+        content: Source,
+        styles: Source | Iterable[Source],
         config: StyleConfig,
-        regions: Sequence[Region[Picture]],
-        initial: Picture | None,
+        regions: Sequence[Region[Source]],
+        initial: Source | None,
     ) -> _Pictures:
         """All pictures on the device; a draft is painted where one is asked for and none given."""
         first = None if initial is None else self._read(initial)
@@ -354,7 +351,7 @@ class StyleService:
             "initial": first,
         }
 
-    def _read(self, picture: Picture) -> torch.Tensor:
+    def _read(self, picture: Source) -> torch.Tensor:
         """A picture as (3, H, W) in [0, 1] on the device."""
         check_source(picture)
         if (
@@ -369,7 +366,7 @@ class StyleService:
             picture = content_of(picture, most_bytes=MAX_BYTES)
         return load_picture(picture).colours.to(self._device)
 
-    def _read_region(self, region: Region[Picture]) -> Region[torch.Tensor]:
+    def _read_region(self, region: Region[Source]) -> Region[torch.Tensor]:
         """A region with its pictures on the device: the mask (1, 1, H, W), grey, in [0, 1]."""
         try:
             mask = self._read(region.mask)

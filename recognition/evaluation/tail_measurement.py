@@ -53,7 +53,9 @@ class _Reached:
     twice: npt.NDArray[np.float32]
 
 
-def faces_of(vectors: Sequence[npt.NDArray[np.float32] | None], owners: Sequence[int]) -> Faces:
+def labelled_faces(
+    vectors: Sequence[npt.NDArray[np.float32] | None], owners: Sequence[int]
+) -> Faces:
     """Put embeddings and whose they are together, without photographs that have no face.
 
     Args:

@@ -64,7 +64,7 @@ from .templates import (
     Embeddings,
     Ids,
     Template,
-    faces_of,
+    preprocessing_of,
     unit_vectors,
     way_to_re_embed,
 )
@@ -258,7 +258,7 @@ class Gallery:
         if own.is_same_network(model):
 
             def told(one: EmbeddingModel) -> str:
-                return ", ".join(f"{what} {name}" for what, name in faces_of(one).items())
+                return ", ".join(f"{what} {name}" for what, name in preprocessing_of(one).items())
 
             raise GalleryError(
                 f"the faces of the gallery {self} are of {told(own)}, and cannot be "
@@ -337,7 +337,7 @@ class Gallery:
             GalleryError: Nobody has that name, or a template is damaged.
         """
         with self._lock, self._store.reading() as snapshot:
-            return snapshot.faces_of(person)
+            return snapshot.templates_of(person)
 
     def told_apart(self) -> frozenset[tuple[str, str]]:
         """The names of any two who are known to be two people, in order.
@@ -668,14 +668,14 @@ class Gallery:
                 self._elsewhere.fill(store, progress=progress, anew=True)
             with self._lock, self._store.reading() as snapshot:
                 return self._elsewhere.described(snapshot, snapshot.size()[1])
-        from .search.builder import build
+        from .search.builder import build_index
 
         try:
             if kind is None:
                 kind = read_kind(self._folder)
             write_kind(self._folder, kind)
             with closing(self._open_store()) as store:
-                build(store, self._cache, partial(plan_of, kind), progress=progress)
+                build_index(store, self._cache, partial(plan_of, kind), progress=progress)
         except OSError as error:
             reason = error.strerror or error
             raise GalleryError(f"cannot write the index in {self._folder}: {reason}") from error

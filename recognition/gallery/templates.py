@@ -90,7 +90,7 @@ def way_to_re_embed(model_id: str | None = None, *, in_folder: bool) -> str:
     return command if in_folder else f"{command} of a copy in a folder (`likeness gallery copy`)"
 
 
-def faces_of(model: EmbeddingModel) -> dict[str, str]:
+def preprocessing_of(model: EmbeddingModel) -> dict[str, str]:
     """What found the faces of a gallery and how they were aligned, as its facts tell it."""
     alignment = model.alignment or "as its weights ask for"
     return {"detector": model.detector, "alignment": alignment}

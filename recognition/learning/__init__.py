@@ -19,5 +19,5 @@ validation        how good the embedding is on people kept out; the pair unit fi
 reports           what a run tells, and where its error is: bias or variance
 plots             its pictures, and TensorBoard
 gradient_check    whether the gradient is the derivative of the loss
-search            many runs compared, or one run's rate changed as it goes
+hyperparameter_search  many runs compared, or one run's rate changed as it goes
 """

@@ -11,9 +11,9 @@ from data.errors import StyleError
 from data.files import sha256_of
 from data.formats import Depth
 from style.config import Colors, InitialImage, Region, RegionManner, StyleConfig
-from style.record import Record, Source
+from style.record import Record, SourceFile
 
-SOURCE = Source(name="a.jpg", sha256="0" * 64, size=3)
+SOURCE = SourceFile(name="a.jpg", sha256="0" * 64, size=3)
 CONFIG = StyleConfig(
     size=100, style_mix=(1, 2), colors=Colors.CONTENT, initial_image=InitialImage.NOISE
 )
@@ -81,8 +81,8 @@ def test_settings_that_make_no_sense_are_refused_in_one_line(wrong: dict[str, An
 def test_a_source_is_known_by_its_content(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(b"abc")
-    source = Source.of(path)
-    assert source == Source(name="a.jpg", sha256=sha256_of(b"abc"), size=3)
+    source = SourceFile.of(path)
+    assert source == SourceFile(name="a.jpg", sha256=sha256_of(b"abc"), size=3)
     assert source.find([tmp_path]) == path
     path.rename(tmp_path / "b.png")
     path.write_bytes(b"abd")  # its name, another content

@@ -13,7 +13,7 @@ from data.errors import AppError, ArgumentError, WriteError
 from data.folders import Account, sift
 from data.formats import PICTURE_SUFFIXES, Depth, holds, holds_alpha
 from style.config import Region, StyleConfig
-from style.record import Record, Source
+from style.record import Record, SourceFile
 from ui.cli.start import INTERRUPTED
 from ui.settings import Settings
 
@@ -170,7 +170,7 @@ class Easel:
         self._styles = [
             load_picture(style, warn=output.warner(style)).colours for style in order.styles
         ]
-        self._sources = tuple(Source.of(style) for style in order.styles)
+        self._sources = tuple(SourceFile.of(style) for style in order.styles)
         asked_for = settings.weights or settings.model
         if order.repeats and order.repeats.weights not in (None, self._digest) and not asked_for:
             output.print_warning(
@@ -275,7 +275,7 @@ class Easel:
         """How the picture that `content` became was painted; None: to the end."""
         return Record(
             config=self._order.config,
-            content=Source.of(content),
+            content=SourceFile.of(content),
             styles=self._sources,
             regions=tuple(_remembered(region) for region in self._order.regions),
             weights=self._digest,
@@ -321,10 +321,10 @@ class Easel:
         return place, why
 
 
-def _remembered(region: Region[Path]) -> Region[Source]:
+def _remembered(region: Region[Path]) -> Region[SourceFile]:
     """A region as the picture remembers it."""
-    style = Source.of(region.style) if isinstance(region.style, Path) else region.style
-    return Region(mask=Source.of(region.mask), style=style, strength=region.strength)
+    style = SourceFile.of(region.style) if isinstance(region.style, Path) else region.style
+    return Region(mask=SourceFile.of(region.mask), style=style, strength=region.strength)
 
 
 def _paint(

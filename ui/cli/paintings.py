@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from data.errors import AppError, ArgumentError, StyleError
 from data.files import printable
 from style.config import Region, StyleConfig
-from style.record import Record, Source
+from style.record import Record, SourceFile
 
 from . import output
 from .style_words import is_preset, shelf_folder, style_file
 
 if TYPE_CHECKING:
     from style.evaluation.paintings import Judged, Painting
-    from style.record import Record, Source
+    from style.record import Record, SourceFile
 
 
 # Which painted pictures a user means, and what each was painted from.
@@ -171,7 +171,7 @@ def _styles(picture: Path, record: "Record | None", sources: Sources) -> tuple[P
     return tuple(_found(style, picture, sources, "--style") for style in record.styles)
 
 
-def _found(source: "Source", picture: Path, sources: Sources, option: str) -> Path:
+def _found(source: "SourceFile", picture: Path, sources: Sources, option: str) -> Path:
     """A file that a picture names.
 
     Raises:
@@ -253,18 +253,18 @@ def regions_of(
     return tuple(_region_again(region, like, home) for region in record.regions)
 
 
-def _region_again(region: Region[Source], like: Path, home: Path | None) -> Region[Path]:
+def _region_again(region: Region[SourceFile], like: Path, home: Path | None) -> Region[Path]:
     """A region with its files."""
     hint = "give every --region"
     style = region.style
     return Region(
         mask=_found_again(region.mask, like, home, hint),
-        style=_found_again(style, like, home, hint) if isinstance(style, Source) else style,
+        style=_found_again(style, like, home, hint) if isinstance(style, SourceFile) else style,
         strength=region.strength,
     )
 
 
-def _found_again(source: Source, like: Path, home: Path | None, hint: str) -> Path:
+def _found_again(source: SourceFile, like: Path, home: Path | None, hint: str) -> Path:
     """The file, beside the picture, where the user is, or among the presets that were drawn.
 
     Raises:

@@ -28,7 +28,7 @@ _MOST_SCALES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class JobProgress:
     """The last thing that a job has said about itself.
 
     Attributes:
@@ -75,7 +75,7 @@ class FaceKept:
     threshold: float
 
 
-def progress(job: Job) -> Progress | None:
+def progress(job: Job) -> JobProgress | None:
     """The last line of progress that a job has printed, or None before the first."""
     found = [one for line in _newest_lines(job.folder / LINES) if (one := _progress_of(line))]
     if not found:
@@ -87,7 +87,7 @@ def progress(job: Job) -> Progress | None:
     if steps <= 0 or seconds < 0:
         return last
     left = _number((last.total - last.step) * seconds / steps, 0, _MOST_SECONDS)
-    return Progress(
+    return JobProgress(
         step=last.step,
         total=last.total,
         losses=last.losses,
@@ -149,7 +149,7 @@ def _parsed(line: bytes) -> Any:
     return None
 
 
-def _progress_of(value: Any) -> Progress | None:
+def _progress_of(value: Any) -> JobProgress | None:
     """A line of progress; None where it is another line, or tells what cannot be."""
     if not isinstance(value, dict):
         return None
@@ -158,7 +158,7 @@ def _progress_of(value: Any) -> Progress | None:
     elapsed = _number(value.get("elapsed"), 0, _MOST_SECONDS)
     if total is None or step is None or elapsed is None:
         return None
-    return Progress(
+    return JobProgress(
         step=step,
         total=total,
         losses=_losses_of(value.get("losses")),

@@ -8,7 +8,7 @@ sliding_window  a window of 24 pixels over a pyramid of pictures, as one convolu
 localisation    whether there is a face, its box, its points: one object a picture
 yolo            YOLO, versions 1 to 4
 selective_search                proposals by joining what is alike, from the bottom up
-regions         R-CNN, Fast R-CNN, Faster R-CNN
+rcnn            R-CNN, Fast R-CNN, Faster R-CNN
 registry        the family of a name, of a recipe, or of a file of weights; detectors from files
 family_detector  what their detectors share: a name, and landmarks in each box
 """

@@ -18,7 +18,7 @@ from .config import YOLO, DetectorMethod
 from .localisation import Localisation
 from .method import DetectorFamily, SearchOptions
 from .one_stage import OneStageMethod
-from .regions import FasterRcnn, FastRcnn, Rcnn
+from .rcnn import FasterRcnn, FastRcnn, Rcnn
 from .sliding_window import SlidingWindow
 from .yolo import yolo, yolo_from
 

@@ -324,14 +324,16 @@ class Predictions:
         self.cells, self.strides = torch.cat(places).to(device), torch.cat(strides).to(device)
         self.anchors = torch.cat(anchors)
         self.logits = self.values[..., 4]
-        self.boxes = decode(design.version, self.values, self.cells, self.strides, self.anchors)
+        self.boxes = decode_boxes(
+            design.version, self.values, self.cells, self.strides, self.anchors
+        )
 
     def scores(self, version: int) -> Tensor:
         """(B, N) in 0 … 1."""
         return self.logits.clamp(0, 1) if version == 1 else self.logits.sigmoid()
 
 
-def decode(
+def decode_boxes(
     version: int, values: Tensor, places: Tensor, strides: Tensor, anchors: Tensor
 ) -> Tensor:
     """Boxes in pixels from what they say.

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data.errors import GalleryError
+from data.progress import Progress
 
 from ..storage.snapshot import Roll, Snapshot
 from ..storage.store import Store
@@ -182,12 +183,11 @@ class RecallTrial:
 # has to wait. Only at the end is the gallery held still, for as long as it takes to follow what
 # changed meanwhile and to write the file. Who dies before that leaves everything as it was.
 
-Progress = Callable[[int, int], None]
 
 _ROWS_AT_ONCE = 8_192
 
 
-def build(
+def build_index(
     store: Store,
     cache: IndexCache,
     plan_for: Callable[[int, int], IndexPlan],

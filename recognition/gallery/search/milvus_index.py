@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from data.errors import GalleryError
 from data.files import printable, private_folder, write_atomic
+from data.progress import Progress
 
 from ..storage.snapshot import Glance, Snapshot, lineage
 from ..storage.store import Store
@@ -47,7 +48,6 @@ _PATIENCE = 1.0  # seconds that a search waits for another machine's change
 _ROWS_AT_ONCE = 4_096
 _FEW_AMONG = 20_000  # ids in one question, where only some count
 
-Progress = Callable[[int, int], None]
 IdsOf = Callable[[Snapshot], Ids]
 """A state's templates that are searched, by their ids (N,), ascending."""
 

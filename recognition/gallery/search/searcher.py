@@ -16,7 +16,7 @@ from ..storage.store import Store
 from ..templates import SAME_FACE, Embeddings, Ids
 from . import kinds
 from .background import Background
-from .builder import build
+from .builder import build_index
 from .index import Candidates, Found, Nearest, TemplateIndex
 from .index_file import IndexCache
 from .kinds import IndexPlan, Kind, described, is_of_plan, plan_of
@@ -442,7 +442,7 @@ class Views:
             self._tried = gallery, plan
             self._builder = Background(
                 self._open_store,
-                lambda store, check: build(store, self._cache, lambda *_: plan, check),
+                lambda store, check: build_index(store, self._cache, lambda *_: plan, check),
             )
 
     def _ended(self, snapshot: Snapshot) -> tuple[bool, TemplateIndex | None]:

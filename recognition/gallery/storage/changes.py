@@ -39,13 +39,13 @@ from .people import (
     name_of,
     next_id,
     note_consent,
-    now,
     person_id,
     require_deleted,
     require_person,
     restorable_since,
     set_agreement,
-    templates_of,
+    template_ids_of,
+    timestamp,
 )
 from .rows import SealedConnection
 from .schema import LEAVES_TRACES
@@ -520,7 +520,7 @@ class Editor:
                 return
             faces = [
                 [Template(vector, digest) for digest, vector in zip(*found, strict=True)]
-                for found in map(snapshot.faces_of, people)
+                for found in map(snapshot.templates_of, people)
             ]
             for each, theirs in zip((name, other), faces, strict=True):
                 if not theirs:
@@ -698,7 +698,7 @@ def _begin(
     """Make sure that there is somebody to enrol photographs of; their id."""
     what = f"photographs of '{name}' enrolled"
     if person is None:
-        person = add_person(connection, name, now())
+        person = add_person(connection, name, timestamp())
         entry = Journal(connection, Action.ENROL, what, person)
         entry.adds(Row.PERSON, person)
     else:
@@ -760,7 +760,7 @@ def erase_people(connection: SealedConnection, action: Action, people: Collectio
     if not people:
         return
     audit.note(connection, action, *sorted(people))
-    _forget_faces(connection, templates_of(connection, people))
+    _forget_faces(connection, template_ids_of(connection, people))
     each = [(person,) for person in people]
     origin = "(SELECT origin_id FROM gallery)"
     for kind in (Row.TEMPLATE, Row.EXCLUSION):

@@ -12,7 +12,7 @@ _WHOLE = ("gallery", "wrapped_key", "calibration", "erased")
 
 _ROWS_AT_ONCE = 500
 
-Change = Callable[[str, dict[str, Any]], dict[str, Any]]
+RowChange = Callable[[str, dict[str, Any]], dict[str, Any]]
 """A table and a row of it → the columns that are to be otherwise."""
 
 
@@ -25,7 +25,7 @@ def replace_rows(
     source: Queries,
     target: Queries,
     stays: Collection[str] = (),
-    change: Change = lambda table, row: {},
+    change: RowChange = lambda table, row: {},
 ) -> None:
     """Put a gallery's rows in the place of another's, in a transaction in which references wait.
 

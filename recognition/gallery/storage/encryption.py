@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 # the place within it as associated data: what has been altered, moved to another row or brought
 # from another gallery cannot be opened. What is searched for is found by a mark, a keyed hash.
 
-Place = tuple[str | int, ...]
-"""Where something is kept: table, column and row, and whatever else it must not be parted from."""
+AssociatedData = tuple[str | int, ...]
+"""Where something is kept: table, column, row, and whatever else it must not be parted from."""
 
 KEY_BYTES = 32
 """Of the key of an encrypted gallery, and of a raw key that wraps it."""
@@ -43,20 +43,20 @@ _SHORTEST = _NONCE_BYTES + 16  # a nonce, and the tag of nothing
 class Seal(Protocol):
     """Closes what tells of a person, and opens it again."""
 
-    def close(self, content: bytes, place: Place) -> bytes:
+    def close(self, content: bytes, place: AssociatedData) -> bytes:
         """Make of bytes what may be written at a place."""
 
-    def open(self, closed: bytes, place: Place) -> bytes:
+    def open(self, closed: bytes, place: AssociatedData) -> bytes:
         """Return what `close` was given for this place.
 
         Raises:
             GalleryError: It is something else, or from elsewhere; the message has nothing of it.
         """
 
-    def close_text(self, text: str, place: Place) -> str:
+    def close_text(self, text: str, place: AssociatedData) -> str:
         """The same as `close` for text."""
 
-    def open_text(self, closed: str, place: Place) -> str:
+    def open_text(self, closed: str, place: AssociatedData) -> str:
         """The same as `open` for text."""
 
     def mark(self, text: str) -> str:
@@ -66,19 +66,19 @@ class Seal(Protocol):
 class OpenSeal:
     """Keeps everything as it is."""
 
-    def close(self, content: bytes, place: Place) -> bytes:
+    def close(self, content: bytes, place: AssociatedData) -> bytes:
         """See `Seal.close`."""
         return content
 
-    def open(self, closed: bytes, place: Place) -> bytes:
+    def open(self, closed: bytes, place: AssociatedData) -> bytes:
         """See `Seal.open`."""
         return closed
 
-    def close_text(self, text: str, place: Place) -> str:
+    def close_text(self, text: str, place: AssociatedData) -> str:
         """See `Seal.close_text`."""
         return text
 
-    def open_text(self, closed: str, place: Place) -> str:
+    def open_text(self, closed: str, place: AssociatedData) -> str:
         """See `Seal.open_text`."""
         return closed
 
@@ -103,12 +103,12 @@ class KeyedSeal:
         self._cipher = AESGCM(derived(key, b"likeness 1: contents"))
         self._mark_key = derived(key, b"likeness 1: marks")
 
-    def close(self, content: bytes, place: Place) -> bytes:
+    def close(self, content: bytes, place: AssociatedData) -> bytes:
         """See `Seal.close`."""
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, content, self._bound(place))
 
-    def open(self, closed: bytes, place: Place) -> bytes:
+    def open(self, closed: bytes, place: AssociatedData) -> bytes:
         """See `Seal.open`."""
         from cryptography.exceptions import InvalidTag
 
@@ -120,11 +120,11 @@ class KeyedSeal:
                 pass
         raise _tampered(place)
 
-    def close_text(self, text: str, place: Place) -> str:
+    def close_text(self, text: str, place: AssociatedData) -> str:
         """See `Seal.close_text`."""
         return base64.b64encode(self.close(text.encode(), place)).decode("ascii")
 
-    def open_text(self, closed: str, place: Place) -> str:
+    def open_text(self, closed: str, place: AssociatedData) -> str:
         """See `Seal.open_text`."""
         try:
             content = base64.b64decode(closed, validate=True)
@@ -136,7 +136,7 @@ class KeyedSeal:
         """See `Seal.mark`."""
         return hmac.new(self._mark_key, text.encode(), hashlib.sha256).hexdigest()
 
-    def _bound(self, place: Place) -> bytes:
+    def _bound(self, place: AssociatedData) -> bytes:
         """The associated data. No part holds the separator: they are ids, names of ours, hex."""
         return "\0".join(map(str, (self._gallery, *place))).encode()
 
@@ -149,7 +149,7 @@ def derived(key: bytes, purpose: bytes) -> bytes:
     return hmac.new(key, purpose + b"\x01", hashlib.sha256).digest()
 
 
-def _tampered(place: Place) -> GalleryError:
+def _tampered(place: AssociatedData) -> GalleryError:
     table, column, row = place[:3]
     return GalleryError(
         f"the {column} of {table} {row} cannot be decrypted: it was altered, or is another row's "

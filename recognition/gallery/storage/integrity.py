@@ -14,7 +14,7 @@ from data.files import printable
 
 from ...results import Calibration, Use
 from ..names import kept_name
-from ..templates import faces_of, from_blob
+from ..templates import from_blob, preprocessing_of
 from .encryption import derived
 from .rows import SEALED
 from .snapshot import Snapshot
@@ -359,7 +359,7 @@ def facts_of(snapshot: Snapshot, folder: Path) -> dict[str, str | int]:
         **connection.link.facts(),
         "encrypted": "yes" if snapshot.is_encrypted else "no",
         "created at": str(created_at),
-        **faces_of(snapshot.model),
+        **preprocessing_of(snapshot.model),
         "crops": int(crops),
         "bytes": sum(path.stat().st_size for path in files),
     }

@@ -15,7 +15,7 @@ from data import clock
 from data.errors import AmbiguousError, GalleryError
 from data.files import printable
 
-from ...results import LONGEST_NOTE, Consent, today
+from ...results import LONGEST_NOTE, Consent
 from ..names import person_name
 from ..templates import SAME_FACE, EmbeddingModel, Embeddings, Template, from_blob, to_blob
 from .link import AMONG, AMONG_TEXTS
@@ -208,7 +208,7 @@ def add_person(
 
 def note_consent(connection: SealedConnection, person: int, consent: Consent) -> None:
     """Note what somebody agreed to; what the consent leaves open stays as it was noted."""
-    noted: dict[str, str | None] = {"consented_at": now()}
+    noted: dict[str, str | None] = {"consented_at": timestamp()}
     if consent.note is not None:
         noted["consent"] = consent.note
     if consent.until is not None or consent.for_ever:
@@ -297,7 +297,7 @@ def ids_of(rows: Iterable[tuple[int, int]]) -> npt.NDArray[np.int64]:
     )
 
 
-def templates_of(connection: SealedConnection, people: Iterable[int]) -> set[int]:
+def template_ids_of(connection: SealedConnection, people: Iterable[int]) -> set[int]:
     """The ids of some people's templates."""
     rows = connection.execute(
         f"SELECT id FROM template WHERE person_id {AMONG}",
@@ -316,7 +316,7 @@ def hand_over(connection: SealedConnection, kind: Row, ids: Iterable[int], perso
         connection.update(kind, row, {"person_id": person})
 
 
-def now() -> str:
+def timestamp() -> str:
     """The moment in UTC, to the second."""
     return clock.now().isoformat(timespec="seconds")
 
@@ -344,7 +344,7 @@ class Agreement:
     @property
     def has_ended(self) -> bool:
         """Whether its last day is over."""
-        return self.until is not None and self.until < today().isoformat()
+        return self.until is not None and self.until < clock.today().isoformat()
 
 
 def agreement_of(connection: SealedConnection, person: int) -> Agreement:

@@ -21,8 +21,8 @@ from .audit import Action
 from .encryption import (
     KEY_BYTES,
     OPEN,
+    AssociatedData,
     KeyedSeal,
-    Place,
     Seal,
     WrappedKey,
     read_key,
@@ -358,15 +358,15 @@ class SealedConnection:
         return self.seal.open(closed, (table, column, key, *bound))
 
 
-def _place(table: str, column: str, key: int, bound: Iterable[Any], digest: str) -> Place:
+def _place(table: str, column: str, key: int, bound: Iterable[Any], digest: str) -> AssociatedData:
     return (table, column, key, *bound, *([digest] if digest else ()))
 
 
-def _close(seal: Seal, value: Any, place: Place) -> Any:
+def _close(seal: Seal, value: Any, place: AssociatedData) -> Any:
     return seal.close_text(value, place) if isinstance(value, str) else seal.close(value, place)
 
 
-def _open(seal: Seal, value: Any, place: Place) -> Any:
+def _open(seal: Seal, value: Any, place: AssociatedData) -> Any:
     return seal.open_text(value, place) if isinstance(value, str) else seal.open(value, place)
 
 

@@ -450,10 +450,10 @@ class Snapshot:
             GalleryError: Nobody is meant, or a template is damaged.
         """
         person = require_person(self._connection, who)
-        _, embeddings = self.faces_of(person)
+        _, embeddings = self.templates_of(person)
         return list_photographs(self._connection, person, embeddings)
 
-    def faces_of(self, who: Who) -> tuple[list[str], Embeddings]:
+    def templates_of(self, who: Who) -> tuple[list[str], Embeddings]:
         """The SHA-256 of a person's photographs, and their templates (N, D) in that order.
 
         Raises:

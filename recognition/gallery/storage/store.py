@@ -32,7 +32,7 @@ from .changes import (
 from .databases import AnyDatabase, DatabasePlace, create_database, open_database
 from .encryption import FindSecret, IsGiven, Keep, WrappedKey
 from .link import quoted
-from .people import Who, group_names, now, require_kept
+from .people import Who, group_names, require_kept, timestamp
 from .rows import SealedConnection, change_key
 from .snapshot import (
     CALIBRATION_COLUMNS,
@@ -88,7 +88,7 @@ class Store:
             {
                 "gallery_id": gallery_id,
                 "origin_id": gallery_id,
-                "created_at": now(),
+                "created_at": timestamp(),
                 **asdict(model),
             },
         )

@@ -14,7 +14,7 @@ from ..storage.records import BATCH, Added, PersonRecord, checksum, fingerprints
 from ..templates import EmbeddingModel
 
 
-class Source(Protocol):
+class CopySource(Protocol):
     """A gallery to be copied, as far as it is asked."""
 
     @property
@@ -56,7 +56,7 @@ class Copied:
 
 
 def copy_gallery(
-    source: Source,
+    source: CopySource,
     target: Gallery,
     progress: Progress = lambda done, total: None,
 ) -> Copied:

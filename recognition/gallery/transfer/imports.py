@@ -19,7 +19,7 @@ from data.errors import AppError, GalleryError
 from data.files import printable
 from data.progress import Progress
 
-from ...results import Calibration, Consent, Quality, today
+from ...results import Calibration, Consent, Quality
 from ..gallery import Gallery
 from ..names import person_name
 from ..storage.people import group_names, restorable_since
@@ -103,7 +103,7 @@ def _write(export: "Export", gallery: Gallery, progress: Progress, *, thresholds
     manifest = export.manifest
     gallery.require(manifest.model, adopt=True)
     added, records = Added(), export.records()
-    since, day = restorable_since(), today().isoformat()
+    since, day = restorable_since(), clock.today().isoformat()
     with gallery.adding() as add:
         while batch := list(islice(records, BATCH)):
             # Whoever's time has ended since the export was made stays gone.

@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from data import clock
 from data.errors import GalleryError
 
-from ...results import Calibration, Quality, Use, today
+from ...results import Calibration, Quality, Use
 from ..search.milvus import MilvusAddress, MilvusConnection
 from ..storage.people import restorable_since
 from ..storage.records import BATCH, PersonRecord
@@ -145,7 +146,7 @@ class MilvusGallery:
             name, deleted = row.columns["name"], row.columns["deleted_at"]
             expires = row.columns["expires_on"]
             if (deleted is None or deleted >= restorable_since()) and (
-                expires is None or expires >= today().isoformat()
+                expires is None or expires >= clock.today().isoformat()
             ):
                 own = "" if deleted is None else f"{deleted} {row.number}"
                 merged.setdefault((name, own), []).append(row)

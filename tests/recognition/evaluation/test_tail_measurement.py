@@ -4,7 +4,7 @@ import pytest
 from data.errors import DatasetError
 from recognition.evaluation.error_rate_thresholds import Faces, Impostors, combined
 from recognition.evaluation.impostor_tail import Searched
-from recognition.evaluation.tail_measurement import faces_of, measure_tail
+from recognition.evaluation.tail_measurement import labelled_faces, measure_tail
 from recognition.matching import Matching
 
 D = 24
@@ -98,8 +98,8 @@ def test_too_few_people_and_what_is_no_number_are_refused() -> None:
     with pytest.raises(DatasetError, match="all the same"):
         measure_tail(Faces(alike, np.arange(120)), "x")
     with pytest.raises(DatasetError, match="no face"):
-        faces_of([None, None], [0, 1])
-    faces = faces_of([broken.vectors[0], None, broken.vectors[1]], [4, 4, 9])
+        labelled_faces([None, None], [0, 1])
+    faces = labelled_faces([broken.vectors[0], None, broken.vectors[1]], [4, 4, 9])
     assert faces.people.tolist() == [0, 1]
 
 

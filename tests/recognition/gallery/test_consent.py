@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from clocks import Clock
 
+from data.clock import today
 from data.errors import ArgumentError, GalleryError
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.storage.changes import CONSENT_ENDED
@@ -19,7 +20,7 @@ from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.gallery.transfer.copies import copy_gallery
 from recognition.gallery.transfer.exports import export
 from recognition.gallery.transfer.imports import import_from
-from recognition.results import AuditEntry, Consent, PersonState, today
+from recognition.results import AuditEntry, Consent, PersonState
 
 SECRET = "f" * 64
 TOMORROW = today() + timedelta(days=1)

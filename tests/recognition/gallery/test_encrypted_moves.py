@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from data.clock import today
 from data.errors import GalleryError, LockedError
 from recognition.gallery.gallery import DATABASE, Gallery
 from recognition.gallery.storage import encryption
@@ -18,7 +19,7 @@ from recognition.gallery.transfer.backup import back_up, restore
 from recognition.gallery.transfer.copies import copy_gallery
 from recognition.gallery.transfer.exports import export
 from recognition.gallery.transfer.imports import import_from
-from recognition.results import Consent, today
+from recognition.results import Consent
 
 SECRET, OTHER = "tidal quartz nomad lantern", "gravel orbit mitten plume"
 

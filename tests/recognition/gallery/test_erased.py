@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from data.clock import today
 from data.errors import ArgumentError, GalleryError
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.storage import database
@@ -23,7 +24,7 @@ from recognition.gallery.storage.schema import LEAVES_TRACES
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.gallery.transfer import backup as backups
 from recognition.gallery.transfer.backup import back_up, foresee, restore
-from recognition.results import Consent, today
+from recognition.results import Consent
 
 KEY = "f" * 64
 MakeTemplate = Callable[..., Template]

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data.clock import today
 from data.errors import ArgumentError, GalleryError
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.matching import Matching
-from recognition.results import Consent, today
+from recognition.results import Consent
 from recognition.template_attention import Rule, TemplateAttention
 
 RULES: tuple[Rule, ...] = (

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from data.clock import today
 from data.errors import GalleryError
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.templates import EmbeddingModel, Template
 from recognition.gallery.transfer.backup import back_up, restore
-from recognition.results import Consent, today
+from recognition.results import Consent
 
 KEY = "f" * 64
 ALTERED = "altered by somebody without its key"

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import recognition.gallery
+from data.clock import today
 from data.errors import GalleryError
 from recognition.gallery.gallery import Gallery
 from recognition.gallery.storage import database as database_module
@@ -29,7 +30,7 @@ from recognition.gallery.storage.rows import (
     seal_anew,
 )
 from recognition.gallery.templates import EmbeddingModel, Template, to_blob
-from recognition.results import Consent, Quality, today
+from recognition.results import Consent, Quality
 
 KEY = "e" * 64
 NAME, GROUP, NOTE, CROP = "Ann Ångström", "Familie", "form of a person", b"crop of a person"

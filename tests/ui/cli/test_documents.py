@@ -297,8 +297,8 @@ def stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RecognitionService, "explain", begin)
     for work in (
         "recognition.learning.trainer.train",
-        "recognition.learning.search.tune",
-        "recognition.learning.search.nurse",
+        "recognition.learning.hyperparameter_search.tune",
+        "recognition.learning.hyperparameter_search.nurse",
         "recognition.learning.folder_alignment.align_folder",
         "style.training.trainer.train",
     ):

@@ -641,7 +641,7 @@ def test_of_a_line_of_progress_only_what_a_job_could_say_is_taken(
     else:
         assert reports.unreadable(job) == 1
     told(job, GOOD_LINE | {"step": 1}, GOOD_LINE | {field: HOSTILE[hostile]}, GOOD_LINE)
-    assert reports.progress(job) == reports.Progress(
+    assert reports.progress(job) == reports.JobProgress(
         step=3, total=4, losses={"total": 0.5}, elapsed=2.0, seconds_left=1.0
     )
 

@@ -65,7 +65,7 @@ def tails(
     """
     from recognition.evaluation.embeddings import embed_photographs
     from recognition.evaluation.searches import people_to_draw_from
-    from recognition.evaluation.tail_measurement import faces_of, measure_tail
+    from recognition.evaluation.tail_measurement import labelled_faces, measure_tail
     from recognition.tail_cards import card_place, write_card, write_into_weights
 
     if out is not None:
@@ -85,7 +85,7 @@ def tails(
     with output.progress_bar("embedding") as progress:
         embedded = embed_photographs(paths, find, root=people, progress=progress)
     owners = [number for number, person in enumerate(chosen) for _ in person.photographs]
-    faces = faces_of(embedded.vectors, owners)
+    faces = labelled_faces(embedded.vectors, owners)
     lists = ", ".join(listing.name for listing in identities or ())
     known = f"{count(len(chosen), 'person', 'people')} of {people.resolve().name}"
     tail = measure_tail(

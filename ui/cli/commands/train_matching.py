@@ -74,7 +74,7 @@ def train_matching(
     from recognition.attention_file import AttentionFacts, attention_place, write_attention
     from recognition.evaluation.embeddings import embed_photographs
     from recognition.evaluation.searches import people_to_draw_from
-    from recognition.evaluation.tail_measurement import faces_of
+    from recognition.evaluation.tail_measurement import labelled_faces
     from recognition.learning.attention_fit import FEWEST_PEOPLE, fit_attention
 
     if out is not None:
@@ -97,7 +97,7 @@ def train_matching(
     owners = [number for number, one in enumerate(chosen) for _ in one.photographs[:at_most]]
     with output.progress_bar("embedding") as progress:
         embedded = embed_photographs(paths, find, root=people, progress=progress)
-    faces = faces_of(embedded.vectors, owners)
+    faces = labelled_faces(embedded.vectors, owners)
     with output.progress_bar("training") as progress:
         fit = fit_attention(faces.vectors, faces.people, seed=seed, progress=progress)
     facts = AttentionFacts(

@@ -27,8 +27,13 @@ from .training_options import (
 
 if TYPE_CHECKING:
     from recognition.learning.config import TrainingConfig
+    from recognition.learning.hyperparameter_search import (
+        Candidate,
+        NursingResult,
+        Trial,
+        TuningResult,
+    )
     from recognition.learning.reports import TrainingProgress
-    from recognition.learning.search import Candidate, NursingResult, Trial, TuningResult
 
 
 app = typer.Typer()
@@ -101,8 +106,8 @@ def tune(
     if nurse:
         _nurse(config, every or _EVERY, parallel, f"{words} --nurse", as_json=as_json)
         return 0
-    from recognition.learning.search import read_space
-    from recognition.learning.search import tune as run
+    from recognition.learning.hyperparameter_search import read_space
+    from recognition.learning.hyperparameter_search import tune as run
 
     space = read_space(search or (), config)
     with output.progress_bar("tuning") as advance:
@@ -174,7 +179,7 @@ def _nurse(
     config: "TrainingConfig", every: int, parallel: int, words: str, *, as_json: bool
 ) -> None:
     """Train one run under watch, and print what was tried in each round."""
-    from recognition.learning.search import nurse as run
+    from recognition.learning.hyperparameter_search import nurse as run
 
     with output.progress_bar("nursing") as advance:
 

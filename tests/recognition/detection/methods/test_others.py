@@ -15,7 +15,7 @@ from recognition.detection.methods.localisation import (
     localisation_losses,
 )
 from recognition.detection.methods.method import FaceTargets
-from recognition.detection.methods.regions import (
+from recognition.detection.methods.rcnn import (
     CropNetwork,
     fast_losses,
     fit_heads,

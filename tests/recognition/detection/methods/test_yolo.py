@@ -24,7 +24,7 @@ from recognition.detection.methods.yolo import (
     YoloNetwork,
     anchor_clusters,
     anchors_by_hand,
-    decode,
+    decode_boxes,
     design_of,
     four_in_one,
     responsible,
@@ -114,16 +114,18 @@ def test_boxes_in_closed_form() -> None:
     w, h = 0.25 * REFERENCE, 0.0625 * REFERENCE
     x, y = 3.25 * 16, 2.5 * 16
     wanted = [x - w / 2, y - h / 2, x + w / 2, y + h / 2]
-    assert decode(1, values, place, stride, anchor)[0].tolist() == pytest.approx(wanted)
+    assert decode_boxes(1, values, place, stride, anchor)[0].tolist() == pytest.approx(wanted)
     values = torch.tensor([[0.0, 0.0, math.log(2), 0.0, 0.0]])
     wanted = [3.5 * 16 - 20, 2.5 * 16 - 20, 3.5 * 16 + 20, 2.5 * 16 + 20]
     for version in (2, 3):
-        assert decode(version, values, place, stride, anchor)[0].tolist() == pytest.approx(wanted)
+        assert decode_boxes(version, values, place, stride, anchor)[0].tolist() == pytest.approx(
+            wanted
+        )
     middle = torch.zeros(1, 5)
     wanted = [3.5 * 16 - 10, 2.5 * 16 - 20, 3.5 * 16 + 10, 2.5 * 16 + 20]
-    assert decode(4, middle, place, stride, anchor)[0].tolist() == pytest.approx(wanted)
+    assert decode_boxes(4, middle, place, stride, anchor)[0].tolist() == pytest.approx(wanted)
     far = torch.full((1, 5), 50.0)
-    x1, y1, x2, y2 = decode(4, far, place, stride, anchor)[0].tolist()
+    x1, y1, x2, y2 = decode_boxes(4, far, place, stride, anchor)[0].tolist()
     assert ((x1 + x2) / 2, (y1 + y2) / 2) == pytest.approx((4.5 * 16, 3.5 * 16))
     assert (x2 - x1, y2 - y1) == pytest.approx((80, 160))  # four times the anchor
 

@@ -14,7 +14,7 @@ from data.tensors import write_tensors
 from style.config import Region, StyleConfig
 from style.presets.registry import find_preset
 from style.presets.shelf import preset_file
-from style.record import Record, Source
+from style.record import Record, SourceFile
 from ui.cli.main import main
 
 Shown = pytest.CaptureFixture[str]
@@ -56,8 +56,8 @@ def _named(folder: Path, config: StyleConfig, **told: object) -> Path:
     """A picture beside its sources that says what it was painted from."""
     record = Record(
         config=config,
-        content=Source.of(folder / "content.png"),
-        styles=(Source.of(folder / "style.png"),),
+        content=SourceFile.of(folder / "content.png"),
+        styles=(SourceFile.of(folder / "style.png"),),
         **told,  # type: ignore[arg-type]
     )
     path = folder / "named.png"
@@ -173,8 +173,8 @@ def test_a_picture_of_a_preset_finds_it_where_presets_are_kept(
     drawn = preset_file(find_preset("batik"), home)
     record = Record(
         config=StyleConfig(backbone="vgg19"),
-        content=Source.of(folder / "content.png"),
-        styles=(Source.of(drawn),),
+        content=SourceFile.of(folder / "content.png"),
+        styles=(SourceFile.of(drawn),),
     )
     picture = folder / "named.png"
     save_image(to_image(_smooth(0)), picture, settings=record.settings())
@@ -195,7 +195,9 @@ def test_the_network_that_painted_does_not_judge_unless_it_is_asked_to(
 
 
 def test_regions_are_told_to_be_overlooked(folder: Path, capsys: Shown) -> None:
-    mask = Region(mask=Source.of(folder / "style.png"), style=Source.of(folder / "style.png"))
+    mask = Region(
+        mask=SourceFile.of(folder / "style.png"), style=SourceFile.of(folder / "style.png")
+    )
     picture = _named(folder, StyleConfig(backbone="vgg19"), regions=(mask,))
     assert main(["evaluate", "style", str(picture), "--no-faces"]) == 0
     assert "regions" in capsys.readouterr().err

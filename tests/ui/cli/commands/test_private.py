@@ -10,6 +10,7 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
+from data.clock import today
 from data.distribution import install_command
 from recognition import secrets
 from recognition.access import GalleryAccess
@@ -17,7 +18,6 @@ from recognition.gallery.gallery import Gallery
 from recognition.gallery.locations import Server
 from recognition.gallery.storage import encryption
 from recognition.gallery.templates import EmbeddingModel, Template
-from recognition.results import today
 from ui.cli import passphrase
 from ui.cli.main import main
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-import recognition.learning.search
-from recognition.learning.search import Candidate, NursingResult, Trial, TuningResult
+import recognition.learning.hyperparameter_search
+from recognition.learning.hyperparameter_search import Candidate, NursingResult, Trial, TuningResult
 from ui.cli.main import main
 
 TRIALS = (
@@ -37,8 +37,8 @@ def calls(monkeypatch: pytest.MonkeyPatch, home: Path) -> list[SimpleNamespace]:
             options["report"](candidate)
         return NursingResult((candidate,), Path("round"), Path("best.safetensors"), 1, 0.9)
 
-    monkeypatch.setattr(recognition.learning.search, "tune", tune)
-    monkeypatch.setattr(recognition.learning.search, "nurse", nurse)
+    monkeypatch.setattr(recognition.learning.hyperparameter_search, "tune", tune)
+    monkeypatch.setattr(recognition.learning.hyperparameter_search, "nurse", nurse)
     return made
 
 

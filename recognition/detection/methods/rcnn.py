@@ -298,7 +298,7 @@ def fit_heads(
     network.ridge.copy_(ridge_regression(network.standardised(near), ways, _RIDGE))
 
 
-Judge = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+BoxHead = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """Scores (N,) in 0 … 1 and moved boxes (N, 4) of proposals (N, 4) of a picture (3, H, W)."""
 
 
@@ -316,12 +316,12 @@ class _CropJudge:
 
 
 class _ProposalLook:
-    """See `search.Look`: selective search proposes, somebody judges."""
+    """See `search.Look`: selective search proposes, a head judges."""
 
     step = 1
 
-    def __init__(self, judge: Judge) -> None:
-        self._judge = judge
+    def __init__(self, head: BoxHead) -> None:
+        self._head = head
 
     def __call__(
         self, batch: Tensor, sizes: Sequence[tuple[int, int]], least: float
@@ -334,7 +334,7 @@ class _ProposalLook:
             if not len(boxes):
                 found.append(Detections.none())
                 continue
-            scores, boxes = (each.cpu() for each in self._judge(shown, boxes))
+            scores, boxes = (each.cpu() for each in self._head(shown, boxes))
             taken = scores >= least
             points = torch.zeros(int(taken.sum()), 5, 2)
             found.append(Detections(boxes[taken], scores[taken], points))

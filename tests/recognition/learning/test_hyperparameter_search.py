@@ -10,11 +10,10 @@ import pytest
 from backbones.training.schedule import ScheduleConfig, ScheduleName
 from data.errors import ArgumentError, TrainingError
 from data.files import sha256_of
-from recognition.learning import search
+from recognition.learning import hyperparameter_search
 from recognition.learning.choices import LossName, SamplerName
 from recognition.learning.config import LossConfig, TrainingConfig, configure
-from recognition.learning.reports import EpochReport, TrainingProgress
-from recognition.learning.search import (
+from recognition.learning.hyperparameter_search import (
     SearchJob,
     Trial,
     Workers,
@@ -23,6 +22,7 @@ from recognition.learning.search import (
     read_space,
     tune,
 )
+from recognition.learning.reports import EpochReport, TrainingProgress
 from recognition.learning.trainer import train
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -186,7 +186,9 @@ def test_nothing_is_made_where_nothing_can_be(
     words: str,
 ) -> None:
     if not changes:
-        monkeypatch.setattr("recognition.learning.search.find_spec", lambda name: None)
+        monkeypatch.setattr(
+            "recognition.learning.hyperparameter_search.find_spec", lambda name: None
+        )
     with pytest.raises(ArgumentError, match=words):
         tune(config, read_space(["epochs=1..2"], config), **{"trials": 2, **changes})
     assert not config.out.exists()
@@ -209,7 +211,7 @@ def test_trials_side_by_side_are_those_of_one_after_the_other(
 def test_a_nursed_run_with_one_rate_is_an_ordinary_run(
     config: TrainingConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(search, "FACTORS", (1.0,))
+    monkeypatch.setattr(hyperparameter_search, "FACTORS", (1.0,))
     constant = ScheduleConfig(name=ScheduleName.CONSTANT, warmup=0.0)
     config = replace(config, averaging=0.9, schedule=constant)
     whole = train(replace(config, out=tmp_path / "whole"))
