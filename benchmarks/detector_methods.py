@@ -6,10 +6,12 @@ python benchmarks/detector_methods.py table --images faces-boxed/images \
 python benchmarks/detector_methods.py ablations … --runs var/runs/ablations --rows ablations.jsonl \
     --steps 400
 python benchmarks/detector_methods.py misses … --photographs crowd.jpg street.jpg --sheet misses.png
+python benchmarks/detector_methods.py proposals …
 
 `table` measures whatever has been trained by `likeness train-detector recipes/detectors/NAME.toml`
 into the runs' folder; `ablations` trains its runs itself; `misses` draws what each of the table's
-rows finds and misses in some of the photographs, on blank paper, so that nobody is shown.
+rows finds and misses in some of the photographs, on blank paper, so that nobody is shown;
+`proposals` tells how many faces selective search gives R-CNN and Fast R-CNN a box for at all.
 
 A row is measured once: it is written to the file of rows at once, and left as it is where the same
 weights have one on the same photographs. Photographs a second are comparable only within one run on
@@ -24,9 +26,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from detectors import YUNET_SCORE, yunet_detector
 from PIL import Image, ImageDraw
+from torchvision.ops import box_iou
 
 from data.config import read, read_recipe
 from data.files import sha256_of
@@ -42,9 +46,10 @@ from recognition.detection.detector import (
     make_detector,
 )
 from recognition.detection.methods.config import DetectorMethod
+from recognition.detection.methods.selective_search import selective_search
 from recognition.detection.training.config import DetectorTrainingConfig, configure
 from recognition.detection.training.trainer import train
-from recognition.evaluation.detection import evaluate_detector
+from recognition.evaluation.detection import SIZES, evaluate_detector
 
 LEAST_SCORE = 0.05
 RECIPES = Path(__file__).resolve().parents[1] / "recipes" / "detectors"
@@ -188,14 +193,34 @@ def draw_misses(rows: Iterator[Row], photographs: list[BoxedPhotograph], sheet: 
     save_image(page, sheet)
 
 
+def print_proposed(boxed: list[BoxedPhotograph]) -> None:
+    """Which share of the faces has a proposal that overlaps it so much, by the faces' sizes."""
+    faces: list[tuple[float, float]] = []
+    for photograph in boxed:
+        pixels = np.array(load_image(photograph.path))
+        proposals = torch.from_numpy(selective_search(pixels))
+        wanted = [
+            box
+            for box, hard in zip(photograph.boxes, photograph.difficult, strict=True)
+            if not hard
+        ]
+        best = box_iou(torch.tensor(wanted).reshape(-1, 4), proposals).amax(dim=1).tolist()
+        sides = [((x2 - x1) * (y2 - y1)) ** 0.5 for x1, y1, x2, y2 in wanted]
+        faces += zip(sides, best, strict=True)
+    for least, most in zip(SIZES, (*SIZES[1:], float("inf")), strict=True):
+        own = [best for side, best in faces if least <= side < most]
+        shares = [f"{sum(b >= at for b in own) / max(1, len(own)):.2f}" for at in (0.4, 0.5, 0.7)]
+        print(f"{least:g} to {most:g} pixels, {len(own)} faces: {' '.join(shares)}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["table", "ablations", "misses"])
+    parser.add_argument("what", choices=["table", "ablations", "misses", "proposals"])
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--annotations", type=Path, required=True)
     parser.add_argument("--skip", type=int, default=0)
     parser.add_argument("--at-most", type=int)
-    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--runs", type=Path)
     parser.add_argument("--rows", type=Path)
     parser.add_argument("--photographs", nargs="+", default=[], metavar="NAME")
     parser.add_argument("--sheet", type=Path, metavar="FILE")
@@ -205,6 +230,11 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     boxed = read_boxed(options.images, options.annotations)[options.skip :][: options.at_most]
+    if options.what == "proposals":
+        print_proposed(boxed)
+        return
+    if options.runs is None:
+        parser.error(f"{options.what} needs --runs")
     if options.what == "misses":
         if options.sheet is None or not options.photographs:
             parser.error("misses needs --photographs and --sheet")
