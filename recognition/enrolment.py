@@ -1,6 +1,5 @@
 """Photographs of a person become templates, or are skipped with a reason."""
 
-import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -8,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
-from PIL import Image
 
 from data.errors import ArgumentError
 
@@ -351,20 +348,11 @@ def face_meant(
 
 def template_of(photograph: "Seen[DetectedFace]", face: "DetectedFace") -> Template:
     """Make a template of a photograph's face."""
+    from .faces.pipeline import to_png  # brings torch
+
     return Template(
         embedding=face.embedding,
         photograph_sha256=photograph.sha256,
-        crop=_png(face.crop) if face.picture is None else face.picture.to_png(),
+        crop=to_png(face.crop) if face.picture is None else face.picture.to_png(),
         quality=measure(face.face, face.crop),
     )
-
-
-def _png(crop: npt.NDArray[np.uint8]) -> bytes:
-    """Encode pixels (H, W, 3) without loss: another model may have to embed them one day.
-
-    Compressed as little as can be: a little more room, and much less time, which among many
-    photographs counts beside that of the networks.
-    """
-    file = io.BytesIO()
-    Image.fromarray(crop).save(file, "PNG", compress_level=1)
-    return file.getvalue()

@@ -61,9 +61,18 @@ class FacePicture:
         places = {"box": self.face.box, "landmarks": self.face.landmarks}
         rounded = json.loads(json.dumps(places), parse_float=lambda text: round(float(text), 3))
         about.add_text(_KEY, json.dumps(rounded))
-        file = io.BytesIO()
-        Image.fromarray(self.pixels).save(file, "PNG", pnginfo=about)
-        return file.getvalue()
+        return to_png(self.pixels, about)
+
+
+def to_png(pixels: npt.NDArray[np.uint8], about: PngInfo | None = None) -> bytes:
+    """Encode pixels (H, W, 3) without loss: another network may have to embed them one day.
+
+    Compressed as little as can be: a tenth more room, and a quarter of the time, in which no
+    network of this process can go on.
+    """
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", pnginfo=about, compress_level=1)
+    return file.getvalue()
 
 
 def cut_pictures(
