@@ -348,11 +348,11 @@ def face_meant(
 
 def template_of(photograph: "Seen[DetectedFace]", face: "DetectedFace") -> Template:
     """Make a template of a photograph's face."""
-    from .faces.pipeline import to_png  # brings torch
+    from data.images import quick_png  # brings torch
 
     return Template(
         embedding=face.embedding,
         photograph_sha256=photograph.sha256,
-        crop=to_png(face.crop) if face.picture is None else face.picture.to_png(),
+        crop=quick_png(face.crop) if face.picture is None else face.picture.to_png(),
         quality=measure(face.face, face.crop),
     )

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image, UnidentifiedImageError
-from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from backbones.spec import Alignment
 from data.errors import ImageError
+from data.images import quick_png
 
 from ..detection.detector import FaceDetector
 from ..results import Face
@@ -57,22 +57,9 @@ class FacePicture:
 
     def to_png(self) -> bytes:
         """The picture as a file, with box and landmarks in a text field."""
-        about = PngInfo()
         places = {"box": self.face.box, "landmarks": self.face.landmarks}
         rounded = json.loads(json.dumps(places), parse_float=lambda text: round(float(text), 3))
-        about.add_text(_KEY, json.dumps(rounded))
-        return to_png(self.pixels, about)
-
-
-def to_png(pixels: npt.NDArray[np.uint8], about: PngInfo | None = None) -> bytes:
-    """Encode pixels (H, W, 3) without loss: another network may have to embed them one day.
-
-    Compressed as little as can be: a tenth more room, and a quarter of the time, in which no
-    network of this process can go on.
-    """
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", pnginfo=about, compress_level=1)
-    return file.getvalue()
+        return quick_png(self.pixels, {_KEY: json.dumps(rounded)})
 
 
 def cut_pictures(

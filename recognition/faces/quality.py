@@ -127,13 +127,18 @@ def _fitted() -> tuple[Values, Values, Values]:
 def _smoothed(grey: Values, step: int) -> Values:
     """Smooth with the binomial kernel 1 4 6 4 1, its weights `step` pixels apart (à trous)."""
     for axis in (0, 1):
-        padding = [(2 * step, 2 * step) if axis == each else (0, 0) for each in (0, 1)]
-        padded = np.moveaxis(np.pad(grey, padding, mode="reflect"), axis, 0)
         length = grey.shape[axis]
+        padded = np.moveaxis(grey.take(_reflected(length, 2 * step), axis), axis, 0)
         parts = [padded[place * step : place * step + length] for place in range(5)]
         smooth = (parts[0] + parts[4] + 4 * (parts[1] + parts[3]) + 6 * parts[2]) / 16
         grey = np.moveaxis(smooth, 0, axis)
     return grey
+
+
+@cache
+def _reflected(length: int, edge: int) -> npt.NDArray[np.int64]:
+    """The places of a row, and of so many beyond each end as a mirror there shows them."""
+    return np.pad(np.arange(length), edge, mode="reflect")
 
 
 def _middle(a: Values, b: Values, c: Values) -> Values:
