@@ -248,6 +248,8 @@ class Accelerated:
         settings = {
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",
+            # Else what is not of integers is computed in bfloat16 where a processor has that.
+            "INFERENCE_PRECISION_HINT": "f32",
         }
         return openvino.Core().compile_model(model, "CPU", settings)
 
