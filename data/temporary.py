@@ -25,6 +25,7 @@ PREFIX = ".likeness-"
 _OURS = re.compile(rf"{re.escape(PREFIX)}[0-9a-f]{{16}}")
 _NOTE = ".place"
 _LONGEST_NOTE = 10_000  # bytes
+_TRIES = 100  # of making one that nobody sweeps before it is locked
 _OLD = 24 * 3600  # seconds after which a file is nobody's, where there are no locks
 
 
@@ -51,16 +52,25 @@ def temporary_path(
         OSError: The folder cannot be written, or the disk is full.
     """
     with contextlib.ExitStack() as held:
-        path = folder / f"{PREFIX}{secrets.token_hex(8)}{suffix}"
-        if notes is not None and notes.resolve() != folder.resolve():
-            note = held.enter_context(temporary_path(notes, _NOTE))
-            note.write_bytes(os.fsencode(path.absolute()))
-        held.callback(_remove_group, folder, path.name[: len(PREFIX) + 16])
-        if is_folder:
-            path.mkdir(mode=0o700)
-        else:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
-        held.enter_context(_lock(path))
+        for left in reversed(range(_TRIES)):
+            path = folder / f"{PREFIX}{secrets.token_hex(8)}{suffix}"
+            with contextlib.ExitStack() as made:
+                if notes is not None and notes.resolve() != folder.resolve():
+                    note = made.enter_context(temporary_path(notes, _NOTE))
+                    note.write_bytes(os.fsencode(path.absolute()))
+                made.callback(_remove_group, folder, path.name[: len(PREFIX) + 16])
+                if is_folder:
+                    path.mkdir(mode=0o700)
+                else:
+                    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode))
+                try:
+                    made.enter_context(_lock(path))
+                except FileNotFoundError:  # swept between these two lines
+                    if not left:
+                        raise
+                    continue
+                held.enter_context(made.pop_all())
+                break
         yield path
 
 
@@ -71,11 +81,11 @@ def sweep(*folders: Path) -> None:
     """
     for folder in folders:
         for token in sorted(_tokens(folder)):
-            if _is_held(folder, token):
-                continue
-            for note in folder.glob(f"{token}{_NOTE}"):
-                _follow(note)
-            _remove_group(folder, token)
+            with _claimed(folder, token) as is_nobodys:
+                if is_nobodys:
+                    for note in folder.glob(f"{token}{_NOTE}"):
+                        _follow(note)
+                    _remove_group(folder, token)
 
 
 def _tokens(folder: Path) -> set[str]:
@@ -91,28 +101,32 @@ def _group(folder: Path, token: str) -> list[Path]:
     return [path for path in folder.glob(f"{token}*") if not path.is_symlink()]
 
 
-def _is_held(folder: Path, token: str) -> bool:
-    """Whether some process still needs any of a group."""
-    return any(_is_locked(path) for path in _group(folder, token))
+@contextlib.contextmanager
+def _claimed(folder: Path, token: str) -> Iterator[bool]:
+    """Whether no process needs any of a group; its locks are held meanwhile.
+
+    So whoever has just made a file, and comes to lock it, waits until it is removed, and sees that.
+    """
+    with contextlib.ExitStack() as held:
+        yield all(_is_free(path, held) for path in _group(folder, token))
 
 
-def _is_locked(path: Path) -> bool:
+def _is_free(path: Path, held: contextlib.ExitStack) -> bool:
+    """Whether nobody has locked a file or folder; if so, it is locked until the stack is closed."""
     try:
         status = path.lstat()
         if fcntl is None:
-            return time.time() - status.st_mtime < _OLD
+            return time.time() - status.st_mtime >= _OLD
         if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
-            return True
+            return False
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        finally:
-            os.close(descriptor)
+        held.callback(os.close, descriptor)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
-        return False
-    except OSError:
         return True
-    return False
+    except OSError:
+        return False
+    return True
 
 
 def _follow(note: Path) -> None:
@@ -124,8 +138,10 @@ def _follow(note: Path) -> None:
         return
     found = _OURS.match(named.name)
     with contextlib.suppress(OSError, ValueError):
-        if found and named.is_absolute() and not _is_held(named.parent, found[0]):
-            _remove_group(named.parent, found[0])
+        if found and named.is_absolute():
+            with _claimed(named.parent, found[0]) as is_nobodys:
+                if is_nobodys:
+                    _remove_group(named.parent, found[0])
 
 
 def _remove_group(folder: Path, token: str) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -114,3 +115,39 @@ def test_an_output_that_is_complete_stays_and_one_that_is_not_goes(tmp_path: Pat
         assert temporary.suffix == ".png"
         temporary.write_bytes(b"new")
     assert (names(tmp_path), target.read_bytes()) == (["picture.png"], b"new")
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+@pytest.mark.parametrize("noted", [False, True])
+def test_it_is_made_while_others_sweep_again_and_again(
+    tmp_path: Path, *, is_folder: bool, noted: bool
+) -> None:
+    folder, notes = tmp_path / "folder", tmp_path / "notes"
+    folder.mkdir()
+    notes.mkdir()
+    ended = threading.Event()
+
+    def sweep_on() -> None:
+        while not ended.is_set():
+            sweep(folder, notes)
+
+    others = [threading.Thread(target=sweep_on) for _ in range(3)]
+    for other in others:
+        other.start()
+    try:
+        for _ in range(300):
+            with temporary_path(
+                folder, is_folder=is_folder, notes=notes if noted else None
+            ) as path:
+                assert path.exists()
+                assert path.is_dir() == is_folder
+    finally:
+        ended.set()
+        for other in others:
+            other.join()
+    assert names(folder) == names(notes) == []
+
+
+def test_a_folder_that_is_missing_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), temporary_path(tmp_path / "missing"):
+        pass
