@@ -204,7 +204,9 @@ def print_proposed(boxed: list[BoxedPhotograph]) -> None:
             for box, hard in zip(photograph.boxes, photograph.difficult, strict=True)
             if not hard
         ]
-        best = box_iou(torch.tensor(wanted).reshape(-1, 4), proposals).amax(dim=1).tolist()
+        nowhere = proposals.new_zeros(1, 4)  # overlaps nothing, where nothing is proposed
+        overlaps = box_iou(torch.tensor(wanted).reshape(-1, 4), torch.cat([nowhere, proposals]))
+        best = overlaps.amax(dim=1).tolist()
         sides = [((x2 - x1) * (y2 - y1)) ** 0.5 for x1, y1, x2, y2 in wanted]
         faces += zip(sides, best, strict=True)
     for least, most in zip(SIZES, (*SIZES[1:], float("inf")), strict=True):
